@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Who a connection counts for, and what of it has not been counted yet.
+ *
+ * Two count for one connection at the same time: callbacks, which hold the socket, and the
+ * flush iterator, which does not. Under the state's lock each takes the difference to what
+ * has been taken before and moves the mark; the sums are added after. A byte is in exactly
+ * one difference.
+ */
+#ifndef TOASCOPE_ACCOUNT_H
+#define TOASCOPE_ACCOUNT_H
+
+#include "config.h"
+#include "count.h"
+#include "endpoint.h"
+
+#define RTT_INTERVAL_NS 14000000000ULL /* flushes come every 5 s: at most one sample in 15 s */
+
+static __always_inline bool believed(__u8 verdict)
+{
+	return verdict == VERDICT_TOA || verdict == VERDICT_CONFLICT;
+}
+
+/* What one run of a program is about. */
+struct subject {
+	const struct sock_common *sk;
+	const struct settings *set;
+	struct socket_state *state;
+	struct listener *listener;
+	struct connection *connection;	  /* its entry in the table for lookups, or 0 */
+	struct listener_key listener_key; /* of the entry that counts: zero for "other" */
+	__u64 now;
+};
+
+/* All zeros, too large for a program's stack. */
+static const struct listener no_listener;
+static const struct client no_client;
+static const struct connection no_connection;
+
+/* Finds the listener, or makes it while there is room, or takes "other". */
+static __always_inline bool find_listener(struct subject *on)
+{
+	local_endpoint(on->sk, &on->listener_key.local);
+	on->listener = bpf_map_lookup_elem(&listeners, &on->listener_key);
+	if (on->listener)
+		return true;
+	/* of two that come at once one finds it made: EEXIST */
+	bpf_map_update_elem(&listeners, &on->listener_key, &no_listener, BPF_NOEXIST);
+	on->listener = bpf_map_lookup_elem(&listeners, &on->listener_key);
+	if (on->listener)
+		return true;
+	__builtin_memset(&on->listener_key, 0, sizeof(on->listener_key));
+	on->listener = bpf_map_lookup_elem(&listeners, &on->listener_key);
+	if (on->listener)
+		return true;
+	count_drop(DROP_LISTENER_UPDATE);
+	return false;
+}
+
+static __always_inline bool is_other(const struct subject *on)
+{
+	return on->listener_key.local.family == FAMILY_NONE;
+}
+
+/* The first length bits of a 32-bit word in network order. */
+static __always_inline __u32 cut_word(__u32 word, int length)
+{
+	if (length <= 0)
+		return 0;
+	if (length >= 32)
+		return word;
+	return word & bpf_htonl(~0U << (32 - length));
+}
+
+static __always_inline void client_key(const struct subject *on, struct client_key *key)
+{
+	const struct toa_peer *client = &on->state->client;
+	int length = client->family == FAMILY_IPV4 ? on->set->prefix4 : on->set->prefix6;
+	__u32 words[4];
+
+	__builtin_memcpy(words, client->address, sizeof(words));
+	words[0] = cut_word(words[0], length);
+	words[1] = cut_word(words[1], length - 32);
+	words[2] = cut_word(words[2], length - 64);
+	words[3] = cut_word(words[3], length - 96);
+	__builtin_memcpy(key->address, words, sizeof(words));
+	key->family = client->family;
+	key->prefix_length = length;
+	key->reserved = 0;
+	__builtin_memcpy(&key->listener, &on->listener_key.local, sizeof(key->listener));
+}
+
+/* The client's entry; made when it is asked for and there is room. 0: it counts in "other". */
+static __always_inline struct client *find_client(const struct subject *on, bool make)
+{
+	struct client_key key;
+	struct client *client;
+
+	client_key(on, &key);
+	client = bpf_map_lookup_elem(&clients, &key);
+	if (!client && make) {
+		bpf_map_update_elem(&clients, &key, &no_client, BPF_NOEXIST);
+		client = bpf_map_lookup_elem(&clients, &key);
+		if (client && !client->created_ns)
+			client->created_ns = on->now;
+	}
+	return client && !client->retired ? client : 0;
+}
+
+/* Adds to the connection's client, or to what stands for it. The verdict has fallen. */
+static __always_inline void attribute(const struct subject *on, const struct traffic *delta)
+{
+	struct client *client;
+
+	if (!believed(on->state->verdict)) {
+		add_traffic(&on->listener->direct, delta);
+		return;
+	}
+	client = on->state->in_overflow ? 0 : find_client(on, false);
+	if (!client) {
+		add_traffic(&on->listener->overflow, delta);
+		return;
+	}
+	add_traffic(&client->traffic, delta);
+	client->active_ns = on->now;
+}
+
+/* A raw count includes the FIN from the moment that it is in order (tcp_queue_rcv()) or acknowledged. */
+struct progress {
+	__u64 received;
+	__u64 sent;
+	__u32 retransmitted;
+	__u32 srtt_us; /* in eighths */
+};
+
+static __always_inline bool fin_received(const struct tcp_sock *tcp)
+{
+	return tcp->inet_conn.icsk_inet.sk.__sk_common.skc_flags >> SOCK_DONE & 1;
+}
+
+/* fin_sent: the socket's state says that a FIN has been queued */
+static __always_inline bool fin_acknowledged(const struct tcp_sock *tcp, int tcp_state)
+{
+	const int sent = 1 << BPF_TCP_FIN_WAIT1 | 1 << BPF_TCP_FIN_WAIT2 | 1 << BPF_TCP_CLOSING |
+			 1 << BPF_TCP_LAST_ACK | 1 << BPF_TCP_TIME_WAIT;
+
+	return sent >> (tcp_state & 15) & 1 && tcp->snd_una == tcp->write_seq;
+}
+
+/* For those who hold the socket: exact. tcp_state is the one before a change. */
+static __always_inline void read_progress(const struct tcp_sock *tcp, int tcp_state, struct progress *to)
+{
+	to->received = tcp->bytes_received - fin_received(tcp);
+	to->sent = tcp->bytes_acked - fin_acknowledged(tcp, tcp_state);
+	to->retransmitted = tcp->total_retrans;
+	to->srtt_us = tcp->srtt_us;
+}
+
+/*
+ * For the flush, which does not hold the socket: between the count of a FIN and the mark
+ * that tells of it a reader would take the FIN for a byte. So what was seen at the flush
+ * before is taken, now that the mark has had seconds to appear.
+ */
+static __always_inline void read_progress_unlocked(const struct tcp_sock *tcp, int tcp_state,
+						   struct socket_state *state, struct progress *to)
+{
+	bool received_fin = fin_received(tcp), acknowledged_fin = fin_acknowledged(tcp, tcp_state);
+	__u64 received, acked;
+
+	asm volatile("" ::: "memory");
+	received = tcp->bytes_received;
+	acked = tcp->bytes_acked;
+	to->received = received_fin ? received - 1 : state->seen_received;
+	to->sent = acknowledged_fin ? acked - 1 : state->seen_acked;
+	to->retransmitted = tcp->total_retrans;
+	to->srtt_us = tcp->srtt_us;
+	state->seen_received = received;
+	state->seen_acked = acked;
+}
+
+/* Takes what is new. The lock is held. */
+static __always_inline void take(struct socket_state *state, const struct progress *now, struct traffic *delta)
+{
+	if (now->received > state->received) {
+		delta->received_bytes = now->received - state->received;
+		state->received = now->received;
+	}
+	if (now->sent > state->sent) {
+		delta->sent_bytes = now->sent - state->sent;
+		state->sent = now->sent;
+	}
+	if (now->retransmitted > state->retransmitted) {
+		delta->retransmitted_segments = now->retransmitted - state->retransmitted;
+		state->retransmitted = now->retransmitted;
+	}
+}
+
+static __always_inline void take_rtt(struct socket_state *state, const struct progress *now, __u64 now_ns,
+				     bool last, struct traffic *delta)
+{
+	if (!now->srtt_us || (!last && now_ns - state->rtt_sampled_ns < RTT_INTERVAL_NS))
+		return;
+	state->rtt_sampled_ns = now_ns;
+	delta->rtt_sum_ns = now->srtt_us * 125ULL;
+	delta->rtt_count = 1;
+}
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the operator set, as the programs see it. */
+#ifndef TOASCOPE_CONFIG_H
+#define TOASCOPE_CONFIG_H
+
+#include "maps.h"
+
+static __always_inline const struct settings *current_settings(void)
+{
+	__u32 zero = 0, index, *now = bpf_map_lookup_elem(&generation, &zero);
+
+	if (!now)
+		return 0;
+	index = *now & 1;
+	return bpf_map_lookup_elem(&settings, &index);
+}
+
+static __always_inline const struct port_bits *port_bits(const struct settings *set, __u16 port)
+{
+	__u32 index = (set->generation & 1) * PORT_WORDS + (port >> 6);
+
+	return bpf_map_lookup_elem(&ports, &index);
+}
+
+static __always_inline bool port_watched(const struct settings *set, __u16 port)
+{
+	const struct port_bits *bits = port_bits(set, port);
+
+	return bits && bits->watched >> (port & 63) & 1;
+}
+
+static __always_inline bool port_transparent(const struct settings *set, __u16 port)
+{
+	const struct port_bits *bits = port_bits(set, port);
+
+	return bits && bits->transparent >> (port & 63) & 1;
+}
+
+/* May this sender be believed? */
+static __always_inline bool trusted(const struct settings *set, const struct endpoint *peer)
+{
+	struct trust_key key = { .family = peer->family, .generation = set->generation };
+
+	if (set->trust_any)
+		return true;
+	key.prefix_length = 64 + (peer->family == FAMILY_IPV4 ? 32 : 128);
+	__builtin_memcpy(key.address, peer->address, sizeof(key.address));
+	return bpf_map_lookup_elem(&trust, &key);
+}
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The few kernel structs and fields that are read, relocated by CO-RE against the running
+ * kernel's BTF. Kernel drift is answered here and nowhere else. The build needs the UAPI
+ * headers alone.
+ */
+#ifndef TOASCOPE_CORE_H
+#define TOASCOPE_CORE_H
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <stdbool.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+
+#define CORE __attribute__((preserve_access_index))
+
+#define AF_INET 2
+#define AF_INET6 10
+
+/* enum sock_flags, include/net/sock.h: set when the FIN of the other side was received (tcp_fin()) */
+enum sock_flags { SOCK_DONE = 1 };
+
+struct ns_common {
+	__u32 inum;
+} CORE;
+
+struct net {
+	struct ns_common ns;
+} CORE;
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct in6_addr_words {
+	__u32 words[4];
+};
+
+struct in6_addr;
+
+struct sock_common {
+	__u32 skc_daddr;
+	__u32 skc_rcv_saddr;
+	__u16 skc_dport;
+	__u16 skc_num;
+	__u16 skc_family;
+	volatile unsigned char skc_state;
+	unsigned long skc_flags;
+	possible_net_t skc_net;
+	struct in6_addr_words skc_v6_daddr;
+	struct in6_addr_words skc_v6_rcv_saddr;
+} CORE;
+
+struct socket;
+
+struct sock {
+	struct sock_common __sk_common;
+	struct socket *sk_socket;
+} CORE;
+
+struct inet_sock {
+	struct sock sk;
+} CORE;
+
+struct inet_connection_sock {
+	struct inet_sock icsk_inet;
+} CORE;
+
+struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+	__u64 bytes_received;
+	__u64 bytes_acked;
+	__u32 srtt_us; /* in eighths of a microsecond */
+	__u32 total_retrans;
+	__u32 write_seq;
+	__u32 snd_una;
+} CORE;
+
+struct socket {
+	struct sock *sk;
+} CORE;
+
+struct file;
+
+struct task_struct {
+	int tgid;
+	char comm[16];
+	struct task_struct *group_leader;
+	unsigned int flags;
+} CORE;
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+} CORE;
+
+struct bpf_map;
+
+struct bpf_iter__bpf_sk_storage_map {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+	struct sock *sk;
+	void *value;
+} CORE;
+
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	__u32 fd;
+	struct file *file;
+} CORE;
+
+/* x86: the number of the system call; arm64 has a field of its own for it */
+struct pt_regs___x86 {
+	unsigned long orig_ax;
+} CORE;
+
+struct pt_regs___arm64 {
+	__s32 syscallno;
+} CORE;
+
+#endif

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Takes a client out of the table without losing a count. Both are run by the daemon with
+ * BPF_PROG_TEST_RUN; the request is the packet. First retire: from then on programs count
+ * elsewhere. After a grace period, when no program holds the entry any more, fold: read,
+ * add and delete in one run, so that a kill of the daemon cannot split it.
+ */
+#include "count.h"
+
+#define OK 0
+#define MISSING 1
+#define IN_USE 2
+
+static __always_inline bool read_request(struct __sk_buff *skb, struct fold_request *request)
+{
+	return !bpf_skb_load_bytes(skb, 0, request, sizeof(*request));
+}
+
+SEC("tc")
+int toascope_retire(struct __sk_buff *skb)
+{
+	struct fold_request request;
+	struct client *client;
+
+	if (!read_request(skb, &request))
+		return MISSING;
+	client = bpf_map_lookup_elem(&clients, &request.key);
+	if (!client)
+		return MISSING;
+	if (client->traffic.opened != client->traffic.closed)
+		return IN_USE;
+	client->retired = 1;
+	return OK;
+}
+
+static __always_inline void subtract(struct traffic *from, const struct traffic *base)
+{
+	from->opened -= base->opened;
+	from->closed -= base->closed;
+	from->received_bytes -= base->received_bytes;
+	from->sent_bytes -= base->sent_bytes;
+	from->retransmitted_segments -= base->retransmitted_segments;
+	from->rtt_sum_ns -= base->rtt_sum_ns;
+	from->rtt_count -= base->rtt_count;
+	from->duration_sum_ns -= base->duration_sum_ns;
+}
+
+SEC("tc")
+int toascope_fold(struct __sk_buff *skb)
+{
+	struct fold_request request;
+	struct listener_key key;
+	struct listener *listener;
+	__u32 folded = LEDGER_FOLDED;
+	struct client *client;
+	struct traffic last;
+	__u64 *count;
+
+	if (!read_request(skb, &request))
+		return MISSING;
+	client = bpf_map_lookup_elem(&clients, &request.key);
+	if (!client || !client->retired)
+		return MISSING;
+	__builtin_memcpy(&key.local, &request.key.listener, sizeof(key.local));
+	listener = bpf_map_lookup_elem(&listeners, &key);
+	if (!listener)
+		return MISSING;
+	/* it was opened again between the look at it and the mark: let it live */
+	if (client->traffic.opened != client->traffic.closed) {
+		client->retired = 0;
+		return IN_USE;
+	}
+	last = client->traffic;
+	if (request.shown) {
+		subtract(&last, &request.base);
+		add_traffic(&listener->folded, &last);
+		add_traffic(&listener->unshown, &request.base);
+	} else {
+		add_traffic(&listener->unshown, &last);
+	}
+	count = bpf_map_lookup_elem(&ledger, &folded);
+	if (count)
+		add(*count, 1);
+	bpf_map_delete_elem(&clients, &request.key);
+	bpf_map_delete_elem(&exported, &request.key);
+	return OK;
+}

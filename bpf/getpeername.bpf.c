@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * getpeername(), and the address that accept() returns: they run the same hook. Shows the
+ * real client where that is switched on; is the accept program where fexit is refused.
+ */
+#include "accept.h"
+
+/*
+ * Only in accept() is a process seen to accept; a getpeername() later may be another's.
+ * Numbers of include/uapi/asm-generic/unistd.h and arch/x86/entry/syscalls.
+ */
+static __always_inline bool in_accept(void)
+{
+	struct pt_regs___x86 *x86 = 0;
+	struct pt_regs___arm64 *arm64 = 0;
+	void *regs = (void *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
+	long number;
+
+	if (bpf_core_field_exists(x86->orig_ax)) {
+		x86 = regs;
+		number = x86->orig_ax & ~0x40000000L /* x32 */;
+		return number == 43 || number == 288 || number == 426 /* io_uring_enter */;
+	}
+	if (bpf_core_field_exists(arm64->syscallno)) {
+		arm64 = regs;
+		number = arm64->syscallno;
+		return number == 202 || number == 242 || number == 426;
+	}
+	return false;
+}
+
+static __always_inline struct socket_state *peer_asked(struct bpf_sock_addr *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct socket_state *state;
+	struct tcp_sock *tcp;
+
+	if (!sk)
+		return 0;
+	state = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	if (!state)
+		return 0;
+	if (!state->seen && in_accept()) {
+		tcp = bpf_skc_to_tcp_sock(sk);
+		if (tcp)
+			accepted(&tcp->inet_conn.icsk_inet.sk.__sk_common, state, SEEN_GETPEERNAME);
+	}
+	return state;
+}
+
+/* The state of a socket whose peer is to be shown as the client, or 0. */
+static __always_inline struct socket_state *shown_client(struct bpf_sock_addr *ctx, struct socket_state *state)
+{
+	const struct settings *set = current_settings();
+	struct bpf_sock *sk = ctx->sk;
+
+	if (!set || !set->transparent || !state || !believed(state->verdict) || !sk)
+		return 0;
+	return port_transparent(set, sk->src_port) ? state : 0;
+}
+
+/* An IPv6 client cannot be shown: the family of an answer cannot change. */
+SEC("cgroup/getpeername4")
+int toascope_getpeername4(struct bpf_sock_addr *ctx)
+{
+	struct socket_state *state = shown_client(ctx, peer_asked(ctx));
+	__u32 address;
+
+	if (!state || state->client.family != FAMILY_IPV4)
+		return 1;
+	__builtin_memcpy(&address, state->client.address, sizeof(address));
+	ctx->user_ip4 = address;
+	ctx->user_port = bpf_htons(state->client.port);
+	return 1;
+}
+
+SEC("cgroup/getpeername6")
+int toascope_getpeername6(struct bpf_sock_addr *ctx)
+{
+	struct socket_state *state = shown_client(ctx, peer_asked(ctx));
+	__u32 words[4];
+
+	if (!state)
+		return 1;
+	__builtin_memcpy(words, state->client.address, sizeof(words));
+	if (state->client.family == FAMILY_IPV4) {
+		words[3] = words[0];
+		words[2] = bpf_htonl(0xffff);
+		words[1] = 0;
+		words[0] = 0;
+	}
+	ctx->user_ip6[0] = words[0];
+	ctx->user_ip6[1] = words[1];
+	ctx->user_ip6[2] = words[2];
+	ctx->user_ip6[3] = words[3];
+	ctx->user_port = bpf_htons(state->client.port);
+	return 1;
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* getsockopt(fd, IPPROTO_IP, 4096, ...): the vendor's way to ask for the real client. */
+#include "account.h"
+
+#define IPPROTO_IP 0
+#define TOA_SO_GET_LOOKUP 4096
+#define EINVAL 22
+
+/* Set before loading, by probe: may a getsockopt program return an error of its own? */
+const volatile bool can_set_error = true;
+
+/* struct toa_nat64_peer of the vendor's header, padding included */
+struct toa_nat64_peer {
+	__u8 saddr[16];
+	__u16 sport; /* network order */
+	__u16 padding;
+};
+
+_Static_assert(sizeof(struct toa_nat64_peer) == 20, "what applications compiled against");
+
+/* The kernel has answered ENOPROTOOPT; where it may, the program says EINVAL as the module does. */
+static __always_inline int refuse(struct bpf_sockopt *ctx)
+{
+	if (can_set_error)
+		ctx->retval = -EINVAL;
+	return 1;
+}
+
+SEC("cgroup/getsockopt")
+int toascope_getsockopt(struct bpf_sockopt *ctx)
+{
+	const struct settings *set;
+	struct toa_nat64_peer *answer;
+	struct socket_state *state;
+	struct bpf_sock *sk;
+
+	if (ctx->optname != TOA_SO_GET_LOOKUP || ctx->level != IPPROTO_IP)
+		return 1;
+	set = current_settings();
+	sk = ctx->sk;
+	if (!set || !set->sockopt || !sk)
+		return 1;
+	state = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	answer = ctx->optval;
+	if (!state || !believed(state->verdict) || (void *)(answer + 1) > ctx->optval_end)
+		return refuse(ctx);
+	__builtin_memcpy(answer->saddr, state->client.address, sizeof(answer->saddr));
+	if (state->client.family == FAMILY_IPV4) {
+		__builtin_memcpy(answer->saddr + 12, state->client.address, 4);
+		__builtin_memset(answer->saddr, 0, 10);
+		__builtin_memset(answer->saddr + 10, 0xff, 2);
+	}
+	answer->sport = bpf_htons(state->client.port);
+	answer->padding = 0;
+	/* volatile: two stores, the verifier knows no field of 64 bits here */
+	*(volatile __s32 *)&ctx->optlen = sizeof(*answer);
+	*(volatile __s32 *)&ctx->retval = 0;
+	return 1;
+}

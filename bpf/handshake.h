@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* From the segment that creates the socket to the option in it, or in one of the next. */
+#ifndef TOASCOPE_HANDSHAKE_H
+#define TOASCOPE_HANDSHAKE_H
+
+#include "verdict.h"
+
+#define TCP_HEADER 20
+#define TCP_FLAGS_AT 13
+#define TCP_FLAG_SYN 2
+
+/*
+ * Copies the segment's options into the socket's state and parses them there. Global, so
+ * that it is verified once and by itself; the copy goes in fixed steps, since a variable
+ * packet offset multiplies the verifier's states.
+ *
+ * Returns enum toa_found. The client goes into the socket's state.
+ */
+__noinline int parse_options(struct bpf_sock_ops *ctx)
+{
+	const struct settings *set = current_settings();
+	struct bpf_sock *sk = ctx->sk;
+	__u8 *segment = ctx->skb_data, *end = ctx->skb_data_end;
+	struct socket_state *state;
+	struct toa_peer other;
+	__u32 header, length = 0, i;
+
+	if (!sk || !set)
+		return TOA_FOUND_NONE;
+	state = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	if (!state || segment + TCP_HEADER > end)
+		return TOA_FOUND_NONE;
+	header = (segment[12] >> 4) * 4;
+#pragma unroll
+	for (i = 0; i < TOA_OPTIONS_MAX / 4; i++) {
+		__u8 *word = segment + TCP_HEADER + 4 * i;
+
+		if (TCP_HEADER + 4 * (i + 1) <= header && word + 4 <= end) {
+			__builtin_memcpy(state->options.bytes + 4 * i, word, 4);
+			length = 4 * (i + 1);
+		}
+	}
+	if (!length)
+		return TOA_FOUND_NONE;
+	state->options.length = length;
+	return toa_find(&state->options, &set->table, &state->client, &other);
+}
+
+static __always_inline __u8 segment_kind(struct bpf_sock_ops *ctx)
+{
+	__u8 *segment = ctx->skb_data, *end = ctx->skb_data_end;
+
+	if (segment + TCP_HEADER > end)
+		return SEGMENT_ACK;
+	if (segment[TCP_FLAGS_AT] & TCP_FLAG_SYN)
+		return SEGMENT_SYN;
+	if (ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+		return SEGMENT_ACK;
+	return ctx->skb_len > (segment[12] >> 4) * 4 ? SEGMENT_DATA : SEGMENT_ACK;
+}
+
+/* What a found option means: whether its sender may be believed. */
+static __always_inline __u8 judge(const struct subject *on, int found)
+{
+	struct endpoint peer;
+
+	peer_endpoint(on->sk, &peer);
+	if (!trusted(on->set, &peer))
+		return VERDICT_UNTRUSTED;
+	return found == TOA_FOUND_CONFLICT ? VERDICT_CONFLICT : VERDICT_TOA;
+}
+
+/* Other programs may want the same callbacks: flags are added, and only what we added is taken away. */
+static __always_inline void ask_for_options(struct bpf_sock_ops *ctx, struct socket_state *state)
+{
+	state->parse_flag = !(ctx->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG);
+	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG);
+}
+
+static __always_inline void stop_options(struct bpf_sock_ops *ctx, struct socket_state *state)
+{
+	if (!state->parse_flag)
+		return;
+	state->parse_flag = 0;
+	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG);
+}
+
+#endif

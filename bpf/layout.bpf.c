@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Not loaded: its BTF holds every type that crosses, for scripts/generate-layout.ts. */
+#include "records.h"
+
+struct everything {
+	struct settings settings;
+	struct port_bits port_bits;
+	struct trust_key trust_key;
+	struct listener_key listener_key;
+	struct listener listener;
+	struct client_key client_key;
+	struct client client;
+	struct exported exported;
+	struct fold_request fold_request;
+	struct connection_key connection_key;
+	struct connection connection;
+	struct closed_entry closed_entry;
+	struct event event;
+	struct owner owner;
+	enum limit limit;
+	enum first_bound first_bound;
+	enum family family;
+	enum verdict verdict;
+	enum segment segment;
+	enum seen seen;
+	enum drop drop;
+	enum event_type event_type;
+	enum ledger_entry ledger_entry;
+} everything;

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The processes that listen: who owns a connection whose accept was not seen. */
+#include "endpoint.h"
+
+SEC("iter/task_file")
+int toascope_listeners(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct owner owner = {};
+	struct socket *socket;
+	struct sock *sk;
+
+	if (!task || !file)
+		return 0;
+	socket = bpf_sock_from_file(file);
+	if (!socket)
+		return 0;
+	sk = socket->sk;
+	if (!sk || sk->__sk_common.skc_state != BPF_TCP_LISTEN ||
+	    (sk->__sk_common.skc_family != AF_INET && sk->__sk_common.skc_family != AF_INET6))
+		return 0;
+	local_endpoint(&sk->__sk_common, &owner.local);
+	owner.netns = sk->__sk_common.skc_net.net->ns.inum;
+	owner.pid = task->tgid;
+	bpf_probe_read_kernel_str(owner.comm, sizeof(owner.comm), task->group_leader->comm);
+	bpf_seq_write(ctx->meta->seq, &owner, sizeof(owner));
+	return 0;
+}

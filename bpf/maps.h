@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The maps, shared by all programs. They are weak: every program file has them, the
+ * linker keeps one of each. Sizes marked so are set by the daemon before loading.
+ */
+#ifndef TOASCOPE_MAPS_H
+#define TOASCOPE_MAPS_H
+
+#include "core.h"
+#include "records.h"
+
+/*
+ * A connection's state, in its socket's storage: gone with the socket, whatever happens.
+ * The lock orders those who count: callbacks hold the socket, the flush iterator does not.
+ * With the storage element's 72 bytes of its own it must stay within kmalloc-256.
+ */
+struct socket_state {
+	struct bpf_spin_lock lock;
+	__u32 netns;
+	__u64 opened_ns;	/* 0: known to the accept program only */
+	__u64 received;		/* payload counted so far */
+	__u64 sent;
+	__u64 seen_received;	/* raw, at the flush before: see account.h */
+	__u64 seen_acked;
+	__u64 rtt_sampled_ns;
+	__u32 retransmitted;
+	__u8 verdict;
+	__u8 segment;
+	__u8 seen;		/* enum seen */
+	__u8 closed;
+	__u8 in_overflow;	/* counts under client="other": stays so until it closes */
+	__u8 saw_malformed;
+	__u8 slot;		/* in the table of connections; PEER_SLOTS: not there */
+	__u8 parse_flag;	/* we asked for option callbacks, nobody before us had */
+	struct toa_peer client;
+	struct toa_list options;	/* the list being parsed */
+};
+
+_Static_assert(sizeof(struct socket_state) <= 184, "one open connection is to cost at most 450 bytes");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct socket_state);
+} sockets __weak SEC(".maps");
+
+/* size: listeners.max, and one for "other" */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 257);
+	__type(key, struct listener_key);
+	__type(value, struct listener);
+} listeners __weak SEC(".maps");
+
+/* size: clients.capacity */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct client_key);
+	__type(value, struct client);
+} clients __weak SEC(".maps");
+
+/* size: clients.capacity; written by the daemon alone, pinned with the counters */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct client_key);
+	__type(value, struct exported);
+} exported __weak SEC(".maps");
+
+/* enum ledger_entry; pinned with the counters */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LEDGER_ENTRIES);
+	__type(key, __u32);
+	__type(value, __u64);
+} ledger __weak SEC(".maps");
+
+/* size: connections.max */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct connection_key);
+	__type(value, struct connection);
+} connections __weak SEC(".maps");
+
+/* size: connections.max */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 65536);
+	__type(value, struct closed_entry);
+} closed_queue __weak SEC(".maps");
+
+/* size: bpf.ring_bytes */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4194304);
+} ring __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, DROPS);
+	__type(key, __u32);
+	__type(value, __u64);
+} drops __weak SEC(".maps");
+
+/* which of the two settings counts: one aligned store switches all of them */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} generation __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct settings);
+} settings __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2 * PORT_WORDS);
+	__type(key, __u32);
+	__type(value, struct port_bits);
+} ports __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct trust_key);
+	__type(value, __u32);
+} trust __weak SEC(".maps");
+
+#endif

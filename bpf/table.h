@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The table of connections for lookups. A connection's key is its peer's address and port
+ * and a slot, so that who asks for a peer needs no scan, and a connection that reuses the
+ * addresses of a closed one does not hide it. The oldest closed one makes room for a new
+ * one; open ones are never put out.
+ */
+#ifndef TOASCOPE_TABLE_H
+#define TOASCOPE_TABLE_H
+
+#include "account.h"
+
+#define E2BIG 7 /* a hash map is full */
+
+static __always_inline void connection_key(const struct endpoint *peer, __u8 slot, struct connection_key *key)
+{
+	__builtin_memcpy(key->address, peer->address, sizeof(key->address));
+	key->port = peer->port;
+	key->family = peer->family;
+	key->slot = slot;
+	key->reserved = 0;
+}
+
+static __always_inline void find_connection(struct subject *on)
+{
+	struct connection_key key;
+	struct endpoint peer;
+
+	on->connection = 0;
+	if (on->state->slot >= PEER_SLOTS)
+		return;
+	peer_endpoint(on->sk, &peer);
+	connection_key(&peer, on->state->slot, &key);
+	on->connection = bpf_map_lookup_elem(&connections, &key);
+}
+
+/* Puts the oldest closed connection out. False: there is none. */
+static __always_inline bool evict_closed(void)
+{
+	struct closed_entry oldest;
+	struct connection *connection;
+
+	if (bpf_map_pop_elem(&closed_queue, &oldest))
+		return false;
+	connection = bpf_map_lookup_elem(&connections, &oldest.key);
+	/* its slot may have gone to another connection meanwhile */
+	if (connection && connection->cookie == oldest.cookie) {
+		bpf_map_delete_elem(&connections, &oldest.key);
+		count_drop(DROP_CONNECTION_EVICTED);
+	}
+	return true;
+}
+
+/*
+ * Makes an empty entry in a slot that is free, else in that of a closed connection.
+ * Returns the slot, or PEER_SLOTS.
+ */
+static __always_inline __u8 insert_connection(const struct endpoint *peer)
+{
+	struct connection_key key;
+	struct connection *old;
+	__u8 slot;
+	int error;
+
+	connection_key(peer, 0, &key);
+	for (slot = 0; slot < PEER_SLOTS; slot++) {
+		key.slot = slot;
+		error = bpf_map_update_elem(&connections, &key, &no_connection, BPF_NOEXIST);
+		if (!error)
+			return slot;
+		if (error == -E2BIG) {
+			if (evict_closed() && !bpf_map_update_elem(&connections, &key, &no_connection, BPF_NOEXIST))
+				return slot;
+			count_drop(DROP_CONNECTIONS_FULL);
+			return PEER_SLOTS;
+		}
+	}
+	for (slot = 0; slot < PEER_SLOTS; slot++) {
+		key.slot = slot;
+		old = bpf_map_lookup_elem(&connections, &key);
+		if (old && old->closed_ns && !bpf_map_update_elem(&connections, &key, &no_connection, BPF_EXIST)) {
+			count_drop(DROP_CONNECTION_EVICTED);
+			return slot;
+		}
+	}
+	count_drop(DROP_PEER_SLOTS_FULL);
+	return PEER_SLOTS;
+}
+
+static __always_inline void remember_closed(const struct subject *on)
+{
+	struct closed_entry entry = { .cookie = on->connection->cookie };
+
+	connection_key(&on->connection->peer, on->state->slot, &entry.key);
+	if (bpf_map_push_elem(&closed_queue, &entry, 0) && evict_closed())
+		bpf_map_push_elem(&closed_queue, &entry, 0);
+}
+
+/* Tells user space, where somebody listens. Nothing that is counted depends on it. */
+static __always_inline void tell(const struct subject *on, __u32 type)
+{
+	struct event *event;
+
+	if (!on->connection || !(on->set->events >> type & 1))
+		return;
+	event = bpf_ringbuf_reserve(&ring, sizeof(*event), 0);
+	if (!event) {
+		count_drop(DROP_RING_FULL);
+		return;
+	}
+	event->type = type;
+	event->reserved = 0;
+	__builtin_memcpy(&event->connection, on->connection, sizeof(event->connection));
+	/* the daemon comes by every 50 ms: a wake-up for each record would cost the server more than the record */
+	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+}
+
+#endif

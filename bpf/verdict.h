@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The verdict on a connection, and what follows from it. */
+#ifndef TOASCOPE_VERDICT_H
+#define TOASCOPE_VERDICT_H
+
+#include "table.h"
+
+/*
+ * The verdict falls, once: who comes second changes nothing. What was counted for the
+ * listener while it was open goes to the client now.
+ */
+static __noinline bool settle(struct subject *on, __u8 verdict, __u8 segment)
+{
+	struct socket_state *state = on->state;
+	bool overflow = believed(verdict) && !find_client(on, true);
+	struct connection *connection = on->connection;
+	struct traffic before = { .opened = 1 };
+	bool first;
+
+	bpf_spin_lock(&state->lock);
+	first = state->verdict == VERDICT_PENDING;
+	if (first) {
+		state->verdict = verdict;
+		state->segment = segment;
+		state->in_overflow = overflow;
+		before.received_bytes = state->received;
+		before.sent_bytes = state->sent;
+		before.retransmitted_segments = state->retransmitted;
+	}
+	bpf_spin_unlock(&state->lock);
+	if (!first)
+		return false;
+
+	if (overflow)
+		count_drop(DROP_CLIENTS_FULL);
+	if (is_other(on))
+		count_drop(DROP_LISTENERS_FULL);
+	attribute(on, &before);
+	if (verdict < VERDICTS)
+		add(on->listener->handshakes[verdict], 1);
+	if (believed(verdict)) {
+		__u32 profile = state->client.profile & (TOA_PROFILE_SLOTS - 1);
+
+		if (segment >= SEGMENT_SYN && segment <= SEGMENT_DATA)
+			add(on->listener->options[profile][segment - 1], 1);
+	}
+	if (connection) {
+		connection->verdict = verdict;
+		connection->segment = segment;
+		if (believed(verdict)) {
+			connection->profile = state->client.profile;
+			__builtin_memcpy(connection->client.address, state->client.address,
+					 sizeof(connection->client.address));
+			connection->client.port = state->client.port;
+			connection->client.family = state->client.family;
+		}
+		tell(on, EVENT_OPENED);
+	}
+	return true;
+}
+
+static __always_inline __u8 verdict_without_option(const struct socket_state *state)
+{
+	return state->saw_malformed ? VERDICT_MALFORMED : VERDICT_NONE;
+}
+
+#endif

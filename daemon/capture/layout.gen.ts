@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Made from bpf/records.h by scripts/generate-layout.ts: sizes and offsets in bytes. */
+
+export const toaProfileLayout = {
+	size: 8,
+	id: 0,
+	kind: 1,
+	length: 2,
+	family: 3,
+	portAt: 4,
+	addressAt: 5,
+	onSyn: 6,
+} as const;
+
+export const toaTableLayout = {
+	size: 16640,
+	profile: 0,
+	slot: 256,
+} as const;
+
+export const settingsLayout = {
+	size: 16656,
+	generation: 0,
+	events: 4,
+	trustAny: 8,
+	transparent: 9,
+	sockopt: 10,
+	prefix4: 11,
+	prefix6: 12,
+	table: 16,
+} as const;
+
+export const portBitsLayout = {
+	size: 16,
+	watched: 0,
+	transparent: 8,
+} as const;
+
+export const trustKeyLayout = {
+	size: 28,
+	prefixLength: 0,
+	generation: 4,
+	family: 8,
+	address: 12,
+} as const;
+
+export const endpointLayout = {
+	size: 20,
+	address: 0,
+	port: 16,
+	family: 18,
+} as const;
+
+export const listenerKeyLayout = {
+	size: 20,
+	local: 0,
+} as const;
+
+export const trafficLayout = {
+	size: 64,
+	opened: 0,
+	closed: 8,
+	receivedBytes: 16,
+	sentBytes: 24,
+	retransmittedSegments: 32,
+	rttSumNs: 40,
+	rttCount: 48,
+	durationSumNs: 56,
+} as const;
+
+export const histogramLayout = {
+	size: 200,
+	sumNs: 0,
+	buckets: 8,
+} as const;
+
+export const listenerLayout = {
+	size: 1768,
+	total: 0,
+	direct: 64,
+	overflow: 128,
+	folded: 192,
+	unshown: 256,
+	handshakes: 320,
+	options: 368,
+	accepts: 1136,
+	rtt: 1168,
+	duration: 1368,
+	acceptWait: 1568,
+} as const;
+
+export const clientKeyLayout = {
+	size: 40,
+	address: 0,
+	family: 16,
+	prefixLength: 17,
+	listener: 20,
+} as const;
+
+export const clientLayout = {
+	size: 88,
+	traffic: 0,
+	createdNs: 64,
+	activeNs: 72,
+	retired: 80,
+} as const;
+
+export const exportedLayout = {
+	size: 72,
+	base: 0,
+	sinceNs: 64,
+} as const;
+
+export const foldRequestLayout = {
+	size: 112,
+	key: 0,
+	shown: 40,
+	base: 48,
+} as const;
+
+export const connectionKeyLayout = {
+	size: 24,
+	address: 0,
+	port: 16,
+	family: 18,
+	slot: 19,
+} as const;
+
+export const connectionLayout = {
+	size: 152,
+	cookie: 0,
+	openedNs: 8,
+	acceptedNs: 16,
+	closedNs: 24,
+	receivedBytes: 32,
+	sentBytes: 40,
+	cgroupId: 48,
+	retransmittedSegments: 56,
+	srttUs: 60,
+	netns: 64,
+	pid: 68,
+	local: 72,
+	peer: 92,
+	client: 112,
+	comm: 132,
+	verdict: 148,
+	profile: 149,
+	segment: 150,
+	seen: 151,
+} as const;
+
+export const closedEntryLayout = {
+	size: 32,
+	key: 0,
+	cookie: 24,
+} as const;
+
+export const eventLayout = {
+	size: 160,
+	type: 0,
+	connection: 8,
+} as const;
+
+export const ownerLayout = {
+	size: 56,
+	local: 0,
+	netns: 20,
+	pid: 24,
+	cgroupId: 32,
+	comm: 40,
+} as const;
+
+export const limit = {
+	TOASCOPE_LAYOUT: 1,
+	HISTOGRAM_BUCKETS: 24,
+	PEER_SLOTS: 8,
+	SEGMENTS: 3,
+	COMM_SIZE: 16,
+	PORT_WORDS: 1024,
+	PROFILE_SLOTS: 32,
+	LIST_SIZE: 64,
+	NO_PORT: 255,
+} as const;
+
+export const firstBound = {
+	RTT_FIRST_NS: 62500,
+	DURATION_FIRST_NS: 1000000,
+	ACCEPT_WAIT_FIRST_NS: 62500,
+} as const;
+
+export const family = {
+	FAMILY_NONE: 0,
+	FAMILY_IPV4: 4,
+	FAMILY_IPV6: 6,
+} as const;
+
+export const verdict = {
+	VERDICT_PENDING: 0,
+	VERDICT_TOA: 1,
+	VERDICT_NONE: 2,
+	VERDICT_MALFORMED: 3,
+	VERDICT_UNTRUSTED: 4,
+	VERDICT_CONFLICT: 5,
+	VERDICTS: 6,
+} as const;
+
+export const segment = {
+	SEGMENT_NONE: 0,
+	SEGMENT_SYN: 1,
+	SEGMENT_ACK: 2,
+	SEGMENT_DATA: 3,
+} as const;
+
+export const seen = {
+	SEEN_NOT: 0,
+	SEEN_FEXIT: 1,
+	SEEN_GETPEERNAME: 2,
+	SEEN_UNSEEN: 3,
+	SEENS: 4,
+} as const;
+
+export const drop = {
+	DROP_SOCKET_STORAGE: 0,
+	DROP_LISTENERS_FULL: 1,
+	DROP_CLIENTS_FULL: 2,
+	DROP_CONNECTIONS_FULL: 3,
+	DROP_CONNECTION_EVICTED: 4,
+	DROP_PEER_SLOTS_FULL: 5,
+	DROP_RING_FULL: 6,
+	DROP_LISTENER_UPDATE: 7,
+	DROPS: 8,
+} as const;
+
+export const eventType = {
+	EVENT_OPENED: 1,
+	EVENT_ACCEPTED: 2,
+	EVENT_CLOSED: 3,
+} as const;
+
+export const ledgerEntry = {
+	LEDGER_CLASSIFIED_NS: 0,
+	LEDGER_FOLDED: 1,
+	LEDGER_ENTRIES: 2,
+} as const;

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Where cgroup v2 and bpffs are mounted: proc(5), /proc/self/mountinfo. */
+import { readFileSync } from 'node:fs';
+
+export interface Mount {
+	readonly point: string;
+	readonly type: string;
+	readonly readOnly: boolean;
+}
+
+/** Reads the text of mountinfo; octal escapes (`\040`) are resolved. */
+export function parseMounts(text: string): Mount[] {
+	return text
+		.split('\n')
+		.filter((line) => line !== '')
+		.map((line) => {
+			const [before = '', after = ''] = line.split(' - ', 2);
+			const fields = before.split(' ');
+			const point = (fields[4] ?? '').replace(/\\([0-7]{3})/g, (_, octal: string) =>
+				String.fromCharCode(Number.parseInt(octal, 8)),
+			);
+			return { point, type: after.split(' ')[0] ?? '', readOnly: (fields[5] ?? '').split(',').includes('ro') };
+		});
+}
+
+export function readMounts(): Mount[] {
+	return parseMounts(readFileSync('/proc/self/mountinfo', 'utf8'));
+}
+
+/** The root of cgroup v2; a hybrid set-up has it below cgroup v1's. */
+export function findCgroup2(mounts: readonly Mount[]): string | undefined {
+	return mounts.find((mount) => mount.type === 'cgroup2')?.point;
+}
+
+/** The bpffs mount that holds `path`, the innermost. */
+export function findBpffs(mounts: readonly Mount[], path: string): Mount | undefined {
+	return mounts
+		.filter(({ point, type }) => type === 'bpf' && (path === point || path.startsWith(`${point}/`)))
+		.sort((a, b) => b.point.length - a.point.length)[0];
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The addon (native/), declared: nothing else in the daemon knows it. */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { ToascopeError } from '../errors.ts';
+
+/** What every failure of the addon is: `code` is errno's name ("EPERM"). */
+export interface NativeError extends Error {
+	readonly code: string;
+	readonly errno: number;
+	readonly op: string;
+	readonly target: string;
+	/** The verifier's last lines, when a program was refused at load. */
+	readonly log?: string;
+}
+
+export interface BpfOptions {
+	readonly mapEntries: Readonly<Record<string, number>>;
+	readonly autoload: Readonly<Record<string, boolean>>;
+	readonly canSetError: boolean;
+	/** Directory under bpffs: maps found there are adopted, others are pinned there. */
+	readonly pin?: string;
+}
+
+export interface MapInfo {
+	readonly keySize: number;
+	readonly valueSize: number;
+	readonly maxEntries: number;
+}
+
+export interface ProgramStatistics {
+	readonly program: string;
+	readonly runs: bigint;
+	readonly runNs: bigint;
+}
+
+/**
+ * Loaded by the constructor. Values of per-CPU maps are the sums over all CPUs. Every method throws NativeError; after close() it is EBADF.
+ */
+export interface BpfObject {
+	/** 'replaced': a pinned link of an earlier daemon now runs this program, without a gap. */
+	attach(program: string, to?: { cgroup?: string; map?: string; pin?: string }): 'attached' | 'replaced';
+	/** Also takes the link's pin away. */
+	detach(program: string): void;
+	/** Pinned links and maps stay. Does nothing the second time. */
+	close(): void;
+	mapInfo(map: string): MapInfo;
+	/** False: there is none. */
+	lookup(map: string, key: Uint8Array, value: Uint8Array): boolean;
+	/** False: the flags forbid it (1: only new, 2: only existing), or the map is full. */
+	update(map: string, key: Uint8Array, value: Uint8Array, flags?: number): boolean;
+	/** False: there was none. */
+	remove(map: string, key: Uint8Array): boolean;
+	/** A hash map, whole. Both buffers must hold maxEntries. Returns the entries read. */
+	readAll(map: string, keys: Uint8Array, values: Uint8Array): number;
+	/** Entries of a hash map. */
+	count(map: string): number;
+	/** Runs an attached iterator to its end. Returns the bytes that it wrote; ENOBUFS: there were more. */
+	iterate(program: string, output: Uint8Array): number;
+	/** Runs a program once, with the input as its packet. Returns what it returned. */
+	run(program: string, input: Uint8Array): number;
+	programStatistics(): ProgramStatistics[];
+	/** Whole records from the ring. Returns bytes; less than a buffer full: the ring is empty. */
+	drain(buffer: Uint8Array): number;
+}
+
+/** Empty: this kernel can do it. Else the name of the errno that refused it. */
+export type Features = Readonly<
+	Record<
+		'sockops' | 'getsockopt' | 'getpeername' | 'ringbuf' | 'socketStorage' | 'setError' | 'taskRegisters' | 'fexit',
+		string
+	>
+>;
+
+export interface Native {
+	readonly BpfObject: new (options: BpfOptions) => BpfObject;
+	readonly libbpfVersion: string;
+	/** Tries each feature on the running kernel. */
+	probe(): Features;
+	/** One datagram to systemd's socket (sd_notify(3)). */
+	notify(socket: string, state: string): void;
+	/** Takes a directory's lock (flock(2)) and returns its descriptor; -1: another process has it. */
+	lock(path: string): number;
+	mountBpffs(path: string): void;
+	unmount(path: string): void;
+	/** CLOCK_MONOTONIC: the clock of bpf_ktime_get_ns(). */
+	monotonicNs(): bigint;
+}
+
+function load(): Native {
+	const places = ['../../build/Release/toascope.node', '../../../build/Release/toascope.node'];
+	const found = places.map((place) => new URL(place, import.meta.url).pathname).find(existsSync);
+	if (found === undefined) {
+		throw new ToascopeError('MISSING_TOOL', 'the addon toascope.node is not built', { hint: 'npm run build' });
+	}
+	return createRequire(import.meta.url)(found) as Native;
+}
+
+let loaded: Native | undefined;
+
+/** The addon; loaded at the first call. @throws {ToascopeError} MISSING_TOOL where it is not built. */
+export function native(): Native {
+	loaded ??= load();
+	return loaded;
+}

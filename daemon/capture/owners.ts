@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The processes that listen: who owns a connection whose accept was not seen. */
+import type { Endpoint } from '../model/address.ts';
+import { formatEndpoint } from '../model/address.ts';
+import type { Connection, Owner } from '../model/connection.ts';
+import { ownerLayout } from './layout.gen.ts';
+import type { BpfObject } from './native.ts';
+import { readListening } from './records.ts';
+
+/** Walking the descriptors of all processes takes milliseconds: at most once in this time. */
+const maxAgeMs = 1000;
+const bufferBytes = 1 << 20;
+
+const key = (netns: number, endpoint: Endpoint) => `${netns} ${formatEndpoint(endpoint)}`;
+
+export class Owners {
+	readonly #bpf: BpfObject;
+	readonly #buffer = Buffer.allocUnsafeSlow(bufferBytes - (bufferBytes % ownerLayout.size));
+	#owners = new Map<string, Owner>();
+	#readAt = Number.NEGATIVE_INFINITY;
+
+	/** The iterator `toascope_listeners` must be attached. */
+	constructor(bpf: BpfObject) {
+		this.#bpf = bpf;
+	}
+
+	/** The process that listens where this connection came in; undefined when there is none any more. */
+	of(connection: Connection): Owner | undefined {
+		const { netns, local } = connection;
+		if (performance.now() - this.#readAt > maxAgeMs) this.#read();
+		const any = (family: 4 | 6): Endpoint => ({ family, text: family === 4 ? '0.0.0.0' : '::', port: local.port });
+		return (
+			this.#owners.get(key(netns, local)) ??
+			this.#owners.get(key(netns, any(local.family))) ??
+			// a dual-stack listener takes IPv4 as well
+			this.#owners.get(key(netns, any(6)))
+		);
+	}
+
+	#read(): void {
+		const bytes = this.#bpf.iterate('toascope_listeners', this.#buffer);
+		this.#owners = new Map();
+		for (let at = 0; at < bytes; at += ownerLayout.size) {
+			const listening = readListening(this.#buffer, at);
+			if (listening === undefined) continue;
+			const place = key(listening.netns, listening.local);
+			// of several processes that share a listener the first, which made it, stands for all
+			if (!this.#owners.has(place)) this.#owners.set(place, listening.owner);
+		}
+		this.#readAt = performance.now();
+	}
+}

@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The `bpf` provider: the programs, loaded, attached and set, and the kernel state they keep. */
+import { existsSync } from 'node:fs';
+import type { Config } from '../config/config.ts';
+import { builtInProfiles } from '../config/profiles.ts';
+import { ToascopeError } from '../errors.ts';
+import type { Connection, ConnectionEvent } from '../model/connection.ts';
+import type { MapUsage, ProgramUsage } from '../model/snapshot.ts';
+import type { Exported, ListenerRecord, Source } from '../model/source.ts';
+import { Connections, type Question } from './connections.ts';
+import {
+	clientKeyLayout,
+	drop,
+	eventLayout,
+	foldRequestLayout,
+	ledgerEntry,
+	listenerKeyLayout,
+	listenerLayout,
+} from './layout.gen.ts';
+import { findCgroup2, readMounts } from './mounts.ts';
+import { type BpfObject, type Features, type NativeError, native } from './native.ts';
+import { Owners } from './owners.ts';
+import { Pins } from './pins.ts';
+import { requirePrivileges } from './privileges.ts';
+import { readEvent, writeTraffic } from './records.ts';
+import { encodePorts, encodeSettings, encodeTrust } from './settings.ts';
+import { Clients, encodeExported, Listeners, readExported } from './tables.ts';
+
+const ringBatchBytes = 4096 * eventLayout.size;
+const none = new Uint8Array(0);
+
+/** How the accept of a connection is seen on this kernel. */
+export type AcceptProgram = 'fexit' | 'getpeername';
+
+export interface Log {
+	info(context: object, message: string): void;
+	warn(context: object, message: string): void;
+}
+
+/** Names of the reasons in `drops_total`, in the order of enum drop. */
+const dropReasons = Object.entries(drop)
+	.filter(([name]) => name !== 'DROPS')
+	.map(([name, index]) => ({ index, reason: name.slice('DROP_'.length).toLowerCase() }));
+
+export class BpfProvider implements Source {
+	readonly features: Features;
+	readonly cgroup: string;
+	readonly acceptProgram: AcceptProgram;
+	readonly libbpf: string;
+	/** True: it went on with the counters of a daemon before it. */
+	readonly adopted: boolean;
+	readonly #bpf: BpfObject;
+	readonly #pins: Pins | undefined;
+	readonly #clients: Clients;
+	readonly #listeners: Listeners;
+	readonly #connections: Connections;
+	readonly #owners: Owners;
+	readonly #profileNames = new Map<number, string>();
+	readonly #events = Buffer.allocUnsafeSlow(ringBatchBytes);
+	readonly #attached = new Set<string>();
+	#config: Config;
+	#generation = 0;
+	#trusted: Buffer[] = [];
+	#eventMask = 0;
+	#closed = false;
+
+	private constructor(config: Config, cgroup: string, bpf: BpfObject, pins: Pins | undefined, adopted: boolean, features: Features) {
+		this.#config = config;
+		this.#bpf = bpf;
+		this.#pins = pins;
+		this.cgroup = cgroup;
+		this.adopted = adopted;
+		this.features = features;
+		this.acceptProgram = features.fexit === '' ? 'fexit' : 'getpeername';
+		this.libbpf = native().libbpfVersion;
+		const profileName = (id: number) => this.#profileNames.get(id);
+		this.#clients = new Clients(bpf);
+		this.#listeners = new Listeners(bpf, profileName);
+		this.#connections = new Connections(bpf, profileName);
+		this.#owners = new Owners(bpf);
+	}
+
+	/**
+	 * Loads, sets and attaches. Nothing is left of it when it throws.
+	 * @throws {ToascopeError} NO_PRIVILEGE, NO_BTF, NO_CGROUP2, NO_BPFFS, ALREADY_RUNNING, BPF_FAILED
+	 */
+	static open(config: Config, log: Log): BpfProvider {
+		requirePrivileges();
+		if (!existsSync('/sys/kernel/btf/vmlinux')) {
+			throw new ToascopeError('NO_BTF', 'this kernel tells nothing of its types: /sys/kernel/btf/vmlinux is missing', {
+				hint: 'use a kernel built with CONFIG_DEBUG_INFO_BTF',
+			});
+		}
+		const cgroup = config.cgroup ?? findCgroup2(readMounts());
+		if (cgroup === undefined) {
+			throw new ToascopeError('NO_CGROUP2', 'cgroup v2 is not mounted', {
+				hint: 'mount -t cgroup2 none /sys/fs/cgroup/unified, or boot with systemd.unified_cgroup_hierarchy=1',
+			});
+		}
+		const features = native().probe();
+		const pins = config.bpf.pin === undefined ? undefined : Pins.open(native(), config.bpf.pin);
+		let bpf: BpfObject | undefined;
+		try {
+			const adopted = pins?.adopted ?? false;
+			bpf = load(config, features, pins, log);
+			const provider = new BpfProvider(config, cgroup, bpf, pins, adopted, features);
+			provider.#start();
+			return provider;
+		} catch (error) {
+			bpf?.close();
+			pins?.close(false);
+			throw explain(error);
+		}
+	}
+
+	#start(): void {
+		// the line "other" must be there before any listener finds the table full
+		const other = Buffer.alloc(listenerKeyLayout.size);
+		this.#bpf.update('listeners', other, Buffer.alloc(listenerLayout.size), 1);
+		const generation = Buffer.alloc(4);
+		this.#bpf.lookup('generation', Buffer.alloc(4), generation);
+		this.#generation = generation.readUInt32LE();
+		this.#apply();
+		this.#attach('toascope_flush', { map: 'sockets' });
+		this.#attach('toascope_listeners', {});
+		if (this.acceptProgram === 'fexit') this.#attach('toascope_accept', this.#pinned('toascope_accept'));
+		this.#attachCgroup();
+		this.#attachOnce('toascope_sockops');
+	}
+
+	#pinned(program: string): { pin?: string } {
+		return this.#pins === undefined ? {} : { pin: this.#pins.link(program) };
+	}
+
+	#attach(program: string, to: { cgroup?: string; map?: string; pin?: string }): void {
+		this.#bpf.attach(program, to);
+		this.#attached.add(program);
+	}
+
+	#attachOnce(program: string): void {
+		if (!this.#attached.has(program)) this.#attach(program, { cgroup: this.cgroup, ...this.#pinned(program) });
+	}
+
+	#detach(program: string): void {
+		this.#bpf.detach(program);
+		this.#attached.delete(program);
+	}
+
+	/** Hooks that cost every caller something are there only while something needs them. */
+	#attachCgroup(): void {
+		const names = this.#config.transparent.enabled || this.acceptProgram === 'getpeername';
+		const wanted = {
+			toascope_getsockopt: this.#config.sockopt,
+			toascope_getpeername4: names,
+			toascope_getpeername6: names,
+		};
+		for (const [program, needed] of Object.entries(wanted)) {
+			if (needed) this.#attachOnce(program);
+			else if (this.#attached.has(program)) this.#detach(program);
+		}
+	}
+
+	/** Writes the configuration beside the one in force, then switches over in one store. */
+	#apply(): void {
+		for (const { id, name } of [...builtInProfiles, ...this.#config.profiles]) this.#profileNames.set(id, name);
+		const generation = (this.#generation + 1) >>> 0;
+		const place = generation & 1;
+		const key = Buffer.alloc(4);
+		const ports = encodePorts(this.#config);
+		const words = ports.length / 16;
+		for (let index = 0; index < words; index++) {
+			key.writeUInt32LE(place * words + index);
+			this.#bpf.update('ports', key, ports.subarray(index * 16, index * 16 + 16));
+		}
+		const trusted = this.#config.trust.map((network) => encodeTrust(network, generation));
+		const yes = Buffer.from([1, 0, 0, 0]);
+		for (const network of trusted) {
+			if (this.#bpf.update('trust', network, yes)) continue;
+			for (const added of trusted) this.#bpf.remove('trust', added);
+			throw new ToascopeError('CONFIG_INVALID', 'trust names more networks than fit: 16384 with those of the configuration before');
+		}
+		key.writeUInt32LE(place);
+		this.#bpf.update('settings', key, encodeSettings(this.#config, generation, this.#eventMask));
+		const now = Buffer.alloc(4);
+		now.writeUInt32LE(generation);
+		this.#bpf.update('generation', Buffer.alloc(4), now);
+		for (const network of this.#trusted) this.#bpf.remove('trust', network);
+		this.#trusted = trusted;
+		this.#generation = generation;
+	}
+
+	/** Takes a new configuration; on an error the old one stays in force. */
+	reload(config: Config): void {
+		const before = this.#config;
+		this.#config = config;
+		try {
+			this.#apply();
+			this.#attachCgroup();
+		} catch (error) {
+			this.#config = before;
+			throw explain(error);
+		}
+	}
+
+	/** Which events the kernel sends. None: it spends nothing on them. */
+	listen(...types: ConnectionEvent['type'][]): void {
+		const bits = { opened: 1 << 1, accepted: 1 << 2, closed: 1 << 3 };
+		this.#eventMask = types.reduce((mask, type) => mask | bits[type], 0);
+		this.#apply();
+	}
+
+	/** Hands over what has happened since the last call. */
+	drain(onEvent: (event: ConnectionEvent) => void): void {
+		const name = (id: number) => this.#profileNames.get(id);
+		for (let bytes = this.#events.length; bytes === this.#events.length; ) {
+			bytes = this.#bpf.drain(this.#events);
+			for (let at = 0; at < bytes; at += eventLayout.size) {
+				const event = readEvent(this.#events, at, name);
+				if (event !== undefined) onEvent({ type: event.type, connection: this.#owned(event.connection) });
+			}
+		}
+	}
+
+	/** Counts what open connections did since the last flush. */
+	flush(): void {
+		this.#bpf.iterate('toascope_flush', none);
+	}
+
+	/** Connections of a peer, newest first. */
+	lookup(question: Question): Connection[] {
+		const retainNs = BigInt(this.#config.connections.retainMs) * 1_000_000n;
+		return this.#connections.find(question, this.monotonicNs(), retainNs).map((found) => this.#owned(found));
+	}
+
+	#owned(connection: Connection): Connection {
+		return connection.seen === 'unseen' ? { ...connection, owner: this.#owners.of(connection) } : connection;
+	}
+
+	readListeners(): readonly ListenerRecord[] {
+		return this.#listeners.read();
+	}
+
+	readClients(): Clients {
+		return this.#clients.read();
+	}
+
+	get clientsCapacity(): number {
+		return this.#clients.capacity;
+	}
+
+	readExported(): Map<string, Exported> {
+		return readExported(this.#bpf);
+	}
+
+	admit(key: string, exported: Exported): boolean {
+		return this.#bpf.update('exported', Buffer.from(key, 'latin1'), encodeExported(exported));
+	}
+
+	#foldRequest(key: string, exported: Exported | undefined): Buffer {
+		const request = Buffer.alloc(foldRequestLayout.size);
+		request.write(key, foldRequestLayout.key, clientKeyLayout.size, 'latin1');
+		request.writeUInt32LE(exported === undefined ? 0 : 1, foldRequestLayout.shown);
+		if (exported !== undefined) writeTraffic(request, foldRequestLayout.base, exported.base);
+		return request;
+	}
+
+	retire(key: string): boolean {
+		return this.#bpf.run('toascope_retire', this.#foldRequest(key, undefined)) === 0;
+	}
+
+	fold(key: string, exported: Exported | undefined): boolean {
+		return this.#bpf.run('toascope_fold', this.#foldRequest(key, exported)) === 0;
+	}
+
+	#ledger(entry: number): bigint {
+		const key = Buffer.alloc(4);
+		const value = Buffer.alloc(8);
+		key.writeUInt32LE(entry);
+		this.#bpf.lookup('ledger', key, value);
+		return value.readBigUInt64LE();
+	}
+
+	get classifiedNs(): bigint {
+		return this.#ledger(ledgerEntry.LEDGER_CLASSIFIED_NS);
+	}
+
+	set classifiedNs(ns: bigint) {
+		const key = Buffer.alloc(4);
+		const value = Buffer.alloc(8);
+		key.writeUInt32LE(ledgerEntry.LEDGER_CLASSIFIED_NS);
+		value.writeBigUInt64LE(ns);
+		this.#bpf.update('ledger', key, value);
+	}
+
+	clientsFolded(): bigint {
+		return this.#ledger(ledgerEntry.LEDGER_FOLDED);
+	}
+
+	drops(): Readonly<Record<string, bigint>> {
+		const key = Buffer.alloc(4);
+		const value = Buffer.alloc(8);
+		return Object.fromEntries(
+			dropReasons.map(({ index, reason }) => {
+				key.writeUInt32LE(index);
+				this.#bpf.lookup('drops', key, value);
+				return [reason, value.readBigUInt64LE()];
+			}),
+		);
+	}
+
+	maps(): readonly MapUsage[] {
+		return ['clients', 'connections', 'exported', 'listeners'].map((map) => ({
+			map,
+			entries: this.#bpf.count(map),
+			capacity: this.#bpf.mapInfo(map).maxEntries,
+		}));
+	}
+
+	programs(): readonly ProgramUsage[] {
+		const statistics = this.#bpf.programStatistics();
+		return statistics.some(({ runs }) => runs > 0n) ? statistics : [];
+	}
+
+	monotonicNs(): bigint {
+		return native().monotonicNs();
+	}
+
+	/** Detaches and leaves nothing; with `keep` everything pinned goes on counting. Does nothing the second time. */
+	close(keep: boolean): void {
+		if (this.#closed) return;
+		this.#closed = true;
+		if (!(keep && this.#pins !== undefined)) for (const program of this.#attached) this.#bpf.detach(program);
+		this.#bpf.close();
+		this.#pins?.close(keep);
+	}
+}
+
+function load(config: Config, features: Features, pins: Pins | undefined, log: Log): BpfObject {
+	const { clients, connections, listeners, bpf } = config;
+	const options = {
+		mapEntries: {
+			listeners: listeners.max + 1,
+			clients: clients.capacity,
+			exported: clients.capacity,
+			connections: connections.max,
+			closed_queue: connections.max,
+			ring: bpf.ringBytes,
+		},
+		autoload: { toascope_accept: features.fexit === '' },
+		canSetError: features.setError === '',
+		...(pins === undefined ? {} : { pin: pins.maps }),
+	};
+	try {
+		return new (native().BpfObject)(options);
+	} catch (error) {
+		if (pins === undefined || !(error as NativeError).log?.includes('parameter mismatch')) throw error;
+		log.warn({ pins: pins.maps }, 'the pinned maps have other sizes than the configuration: counters start from zero');
+		pins.clear();
+		return new (native().BpfObject)(options);
+	}
+}
+
+/** What the addon said, as an operator's error. */
+function explain(error: unknown): unknown {
+	if (error instanceof ToascopeError || !(error instanceof Error) || !('op' in error)) return error;
+	const { code, op, target, log } = error as NativeError;
+	const hint =
+		code === 'EPERM'
+			? 'the kernel refuses it: is another program attached exclusively at this cgroup, or does a security module forbid it? toascope doctor tells more'
+			: code === 'ENOMEM'
+				? 'lower clients.capacity, connections.max or bpf.ring_bytes'
+				: 'toascope doctor tells what this kernel can do';
+	const tail = log === undefined || log === '' ? '' : `\n${log}`;
+	return new ToascopeError('BPF_FAILED', `${op} ${target}: ${error.message} (${code})${tail}`, { hint, cause: error });
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Records of bpf/records.h, read from bytes. Offsets come from layout.gen.ts. */
+import { type Endpoint, type Family, formatAddress } from '../model/address.ts';
+import type { Connection, ConnectionEvent, Owner } from '../model/connection.ts';
+import type { Histogram, Seen, Segment, Traffic, Verdict } from '../model/snapshot.ts';
+import {
+	connectionLayout as connection,
+	endpointLayout,
+	eventLayout,
+	eventType,
+	firstBound,
+	histogramLayout,
+	limit,
+	ownerLayout,
+	trafficLayout,
+} from './layout.gen.ts';
+
+export const verdicts: readonly Verdict[] = ['pending', 'toa', 'none', 'malformed', 'untrusted', 'conflict'];
+export const segments: readonly Segment[] = ['syn', 'ack', 'data'];
+export const seens: readonly Seen[] = ['fexit', 'getpeername', 'unseen'];
+
+/** struct endpoint; undefined for family FAMILY_NONE. */
+export function readEndpoint(bytes: Buffer, at: number): Endpoint | undefined {
+	const family = bytes[at + endpointLayout.family];
+	if (family !== 4 && family !== 6) return undefined;
+	const start = at + endpointLayout.address;
+	const text = formatAddress(family, bytes.subarray(start, start + 16));
+	return { family, text, port: bytes.readUInt16LE(at + endpointLayout.port) };
+}
+
+/** Writes struct endpoint from an address's bytes (4 or 16). */
+export function writeEndpoint(
+	bytes: Buffer,
+	at: number,
+	endpoint: { readonly family: Family; readonly address: ArrayLike<number>; readonly port: number },
+): void {
+	bytes.fill(0, at, at + endpointLayout.size);
+	for (let i = 0; i < endpoint.address.length; i++) bytes[at + endpointLayout.address + i] = endpoint.address[i] ?? 0;
+	bytes.writeUInt16LE(endpoint.port, at + endpointLayout.port);
+	bytes[at + endpointLayout.family] = endpoint.family;
+}
+
+export function readTraffic(bytes: Buffer, at: number): Traffic {
+	return {
+		opened: bytes.readBigUInt64LE(at + trafficLayout.opened),
+		closed: bytes.readBigUInt64LE(at + trafficLayout.closed),
+		receivedBytes: bytes.readBigUInt64LE(at + trafficLayout.receivedBytes),
+		sentBytes: bytes.readBigUInt64LE(at + trafficLayout.sentBytes),
+		retransmittedSegments: bytes.readBigUInt64LE(at + trafficLayout.retransmittedSegments),
+		rttSumNs: bytes.readBigUInt64LE(at + trafficLayout.rttSumNs),
+		rttCount: bytes.readBigUInt64LE(at + trafficLayout.rttCount),
+		durationSumNs: bytes.readBigUInt64LE(at + trafficLayout.durationSumNs),
+	};
+}
+
+export function writeTraffic(bytes: Buffer, at: number, traffic: Traffic): void {
+	bytes.writeBigUInt64LE(traffic.opened, at + trafficLayout.opened);
+	bytes.writeBigUInt64LE(traffic.closed, at + trafficLayout.closed);
+	bytes.writeBigUInt64LE(traffic.receivedBytes, at + trafficLayout.receivedBytes);
+	bytes.writeBigUInt64LE(traffic.sentBytes, at + trafficLayout.sentBytes);
+	bytes.writeBigUInt64LE(traffic.retransmittedSegments, at + trafficLayout.retransmittedSegments);
+	bytes.writeBigUInt64LE(traffic.rttSumNs, at + trafficLayout.rttSumNs);
+	bytes.writeBigUInt64LE(traffic.rttCount, at + trafficLayout.rttCount);
+	bytes.writeBigUInt64LE(traffic.durationSumNs, at + trafficLayout.durationSumNs);
+}
+
+/** Bounds of a histogram of bpf/records.h: the first one, then each twice the one before. */
+export function histogramBounds(first: number): readonly bigint[] {
+	return Array.from({ length: limit.HISTOGRAM_BUCKETS - 1 }, (_, i) => BigInt(first) << BigInt(i));
+}
+
+export const bounds = {
+	rtt: histogramBounds(firstBound.RTT_FIRST_NS),
+	duration: histogramBounds(firstBound.DURATION_FIRST_NS),
+	acceptWait: histogramBounds(firstBound.ACCEPT_WAIT_FIRST_NS),
+} as const;
+
+export function readHistogram(bytes: Buffer, at: number, boundsNs: readonly bigint[]): Histogram {
+	const buckets = Array.from({ length: limit.HISTOGRAM_BUCKETS }, (_, i) =>
+		bytes.readBigUInt64LE(at + histogramLayout.buckets + 8 * i),
+	);
+	return { sumNs: bytes.readBigUInt64LE(at + histogramLayout.sumNs), buckets, boundsNs };
+}
+
+function readText(bytes: Buffer, at: number, size: number): string {
+	const end = bytes.indexOf(0, at);
+	return bytes.toString('utf8', at, end < 0 || end > at + size ? at + size : end);
+}
+
+function readOwner(bytes: Buffer, at: number): Owner | undefined {
+	const pid = bytes.readUInt32LE(at + connection.pid);
+	if (pid === 0) return undefined;
+	const comm = readText(bytes, at + connection.comm, limit.COMM_SIZE);
+	return { by: 'accept', pid, comm, cgroupId: bytes.readBigUInt64LE(at + connection.cgroupId) };
+}
+
+/** struct connection; undefined while its entry is being filled. `profileName` names a profile by its id. */
+export function readConnection(
+	bytes: Buffer,
+	at: number,
+	profileName: (id: number) => string | undefined,
+): Connection | undefined {
+	const local = readEndpoint(bytes, at + connection.local);
+	const peer = readEndpoint(bytes, at + connection.peer);
+	const cookie = bytes.readBigUInt64LE(at + connection.cookie);
+	if (local === undefined || peer === undefined || cookie === 0n) return undefined;
+	const acceptedNs = bytes.readBigUInt64LE(at + connection.acceptedNs);
+	const closedNs = bytes.readBigUInt64LE(at + connection.closedNs);
+	const srttUs = bytes.readUInt32LE(at + connection.srttUs);
+	return {
+		cookie,
+		netns: bytes.readUInt32LE(at + connection.netns),
+		local,
+		peer,
+		client: readEndpoint(bytes, at + connection.client),
+		verdict: verdicts[bytes[at + connection.verdict] ?? 0] ?? 'pending',
+		profile: profileName(bytes[at + connection.profile] ?? 0),
+		segment: segments[(bytes[at + connection.segment] ?? 0) - 1],
+		state: closedNs === 0n ? 'open' : 'closed',
+		openedNs: bytes.readBigUInt64LE(at + connection.openedNs),
+		acceptedNs: acceptedNs === 0n ? undefined : acceptedNs,
+		closedNs: closedNs === 0n ? undefined : closedNs,
+		seen: seens[(bytes[at + connection.seen] ?? 0) - 1],
+		owner: readOwner(bytes, at),
+		receivedBytes: bytes.readBigUInt64LE(at + connection.receivedBytes),
+		sentBytes: bytes.readBigUInt64LE(at + connection.sentBytes),
+		retransmittedSegments: bytes.readUInt32LE(at + connection.retransmittedSegments),
+		srttUs: srttUs === 0 ? undefined : srttUs,
+	};
+}
+
+const eventTypes: Readonly<Record<number, ConnectionEvent['type']>> = {
+	[eventType.EVENT_OPENED]: 'opened',
+	[eventType.EVENT_ACCEPTED]: 'accepted',
+	[eventType.EVENT_CLOSED]: 'closed',
+};
+
+/** struct event. */
+export function readEvent(
+	bytes: Buffer,
+	at: number,
+	profileName: (id: number) => string | undefined,
+): ConnectionEvent | undefined {
+	const type = eventTypes[bytes.readUInt32LE(at + eventLayout.type)];
+	const record = readConnection(bytes, at + eventLayout.connection, profileName);
+	return type === undefined || record === undefined ? undefined : { type, connection: record };
+}
+
+/** A process that listens: struct owner. */
+export interface Listening {
+	readonly local: Endpoint;
+	readonly netns: number;
+	readonly owner: Owner;
+}
+
+export function readListening(bytes: Buffer, at: number): Listening | undefined {
+	const local = readEndpoint(bytes, at + ownerLayout.local);
+	if (local === undefined) return undefined;
+	return {
+		local,
+		netns: bytes.readUInt32LE(at + ownerLayout.netns),
+		owner: {
+			by: 'listener',
+			pid: bytes.readUInt32LE(at + ownerLayout.pid),
+			comm: readText(bytes, at + ownerLayout.comm, limit.COMM_SIZE),
+			cgroupId: bytes.readBigUInt64LE(at + ownerLayout.cgroupId),
+		},
+	};
+}

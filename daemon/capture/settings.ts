@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The configuration as the BPF programs read it. Pure: bytes out, nothing touched. */
+import type { Network } from '../config/cidr.ts';
+import type { Config } from '../config/config.ts';
+import type { Ports } from '../config/ports.ts';
+import type { Profile } from '../config/profiles.ts';
+import {
+	limit,
+	portBitsLayout,
+	settingsLayout,
+	toaProfileLayout,
+	toaTableLayout,
+	trustKeyLayout,
+} from './layout.gen.ts';
+
+/** struct toa_table: the profiles, and for each kind and length the one that takes it. */
+export function encodeProfiles(profiles: readonly Profile[]): Buffer {
+	const table = Buffer.alloc(toaTableLayout.size);
+	profiles.forEach((profile, index) => {
+		// slot 0 says that no profile fits
+		const slot = index + 1;
+		const at = toaTableLayout.profile + slot * toaProfileLayout.size;
+		table[at + toaProfileLayout.id] = profile.id;
+		table[at + toaProfileLayout.kind] = profile.kind;
+		table[at + toaProfileLayout.length] = profile.length;
+		table[at + toaProfileLayout.family] = profile.family;
+		table[at + toaProfileLayout.portAt] = profile.portAt ?? limit.NO_PORT;
+		table[at + toaProfileLayout.addressAt] = profile.addressAt;
+		table[at + toaProfileLayout.onSyn] = profile.onSyn ? 1 : 0;
+		table[toaTableLayout.slot + profile.kind * limit.LIST_SIZE + profile.length] = slot;
+	});
+	return table;
+}
+
+/** struct settings. `events` holds the bits 1 << enum event_type that go into the ring. */
+export function encodeSettings(config: Config, generation: number, events: number): Buffer {
+	const bytes = Buffer.alloc(settingsLayout.size);
+	bytes.writeUInt32LE(generation, settingsLayout.generation);
+	bytes.writeUInt32LE(events, settingsLayout.events);
+	bytes[settingsLayout.trustAny] = config.trust.length === 0 ? 1 : 0;
+	bytes[settingsLayout.transparent] = config.transparent.enabled ? 1 : 0;
+	bytes[settingsLayout.sockopt] = config.sockopt ? 1 : 0;
+	bytes[settingsLayout.prefix4] = config.clients.prefix4;
+	bytes[settingsLayout.prefix6] = config.clients.prefix6;
+	encodeProfiles(config.profiles).copy(bytes, settingsLayout.table);
+	return bytes;
+}
+
+/** The ports index * 64 to index * 64 + 63 that belong to the set. */
+function word(ports: Ports, index: number): bigint {
+	if (ports === 'all') return 2n ** 64n - 1n;
+	let bits = 0n;
+	for (const { first, last } of ports) {
+		const end = Math.min(last, index * 64 + 63);
+		for (let port = Math.max(first, index * 64); port <= end; port++) bits |= 1n << BigInt(port & 63);
+	}
+	return bits;
+}
+
+/** struct port_bits for all PORT_WORDS words. */
+export function encodePorts(config: Config): Buffer {
+	const bytes = Buffer.alloc(limit.PORT_WORDS * portBitsLayout.size);
+	for (let index = 0; index < limit.PORT_WORDS; index++) {
+		const at = index * portBitsLayout.size;
+		bytes.writeBigUInt64LE(word(config.listeners.ports, index), at + portBitsLayout.watched);
+		bytes.writeBigUInt64LE(word(config.transparent.ports, index), at + portBitsLayout.transparent);
+	}
+	return bytes;
+}
+
+/** struct trust_key: the generation and the family stand before the address, so both are part of every prefix. */
+export function encodeTrust(network: Network, generation: number): Buffer {
+	const key = Buffer.alloc(trustKeyLayout.size);
+	key.writeUInt32LE(64 + network.prefixLength, trustKeyLayout.prefixLength);
+	key.writeUInt32LE(generation, trustKeyLayout.generation);
+	key.writeUInt32LE(network.family, trustKeyLayout.family);
+	network.address.forEach((byte, i) => {
+		key[trustKeyLayout.address + i] = byte;
+	});
+	return key;
+}

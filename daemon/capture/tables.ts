@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The counters' maps, read whole into buffers that are reused. */
+import { formatAddress } from '../model/address.ts';
+import type { Traffic } from '../model/snapshot.ts';
+import type { ClientTable, Exported, ListenerRecord, Sum } from '../model/source.ts';
+import {
+	clientKeyLayout,
+	clientLayout,
+	exportedLayout,
+	limit,
+	listenerKeyLayout,
+	listenerLayout,
+	trafficLayout,
+	verdict,
+} from './layout.gen.ts';
+import type { BpfObject } from './native.ts';
+import { bounds, readEndpoint, readHistogram, readTraffic, seens, segments, writeTraffic } from './records.ts';
+
+/** A map's keys and values, read in one go. */
+class MapReader {
+	readonly keys: Buffer;
+	readonly values: Buffer;
+	readonly keySize: number;
+	readonly valueSize: number;
+	readonly capacity: number;
+	readonly #bpf: BpfObject;
+	readonly #map: string;
+
+	constructor(bpf: BpfObject, map: string) {
+		const info = bpf.mapInfo(map);
+		this.#bpf = bpf;
+		this.#map = map;
+		this.keySize = info.keySize;
+		this.valueSize = info.valueSize;
+		this.capacity = info.maxEntries;
+		this.keys = Buffer.allocUnsafeSlow(info.keySize * info.maxEntries);
+		this.values = Buffer.allocUnsafeSlow(info.valueSize * info.maxEntries);
+	}
+
+	/** Returns the entries read. */
+	read(): number {
+		return this.#bpf.readAll(this.#map, this.keys, this.values);
+	}
+
+	key(index: number): string {
+		return this.keys.latin1Slice(index * this.keySize, (index + 1) * this.keySize);
+	}
+}
+
+const words = clientLayout.size / 8;
+const word = (offset: number) => offset / 8;
+
+/** The map `clients`. */
+export class Clients implements ClientTable {
+	length = 0;
+	readonly #map: MapReader;
+	/** The values as 64-bit words: BigInt reads without a call for each. */
+	readonly #words: BigUint64Array;
+
+	constructor(bpf: BpfObject) {
+		this.#map = new MapReader(bpf, 'clients');
+		const { values } = this.#map;
+		this.#words = new BigUint64Array(values.buffer, values.byteOffset, values.byteLength / 8);
+	}
+
+	get capacity(): number {
+		return this.#map.capacity;
+	}
+
+	read(): this {
+		this.length = this.#map.read();
+		return this;
+	}
+
+	key(index: number): string {
+		return this.#map.key(index);
+	}
+
+	listener(index: number): string {
+		const at = index * clientKeyLayout.size + clientKeyLayout.listener;
+		return this.#map.keys.latin1Slice(at, at + listenerKeyLayout.size);
+	}
+
+	label(index: number): string {
+		const at = index * clientKeyLayout.size;
+		const { keys } = this.#map;
+		const family = keys[at + clientKeyLayout.family] === 4 ? 4 : 6;
+		const start = at + clientKeyLayout.address;
+		const text = formatAddress(family, keys.subarray(start, start + 16));
+		const length = keys[at + clientKeyLayout.prefixLength] ?? 0;
+		return length === (family === 4 ? 32 : 128) ? text : `${text}/${length}`;
+	}
+
+	#word(index: number, offset: number): bigint {
+		return this.#words[index * words + word(offset)] ?? 0n;
+	}
+
+	traffic(index: number): Traffic {
+		return readTraffic(this.#map.values, index * clientLayout.size + clientLayout.traffic);
+	}
+
+	add(index: number, to: Sum): void {
+		to.opened += this.#word(index, trafficLayout.opened);
+		to.closed += this.#word(index, trafficLayout.closed);
+		to.receivedBytes += this.#word(index, trafficLayout.receivedBytes);
+		to.sentBytes += this.#word(index, trafficLayout.sentBytes);
+		to.retransmittedSegments += this.#word(index, trafficLayout.retransmittedSegments);
+		to.rttSumNs += this.#word(index, trafficLayout.rttSumNs);
+		to.rttCount += this.#word(index, trafficLayout.rttCount);
+		to.durationSumNs += this.#word(index, trafficLayout.durationSumNs);
+	}
+
+	createdNs(index: number): bigint {
+		return this.#word(index, clientLayout.createdNs);
+	}
+
+	activeNs(index: number): bigint {
+		return this.#word(index, clientLayout.activeNs);
+	}
+
+	open(index: number): bigint {
+		return this.#word(index, trafficLayout.opened) - this.#word(index, trafficLayout.closed);
+	}
+
+	retired(index: number): boolean {
+		return this.#map.values[index * clientLayout.size + clientLayout.retired] !== 0;
+	}
+}
+
+/** The map `listeners`. */
+export class Listeners {
+	readonly #map: MapReader;
+	readonly #profileName: (id: number) => string | undefined;
+
+	constructor(bpf: BpfObject, profileName: (id: number) => string | undefined) {
+		this.#map = new MapReader(bpf, 'listeners');
+		this.#profileName = profileName;
+	}
+
+	read(): ListenerRecord[] {
+		return Array.from({ length: this.#map.read() }, (_, index) => this.#record(index));
+	}
+
+	#record(index: number): ListenerRecord {
+		const { values, keys, valueSize, keySize } = this.#map;
+		const at = index * valueSize;
+		const count = (offset: number, place: number) => values.readBigUInt64LE(at + offset + 8 * place);
+		const handshake = (which: number) => count(listenerLayout.handshakes, which);
+		const seen = (which: (typeof seens)[number]) => count(listenerLayout.accepts, seens.indexOf(which) + 1);
+		return {
+			key: this.#map.key(index),
+			endpoint: readEndpoint(keys, index * keySize + listenerKeyLayout.local),
+			total: readTraffic(values, at + listenerLayout.total),
+			direct: readTraffic(values, at + listenerLayout.direct),
+			overflow: readTraffic(values, at + listenerLayout.overflow),
+			folded: readTraffic(values, at + listenerLayout.folded),
+			unshown: readTraffic(values, at + listenerLayout.unshown),
+			handshakes: {
+				toa: handshake(verdict.VERDICT_TOA),
+				none: handshake(verdict.VERDICT_NONE),
+				malformed: handshake(verdict.VERDICT_MALFORMED),
+				untrusted: handshake(verdict.VERDICT_UNTRUSTED),
+				conflict: handshake(verdict.VERDICT_CONFLICT),
+			},
+			options: this.#options(at),
+			accepts: { fexit: seen('fexit'), getpeername: seen('getpeername'), unseen: seen('unseen') },
+			rtt: readHistogram(values, at + listenerLayout.rtt, bounds.rtt),
+			duration: readHistogram(values, at + listenerLayout.duration, bounds.duration),
+			acceptWait: readHistogram(values, at + listenerLayout.acceptWait, bounds.acceptWait),
+		};
+	}
+
+	#options(at: number): ListenerRecord['options'] {
+		const found: { profile: string; segment: (typeof segments)[number]; count: bigint }[] = [];
+		for (let id = 1; id < limit.PROFILE_SLOTS; id++) {
+			segments.forEach((segment, place) => {
+				const count = this.#map.values.readBigUInt64LE(
+					at + listenerLayout.options + 8 * (id * limit.SEGMENTS + place),
+				);
+				if (count > 0n) found.push({ profile: this.#profileName(id) ?? `profile-${id}`, segment, count });
+			});
+		}
+		return found;
+	}
+}
+
+/** The value of the map `exported`. */
+export function encodeExported(exported: Exported): Buffer {
+	const bytes = Buffer.alloc(exportedLayout.size);
+	writeTraffic(bytes, exportedLayout.base, exported.base);
+	bytes.writeBigUInt64LE(exported.sinceNs, exportedLayout.sinceNs);
+	return bytes;
+}
+
+/** The map `exported`, whole: the set that was pinned. */
+export function readExported(bpf: BpfObject): Map<string, Exported> {
+	const map = new MapReader(bpf, 'exported');
+	const set = new Map<string, Exported>();
+	const count = map.read();
+	for (let index = 0; index < count; index++) {
+		const at = index * exportedLayout.size;
+		set.set(map.key(index), {
+			base: readTraffic(map.values, at + exportedLayout.base),
+			sinceNs: map.values.readBigUInt64LE(at + exportedLayout.sinceNs),
+		});
+	}
+	return set;
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The configuration as the rest of toascope reads it: frozen, units in the names. */
+import type { ListenAddress, Network } from './cidr.ts';
+import { formatListenAddress } from './cidr.ts';
+import { formatDuration } from './duration.ts';
+import type { Ports } from './ports.ts';
+import { formatPorts } from './ports.ts';
+import type { Profile } from './profiles.ts';
+import { formatProfile } from './profiles.ts';
+import type { Settings } from './schema.ts';
+import { keys } from './schema.ts';
+import { formatSize } from './size.ts';
+
+/** What each means stands in docs/reference/configuration.md. */
+export interface Config {
+	readonly provider: 'auto' | 'bpf' | 'module';
+	/** Undefined: the root of the cgroup v2 mount. */
+	readonly cgroup: string | undefined;
+	/** Empty: every sender is believed. */
+	readonly trust: readonly Network[];
+	readonly profiles: readonly Profile[];
+	readonly transparent: { readonly enabled: boolean; readonly ports: Ports };
+	readonly sockopt: boolean;
+	readonly listeners: { readonly ports: Ports; readonly max: number };
+	readonly clients: {
+		readonly prefix4: number;
+		readonly prefix6: number;
+		readonly capacity: number;
+		readonly maxExported: number;
+		readonly idleMs: number;
+	};
+	readonly connections: { readonly max: number; readonly retainMs: number };
+	/** `pin` undefined: nothing is pinned. */
+	readonly bpf: { readonly pin: string | undefined; readonly ringBytes: number };
+	readonly onExit: 'detach' | 'keep';
+	/** Undefined: off. */
+	readonly http: { readonly listen: ListenAddress | undefined; readonly socket: string | undefined };
+	readonly otel: {
+		/** Undefined: the variables of the SDK hold. */
+		readonly endpoint: string | undefined;
+		readonly protocol: 'http/protobuf' | 'grpc';
+		readonly spans: boolean;
+	};
+	readonly log: {
+		readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error';
+		readonly format: 'auto' | 'json' | 'pretty';
+	};
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Settings as Config. `env` is asked for the OTEL_* variables that decide defaults. */
+export function toConfig(settings: Settings, env: Environment): Config {
+	const { clients, connections, bpf, otel } = settings;
+	const endpoint = otel.endpoint ?? (env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT || env.OTEL_EXPORTER_OTLP_ENDPOINT);
+	const protocol = env.OTEL_EXPORTER_OTLP_TRACES_PROTOCOL || env.OTEL_EXPORTER_OTLP_PROTOCOL;
+	return deepFreeze({
+		provider: settings.provider,
+		cgroup: settings.cgroup,
+		trust: settings.trust,
+		profiles: settings.profiles,
+		transparent: settings.transparent,
+		sockopt: settings.sockopt,
+		listeners: settings.listeners,
+		clients: {
+			prefix4: clients.prefix4,
+			prefix6: clients.prefix6,
+			capacity: clients.capacity,
+			maxExported: clients.max_exported,
+			idleMs: clients.idle,
+		},
+		connections: { max: connections.max, retainMs: connections.retain },
+		bpf: { pin: bpf.pin, ringBytes: bpf.ring_bytes },
+		onExit: settings.on_exit,
+		http: settings.http,
+		otel: {
+			endpoint: otel.endpoint,
+			protocol: otel.protocol ?? (protocol === 'grpc' ? 'grpc' : 'http/protobuf'),
+			spans: otel.spans ?? Boolean(endpoint),
+		},
+		log: settings.log,
+	});
+}
+
+const onOff = (value: boolean) => (value ? 'on' : 'off');
+
+/** Every key with its value as the file would have it; null where nothing is set. */
+export function written(config: Config): Readonly<Record<string, unknown>> {
+	return {
+		provider: config.provider,
+		cgroup: config.cgroup ?? null,
+		trust: config.trust.map(({ text }) => text),
+		profiles: config.profiles.map(formatProfile),
+		'transparent.enabled': onOff(config.transparent.enabled),
+		'transparent.ports': formatPorts(config.transparent.ports),
+		sockopt: onOff(config.sockopt),
+		'listeners.ports': formatPorts(config.listeners.ports),
+		'listeners.max': config.listeners.max,
+		'clients.prefix4': config.clients.prefix4,
+		'clients.prefix6': config.clients.prefix6,
+		'clients.capacity': config.clients.capacity,
+		'clients.max_exported': config.clients.maxExported,
+		'clients.idle': formatDuration(config.clients.idleMs),
+		'connections.max': config.connections.max,
+		'connections.retain': formatDuration(config.connections.retainMs),
+		'bpf.pin': config.bpf.pin ?? 'off',
+		'bpf.ring_bytes': formatSize(config.bpf.ringBytes),
+		on_exit: config.onExit,
+		'http.listen': formatListenAddress(config.http.listen),
+		'http.socket': config.http.socket ?? 'off',
+		'otel.endpoint': config.otel.endpoint ?? null,
+		'otel.protocol': config.otel.protocol,
+		'otel.spans': onOff(config.otel.spans),
+		'log.level': config.log.level,
+		'log.format': config.log.format,
+	};
+}
+
+/** A key whose value differs, both as the file would have them. */
+export interface Change {
+	readonly key: string;
+	readonly from: unknown;
+	readonly to: unknown;
+}
+
+/** What differs between two configurations, in the order of the file. */
+export function changes(from: Config, to: Config): Change[] {
+	const before = written(from);
+	const after = written(to);
+	return keys
+		.map(({ path }) => ({ key: path, from: before[path], to: after[path] }))
+		.filter((change) => JSON.stringify(change.from) !== JSON.stringify(change.to));
+}
+
+/** Keys that differ and that a reload cannot change: they take a restart. */
+export function changedRestartKeys(from: Config, to: Config): string[] {
+	const fixed = new Set(keys.filter(({ reloadable }) => !reloadable).map(({ path }) => path));
+	return changes(from, to)
+		.map((change) => change.key)
+		.filter((path) => fixed.has(path));
+}
+
+function deepFreeze<T>(value: T): T {
+	if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
+	for (const part of Object.values(value)) deepFreeze(part);
+	return Object.freeze(value);
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Environment variables as settings: TOASCOPE_ and the key's path, lists separated by commas. */
+import { parse } from 'yaml';
+import type { Environment } from './config.ts';
+import { nearest } from './nearest.ts';
+import type { Problem, Tree } from './problem.ts';
+import { formatPath, problemsOf } from './problem.ts';
+import type { Key } from './schema.ts';
+import { keys } from './schema.ts';
+
+const prefix = 'TOASCOPE_';
+
+const variables = new Map<string, Pick<Key, 'path' | 'list'>>([
+	...keys.map((key) => [key.variable, key] as const),
+	// `transparent: on` has this for its counterpart
+	['TOASCOPE_TRANSPARENT', { path: 'transparent.enabled' }],
+]);
+
+/** The settings that the environment holds, with every problem in them. */
+export function readEnvironment(env: Environment): { readonly tree: Tree; readonly problems: readonly Problem[] } {
+	const tree: Tree = {};
+	const problems: Problem[] = [];
+	const origins = new Map<string, string>();
+	for (const name of Object.keys(env).toSorted()) {
+		const text = env[name];
+		if (!name.startsWith(prefix) || text === undefined || isServiceLink(name, text)) continue;
+		const key = variables.get(name);
+		if (key === undefined) {
+			problems.push({ at: name, key: undefined, message: unknownVariable(name) });
+			continue;
+		}
+		const before = origins.get(key.path);
+		if (before !== undefined) {
+			problems.push({ at: name, key: key.path, message: `is already set by ${before}` });
+			continue;
+		}
+		origins.set(key.path, name);
+		put(tree, key.path.split('.'), readValue(text, key.list === true));
+	}
+	for (const { path, message } of problemsOf(tree)) {
+		const variable = origins.get(path.slice(0, 2).join('.')) ?? origins.get(String(path[0])) ?? prefix;
+		problems.push({ at: variable, key: formatPath(path), message });
+	}
+	return { tree, problems: problems.toSorted((a, b) => (a.at < b.at ? -1 : 1)) };
+}
+
+/** Kubernetes gives every pod such variables for a Service named toascope; they are not ours. */
+function isServiceLink(name: string, text: string): boolean {
+	if (variables.has(name)) return false;
+	return (
+		/_SERVICE_(HOST|PORT(_\w+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?$/.test(name) || /^(tcp|udp|sctp):\/\//.test(text)
+	);
+}
+
+function unknownVariable(name: string): string {
+	const near = nearest(name, variables.keys());
+	return near === undefined
+		? 'is no variable of toascope, docs/reference/configuration.md has them all'
+		: `is no variable of toascope, did you mean ${near}?`;
+}
+
+function put(tree: Tree, path: readonly string[], value: unknown): void {
+	const [name = '', ...rest] = path;
+	if (rest.length === 0) {
+		tree[name] = value;
+		return;
+	}
+	tree[name] ??= {};
+	put(tree[name] as Tree, rest, value);
+}
+
+/** An own profile needs more than words: a text that opens with a bracket is a YAML list. */
+function readValue(text: string, isList: boolean): unknown {
+	const trimmed = text.trim();
+	if (!isList || trimmed === '' || trimmed === 'all') return scalar(trimmed);
+	if (!trimmed.startsWith('[')) return trimmed.split(',').map((entry) => scalar(entry.trim()));
+	try {
+		return parse(trimmed, { maxAliasCount: 0 });
+	} catch {
+		return trimmed;
+	}
+}
+
+function scalar(text: string): unknown {
+	if (/^-?\d+(\.\d+)?$/.test(text)) return Number(text);
+	return text === 'true' ? true : text === 'false' ? false : text;
+}

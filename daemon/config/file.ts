@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The configuration file: YAML 1.2 read into a tree, every problem with its line and column. */
+import { closeSync, openSync, readSync } from 'node:fs';
+import type { Document } from 'yaml';
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml';
+import { ToascopeError } from '../errors.ts';
+import type { Problem, Tree, TreeProblem } from './problem.ts';
+import { formatPath, problemsOf } from './problem.ts';
+
+const maxBytes = 1024 * 1024;
+const maxAliases = 100;
+
+/** The file's bytes, at most one more than 1 MiB. @throws ToascopeError CONFIG_UNREADABLE; its cause has the system's code. */
+export function readBytes(file: string): Uint8Array {
+	const buffer = Buffer.allocUnsafe(maxBytes + 1);
+	let length = 0;
+	try {
+		const descriptor = openSync(file, 'r');
+		try {
+			for (let count = -1; count !== 0 && length < buffer.length; length += count) {
+				count = readSync(descriptor, buffer, length, buffer.length - length, null);
+			}
+		} finally {
+			closeSync(descriptor);
+		}
+	} catch (error) {
+		const { code = '', message } = error as NodeJS.ErrnoException;
+		const reason = { ENOENT: 'no such file', EACCES: 'permission denied', EISDIR: 'is a directory' }[code] ?? message;
+		throw new ToascopeError('CONFIG_UNREADABLE', `${file}: ${reason}`, { cause: error });
+	}
+	return buffer.subarray(0, length);
+}
+
+/** The settings that a file holds, with every problem in them. `file` is its name in messages. */
+export function readTree(
+	file: string,
+	bytes: Uint8Array,
+): { readonly tree: Tree; readonly problems: readonly Problem[] } {
+	const refused = (message: string) => ({ tree: {}, problems: [{ at: file, key: undefined, message }] });
+	if (bytes.length > maxBytes) return refused('is larger than 1 MiB');
+	let text: string;
+	try {
+		text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+	} catch {
+		return refused('is not UTF-8 text');
+	}
+	const lines = new LineCounter();
+	// uniqueKeys compares each key of a map with each: duplicateKeys does the same in linear time
+	const document = parseDocument(text, {
+		prettyErrors: false,
+		lineCounter: lines,
+		stringKeys: true,
+		uniqueKeys: false,
+		logLevel: 'error',
+	});
+	const place = (offset: number) => {
+		const { line, col } = lines.linePos(offset);
+		return `${file}:${line}:${col}`;
+	};
+	const faults = faultsOf(document);
+	if (faults.length > 0) {
+		const problems = faults.map(({ offset, message }) => ({
+			at: place(offset),
+			key: undefined,
+			message: `is no valid YAML: ${message}`,
+		}));
+		return { tree: {}, problems };
+	}
+	let tree: unknown;
+	try {
+		tree = document.toJS({ maxAliasCount: maxAliases });
+	} catch (error) {
+		// an alias without its anchor, or more of them than a configuration has use for
+		return refused(`is no valid YAML: ${(error as Error).message}`);
+	}
+	if (tree === null) return { tree: {}, problems: [] };
+	const problems = problemsOf(tree)
+		.map((problem) => ({ problem, offset: offsetOf(document, problem) }))
+		.toSorted((a, b) => a.offset - b.offset)
+		.map(({ problem: { path, message }, offset }) => ({
+			at: place(offset),
+			key: path.length === 0 ? undefined : formatPath(path),
+			message,
+		}));
+	return { tree: tree as Tree, problems };
+}
+
+interface Fault {
+	readonly offset: number;
+	readonly message: string;
+}
+
+function faultsOf(document: Document.Parsed): Fault[] {
+	const faults = [...document.errors, ...document.warnings].map(({ pos, message }) => ({ offset: pos[0], message }));
+	// the parser recurses, and says so for every level it gives up
+	const deep = faults.find(({ message }) => message.includes('call stack'));
+	if (deep !== undefined) return [{ offset: deep.offset, message: 'it is nested too deeply' }];
+	if (document.directives.yaml.version !== '1.2') faults.push({ offset: 0, message: 'it must be YAML 1.2' });
+	return faults.length > 0 ? faults : duplicateKeys(document);
+}
+
+function duplicateKeys(document: Document.Parsed): Fault[] {
+	const faults: Fault[] = [];
+	visit(document, {
+		Map(_, map) {
+			const seen = new Set<unknown>();
+			for (const { key } of map.items) {
+				if (!isScalar(key)) continue;
+				if (seen.has(key.value))
+					faults.push({ offset: key.range?.[0] ?? 0, message: `${key.value} stands twice in one map` });
+				seen.add(key.value);
+			}
+		},
+	});
+	return faults.toSorted((a, b) => a.offset - b.offset);
+}
+
+/** Where the problem stands; for something that is missing, the map that misses it. */
+function offsetOf(document: Document.Parsed, { path, unknown }: TreeProblem): number {
+	let node: unknown = document.contents;
+	let offset = startOf(node) ?? 0;
+	for (const [at, part] of path.entries()) {
+		const inner = isAlias(node) ? node.resolve(document) : node;
+		if (isMap(inner)) {
+			const pair = inner.items.find(({ key }) => isScalar(key) && String(key.value) === String(part));
+			node = unknown && at === path.length - 1 ? pair?.key : pair?.value;
+		} else {
+			node = isSeq(inner) ? inner.items[Number(part)] : undefined;
+		}
+		offset = startOf(node) ?? offset;
+	}
+	return offset;
+}
+
+function startOf(node: unknown): number | undefined {
+	return isAlias(node) || isMap(node) || isSeq(node) || isScalar(node) ? node.range?.[0] : undefined;
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What is wrong with a configuration: every problem with its place, what stands there and what may stand there. */
+import { z } from 'zod';
+import { ToascopeError } from '../errors.ts';
+import { nearest } from './nearest.ts';
+import { fileSchema, keys, mapIn } from './schema.ts';
+
+export interface Problem {
+	/** `FILE:LINE:COLUMN`, or the name of an environment variable. */
+	readonly at: string;
+	/** `clients.max_exported`; undefined where the text as a whole is wrong. */
+	readonly key: string | undefined;
+	/** What is wrong with it: follows the key in a sentence. */
+	readonly message: string;
+}
+
+/** A configuration that cannot be used; `message` has a line for each problem. */
+export class ConfigError extends ToascopeError {
+	readonly problems: readonly Problem[];
+
+	constructor(problems: readonly Problem[]) {
+		super('CONFIG_INVALID', problems.map(formatProblem).join('\n'));
+		this.problems = problems;
+	}
+}
+
+/** `FILE:3:17: clients.max_exported is "many", must be a whole number from 0 to 100000` */
+export function formatProblem({ at, key, message }: Problem): string {
+	return key === undefined ? `${at}: ${message}` : `${at}: ${key} ${message}`;
+}
+
+/** Settings as YAML gives them. */
+export type Tree = Record<string, unknown>;
+type Path = readonly PropertyKey[];
+
+/** A problem that knows its path in the tree, but not yet its place in a file. */
+export interface TreeProblem {
+	readonly path: Path;
+	/** The name at the end of the path is wrong, not its value. */
+	readonly unknown: boolean;
+	readonly message: string;
+}
+
+// more only come of a file that is no configuration at all
+const maxProblems = 100;
+
+/** The problems of a tree of settings, the first 100; empty when it can stand. */
+export function problemsOf(tree: unknown): TreeProblem[] {
+	const result = fileSchema.safeParse(tree);
+	if (result.success) return [];
+	const problems = leaves(result.error.issues).flatMap((issue): TreeProblem[] => {
+		if (issue.code === 'unrecognized_keys') return issue.keys.map((name) => unknownKey(issue.path, name));
+		const value = valueAt(tree, issue.path);
+		const message = value === undefined ? `is missing, ${issue.message}` : `is ${show(value)}, ${issue.message}`;
+		return [{ path: issue.path, unknown: false, message }];
+	});
+	return problems.slice(0, maxProblems);
+}
+
+/** `profiles[3].port_at` */
+export function formatPath(path: Path): string {
+	return path
+		.map((part, at) => (typeof part === 'number' ? `[${part}]` : `${at > 0 ? '.' : ''}${String(part)}`))
+		.join('');
+}
+
+/** In a union the issues of the form that was meant: the one that fails inside the value, not at its outside. */
+function leaves(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue[] {
+	return issues.flatMap((issue) => {
+		if (issue.code !== 'invalid_union') return [issue];
+		const meant = issue.errors.find((branch) => branch.length > 0 && branch.every(isInside));
+		if (meant === undefined) return [issue];
+		return leaves(meant).map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }));
+	});
+}
+
+function isInside(issue: z.core.$ZodIssue): boolean {
+	return issue.path.length > 0 || issue.code === 'unrecognized_keys' || issue.code === 'custom';
+}
+
+function unknownKey(above: Path, name: string): TreeProblem {
+	const known = Object.keys(shapeAt(above));
+	const near = nearest(name, known);
+	const meant =
+		near === undefined ? keys.find(({ path }) => path.endsWith(`.${name}`))?.path : formatPath([...above, near]);
+	const advice = meant === undefined ? `may be ${known.join(', ')}` : `did you mean ${meant}?`;
+	return { path: [...above, name], unknown: true, message: `is no key of toascope, ${advice}` };
+}
+
+function shapeAt(path: Path): z.ZodRawShape {
+	let schema: z.ZodType | undefined = fileSchema;
+	for (const part of path) {
+		schema =
+			typeof part === 'number' ? elementOf(schema) : (mapIn(schema)?.shape[String(part)] as z.ZodType | undefined);
+		if (schema === undefined) return {};
+	}
+	return mapIn(schema)?.shape ?? {};
+}
+
+/** What a list holds. */
+function elementOf(schema: z.ZodType): z.ZodType | undefined {
+	if (schema instanceof z.ZodArray) return schema.element as z.ZodType;
+	if (schema instanceof z.ZodPrefault) return elementOf(schema.def.innerType as z.ZodType);
+	return schema instanceof z.ZodPipe ? elementOf(schema.def.in as z.ZodType) : undefined;
+}
+
+function valueAt(tree: unknown, path: Path): unknown {
+	let value = tree;
+	for (const part of path) {
+		if (typeof value !== 'object' || value === null) return undefined;
+		value = (value as Record<PropertyKey, unknown>)[part];
+	}
+	return value;
+}
+
+/** A value in a message, at most a line of it. */
+function show(value: unknown): string {
+	if (value === null || value === '') return 'empty';
+	if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
+	if (typeof value === 'object') return 'a map';
+	const text = typeof value === 'string' ? JSON.stringify(value) : String(value);
+	return text.length > 64 ? `${text.slice(0, 63)}…` : text;
+}

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The keys of the configuration file: types, bounds, defaults, meanings. The references are generated from it. */
+import { z } from 'zod';
+import { listenAddress, network } from './cidr.ts';
+import { duration } from './duration.ts';
+import { absolutePath, pathOrOff } from './paths.ts';
+import { ports } from './ports.ts';
+import { profiles } from './profiles.ts';
+import { powerOfTwoBytes } from './size.ts';
+import { integer, onOff, word } from './value.ts';
+
+/** What zod does not know of a key. */
+export interface KeyInfo {
+	/** Its type in words. */
+	readonly type: string;
+	/** SIGHUP can change it; else it takes a restart. */
+	readonly reloadable: boolean;
+	/** In an environment variable it is separated by commas. */
+	readonly list?: boolean;
+	/** The default in words, where it is no fixed value. */
+	readonly otherwise?: string;
+}
+
+const keyInfo = z.registry<KeyInfo>();
+
+function key<S extends z.ZodType>(description: string, schema: S, info: KeyInfo): S {
+	const described = schema.meta({ description });
+	keyInfo.add(described, info);
+	return described;
+}
+
+function section<S extends z.ZodRawShape>(shape: S) {
+	return z.strictObject(shape, { error: `must be a map with keys of ${Object.keys(shape).join(', ')}` });
+}
+
+const restart = false;
+const reload = true;
+const networksMax = 1024;
+const networksError = `must be a list of at most ${networksMax} networks`;
+
+const transparentKeys = section({
+	enabled: key(
+		"accept() and getpeername() give the client's address instead of the balancer's. `transparent: on` is short for it.",
+		onOff.prefault('off'),
+		{ type: 'on, off', reloadable: reload },
+	),
+	ports: key('Local ports on which it does so.', ports.prefault('all'), {
+		type: 'all, or a list of ports and ranges',
+		reloadable: reload,
+		list: true,
+	}),
+});
+
+/** What a file may hold. Parsing it gives values in base units: milliseconds, bytes. */
+export const fileSchema = section({
+	provider: key(
+		'What parses the option: BPF programs or the kernel module. `auto` takes `bpf` where it works. This version has no `module`.',
+		word('auto', 'bpf', 'module').prefault('auto'),
+		{ type: 'auto, bpf, module', reloadable: restart },
+	),
+	cgroup: key('Directory of the cgroup (v2) whose processes are served.', absolutePath.optional(), {
+		type: 'path',
+		reloadable: restart,
+		otherwise: 'the root of the cgroup v2 mount',
+	}),
+	trust: key(
+		'Networks that may send TOA: those of your balancers. From any other source the option is counted as `untrusted` and ' +
+			'never used. An empty list believes every sender.',
+		z.array(network, { error: networksError }).max(networksMax, { error: networksError }).prefault([]),
+		{ type: 'list of networks', reloadable: reload, list: true },
+	),
+	profiles: key(
+		'Active option layouts: names of built-in ones, or maps that describe own ones. At most 16, each with a kind and length of its own.',
+		profiles.prefault(['nat64', 'toa6', 'toa4']),
+		{ type: 'list of names and maps', reloadable: reload, list: true },
+	),
+	transparent: z
+		.union([onOff.transform((enabled) => ({ enabled, ports: 'all' as const })), transparentKeys], {
+			error: 'must be on or off, or a map with keys of enabled, ports',
+		})
+		.prefault({}),
+	sockopt: key(
+		'Answers `getsockopt(IPPROTO_IP, 4096)`. It costs every getsockopt() of the cgroup a fraction of a microsecond.',
+		onOff.prefault('on'),
+		{ type: 'on, off', reloadable: reload },
+	),
+	listeners: section({
+		ports: key('Local ports that are watched. Connections on others appear nowhere.', ports.prefault('all'), {
+			type: 'all, or a list of ports and ranges',
+			reloadable: reload,
+			list: true,
+		}),
+		max: key('Listeners with counters of their own; the rest is `other`.', integer(1, 16_384).prefault(256), {
+			type: 'number',
+			reloadable: restart,
+		}),
+	}).prefault({}),
+	clients: section({
+		prefix4: key('Bits of an IPv4 client address that make a client.', integer(1, 32).prefault(32), {
+			type: 'number',
+			reloadable: restart,
+		}),
+		prefix6: key('Bits of an IPv6 client address that make a client.', integer(1, 128).prefault(128), {
+			type: 'number',
+			reloadable: restart,
+		}),
+		capacity: key(
+			"Pairs of client and listener in the kernel's table. A new client that finds it full counts in `other`.",
+			integer(1, 4_194_304).prefault(65_536),
+			{ type: 'number', reloadable: restart },
+		),
+		max_exported: key(
+			'Pairs of client and listener with series of their own in the metrics; the rest is `other`.',
+			integer(0, 100_000).prefault(1000),
+			{ type: 'number', reloadable: reload },
+		),
+		idle: key(
+			'A pair without an open connection and without traffic for this long gives up its series.',
+			duration(100, 30 * 24 * 3_600_000).prefault('15 min'),
+			{ type: 'duration', reloadable: reload },
+		),
+	}).prefault({}),
+	connections: section({
+		max: key('Connections that can be looked up, open and closed ones.', integer(1, 4_194_304).prefault(65_536), {
+			type: 'number',
+			reloadable: restart,
+		}),
+		retain: key('How long a closed connection can still be looked up.', duration(0, 24 * 3_600_000).prefault('120 s'), {
+			type: 'duration',
+			reloadable: reload,
+		}),
+	}).prefault({}),
+	bpf: section({
+		pin: key(
+			'Directory on bpffs for programs and counters, so that they outlive the daemon; `off` pins nothing.',
+			pathOrOff().prefault('/sys/fs/bpf/toascope'),
+			{ type: 'path, off', reloadable: restart },
+		),
+		ring_bytes: key(
+			'Size of the ring that carries connections to traces and live views. No counter depends on it.',
+			powerOfTwoBytes(65_536, 1024 ** 3).prefault('4 MiB'),
+			{ type: 'size, a power of two', reloadable: restart },
+		),
+	}).prefault({}),
+	on_exit: key(
+		'What a daemon that stops does with its programs: detaches them, or leaves them attached and counting.',
+		word('detach', 'keep').prefault('detach'),
+		{ type: 'detach, keep', reloadable: restart },
+	),
+	http: section({
+		listen: key('Address and port of the HTTP server, IPv6 in brackets.', listenAddress.prefault('127.0.0.1:10646'), {
+			type: 'ADDR:PORT, off',
+			reloadable: restart,
+		}),
+		// sun_path has 108 bytes with its final zero
+		socket: key('Unix socket of the HTTP server.', pathOrOff(107).prefault('/run/toascope/toascope.sock'), {
+			type: 'path, off',
+			reloadable: restart,
+		}),
+	}).prefault({}),
+	otel: section({
+		endpoint: key(
+			'Where OTLP goes. Without it the variables `OTEL_EXPORTER_OTLP_*` hold.',
+			z.url({ protocol: /^https?$/, error: 'must be a URL such as http://127.0.0.1:4318' }).optional(),
+			{ type: 'URL', reloadable: restart, otherwise: '`OTEL_EXPORTER_OTLP_ENDPOINT`' },
+		),
+		protocol: key('Protocol of OTLP.', word('http/protobuf', 'grpc').optional(), {
+			type: 'http/protobuf, grpc',
+			reloadable: restart,
+			otherwise: '`OTEL_EXPORTER_OTLP_PROTOCOL`, else `http/protobuf`',
+		}),
+		spans: key('Sends a span for each connection with TOA.', onOff.optional(), {
+			type: 'on, off',
+			reloadable: restart,
+			otherwise: '`on` when an endpoint is set here or by `OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT`',
+		}),
+	}).prefault({}),
+	log: section({
+		level: key('Least severe level that is logged.', word('trace', 'debug', 'info', 'warn', 'error').prefault('info'), {
+			type: 'trace, debug, info, warn, error',
+			reloadable: reload,
+		}),
+		format: key('`auto` is `pretty` on a terminal, else `json`.', word('auto', 'json', 'pretty').prefault('auto'), {
+			type: 'auto, json, pretty',
+			reloadable: restart,
+		}),
+	}).prefault({}),
+});
+
+/** What parsing gives. */
+export type Settings = z.output<typeof fileSchema>;
+
+/** A key as the references and the environment see it. */
+export interface Key extends KeyInfo {
+	/** `clients.max_exported` */
+	readonly path: string;
+	/** `TOASCOPE_CLIENTS_MAX_EXPORTED` */
+	readonly variable: string;
+	readonly description: string;
+	/** As it is written in the file; undefined where it is no fixed value. */
+	readonly default: unknown;
+}
+
+/** All keys, in the order of the file. */
+export const keys: readonly Key[] = keysOf(fileSchema, []);
+
+function keysOf(map: z.ZodObject, above: readonly string[]): Key[] {
+	return Object.entries(map.shape).flatMap(([name, schema]) => {
+		const at = [...above, name];
+		const info = keyInfo.get(schema);
+		if (info === undefined) {
+			const inner = mapIn(schema as z.ZodType);
+			return inner === undefined ? [] : keysOf(inner, at);
+		}
+		const path = at.join('.');
+		return {
+			...info,
+			path,
+			variable: `TOASCOPE_${at.join('_').toUpperCase()}`,
+			description: (schema as z.ZodType).description ?? '',
+			default: schema instanceof z.ZodPrefault ? schema.def.defaultValue : undefined,
+		};
+	});
+}
+
+/** The map that a key may hold, under its default and beside its short forms; undefined where it holds none. */
+export function mapIn(schema: z.ZodType): z.ZodObject | undefined {
+	if (schema instanceof z.ZodObject) return schema;
+	if (schema instanceof z.ZodPrefault || schema instanceof z.ZodOptional)
+		return mapIn(schema.def.innerType as z.ZodType);
+	if (schema instanceof z.ZodPipe) return mapIn(schema.def.in as z.ZodType);
+	if (!(schema instanceof z.ZodUnion)) return undefined;
+	for (const option of schema.def.options as readonly z.ZodType[]) {
+		const found = mapIn(option);
+		if (found !== undefined) return found;
+	}
+	return undefined;
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Errors that an operator meets: each has a stable code, says what is wrong and what to do. */
+
+/** Exit codes of every command (docs/reference/commands.md). */
+export const exitCode = { done: 0, failed: 1, usage: 2, unsupported: 3 } as const;
+
+/**
+ * Stable error codes: the exit code each leads to, and what it means (docs/reference/errors.md).
+ * Operators match these, never the prose.
+ */
+export const errorCodes = {
+	CONFIG_UNREADABLE: { exit: exitCode.usage, meaning: 'The configuration file is missing or cannot be read.' },
+	CONFIG_INVALID: { exit: exitCode.usage, meaning: 'The configuration has an unknown key or a bad value.' },
+	USAGE: { exit: exitCode.usage, meaning: 'A command was called with wrong arguments.' },
+	BAD_ADDRESS: { exit: exitCode.usage, meaning: 'An argument is not an address, or not `ADDR:PORT`.' },
+	ADDRESS_IN_USE: { exit: exitCode.failed, meaning: 'Another process listens on the address or the socket.' },
+	ALREADY_RUNNING: { exit: exitCode.failed, meaning: 'Another toascope runs with the same pins.' },
+	NOT_RUNNING: { exit: exitCode.failed, meaning: 'No daemon answers at the address or the socket.' },
+	NOT_FOUND: { exit: exitCode.failed, meaning: 'No such connection, client or file.' },
+	BPF_FAILED: { exit: exitCode.failed, meaning: 'The kernel refused to load, attach or read a BPF object.' },
+	LAB_FAILED: { exit: exitCode.failed, meaning: 'The lab of `toascope demo` could not be built or did not answer.' },
+	NO_PRIVILEGE: { exit: exitCode.unsupported, meaning: 'A capability is missing.' },
+	NO_CGROUP2: { exit: exitCode.unsupported, meaning: 'cgroup v2 is not mounted.' },
+	NO_BPFFS: { exit: exitCode.unsupported, meaning: 'The BPF file system is not mounted and cannot be mounted.' },
+	NO_BTF: { exit: exitCode.unsupported, meaning: 'The kernel carries no BTF (`/sys/kernel/btf/vmlinux`).' },
+	PROVIDER_UNSUPPORTED: { exit: exitCode.unsupported, meaning: 'The provider cannot work on this host.' },
+	MISSING_TOOL: { exit: exitCode.unsupported, meaning: 'A program that the command needs is not installed.' },
+} as const satisfies Record<string, { exit: number; meaning: string }>;
+
+export type ErrorCode = keyof typeof errorCodes;
+
+/** An expected failure. `message` says what is wrong; `hint` what to do about it. */
+export class ToascopeError extends Error {
+	override readonly name = 'ToascopeError';
+	readonly code: ErrorCode;
+	readonly hint: string | undefined;
+
+	constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
+		super(message, options.cause === undefined ? undefined : { cause: options.cause });
+		this.code = code;
+		this.hint = options.hint;
+	}
+
+	get exitCode(): number {
+		return errorCodes[this.code].exit;
+	}
+}

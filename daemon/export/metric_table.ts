@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Every metric that toascope defines: the only place with names, types, labels and help. The
+ * renderer takes them from here, and docs/reference/metrics.md is generated from it. The usual
+ * `process_*` and `nodejs_*` come from prom-client.
+ */
+
+export type MetricType = 'counter' | 'gauge' | 'histogram' | 'summary';
+
+export interface MetricDefinition {
+	/** As exposed in the Prometheus text format: counters end in `_total`. */
+	readonly name: string;
+	readonly type: MetricType;
+	readonly labels: readonly string[];
+	/** Base unit; undefined for plain numbers. */
+	readonly unit?: 'seconds' | 'bytes';
+	/** One line, without a full stop at its end. */
+	readonly help: string;
+}
+
+const client = ['client', 'listener'] as const;
+const listener = ['listener'] as const;
+
+export const metricTable = [
+	{
+		name: 'toascope_build_info',
+		type: 'gauge',
+		labels: ['version', 'node', 'libbpf'],
+		help: 'Versions of toascope, Node.js and libbpf; always 1',
+	},
+	{
+		name: 'toascope_provider_info',
+		type: 'gauge',
+		labels: ['provider', 'kernel', 'mode'],
+		help: 'What reads the TOA option, on which kernel and in which mode; 1 while attached',
+	},
+	{
+		name: 'toascope_handshakes_total',
+		type: 'counter',
+		labels: ['listener', 'result'],
+		help: 'Connections by the verdict on their TOA option',
+	},
+	{
+		name: 'toascope_options_total',
+		type: 'counter',
+		labels: ['listener', 'profile', 'segment'],
+		help: 'TOA options found, by profile and by the segment that carried them',
+	},
+	{
+		name: 'toascope_connections_opened_total',
+		type: 'counter',
+		labels: listener,
+		help: 'Connections opened',
+	},
+	{
+		name: 'toascope_connections_closed_total',
+		type: 'counter',
+		labels: listener,
+		help: 'Connections closed',
+	},
+	{
+		name: 'toascope_received_bytes_total',
+		type: 'counter',
+		labels: listener,
+		unit: 'bytes',
+		help: 'Payload received from clients',
+	},
+	{
+		name: 'toascope_sent_bytes_total',
+		type: 'counter',
+		labels: listener,
+		unit: 'bytes',
+		help: 'Payload sent to clients and acknowledged',
+	},
+	{
+		name: 'toascope_retransmitted_segments_total',
+		type: 'counter',
+		labels: listener,
+		help: 'Segments retransmitted to clients',
+	},
+	{
+		name: 'toascope_client_folded_connections_opened_total',
+		type: 'counter',
+		labels: listener,
+		help: 'Connections opened by clients whose series have ended',
+	},
+	{
+		name: 'toascope_client_folded_connections_closed_total',
+		type: 'counter',
+		labels: listener,
+		help: 'Connections closed of clients whose series have ended',
+	},
+	{
+		name: 'toascope_client_folded_received_bytes_total',
+		type: 'counter',
+		labels: listener,
+		unit: 'bytes',
+		help: 'Payload received from clients whose series have ended',
+	},
+	{
+		name: 'toascope_client_folded_sent_bytes_total',
+		type: 'counter',
+		labels: listener,
+		unit: 'bytes',
+		help: 'Payload sent to clients whose series have ended',
+	},
+	{
+		name: 'toascope_client_folded_retransmitted_segments_total',
+		type: 'counter',
+		labels: listener,
+		help: 'Segments retransmitted to clients whose series have ended',
+	},
+	{
+		name: 'toascope_rtt_seconds',
+		type: 'histogram',
+		labels: listener,
+		unit: 'seconds',
+		help: 'Smoothed round-trip time as the kernel has it, sampled at close and at most every 15 s while open',
+	},
+	{
+		name: 'toascope_connection_duration_seconds',
+		type: 'histogram',
+		labels: listener,
+		unit: 'seconds',
+		help: 'Time from open to close of the closed connections',
+	},
+	{
+		name: 'toascope_accept_wait_seconds',
+		type: 'histogram',
+		labels: listener,
+		unit: 'seconds',
+		help: 'Time from the end of the handshake until the application accepted the connection',
+	},
+	{
+		name: 'toascope_accepts_total',
+		type: 'counter',
+		labels: ['listener', 'seen'],
+		help: 'Accepts by how they were observed',
+	},
+	{
+		name: 'toascope_clients_tracked',
+		type: 'gauge',
+		labels: [],
+		help: 'Pairs of client and listener in the table of the kernel',
+	},
+	{
+		name: 'toascope_clients_capacity',
+		type: 'gauge',
+		labels: [],
+		help: 'Pairs of client and listener that the table of the kernel can hold',
+	},
+	{
+		name: 'toascope_clients_exported',
+		type: 'gauge',
+		labels: [],
+		help: 'Pairs of client and listener with series of their own',
+	},
+	{
+		name: 'toascope_clients_folded_total',
+		type: 'counter',
+		labels: [],
+		help: 'Pairs of client and listener whose series were ended',
+	},
+	{
+		name: 'toascope_clients_overflowed_total',
+		type: 'counter',
+		labels: [],
+		help: 'Connections of new clients that found the table of the kernel full and count as other',
+	},
+	{
+		name: 'toascope_drops_total',
+		type: 'counter',
+		labels: ['reason'],
+		help: 'What was not recorded, by reason',
+	},
+	{
+		name: 'toascope_map_entries',
+		type: 'gauge',
+		labels: ['map'],
+		help: 'Entries in a BPF map',
+	},
+	{
+		name: 'toascope_map_capacity',
+		type: 'gauge',
+		labels: ['map'],
+		help: 'Entries that a BPF map can hold',
+	},
+	{
+		name: 'toascope_bpf_program_runs_total',
+		type: 'counter',
+		labels: ['program'],
+		help: 'Runs of a BPF program; only while kernel.bpf_stats_enabled is on',
+	},
+	{
+		name: 'toascope_bpf_program_run_seconds_total',
+		type: 'counter',
+		labels: ['program'],
+		unit: 'seconds',
+		help: 'Time spent in a BPF program; only while kernel.bpf_stats_enabled is on',
+	},
+	{
+		name: 'toascope_config_last_reload_successful',
+		type: 'gauge',
+		labels: [],
+		help: 'Whether the last load of the configuration succeeded',
+	},
+	{
+		name: 'toascope_config_last_reload_success_timestamp_seconds',
+		type: 'gauge',
+		labels: [],
+		unit: 'seconds',
+		help: 'When the configuration was last loaded with success, in seconds since 1970',
+	},
+	{
+		name: 'toascope_client_connections_opened_total',
+		type: 'counter',
+		labels: client,
+		help: 'Connections opened by a client',
+	},
+	{
+		name: 'toascope_client_connections_closed_total',
+		type: 'counter',
+		labels: client,
+		help: 'Connections closed of a client',
+	},
+	{
+		name: 'toascope_client_connections_active',
+		type: 'gauge',
+		labels: client,
+		help: 'Open connections of a client',
+	},
+	{
+		name: 'toascope_client_received_bytes_total',
+		type: 'counter',
+		labels: client,
+		unit: 'bytes',
+		help: 'Payload received from a client',
+	},
+	{
+		name: 'toascope_client_sent_bytes_total',
+		type: 'counter',
+		labels: client,
+		unit: 'bytes',
+		help: 'Payload sent to a client and acknowledged',
+	},
+	{
+		name: 'toascope_client_retransmitted_segments_total',
+		type: 'counter',
+		labels: client,
+		help: 'Segments retransmitted to a client',
+	},
+	{
+		name: 'toascope_client_rtt_seconds',
+		type: 'summary',
+		labels: client,
+		unit: 'seconds',
+		help: 'Smoothed round-trip time to a client as the kernel has it: sum and number of the samples',
+	},
+	{
+		name: 'toascope_client_connection_duration_seconds',
+		type: 'summary',
+		labels: client,
+		unit: 'seconds',
+		help: 'Time from open to close of the closed connections of a client: sum and number',
+	},
+] as const satisfies readonly MetricDefinition[];
+
+export type MetricName = (typeof metricTable)[number]['name'];
+
+const byName = new Map<MetricName, MetricDefinition>(metricTable.map((definition) => [definition.name, definition]));
+
+/** The definition with this name. */
+export function metricDefinition(name: MetricName): MetricDefinition {
+	const definition = byName.get(name);
+	if (definition === undefined) throw new TypeError(`no metric is called ${name}`);
+	return definition;
+}

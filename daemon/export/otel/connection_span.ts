@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What the span of a connection says: names by the semantic conventions, `toascope.*` for what they do not name. */
+import type { Connection } from '../../model/connection.ts';
+
+/** Seconds and nanoseconds since 1970, as the SDK takes a time without rounding it. */
+export type SpanTime = [seconds: number, nanoseconds: number];
+
+export interface ConnectionSpan {
+	readonly start: SpanTime;
+	readonly end: SpanTime;
+	readonly attributes: Record<string, string | number>;
+	readonly events: readonly { readonly name: string; readonly time: SpanTime }[];
+}
+
+/**
+ * No convention covers an accepted connection. Those for its neighbours (`DNS lookup`, `TLS client handshake`) name protocol
+ * and operation and keep addresses out, because a span's name must have few values.
+ */
+export const SPAN_NAME = 'TCP connection';
+export const ACCEPTED_EVENT = 'toascope.connection.accepted';
+
+const NS_PER_S = 1_000_000_000n;
+
+/** Splits Unix nanoseconds; exact, which a Number of them (more than 2^53) is not. */
+export function spanTime(unixNs: bigint): SpanTime {
+	return [Number(unixNs / NS_PER_S), Number(unixNs % NS_PER_S)];
+}
+
+function ownerAttributes(connection: Connection, containerId: string | undefined): Record<string, string | number> {
+	const { owner } = connection;
+	if (owner === undefined) return {};
+	return {
+		'process.pid': owner.pid,
+		'process.executable.name': owner.comm,
+		...(containerId !== undefined && { 'container.id': containerId }),
+		'toascope.owner': owner.by,
+	};
+}
+
+/**
+ * The span of a closed connection with a client, or undefined for any other.
+ * @param unixNs converts CLOCK_MONOTONIC nanoseconds to nanoseconds since 1970
+ */
+export function connectionSpan(
+	connection: Connection,
+	unixNs: (monotonicNs: bigint) => bigint,
+	containerId: string | undefined,
+): ConnectionSpan | undefined {
+	const { client, peer, local, openedNs, acceptedNs, closedNs } = connection;
+	if (client === undefined || closedNs === undefined) return undefined;
+	return {
+		start: spanTime(unixNs(openedNs)),
+		end: spanTime(unixNs(closedNs)),
+		attributes: {
+			'client.address': client.text,
+			'client.port': client.port,
+			'network.peer.address': peer.text,
+			'network.peer.port': peer.port,
+			'server.address': local.text,
+			'server.port': local.port,
+			'network.transport': 'tcp',
+			'network.type': peer.family === 4 ? 'ipv4' : 'ipv6',
+			...ownerAttributes(connection, containerId),
+			'toascope.verdict': connection.verdict,
+			...(connection.profile !== undefined && { 'toascope.profile': connection.profile }),
+			...(connection.segment !== undefined && { 'toascope.segment': connection.segment }),
+			...(connection.seen !== undefined && { 'toascope.accept.seen': connection.seen }),
+			...(acceptedNs !== undefined && { 'toascope.accept.wait_seconds': Number(acceptedNs - openedNs) / 1e9 }),
+			// Exact below 2^53 bytes (9 PB) in one connection: the SDK's numbers are no wider.
+			'toascope.received_bytes': Number(connection.receivedBytes),
+			'toascope.sent_bytes': Number(connection.sentBytes),
+			'toascope.retransmitted_segments': connection.retransmittedSegments,
+			...(connection.srttUs !== undefined && { 'toascope.rtt_seconds': connection.srttUs / 1e6 }),
+			'toascope.netns': connection.netns,
+		},
+		events: acceptedNs === undefined ? [] : [{ name: ACCEPTED_EVENT, time: spanTime(unixNs(acceptedNs)) }],
+	};
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The OpenTelemetry SDK, set up for traces and nothing else, fed with closed connections. */
+import { context, DiagLogLevel, diag, logs, ROOT_CONTEXT, SpanKind, TraceFlags, trace } from '@opentelemetry/api';
+import { diagLogLevelFromString, getNumberFromEnv, getStringFromEnv } from '@opentelemetry/core';
+import {
+	defaultResource,
+	envDetector,
+	hostDetector,
+	osDetector,
+	resourceFromAttributes,
+	serviceInstanceIdDetector,
+} from '@opentelemetry/resources';
+import { NodeSDK } from '@opentelemetry/sdk-node';
+import type { Logger } from 'pino';
+import { ToascopeError } from '../../errors.ts';
+import type { ConnectionEvent } from '../../model/connection.ts';
+import { connectionSpan, SPAN_NAME } from './connection_span.ts';
+import { type BatchOutcome, createExporter, openWire, type Wire } from './exporter.ts';
+import type { OtlpProtocol, SpanExport, SpanOptions, SpanStats } from './spans.ts';
+
+/** As the specification has it for OTEL_BSP_MAX_QUEUE_SIZE. */
+const DEFAULT_QUEUE = 2048;
+const SCOPE = 'toascope';
+
+/** What the SDK has to say goes into our log. */
+function routeDiagnostics(logger: Logger): void {
+	const say =
+		(level: 'warn' | 'info' | 'debug') =>
+		(message: string, ...details: unknown[]) => {
+			logger[level](details.length > 0 ? { details: details.map(String) } : {}, `OpenTelemetry: ${message}`);
+		};
+	diag.setLogger(
+		{ error: say('warn'), warn: say('warn'), info: say('info'), debug: say('debug'), verbose: say('debug') },
+		{
+			logLevel: diagLogLevelFromString(getStringFromEnv('OTEL_LOG_LEVEL')) ?? DiagLogLevel.WARN,
+			suppressOverrideMessage: true,
+		},
+	);
+}
+
+function protocolFromEnv(logger: Logger): OtlpProtocol {
+	const name =
+		getStringFromEnv('OTEL_EXPORTER_OTLP_TRACES_PROTOCOL') ?? getStringFromEnv('OTEL_EXPORTER_OTLP_PROTOCOL');
+	const protocol = name?.trim() ?? 'http/protobuf';
+	if (protocol === 'http/protobuf' || protocol === 'http/json' || protocol === 'grpc') return protocol;
+	logger.warn({ protocol }, 'unknown OTLP protocol, using http/protobuf');
+	return 'http/protobuf';
+}
+
+async function openConfiguredWire({ protocol, endpoint, logger }: SpanOptions): Promise<Wire> {
+	try {
+		return await openWire(protocol ?? protocolFromEnv(logger), endpoint);
+	} catch (cause) {
+		throw new ToascopeError('CONFIG_INVALID', `otel.endpoint: ${endpoint ?? 'OTEL_EXPORTER_OTLP_ENDPOINT'} is no URL`, {
+			hint: 'give a base URL, such as http://127.0.0.1:4318',
+			cause,
+		});
+	}
+}
+
+function createSdk(wire: Wire, version: string, settled: (outcome: BatchOutcome) => void): NodeSDK {
+	const ours = resourceFromAttributes({ 'service.name': 'toascope', 'service.version': version });
+	return new NodeSDK({
+		resource: defaultResource().merge(ours),
+		// Not the detector for our own process: its process.pid would stand beside the span's, which is the application's.
+		...(getStringFromEnv('OTEL_NODE_RESOURCE_DETECTORS') === undefined && {
+			resourceDetectors: [envDetector, hostDetector, osDetector, serviceInstanceIdDetector],
+		}),
+		traceExporter: createExporter(wire, settled),
+		// Empty and not left out: else the SDK starts those that the environment names, and it names OTLP by default.
+		metricReaders: [],
+		logRecordProcessors: [],
+		instrumentations: [],
+		textMapPropagator: null,
+	});
+}
+
+/** See {@link startSpans} in spans.ts. */
+export async function startSdk(options: SpanOptions): Promise<SpanExport> {
+	const { clock, resolveContainer, logger, version } = options;
+	const configuredQueue = getNumberFromEnv('OTEL_BSP_MAX_QUEUE_SIZE') ?? DEFAULT_QUEUE;
+	const maxPending = configuredQueue > 0 ? configuredQueue : DEFAULT_QUEUE;
+	let pending = 0;
+	let exported = 0n;
+	let queueFull = 0n;
+	let exportFailed = 0n;
+	let failing = false;
+	let ending: Promise<void> | undefined;
+
+	function settled(outcome: BatchOutcome): void {
+		pending -= outcome.exported + outcome.failed;
+		exported += BigInt(outcome.exported);
+		exportFailed += BigInt(outcome.failed);
+		// A collector that is down is told once, not with every batch.
+		if (outcome.error !== undefined && !failing) {
+			logger.warn({ err: outcome.error, spans: outcome.failed }, 'spans are not reaching the collector');
+		} else if (outcome.error === undefined && failing) {
+			logger.info({ lost: exportFailed + queueFull }, 'spans are reaching the collector again');
+		}
+		failing = outcome.error !== undefined;
+	}
+
+	routeDiagnostics(logger);
+	const wire = await openConfiguredWire(options);
+	diag.disable(); // the SDK's constructor may set a console logger, and complains if it finds another
+	const sdk = createSdk(wire, version, settled);
+	routeDiagnostics(logger);
+	sdk.start();
+	const tracer = trace.getTracer(SCOPE, version);
+	logger.info({ url: wire.url }, 'exporting spans');
+
+	function onEvent({ type, connection }: ConnectionEvent): void {
+		if (ending !== undefined || connection.client === undefined) return;
+		// Asked for early, while the process is there to be looked at; the answer is remembered.
+		const containerId = connection.owner === undefined ? undefined : resolveContainer(connection.owner);
+		if (type !== 'closed') return;
+		const shape = connectionSpan(connection, clock, containerId);
+		if (shape === undefined) return;
+		const { start: startTime, end, attributes, events } = shape;
+		const span = tracer.startSpan(SPAN_NAME, { kind: SpanKind.SERVER, startTime, attributes }, ROOT_CONTEXT);
+		if ((span.spanContext().traceFlags & TraceFlags.SAMPLED) === 0) return;
+		// Checked here, over queue and requests together: the SDK's queue drops spans without a word, and so never fills.
+		if (pending >= maxPending) {
+			queueFull++;
+			return;
+		}
+		pending++;
+		for (const event of events) span.addEvent(event.name, event.time);
+		span.end(end);
+	}
+
+	async function end(timeoutMs: number): Promise<void> {
+		const before = exportFailed;
+		const limit = setTimeout(() => wire.transport.close(), timeoutMs);
+		await sdk.shutdown();
+		clearTimeout(limit);
+		wire.transport.close();
+		if (exportFailed > before) logger.warn({ spans: exportFailed - before }, 'spans lost at the end');
+		trace.disable();
+		context.disable();
+		logs.disable();
+		diag.disable();
+	}
+
+	return {
+		onEvent,
+		stats: (): SpanStats => ({
+			exported,
+			pending,
+			dropped: { span_queue_full: queueFull, span_export_failed: exportFailed },
+		}),
+		shutdown(timeoutMs) {
+			ending ??= end(timeoutMs);
+			return ending;
+		},
+	};
+}

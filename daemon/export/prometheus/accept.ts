@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Which format a scraper wants: the Accept header, RFC 9110, section 12.5.1. */
+import type { Format } from './text.ts';
+
+/** Content-Type of each format. */
+export const contentTypes: Readonly<Record<Format, string>> = {
+	prometheus: 'text/plain; version=0.0.4; charset=utf-8',
+	openmetrics: 'application/openmetrics-text; version=1.0.0; charset=utf-8',
+};
+
+/**
+ * OpenMetrics where the header names it and likes nothing of ours better; the Prometheus text
+ * format else, also for a header that wants neither: a scraper that reads it has more than an error.
+ */
+export function negotiateFormat(accept: string | undefined): Format {
+	let openmetrics = 0;
+	let named: number | undefined;
+	for (const range of (accept ?? '').split(',')) {
+		const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase());
+		const quality = qualityOf(parameters);
+		if (type === 'application/openmetrics-text') {
+			const version = parameters.find((parameter) => parameter.startsWith('version='));
+			if (version === undefined || /^version="?1\./.test(version)) openmetrics = Math.max(openmetrics, quality);
+		} else if (type === 'text/plain') {
+			named = Math.max(named ?? 0, quality);
+		}
+	}
+	return openmetrics > 0 && openmetrics >= (named ?? 0) ? 'openmetrics' : 'prometheus';
+}
+
+function qualityOf(parameters: readonly string[]): number {
+	const parameter = parameters.find((one) => one.startsWith('q='));
+	if (parameter === undefined) return 1;
+	const quality = Number(parameter.slice(2));
+	return quality >= 0 && quality <= 1 ? quality : 0;
+}

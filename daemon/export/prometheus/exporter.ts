@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * The Prometheus exporter: prom-client's registry holds everything but the per-client families;
+ * what it holds and they are rendered here, from one and the same snapshot.
+ */
+import { type Gauge, Registry } from 'prom-client';
+import type { Snapshot } from '../../model/snapshot.ts';
+import { metricTable } from '../metric_table.ts';
+import { clientFamilies } from './client_families.ts';
+import { type DaemonFacts, registerDaemonMetrics, registerProcessMetrics } from './daemon_metrics.ts';
+import { exposition } from './exposition.ts';
+import { type Family, type Sample, sampleLines } from './family.ts';
+import { snapshotCollectors } from './snapshot_collectors.ts';
+import type { Format } from './text.ts';
+
+export interface PrometheusExporter {
+	/** Other parts of the daemon may register metrics of their own here. */
+	readonly registry: Registry;
+	/** The text of one scrape, in pieces of at most 64 KiB. */
+	render(format: Format): AsyncGenerator<string, void, void>;
+}
+
+export interface PrometheusOptions {
+	/** The store's latest snapshot; undefined before the first. */
+	readonly latest: () => Snapshot | undefined;
+	readonly facts: DaemonFacts;
+	/** `process_*` and `nodejs_*` as well (default). */
+	readonly processMetrics?: boolean;
+	/** Told of a metric that could not be read; the scrape goes on without it. */
+	readonly onError: (error: unknown, metric: string) => void;
+}
+
+const units = new Map(metricTable.map((metric) => [metric.name as string, 'unit' in metric ? metric.unit : undefined]));
+
+export function createPrometheusExporter(options: PrometheusOptions): PrometheusExporter {
+	const registry = new Registry();
+	registerDaemonMetrics(registry, options.facts);
+	for (const collector of snapshotCollectors(options.latest)) {
+		// the registry takes any object with get(), its type knows only the library's own classes
+		registry.registerMetric(collector as unknown as Gauge);
+	}
+	if (options.processMetrics !== false) registerProcessMetrics(registry);
+
+	/** All get() are called, and the clients taken, in one turn of the event loop: one snapshot. */
+	async function collect(): Promise<Family[]> {
+		const clients = clientFamilies(options.latest()?.clients ?? []);
+		const metrics = registry.getMetricsAsArray() as unknown as RegisteredMetric[];
+		const collected = await Promise.allSettled(metrics.map(async (metric) => metric.get()));
+		const families: Family[] = [];
+		for (const [index, result] of collected.entries()) {
+			if (result.status === 'rejected') {
+				options.onError(result.reason, metrics[index]?.name ?? '');
+				continue;
+			}
+			const { name, help, type, values } = result.value;
+			families.push({ head: { name, help, type, unit: units.get(name) }, lines: sampleLines(name, values) });
+		}
+		return [...families, ...clients];
+	}
+
+	return {
+		registry,
+		async *render(format) {
+			yield* exposition(await collect(), format);
+		},
+	};
+}
+
+interface RegisteredMetric {
+	readonly name: string;
+	get(): CollectedMetric | Promise<CollectedMetric>;
+}
+
+interface CollectedMetric {
+	readonly name: string;
+	readonly help: string;
+	readonly type: string;
+	readonly values: Iterable<Sample>;
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+/** A metric family on its way out: its head and, made one by one when asked for, its lines. */
+import { type FamilyHead, formatLabels, formatValue } from './text.ts';
+
+export interface Family {
+	readonly head: FamilyHead;
+	/** Complete sample lines, one or a few in each string, each with its line feed. */
+	readonly lines: Iterable<string>;
+}
+
+/** One sample as prom-client's collectors give it, but the value may also be exact: a bigint or a decimal string. */
+export interface Sample {
+	/** Where it differs from the family's name: `_bucket`, `_sum`, `_count`. */
+	readonly metricName?: string;
+	readonly labels: Readonly<Record<string, string | number>>;
+	readonly value: number | bigint | string;
+}
+
+/** The lines of a family whose samples come from prom-client, or from a collector in its registry. */
+export function* sampleLines(name: string, samples: Iterable<Sample>): Generator<string> {
+	for (const { metricName = name, labels, value } of samples) {
+		yield `${metricName}${formatLabels(labels)} ${formatValue(value)}\n`;
+	}
+}

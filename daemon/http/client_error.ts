@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Answers what is no HTTP request at all, on the bare socket. */
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import { problemBody, problemType } from './problem.ts';
+
+const answers: Readonly<Record<string, readonly [status: number, detail: string]>> = {
+	HPE_HEADER_OVERFLOW: [431, 'the header of the request is too large'],
+	ERR_HTTP_REQUEST_TIMEOUT: [408, 'the request took too long to arrive'],
+};
+
+/** Tells the caller what was wrong, where it can still be told, and closes the connection. */
+export function answerClientError(error: { readonly code?: string }, socket: Socket): void {
+	if (error.code === 'ECONNRESET' || !socket.writable) {
+		socket.destroy();
+		return;
+	}
+	const [status, detail] = answers[error.code ?? ''] ?? [400, 'this is not a request of HTTP/1.1'];
+	const body = JSON.stringify(problemBody(status, detail));
+	const head = [
+		`HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+		`content-type: ${problemType}`,
+		`content-length: ${Buffer.byteLength(body)}`,
+		'connection: close',
+	];
+	socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Where the application listens: an address, or a Unix socket that only its owner and group can use. */
+import { chmod, lstat, mkdir, unlink } from 'node:fs/promises';
+import { type AddressInfo, connect } from 'node:net';
+import { dirname } from 'node:path';
+import type { FastifyInstance } from 'fastify';
+import { ToascopeError } from '../errors.ts';
+import { type Endpoint, formatEndpoint } from '../model/address.ts';
+
+const socketMode = 0o660;
+
+/**
+ * Listens on an address; port 0 lets the kernel choose.
+ *
+ * @returns where it listens
+ * @throws {ToascopeError} ADDRESS_IN_USE, NO_PRIVILEGE, CONFIG_INVALID (not an address of this host)
+ */
+export async function listenTcp(app: FastifyInstance, at: Endpoint): Promise<Endpoint> {
+	try {
+		await app.listen({ host: at.text, port: at.port, listenTextResolver: (address) => `listening on ${address}` });
+	} catch (error) {
+		throw tcpError(error, formatEndpoint(at), at.port);
+	}
+	const { address, port } = app.server.address() as AddressInfo;
+	return { family: at.family, text: address, port };
+}
+
+function tcpError(error: unknown, address: string, port: number): unknown {
+	switch ((error as NodeJS.ErrnoException).code) {
+		case 'EADDRINUSE':
+			return new ToascopeError('ADDRESS_IN_USE', `another process listens on ${address}`, {
+				hint: `see which with: ss -ltnp 'sport = :${port}'; or set http.listen to another address`,
+				cause: error,
+			});
+		case 'EADDRNOTAVAIL':
+			return new ToascopeError('CONFIG_INVALID', `http.listen: ${address} is not an address of this host`, {
+				hint: 'see which are with: ip address',
+				cause: error,
+			});
+		case 'EACCES':
+			return new ToascopeError('NO_PRIVILEGE', `may not listen on ${address}`, {
+				hint: 'a port below 1024 needs CAP_NET_BIND_SERVICE; or set http.listen to another port',
+				cause: error,
+			});
+		default:
+			return error;
+	}
+}
+
+/**
+ * Listens on a Unix socket with mode 0660. A socket file that nobody answers is taken over.
+ *
+ * @throws {ToascopeError} ALREADY_RUNNING when a process answers there, ADDRESS_IN_USE when the file is no socket
+ */
+export async function listenUnix(app: FastifyInstance, path: string): Promise<void> {
+	await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+	await clearStale(path);
+	try {
+		await app.listen({ path, listenTextResolver: (address) => `listening on ${address}` });
+	} catch (error) {
+		throw (error as NodeJS.ErrnoException).code === 'EADDRINUSE' ? alreadyRunning(path) : error;
+	}
+	await chmod(path, socketMode);
+}
+
+async function clearStale(path: string): Promise<void> {
+	const file = await lstat(path).catch((error: NodeJS.ErrnoException) => {
+		if (error.code === 'ENOENT') return undefined;
+		throw error;
+	});
+	if (file === undefined) return;
+	if (!file.isSocket()) {
+		throw new ToascopeError('ADDRESS_IN_USE', `${path} exists and is not a socket`, {
+			hint: 'remove it, or set http.socket to another path',
+		});
+	}
+	if (await answers(path)) throw alreadyRunning(path);
+	await unlink(path);
+}
+
+/** Whether a process listens there. */
+function answers(path: string): Promise<boolean> {
+	return new Promise((resolve, reject) => {
+		const socket = connect(path);
+		socket.once('connect', () => {
+			socket.destroy();
+			resolve(true);
+		});
+		socket.once('error', (error: NodeJS.ErrnoException) => {
+			if (error.code === 'ECONNREFUSED' || error.code === 'ENOENT') resolve(false);
+			else if (error.code === 'EAGAIN')
+				resolve(true); // somebody listens, and has no room in the queue
+			else reject(error);
+		});
+	});
+}
+
+function alreadyRunning(path: string): ToascopeError {
+	return new ToascopeError('ALREADY_RUNNING', `another toascope answers on ${path}`, {
+		hint: 'stop it, or set http.socket to another path',
+	});
+}

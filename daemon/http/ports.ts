@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What the HTTP surface needs from the daemon: a view of the store, read again at each request. */
+import type { Endpoint } from '../model/address.ts';
+import type { Connection } from '../model/connection.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+
+export interface LookupQuery {
+	/** The other end as the server's kernel sees it: the NAT64 or the balancer. */
+	readonly peer: Endpoint;
+	readonly local?: Endpoint | undefined;
+	/** Inode number of a network namespace. */
+	readonly netns?: number | undefined;
+	/** Only connections that were open at this time: CLOCK_MONOTONIC nanoseconds. */
+	readonly atNs?: bigint | undefined;
+}
+
+/** CLOCK_MONOTONIC against the wall clock, both in nanoseconds. */
+export interface Clock {
+	/** Nanoseconds since 1970. */
+	toUnixNs(monotonicNs: bigint): bigint;
+	toMonotonicNs(unixNs: bigint): bigint;
+}
+
+export interface View {
+	/** The latest; undefined before the first. */
+	snapshot(): Snapshot | undefined;
+	/** All that match, newest first. */
+	lookup(query: LookupQuery): readonly Connection[];
+	/** What `/v1/status` shows: plain data with snake_case keys; a bigint goes out as a decimal string. */
+	status(): object;
+	/** Attached and counting. */
+	ready(): boolean;
+	readonly clock: Clock;
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Reads what callers ask. Unknown and repeated parameters are errors: a typing error must not widen a question. */
+import { parseEndpoint } from '../model/endpoint.ts';
+import type { ClientSeries } from '../model/snapshot.ts';
+import type { Clock, LookupQuery } from './ports.ts';
+import { HttpProblem } from './problem.ts';
+import { parseTime } from './time.ts';
+
+/** Most queries in one batch. */
+export const batchMax = 1000;
+
+const clientsDefault = 100;
+const clientsMax = 10_000;
+
+/** What `/v1/clients` can sort by, the greatest first. */
+export const clientSortKeys: Readonly<Record<string, (series: ClientSeries) => bigint>> = {
+	received_bytes: ({ traffic }) => traffic.receivedBytes,
+	sent_bytes: ({ traffic }) => traffic.sentBytes,
+	connections_active: ({ traffic }) => traffic.opened - traffic.closed,
+	connections_opened: ({ traffic }) => traffic.opened,
+	retransmitted_segments: ({ traffic }) => traffic.retransmittedSegments,
+};
+
+/**
+ * One question to `/v1/connections`, from a query string or a batch.
+ *
+ * @throws {HttpProblem} 400
+ * @throws {ToascopeError} BAD_ADDRESS
+ */
+export function readLookup(input: unknown, clock: Clock): LookupQuery {
+	const { peer, local, netns, at } = readParameters(input, ['peer', 'local', 'netns', 'at']);
+	if (peer === undefined) throw new HttpProblem(400, 'peer is missing: /v1/connections?peer=192.0.2.1:54321');
+	return {
+		peer: parseEndpoint(peer),
+		local: local === undefined ? undefined : parseEndpoint(local),
+		netns: netns === undefined ? undefined : readInteger('netns', netns, 1, 0xffff_ffff),
+		atNs: at === undefined ? undefined : clock.toMonotonicNs(readTime(at)),
+	};
+}
+
+/**
+ * A batch: `{"queries": [{"peer": "192.0.2.1:54321"}, ...]}`.
+ *
+ * @throws {HttpProblem} 400 that names the query, 413 when there are more than `batchMax`
+ */
+export function readBatch(body: unknown, clock: Clock): LookupQuery[] {
+	const queries = (body as { queries?: unknown } | null | undefined)?.queries;
+	if (!Array.isArray(queries) || Object.keys(body as object).length !== 1) {
+		throw new HttpProblem(400, 'the body must be {"queries": [{"peer": "192.0.2.1:54321"}]}');
+	}
+	if (queries.length > batchMax) throw new HttpProblem(413, `at most ${batchMax} queries go into one batch`);
+	return queries.map((query: unknown, index) => {
+		try {
+			return readLookup(query, clock);
+		} catch (error) {
+			throw new HttpProblem(400, `queries[${index}]: ${(error as Error).message}`);
+		}
+	});
+}
+
+/** @throws {HttpProblem} 400 */
+export function readClientsQuery(input: unknown): { limit: number; sort: (series: ClientSeries) => bigint } {
+	const { limit, sort = 'received_bytes' } = readParameters(input, ['limit', 'sort']);
+	const key = Object.hasOwn(clientSortKeys, sort) ? clientSortKeys[sort] : undefined;
+	if (key === undefined) {
+		throw new HttpProblem(400, `sort must be one of ${Object.keys(clientSortKeys).join(', ')}`);
+	}
+	return { limit: limit === undefined ? clientsDefault : readInteger('limit', limit, 1, clientsMax), sort: key };
+}
+
+function readParameters<Name extends string>(input: unknown, names: readonly Name[]): { [N in Name]?: string } {
+	if (typeof input !== 'object' || input === null || Array.isArray(input)) {
+		throw new HttpProblem(400, `must be an object with ${names.join(', ')}`);
+	}
+	const values: { [N in Name]?: string } = {};
+	for (const [name, value] of Object.entries(input)) {
+		if (!names.includes(name as Name)) {
+			throw new HttpProblem(400, `there is no parameter '${name.slice(0, 40)}', only ${names.join(', ')}`);
+		}
+		if (typeof value !== 'string' && typeof value !== 'number') {
+			throw new HttpProblem(400, `${name} must be one string`);
+		}
+		values[name as Name] = String(value);
+	}
+	return values;
+}
+
+function readInteger(name: string, text: string, min: number, max: number): number {
+	const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
+	if (value >= min && value <= max) return value;
+	throw new HttpProblem(400, `${name} must be a whole number from ${min} to ${max}`);
+}
+
+function readTime(text: string): bigint {
+	const unixNs = parseTime(text);
+	if (unixNs !== undefined) return unixNs;
+	throw new HttpProblem(400, 'at must be a time such as 2026-01-31T12:00:00Z, or seconds since 1970');
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The routes of DESIGN.md, section 7: each a view on the store. */
+import { Readable } from 'node:stream';
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import { contentTypes, negotiateFormat } from '../export/prometheus/accept.ts';
+import type { PrometheusExporter } from '../export/prometheus/exporter.ts';
+import { clientJson, connectionJson } from './json.ts';
+import type { LookupQuery, View } from './ports.ts';
+import { HttpProblem } from './problem.ts';
+import { readBatch, readClientsQuery, readLookup } from './query.ts';
+import { formatTime } from './time.ts';
+
+const notReady = 'toascope is not attached yet, or no longer';
+
+export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusExporter): void {
+	app.get('/metrics', (request, reply) => {
+		const format = negotiateFormat(request.headers.accept);
+		reply.header('content-type', contentTypes[format]).header('vary', 'accept, accept-encoding');
+		return reply.send(Readable.from(metrics.render(format), { objectMode: false, highWaterMark: 256 * 1024 }));
+	});
+
+	app.get('/healthz', (_request, reply) => plain(reply, 'alive\n'));
+
+	app.get('/readyz', (_request, reply) => {
+		if (!view.ready()) throw new HttpProblem(503, notReady);
+		return plain(reply, 'ready\n');
+	});
+
+	const connections = (query: LookupQuery) => ({
+		connections: view.lookup(query).map((connection) => connectionJson(connection, view.clock)),
+	});
+	app.get('/v1/connections', (request) => connections(readLookup(request.query, view.clock)));
+	app.post('/v1/connections', (request) => ({ results: readBatch(request.body, view.clock).map(connections) }));
+
+	app.get('/v1/clients', (request) => {
+		const { limit, sort } = readClientsQuery(request.query);
+		const snapshot = view.snapshot();
+		if (snapshot === undefined) throw new HttpProblem(503, notReady);
+		const sorted = snapshot.clients.toSorted((a, b) => compare(sort(b), sort(a)));
+		return {
+			at: formatTime(BigInt(snapshot.atMs) * 1_000_000n),
+			total: sorted.length,
+			clients: sorted.slice(0, limit).map(clientJson),
+		};
+	});
+
+	app.get('/v1/status', () => view.status());
+}
+
+function plain(reply: FastifyReply, text: string): FastifyReply {
+	return reply.type('text/plain; charset=utf-8').send(text);
+}
+
+function compare(a: bigint, b: bigint): number {
+	return a < b ? -1 : Number(a > b);
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * The lab's client, a script of its own: `node client.ts`. Reads commands as JSON lines, makes the
+ * connections and answers each command with what it knows of them. Ends at the end of its input.
+ */
+import { randomBytes } from 'node:crypto';
+import { connect, isIPv6, type Socket } from 'node:net';
+import { readJsonLines } from './process.ts';
+import { type Answer, type Batch, type Command, encodeHeader, headerSize, type Result } from './protocol.ts';
+import { addressAfter } from './sources.ts';
+
+const replyKept = 65_536;
+const held = new Set<Socket>();
+
+/** `onDone` is called once: when the connection is closed, or, held, when its reply is there. */
+function open(batch: Batch, from: string | undefined, onDone: (result: Result) => void): void {
+	const id = randomBytes(16).toString('hex');
+	const wanted = batch.text === undefined ? (batch.receive ?? 0) : Number.POSITIVE_INFINITY;
+	const socket = connect({
+		host: batch.to,
+		port: batch.port,
+		family: isIPv6(batch.to) ? 6 : 4,
+		noDelay: true,
+		autoSelectFamily: false,
+		...(from === undefined ? {} : { localAddress: from }),
+	});
+	let client = '';
+	let clientPort = 0;
+	let received = 0;
+	let done = false;
+	let error: string | undefined;
+	const reply: Buffer[] = [];
+
+	const finish = () => {
+		if (done) return;
+		done = true;
+		onDone({
+			id,
+			client,
+			clientPort,
+			sent: socket.bytesWritten,
+			received,
+			...(batch.text === undefined ? {} : { reply: Buffer.concat(reply).toString('utf8', 0, replyKept) }),
+			...(error === undefined ? {} : { error }),
+		});
+	};
+	const replied = () => {
+		if (received < wanted) return;
+		if (batch.hold !== true) {
+			socket.end();
+			return;
+		}
+		held.add(socket);
+		finish();
+	};
+
+	socket.on('connect', () => {
+		client = socket.localAddress ?? '';
+		clientPort = socket.localPort ?? 0;
+		const send = Math.max(batch.send ?? 0, headerSize);
+		const request =
+			batch.text ??
+			Buffer.concat([encodeHeader({ id, send, receive: batch.receive ?? 0 }), Buffer.alloc(send - headerSize)]);
+		socket.write(request, replied);
+	});
+	socket.on('data', (part) => {
+		received += part.length;
+		if (batch.text !== undefined && received <= replyKept) reply.push(part);
+		replied();
+	});
+	socket.on('end', () => {
+		if (received < wanted && batch.text === undefined) error ??= `closed after ${received} of ${wanted} bytes`;
+	});
+	socket.on('error', (cause) => {
+		error ??= cause.message;
+	});
+	socket.on('close', () => {
+		held.delete(socket);
+		finish();
+	});
+}
+
+function run(batch: Batch): Promise<Result[]> {
+	const clients = batch.clients ?? 1;
+	const count = batch.count ?? clients;
+	const concurrency = batch.hold === true ? count : Math.max(1, batch.concurrency ?? 256);
+	const results: Result[] = [];
+	return new Promise((resolve) => {
+		let started = 0;
+		const next = () => {
+			if (results.length === count) return resolve(results);
+			while (started < count && started - results.length < concurrency) {
+				const { from } = batch;
+				const source = from === undefined ? undefined : addressAfter(from, started % clients);
+				started++;
+				open(batch, source, (result) => {
+					results.push(result);
+					next();
+				});
+			}
+		};
+		next();
+	});
+}
+
+async function release(): Promise<Result[]> {
+	const closed = [...held].map((socket) => new Promise<void>((resolve) => socket.once('close', () => resolve())));
+	for (const socket of held) socket.end();
+	await Promise.all(closed);
+	return [];
+}
+
+const answer = (value: Answer | { ready: true }) => process.stdout.write(`${JSON.stringify(value)}\n`);
+
+readJsonLines(process.stdin, async (value) => {
+	const command = value as Command;
+	answer({ command: command.command, results: await ('run' in command ? run(command.run) : release()) });
+}).on('close', () => process.exit());
+answer({ ready: true });

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Addresses and endpoints as the model holds them: the family is always explicit. */
+
+export type Family = 4 | 6;
+
+/** An IP address. IPv4 has 4 bytes and is IPv4; the `::ffff:` form never stands for it. */
+export interface Address {
+	readonly family: Family;
+	/** RFC 5952 text, or dotted decimal. */
+	readonly text: string;
+}
+
+/** A transport address: `192.0.2.1:80` or `[2001:db8::1]:80`. */
+export interface Endpoint extends Address {
+	readonly port: number;
+}
+
+/** RFC 5952 text of 16 bytes: lower case, the longest run of two or more zero groups cut. */
+export function formatIPv6(bytes: Uint8Array): string {
+	const groups: number[] = [];
+	for (let i = 0; i < 16; i += 2) groups.push(((bytes[i] ?? 0) << 8) | (bytes[i + 1] ?? 0));
+	let best = -1;
+	let bestLength = 1;
+	for (let i = 0; i < 8; ) {
+		let end = i;
+		while (end < 8 && groups[end] === 0) end++;
+		if (end - i > bestLength) {
+			best = i;
+			bestLength = end - i;
+		}
+		i = end === i ? i + 1 : end;
+	}
+	const hex = groups.map((group) => group.toString(16));
+	if (best < 0) return hex.join(':');
+	return `${hex.slice(0, best).join(':')}::${hex.slice(best + bestLength).join(':')}`;
+}
+
+/** Text of an address of the given family that starts at `bytes[0]`. */
+export function formatAddress(family: Family, bytes: Uint8Array): string {
+	return family === 4 ? `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}` : formatIPv6(bytes);
+}
+
+/** `ADDR:PORT`, IPv6 in brackets: the label of a listener, the key of a lookup. */
+export function formatEndpoint(endpoint: Endpoint): string {
+	return endpoint.family === 6 ? `[${endpoint.text}]:${endpoint.port}` : `${endpoint.text}:${endpoint.port}`;
+}

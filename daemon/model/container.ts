@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Which container a process runs in, from its cgroup. */
+import { readFileSync } from 'node:fs';
+import type { Owner } from './connection.ts';
+
+/** Containers remembered; the one not asked for longest goes first. */
+const CAPACITY = 4096;
+
+/** What one `/proc/PID/cgroup` says. `unified` tells whether the cgroup v2 path alone says it. */
+interface Membership {
+	readonly containerId: string | undefined;
+	readonly unified: boolean;
+}
+
+/*
+ * docker-ID.scope, cri-containerd-ID.scope, crio-ID.scope, libpod-ID.scope (systemd driver),
+ * docker/ID, kubepods/.../podUID/ID, libpod_parent/libpod-ID (cgroupfs driver),
+ * kubepods-....slice:cri-containerd:ID (containerd with the drivers mixed up).
+ */
+const segmentPattern = /(?:^|[-:])([0-9a-f]{64})(?:\.scope)?$/;
+
+function containerOfPath(path: string): string | undefined {
+	// From the end: the innermost container is the one that the process sees itself in.
+	for (const segment of path.split('/').reverse()) {
+		// conmon watches over a container from outside.
+		if (segment.includes('conmon')) return undefined;
+		const id = segmentPattern.exec(segment)?.[1];
+		if (id !== undefined) return id;
+	}
+	return undefined;
+}
+
+function membership(text: string): Membership {
+	let containerId: string | undefined;
+	let legacy = false;
+	for (const line of text.split('\n')) {
+		// hierarchy-ID:controllers:path, and the path can hold colons
+		const [hierarchy, , ...rest] = line.split(':');
+		if (rest.length === 0) continue;
+		const found = containerOfPath(rest.join(':'));
+		if (hierarchy === '0') {
+			if (found !== undefined) return { containerId: found, unified: true };
+		} else {
+			legacy = true;
+			containerId ??= found;
+		}
+	}
+	return { containerId, unified: !legacy };
+}
+
+/**
+ * The id (64 hex digits) of the container that a process with this `/proc/PID/cgroup` runs in, under docker,
+ * containerd, CRI-O or podman; undefined outside of a container. Of nested ones, the innermost.
+ */
+export function parseContainerId(text: string): string | undefined {
+	return membership(text).containerId;
+}
+
+/**
+ * A function that finds the container of a connection's owner. Answers are remembered by cgroup, so they outlive the process:
+ * ask while it is still there. A process that can't be read has no container, for now.
+ */
+export function createContainerResolver(options: { procRoot?: string; capacity?: number } = {}) {
+	const { procRoot = '/proc', capacity = CAPACITY } = options;
+	/** By cgroup id; in the order of their last use. */
+	const known = new Map<bigint, string | undefined>();
+
+	return function resolveContainer(owner: Owner): string | undefined {
+		const { cgroupId, pid } = owner;
+		if (known.has(cgroupId)) {
+			const id = known.get(cgroupId);
+			known.delete(cgroupId);
+			known.set(cgroupId, id);
+			return id;
+		}
+		let text: string;
+		try {
+			text = readFileSync(`${procRoot}/${pid}/cgroup`, 'latin1');
+		} catch {
+			return undefined; // it has ended
+		}
+		const { containerId, unified } = membership(text);
+		// Where the containers are told apart by cgroup v1 alone, many share one cgroup v2.
+		if (unified && cgroupId !== 0n) {
+			if (known.size >= capacity) known.delete(known.keys().next().value as bigint);
+			known.set(cgroupId, containerId);
+		}
+		return containerId;
+	};
+}

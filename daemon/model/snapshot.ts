@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * One look at the kernel's counters, immutable. Exporters are functions of it and hold no
+ * numbers of their own. All counters are exact integers (bigint).
+ */
+import type { Endpoint } from './address.ts';
+
+/** struct traffic: every field only grows. Times in nanoseconds. */
+export interface Traffic {
+	readonly opened: bigint;
+	readonly closed: bigint;
+	readonly receivedBytes: bigint;
+	readonly sentBytes: bigint;
+	readonly retransmittedSegments: bigint;
+	readonly rttSumNs: bigint;
+	readonly rttCount: bigint;
+	/** Of the closed connections; their number is `closed`. */
+	readonly durationSumNs: bigint;
+}
+
+export type Verdict = 'pending' | 'toa' | 'none' | 'malformed' | 'untrusted' | 'conflict';
+export type Result = Exclude<Verdict, 'pending'>;
+export type Segment = 'syn' | 'ack' | 'data';
+export type Seen = 'fexit' | 'getpeername' | 'unseen';
+
+export interface Histogram {
+	readonly sumNs: bigint;
+	/** Not cumulative; as many as `boundsNs`, and one more without an upper bound. */
+	readonly buckets: readonly bigint[];
+	/** Upper bounds (inclusive). */
+	readonly boundsNs: readonly bigint[];
+}
+
+/** One exported pair of client and listener. */
+export interface ClientSeries {
+	/** RFC 5952 text, `ADDR/LEN` for a shorter prefix, `direct` or `other`. */
+	readonly client: string;
+	/** `ADDR:PORT`, or `other`. */
+	readonly listener: string;
+	/** When the series began (Unix nanoseconds); the OTLP start time. */
+	readonly sinceNs: bigint;
+	readonly traffic: Traffic;
+}
+
+export interface ListenerTotals {
+	/** `ADDR:PORT`, or `other` for those beyond `listeners.max`. */
+	readonly listener: string;
+	/** Undefined for `other`. */
+	readonly endpoint: Endpoint | undefined;
+	readonly total: Traffic;
+	/** What ended series had shown (`client_folded_*_total`). */
+	readonly folded: Traffic;
+	readonly handshakes: Readonly<Record<Result, bigint>>;
+	readonly options: readonly { readonly profile: string; readonly segment: Segment; readonly count: bigint }[];
+	readonly accepts: Readonly<Record<Seen, bigint>>;
+	readonly rtt: Histogram;
+	readonly duration: Histogram;
+	readonly acceptWait: Histogram;
+}
+
+export interface MapUsage {
+	readonly map: string;
+	readonly entries: number;
+	readonly capacity: number;
+}
+
+/** Only while kernel.bpf_stats_enabled is on. */
+export interface ProgramUsage {
+	readonly program: string;
+	readonly runs: bigint;
+	readonly runNs: bigint;
+}
+
+export interface Snapshot {
+	/** When it was taken (Unix milliseconds). */
+	readonly atMs: number;
+	readonly listeners: readonly ListenerTotals[];
+	/** The exported set: admitted clients, and for each listener `direct` and `other`. */
+	readonly clients: readonly ClientSeries[];
+	/** Pairs in the kernel's table. */
+	readonly clientsTracked: number;
+	readonly clientsCapacity: number;
+	/** Admitted pairs: `direct` and `other` not counted. */
+	readonly clientsExported: number;
+	readonly clientsFolded: bigint;
+	/** Connections whose client found the kernel's table full. */
+	readonly clientsOverflowed: bigint;
+	/** By reason; every reason is present. */
+	readonly drops: Readonly<Record<string, bigint>>;
+	readonly maps: readonly MapUsage[];
+	readonly programs: readonly ProgramUsage[];
+}

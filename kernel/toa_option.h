@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * The TOA option parser: the only one. The kernel module, the BPF programs and the
+ * user-space tests and fuzzer compile this file, so they cannot disagree.
+ *
+ * It calls nothing and allocates nothing. Option lists are read as RFC 9293, section 3.2
+ * has them: EOL ends the list, NOP is one byte, every other option carries its length.
+ *
+ * Every index is masked to the array it goes into, and the cursor lives in memory: the
+ * BPF verifier then proves each access alone, without following the loop's history. The
+ * masks never change an index that the checks above them let through.
+ */
+#ifndef TOA_OPTION_H
+#define TOA_OPTION_H
+
+typedef unsigned char toa_u8;
+typedef unsigned short toa_u16;
+typedef unsigned int toa_u32;
+
+#define TOA_INLINE static inline __attribute__((always_inline))
+
+#define TOA_OPTIONS_MAX 40	/* data offset is 4 bits of 32-bit words: 60 - 20 bytes */
+#define TOA_LIST_SIZE 64	/* TOA_OPTIONS_MAX rounded up to a power of two */
+#define TOA_LIST_MASK (TOA_LIST_SIZE - 1)
+#define TOA_PROFILES_MAX 16
+#define TOA_PROFILE_SLOTS 32	/* TOA_PROFILES_MAX and slot 0, rounded up to a power of two */
+#define TOA_MATCHES_MAX 8	/* the shortest useful option has 6 bytes: 6 fit in 40 */
+#define TOA_NO_PORT 0xff
+
+enum toa_kind { TOA_KIND_EOL = 0, TOA_KIND_NOP = 1 };
+
+/* How a vendor lays out the option. Offsets count from the kind byte; integers are big-endian. */
+struct toa_profile {
+	toa_u8 id;		/* stable number of the profile, never 0 */
+	toa_u8 kind;
+	toa_u8 length;		/* of the whole option */
+	toa_u8 family;		/* 4 or 6 */
+	toa_u8 port_at;		/* TOA_NO_PORT: the option carries none */
+	toa_u8 address_at;
+	toa_u8 on_syn;		/* looked for on the SYN as well */
+	toa_u8 reserved;
+};
+
+/*
+ * The active profiles. slot[kind * 64 + length] is 0, or the place in profile[] of the
+ * profile with this kind and length: one load decides for each option.
+ */
+struct toa_table {
+	struct toa_profile profile[TOA_PROFILE_SLOTS];
+	toa_u8 slot[256 * TOA_LIST_SIZE];
+};
+
+/* One option list and what was found in it. The caller fills bytes and length. */
+struct toa_list {
+	toa_u8 bytes[TOA_LIST_SIZE];
+	volatile toa_u8 length;		/* at most TOA_OPTIONS_MAX */
+	volatile toa_u8 at;
+	volatile toa_u8 matches;
+	volatile toa_u8 malformed;
+	volatile toa_u8 match_at[TOA_MATCHES_MAX];
+};
+
+/* A client address as an option carries it. IPv4 stands in the first four bytes, the rest is zero. */
+struct toa_peer {
+	toa_u8 address[16];
+	toa_u16 port;		/* host order; 0 where the profile has none */
+	toa_u8 family;		/* 4 or 6 */
+	toa_u8 profile;		/* id of the profile */
+};
+
+enum toa_found {
+	TOA_FOUND_NONE = 0,
+	TOA_FOUND_ONE = 1,
+	TOA_FOUND_CONFLICT = 2,		/* several that differ; the first is given */
+	TOA_FOUND_MALFORMED = 3,	/* nothing of the list is believed */
+};
+
+/* Walks the list and notes where matching options start. */
+TOA_INLINE void toa_scan(struct toa_list *list, const struct toa_table *table)
+{
+	toa_u32 step;
+
+	list->at = 0;
+	list->matches = 0;
+	list->malformed = 0;
+
+	/* every step consumes at least one byte */
+	for (step = 0; step < TOA_OPTIONS_MAX; step++) {
+		toa_u32 at = list->at & TOA_LIST_MASK;
+		toa_u32 left = list->length;
+		toa_u32 kind, length, count;
+
+		if (at >= left)
+			return;
+		left -= at;
+		kind = list->bytes[at];
+		if (kind == TOA_KIND_EOL)
+			return;
+		if (kind == TOA_KIND_NOP) {
+			list->at = at + 1;
+			continue;
+		}
+		length = left < 2 ? 0 : list->bytes[(at + 1) & TOA_LIST_MASK];
+		if (length < 2 || length > left) {
+			list->malformed = 1;
+			return;
+		}
+		if (table->slot[(kind << 6 | (length & TOA_LIST_MASK)) & 0x3fff]) {
+			count = list->matches;
+			list->match_at[count & (TOA_MATCHES_MAX - 1)] = at;
+			list->matches = count + 1;
+		}
+		list->at = at + length;
+	}
+}
+
+/* Reads the matching option that starts at byte at. */
+TOA_INLINE void toa_read(const struct toa_list *list, const struct toa_table *table, toa_u32 at,
+			 struct toa_peer *peer)
+{
+	toa_u32 kind = list->bytes[at & TOA_LIST_MASK];
+	toa_u32 length = list->bytes[(at + 1) & TOA_LIST_MASK] & TOA_LIST_MASK;
+	toa_u32 slot = table->slot[(kind << 6 | length) & 0x3fff] & (TOA_PROFILE_SLOTS - 1);
+	const struct toa_profile *profile = &table->profile[slot];
+	toa_u32 address_at = at + profile->address_at;
+	toa_u32 port_at = at + profile->port_at;
+	int six = profile->family == 6;
+	int i;
+
+#pragma GCC unroll 4
+	for (i = 0; i < 4; i++)
+		peer->address[i] = list->bytes[(address_at + i) & TOA_LIST_MASK];
+#pragma GCC unroll 12
+	for (i = 4; i < 16; i++)
+		peer->address[i] = six ? list->bytes[(address_at + i) & TOA_LIST_MASK] : 0;
+	peer->port = profile->port_at == TOA_NO_PORT ?
+			     0 :
+			     list->bytes[port_at & TOA_LIST_MASK] << 8 |
+				     list->bytes[(port_at + 1) & TOA_LIST_MASK];
+	peer->family = six ? 6 : 4;
+	peer->profile = profile->id;
+}
+
+TOA_INLINE int toa_same_peer(const struct toa_peer *a, const struct toa_peer *b)
+{
+	int i, same = a->port == b->port && a->family == b->family;
+
+#pragma GCC unroll 16
+	for (i = 0; i < 16; i++)
+		same &= a->address[i] == b->address[i];
+	return same;
+}
+
+/*
+ * What the list says. Fills peer for TOA_FOUND_ONE and TOA_FOUND_CONFLICT.
+ * other is room for comparing; a caller on a small stack may keep it elsewhere.
+ */
+TOA_INLINE enum toa_found toa_find(struct toa_list *list, const struct toa_table *table,
+				   struct toa_peer *peer, struct toa_peer *other)
+{
+	enum toa_found found = TOA_FOUND_ONE;
+	toa_u32 i;
+
+	toa_scan(list, table);
+	if (list->malformed)
+		return TOA_FOUND_MALFORMED;
+	if (!list->matches)
+		return TOA_FOUND_NONE;
+	toa_read(list, table, list->match_at[0], peer);
+	for (i = 1; i < TOA_MATCHES_MAX; i++) {
+		if (i >= list->matches)
+			break;
+		toa_read(list, table, list->match_at[i], other);
+		if (!toa_same_peer(peer, other))
+			found = TOA_FOUND_CONFLICT;
+	}
+	return found;
+}
+
+#endif

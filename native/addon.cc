@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// The addon's face: daemon/capture/native.ts declares it.
+#include <bpf/libbpf.h>
+#include <napi.h>
+
+#include "object.h"
+#include "probe.h"
+#include "system.h"
+
+namespace {
+
+Napi::Object init(Napi::Env env, Napi::Object exports)
+{
+	exports.Set("BpfObject", toascope::BpfObject::define(env));
+	exports.Set("probe", Napi::Function::New<toascope::probe>(env));
+	exports.Set("notify", Napi::Function::New<toascope::notify>(env));
+	exports.Set("lock", Napi::Function::New<toascope::lock>(env));
+	exports.Set("mountBpffs", Napi::Function::New<toascope::mount_bpffs>(env));
+	exports.Set("unmount", Napi::Function::New<toascope::unmount>(env));
+	exports.Set("monotonicNs", Napi::Function::New<toascope::monotonic_ns>(env));
+	exports.Set("libbpfVersion", Napi::String::New(env, libbpf_version_string()));
+	return exports;
+}
+
+} // namespace
+
+NODE_API_MODULE(toascope, init)

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+// Maps: single entries, and whole tables in batches into buffers that the caller reuses. Values
+// of per-CPU maps are records of 64-bit counters: JavaScript sees their sum over all CPUs.
+#include <bpf/bpf.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include "errors.h"
+#include "object.h"
+
+namespace toascope {
+namespace {
+
+bool is_per_cpu(const bpf_map *map)
+{
+	return bpf_map__type(map) == BPF_MAP_TYPE_PERCPU_HASH || bpf_map__type(map) == BPF_MAP_TYPE_PERCPU_ARRAY;
+}
+
+// What one value takes in user space: for a per-CPU map, one for each possible CPU.
+size_t value_stride(const bpf_map *map)
+{
+	size_t size = bpf_map__value_size(map);
+	return is_per_cpu(map) ? (size + 7) / 8 * 8 * libbpf_num_possible_cpus() : size;
+}
+
+// Adds the CPUs' values up, 64-bit word by word.
+void sum_cpus(const uint8_t *values, size_t stride, size_t value_size, uint8_t *sum)
+{
+	for (size_t at = 0; at + 8 <= value_size; at += 8) {
+		uint64_t total = 0;
+		for (size_t cpu = at; cpu < stride; cpu += (value_size + 7) / 8 * 8) {
+			uint64_t one;
+			memcpy(&one, values + cpu, sizeof(one));
+			total += one;
+		}
+		memcpy(sum + at, &total, sizeof(total));
+	}
+}
+
+uint8_t *bytes_of(Napi::Env env, const Napi::Value &value, size_t at_least, const char *what)
+{
+	if (!value.IsTypedArray())
+		throw Napi::TypeError::New(env, std::string(what) + ": Uint8Array expected");
+	auto array = value.As<Napi::Uint8Array>();
+	if (array.ByteLength() < at_least)
+		throw Napi::RangeError::New(env, std::string(what) + ": " + std::to_string(at_least) +
+							 " bytes expected, " + std::to_string(array.ByteLength()) +
+							 " given");
+	return array.Data();
+}
+
+} // namespace
+
+// mapInfo(map) -> {keySize, valueSize, maxEntries}
+Napi::Value BpfObject::map_info(const Napi::CallbackInfo &info)
+{
+	Napi::Env env = info.Env();
+	bpf_map *of = map(env, info[0]);
+	Napi::Object result = Napi::Object::New(env);
+	result.Set("keySize", bpf_map__key_size(of));
+	result.Set("valueSize", bpf_map__value_size(of));
+	result.Set("maxEntries", bpf_map__max_entries(of));
+	return result;
+}
+
+// lookup(map, key, value) -> found
+Napi::Value BpfObject::lookup(const Napi::CallbackInfo &info)
+{
+	Napi::Env env = info.Env();
+	bpf_map *of = map(env, info[0]);
+	const uint8_t *key = bytes_of(env, info[1], bpf_map__key_size(of), "key");
+	uint8_t *value = bytes_of(env, info[2], bpf_map__value_size(of), "value");
+	std::vector<uint8_t> cpus(is_per_cpu(of) ? value_stride(of) : 0);
+	if (!bpf_map_lookup_elem(bpf_map__fd(of), key, cpus.empty() ? value : cpus.data())) {
+		if (!cpus.empty())
+			sum_cpus(cpus.data(), cpus.size(), bpf_map__value_size(of), value);
+		return Napi::Boolean::New(env, true);
+	}
+	if (errno != ENOENT)
+		throw system_error(env, errno, "lookup", bpf_map__name(of));
+	return Napi::Boolean::New(env, false);
+}
+
+// update(map, key, value, flags) -> false where the flags forbid it or the map is full
+Napi::Value BpfObject::update(const Napi::CallbackInfo &info)
+{
+	Napi::Env env = info.Env();
+	bpf_map *of = map(env, info[0]);
+	const uint8_t *key = bytes_of(env, info[1], bpf_map__key_size(of), "key");
+	const uint8_t *value = bytes_of(env, info[2], bpf_map__value_size(of), "value");
+	std::vector<uint8_t> cpus(is_per_cpu(of) ? value_stride(of) : 0);
+	if (!cpus.empty()) {
+		memcpy(cpus.data(), value, bpf_map__value_size(of));
+		value = cpus.data();
+	}
+	uint64_t flags = info[3].IsNumber() ? info[3].As<Napi::Number>().Uint32Value() : 0;
+	if (!bpf_map_update_elem(bpf_map__fd(of), key, value, flags))
+		return Napi::Boolean::New(env, true);
+	if (errno != EEXIST && errno != ENOENT && errno != E2BIG)
+		throw system_error(env, errno, "update", bpf_map__name(of));
+	return Napi::Boolean::New(env, false);
+}
+
+// remove(map, key) -> was there
+Napi::Value BpfObject::remove(const Napi::CallbackInfo &info)
+{
+	Napi::Env env = info.Env();
+	bpf_map *of = map(env, info[0]);
+	const uint8_t *key = bytes_of(env, info[1], bpf_map__key_size(of), "key");
+	if (!bpf_map_delete_elem(bpf_map__fd(of), key))
+		return Napi::Boolean::New(env, true);
+	if (errno != ENOENT)
+		throw system_error(env, errno, "delete", bpf_map__name(of));
+	return Napi::Boolean::New(env, false);
+}
+
+// readAll(map, keys, values) -> entries read; both buffers must hold maxEntries of theirs
+Napi::Value BpfObject::read_all(const Napi::CallbackInfo &info)
+{
+	Napi::Env env = info.Env();
+	bpf_map *of = map(env, info[0]);
+	const size_t key_size = bpf_map__key_size(of), value_size = bpf_map__value_size(of);
+	const size_t stride = value_stride(of), capacity = bpf_map__max_entries(of);
+	uint8_t *keys = bytes_of(env, info[1], key_size * capacity, "keys");
+	uint8_t *values = bytes_of(env, info[2], value_size * capacity, "values");
+	std::vector<uint8_t> cpus(is_per_cpu(of) ? stride * capacity : 0);
+	uint8_t *raw = cpus.empty() ? values : cpus.data();
+	size_t read = 0;
+	uint32_t cursor = 0;
+
+	for (bool first = true; read < capacity; first = false) {
+		uint32_t count = capacity - read;
+		LIBBPF_OPTS(bpf_map_batch_opts, options);
+		int error = bpf_map_lookup_batch(bpf_map__fd(of), first ? nullptr : &cursor, &cursor,
+						 keys + read * key_size, raw + read * stride, &count, &options);
+		if (error && errno != ENOENT)
+			throw system_error(env, errno, "read", bpf_map__name(of));
+		read += count;
+		if (error)
+			break;
+	}
+	if (!cpus.empty())
+		for (size_t i = 0; i < read; i++)
+			sum_cpus(raw + i * stride, stride, value_size, values + i * value_size);
+	return Napi::Number::New(env, static_cast<double>(read));
+}
+
+// count(map) -> entries of a hash map
+Napi::Value BpfObject::count(const Napi::CallbackInfo &info)
+{
+	Napi::Env env = info.Env();
+	bpf_map *of = map(env, info[0]);
+	const size_t batch = std::min<size_t>(bpf_map__max_entries(of), 4096);
+	std::vector<uint8_t> keys(batch * bpf_map__key_size(of)), values(batch * value_stride(of));
+	double total = 0;
+	uint32_t cursor = 0;
+
+	for (bool first = true;; first = false) {
+		uint32_t got = batch;
+		LIBBPF_OPTS(bpf_map_batch_opts, options);
+		int error = bpf_map_lookup_batch(bpf_map__fd(of), first ? nullptr : &cursor, &cursor, keys.data(),
+						 values.data(), &got, &options);
+		if (error && errno != ENOENT)
+			throw system_error(env, errno, "count", bpf_map__name(of));
+		total += got;
+		if (error)
+			return Napi::Number::New(env, total);
+	}
+}
+
+} // namespace toascope

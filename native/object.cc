@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "object.h"
+
+#include <bpf/bpf.h>
+#include <fcntl.h>
+
+#include <cerrno>
+
+#include "errors.h"
+#include "toascope.skel.h"
+
+namespace toascope {
+
+Napi::Function BpfObject::define(Napi::Env env)
+{
+	return DefineClass(env, "BpfObject",
+			   {
+				   InstanceMethod<&BpfObject::attach>("attach"),
+				   InstanceMethod<&BpfObject::detach>("detach"),
+				   InstanceMethod<&BpfObject::close>("close"),
+				   InstanceMethod<&BpfObject::map_info>("mapInfo"),
+				   InstanceMethod<&BpfObject::lookup>("lookup"),
+				   InstanceMethod<&BpfObject::update>("update"),
+				   InstanceMethod<&BpfObject::remove>("remove"),
+				   InstanceMethod<&BpfObject::read_all>("readAll"),
+				   InstanceMethod<&BpfObject::count>("count"),
+				   InstanceMethod<&BpfObject::iterate>("iterate"),
+				   InstanceMethod<&BpfObject::run>("run"),
+				   InstanceMethod<&BpfObject::program_statistics>("programStatistics"),
+				   InstanceMethod<&BpfObject::drain>("drain"),
+			   });
+}
+
+BpfObject::BpfObject(const Napi::CallbackInfo &info) : Napi::ObjectWrap<BpfObject>(info)
+{
+	if (!info[0].IsObject())
+		throw Napi::TypeError::New(info.Env(), "BpfObject: options expected");
+	try {
+		load(info.Env(), info[0].As<Napi::Object>());
+	} catch (...) {
+		release();
+		throw;
+	}
+}
+
+BpfObject::~BpfObject()
+{
+	release();
+}
+
+void BpfObject::release()
+{
+	ring_.reset();
+	links_.clear();
+	if (skeleton_)
+		toascope_bpf__destroy(skeleton_);
+	skeleton_ = nullptr;
+}
+
+void BpfObject::close(const Napi::CallbackInfo &)
+{
+	release();
+}
+
+void BpfObject::load(Napi::Env env, const Napi::Object &options)
+{
+	LogCapture log;
+
+	skeleton_ = toascope_bpf__open();
+	if (!skeleton_)
+		throw system_error(env, errno, "open", "toascope.bpf.o");
+
+	Napi::Object sizes = options.Get("mapEntries").As<Napi::Object>();
+	for (const auto &name : sizes.GetPropertyNames()) {
+		Napi::Value key = name.second;
+		int error = bpf_map__set_max_entries(map(env, key), sizes.Get(key).As<Napi::Number>().Uint32Value());
+		if (error)
+			throw system_error(env, error, "size", key.As<Napi::String>());
+	}
+	Napi::Object programs = options.Get("autoload").As<Napi::Object>();
+	for (const auto &name : programs.GetPropertyNames()) {
+		Napi::Value key = name.second;
+		bpf_program__set_autoload(program(env, key), programs.Get(key).ToBoolean());
+	}
+	skeleton_->rodata->can_set_error = options.Get("canSetError").ToBoolean();
+
+	if (options.Get("pin").IsString()) {
+		std::string directory = options.Get("pin").As<Napi::String>();
+		bpf_map *each;
+		bpf_object__for_each_map(each, skeleton_->obj)
+		{
+			// the compiler's own sections belong to one load alone
+			if (!bpf_map__is_internal(each))
+				bpf_map__set_pin_path(each, (directory + "/" + bpf_map__name(each)).c_str());
+		}
+	}
+
+	int error = toascope_bpf__load(skeleton_);
+	if (error) {
+		std::string target = log.program();
+		Napi::Error failure = system_error(env, error, "load", target.empty() ? "toascope.bpf.o" : target);
+		failure.Set("log", Napi::String::New(env, log.last_lines(20)));
+		throw failure;
+	}
+	open_ring(env);
+}
+
+bpf_map *BpfObject::map(Napi::Env env, const Napi::Value &name) const
+{
+	if (!skeleton_)
+		throw system_error(env, EBADF, "use", "a closed BPF object");
+	bpf_map *found = name.IsString() ?
+				 bpf_object__find_map_by_name(skeleton_->obj, name.As<Napi::String>().Utf8Value().c_str()) :
+				 nullptr;
+	if (!found)
+		throw system_error(env, ENOENT, "find map", name.ToString());
+	return found;
+}
+
+bpf_program *BpfObject::program(Napi::Env env, const Napi::Value &name) const
+{
+	if (!skeleton_)
+		throw system_error(env, EBADF, "use", "a closed BPF object");
+	bpf_program *found =
+		name.IsString() ?
+			bpf_object__find_program_by_name(skeleton_->obj, name.As<Napi::String>().Utf8Value().c_str()) :
+			nullptr;
+	if (!found)
+		throw system_error(env, ENOENT, "find program", name.ToString());
+	return found;
+}
+
+namespace {
+
+Link attach_to_cgroup(bpf_program *program, const std::string &path, int &error)
+{
+	Fd cgroup(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	if (!cgroup) {
+		error = errno;
+		return nullptr;
+	}
+	Link link(bpf_program__attach_cgroup(program, cgroup.get()));
+	error = link ? 0 : errno;
+	return link;
+}
+
+Link attach_iterator(bpf_program *program, int map_fd, int &error)
+{
+	bpf_iter_link_info info = {};
+	LIBBPF_OPTS(bpf_iter_attach_opts, options);
+	if (map_fd >= 0) {
+		info.map.map_fd = map_fd;
+		options.link_info = &info;
+		options.link_info_len = sizeof(info);
+	}
+	Link link(bpf_program__attach_iter(program, &options));
+	error = link ? 0 : errno;
+	return link;
+}
+
+} // namespace
+
+// attach(program, {cgroup?, map?, pin?}) -> "attached" | "replaced"
+Napi::Value BpfObject::attach(const Napi::CallbackInfo &info)
+{
+	Napi::Env env = info.Env();
+	LogCapture log;
+	bpf_program *wanted = program(env, info[0]);
+	std::string name = bpf_program__name(wanted);
+	Napi::Object to = info[1].IsObject() ? info[1].As<Napi::Object>() : Napi::Object::New(env);
+	std::string pin = to.Get("pin").IsString() ? to.Get("pin").As<Napi::String>().Utf8Value() : "";
+	int error = 0;
+
+	if (!pin.empty()) {
+		// one that a daemon before us left: its program is exchanged in place, without a gap
+		Link old(bpf_link__open(pin.c_str()));
+		if (old && !bpf_link__update_program(old.get(), wanted)) {
+			links_[name] = std::move(old);
+			return Napi::String::New(env, "replaced");
+		}
+		if (old)
+			bpf_link__unpin(old.get());
+	}
+
+	Link link;
+	if (to.Get("cgroup").IsString())
+		link = attach_to_cgroup(wanted, to.Get("cgroup").As<Napi::String>(), error);
+	else if (bpf_program__expected_attach_type(wanted) == BPF_TRACE_ITER)
+		link = attach_iterator(wanted, to.Get("map").IsString() ? bpf_map__fd(map(env, to.Get("map"))) : -1, error);
+	else {
+		link.reset(bpf_program__attach(wanted));
+		error = link ? 0 : errno;
+	}
+	if (!link)
+		throw system_error(env, error, "attach", name);
+	if (!pin.empty()) {
+		error = bpf_link__pin(link.get(), pin.c_str());
+		if (error)
+			throw system_error(env, error, "pin", pin);
+	}
+	links_[name] = std::move(link);
+	return Napi::String::New(env, "attached");
+}
+
+// detach(program): also a pinned one
+void BpfObject::detach(const Napi::CallbackInfo &info)
+{
+	auto found = links_.find(info[0].ToString());
+	if (found == links_.end())
+		return;
+	if (bpf_link__pin_path(found->second.get()))
+		bpf_link__unpin(found->second.get());
+	links_.erase(found);
+}
+
+} // namespace toascope

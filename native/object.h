@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// The BPF object of this daemon: loaded once, attached, pinned, read.
+#pragma once
+
+#include <napi.h>
+
+#include <map>
+#include <string>
+
+#include "handles.h"
+
+struct toascope_bpf;
+
+namespace toascope {
+
+class BpfObject : public Napi::ObjectWrap<BpfObject> {
+public:
+	static Napi::Function define(Napi::Env env);
+
+	explicit BpfObject(const Napi::CallbackInfo &info);
+	~BpfObject() override;
+
+private:
+	// object.cc
+	void load(Napi::Env env, const Napi::Object &options);
+	Napi::Value attach(const Napi::CallbackInfo &info);
+	void detach(const Napi::CallbackInfo &info);
+	void close(const Napi::CallbackInfo &info);
+	void release();
+
+	// maps.cc
+	Napi::Value map_info(const Napi::CallbackInfo &info);
+	Napi::Value lookup(const Napi::CallbackInfo &info);
+	Napi::Value update(const Napi::CallbackInfo &info);
+	Napi::Value remove(const Napi::CallbackInfo &info);
+	Napi::Value read_all(const Napi::CallbackInfo &info);
+	Napi::Value count(const Napi::CallbackInfo &info);
+
+	// programs.cc
+	Napi::Value iterate(const Napi::CallbackInfo &info);
+	Napi::Value run(const Napi::CallbackInfo &info);
+	Napi::Value program_statistics(const Napi::CallbackInfo &info);
+
+	// ring.cc
+	Napi::Value drain(const Napi::CallbackInfo &info);
+	void open_ring(Napi::Env env);
+
+	// Throw when the object is closed or the name is not one of its own.
+	bpf_map *map(Napi::Env env, const Napi::Value &name) const;
+	bpf_program *program(Napi::Env env, const Napi::Value &name) const;
+
+	// Where records of the ring go during one drain.
+	struct Slab {
+		uint8_t *bytes = nullptr;
+		size_t size = 0;
+		size_t used = 0;
+	};
+	static int take_record(void *context, void *data, size_t size);
+
+	toascope_bpf *skeleton_ = nullptr;
+	// Links are destroyed before the object they hang on: see release().
+	std::map<std::string, Link> links_;
+	Ring ring_;
+	Slab slab_;
+};
+
+} // namespace toascope

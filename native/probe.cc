@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// What this kernel can do, found by trying: versions say nothing, distributions backport.
+#include "probe.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+
+#include <cerrno>
+
+#include "errors.h"
+#include "handles.h"
+
+namespace toascope {
+namespace {
+
+const bpf_insn return_zero[] = {
+	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .src_reg = 0, .off = 0, .imm = 0 },
+	{ .code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0 },
+};
+
+// 0, or the errno that refused it
+int probe_fexit()
+{
+	LogCapture quiet;
+	int btf_id = libbpf_find_vmlinux_btf_id("inet_csk_accept", BPF_TRACE_FEXIT);
+	if (btf_id < 0)
+		return -btf_id;
+	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_TRACE_FEXIT,
+		    .attach_btf_id = static_cast<__u32>(btf_id));
+	Fd program(bpf_prog_load(BPF_PROG_TYPE_TRACING, "toascope_probe", "GPL", return_zero, 2, &options));
+	if (!program)
+		return errno;
+	Fd link(bpf_raw_tracepoint_open(nullptr, program.get()));
+	return link ? 0 : errno;
+}
+
+int probe_helper(bpf_prog_type type, bpf_func_id helper)
+{
+	LogCapture quiet;
+	int result = libbpf_probe_bpf_helper(type, helper, nullptr);
+	return result == 1 ? 0 : result == 0 ? EOPNOTSUPP : -result;
+}
+
+int probe_program(bpf_prog_type type)
+{
+	LogCapture quiet;
+	int result = libbpf_probe_bpf_prog_type(type, nullptr);
+	return result == 1 ? 0 : result == 0 ? EOPNOTSUPP : -result;
+}
+
+int probe_map(bpf_map_type type)
+{
+	LogCapture quiet;
+	int result = libbpf_probe_bpf_map_type(type, nullptr);
+	return result == 1 ? 0 : result == 0 ? EOPNOTSUPP : -result;
+}
+
+} // namespace
+
+// probe() -> {feature: "" | errno's name}
+Napi::Value probe(const Napi::CallbackInfo &info)
+{
+	Napi::Env env = info.Env();
+	Napi::Object result = Napi::Object::New(env);
+	auto set = [&](const char *feature, int error) {
+		const char *name = error ? strerrorname_np(error) : "";
+		result.Set(feature, Napi::String::New(env, name ? name : "UNKNOWN"));
+	};
+	set("sockops", probe_program(BPF_PROG_TYPE_SOCK_OPS));
+	set("getsockopt", probe_program(BPF_PROG_TYPE_CGROUP_SOCKOPT));
+	set("getpeername", probe_program(BPF_PROG_TYPE_CGROUP_SOCK_ADDR));
+	set("ringbuf", probe_map(BPF_MAP_TYPE_RINGBUF));
+	set("socketStorage", probe_map(BPF_MAP_TYPE_SK_STORAGE));
+	set("setError", probe_helper(BPF_PROG_TYPE_CGROUP_SOCKOPT, BPF_FUNC_set_retval));
+	set("taskRegisters", probe_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_task_pt_regs));
+	set("fexit", probe_fexit());
+	return result;
+}
+
+} // namespace toascope

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <napi.h>
+
+namespace toascope {
+
+Napi::Value probe(const Napi::CallbackInfo &info);
+
+} // namespace toascope

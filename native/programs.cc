@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// Programs that the daemon runs itself, and what all of them cost.
+#include <bpf/bpf.h>
+
+#include <cerrno>
+
+#include "errors.h"
+#include "object.h"
+#include "toascope.skel.h"
+
+namespace toascope {
+
+// iterate(program, output) -> bytes written; runs an attached iterator to its end
+Napi::Value BpfObject::iterate(const Napi::CallbackInfo &info)
+{
+	Napi::Env env = info.Env();
+	bpf_program *of = program(env, info[0]);
+	auto output = info[1].As<Napi::Uint8Array>();
+	auto link = links_.find(bpf_program__name(of));
+	if (link == links_.end())
+		throw system_error(env, ENOTCONN, "iterate", bpf_program__name(of));
+
+	Fd iterator(bpf_iter_create(bpf_link__fd(link->second.get())));
+	if (!iterator)
+		throw system_error(env, errno, "iterate", bpf_program__name(of));
+	size_t used = 0;
+	for (;;) {
+		uint8_t rest[64];
+		bool full = used == output.ByteLength();
+		ssize_t got = read(iterator.get(), full ? rest : output.Data() + used,
+				   full ? sizeof(rest) : output.ByteLength() - used);
+		if (got < 0 && (errno == EAGAIN || errno == EINTR))
+			continue;
+		if (got < 0)
+			throw system_error(env, errno, "iterate", bpf_program__name(of));
+		if (got == 0)
+			break;
+		if (full)
+			throw system_error(env, ENOBUFS, "iterate", bpf_program__name(of));
+		used += got;
+	}
+	return Napi::Number::New(env, static_cast<double>(used));
+}
+
+// run(program, input) -> what the program returned; the input is its packet
+Napi::Value BpfObject::run(const Napi::CallbackInfo &info)
+{
+	Napi::Env env = info.Env();
+	bpf_program *of = program(env, info[0]);
+	auto input = info[1].As<Napi::Uint8Array>();
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = input.Data(),
+		    .data_size_in = static_cast<__u32>(input.ByteLength()), .repeat = 1);
+	if (bpf_prog_test_run_opts(bpf_program__fd(of), &options))
+		throw system_error(env, errno, "run", bpf_program__name(of));
+	return Napi::Number::New(env, options.retval);
+}
+
+// programStatistics() -> [{program, runs, runNs}]; zeros unless kernel.bpf_stats_enabled is on
+Napi::Value BpfObject::program_statistics(const Napi::CallbackInfo &info)
+{
+	Napi::Env env = info.Env();
+	if (!skeleton_)
+		throw system_error(env, EBADF, "use", "a closed BPF object");
+	Napi::Array result = Napi::Array::New(env);
+	bpf_program *each;
+	bpf_object__for_each_program(each, skeleton_->obj)
+	{
+		bpf_prog_info about = {};
+		__u32 size = sizeof(about);
+		if (!bpf_program__autoload(each))
+			continue;
+		if (bpf_obj_get_info_by_fd(bpf_program__fd(each), &about, &size))
+			throw system_error(env, errno, "query", bpf_program__name(each));
+		Napi::Object one = Napi::Object::New(env);
+		one.Set("program", bpf_program__name(each));
+		one.Set("runs", Napi::BigInt::New(env, static_cast<uint64_t>(about.run_cnt)));
+		one.Set("runNs", Napi::BigInt::New(env, static_cast<uint64_t>(about.run_time_ns)));
+		result.Set(result.Length(), one);
+	}
+	return result;
+}
+
+} // namespace toascope

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ring buffer: records go into one buffer that the caller owns and reuses.
+#include <bpf/libbpf.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "errors.h"
+#include "object.h"
+#include "toascope.skel.h"
+
+#include "../bpf/records.h"
+
+namespace toascope {
+
+int BpfObject::take_record(void *context, void *data, size_t size)
+{
+	auto *slab = &static_cast<BpfObject *>(context)->slab_;
+
+	// libbpf has consumed the record by now: the room for it was made sure of before
+	if (size == sizeof(event)) {
+		memcpy(slab->bytes + slab->used, data, size);
+		slab->used += size;
+	}
+	return slab->size - slab->used < sizeof(event) ? -ENOBUFS : 0;
+}
+
+void BpfObject::open_ring(Napi::Env env)
+{
+	ring_.reset(ring_buffer__new(bpf_map__fd(skeleton_->maps.ring), take_record, this, nullptr));
+	if (!ring_)
+		throw system_error(env, errno, "open", "ring");
+}
+
+// drain(buffer) -> bytes written, whole records; less than a buffer full means that the ring is empty
+Napi::Value BpfObject::drain(const Napi::CallbackInfo &info)
+{
+	Napi::Env env = info.Env();
+	if (!ring_)
+		throw system_error(env, EBADF, "use", "a closed BPF object");
+	auto buffer = info[0].As<Napi::Uint8Array>();
+	if (buffer.ByteLength() < sizeof(event))
+		throw Napi::RangeError::New(env, "drain: no room for one record");
+	slab_ = { buffer.Data(), buffer.ByteLength(), 0 };
+	int result = ring_buffer__consume(ring_.get());
+	if (result < 0 && result != -ENOBUFS)
+		throw system_error(env, result, "drain", "ring");
+	return Napi::Number::New(env, static_cast<double>(slab_.used));
+}
+
+} // namespace toascope

@@ -1,0 +1,8 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Emits dist/, the JavaScript that is published. Run by `npm run build`, after scripts/setup.sh.
+set -eu
+cd -- "$(dirname -- "$0")/.."
+rm -rf dist
+sh scripts/node.sh node_modules/typescript/bin/tsc -p tsconfig.build.json
+echo 'build: dist/ is ready' >&2

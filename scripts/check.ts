@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * `npm run check`: everything about the sources that needs no run of the product. Each check says ok or failed and
+ * its time; all failures are shown; the last line is `N passed, N failed`. Exit code 1 if any failed.
+ * `npm run format` (`--fix`) rewrites what the formatters can.
+ */
+import { execFile } from 'node:child_process';
+import { existsSync, globSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { licenceProblems } from './spdx.ts';
+
+interface Check {
+	readonly name: string;
+	/** What is wrong, as text for people; empty when nothing is. */
+	run(): Promise<string>;
+}
+
+const root = join(import.meta.dirname, '..');
+const execute = promisify(execFile);
+
+/** Runs a program in the tree. Resolves to nothing when it exits with 0, else to what it said. */
+async function complaint(file: string, args: readonly string[]): Promise<string> {
+	try {
+		await execute(file, args, { cwd: root, maxBuffer: 64 << 20 });
+		return '';
+	} catch (error) {
+		const { stdout = '', stderr = '', message } = error as { stdout?: string; stderr?: string; message: string };
+		return `${stdout}${stderr}`.trim() || message;
+	}
+}
+
+const node = (script: string, ...args: readonly string[]): Promise<string> =>
+	complaint(process.execPath, [script, ...args]);
+
+function hasCommand(name: string): Promise<boolean> {
+	return complaint('sh', ['-c', `command -v ${name}`]).then((said) => said === '');
+}
+
+process.chdir(root);
+const fix = process.argv.includes('--fix');
+const built = new Set(['node_modules', 'build', 'dist', '.git']);
+const files = [...globSync('**/*', { exclude: (name) => built.has(name) }), '.ci/run'];
+const compiled = files.filter((file) => /^(bpf|kernel|native|bench|test)\/.*\.(c|h|cc|cpp)$/.test(file));
+const shell = files.filter((file) => file.endsWith('.sh'));
+const generators = ['scripts/generate-layout.ts', 'scripts/generate-reference.ts'].filter((file) => existsSync(file));
+
+const biome = 'node_modules/@biomejs/biome/bin/biome';
+const formatters: Check[] = [
+	{
+		name: fix ? 'biome: write' : 'biome: format, lint, flow of imports',
+		run: () => node(biome, 'check', '--error-on-warnings', '--max-diagnostics=200', ...(fix ? ['--write'] : []), '.'),
+	},
+	{
+		name: fix ? 'clang-format: write' : 'clang-format',
+		run: () => complaint('clang-format', [...(fix ? ['-i'] : ['--dry-run', '-Werror']), ...compiled]),
+	},
+];
+const others: Check[] = [
+	{ name: 'types', run: () => node('node_modules/typescript/bin/tsc', '-p', 'tsconfig.json') },
+	{ name: 'licence lines', run: async () => licenceProblems(root, files).join('\n') },
+	{
+		name: 'shell syntax',
+		run: async () =>
+			(
+				await Promise.all([...shell.map((file) => complaint('sh', ['-n', file])), complaint('bash', ['-n', '.ci/run'])])
+			).join(''),
+	},
+	...generators.map((script) => ({ name: `${script}: fresh`, run: () => node(script, '--check') })),
+];
+if (await hasCommand('shellcheck')) {
+	others.push({ name: 'shellcheck', run: () => complaint('shellcheck', [...shell, '.ci/run']) });
+}
+
+let failed = 0;
+const checks = fix ? formatters : [...formatters, ...others];
+for (const check of checks) {
+	const begun = performance.now();
+	const problem = await check.run();
+	const seconds = ((performance.now() - begun) / 1000).toFixed(1);
+	console.log(`${problem === '' ? 'ok    ' : 'failed'}  ${check.name} (${seconds} s)`);
+	if (problem !== '') {
+		failed++;
+		console.log(problem.replace(/^/gm, '    '));
+	}
+}
+console.log(`${checks.length - failed} passed, ${failed} failed`);
+process.exitCode = failed > 0 ? 1 : 0;

@@ -1,0 +1,274 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# setup.sh [check|test]: makes this tree ready to run, for the checks, or for the tests.
+#
+# What is missing comes by apt (as root); elsewhere it is named with the command that installs it.
+# Then the npm packages of the lockfile, a pinned Node among them, and the native parts, each only
+# when its inputs changed. Plain sh, since the Node that runs npm may be too old for the rest.
+# All output goes to stderr. Exit codes: 0 ready, 1 a step failed, 3 this machine lacks something.
+set -u
+exec 1>&2
+
+goal=${1:-all}
+case $goal in
+all | check | test) ;;
+*)
+	echo 'usage: setup.sh [check|test]'
+	exit 2
+	;;
+esac
+
+cd -- "$(dirname -- "$0")/.." || exit 1
+root=$(pwd)
+tools=$root/build/tools
+PATH=$tools/bin:$PATH:/usr/local/sbin:/usr/sbin:/sbin
+export PATH LC_ALL=C
+
+say() { printf 'setup: %s\n' "$*"; }
+
+# step NAME COMMAND...: one line; the log's last lines when it fails.
+step() {
+	name=$1
+	shift
+	log=$root/build/setup-$(printf %s "$name" | tr -cs 'a-z0-9' - | cut -c1-40).log
+	begun=$(date +%s)
+	printf 'setup: %s ... ' "$name"
+	if "$@" >"$log" 2>&1 </dev/null; then
+		printf 'done (%s s)\n' $(($(date +%s) - begun))
+		return 0
+	fi
+	printf 'failed (%s s)\n' $(($(date +%s) - begun))
+	tail -n 40 "$log" | sed 's/^/  | /'
+	say "the whole log: $log"
+	return 1
+}
+
+# attempt COMMAND...: three tries, for what goes over a network.
+attempt() {
+	for pause in 2 5 0; do
+		"$@" && return 0
+		sleep $pause
+	done
+	return 1
+}
+
+# --- packages of the distribution ---------------------------------------------------------------
+
+# present PROBE: see scripts/packages.txt
+present() {
+	case $1 in
+	cmd:*) command -v "${1#cmd:}" >/dev/null 2>&1 ;;
+	run:*) "${1#run:}" version >/dev/null 2>&1 ;;
+	pkg:*)
+		spec=${1#pkg:}
+		pkg-config --atleast-version="${spec#*>=}" "${spec%%>=*}" 2>/dev/null
+		;;
+	*) return 1 ;;
+	esac
+}
+
+# On Ubuntu bpftool stands beside a kernel's other tools, and the command on PATH refuses when that
+# kernel does not run. Any of them will do.
+adopt_bpftool() {
+	present run:bpftool && return
+	for candidate in /usr/lib/linux-tools/*/bpftool /usr/lib/linux-tools-*/bpftool; do
+		if [ -x "$candidate" ] && "$candidate" version >/dev/null 2>&1; then
+			mkdir -p "$tools/bin"
+			ln -sf "$candidate" "$tools/bin/bpftool"
+			hash -r
+			return
+		fi
+	done
+}
+
+# missing COLUMN: the packages whose probe fails, from column 3 apt, 4 dnf, 5 zypper; `probe`: the probes
+missing() {
+	while read -r when probe apt dnf zypper; do
+		case $when in "" | \#*) continue ;; esac
+		[ "$when" = all ] || [ "$when" = "$goal" ] || continue
+		present "$probe" && continue
+		case $1 in
+		probe) echo "${probe#*:}" ;;
+		apt) echo "$apt" ;;
+		dnf) echo "$dnf" ;;
+		zypper) echo "$zypper" ;;
+		esac
+	done <scripts/packages.txt | sort -u | tr '\n' ' ' | sed 's/ *$//'
+}
+
+# Of alternatives, the first that the archive has.
+apt_choose() {
+	for names in $1; do
+		chosen=${names%%|*}
+		for name in $(printf %s "$names" | tr '|' ' '); do
+			if apt-cache policy "$name" 2>/dev/null | grep -q 'Candidate: [^(]'; then
+				chosen=$name
+				break
+			fi
+		done
+		printf '%s ' "$chosen"
+	done
+}
+
+apt_get() {
+	# 9 is the lock: nothing that a package starts may keep it
+	DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -y -q -o Acquire::Retries=3 \
+		-o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30 -o DPkg::Lock::Timeout=180 "$@" 9>&-
+}
+
+apt_install() {
+	attempt apt_get update || echo 'apt-get update failed: going on with the package lists that are here'
+	# shellcheck disable=SC2046  # one word for each package
+	attempt apt_get install --no-install-recommends $(apt_choose "$1")
+}
+
+lacking() {
+	say "this machine lacks: $(missing probe)"
+	apt=$(apt_choose "$(missing apt)")
+	found=
+	for family in apt-get dnf zypper; do
+		command -v $family >/dev/null 2>&1 && found="$found $family"
+	done
+	for family in ${found:-apt-get dnf zypper}; do
+		case $family in
+		apt-get) say "  Debian 12, Ubuntu 24.04 or later:  sudo apt-get install $apt" ;;
+		dnf) say "  Fedora, RHEL, CentOS Stream:  sudo dnf install $(missing dnf)" ;;
+		zypper) say "  openSUSE, SUSE:  sudo zypper install $(missing zypper)" ;;
+		esac
+	done
+	exit 3
+}
+
+packages() {
+	adopt_bpftool
+	wanted=$(missing apt)
+	[ -z "$wanted" ] && return
+	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+		lacking
+	fi
+	step "apt: $(printf %s "$wanted" | sed 's/|[^ ]*//g')" apt_install "$wanted" || lacking
+	hash -r
+	adopt_bpftool
+	[ -z "$(missing probe)" ] || lacking
+}
+
+# --- servers that the tests use -----------------------------------------------------------------
+
+# Unpacked under build/, not installed: an installed one would start a service. build/tools/bin has
+# each under its own name, be it this machine's own or the unpacked one.
+fetch_tools() {
+	rm -rf "$tools/debs" "$tools/root"
+	mkdir -p "$tools/debs/partial" "$tools/root" "$tools/bin"
+	names=$1
+	fetch() {
+		# shellcheck disable=SC2086  # one word for each package
+		apt_get install --no-install-recommends --download-only -o Dir::Cache::archives="$tools/debs" \
+			-o Debug::NoLocking=1 -o APT::Sandbox::User="$(id -un)" $names
+	}
+	fetch || { attempt apt_get update && attempt fetch; } || return 1
+	for deb in "$tools"/debs/*.deb; do
+		dpkg-deb -x "$deb" "$tools/root" || return 1
+	done
+	rm -rf "$tools/debs" "$tools/root/usr/share"
+	for file in "$tools"/root/usr/sbin/nginx "$tools"/root/usr/bin/prometheus "$tools"/root/usr/bin/promtool; do
+		[ -x "$file" ] || continue
+		name=${file##*/}
+		cat >"$tools/bin/$name" <<-END
+			#!/bin/sh
+			root=\$(dirname -- "\$0")/../root
+			LD_LIBRARY_PATH=\$root/usr/lib/$(cc -dumpmachine):\$root/lib/$(cc -dumpmachine)
+			export LD_LIBRARY_PATH
+			exec "\$root/${file#"$tools/root/"}" "\$@"
+		END
+		chmod +x "$tools/bin/$name"
+	done
+}
+
+test_tools() {
+	wanted=
+	for pair in nginx:nginx prometheus:prometheus promtool:prometheus; do
+		name=${pair%:*}
+		[ -x "$tools/bin/$name" ] && continue
+		rm -f "$tools/bin/$name"
+		if own=$(command -v "$name"); then
+			mkdir -p "$tools/bin"
+			ln -s "$own" "$tools/bin/$name"
+		else
+			case " $wanted " in *" ${pair#*:} "*) ;; *) wanted="${wanted:+$wanted }${pair#*:}" ;; esac
+		fi
+	done
+	[ -z "$wanted" ] && return
+	if ! command -v apt-get >/dev/null 2>&1; then
+		say "not here: $wanted; the tests that use it are skipped"
+	elif ! step "for the tests, unpacked and not installed: $wanted" fetch_tools "$wanted"; then
+		say "the tests that use $wanted are skipped"
+	fi
+}
+
+# --- npm packages -------------------------------------------------------------------------------
+
+install_modules() {
+	# npm must not run on the Node that it is about to replace
+	PATH=$(printf %s "$PATH" | tr ':' '\n' | grep -v '/node_modules/' | tr '\n' ':')
+	PATH=${PATH%:}
+	if [ ! -w "${HOME:-/nonexistent}" ]; then
+		npm_config_cache=$root/build/npm-cache
+		export npm_config_cache
+	fi
+	attempt npm ci --include=dev --include=optional --ignore-scripts --no-engine-strict --no-audit --no-fund &&
+		sh scripts/node.sh --version
+}
+
+modules() {
+	stamp=node_modules/.toascope-setup
+	inputs="$(uname -m) $(sha256sum <package-lock.json)"
+	[ -f $stamp ] && [ "$(cat $stamp)" = "$inputs" ] && return
+	step 'npm packages' install_modules || exit 1
+	printf '%s\n' "$inputs" >$stamp
+}
+
+# --- native parts -------------------------------------------------------------------------------
+
+compile() {
+	bpftool=$(command -v bpftool)
+	# a tree that was moved or copied, or another bpftool: CMake keeps what it found first
+	if ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$root" build/CMakeCache.txt ||
+		! grep -q "^BPFTOOL:[A-Z]*=$bpftool\$" build/CMakeCache.txt; then
+		rm -rf build/CMakeCache.txt build/CMakeFiles
+	fi
+	sh scripts/node.sh node_modules/cmake-js/bin/cmake-js build -G 'Unix Makefiles' -p "$(nproc)" --CDBPFTOOL="$bpftool"
+}
+
+native() {
+	stamp=build/.native
+	inputs=$({
+		printf '%s\n' "$root" "$(uname -m)"
+		find bpf kernel native CMakeLists.txt package-lock.json scripts/setup.sh -type f ! -name '*.ts' -exec sha256sum {} + |
+			sort
+	} | sha256sum)
+	[ -f build/Release/toascope.node ] && [ -f $stamp ] && [ "$(cat $stamp)" = "$inputs" ] && return
+	rm -f $stamp
+	step 'native parts' compile || exit 1
+	printf '%s\n' "$inputs" >$stamp
+}
+
+mkdir -p build
+if [ ! -w build ]; then
+	say "$root/build cannot be written by this user"
+	exit 1
+fi
+# the demo and the tests may start together
+if command -v flock >/dev/null 2>&1; then
+	exec 9>build/.setup.lock || exit 1
+	flock -n 9 || {
+		say 'waiting for another set-up of this tree'
+		flock 9
+	}
+fi
+began=$(date +%s)
+packages
+modules
+native
+[ "$goal" = test ] && test_tools
+say "ready ($(($(date +%s) - began)) s)"

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The configuration: defaults, file and environment together, what a reload can change, the shipped example. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { configCheck } from '../../daemon/cli/config.ts';
+import type { Environment } from '../../daemon/config/config.ts';
+import { changedRestartKeys, changes, written } from '../../daemon/config/config.ts';
+import { defaultConfig, loadConfig } from '../../daemon/config/load.ts';
+import { includesPort } from '../../daemon/config/ports.ts';
+import { keys } from '../../daemon/config/schema.ts';
+
+let folder: string;
+beforeEach(() => {
+	folder = mkdtempSync(join(tmpdir(), 'toascope-config-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+function load(text: string, env: Environment = {}) {
+	const path = join(folder, 'toascope.yaml');
+	writeFileSync(path, text);
+	return loadConfig({ path, env });
+}
+
+/** Keys that differ from the defaults, as the file would have them. */
+function differences(text: string, env: Environment = {}) {
+	return Object.fromEntries(changes(defaultConfig(), load(text, env)).map(({ key, to }) => [key, to]));
+}
+
+describe('defaults', () => {
+	it('hold without any key', () => {
+		expect(load('')).toEqual(defaultConfig());
+		expect(load('# nothing but a comment\n---\n')).toEqual(defaultConfig());
+		expect(defaultConfig()).toMatchObject({
+			provider: 'auto',
+			cgroup: undefined,
+			trust: [],
+			transparent: { enabled: false, ports: 'all' },
+			sockopt: true,
+			listeners: { ports: 'all', max: 256 },
+			clients: { prefix4: 32, prefix6: 128, capacity: 65_536, maxExported: 1000, idleMs: 900_000 },
+			connections: { max: 65_536, retainMs: 120_000 },
+			bpf: { pin: '/sys/fs/bpf/toascope', ringBytes: 4_194_304 },
+			onExit: 'detach',
+			http: { listen: { family: 4, text: '127.0.0.1', port: 10646 }, socket: '/run/toascope/toascope.sock' },
+			otel: { endpoint: undefined, protocol: 'http/protobuf', spans: false },
+			log: { level: 'info', format: 'auto' },
+		});
+		expect(defaultConfig().profiles.map(({ id, name }) => [id, name])).toEqual([
+			[1, 'nat64'],
+			[2, 'toa6'],
+			[3, 'toa4'],
+		]);
+	});
+
+	it('are frozen all the way down', () => {
+		const config = load('trust: [10.0.0.0/8]');
+		for (const part of [
+			config,
+			config.trust,
+			config.trust[0],
+			config.trust[0]?.address,
+			config.clients,
+			config.http.listen,
+		]) {
+			expect(Object.isFrozen(part)).toBe(true);
+		}
+	});
+});
+
+describe('values', () => {
+	it.each<[string, Record<string, unknown>]>([
+		['transparent: on', { 'transparent.enabled': 'on' }],
+		['transparent: true', { 'transparent.enabled': 'on' }],
+		[
+			'transparent: {enabled: on, ports: [8100-8200, 443, 8000-8150, 444]}',
+			{
+				'transparent.enabled': 'on',
+				'transparent.ports': ['443-444', '8000-8200'],
+			},
+		],
+		['transparent: off', {}],
+		['sockopt: false', { sockopt: 'off' }],
+		['listeners: {ports: [1, 65535]}', { 'listeners.ports': [1, 65535] }],
+		['clients: {idle: 90}', { 'clients.idle': '90 s' }],
+		['clients: {idle: 1.1 s}', { 'clients.idle': '1100 ms' }],
+		['clients: {idle: 2h}', { 'clients.idle': '2 h' }],
+		['connections: {retain: 0}', { 'connections.retain': '0 s' }],
+		['bpf: {pin: off, ring_bytes: 65536}', { 'bpf.pin': 'off', 'bpf.ring_bytes': '64 KiB' }],
+		['bpf: {pin: /sys/fs/bpf//x/../y/}', { 'bpf.pin': '/sys/fs/bpf/y' }],
+		['http: {listen: "[::1]:0", socket: false}', { 'http.listen': '[::1]:0', 'http.socket': 'off' }],
+		['http: {listen: off}', { 'http.listen': 'off' }],
+		[
+			'trust: [10.0.0.0/8, "2001:DB8:0::/32", 0.0.0.0/0, "::/0"]',
+			{ trust: ['10.0.0.0/8', '2001:db8::/32', '0.0.0.0/0', '::/0'] },
+		],
+		['trust: &balancers [192.0.2.1/32]\nprofiles: [cdn6]', { trust: ['192.0.2.1/32'], profiles: ['cdn6'] }],
+		['otel: {endpoint: "https://collector:4318"}', { 'otel.endpoint': 'https://collector:4318', 'otel.spans': 'on' }],
+		['otel: {endpoint: "http://collector:4318", spans: off}', { 'otel.endpoint': 'http://collector:4318' }],
+	])('%s', (text, expected) => {
+		expect(differences(text)).toEqual(expected);
+	});
+
+	it('tells which ports a set holds', () => {
+		const { ports } = load('listeners: {ports: [443, 8000-8100]}').listeners;
+		expect([442, 443, 444, 7999, 8000, 8100, 8101].filter((port) => includesPort(ports, port))).toEqual([
+			443, 8000, 8100,
+		]);
+		expect(includesPort('all', 1)).toBe(true);
+	});
+
+	it('reads networks as bytes', () => {
+		expect(load('trust: ["2001:db8::/33"]').trust).toEqual([
+			{
+				family: 6,
+				address: [0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+				prefixLength: 33,
+				text: '2001:db8::/33',
+			},
+		]);
+	});
+
+	it('numbers own profiles from 8 in the order of the file', () => {
+		const own = (name: string, kind: number) =>
+			`{name: ${name}, kind: ${kind}, length: 20, family: ipv6, address_at: 4, syn: on}`;
+		const { profiles } = load(`profiles: [${own('b', 90)}, tencent, ${own('a', 91)}]`);
+		expect(profiles.map(({ id, name }) => [id, name])).toEqual([
+			[8, 'b'],
+			[5, 'tencent'],
+			[9, 'a'],
+		]);
+		expect(profiles[0]).toEqual({
+			id: 8,
+			name: 'b',
+			kind: 90,
+			length: 20,
+			portAt: undefined,
+			addressAt: 4,
+			family: 6,
+			onSyn: true,
+		});
+	});
+});
+
+describe('environment', () => {
+	it.each<[string, Environment, string, Record<string, unknown>]>([
+		[
+			'goes over the file',
+			{ TOASCOPE_CLIENTS_MAX_EXPORTED: '7' },
+			'clients: {max_exported: 5, prefix6: 64}',
+			{
+				'clients.max_exported': 7,
+				'clients.prefix6': 64,
+			},
+		],
+		[
+			'separates lists by commas',
+			{ TOASCOPE_TRUST: '10.0.0.0/8, 2001:db8::/32', TOASCOPE_LISTENERS_PORTS: '443,8000-8001' },
+			'',
+			{
+				trust: ['10.0.0.0/8', '2001:db8::/32'],
+				'listeners.ports': [443, '8000-8001'],
+			},
+		],
+		[
+			'reads one port as a list of one',
+			{ TOASCOPE_TRANSPARENT_PORTS: '443' },
+			'transparent: on',
+			{
+				'transparent.enabled': 'on',
+				'transparent.ports': [443],
+			},
+		],
+		['knows all', { TOASCOPE_TRANSPARENT_PORTS: 'all' }, 'transparent: {ports: [1]}', {}],
+		[
+			'knows the short form of transparent',
+			{ TOASCOPE_TRANSPARENT: 'on' },
+			'transparent: {ports: [443]}',
+			{
+				'transparent.enabled': 'on',
+				'transparent.ports': [443],
+			},
+		],
+		['replaces a list', { TOASCOPE_TRUST: '[]' }, 'trust: [10.0.0.0/8]', {}],
+		[
+			'reads own profiles as YAML',
+			{ TOASCOPE_PROFILES: '[toa4, {name: mine, kind: 99, length: 8, family: ipv4, port_at: 2, address_at: 4}]' },
+			'',
+			{
+				profiles: [
+					'toa4',
+					{ name: 'mine', kind: 99, length: 8, family: 'ipv4', port_at: 2, address_at: 4, syn: 'off' },
+				],
+			},
+		],
+		['passes other variables over', { HOME: '/root', XTOASCOPE_A: '1', TOASCOPE_UNSET: undefined }, '', {}],
+		[
+			'passes over what Kubernetes sets for a Service',
+			{
+				TOASCOPE_SERVICE_HOST: '10.0.0.1',
+				TOASCOPE_SERVICE_PORT_HTTP: '10646',
+				TOASCOPE_PORT: 'tcp://10.0.0.1:10646',
+				TOASCOPE_METRICS_PORT_10646_TCP_ADDR: '10.0.0.1',
+			},
+			'',
+			{},
+		],
+		[
+			'takes spans from OTEL_*',
+			{ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://x', OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' },
+			'',
+			{
+				'otel.spans': 'on',
+				'otel.protocol': 'grpc',
+			},
+		],
+		[
+			'lets otel.protocol win over OTEL_*',
+			{ OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' },
+			'otel: {protocol: http/protobuf}',
+			{},
+		],
+		['takes an empty OTEL_* as unset', { OTEL_EXPORTER_OTLP_ENDPOINT: '' }, '', {}],
+	])('%s', (_, env, text, expected) => {
+		expect(differences(text, env)).toEqual(expected);
+	});
+
+	it('has a variable for every key', () => {
+		const config = written(load('', { TOASCOPE_CGROUP: '/x', TOASCOPE_OTEL_ENDPOINT: 'http://x' }));
+		for (const { path, variable, list } of keys) {
+			const value = config[path];
+			const text = list === true && Array.isArray(value) ? value.join(',') || '[]' : String(value);
+			expect(loadConfig({ path: '/dev/null', env: { [variable]: text } })).toBeDefined();
+		}
+	});
+});
+
+describe('reload', () => {
+	it('has a value for every key', () => {
+		expect(Object.keys(written(defaultConfig()))).toEqual(keys.map(({ path }) => path));
+	});
+
+	it('knows which keys take a restart', () => {
+		const reloadable = keys.filter((key) => key.reloadable).map(({ path }) => path);
+		expect(reloadable).toEqual([
+			'trust',
+			'profiles',
+			'transparent.enabled',
+			'transparent.ports',
+			'sockopt',
+			'listeners.ports',
+			'clients.max_exported',
+			'clients.idle',
+			'connections.retain',
+			'log.level',
+		]);
+		const from = load('');
+		const to = load(
+			'log: {level: warn, format: json}\nclients: {capacity: 10, idle: 1 h}\nhttp: {socket: off}\ntrust: [10.0.0.0/8]',
+		);
+		expect(changedRestartKeys(from, to)).toEqual(['clients.capacity', 'http.socket', 'log.format']);
+		expect(changedRestartKeys(to, to)).toEqual([]);
+	});
+});
+
+describe('config check', () => {
+	function check(text: string, json = false) {
+		const file = join(folder, 'c.yaml');
+		writeFileSync(file, text);
+		let said = '';
+		const exit = configCheck(file, { json, write: (part) => (said += part) });
+		return { exit, said: said.replaceAll(`${folder}/`, '') };
+	}
+
+	it('says ok and what differs from the defaults', () => {
+		expect(check('clients: {max_exported: 5}\ntrust: [10.0.0.0/8]\ncgroup: /x')).toEqual({
+			exit: 0,
+			said: 'c.yaml: ok\n  cgroup: /x (default: none)\n  trust: ["10.0.0.0/8"] (default: [])\n  clients.max_exported: 5 (default: 1000)\n',
+		});
+		expect(JSON.parse(check('sockopt: off', true).said)).toEqual({
+			file: 'c.yaml',
+			ok: true,
+			differences: [{ key: 'sockopt', value: 'off', default: 'on' }],
+		});
+	});
+
+	it('gives each problem a line', () => {
+		expect(check('sockopt: perhaps\nlog: {level: loud}')).toEqual({
+			exit: 2,
+			said:
+				'c.yaml:1:10: sockopt is "perhaps", must be on or off\n' +
+				'c.yaml:2:14: log.level is "loud", must be trace, debug, info, warn or error\n',
+		});
+		expect(JSON.parse(check('sockopt: perhaps', true).said)).toMatchObject({
+			ok: false,
+			code: 'CONFIG_INVALID',
+			problems: [{ at: 'c.yaml:1:10', key: 'sockopt', message: 'is "perhaps", must be on or off' }],
+		});
+	});
+
+	it('says that a file is missing', () => {
+		let said = '';
+		expect(configCheck(join(folder, 'none'), { json: false, write: (part) => (said += part) })).toBe(2);
+		expect(said).toBe(`${folder}/none: no such file\n`);
+	});
+});
+
+describe('deploy/toascope.yaml', () => {
+	const example = readFileSync(new URL('../../deploy/toascope.yaml', import.meta.url), 'utf8');
+
+	it('changes nothing as it is shipped', () => {
+		expect(differences(example)).toEqual({});
+	});
+
+	it('shows every key, with its default where it has one', () => {
+		// a setting has its # at once before the key, or before the indentation of two
+		const text = example.replace(/^#(?=\S| {2})/gm, '');
+		expect(Object.keys(differences(text))).toEqual(['cgroup', 'otel.endpoint', 'otel.spans']);
+		for (const { path } of keys) expect(text).toMatch(new RegExp(`^ *${path.split('.').at(-1)}:`, 'm'));
+	});
+});

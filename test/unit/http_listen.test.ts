@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The application on real sockets: TCP, Unix, their limits, and `toascope lookup` over them. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { FastifyInstance } from 'fastify';
+import pino from 'pino';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { connectionTable, formatBytes, lookup } from '../../daemon/cli/lookup.ts';
+import { createHttp, httpLimits } from '../../daemon/http/app.ts';
+import { type ConnectionJson, connectionJson } from '../../daemon/http/json.ts';
+import { listenTcp, listenUnix } from '../../daemon/http/listen.ts';
+import type { Endpoint } from '../../daemon/model/address.ts';
+import { closed, fixtureExporter, fixtureView, open } from '../fixtures/view.ts';
+
+const loopback: Endpoint = { family: 4, text: '127.0.0.1', port: 0 };
+const cleanUp: (() => unknown)[] = [];
+let folder: string;
+let path: string;
+
+beforeEach(() => {
+	folder = mkdtempSync(join(tmpdir(), 'toascope-http-'));
+	path = join(folder, 'run', 'toascope.sock');
+});
+
+afterEach(async () => {
+	for (const one of cleanUp.splice(0).reverse()) await one();
+	rmSync(folder, { recursive: true, force: true });
+});
+
+function start(maxConnections?: number): FastifyInstance {
+	const app = createHttp({
+		view: fixtureView(),
+		metrics: fixtureExporter(),
+		logger: pino({ level: 'silent' }),
+		...(maxConnections === undefined ? {} : { maxConnections }),
+	});
+	cleanUp.push(() => app.close());
+	return app;
+}
+
+/** Sends bytes and gives all that comes back until the other end closes. */
+async function exchange(socket: Socket, request: string): Promise<string> {
+	let text = '';
+	socket.setEncoding('utf8').on('data', (piece: string) => {
+		text += piece;
+	});
+	socket.write(request);
+	await once(socket, 'close');
+	return text;
+}
+
+describe('TCP', () => {
+	it('gives the address that the kernel chose', async () => {
+		const at = await listenTcp(start(), loopback);
+		expect(at).toEqual({ family: 4, text: '127.0.0.1', port: expect.any(Number) });
+		expect((await fetch(`http://127.0.0.1:${at.port}/healthz`)).status).toBe(200);
+	});
+
+	it('says who may be in the way', async () => {
+		const { port } = await listenTcp(start(), loopback);
+		await expect(listenTcp(start(), { ...loopback, port })).rejects.toMatchObject({
+			code: 'ADDRESS_IN_USE',
+			message: `another process listens on 127.0.0.1:${port}`,
+			hint: expect.stringContaining(`sport = :${port}`),
+		});
+	});
+
+	it('refuses an address of another host', async () => {
+		const elsewhere: Endpoint = { family: 4, text: '192.0.2.1', port: 0 };
+		await expect(listenTcp(start(), elsewhere)).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
+	});
+
+	it.each([
+		[
+			'a header that is too large',
+			`GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(httpLimits.headerBytes)}\r\n\r\n`,
+			431,
+		],
+		['what is no HTTP', 'hello\r\n\r\n', 400],
+	])('answers %s', async (_name, request, status) => {
+		const { port } = await listenTcp(start(), loopback);
+		const answer = await exchange(connect(port, '127.0.0.1'), request);
+		expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+		expect(answer).toContain('content-type: application/problem+json');
+		expect(JSON.parse(answer.slice(answer.indexOf('\r\n\r\n')))).toMatchObject({ status });
+	});
+
+	it('takes only so many connections at a time', async () => {
+		const { port } = await listenTcp(start(1), loopback);
+		const first = connect(port, '127.0.0.1');
+		await once(first, 'connect');
+		first.write('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n');
+		await once(first, 'data');
+		const second = connect(port, '127.0.0.1');
+		second.on('error', () => undefined);
+		await once(second, 'close');
+		first.destroy();
+	});
+
+	it('ends open connections when it closes', async () => {
+		const app = start();
+		const { port } = await listenTcp(app, loopback);
+		const socket = connect(port, '127.0.0.1');
+		await once(socket, 'connect');
+		const ended = once(socket, 'close');
+		socket.resume();
+		await app.close();
+		await ended;
+	});
+});
+
+describe('the Unix socket', () => {
+	it('is for owner and group, and goes with the application', async () => {
+		const app = start();
+		await listenUnix(app, path);
+		expect(statSync(path).mode & 0o777).toBe(0o660);
+		await app.close();
+		expect(() => statSync(path)).toThrow('ENOENT');
+	});
+
+	it('is not taken from a process that answers', async () => {
+		await listenUnix(start(), path);
+		await expect(listenUnix(start(), path)).rejects.toMatchObject({
+			code: 'ALREADY_RUNNING',
+			message: `another toascope answers on ${path}`,
+		});
+		expect(await lookup('10.0.0.1:4711', { daemon: { socket: path }, out: { write: () => true } })).toBe(0);
+	});
+
+	it('is taken over from a process that was killed', async () => {
+		path = join(folder, 'stale.sock');
+		const code = `require('node:net').createServer().listen(process.argv[1], () => console.log('listening'))`;
+		const child = spawn(process.execPath, ['-e', code, path], { stdio: ['ignore', 'pipe', 'inherit'] });
+		const gone = once(child, 'exit');
+		await once(child.stdout, 'data');
+		child.kill('SIGKILL');
+		await gone;
+		expect(statSync(path).isSocket()).toBe(true);
+		await listenUnix(start(), path);
+		expect(await lookup('10.0.0.1:4711', { daemon: { socket: path }, out: { write: () => true } })).toBe(0);
+	});
+
+	it('never replaces another file', async () => {
+		path = join(folder, 'file');
+		writeFileSync(path, 'precious');
+		await expect(listenUnix(start(), path)).rejects.toMatchObject({ code: 'ADDRESS_IN_USE' });
+	});
+});
+
+describe('toascope lookup', () => {
+	async function run(target: string, json = false) {
+		let text = '';
+		const out = { write: (piece: string) => (text += piece) };
+		const code = await lookup(target, { daemon: { socket: path }, json, out });
+		return { code, text };
+	}
+
+	it('prints a line for each connection', async () => {
+		await listenUnix(start(), path);
+		const { code, text } = await run('[::ffff:10.0.0.1]:4711');
+		expect(code).toBe(0);
+		expect(text.split('\n')).toEqual([
+			'10.0.0.1:4711 -> [2001:db8::1]:5555  nat64/ack  nginx[123]  open    3.2 kB in 9.2 EB out',
+			'10.0.0.1:4711 -> (none)              -          -           closed  17 B in 0 B out',
+			'',
+		]);
+	});
+
+	it('asks over TCP as well', async () => {
+		const { port } = await listenTcp(start(), loopback);
+		const out = { write: () => true };
+		expect(await lookup('10.0.0.1:4711', { daemon: { url: `http://127.0.0.1:${port}` }, out })).toBe(0);
+	});
+
+	it('gives the JSON of the daemon', async () => {
+		await listenUnix(start(), path);
+		const { code, text } = await run('10.0.0.1:4711', true);
+		expect(code).toBe(0);
+		expect(JSON.parse(text).connections[0].client).toEqual({ address: '2001:db8::1', port: 5555 });
+		expect(await run('10.0.0.1:4712', true)).toEqual({ code: 1, text: '{"connections":[]}\n' });
+	});
+
+	it('fails when there is no such connection, no daemon, or no such address', async () => {
+		await expect(run('10.0.0.1:4711')).rejects.toMatchObject({ code: 'NOT_RUNNING', exitCode: 1 });
+		await listenUnix(start(), path);
+		await expect(run('10.0.0.1:4712')).rejects.toMatchObject({ code: 'NOT_FOUND', exitCode: 1 });
+		await expect(run('10.0.0.1')).rejects.toMatchObject({ code: 'BAD_ADDRESS', exitCode: 2 });
+	});
+
+	it.each([
+		[200, 'hello'],
+		[200, '{}'],
+		[200, 'null'],
+		[500, '{"connections":[]}'],
+	])('knows when it is not toascope that answers: %d %s', async (status, body) => {
+		const server = createServer((_request, response) => response.writeHead(status).end(body)).listen(0, '127.0.0.1');
+		cleanUp.push(() => server.close());
+		await once(server, 'listening');
+		const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+		await expect(lookup('10.0.0.1:1', { daemon: { url } })).rejects.toMatchObject({ code: 'NOT_RUNNING' });
+	});
+
+	it('shows a conflict, and nothing that steers the terminal', () => {
+		const { clock } = fixtureView();
+		const hostile: ConnectionJson = {
+			...connectionJson({ ...open, verdict: 'conflict' }, clock),
+			process: { pid: 9, comm: 'a\u001b[2J\u009bb', cgroup_id: '0', by: 'listener' },
+		};
+		const table = connectionTable([hostile, connectionJson({ ...closed, verdict: 'untrusted' }, clock)]);
+		expect(table).toContain('-> [2001:db8::1]:5555 (conflict)  nat64/ack  a?[2J?b[9]');
+		expect(table).toContain('-> (untrusted)');
+	});
+
+	it.each([
+		[0n, '0 B'],
+		[999n, '999 B'],
+		[1000n, '1.0 kB'],
+		[9949n, '9.9 kB'],
+		[9950n, '10 kB'],
+		[999_499n, '999 kB'],
+		[999_500n, '1.0 MB'],
+		[9_223_372_036_854_775_807n, '9.2 EB'],
+	])('%d bytes', (bytes, text) => {
+		expect(formatBytes(bytes)).toBe(text);
+	});
+});
