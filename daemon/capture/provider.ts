@@ -28,6 +28,8 @@ import { Clients, encodeExported, Listeners, readExported } from './tables.ts';
 
 const ringBatchBytes = 4096 * eventLayout.size;
 const none = new Uint8Array(0);
+/** Entries are counted one by one: not at every look. */
+const usageMs = 10_000;
 
 /** How the accept of a connection is seen on this kernel. */
 export type AcceptProgram = 'fexit' | 'getpeername';
@@ -63,6 +65,8 @@ export class BpfProvider implements Source {
 	#trusted: Buffer[] = [];
 	#eventMask = 0;
 	#closed = false;
+	#usage: readonly MapUsage[] = [];
+	#usageAt = Number.NEGATIVE_INFINITY;
 
 	private constructor(config: Config, cgroup: string, bpf: BpfObject, pins: Pins | undefined, adopted: boolean, features: Features) {
 		this.#config = config;
@@ -309,11 +313,15 @@ export class BpfProvider implements Source {
 	}
 
 	maps(): readonly MapUsage[] {
-		return ['clients', 'connections', 'exported', 'listeners'].map((map) => ({
-			map,
-			entries: this.#bpf.count(map),
-			capacity: this.#bpf.mapInfo(map).maxEntries,
-		}));
+		if (performance.now() - this.#usageAt > usageMs) {
+			this.#usageAt = performance.now();
+			this.#usage = ['clients', 'connections', 'exported', 'listeners'].map((map) => ({
+				map,
+				entries: this.#bpf.count(map),
+				capacity: this.#bpf.mapInfo(map).maxEntries,
+			}));
+		}
+		return this.#usage;
 	}
 
 	programs(): readonly ProgramUsage[] {

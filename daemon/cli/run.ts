@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+/** `toascope run`: the daemon in the foreground, until SIGTERM or SIGINT; SIGHUP reloads. */
+import { loadConfig } from '../config/load.ts';
+import { exitCode } from '../errors.ts';
+import { createLogger } from '../log.ts';
+import { Service, tellSystemd } from '../service.ts';
+
+/** Resolves with a signal's name when it comes; the handler stays until dispose. */
+function signals(): { next(): Promise<NodeJS.Signals>; dispose(): void } {
+	const waiting: ((signal: NodeJS.Signals) => void)[] = [];
+	const came: NodeJS.Signals[] = [];
+	const take = (signal: NodeJS.Signals) => {
+		const resolve = waiting.shift();
+		if (resolve === undefined) came.push(signal);
+		else resolve(signal);
+	};
+	const names = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+	for (const name of names) process.on(name, take);
+	return {
+		next() {
+			const signal = came.shift();
+			return signal === undefined ? new Promise((resolve) => waiting.push(resolve)) : Promise.resolve(signal);
+		},
+		dispose() {
+			for (const name of names) process.off(name, take);
+		},
+	};
+}
+
+/**
+ * Runs until it is told to stop. Returns the exit code.
+ * @throws {ToascopeError} what keeps it from starting
+ */
+export async function run(options: { readonly config?: string | undefined }): Promise<number> {
+	const read = () => loadConfig({ path: options.config, env: process.env });
+	const config = read();
+	const logger = createLogger(config.log);
+	const coming = signals();
+	try {
+		const service = await Service.start(config, logger);
+		// a timer that may not keep the process alive runs everything: a signal must find it there
+		const alive = setInterval(() => {}, 2 ** 31 - 1);
+		try {
+			tellSystemd('READY=1');
+			for (;;) {
+				const signal = await coming.next();
+				if (signal !== 'SIGHUP') {
+					logger.info({ signal }, 'stopping');
+					break;
+				}
+				tellSystemd('RELOADING=1');
+				service.reload(read);
+				tellSystemd('READY=1');
+			}
+			tellSystemd('STOPPING=1');
+		} finally {
+			clearInterval(alive);
+			await service.stop();
+		}
+		return exitCode.done;
+	} finally {
+		coming.dispose();
+	}
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The log: JSON lines for machines, readable lines on a terminal; always on standard error. */
+import { type Logger, pino, type TransportSingleOptions } from 'pino';
+import type { Config } from './config/config.ts';
+import { ToascopeError } from './errors.ts';
+
+const readable: TransportSingleOptions = {
+	target: 'pino-pretty',
+	options: { destination: 2, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', singleLine: true },
+};
+
+export function createLogger(config: Config['log']): Logger {
+	const pretty = config.format === 'pretty' || (config.format === 'auto' && process.stderr.isTTY === true);
+	const options = { level: config.level, serializers: { err: serializeError } };
+	return pretty ? pino({ ...options, transport: readable }) : pino(options, pino.destination({ dest: 2, sync: true }));
+}
+
+/** An expected failure is its code, what is wrong and what to do; anything else keeps its stack. */
+function serializeError(error: unknown): unknown {
+	if (!(error instanceof ToascopeError)) return error instanceof Error ? pino.stdSerializers.err(error) : error;
+	return { code: error.code, message: error.message, ...(error.hint === undefined ? {} : { hint: error.hint }) };
+}

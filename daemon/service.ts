@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * The daemon, put together: provider, store, exporters, HTTP. Data flows in that order; this file
+ * is the only one that knows all of them.
+ */
+import { release } from 'node:os';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { native } from './capture/native.ts';
+import { BpfProvider } from './capture/provider.ts';
+import { SystemClock } from './clock.ts';
+import { changedRestartKeys, type Config } from './config/config.ts';
+import { ToascopeError } from './errors.ts';
+import { type SpanExport, startSpans } from './export/otel/spans.ts';
+import { createPrometheusExporter, type PrometheusExporter } from './export/prometheus/exporter.ts';
+import { createHttp } from './http/app.ts';
+import { listenTcp, listenUnix } from './http/listen.ts';
+import type { LookupQuery, View } from './http/ports.ts';
+import { type Endpoint, formatEndpoint } from './model/address.ts';
+import type { Connection, ConnectionEvent } from './model/connection.ts';
+import { createContainerResolver } from './model/container.ts';
+import type { Snapshot } from './model/snapshot.ts';
+import { Store } from './model/store.ts';
+import { type Repeated, repeat } from './schedule.ts';
+import { version } from './version.ts';
+
+/** Open connections are in the counters after two flushes: within 15 s (bpf/account.h). */
+const flushMs = 5000;
+const lookMs = 1000;
+/** The kernel wakes nobody for a record: the ring is looked at so often. */
+const drainMs = 50;
+/** What a stop may take for the last spans. */
+const spansMs = 1500;
+
+export interface ServiceOptions {
+	/** Told of every connection, as it opens, is accepted and closes. */
+	readonly onEvent?: (event: ConnectionEvent) => void;
+}
+
+export class Service implements View {
+	readonly clock = new SystemClock();
+	readonly #logger: Logger;
+	readonly #provider: BpfProvider;
+	readonly #store: Store;
+	readonly #onEvent: ((event: ConnectionEvent) => void) | undefined;
+	readonly #servers: FastifyInstance[] = [];
+	readonly #repeated: Repeated[] = [];
+	readonly #startedMs = Date.now();
+	#config: Config;
+	#spans: SpanExport | undefined;
+	#reload = { successful: true, successAtMs: Date.now() };
+	#listening: Endpoint | undefined;
+	#attached = true;
+
+	private constructor(config: Config, logger: Logger, options: ServiceOptions) {
+		this.#config = config;
+		this.#logger = logger;
+		this.#onEvent = options.onEvent;
+		this.#provider = BpfProvider.open(config, logger);
+		this.#store = new Store(this.#provider, config.clients, () => this.#spanDrops());
+	}
+
+	/**
+	 * Attaches, listens, and counts from then on. Nothing is left when it throws.
+	 * @throws {ToascopeError} every code that has to do with this host or the configuration
+	 */
+	static async start(config: Config, logger: Logger, options: ServiceOptions = {}): Promise<Service> {
+		if (config.provider === 'module') {
+			throw new ToascopeError('PROVIDER_UNSUPPORTED', 'this version has no module provider', {
+				hint: 'set provider to auto or bpf',
+			});
+		}
+		const service = new Service(config, logger, options);
+		try {
+			await service.#begin();
+			return service;
+		} catch (error) {
+			await service.stop('detach');
+			throw error;
+		}
+	}
+
+	async #begin(): Promise<void> {
+		const config = this.#config;
+		if (config.otel.spans) this.#spans = await this.#startSpans();
+		this.#repeat(lookMs, () => {
+			this.clock.adjust();
+			this.#store.look();
+		});
+		this.#repeat(flushMs, () => this.#provider.flush());
+		if (this.#spans !== undefined || this.#onEvent !== undefined) {
+			this.#provider.listen(...(this.#onEvent === undefined ? [] : ['opened' as const]), 'accepted', 'closed');
+			this.#repeat(drainMs, () => this.#drain());
+		}
+		const metrics = this.#exporter();
+		if (config.http.listen !== undefined) {
+			this.#listening = await listenTcp(this.#http(metrics), config.http.listen);
+		}
+		if (config.http.socket !== undefined) await listenUnix(this.#http(metrics), config.http.socket);
+		this.#tell();
+	}
+
+	#tell(): void {
+		const { acceptProgram, cgroup, adopted } = this.#provider;
+		const http = this.#listening === undefined ? 'off' : formatEndpoint(this.#listening);
+		this.#logger.info(
+			{ provider: 'bpf', accept: acceptProgram, cgroup, adopted, http, socket: this.#config.http.socket ?? 'off' },
+			'attached: every TOA connection from now on has its client',
+		);
+		if (this.#config.trust.length === 0) {
+			this.#logger.warn({}, 'trust is empty: every sender of a TOA option is believed');
+		}
+		if (acceptProgram !== 'fexit') {
+			this.#logger.warn(
+				{ errno: this.#provider.features.fexit },
+				'this kernel refuses fexit: an accept() without an address buffer is not seen, its owner is the listener',
+			);
+		}
+	}
+
+	#repeat(intervalMs: number, work: () => void): void {
+		this.#repeated.push(repeat(intervalMs, work, (err) => this.#logger.error({ err }, 'a periodic task failed')));
+	}
+
+	#startSpans(): Promise<SpanExport> {
+		const { endpoint, protocol } = this.#config.otel;
+		return startSpans({
+			endpoint,
+			protocol,
+			clock: (ns) => this.clock.toUnixNs(ns),
+			resolveContainer: createContainerResolver(),
+			logger: this.#logger,
+			version,
+		});
+	}
+
+	#spanDrops(): Readonly<Record<string, bigint>> {
+		return this.#spans?.stats().dropped ?? { span_queue_full: 0n, span_export_failed: 0n };
+	}
+
+	#drain(): void {
+		this.#provider.drain((event) => {
+			this.#spans?.onEvent(event);
+			this.#onEvent?.(event);
+		});
+	}
+
+	#exporter(): PrometheusExporter {
+		return createPrometheusExporter({
+			latest: () => this.snapshot(),
+			facts: {
+				build: { version, node: process.versions.node, libbpf: this.#provider.libbpf },
+				provider: () =>
+					this.#attached ? { provider: 'bpf', kernel: release(), mode: this.#provider.acceptProgram } : undefined,
+				configReload: () => this.#reload,
+			},
+			onError: (err, metric) => this.#logger.error({ err, metric }, 'a metric could not be read'),
+		});
+	}
+
+	#http(metrics: PrometheusExporter): FastifyInstance {
+		const app = createHttp({ view: this, metrics, logger: this.#logger.child({}, { level: 'warn' }) });
+		this.#servers.push(app);
+		return app;
+	}
+
+	/** Where HTTP listens; undefined when it is off. */
+	get listening(): Endpoint | undefined {
+		return this.#listening;
+	}
+
+	snapshot(): Snapshot | undefined {
+		return this.#store.snapshot;
+	}
+
+	lookup(query: LookupQuery): readonly Connection[] {
+		return this.#provider.lookup(query);
+	}
+
+	ready(): boolean {
+		return this.#attached && this.#store.snapshot !== undefined;
+	}
+
+	status(): object {
+		const { acceptProgram, cgroup, features, libbpf, adopted } = this.#provider;
+		const config = this.#config;
+		return {
+			version,
+			node: process.versions.node,
+			libbpf,
+			pid: process.pid,
+			kernel: release(),
+			started_at: new Date(this.#startedMs).toISOString(),
+			provider: 'bpf',
+			accept_program: acceptProgram,
+			cgroup,
+			adopted,
+			trust: config.trust.map(({ text }) => text),
+			profiles: config.profiles.map(({ name }) => name),
+			transparent: config.transparent.enabled,
+			sockopt: config.sockopt,
+			spans: this.#spans !== undefined,
+			refused_features: Object.fromEntries(Object.entries(features).filter(([, errno]) => errno !== '')),
+			config_reload: {
+				successful: this.#reload.successful,
+				success_at: new Date(this.#reload.successAtMs).toISOString(),
+			},
+		};
+	}
+
+	/** Looks at the kernel now, open connections included. For those who have just ended what they count. */
+	look(): Snapshot {
+		this.#provider.flush();
+		return this.#store.look();
+	}
+
+	/** Takes what a reload can change. `read` failing, or the kernel refusing it, leaves all as it was. */
+	reload(read: () => Config): void {
+		try {
+			const next = read();
+			const restart = changedRestartKeys(this.#config, next);
+			const merged = reloaded(this.#config, next);
+			this.#provider.reload(merged);
+			this.#store.limits = merged.clients;
+			this.#logger.level = merged.log.level;
+			this.#config = merged;
+			this.#reload = { successful: true, successAtMs: Date.now() };
+			this.#logger.info({}, 'configuration reloaded');
+			if (restart.length > 0) this.#logger.warn({ keys: restart }, 'these keys change with a restart only');
+		} catch (err) {
+			this.#reload = { ...this.#reload, successful: false };
+			this.#logger.error({ err }, 'reload failed: the configuration before stays in force');
+		}
+	}
+
+	/** Ends within 2 s. 'keep': what is pinned goes on counting. Does nothing the second time. */
+	async stop(onExit: 'detach' | 'keep' = this.#config.onExit): Promise<void> {
+		if (!this.#attached) return;
+		this.#attached = false;
+		for (const one of this.#repeated) one.stop();
+		try {
+			if (this.#spans !== undefined || this.#onEvent !== undefined) this.#drain();
+			this.#provider.listen();
+			await this.#spans?.shutdown(spansMs);
+			await Promise.allSettled(this.#servers.map((server) => server.close()));
+		} finally {
+			this.#provider.close(onExit === 'keep');
+		}
+	}
+}
+
+/** The configuration after a reload: what is in force, with the keys that a reload can change. */
+function reloaded(old: Config, next: Config): Config {
+	return Object.freeze({
+		...old,
+		trust: next.trust,
+		profiles: next.profiles,
+		transparent: next.transparent,
+		sockopt: next.sockopt,
+		listeners: { ...old.listeners, ports: next.listeners.ports },
+		clients: { ...old.clients, maxExported: next.clients.maxExported, idleMs: next.clients.idleMs },
+		connections: { ...old.connections, retainMs: next.connections.retainMs },
+		log: { ...old.log, level: next.log.level },
+	});
+}
+
+/** Tells systemd, where it asked to be told (Type=notify). */
+export function tellSystemd(state: string): void {
+	const socket = process.env['NOTIFY_SOCKET'];
+	if (socket !== undefined && socket !== '') native().notify(socket, state);
+}
