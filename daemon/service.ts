@@ -7,7 +7,7 @@ import { release } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { native } from './capture/native.ts';
-import { BpfProvider } from './capture/provider.ts';
+import { type AcceptProgram, BpfProvider } from './capture/provider.ts';
 import { SystemClock } from './clock.ts';
 import { changedRestartKeys, type Config } from './config/config.ts';
 import { ToascopeError } from './errors.ts';
@@ -111,7 +111,7 @@ export class Service implements View {
 			this.#logger.warn({}, 'trust is empty: every sender of a TOA option is believed');
 		}
 		if (acceptProgram !== 'fexit') {
-			this.#logger.warn(
+			this.#logger.info(
 				{ errno: this.#provider.features.fexit },
 				'this kernel refuses fexit: an accept() without an address buffer is not seen, its owner is the listener',
 			);
@@ -167,6 +167,10 @@ export class Service implements View {
 	/** Where HTTP listens; undefined when it is off. */
 	get listening(): Endpoint | undefined {
 		return this.#listening;
+	}
+
+	get acceptProgram(): AcceptProgram {
+		return this.#provider.acceptProgram;
 	}
 
 	snapshot(): Snapshot | undefined {

@@ -5,6 +5,7 @@ import { exitCode, ToascopeError } from '../errors.ts';
 import type { ConnectionJson, EndpointJson } from '../http/json.ts';
 import { formatEndpoint } from '../model/address.ts';
 import { parseEndpoint } from '../model/endpoint.ts';
+import { formatBytes, printable } from './units.ts';
 
 export interface LookupOptions {
 	/** The daemon's Unix socket, or the URL of its HTTP server. */
@@ -58,25 +59,8 @@ export function connectionTable(connections: readonly ConnectionJson[]): string 
 	return rows.map((row) => `${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}\n`).join('');
 }
 
-/** `17 B`, `3.2 kB`, `45 MB`: powers of 1000. */
-export function formatBytes(bytes: bigint): string {
-	const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB', 'EB'];
-	let value = Number(bytes);
-	let unit = 0;
-	while (value >= 999.5 && unit < units.length - 1) {
-		value /= 1000;
-		unit++;
-	}
-	return `${unit > 0 && value < 9.95 ? value.toFixed(1) : value.toFixed(0)} ${units[unit]}`;
-}
-
 function endpointText({ address, port }: EndpointJson): string {
 	return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
-/** A process chooses its name: nothing in it may steer the terminal. */
-function printable(text: string): string {
-	return text.replaceAll(/\p{C}/gu, '?');
 }
 
 function readConnections(text: string): readonly ConnectionJson[] {

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What the demo prints for people. */
+import { formatEndpoint } from '../model/address.ts';
+import type { Connection } from '../model/connection.ts';
+import { formatBytes, printable } from './units.ts';
+
+export function demoHeader(url: string | undefined): string {
+	const scrape = url === undefined ? '' : `Scrape it: curl ${url}/metrics   Ask it: curl ${url}/v1/clients\n`;
+	return [
+		'IPv6 clients reach an IPv4 server through a NAT64 gateway; each line is one connection as it closes.\n',
+		'Left of the arrow the peer that the server sees, right of it the client that toascope has found.\n',
+		scrape,
+		'Ctrl-C ends it and leaves nothing behind.\n\n',
+	].join('');
+}
+
+/** One connection on one line. */
+export function eventLine(connection: Connection): string {
+	const { peer, client, owner, profile, segment, openedNs, closedNs } = connection;
+	const real = client === undefined ? `(${connection.verdict})` : formatEndpoint(client);
+	const process = owner === undefined ? '-' : `${printable(owner.comm)}[${owner.pid}]`;
+	const lasted = closedNs === undefined ? '' : `${(Number(closedNs - openedNs) / 1e6).toFixed(1)} ms`;
+	return `${[
+		formatEndpoint(peer).padEnd(20),
+		'->',
+		real.padEnd(28),
+		(profile === undefined ? '-' : `${profile}/${segment}`).padEnd(10),
+		process.padEnd(14),
+		`${formatBytes(connection.receivedBytes)} in`.padStart(11),
+		`${formatBytes(connection.sentBytes)} out`.padStart(12),
+		lasted.padStart(10),
+	].join(' ')}\n`;
+}
+
+export function tallyText(report: Readonly<Record<string, string | number>>): string {
+	const { connections, clients, resolved, mismatched, unresolved, failed, bytes_mismatched: bytes, seconds } = report;
+	return [
+		`${connections} connections of ${clients} clients through NAT64 in ${seconds} s: `,
+		`${resolved} resolved to the client that made them, ${mismatched} to another, ${unresolved} to none, `,
+		`${failed} failed, ${bytes} with other byte counts than the client's own.\n`,
+	].join('');
+}

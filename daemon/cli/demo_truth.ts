@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * The demo's judge. It knows who made a connection from the client that made it, and by which peer
+ * the server knows it from the server; toascope is only asked who is behind that peer.
+ */
+import type { LookupQuery } from '../http/ports.ts';
+import type { EchoRecord, Result } from '../lab/protocol.ts';
+import type { Connection } from '../model/connection.ts';
+
+export interface Tally {
+	readonly clients: ReadonlySet<string>;
+	readonly connections: number;
+	/** toascope named the client that really made it. */
+	readonly resolved: number;
+	/** It named another. */
+	readonly mismatched: number;
+	/** It named none. */
+	readonly unresolved: number;
+	/** The connection itself failed. */
+	readonly failed: number;
+	/** Resolved, but with other byte counts than the client's own. */
+	readonly bytesMismatched: number;
+}
+
+export const emptyTally: Tally = {
+	clients: new Set(),
+	connections: 0,
+	resolved: 0,
+	mismatched: 0,
+	unresolved: 0,
+	failed: 0,
+	bytesMismatched: 0,
+};
+
+type Lookup = (query: LookupQuery) => readonly Connection[];
+
+export class Judge {
+	readonly #netns: number;
+	readonly #served = new Map<string, EchoRecord>();
+	#awaited: { readonly ids: Set<string>; readonly resolve: () => void } | undefined;
+
+	/** `netns`: inode number of the server's network namespace. */
+	constructor(netns: number) {
+		this.#netns = netns;
+	}
+
+	/** What the server tells of connections that ended. */
+	served(records: readonly EchoRecord[]): void {
+		for (const record of records) {
+			this.#served.set(record.id, record);
+			this.#awaited?.ids.delete(record.id);
+		}
+		if (this.#awaited?.ids.size === 0) this.#awaited.resolve();
+	}
+
+	async #untilServed(ids: readonly string[]): Promise<void> {
+		const missing = new Set(ids.filter((id) => !this.#served.has(id)));
+		if (missing.size === 0) return;
+		await new Promise<void>((resolve) => {
+			this.#awaited = { ids: missing, resolve };
+		});
+		this.#awaited = undefined;
+	}
+
+	/** Adds a batch of connections to the tally. */
+	async judge(results: readonly Result[], before: Tally, lookup: Lookup): Promise<Tally> {
+		const made = results.filter(({ error }) => error === undefined);
+		await this.#untilServed(made.map(({ id }) => id));
+		const verdicts = made.map((result) => this.#verdict(result, lookup));
+		const count = (verdict: string) => verdicts.filter((one) => one === verdict).length;
+		for (const { id } of made) this.#served.delete(id);
+		return {
+			clients: new Set([...before.clients, ...made.map(({ client }) => client)]),
+			connections: before.connections + results.length,
+			resolved: before.resolved + count('resolved') + count('bytes'),
+			mismatched: before.mismatched + count('mismatched'),
+			unresolved: before.unresolved + count('unresolved'),
+			failed: before.failed + results.length - made.length,
+			bytesMismatched: before.bytesMismatched + count('bytes'),
+		};
+	}
+
+	#verdict(result: Result, lookup: Lookup): 'resolved' | 'mismatched' | 'unresolved' | 'bytes' {
+		const record = this.#served.get(result.id);
+		if (record === undefined) return 'unresolved';
+		const peer = { family: 4, text: record.peer.replace('::ffff:', ''), port: record.peerPort } as const;
+		const found = lookup({ peer, netns: this.#netns })[0];
+		if (found?.client === undefined) return 'unresolved';
+		if (found.client.text !== result.client || found.client.port !== result.clientPort) return 'mismatched';
+		const exact = found.receivedBytes === BigInt(result.sent) && found.sentBytes === BigInt(result.received);
+		return exact ? 'resolved' : 'bytes';
+	}
+}
