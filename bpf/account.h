@@ -90,15 +90,23 @@ static __always_inline void client_key(const struct subject *on, struct client_k
 	__builtin_memcpy(&key->listener, &on->listener_key.local, sizeof(key->listener));
 }
 
-/* The client's entry; made when it is asked for and there is room. 0: it counts in "other". */
-static __always_inline struct client *find_client(const struct subject *on, bool make)
+static __always_inline struct client *find_client(const struct subject *on)
+{
+	struct client_key key;
+
+	client_key(on, &key);
+	return bpf_map_lookup_elem(&clients, &key);
+}
+
+/* The entry for a new connection; made while there is room. 0: it counts in "other". */
+static __always_inline struct client *enter_client(const struct subject *on)
 {
 	struct client_key key;
 	struct client *client;
 
 	client_key(on, &key);
 	client = bpf_map_lookup_elem(&clients, &key);
-	if (!client && make) {
+	if (!client) {
 		bpf_map_update_elem(&clients, &key, &no_client, BPF_NOEXIST);
 		client = bpf_map_lookup_elem(&clients, &key);
 		if (client && !client->created_ns)
@@ -116,13 +124,15 @@ static __always_inline void attribute(const struct subject *on, const struct tra
 		add_traffic(&on->listener->direct, delta);
 		return;
 	}
-	client = on->state->in_overflow ? 0 : find_client(on, false);
+	/* what was opened in an entry ends there, also while it is being folded: fold.bpf.c then lets it live */
+	client = on->state->in_overflow ? 0 : find_client(on);
 	if (!client) {
 		add_traffic(&on->listener->overflow, delta);
 		return;
 	}
-	add_traffic(&client->traffic, delta);
+	/* before the sums: who folds must see that somebody is at it */
 	client->active_ns = on->now;
+	add_traffic(&client->traffic, delta);
 }
 
 /* A raw count includes the FIN from the moment that it is in order (tcp_queue_rcv()) or acknowledged. */

@@ -11,6 +11,9 @@
 #define MISSING 1
 #define IN_USE 2
 
+/* longer than any program runs: who took hold of an entry before it was retired is done */
+#define GRACE_NS 500000000ULL
+
 static __always_inline bool read_request(struct __sk_buff *skb, struct fold_request *request)
 {
 	return !bpf_skb_load_bytes(skb, 0, request, sizeof(*request));
@@ -65,8 +68,8 @@ int toascope_fold(struct __sk_buff *skb)
 	listener = bpf_map_lookup_elem(&listeners, &key);
 	if (!listener)
 		return MISSING;
-	/* it was opened again between the look at it and the mark: let it live */
-	if (client->traffic.opened != client->traffic.closed) {
+	/* it was taken hold of again between the look at it and the mark: let it live */
+	if (client->traffic.opened != client->traffic.closed || client->active_ns + GRACE_NS > bpf_ktime_get_ns()) {
 		client->retired = 0;
 		return IN_USE;
 	}

@@ -17,7 +17,8 @@
 struct socket_state {
 	struct bpf_spin_lock lock;
 	__u32 netns;
-	__u64 opened_ns;	/* 0: known to the accept program only */
+	__u64 cookie;
+	__u64 opened_ns;
 	__u64 received;		/* payload counted so far */
 	__u64 sent;
 	__u64 seen_received;	/* raw, at the flush before: see account.h */

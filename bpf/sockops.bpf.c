@@ -21,22 +21,21 @@ static __always_inline struct tcp_sock *begin(struct bpf_sock *sk, struct subjec
 	return find_listener(on) ? tcp : 0;
 }
 
-static __always_inline void open_table_entry(struct bpf_sock_ops *ctx, struct subject *on)
+static __always_inline void open_table_entry(struct subject *on)
 {
 	struct connection *connection;
 	struct endpoint peer;
 
 	peer_endpoint(on->sk, &peer);
 	on->state->slot = insert_connection(&peer);
-	find_connection(on);
-	connection = on->connection;
+	connection = table_entry(on);
 	if (!connection)
 		return;
 	connection->peer = peer;
 	local_endpoint(on->sk, &connection->local);
 	connection->netns = on->state->netns;
 	connection->opened_ns = on->now;
-	connection->cookie = bpf_get_socket_cookie(ctx);
+	connection->cookie = on->state->cookie;
 }
 
 __noinline int open_connection(struct bpf_sock_ops *ctx)
@@ -54,7 +53,8 @@ __noinline int open_connection(struct bpf_sock_ops *ctx)
 	}
 	on.state = state;
 	state->netns = on.sk->skc_net.net->ns.inum;
-	open_table_entry(ctx, &on);
+	state->cookie = bpf_get_socket_cookie(ctx);
+	open_table_entry(&on);
 	add(on.listener->total.opened, 1);
 	state->opened_ns = on.now;
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);

@@ -21,17 +21,24 @@ static __always_inline void connection_key(const struct endpoint *peer, __u8 slo
 	key->reserved = 0;
 }
 
-static __always_inline void find_connection(struct subject *on)
+static __always_inline struct connection *table_entry(const struct subject *on)
 {
 	struct connection_key key;
 	struct endpoint peer;
 
-	on->connection = 0;
 	if (on->state->slot >= PEER_SLOTS)
-		return;
+		return 0;
 	peer_endpoint(on->sk, &peer);
 	connection_key(&peer, on->state->slot, &key);
-	on->connection = bpf_map_lookup_elem(&connections, &key);
+	return bpf_map_lookup_elem(&connections, &key);
+}
+
+/* A socket may outlive its entry: once closed, that may have gone to another connection. */
+static __always_inline void find_connection(struct subject *on)
+{
+	struct connection *connection = table_entry(on);
+
+	on->connection = connection && connection->cookie == on->state->cookie ? connection : 0;
 }
 
 /* Puts the oldest closed connection out. False: there is none. */

@@ -12,7 +12,7 @@
 static __noinline bool settle(struct subject *on, __u8 verdict, __u8 segment)
 {
 	struct socket_state *state = on->state;
-	bool overflow = believed(verdict) && !find_client(on, true);
+	bool overflow = believed(verdict) && !enter_client(on);
 	struct connection *connection = on->connection;
 	struct traffic before = { .opened = 1 };
 	bool first;

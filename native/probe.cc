@@ -3,10 +3,12 @@
 #include "probe.h"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 
 #include <cerrno>
+#include <memory>
 
 #include "errors.h"
 #include "handles.h"
@@ -35,6 +37,18 @@ int probe_fexit()
 	return link ? 0 : errno;
 }
 
+// Parameters of inet_csk_accept() in the running kernel, or 0.
+int accept_parameters()
+{
+	LogCapture quiet;
+	std::unique_ptr<btf, decltype(&btf__free)> types(btf__load_vmlinux_btf(), btf__free);
+	if (!types)
+		return 0;
+	int id = btf__find_by_name_kind(types.get(), "inet_csk_accept", BTF_KIND_FUNC);
+	const btf_type *function = id > 0 ? btf__type_by_id(types.get(), id) : nullptr;
+	return function ? btf_vlen(btf__type_by_id(types.get(), function->type)) : 0;
+}
+
 int probe_helper(bpf_prog_type type, bpf_func_id helper)
 {
 	LogCapture quiet;
@@ -58,14 +72,14 @@ int probe_map(bpf_map_type type)
 
 } // namespace
 
-// probe() -> {feature: "" | errno's name}
+// probe() -> {features: {name: "" | errno's name}, acceptParameters}
 Napi::Value probe(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
-	Napi::Object result = Napi::Object::New(env);
+	Napi::Object result = Napi::Object::New(env), features = Napi::Object::New(env);
 	auto set = [&](const char *feature, int error) {
 		const char *name = error ? strerrorname_np(error) : "";
-		result.Set(feature, Napi::String::New(env, name ? name : "UNKNOWN"));
+		features.Set(feature, Napi::String::New(env, name ? name : "UNKNOWN"));
 	};
 	set("sockops", probe_program(BPF_PROG_TYPE_SOCK_OPS));
 	set("getsockopt", probe_program(BPF_PROG_TYPE_CGROUP_SOCKOPT));
@@ -75,6 +89,8 @@ Napi::Value probe(const Napi::CallbackInfo &info)
 	set("setError", probe_helper(BPF_PROG_TYPE_CGROUP_SOCKOPT, BPF_FUNC_set_retval));
 	set("taskRegisters", probe_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_task_pt_regs));
 	set("fexit", probe_fexit());
+	result.Set("features", features);
+	result.Set("acceptParameters", Napi::Number::New(env, accept_parameters()));
 	return result;
 }
 

@@ -64,7 +64,7 @@ export interface BpfObject {
 	drain(buffer: Uint8Array): number;
 }
 
-/** Empty: this kernel can do it. Else the name of the errno that refused it. */
+/** Features of the kernel. Empty: it has them. Else the name of the errno that refused it. */
 export type Features = Readonly<
 	Record<
 		'sockops' | 'getsockopt' | 'getpeername' | 'ringbuf' | 'socketStorage' | 'setError' | 'taskRegisters' | 'fexit',
@@ -72,11 +72,17 @@ export type Features = Readonly<
 	>
 >;
 
+export interface Probed {
+	readonly features: Features;
+	/** Parameters of the kernel's inet_csk_accept(); 0: its BTF has none. */
+	readonly acceptParameters: number;
+}
+
 export interface Native {
 	readonly BpfObject: new (options: BpfOptions) => BpfObject;
 	readonly libbpfVersion: string;
 	/** Tries each feature on the running kernel. */
-	probe(): Features;
+	probe(): Probed;
 	/** One datagram to systemd's socket (sd_notify(3)). */
 	notify(socket: string, state: string): void;
 	/** Takes a directory's lock (flock(2)) and returns its descriptor; -1: another process has it. */

@@ -18,7 +18,7 @@ import {
 	listenerLayout,
 } from './layout.gen.ts';
 import { findCgroup2, readMounts } from './mounts.ts';
-import { type BpfObject, type Features, type NativeError, native } from './native.ts';
+import { type BpfObject, type Features, type NativeError, native, type Probed } from './native.ts';
 import { Owners } from './owners.ts';
 import { Pins } from './pins.ts';
 import { requirePrivileges } from './privileges.ts';
@@ -51,6 +51,7 @@ export class BpfProvider implements Source {
 	readonly libbpf: string;
 	/** True: it went on with the counters of a daemon before it. */
 	readonly adopted: boolean;
+	readonly #fexit: string | undefined;
 	readonly #bpf: BpfObject;
 	readonly #pins: Pins | undefined;
 	readonly #clients: Clients;
@@ -68,14 +69,15 @@ export class BpfProvider implements Source {
 	#usage: readonly MapUsage[] = [];
 	#usageAt = Number.NEGATIVE_INFINITY;
 
-	private constructor(config: Config, cgroup: string, bpf: BpfObject, pins: Pins | undefined, adopted: boolean, features: Features) {
+	private constructor(config: Config, cgroup: string, bpf: BpfObject, pins: Pins | undefined, adopted: boolean, probed: Probed) {
 		this.#config = config;
 		this.#bpf = bpf;
 		this.#pins = pins;
 		this.cgroup = cgroup;
 		this.adopted = adopted;
-		this.features = features;
-		this.acceptProgram = features.fexit === '' ? 'fexit' : 'getpeername';
+		this.features = probed.features;
+		this.#fexit = fexitProgram(probed);
+		this.acceptProgram = this.#fexit === undefined ? 'getpeername' : 'fexit';
 		this.libbpf = native().libbpfVersion;
 		const profileName = (id: number) => this.#profileNames.get(id);
 		this.#clients = new Clients(bpf);
@@ -101,13 +103,13 @@ export class BpfProvider implements Source {
 				hint: 'mount -t cgroup2 none /sys/fs/cgroup/unified, or boot with systemd.unified_cgroup_hierarchy=1',
 			});
 		}
-		const features = native().probe();
+		const probed = native().probe();
 		const pins = config.bpf.pin === undefined ? undefined : Pins.open(native(), config.bpf.pin);
 		let bpf: BpfObject | undefined;
 		try {
 			const adopted = pins?.adopted ?? false;
-			bpf = load(config, features, pins, log);
-			const provider = new BpfProvider(config, cgroup, bpf, pins, adopted, features);
+			bpf = load(config, probed, pins, log);
+			const provider = new BpfProvider(config, cgroup, bpf, pins, adopted, probed);
 			provider.#start();
 			return provider;
 		} catch (error) {
@@ -127,7 +129,7 @@ export class BpfProvider implements Source {
 		this.#apply();
 		this.#attach('toascope_flush', { map: 'sockets' });
 		this.#attach('toascope_listeners', {});
-		if (this.acceptProgram === 'fexit') this.#attach('toascope_accept', this.#pinned('toascope_accept'));
+		if (this.#fexit !== undefined) this.#attach(this.#fexit, this.#pinned(this.#fexit));
 		this.#attachCgroup();
 		this.#attachOnce('toascope_sockops');
 	}
@@ -343,8 +345,15 @@ export class BpfProvider implements Source {
 	}
 }
 
-function load(config: Config, features: Features, pins: Pins | undefined, log: Log): BpfObject {
+/** The program whose idea of inet_csk_accept() is this kernel's; undefined where fexit is refused. */
+function fexitProgram({ features, acceptParameters }: Probed): string | undefined {
+	if (features.fexit !== '') return undefined;
+	return { 2: 'toascope_accept', 4: 'toascope_accept4' }[acceptParameters];
+}
+
+function load(config: Config, probed: Probed, pins: Pins | undefined, log: Log): BpfObject {
 	const { clients, connections, listeners, bpf } = config;
+	const fexit = fexitProgram(probed);
 	const options = {
 		mapEntries: {
 			listeners: listeners.max + 1,
@@ -354,8 +363,8 @@ function load(config: Config, features: Features, pins: Pins | undefined, log: L
 			closed_queue: connections.max,
 			ring: bpf.ringBytes,
 		},
-		autoload: { toascope_accept: features.fexit === '' },
-		canSetError: features.setError === '',
+		autoload: fexit === undefined ? {} : { [fexit]: true },
+		canSetError: probed.features.setError === '',
 		...(pins === undefined ? {} : { pin: pins.maps }),
 	};
 	try {

@@ -25,7 +25,9 @@ export interface DemoOptions {
 	readonly listen: string;
 }
 
+/** Where the server listens, and where clients find it behind the gateway. */
 const port = 8080;
+const publicPort = 80;
 const firstClient = '2001:db8:c::1';
 const defaultListen = '127.0.0.1:10646';
 /** So many at a time: what the table of connections holds is asked before it is full. */
@@ -38,7 +40,7 @@ const batchSize = 10_000;
 export async function demo(options: DemoOptions): Promise<number> {
 	const stop = stopSignal();
 	try {
-		await using lab = await Lab.open({ routes: [{ listenPort: port, backendPort: port, profile: 'nat64' }] });
+		await using lab = await Lab.open({ routes: [{ listenPort: publicPort, backendPort: port, profile: 'nat64' }] });
 		const judge = new Judge(lab.netnsInode('server'));
 		await lab.echoServer({ port, onRecords: (records) => judge.served(records) });
 		const service = await startService(options, (event) => {
@@ -88,7 +90,7 @@ async function runOnce(options: DemoOptions, lab: Lab, judge: Judge, service: Se
 	for (let made = 0; made < options.connections; made += batchSize) {
 		const count = Math.min(batchSize, options.connections - made);
 		const clients = Math.min(options.clients, count);
-		const results = await client.run({ from: firstClient, clients, count, to: nat64Server, port, send: 200, receive: 1000 });
+		const results = await client.run({ from: firstClient, clients, count, to: nat64Server, port: publicPort, send: 200, receive: 1000 });
 		tally = await judge.judge(results, tally, (question) => service.lookup(question));
 	}
 	const seconds = (performance.now() - begun) / 1000;
@@ -119,7 +121,7 @@ async function runOn(options: DemoOptions, lab: Lab, service: Service, stop: Sto
 			from: `2001:db8:c::${(1 + Math.floor(Math.random() * options.clients)).toString(16)}`,
 			clients: count,
 			to: nat64Server,
-			port,
+			port: publicPort,
 			send: 24 + Math.floor(Math.random() * 2000),
 			receive: Math.floor(Math.random() * 50_000),
 		});
