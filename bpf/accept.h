@@ -8,7 +8,9 @@
 /* Runs in the accepting process. */
 static __always_inline void accepted(const struct sock_common *sk, struct socket_state *state, __u8 seen)
 {
-	struct subject on = { .sk = sk, .set = current_settings(), .state = state, .now = bpf_ktime_get_ns() };
+	struct subject on = {
+		.sk = sk, .set = current_settings(), .state = state, .now = bpf_ktime_get_ns()
+	};
 	struct connection *connection;
 	bool first;
 

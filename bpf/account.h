@@ -27,7 +27,7 @@ struct subject {
 	const struct settings *set;
 	struct socket_state *state;
 	struct listener *listener;
-	struct connection *connection;	  /* its entry in the table for lookups, or 0 */
+	struct connection *connection;    /* its entry in the table for lookups, or 0 */
 	struct listener_key listener_key; /* of the entry that counts: zero for "other" */
 	__u64 now;
 };
@@ -189,7 +189,8 @@ static __always_inline void read_progress_unlocked(const struct tcp_sock *tcp, i
 }
 
 /* Takes what is new. The lock is held. */
-static __always_inline void take(struct socket_state *state, const struct progress *now, struct traffic *delta)
+static __always_inline void take(struct socket_state *state, const struct progress *now,
+				 struct traffic *delta)
 {
 	if (now->received > state->received) {
 		delta->received_bytes = now->received - state->received;

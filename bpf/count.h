@@ -20,10 +20,10 @@ static __always_inline void count_drop(__u32 reason)
  * No branches: each would double the paths that the verifier follows. Fields that the
  * compiler knows to be zero are left out.
  */
-#define add_unless_zero(field, amount)                                \
-	do {                                                          \
-		if (!__builtin_constant_p(amount) || (amount))        \
-			add(field, amount);                           \
+#define add_unless_zero(field, amount)                         \
+	do {                                                   \
+		if (!__builtin_constant_p(amount) || (amount)) \
+			add(field, amount);                    \
 	} while (0)
 
 static __always_inline void add_traffic(struct traffic *to, const struct traffic *delta)

@@ -69,7 +69,8 @@ int toascope_fold(struct __sk_buff *skb)
 	if (!listener)
 		return MISSING;
 	/* it was taken hold of again between the look at it and the mark: let it live */
-	if (client->traffic.opened != client->traffic.closed || client->active_ns + GRACE_NS > bpf_ktime_get_ns()) {
+	if (client->traffic.opened != client->traffic.closed ||
+	    client->active_ns + GRACE_NS > bpf_ktime_get_ns()) {
 		client->retired = 0;
 		return IN_USE;
 	}

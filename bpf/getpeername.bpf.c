@@ -49,7 +49,8 @@ static __always_inline struct socket_state *peer_asked(struct bpf_sock_addr *ctx
 }
 
 /* The state of a socket whose peer is to be shown as the client, or 0. */
-static __always_inline struct socket_state *shown_client(struct bpf_sock_addr *ctx, struct socket_state *state)
+static __always_inline struct socket_state *shown_client(struct bpf_sock_addr *ctx,
+							 struct socket_state *state)
 {
 	const struct settings *set = current_settings();
 	struct bpf_sock *sk = ctx->sk;

@@ -5,6 +5,7 @@
 #define IPPROTO_IP 0
 #define TOA_SO_GET_LOOKUP 4096
 #define EINVAL 22
+#define ENOPROTOOPT 92
 
 /* Set before loading, by probe: may a getsockopt program return an error of its own? */
 const volatile bool can_set_error = true;
@@ -18,10 +19,13 @@ struct toa_nat64_peer {
 
 _Static_assert(sizeof(struct toa_nat64_peer) == 20, "what applications compiled against");
 
-/* The kernel has answered ENOPROTOOPT; where it may, the program says EINVAL as the module does. */
+/*
+ * The kernel has answered ENOPROTOOPT; where it may, the program says EINVAL as the module does.
+ * Another answer is another program's, for a socket that it knows: it stands.
+ */
 static __always_inline int refuse(struct bpf_sockopt *ctx)
 {
-	if (can_set_error)
+	if (can_set_error && ctx->retval == -ENOPROTOOPT)
 		ctx->retval = -EINVAL;
 	return 1;
 }

@@ -66,7 +66,8 @@ static __always_inline void flush(const struct tcp_sock *tcp, struct subject *on
 			show_progress(on->connection, state, &progress);
 	}
 	bpf_spin_unlock(&state->lock);
-	if (closed || !(delta.received_bytes | delta.sent_bytes | delta.retransmitted_segments | delta.rtt_count))
+	if (closed ||
+	    !(delta.received_bytes | delta.sent_bytes | delta.retransmitted_segments | delta.rtt_count))
 		return;
 	add_traffic(&on->listener->total, &delta);
 	if (delta.rtt_count)

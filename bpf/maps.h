@@ -19,22 +19,22 @@ struct socket_state {
 	__u32 netns;
 	__u64 cookie;
 	__u64 opened_ns;
-	__u64 received;		/* payload counted so far */
+	__u64 received; /* payload counted so far */
 	__u64 sent;
-	__u64 seen_received;	/* raw, at the flush before: see account.h */
+	__u64 seen_received; /* raw, at the flush before: see account.h */
 	__u64 seen_acked;
 	__u64 rtt_sampled_ns;
 	__u32 retransmitted;
 	__u8 verdict;
 	__u8 segment;
-	__u8 seen;		/* enum seen */
+	__u8 seen; /* enum seen */
 	__u8 closed;
-	__u8 in_overflow;	/* counts under client="other": stays so until it closes */
+	__u8 in_overflow; /* counts under client="other": stays so until it closes */
 	__u8 saw_malformed;
-	__u8 slot;		/* in the table of connections; PEER_SLOTS: not there */
-	__u8 parse_flag;	/* we asked for option callbacks, nobody before us had */
+	__u8 slot;       /* in the table of connections; PEER_SLOTS: not there */
+	__u8 parse_flag; /* we asked for option callbacks, nobody before us had */
 	struct toa_peer client;
-	struct toa_list options;	/* the list being parsed */
+	struct toa_list options; /* the list being parsed */
 };
 
 _Static_assert(sizeof(struct socket_state) <= 184, "one open connection is to cost at most 450 bytes");

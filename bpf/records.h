@@ -20,8 +20,8 @@
 
 enum limit {
 	TOASCOPE_LAYOUT = 1,
-	HISTOGRAM_BUCKETS = 24,	/* the last one has no upper bound */
-	PEER_SLOTS = 8,		/* connections that one peer address and port can have in the table */
+	HISTOGRAM_BUCKETS = 24, /* the last one has no upper bound */
+	PEER_SLOTS = 8,         /* connections that one peer address and port can have in the table */
 	SEGMENTS = 3,
 	COMM_SIZE = 16,
 	PORT_WORDS = 1024,
@@ -58,23 +58,23 @@ enum seen { SEEN_NOT = 0, SEEN_FEXIT = 1, SEEN_GETPEERNAME = 2, SEEN_UNSEEN = 3,
 
 /* Everything that is not recorded, by reason. */
 enum drop {
-	DROP_SOCKET_STORAGE = 0,	/* no memory for a connection's state: it is not tracked at all */
-	DROP_LISTENERS_FULL = 1,	/* a connection counted under listener="other" */
-	DROP_CLIENTS_FULL = 2,		/* a connection counted under client="other" */
-	DROP_CONNECTIONS_FULL = 3,	/* not in the table for lookups: it holds open ones only */
-	DROP_CONNECTION_EVICTED = 4,	/* a closed one left the table before its time */
-	DROP_PEER_SLOTS_FULL = 5,	/* not in the table: too many of one peer address and port */
-	DROP_RING_FULL = 6,		/* a record for traces and live views lost */
-	DROP_LISTENER_UPDATE = 7,	/* counted nowhere: no place for a listener, not even "other" */
+	DROP_SOCKET_STORAGE = 0,     /* no memory for a connection's state: it is not tracked at all */
+	DROP_LISTENERS_FULL = 1,     /* a connection counted under listener="other" */
+	DROP_CLIENTS_FULL = 2,       /* a connection counted under client="other" */
+	DROP_CONNECTIONS_FULL = 3,   /* not in the table for lookups: it holds open ones only */
+	DROP_CONNECTION_EVICTED = 4, /* a closed one left the table before its time */
+	DROP_PEER_SLOTS_FULL = 5,    /* not in the table: too many of one peer address and port */
+	DROP_RING_FULL = 6,          /* a record for traces and live views lost */
+	DROP_LISTENER_UPDATE = 7,    /* counted nowhere: no place for a listener, not even "other" */
 	DROPS = 8,
 };
 
 enum event_type { EVENT_OPENED = 1, EVENT_ACCEPTED = 2, EVENT_CLOSED = 3 };
 
 struct endpoint {
-	__u8 address[16];	/* IPv4 in the first four bytes, the rest zero */
+	__u8 address[16]; /* IPv4 in the first four bytes, the rest zero */
 	__u16 port;
-	__u8 family;		/* enum family */
+	__u8 family; /* enum family */
 	__u8 reserved;
 };
 
@@ -84,7 +84,7 @@ struct listener_key {
 };
 
 struct client_key {
-	__u8 address[16];	/* cut to prefix_length */
+	__u8 address[16]; /* cut to prefix_length */
 	__u8 family;
 	__u8 prefix_length;
 	__u16 reserved;
@@ -100,31 +100,31 @@ struct traffic {
 	__u64 retransmitted_segments;
 	__u64 rtt_sum_ns;
 	__u64 rtt_count;
-	__u64 duration_sum_ns;	/* of the closed ones */
+	__u64 duration_sum_ns; /* of the closed ones */
 };
 
 struct client {
 	struct traffic traffic;
 	__u64 created_ns;
-	__u64 active_ns;	/* last time that anything was counted */
-	__u32 retired;		/* being folded: programs count elsewhere */
+	__u64 active_ns; /* last time that anything was counted */
+	__u32 retired;   /* being folded: programs count elsewhere */
 	__u32 reserved;
 };
 
 struct histogram {
 	__u64 sum_ns;
-	__u64 buckets[HISTOGRAM_BUCKETS];	/* not cumulative */
+	__u64 buckets[HISTOGRAM_BUCKETS]; /* not cumulative */
 };
 
 /* One for each CPU; the sum over CPUs is the value. */
 struct listener {
 	struct traffic total;
-	struct traffic direct;		/* connections without a believable TOA */
-	struct traffic overflow;	/* of clients that found the client table full */
-	struct traffic folded;		/* what ended series had shown */
-	struct traffic unshown;		/* of clients that have left the table without, or before, a series */
+	struct traffic direct;   /* connections without a believable TOA */
+	struct traffic overflow; /* of clients that found the client table full */
+	struct traffic folded;   /* what ended series had shown */
+	struct traffic unshown;  /* of clients that have left the table without, or before, a series */
 	__u64 handshakes[VERDICTS];
-	__u64 options[TOA_PROFILE_SLOTS][SEGMENTS];	/* by profile id, and enum segment less one */
+	__u64 options[TOA_PROFILE_SLOTS][SEGMENTS]; /* by profile id, and enum segment less one */
 	__u64 accepts[SEENS];
 	struct histogram rtt;
 	struct histogram duration;
@@ -132,28 +132,28 @@ struct listener {
 };
 
 struct connection_key {
-	__u8 address[16];	/* of the peer: the balancer or NAT64 */
+	__u8 address[16]; /* of the peer: the balancer or NAT64 */
 	__u16 port;
 	__u8 family;
-	__u8 slot;		/* 0 to PEER_SLOTS - 1 */
+	__u8 slot; /* 0 to PEER_SLOTS - 1 */
 	__u32 reserved;
 };
 
 struct connection {
 	__u64 cookie;
 	__u64 opened_ns;
-	__u64 accepted_ns;	/* 0: not accepted, or not seen */
-	__u64 closed_ns;	/* 0: open */
+	__u64 accepted_ns; /* 0: not accepted, or not seen */
+	__u64 closed_ns;   /* 0: open */
 	__u64 received_bytes;
 	__u64 sent_bytes;
-	__u64 cgroup_id;	/* of the accepting process */
+	__u64 cgroup_id; /* of the accepting process */
 	__u32 retransmitted_segments;
 	__u32 srtt_us;
-	__u32 netns;		/* inode number of the network namespace */
-	__u32 pid;		/* process, as the initial pid namespace numbers it */
+	__u32 netns; /* inode number of the network namespace */
+	__u32 pid;   /* process, as the initial pid namespace numbers it */
 	struct endpoint local;
 	struct endpoint peer;
-	struct endpoint client;	/* family FAMILY_NONE: no believable TOA */
+	struct endpoint client; /* family FAMILY_NONE: no believable TOA */
 	__u8 comm[COMM_SIZE];
 	__u8 verdict;
 	__u8 profile;
@@ -175,8 +175,8 @@ struct closed_entry {
 
 /* What the operator sets and a reload may change; two generations, so that a reload is one switch. */
 struct settings {
-	__u32 generation;	/* of the networks in trust and of the entries in ports */
-	__u32 events;		/* bits 1 << enum event_type: what goes into the ring */
+	__u32 generation; /* of the networks in trust and of the entries in ports */
+	__u32 events;     /* bits 1 << enum event_type: what goes into the ring */
 	__u8 trust_any;
 	__u8 transparent;
 	__u8 sockopt;
@@ -193,7 +193,7 @@ struct port_bits {
 };
 
 struct trust_key {
-	__u32 prefix_length;	/* counts the 64 bits of generation and family */
+	__u32 prefix_length; /* counts the 64 bits of generation and family */
 	__u32 generation;
 	__u32 family;
 	__u8 address[16];
@@ -202,20 +202,20 @@ struct trust_key {
 /* Argument of the program that folds a client, and of the one that retires it. */
 struct fold_request {
 	struct client_key key;
-	__u32 shown;		/* it had a series: base is valid */
-	struct traffic base;	/* what of it had gone into "other" before its series began */
+	__u32 shown;         /* it had a series: base is valid */
+	struct traffic base; /* what of it had gone into "other" before its series began */
 };
 
 /* A series of the exported set. Pinned with the counters: a restart shows the same series. */
 struct exported {
 	struct traffic base;
-	__u64 since_ns;		/* wall clock, nanoseconds since 1970 */
+	__u64 since_ns; /* wall clock, nanoseconds since 1970 */
 };
 
 /* What must outlive the daemon and is no client's. */
 enum ledger_entry {
-	LEDGER_CLASSIFIED_NS = 0,	/* clients made before have been given a series, or put into "other" */
-	LEDGER_FOLDED = 1,		/* clients folded so far */
+	LEDGER_CLASSIFIED_NS = 0, /* clients made before have been given a series, or put into "other" */
+	LEDGER_FOLDED = 1,        /* clients folded so far */
 	LEDGER_ENTRIES = 2,
 };
 

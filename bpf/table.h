@@ -76,7 +76,8 @@ static __always_inline __u8 insert_connection(const struct endpoint *peer)
 		if (!error)
 			return slot;
 		if (error == -E2BIG) {
-			if (evict_closed() && !bpf_map_update_elem(&connections, &key, &no_connection, BPF_NOEXIST))
+			if (evict_closed() &&
+			    !bpf_map_update_elem(&connections, &key, &no_connection, BPF_NOEXIST))
 				return slot;
 			count_drop(DROP_CONNECTIONS_FULL);
 			return PEER_SLOTS;
@@ -85,7 +86,8 @@ static __always_inline __u8 insert_connection(const struct endpoint *peer)
 	for (slot = 0; slot < PEER_SLOTS; slot++) {
 		key.slot = slot;
 		old = bpf_map_lookup_elem(&connections, &key);
-		if (old && old->closed_ns && !bpf_map_update_elem(&connections, &key, &no_connection, BPF_EXIST)) {
+		if (old && old->closed_ns &&
+		    !bpf_map_update_elem(&connections, &key, &no_connection, BPF_EXIST)) {
 			count_drop(DROP_CONNECTION_EVICTED);
 			return slot;
 		}

@@ -19,25 +19,25 @@ typedef unsigned int toa_u32;
 
 #define TOA_INLINE static inline __attribute__((always_inline))
 
-#define TOA_OPTIONS_MAX 40	/* data offset is 4 bits of 32-bit words: 60 - 20 bytes */
-#define TOA_LIST_SIZE 64	/* TOA_OPTIONS_MAX rounded up to a power of two */
+#define TOA_OPTIONS_MAX 40 /* data offset is 4 bits of 32-bit words: 60 - 20 bytes */
+#define TOA_LIST_SIZE 64   /* TOA_OPTIONS_MAX rounded up to a power of two */
 #define TOA_LIST_MASK (TOA_LIST_SIZE - 1)
 #define TOA_PROFILES_MAX 16
-#define TOA_PROFILE_SLOTS 32	/* TOA_PROFILES_MAX and slot 0, rounded up to a power of two */
-#define TOA_MATCHES_MAX 8	/* the shortest useful option has 6 bytes: 6 fit in 40 */
+#define TOA_PROFILE_SLOTS 32 /* TOA_PROFILES_MAX and slot 0, rounded up to a power of two */
+#define TOA_MATCHES_MAX 8    /* the shortest useful option has 6 bytes: 6 fit in 40 */
 #define TOA_NO_PORT 0xff
 
 enum toa_kind { TOA_KIND_EOL = 0, TOA_KIND_NOP = 1 };
 
 /* How a vendor lays out the option. Offsets count from the kind byte; integers are big-endian. */
 struct toa_profile {
-	toa_u8 id;		/* stable number of the profile, never 0 */
+	toa_u8 id; /* stable number of the profile, never 0 */
 	toa_u8 kind;
-	toa_u8 length;		/* of the whole option */
-	toa_u8 family;		/* 4 or 6 */
-	toa_u8 port_at;		/* TOA_NO_PORT: the option carries none */
+	toa_u8 length;  /* of the whole option */
+	toa_u8 family;  /* 4 or 6 */
+	toa_u8 port_at; /* TOA_NO_PORT: the option carries none */
 	toa_u8 address_at;
-	toa_u8 on_syn;		/* looked for on the SYN as well */
+	toa_u8 on_syn; /* looked for on the SYN as well */
 	toa_u8 reserved;
 };
 
@@ -53,7 +53,7 @@ struct toa_table {
 /* One option list and what was found in it. The caller fills bytes and length. */
 struct toa_list {
 	toa_u8 bytes[TOA_LIST_SIZE];
-	volatile toa_u8 length;		/* at most TOA_OPTIONS_MAX */
+	volatile toa_u8 length; /* at most TOA_OPTIONS_MAX */
 	volatile toa_u8 at;
 	volatile toa_u8 matches;
 	volatile toa_u8 malformed;
@@ -63,16 +63,16 @@ struct toa_list {
 /* A client address as an option carries it. IPv4 stands in the first four bytes, the rest is zero. */
 struct toa_peer {
 	toa_u8 address[16];
-	toa_u16 port;		/* host order; 0 where the profile has none */
-	toa_u8 family;		/* 4 or 6 */
-	toa_u8 profile;		/* id of the profile */
+	toa_u16 port;   /* host order; 0 where the profile has none */
+	toa_u8 family;  /* 4 or 6 */
+	toa_u8 profile; /* id of the profile */
 };
 
 enum toa_found {
 	TOA_FOUND_NONE = 0,
 	TOA_FOUND_ONE = 1,
-	TOA_FOUND_CONFLICT = 2,		/* several that differ; the first is given */
-	TOA_FOUND_MALFORMED = 3,	/* nothing of the list is believed */
+	TOA_FOUND_CONFLICT = 2,  /* several that differ; the first is given */
+	TOA_FOUND_MALFORMED = 3, /* nothing of the list is believed */
 };
 
 /* Walks the list and notes where matching options start. */
@@ -133,10 +133,9 @@ TOA_INLINE void toa_read(const struct toa_list *list, const struct toa_table *ta
 #pragma GCC unroll 12
 	for (i = 4; i < 16; i++)
 		peer->address[i] = six ? list->bytes[(address_at + i) & TOA_LIST_MASK] : 0;
-	peer->port = profile->port_at == TOA_NO_PORT ?
-			     0 :
-			     list->bytes[port_at & TOA_LIST_MASK] << 8 |
-				     list->bytes[(port_at + 1) & TOA_LIST_MASK];
+	peer->port = profile->port_at == TOA_NO_PORT ? 0 :
+						       list->bytes[port_at & TOA_LIST_MASK] << 8 |
+							       list->bytes[(port_at + 1) & TOA_LIST_MASK];
 	peer->family = six ? 6 : 4;
 	peer->profile = profile->id;
 }

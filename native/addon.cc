@@ -7,7 +7,8 @@
 #include "probe.h"
 #include "system.h"
 
-namespace {
+namespace
+{
 
 Napi::Object init(Napi::Env env, Napi::Object exports)
 {

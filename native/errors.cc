@@ -9,8 +9,10 @@
 #include <cstring>
 #include <mutex>
 
-namespace toascope {
-namespace {
+namespace toascope
+{
+namespace
+{
 
 // Capture is for the calling thread alone: workers load objects of their own.
 thread_local std::string *captured = nullptr;

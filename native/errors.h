@@ -6,13 +6,15 @@
 
 #include <string>
 
-namespace toascope {
+namespace toascope
+{
 
 // The code is errno's name ("EPERM"). number may be negative, as libbpf returns it.
 Napi::Error system_error(Napi::Env env, int number, const std::string &op, const std::string &target);
 
 // libbpf's messages on this thread since the scope began: the verifier's log is among them.
-class LogCapture {
+class LogCapture
+{
 public:
 	LogCapture();
 	~LogCapture();

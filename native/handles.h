@@ -8,13 +8,19 @@
 #include <memory>
 #include <utility>
 
-namespace toascope {
+namespace toascope
+{
 
-class Fd {
+class Fd
+{
 public:
 	Fd() = default;
-	explicit Fd(int fd) : fd_(fd) {}
-	Fd(Fd &&other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+	explicit Fd(int fd) : fd_(fd)
+	{
+	}
+	Fd(Fd &&other) noexcept : fd_(std::exchange(other.fd_, -1))
+	{
+	}
 	Fd &operator=(Fd &&other) noexcept
 	{
 		reset(std::exchange(other.fd_, -1));
@@ -22,10 +28,19 @@ public:
 	}
 	Fd(const Fd &) = delete;
 	Fd &operator=(const Fd &) = delete;
-	~Fd() { reset(); }
+	~Fd()
+	{
+		reset();
+	}
 
-	int get() const { return fd_; }
-	explicit operator bool() const { return fd_ >= 0; }
+	int get() const
+	{
+		return fd_;
+	}
+	explicit operator bool() const
+	{
+		return fd_ >= 0;
+	}
 	void reset(int fd = -1)
 	{
 		if (fd_ >= 0)
@@ -39,12 +54,18 @@ private:
 
 struct LinkDeleter {
 	// A pinned link goes on: the file descriptor alone is closed.
-	void operator()(bpf_link *link) const { bpf_link__destroy(link); }
+	void operator()(bpf_link *link) const
+	{
+		bpf_link__destroy(link);
+	}
 };
 using Link = std::unique_ptr<bpf_link, LinkDeleter>;
 
 struct RingDeleter {
-	void operator()(ring_buffer *ring) const { ring_buffer__free(ring); }
+	void operator()(ring_buffer *ring) const
+	{
+		ring_buffer__free(ring);
+	}
 };
 using Ring = std::unique_ptr<ring_buffer, RingDeleter>;
 

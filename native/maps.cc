@@ -11,12 +11,15 @@
 #include "errors.h"
 #include "object.h"
 
-namespace toascope {
-namespace {
+namespace toascope
+{
+namespace
+{
 
 bool is_per_cpu(const bpf_map *map)
 {
-	return bpf_map__type(map) == BPF_MAP_TYPE_PERCPU_HASH || bpf_map__type(map) == BPF_MAP_TYPE_PERCPU_ARRAY;
+	return bpf_map__type(map) == BPF_MAP_TYPE_PERCPU_HASH ||
+	       bpf_map__type(map) == BPF_MAP_TYPE_PERCPU_ARRAY;
 }
 
 // What one value takes in user space: for a per-CPU map, one for each possible CPU.
@@ -47,8 +50,8 @@ uint8_t *bytes_of(Napi::Env env, const Napi::Value &value, size_t at_least, cons
 	auto array = value.As<Napi::Uint8Array>();
 	if (array.ByteLength() < at_least)
 		throw Napi::RangeError::New(env, std::string(what) + ": " + std::to_string(at_least) +
-							 " bytes expected, " + std::to_string(array.ByteLength()) +
-							 " given");
+							 " bytes expected, " +
+							 std::to_string(array.ByteLength()) + " given");
 	return array.Data();
 }
 
@@ -134,8 +137,9 @@ Napi::Value BpfObject::read_all(const Napi::CallbackInfo &info)
 	for (bool first = true; read < capacity; first = false) {
 		uint32_t count = capacity - read;
 		LIBBPF_OPTS(bpf_map_batch_opts, options);
-		int error = bpf_map_lookup_batch(bpf_map__fd(of), first ? nullptr : &cursor, &cursor,
-						 keys + read * key_size, raw + read * stride, &count, &options);
+		int error =
+			bpf_map_lookup_batch(bpf_map__fd(of), first ? nullptr : &cursor, &cursor,
+					     keys + read * key_size, raw + read * stride, &count, &options);
 		if (error && errno != ENOENT)
 			throw system_error(env, errno, "read", bpf_map__name(of));
 		read += count;
@@ -161,8 +165,8 @@ Napi::Value BpfObject::count(const Napi::CallbackInfo &info)
 	for (bool first = true;; first = false) {
 		uint32_t got = batch;
 		LIBBPF_OPTS(bpf_map_batch_opts, options);
-		int error = bpf_map_lookup_batch(bpf_map__fd(of), first ? nullptr : &cursor, &cursor, keys.data(),
-						 values.data(), &got, &options);
+		int error = bpf_map_lookup_batch(bpf_map__fd(of), first ? nullptr : &cursor, &cursor,
+						 keys.data(), values.data(), &got, &options);
 		if (error && errno != ENOENT)
 			throw system_error(env, errno, "count", bpf_map__name(of));
 		total += got;

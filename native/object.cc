@@ -3,13 +3,15 @@
 
 #include <bpf/bpf.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 
 #include "errors.h"
 #include "toascope.skel.h"
 
-namespace toascope {
+namespace toascope
+{
 
 Napi::Function BpfObject::define(Napi::Env env)
 {
@@ -73,7 +75,8 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 	Napi::Object sizes = options.Get("mapEntries").As<Napi::Object>();
 	for (const auto &name : sizes.GetPropertyNames()) {
 		Napi::Value key = name.second;
-		int error = bpf_map__set_max_entries(map(env, key), sizes.Get(key).As<Napi::Number>().Uint32Value());
+		int error = bpf_map__set_max_entries(map(env, key),
+						     sizes.Get(key).As<Napi::Number>().Uint32Value());
 		if (error)
 			throw system_error(env, error, "size", key.As<Napi::String>());
 	}
@@ -98,7 +101,8 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 	int error = toascope_bpf__load(skeleton_);
 	if (error) {
 		std::string target = log.program();
-		Napi::Error failure = system_error(env, error, "load", target.empty() ? "toascope.bpf.o" : target);
+		Napi::Error failure =
+			system_error(env, error, "load", target.empty() ? "toascope.bpf.o" : target);
 		failure.Set("log", Napi::String::New(env, log.last_lines(20)));
 		throw failure;
 	}
@@ -110,7 +114,8 @@ bpf_map *BpfObject::map(Napi::Env env, const Napi::Value &name) const
 	if (!skeleton_)
 		throw system_error(env, EBADF, "use", "a closed BPF object");
 	bpf_map *found = name.IsString() ?
-				 bpf_object__find_map_by_name(skeleton_->obj, name.As<Napi::String>().Utf8Value().c_str()) :
+				 bpf_object__find_map_by_name(skeleton_->obj,
+							      name.As<Napi::String>().Utf8Value().c_str()) :
 				 nullptr;
 	if (!found)
 		throw system_error(env, ENOENT, "find map", name.ToString());
@@ -121,16 +126,17 @@ bpf_program *BpfObject::program(Napi::Env env, const Napi::Value &name) const
 {
 	if (!skeleton_)
 		throw system_error(env, EBADF, "use", "a closed BPF object");
-	bpf_program *found =
-		name.IsString() ?
-			bpf_object__find_program_by_name(skeleton_->obj, name.As<Napi::String>().Utf8Value().c_str()) :
-			nullptr;
+	bpf_program *found = name.IsString() ?
+				     bpf_object__find_program_by_name(
+					     skeleton_->obj, name.As<Napi::String>().Utf8Value().c_str()) :
+				     nullptr;
 	if (!found)
 		throw system_error(env, ENOENT, "find program", name.ToString());
 	return found;
 }
 
-namespace {
+namespace
+{
 
 Link attach_to_cgroup(bpf_program *program, const std::string &path, int &error)
 {
@@ -142,6 +148,17 @@ Link attach_to_cgroup(bpf_program *program, const std::string &path, int &error)
 	Link link(bpf_program__attach_cgroup(program, cgroup.get()));
 	error = link ? 0 : errno;
 	return link;
+}
+
+// A cgroup's id is the inode number of its directory.
+bool hangs_on(const bpf_link *link, const std::string &cgroup)
+{
+	bpf_link_info info = {};
+	__u32 size = sizeof(info);
+	struct stat directory;
+	return link && !bpf_obj_get_info_by_fd(bpf_link__fd(link), &info, &size) &&
+	       !stat(cgroup.c_str(), &directory) && info.type == BPF_LINK_TYPE_CGROUP &&
+	       info.cgroup.cgroup_id == directory.st_ino;
 }
 
 Link attach_iterator(bpf_program *program, int map_fd, int &error)
@@ -174,7 +191,9 @@ Napi::Value BpfObject::attach(const Napi::CallbackInfo &info)
 	if (!pin.empty()) {
 		// one that a daemon before us left: its program is exchanged in place, without a gap
 		Link old(bpf_link__open(pin.c_str()));
-		if (old && !bpf_link__update_program(old.get(), wanted)) {
+		bool same_place = !to.Get("cgroup").IsString() ||
+				  hangs_on(old.get(), to.Get("cgroup").As<Napi::String>());
+		if (old && same_place && !bpf_link__update_program(old.get(), wanted)) {
 			links_[name] = std::move(old);
 			return Napi::String::New(env, "replaced");
 		}
@@ -186,7 +205,8 @@ Napi::Value BpfObject::attach(const Napi::CallbackInfo &info)
 	if (to.Get("cgroup").IsString())
 		link = attach_to_cgroup(wanted, to.Get("cgroup").As<Napi::String>(), error);
 	else if (bpf_program__expected_attach_type(wanted) == BPF_TRACE_ITER)
-		link = attach_iterator(wanted, to.Get("map").IsString() ? bpf_map__fd(map(env, to.Get("map"))) : -1, error);
+		link = attach_iterator(
+			wanted, to.Get("map").IsString() ? bpf_map__fd(map(env, to.Get("map"))) : -1, error);
 	else {
 		link.reset(bpf_program__attach(wanted));
 		error = link ? 0 : errno;

@@ -11,9 +11,11 @@
 
 struct toascope_bpf;
 
-namespace toascope {
+namespace toascope
+{
 
-class BpfObject : public Napi::ObjectWrap<BpfObject> {
+class BpfObject : public Napi::ObjectWrap<BpfObject>
+{
 public:
 	static Napi::Function define(Napi::Env env);
 

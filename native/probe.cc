@@ -13,8 +13,10 @@
 #include "errors.h"
 #include "handles.h"
 
-namespace toascope {
-namespace {
+namespace toascope
+{
+namespace
+{
 
 const bpf_insn return_zero[] = {
 	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .src_reg = 0, .off = 0, .imm = 0 },

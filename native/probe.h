@@ -3,7 +3,8 @@
 
 #include <napi.h>
 
-namespace toascope {
+namespace toascope
+{
 
 Napi::Value probe(const Napi::CallbackInfo &info);
 

@@ -8,7 +8,8 @@
 #include "object.h"
 #include "toascope.skel.h"
 
-namespace toascope {
+namespace toascope
+{
 
 // iterate(program, output) -> bytes written; runs an attached iterator to its end
 Napi::Value BpfObject::iterate(const Napi::CallbackInfo &info)

@@ -11,7 +11,8 @@
 
 #include "../bpf/records.h"
 
-namespace toascope {
+namespace toascope
+{
 
 int BpfObject::take_record(void *context, void *data, size_t size)
 {

@@ -17,7 +17,8 @@
 #include "errors.h"
 #include "handles.h"
 
-namespace toascope {
+namespace toascope
+{
 
 // notify(path, state): one datagram to systemd's socket (sd_notify(3)); "@" begins an abstract name
 void notify(const Napi::CallbackInfo &info)

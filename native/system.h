@@ -3,7 +3,8 @@
 
 #include <napi.h>
 
-namespace toascope {
+namespace toascope
+{
 
 void notify(const Napi::CallbackInfo &info);
 Napi::Value lock(const Napi::CallbackInfo &info);

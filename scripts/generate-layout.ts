@@ -28,7 +28,9 @@ const types = new Map((JSON.parse(dump) as { types: BtfType[] }).types.map((type
 function resolve(id: number): BtfType {
 	const type = types.get(id);
 	if (type === undefined) throw new Error(`BTF names no type ${id}`);
-	return type.kind === 'TYPEDEF' || type.kind === 'VOLATILE' || type.kind === 'CONST' ? resolve(type.type_id ?? 0) : type;
+	return type.kind === 'TYPEDEF' || type.kind === 'VOLATILE' || type.kind === 'CONST'
+		? resolve(type.type_id ?? 0)
+		: type;
 }
 
 const camel = (name: string) => name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());

@@ -32,9 +32,15 @@ export function findCgroup2(mounts: readonly Mount[]): string | undefined {
 	return mounts.find((mount) => mount.type === 'cgroup2')?.point;
 }
 
-/** The bpffs mount that holds `path`, the innermost. */
+/** Whether a path is in a cgroup v2 mount. */
+export function isCgroup2(mounts: readonly Mount[], path: string): boolean {
+	return mounts.some(({ type, point }) => type === 'cgroup2' && (path === point || path.startsWith(`${point}/`)));
+}
+
+/** The bpffs mount that holds `path`: the innermost, and of several at one place the last, which hides the others. */
 export function findBpffs(mounts: readonly Mount[], path: string): Mount | undefined {
 	return mounts
 		.filter(({ point, type }) => type === 'bpf' && (path === point || path.startsWith(`${point}/`)))
-		.sort((a, b) => b.point.length - a.point.length)[0];
+		.sort((a, b) => a.point.length - b.point.length)
+		.at(-1);
 }

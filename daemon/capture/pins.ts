@@ -20,6 +20,7 @@ export class Pins {
 	readonly #layout: string;
 	readonly #mounted: boolean;
 	#lock: number;
+	#adopted: boolean;
 
 	private constructor(native: Native, root: string, mounted: boolean, lock: number) {
 		this.#native = native;
@@ -29,6 +30,9 @@ export class Pins {
 		this.#layout = join(root, `v${limit.TOASCOPE_LAYOUT}`);
 		this.maps = join(this.#layout, 'maps');
 		this.links = join(this.#layout, 'links');
+		mkdirSync(this.maps, { recursive: true, mode: 0o700 });
+		mkdirSync(this.links, { recursive: true, mode: 0o700 });
+		this.#adopted = readdirSync(this.maps).length > 0;
 	}
 
 	/**
@@ -48,23 +52,29 @@ export class Pins {
 		const lock = native.lock(root);
 		if (lock < 0) {
 			const pid = lockHolder(root);
-			throw new ToascopeError('ALREADY_RUNNING', `another toascope${pid === undefined ? '' : ` (pid ${pid})`} has ${root}`, {
-				hint: 'stop it first, or set bpf.pin to another directory',
-			});
+			throw new ToascopeError(
+				'ALREADY_RUNNING',
+				`another toascope${pid === undefined ? '' : ` (pid ${pid})`} has ${root}`,
+				{
+					hint: 'stop it first, or set bpf.pin to another directory',
+				},
+			);
 		}
-		const pins = new Pins(native, root, mounted, lock);
-		mkdirSync(pins.maps, { recursive: true, mode: 0o700 });
-		mkdirSync(pins.links, { recursive: true, mode: 0o700 });
-		return pins;
+		return new Pins(native, root, mounted, lock);
 	}
 
 	link(program: string): string {
 		return join(this.links, program);
 	}
 
-	/** True: a daemon before this one left its state here. */
+	/** True: a daemon before this one left its state here, and it was not cleared. */
 	get adopted(): boolean {
-		return readdirSync(this.maps).length > 0;
+		return this.#adopted;
+	}
+
+	/** Detaches what an earlier daemon needed and this one does not. */
+	unlinkOthers(programs: ReadonlySet<string>): void {
+		for (const name of readdirSync(this.links)) if (!programs.has(name)) unlinkSync(this.link(name));
 	}
 
 	/** Forgets what is pinned: the counters start from zero. */
@@ -72,6 +82,7 @@ export class Pins {
 		for (const directory of [this.links, this.maps]) {
 			for (const name of readdirSync(directory)) unlinkSync(join(directory, name));
 		}
+		this.#adopted = false;
 	}
 
 	/** Gives the lock back. With `keep` everything stays pinned, else nothing is left, the mount neither. */

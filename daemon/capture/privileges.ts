@@ -20,7 +20,11 @@ export function missingCapabilities(status: string = readFileSync('/proc/self/st
 export function requirePrivileges(): void {
 	const missing = missingCapabilities();
 	if (missing.length === 0) return;
-	throw new ToascopeError('NO_PRIVILEGE', `loading eBPF programs takes ${missing.join(', ')}, which this process lacks`, {
-		hint: 'run it as root, or give these capabilities to the service',
-	});
+	throw new ToascopeError(
+		'NO_PRIVILEGE',
+		`loading eBPF programs takes ${missing.join(', ')}, which this process lacks`,
+		{
+			hint: 'run it as root, or give these capabilities to the service',
+		},
+	);
 }

@@ -17,8 +17,9 @@ import {
 	listenerKeyLayout,
 	listenerLayout,
 } from './layout.gen.ts';
-import { findCgroup2, readMounts } from './mounts.ts';
-import { type BpfObject, type Features, type NativeError, native, type Probed } from './native.ts';
+import { explain, fexitProgram, type Log, load } from './load.ts';
+import { findCgroup2, isCgroup2, readMounts } from './mounts.ts';
+import { type BpfObject, type Features, native, type Probed } from './native.ts';
 import { Owners } from './owners.ts';
 import { Pins } from './pins.ts';
 import { requirePrivileges } from './privileges.ts';
@@ -33,11 +34,6 @@ const usageMs = 10_000;
 
 /** How the accept of a connection is seen on this kernel. */
 export type AcceptProgram = 'fexit' | 'getpeername';
-
-export interface Log {
-	info(context: object, message: string): void;
-	warn(context: object, message: string): void;
-}
 
 /** Names of the reasons in `drops_total`, in the order of enum drop. */
 const dropReasons = Object.entries(drop)
@@ -69,7 +65,14 @@ export class BpfProvider implements Source {
 	#usage: readonly MapUsage[] = [];
 	#usageAt = Number.NEGATIVE_INFINITY;
 
-	private constructor(config: Config, cgroup: string, bpf: BpfObject, pins: Pins | undefined, adopted: boolean, probed: Probed) {
+	private constructor(
+		config: Config,
+		cgroup: string,
+		bpf: BpfObject,
+		pins: Pins | undefined,
+		adopted: boolean,
+		probed: Probed,
+	) {
 		this.#config = config;
 		this.#bpf = bpf;
 		this.#pins = pins;
@@ -87,7 +90,7 @@ export class BpfProvider implements Source {
 	}
 
 	/**
-	 * Loads, sets and attaches. Nothing is left of it when it throws.
+	 * Loads, sets and attaches. Nothing is left of it when it throws, but the pins that it found.
 	 * @throws {ToascopeError} NO_PRIVILEGE, NO_BTF, NO_CGROUP2, NO_BPFFS, ALREADY_RUNNING, BPF_FAILED
 	 */
 	static open(config: Config, log: Log): BpfProvider {
@@ -97,7 +100,13 @@ export class BpfProvider implements Source {
 				hint: 'use a kernel built with CONFIG_DEBUG_INFO_BTF',
 			});
 		}
-		const cgroup = config.cgroup ?? findCgroup2(readMounts());
+		const mounts = readMounts();
+		const cgroup = config.cgroup ?? findCgroup2(mounts);
+		if (cgroup !== undefined && !(existsSync(cgroup) && isCgroup2(mounts, cgroup))) {
+			throw new ToascopeError('CONFIG_INVALID', `cgroup: ${cgroup} is no directory of cgroup v2`, {
+				hint: `name one below ${findCgroup2(mounts)}, or leave the key out to serve the whole host`,
+			});
+		}
 		if (cgroup === undefined) {
 			throw new ToascopeError('NO_CGROUP2', 'cgroup v2 is not mounted', {
 				hint: 'mount -t cgroup2 none /sys/fs/cgroup/unified, or boot with systemd.unified_cgroup_hierarchy=1',
@@ -107,14 +116,13 @@ export class BpfProvider implements Source {
 		const pins = config.bpf.pin === undefined ? undefined : Pins.open(native(), config.bpf.pin);
 		let bpf: BpfObject | undefined;
 		try {
-			const adopted = pins?.adopted ?? false;
 			bpf = load(config, probed, pins, log);
-			const provider = new BpfProvider(config, cgroup, bpf, pins, adopted, probed);
+			const provider = new BpfProvider(config, cgroup, bpf, pins, pins?.adopted ?? false, probed);
 			provider.#start();
 			return provider;
 		} catch (error) {
 			bpf?.close();
-			pins?.close(false);
+			pins?.close(pins.adopted);
 			throw explain(error);
 		}
 	}
@@ -132,6 +140,7 @@ export class BpfProvider implements Source {
 		if (this.#fexit !== undefined) this.#attach(this.#fexit, this.#pinned(this.#fexit));
 		this.#attachCgroup();
 		this.#attachOnce('toascope_sockops');
+		this.#pins?.unlinkOthers(this.#attached);
 	}
 
 	#pinned(program: string): { pin?: string } {
@@ -183,7 +192,10 @@ export class BpfProvider implements Source {
 		for (const network of trusted) {
 			if (this.#bpf.update('trust', network, yes)) continue;
 			for (const added of trusted) this.#bpf.remove('trust', added);
-			throw new ToascopeError('CONFIG_INVALID', 'trust names more networks than fit: 16384 with those of the configuration before');
+			throw new ToascopeError(
+				'CONFIG_INVALID',
+				'trust names more networks than fit: 16384 with those of the configuration before',
+			);
 		}
 		key.writeUInt32LE(place);
 		this.#bpf.update('settings', key, encodeSettings(this.#config, generation, this.#eventMask));
@@ -343,50 +355,4 @@ export class BpfProvider implements Source {
 		this.#bpf.close();
 		this.#pins?.close(keep);
 	}
-}
-
-/** The program whose idea of inet_csk_accept() is this kernel's; undefined where fexit is refused. */
-function fexitProgram({ features, acceptParameters }: Probed): string | undefined {
-	if (features.fexit !== '') return undefined;
-	return { 2: 'toascope_accept', 4: 'toascope_accept4' }[acceptParameters];
-}
-
-function load(config: Config, probed: Probed, pins: Pins | undefined, log: Log): BpfObject {
-	const { clients, connections, listeners, bpf } = config;
-	const fexit = fexitProgram(probed);
-	const options = {
-		mapEntries: {
-			listeners: listeners.max + 1,
-			clients: clients.capacity,
-			exported: clients.capacity,
-			connections: connections.max,
-			closed_queue: connections.max,
-			ring: bpf.ringBytes,
-		},
-		autoload: fexit === undefined ? {} : { [fexit]: true },
-		canSetError: probed.features.setError === '',
-		...(pins === undefined ? {} : { pin: pins.maps }),
-	};
-	try {
-		return new (native().BpfObject)(options);
-	} catch (error) {
-		if (pins === undefined || !(error as NativeError).log?.includes('parameter mismatch')) throw error;
-		log.warn({ pins: pins.maps }, 'the pinned maps have other sizes than the configuration: counters start from zero');
-		pins.clear();
-		return new (native().BpfObject)(options);
-	}
-}
-
-/** What the addon said, as an operator's error. */
-function explain(error: unknown): unknown {
-	if (error instanceof ToascopeError || !(error instanceof Error) || !('op' in error)) return error;
-	const { code, op, target, log } = error as NativeError;
-	const hint =
-		code === 'EPERM'
-			? 'the kernel refuses it: is another program attached exclusively at this cgroup, or does a security module forbid it? toascope doctor tells more'
-			: code === 'ENOMEM'
-				? 'lower clients.capacity, connections.max or bpf.ring_bytes'
-				: 'toascope doctor tells what this kernel can do';
-	const tail = log === undefined || log === '' ? '' : `\n${log}`;
-	return new ToascopeError('BPF_FAILED', `${op} ${target}: ${error.message} (${code})${tail}`, { hint, cause: error });
 }

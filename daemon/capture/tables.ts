@@ -174,9 +174,7 @@ export class Listeners {
 		const found: { profile: string; segment: (typeof segments)[number]; count: bigint }[] = [];
 		for (let id = 1; id < limit.PROFILE_SLOTS; id++) {
 			segments.forEach((segment, place) => {
-				const count = this.#map.values.readBigUInt64LE(
-					at + listenerLayout.options + 8 * (id * limit.SEGMENTS + place),
-				);
+				const count = this.#map.values.readBigUInt64LE(at + listenerLayout.options + 8 * (id * limit.SEGMENTS + place));
 				if (count > 0n) found.push({ profile: this.#profileName(id) ?? `profile-${id}`, segment, count });
 			});
 		}

@@ -90,7 +90,15 @@ async function runOnce(options: DemoOptions, lab: Lab, judge: Judge, service: Se
 	for (let made = 0; made < options.connections; made += batchSize) {
 		const count = Math.min(batchSize, options.connections - made);
 		const clients = Math.min(options.clients, count);
-		const results = await client.run({ from: firstClient, clients, count, to: nat64Server, port: publicPort, send: 200, receive: 1000 });
+		const results = await client.run({
+			from: firstClient,
+			clients,
+			count,
+			to: nat64Server,
+			port: publicPort,
+			send: 200,
+			receive: 1000,
+		});
 		tally = await judge.judge(results, tally, (question) => service.lookup(question));
 	}
 	const seconds = (performance.now() - begun) / 1000;

@@ -6,6 +6,9 @@
 import { createServer, type Socket } from 'node:net';
 import { decodeHeader, type EchoRecord, type Header, headerSize } from './protocol.ts';
 
+// what toascope shows as the process that owns its connections
+process.title = 'lab-server';
+
 const chunk = Buffer.alloc(65_536, 'x');
 let ended: EchoRecord[] = [];
 

@@ -21,7 +21,7 @@ export interface StoreLimits {
 
 export const otherListener = 'other';
 
-/** What a client outside the exported set had moved at the last look: who is busiest gets the next free place. */
+/** What each client in "other" had moved at the last look: who is busiest gets the next free place. */
 type Activity = Map<string, bigint>;
 
 const weight = (traffic: Traffic) => traffic.receivedBytes + traffic.sentBytes + traffic.opened;
@@ -33,8 +33,10 @@ export class Store {
 	/** When the series of `direct` and `other` began here. */
 	readonly #startNs = BigInt(Date.now()) * 1_000_000n;
 	readonly #exported: Map<string, Exported>;
-	#classifiedNs: bigint;
-	#activity: Activity = new Map();
+	/** Of the daemon before this one. */
+	readonly #classifiedNs: bigint;
+	/** Undefined before the first look. */
+	#activity: Activity | undefined;
 	#snapshot: Snapshot | undefined;
 
 	/** `lost` tells of what was dropped outside the kernel, by reason. */
@@ -58,42 +60,55 @@ export class Store {
 	/** Looks once. Admits, folds, and replaces the snapshot. */
 	look(): Snapshot {
 		const source = this.#source;
-		const nowNs = source.monotonicNs();
 		const clients = source.readClients();
-		this.#fold(clients, nowNs);
-		this.#admit(clients);
-		this.#classifiedNs = nowNs;
+		// after the read: whom it holds, "other" may show from now on, also to a daemon after this one
+		const nowNs = source.monotonicNs();
+		const gone = this.#fold(clients, nowNs);
+		this.#admit(clients, gone);
 		source.classifiedNs = nowNs;
-		this.#snapshot = this.#show(clients, source.readListeners());
+		// after folding: what has left the clients must be in its listener
+		this.#snapshot = this.#show(clients, gone, source.readListeners());
 		return this.#snapshot;
 	}
 
-	/** Two looks apart, so that no program that still holds the entry can lose a count. */
-	#fold(clients: ClientTable, nowNs: bigint): void {
+	/**
+	 * Two looks apart, so that no program that still holds the entry can lose a count. Returns the places in the table
+	 * of those whose counts are in their listener now.
+	 */
+	#fold(clients: ClientTable, nowNs: bigint): ReadonlySet<number> {
 		const idleNs = BigInt(this.#limits.idleMs) * 1_000_000n;
+		const gone = new Set<number>();
 		for (let index = 0; index < clients.length; index++) {
 			if (clients.retired(index)) {
 				const key = clients.key(index);
-				if (this.#source.fold(key, this.#exported.get(key))) this.#exported.delete(key);
-			} else if (clients.open(index) === 0n && clients.activeNs(index) + idleNs < nowNs) {
+				if (!this.#source.fold(key, this.#exported.get(key))) continue;
+				this.#exported.delete(key);
+				gone.add(index);
+			} else if (clients.open(index) === 0n && lastSignNs(clients, index, nowNs) + idleNs < nowNs) {
 				this.#source.retire(clients.key(index));
 			}
 		}
+		return gone;
 	}
 
 	/** New clients first, with all that they did; then, from "other", the busiest since the last look. */
-	#admit(clients: ClientTable): void {
+	#admit(clients: ClientTable, gone: ReadonlySet<number>): void {
 		const waiting: { index: number; key: string; moved: bigint }[] = [];
+		const before = this.#activity;
 		const activity: Activity = new Map();
 		for (let index = 0; index < clients.length; index++) {
-			if (clients.retired(index)) continue;
+			if (gone.has(index)) continue;
 			const key = clients.key(index);
 			if (this.#exported.has(key)) continue;
-			const fresh = clients.createdNs(index) >= this.#classifiedNs;
-			if (fresh && this.#enter(key, noTraffic)) continue;
 			const now = weight(clients.traffic(index));
+			if (clients.retired(index)) {
+				activity.set(key, now);
+				continue;
+			}
+			const fresh = before === undefined ? clients.createdNs(index) > this.#classifiedNs : !before.has(key);
+			if (fresh && this.#enter(key, noTraffic)) continue;
 			activity.set(key, now);
-			const moved = now - (this.#activity.get(key) ?? now);
+			const moved = now - (before?.get(key) ?? now);
 			if (moved > 0n) waiting.push({ index, key, moved });
 		}
 		this.#activity = activity;
@@ -101,7 +116,7 @@ export class Store {
 		waiting.sort((a, b) => (a.moved < b.moved ? 1 : a.moved > b.moved ? -1 : 0));
 		for (const { index, key } of waiting) {
 			if (!this.#enter(key, clients.traffic(index))) return;
-			this.#activity.delete(key);
+			activity.delete(key);
 		}
 	}
 
@@ -113,7 +128,7 @@ export class Store {
 		return true;
 	}
 
-	#show(clients: ClientTable, records: readonly ListenerRecord[]): Snapshot {
+	#show(clients: ClientTable, gone: ReadonlySet<number>, records: readonly ListenerRecord[]): Snapshot {
 		const names = new Map(records.map((record) => [record.key, nameOf(record)]));
 		const others = new Map<string, Sum>();
 		for (const record of records) {
@@ -124,6 +139,7 @@ export class Store {
 		}
 		const series: ClientSeries[] = [];
 		for (let index = 0; index < clients.length; index++) {
+			if (gone.has(index)) continue;
 			const key = clients.key(index);
 			const listener = clients.listener(index);
 			const exported = this.#exported.get(key);
@@ -149,7 +165,7 @@ export class Store {
 			atMs: Date.now(),
 			listeners: records.map(totalsOf),
 			clients: series,
-			clientsTracked: clients.length,
+			clientsTracked: clients.length - gone.size,
 			clientsCapacity: this.#source.clientsCapacity,
 			clientsExported: exportedCount,
 			clientsFolded: this.#source.clientsFolded(),
@@ -159,6 +175,13 @@ export class Store {
 			programs: this.#source.programs(),
 		});
 	}
+}
+
+/** When a client was last heard of; now, while its entry is being made. */
+function lastSignNs(clients: ClientTable, index: number, nowNs: bigint): bigint {
+	const [created, active] = [clients.createdNs(index), clients.activeNs(index)];
+	if (created === 0n) return nowNs;
+	return active > created ? active : created;
 }
 
 function nameOf(record: ListenerRecord): string {

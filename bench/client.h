@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The client half: opens connections with a TOA option of its choosing, one request on each. */
+#ifndef TOASCOPE_BENCH_CLIENT_H
+#define TOASCOPE_BENCH_CLIENT_H
+
+#include "report.h"
+#include "toa_socket.h"
+
+#define BATCH_MAX 1024
+
+struct client {
+	struct exchange exchange;
+	const struct toa_lab *lab; /* NULL: no TOA */
+	enum toa_lab_profile profile;
+	uint32_t clients; /* so many distinct TOA addresses, one after the other */
+	int batch;        /* connections that a thread has open at a time */
+};
+
+/* Runs until either limit is reached; connections 0: until the time is over. The result adds up all threads. */
+struct report client_run(const struct client *client, double seconds, uint64_t connections);
+
+#endif

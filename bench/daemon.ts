@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The real daemon, `toascope run`, as the bench uses it: default settings, one cgroup. */
+import { ToascopeError } from '../daemon/errors.ts';
+import { Daemon } from '../test/fixtures/daemon.ts';
+import { type Sample, total } from '../test/fixtures/metrics.ts';
+import type { Ground } from './ground.ts';
+
+/** The daemon looks once a second. */
+const countedMs = 30_000;
+
+/** Attached to that cgroup of the bench; `more` is YAML. */
+export function startDaemon(ground: Ground, cgroup: string, more = ''): Promise<Daemon> {
+	ground.signal.throwIfAborted();
+	return Daemon.start({ config: `cgroup: ${ground.cgroup(cgroup)}\nlog: {format: json}\n${more}` });
+}
+
+/**
+ * The samples once the daemon has seen that many connections close, no fewer and no more.
+ * @throws {ToascopeError} LAB_FAILED when it has not
+ */
+export async function whenClosed(ground: Ground, daemon: Daemon, connections: number): Promise<Sample[]> {
+	let seen = 0n;
+	const counted = daemon.until((samples) => {
+		seen = total(samples, 'toascope_connections_closed_total');
+		return seen === BigInt(connections) ? samples : undefined;
+	});
+	const signal = AbortSignal.any([ground.signal, AbortSignal.timeout(countedMs)]);
+	const { promise, reject } = Promise.withResolvers<never>();
+	const abort = () => reject(ground.signal.aborted ? ground.signal.reason : miscounted(connections, seen));
+	signal.addEventListener('abort', abort, { once: true });
+	try {
+		return await Promise.race([counted, promise]);
+	} finally {
+		signal.removeEventListener('abort', abort);
+	}
+}
+
+function miscounted(connections: number, seen: bigint): ToascopeError {
+	return new ToascopeError('LAB_FAILED', `${connections} connections were made under toascope, which counted ${seen}`);
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * toascope-load: makes connections on loopback, one request and one response on each, with a
+ * TOA option of its choosing for each, and tells what it did. Told what to do line by line on
+ * standard input, at whose end it ends; so one process can be moved from cgroup to cgroup
+ * between runs.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "server.h"
+
+enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+enum argument { PORT, THREADS, BATCH, REQUEST, RESPONSE, CLIENTS, NUMBERS, PROFILE = NUMBERS, CGROUP };
+
+struct arguments {
+	const char *mode;
+	long numbers[NUMBERS];
+	const char *profile;
+	const char *cgroup;
+};
+
+static const struct {
+	long most;
+	long otherwise;
+} limits[NUMBERS] = {
+	[PORT] = { 65535, 7000 },         [THREADS] = { THREADS_MAX, 2 },     [BATCH] = { BATCH_MAX, 16 },
+	[REQUEST] = { PAYLOAD_MAX, 100 }, [RESPONSE] = { PAYLOAD_MAX, 1000 }, [CLIENTS] = { 1 << 24, 1000 },
+};
+
+static const char usage[] =
+	"usage: toascope-load server|client|both [OPTION...]\n"
+	"  --port PORT        on 127.0.0.1 (default 7000)\n"
+	"  --threads N        of each half (default 2)\n"
+	"  --batch N          connections that a client's thread has open at a time (default 16)\n"
+	"  --request BYTES    (default 100)\n"
+	"  --response BYTES   (default 1000); the server closes first\n"
+	"  --clients N        distinct TOA addresses (default 1000)\n"
+	"  --profile NAME     nat64 (default), toa6, toa4, or none\n"
+	"  --cgroup DIR       cgroup v2 directory for the program that writes TOA (default: the root)\n"
+	"Lines on standard input, each answered with JSON on standard output:\n"
+	"  open                        listen (server)\n"
+	"  close                       stop listening, report (server)\n"
+	"  run SECONDS [CONNECTIONS]   make connections until either is reached, report (client)\n";
+
+static bool parse_number(const char *text, long most, long *number)
+{
+	char *end;
+
+	errno = 0;
+	*number = strtol(text, &end, 10);
+	return !errno && end != text && !*end && *number > 0 && *number <= most;
+}
+
+static bool parse_arguments(int argc, char **argv, struct arguments *arguments)
+{
+	static const struct option known[] = {
+		{ "port", required_argument, NULL, PORT },
+		{ "threads", required_argument, NULL, THREADS },
+		{ "batch", required_argument, NULL, BATCH },
+		{ "request", required_argument, NULL, REQUEST },
+		{ "response", required_argument, NULL, RESPONSE },
+		{ "clients", required_argument, NULL, CLIENTS },
+		{ "profile", required_argument, NULL, PROFILE },
+		{ "cgroup", required_argument, NULL, CGROUP },
+		{ 0 },
+	};
+	int option;
+
+	for (int i = 0; i < NUMBERS; i++)
+		arguments->numbers[i] = limits[i].otherwise;
+	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+		if (option == PROFILE)
+			arguments->profile = optarg;
+		else if (option == CGROUP)
+			arguments->cgroup = optarg;
+		else if (option >= NUMBERS || option < 0 ||
+			 !parse_number(optarg, limits[option].most, &arguments->numbers[option]))
+			return false;
+	}
+	arguments->mode = argc - optind == 1 ? argv[optind] : "";
+	return !strcmp(arguments->mode, "server") || !strcmp(arguments->mode, "client") ||
+	       !strcmp(arguments->mode, "both");
+}
+
+/* Does one line; false: it makes no sense here, or cannot be done. */
+static bool obey(const char *line, struct client *client, struct server *server, bool *open)
+{
+	unsigned long long connections = 0;
+	struct report report;
+	double seconds, begun;
+
+	if (server && !*open && !strcmp(line, "open\n")) {
+		int error = server_open(server, &client->exchange);
+
+		if (error) {
+			fprintf(stderr, "port %u: %s\n", client->exchange.port, strerror(-error));
+			return false;
+		}
+		*open = true;
+		puts("{\"role\":\"server\",\"listening\":true}");
+		fflush(stdout);
+		return true;
+	}
+	if (server && *open && !strcmp(line, "close\n")) {
+		report = server_close(server);
+		report_print("server", &report, 0);
+		*open = false;
+		return true;
+	}
+	if (client->clients && sscanf(line, "run %lf %llu", &seconds, &connections) >= 1) {
+		begun = monotonic_seconds();
+		report = client_run(client, seconds, connections);
+		report_print("client", &report, monotonic_seconds() - begun);
+		return true;
+	}
+	fprintf(stderr, "cannot do this now: %s", line);
+	return false;
+}
+
+static int run(struct client *client, struct server *server)
+{
+	char line[128];
+	bool open = false, fine = true;
+
+	puts("{\"ready\":true}");
+	fflush(stdout);
+	while (fine && fgets(line, sizeof(line), stdin))
+		fine = obey(line, client, server, &open);
+	if (open)
+		server_close(server);
+	return fine ? EXIT_DONE : EXIT_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+	static struct server server;
+	struct arguments arguments = { .profile = "nat64" };
+	struct client client = {};
+	struct toa_lab lab;
+	bool serves, makes;
+	int error, result;
+
+	if (!parse_arguments(argc, argv, &arguments) ||
+	    (strcmp(arguments.profile, "none") && toa_lab_profile(arguments.profile, &client.profile))) {
+		fputs(usage, stderr);
+		return EXIT_USAGE;
+	}
+	serves = strcmp(arguments.mode, "client");
+	makes = strcmp(arguments.mode, "server");
+	client.exchange.port = arguments.numbers[PORT];
+	client.exchange.threads = arguments.numbers[THREADS];
+	client.exchange.request_bytes = arguments.numbers[REQUEST];
+	client.exchange.response_bytes = arguments.numbers[RESPONSE];
+	client.batch = arguments.numbers[BATCH];
+	client.clients = makes ? arguments.numbers[CLIENTS] : 0;
+	if (!makes || !strcmp(arguments.profile, "none"))
+		return run(&client, serves ? &server : NULL);
+	error = toa_lab_open(&lab, arguments.cgroup);
+	if (error) {
+		fprintf(stderr, "cannot load or attach the program that writes TOA: %s\n", strerror(-error));
+		return EXIT_FAILED;
+	}
+	client.lab = &lab;
+	result = run(&client, serves ? &server : NULL);
+	toa_lab_close(&lab);
+	return result;
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * `npm run bench [-- --json] [--quick] [--only PART]... [--write FILE]`: what toascope costs on this
+ * machine. bench/README.md has the method. Exit code 0 when it was measured, whatever came out.
+ */
+import { parseArgs } from 'node:util';
+import { exitCode, ToascopeError } from '../daemon/errors.ts';
+import { Ground } from './ground.ts';
+import { describeMachine, type Machine } from './machine.ts';
+import { measureProgramTime } from './program_time.ts';
+import { measureRate } from './rate.ts';
+import { formatMarkdown, formatTable, type Report, writeBetweenMarks } from './report.ts';
+import type { Part, Plan, Row } from './result.ts';
+import { measureScrapes } from './scrape.ts';
+
+const parts: Readonly<Record<string, (ground: Ground, plan: Plan) => Promise<Part>>> = {
+	rate: measureRate,
+	program_time: measureProgramTime,
+	scrape: measureScrapes,
+};
+
+function usage(message: string): ToascopeError {
+	return new ToascopeError('USAGE', message, {
+		hint: `usage: npm run bench [-- --json] [--quick] [--only ${Object.keys(parts).join('|')}]... [--write FILE]`,
+	});
+}
+
+function readArguments() {
+	try {
+		const { values } = parseArgs({
+			options: {
+				json: { type: 'boolean', default: false },
+				quick: { type: 'boolean', default: false },
+				only: { type: 'string', multiple: true, default: Object.keys(parts) },
+				write: { type: 'string' },
+			},
+		});
+		const unknown = values.only.find((name) => parts[name] === undefined);
+		if (unknown !== undefined) throw usage(`there is no part ${unknown}`);
+		return values;
+	} catch (error) {
+		if (error instanceof ToascopeError) throw error;
+		throw usage((error as Error).message);
+	}
+}
+
+async function bench(signal: AbortSignal): Promise<void> {
+	const options = readArguments();
+	const say = (text: string) => process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${text}` : `${text}\n`);
+	const plan: Plan = { quick: options.quick, say };
+	const results: Record<string, object> = {};
+	const rows: Row[] = [];
+	let machine: Machine;
+	{
+		await using ground = await Ground.open(signal);
+		machine = await describeMachine(ground);
+		for (const name of options.only) {
+			const part = await parts[name]?.(ground, plan);
+			if (part === undefined) continue;
+			results[name] = part.figures;
+			rows.push(...part.rows);
+		}
+	}
+	if (process.stderr.isTTY) say('');
+	const judged = (verdict: Row['verdict']) =>
+		rows.filter((row) => row.aim !== '' && row.verdict === verdict).map(({ name }) => name);
+	const report: Report = {
+		date: new Date().toISOString(),
+		kernel: machine.kernel,
+		command: ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' '),
+		machine,
+		results,
+		falls_short: judged('falls short'),
+		no_verdict: judged('none'),
+	};
+	if (options.write !== undefined) writeBetweenMarks(options.write, formatMarkdown(report, rows));
+	console.log(options.json ? JSON.stringify(report, undefined, 2) : formatTable(report, rows));
+}
+
+const interrupted = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+	process.once(signal, () => interrupted.abort(new ToascopeError('LAB_FAILED', `ended by ${signal}`)));
+}
+try {
+	await bench(interrupted.signal);
+} catch (error) {
+	const reason = interrupted.signal.aborted ? interrupted.signal.reason : error;
+	if (!(reason instanceof ToascopeError)) throw reason;
+	console.error(`bench: ${reason.message}${reason.hint === undefined ? '' : `\n${reason.hint}`}`);
+	process.exitCode = interrupted.signal.aborted ? exitCode.failed : reason.exitCode;
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What a part of the bench hands over: its figures, and the rows that show them. */
+
+/** `none`: the measurement is too uncertain, or there is no aim. */
+export type Verdict = 'met' | 'falls short' | 'none';
+
+export interface Row {
+	/** Stable: `rate`, `program_time`, ... */
+	readonly name: string;
+	readonly what: string;
+	/** With its unit, as shown. */
+	readonly value: string;
+	readonly aim: string;
+	readonly verdict: Verdict;
+	readonly note?: string;
+}
+
+export interface Part {
+	/** Into `results` of the JSON. */
+	readonly figures: object;
+	readonly rows: readonly Row[];
+}
+
+/** How much to do. */
+export interface Plan {
+	readonly quick: boolean;
+	/** Progress, for people. */
+	readonly say: (text: string) => void;
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+/** A program of the bench that answers each line with one line of JSON. */
+import type { ChildProcess } from 'node:child_process';
+import { ToascopeError } from '../daemon/errors.ts';
+import { hasEnded, isReadyLine, stop, untilReady } from '../daemon/lab/process.ts';
+import type { Ground } from './ground.ts';
+
+/** Beyond what it was told to take, a program that says nothing for so long is given up. */
+const silenceMs = 30_000;
+
+interface Waiting {
+	resolve(value: unknown): void;
+	reject(error: unknown): void;
+}
+
+export class Tool implements AsyncDisposable {
+	readonly child: ChildProcess;
+	readonly #name: string;
+	readonly #signal: AbortSignal;
+	#waiting: Waiting | undefined;
+
+	private constructor(ground: Ground, name: string, args: readonly string[]) {
+		this.#name = name;
+		this.#signal = ground.signal;
+		this.child = ground.spawn(name, args);
+		// why it ended is told by whoever waits for its answer
+		this.child.stdin?.on('error', () => {});
+		this.child.once('close', (code, signal) => {
+			this.#waiting?.reject(new ToascopeError('LAB_FAILED', `${name} ended with ${signal ?? code}`));
+		});
+	}
+
+	/** @throws {ToascopeError} LAB_FAILED, NO_PRIVILEGE with what it said */
+	static async start(ground: Ground, name: string, args: readonly string[]): Promise<Tool> {
+		ground.signal.throwIfAborted();
+		const tool = new Tool(ground, name, args);
+		await untilReady(tool.child, name, isReadyLine, (value) => {
+			const waiting = tool.#waiting;
+			tool.#waiting = undefined;
+			waiting?.resolve(value);
+		});
+		return tool;
+	}
+
+	/** Asks, one question at a time. `takesMs`: how long the answer may take. */
+	async ask<T>(line: string, takesMs = 0): Promise<T> {
+		this.#signal.throwIfAborted();
+		if (hasEnded(this.child)) throw new ToascopeError('LAB_FAILED', `${this.#name} has ended`);
+		const signal = AbortSignal.any([this.#signal, AbortSignal.timeout(takesMs + silenceMs)]);
+		const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+		const abort = () => reject(signal.reason);
+		signal.addEventListener('abort', abort, { once: true });
+		this.#waiting = { resolve, reject };
+		this.child.stdin?.write(`${line}\n`);
+		try {
+			return (await promise) as T;
+		} finally {
+			signal.removeEventListener('abort', abort);
+		}
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		await stop(this.child);
+	}
+}

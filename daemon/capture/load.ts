@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Loads the BPF object as the configuration and this kernel want it. */
+import type { Config } from '../config/config.ts';
+import { ToascopeError } from '../errors.ts';
+import { type BpfObject, type NativeError, native, type Probed } from './native.ts';
+import type { Pins } from './pins.ts';
+
+export interface Log {
+	info(context: object, message: string): void;
+	warn(context: object, message: string): void;
+}
+
+/** The program whose idea of inet_csk_accept() is this kernel's; undefined where fexit is refused. */
+export function fexitProgram({ features, acceptParameters }: Probed): string | undefined {
+	if (features.fexit !== '') return undefined;
+	return { 2: 'toascope_accept', 4: 'toascope_accept4' }[acceptParameters];
+}
+
+/**
+ * Loads the object: sizes from the configuration, programs as this kernel takes them. Pinned maps are adopted; those of
+ * other sizes are given up.
+ * @throws {NativeError} the kernel's refusal
+ */
+export function load(config: Config, probed: Probed, pins?: Pins, log?: Log): BpfObject {
+	const { clients, connections, listeners, bpf } = config;
+	const fexit = fexitProgram(probed);
+	const options = {
+		mapEntries: {
+			listeners: listeners.max + 1,
+			clients: clients.capacity,
+			exported: clients.capacity,
+			connections: connections.max,
+			closed_queue: connections.max,
+			ring: bpf.ringBytes,
+		},
+		autoload: fexit === undefined ? {} : { [fexit]: true },
+		canSetError: probed.features.setError === '',
+		...(pins === undefined ? {} : { pin: pins.maps }),
+	};
+	try {
+		return new (native().BpfObject)(options);
+	} catch (error) {
+		if (pins === undefined || !(error as NativeError).log?.includes('parameter mismatch')) throw error;
+		log?.warn({ pins: pins.maps }, 'the pinned maps have other sizes than the configuration: counters start from zero');
+		pins.clear();
+		return new (native().BpfObject)(options);
+	}
+}
+
+/** What the addon said, as an operator's error. */
+export function explain(error: unknown): unknown {
+	if (error instanceof ToascopeError || !(error instanceof Error) || !('op' in error)) return error;
+	const { code, log } = error as NativeError;
+	const hint =
+		code === 'EPERM'
+			? 'the kernel refuses it: is another program attached exclusively at this cgroup, or does a security module forbid it? toascope doctor tells more'
+			: code === 'ENOMEM'
+				? 'lower clients.capacity, connections.max or bpf.ring_bytes'
+				: 'toascope doctor tells what this kernel can do';
+	const tail = log === undefined || log === '' ? '' : `\n${log}`;
+	return new ToascopeError('BPF_FAILED', `${error.message} (${code})${tail}`, { hint, cause: error });
+}

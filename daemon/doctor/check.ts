@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+/** One finding of the doctor. Names are stable: scripts match them, never the prose. */
+
+/** `warn`: toascope runs, with something less or something to know. `fail`: it cannot run, or not as configured. */
+export type State = 'ok' | 'warn' | 'fail';
+
+export interface Check {
+	readonly name: string;
+	readonly title: string;
+	readonly state: State;
+	/** What was found. */
+	readonly found: string;
+	/** What follows, and what to do about it. */
+	readonly advice?: string;
+}
+
+/** A check without advice where `advice` is undefined. */
+export function check(name: string, title: string, state: State, found: string, advice?: string): Check {
+	return advice === undefined ? { name, title, state, found } : { name, title, state, found, advice };
+}
+
+/** What an error says, in one line. */
+export function firstLine(error: unknown): string {
+	const text = error instanceof Error ? error.message : String(error);
+	return text.split('\n', 1)[0] ?? '';
+}

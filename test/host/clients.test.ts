@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Thousands of clients through the NAT64 of the lab: who each connection is, and every counter against the lab's truth. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ConnectionJson } from '../../daemon/http/json.ts';
+import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
+import type { LabClient } from '../../daemon/lab/lab_client.ts';
+import type { LabServer } from '../../daemon/lab/lab_server.ts';
+import type { Batch, EchoRecord, Result } from '../../daemon/lab/protocol.ts';
+import {
+	clientAccounts,
+	expectIdentity,
+	foldedAccount,
+	labAccount,
+	labAccounts,
+	listenerAccount,
+	settled,
+} from '../fixtures/accounts.ts';
+import { Daemon } from '../fixtures/daemon.ts';
+import { type Sample, total } from '../fixtures/metrics.ts';
+import { somePorts } from '../fixtures/stage.ts';
+
+const port = somePorts(1);
+const listener = `${network.server}:${port}`;
+const [nat64Port, toa6Port] = [10_001, 10_002];
+
+let lab: Lab;
+let server: LabServer;
+let client: LabClient;
+let direct: LabClient;
+const echoed = new Map<string, EchoRecord>();
+let onEchoed = () => {};
+
+beforeAll(async () => {
+	lab = await Lab.open({
+		routes: [
+			{ listenPort: nat64Port, backendPort: port, profile: 'nat64' },
+			{ listenPort: toa6Port, backendPort: port, profile: 'toa6' },
+		],
+	});
+	server = await lab.echoServer({
+		port,
+		onRecords: (records) => {
+			for (const record of records) echoed.set(record.id, record);
+			onEchoed();
+		},
+	});
+	[client, direct] = await Promise.all([lab.client(), lab.client('gateway')]);
+});
+
+afterAll(() => lab.close());
+
+/** One daemon for one test: its counters start at 0. */
+function startDaemon(...more: string[]): Promise<Daemon> {
+	return Daemon.start({ config: [`listeners: {ports: [${port}]}`, `trust: [${network.pool}]`, ...more].join('\n') });
+}
+
+async function run(from: string, clients: number, batch: Partial<Batch> = {}): Promise<Result[]> {
+	const results = await client.run({ from, clients, to: nat64Server, port: nat64Port, ...batch });
+	expect(results.filter(({ error }) => error !== undefined)).toEqual([]);
+	return results;
+}
+
+async function runDirect(count: number, batch: Partial<Batch> = {}): Promise<Result[]> {
+	const results = await direct.run({ count, to: network.server, port, ...batch });
+	expect(results.filter(({ error }) => error !== undefined)).toEqual([]);
+	return results;
+}
+
+/** What the server's end saw of a connection; waits for it. */
+async function recordsOf(results: readonly Result[]): Promise<Map<string, EchoRecord>> {
+	while (results.some(({ id }) => !echoed.has(id))) {
+		await new Promise<void>((resolve) => {
+			onEchoed = resolve;
+		});
+	}
+	return new Map(results.map(({ id }) => [id, echoed.get(id) as EchoRecord]));
+}
+
+/** What the daemon says of each peer, in the order asked. */
+async function lookUp(daemon: Daemon, peers: readonly string[]): Promise<readonly ConnectionJson[][]> {
+	const found: ConnectionJson[][] = [];
+	for (let from = 0; from < peers.length; from += 1000) {
+		const queries = peers.slice(from, from + 1000).map((peer) => ({ peer, netns: lab.netnsInode('server') }));
+		const response = await fetch(`${daemon.url}/v1/connections`, {
+			method: 'POST',
+			headers: { 'content-type': 'application/json' },
+			body: JSON.stringify({ queries }),
+		});
+		expect(response.status).toBe(200);
+		const { results } = (await response.json()) as { results: { connections: ConnectionJson[] }[] };
+		found.push(...results.map(({ connections }) => connections));
+	}
+	return found;
+}
+
+/** Asks the daemon who is behind each connection, and compares with the client that made it. */
+async function expectResolved(daemon: Daemon, results: readonly Result[], expected: object): Promise<void> {
+	const records = await recordsOf(results);
+	const peerOf = ({ id }: Result) => `${records.get(id)?.peer}:${records.get(id)?.peerPort}`;
+	const found = await lookUp(daemon, results.map(peerOf));
+	const shown = found.map((connections) =>
+		connections.map(({ client: who, received_bytes, sent_bytes }) => ({ who, received_bytes, sent_bytes })),
+	);
+	const truth = results.map(({ client: address, clientPort, sent, received }) => [
+		{ who: { address, port: clientPort }, received_bytes: String(sent), sent_bytes: String(received) },
+	]);
+	expect(shown).toEqual(truth);
+	for (const [first] of found) expect(first).toMatchObject(expected);
+}
+
+const clientsOf = (samples: readonly Sample[]) => {
+	const accounts = clientAccounts(samples, listener);
+	for (const name of ['direct', 'other']) accounts.delete(name);
+	return accounts;
+};
+
+describe('2,000 clients in one run', () => {
+	it('are all resolved, each with its own numbers, and every sum is exact', async () => {
+		await using daemon = await startDaemon('clients: {max_exported: 2500}');
+		const [once, often, straight] = await Promise.all([
+			run('2001:db8:c::1', 2000, { send: 100, receive: 300 }),
+			run('2001:db8:c::1', 300, { port: toa6Port, count: 601, send: 1501, receive: 70_001 }),
+			runDirect(50, { send: 1000, receive: 2000 }),
+		]);
+		const results = [...once, ...often];
+		const all = [...results, ...straight];
+		const samples = await settled(daemon, listener, all.length);
+
+		const expected = {
+			verdict: 'toa',
+			segment: 'ack',
+			state: 'closed',
+			netns: lab.netnsInode('server'),
+			local: { address: network.server, port },
+		};
+		await expectResolved(daemon, once, { ...expected, profile: 'nat64' });
+		await expectResolved(daemon, often, { ...expected, profile: 'toa6' });
+
+		const clients = clientsOf(samples);
+		expect(clients.size).toBe(2000);
+		expect(clients).toEqual(labAccounts(results));
+		expect(clientAccounts(samples, listener).get('direct')).toEqual(labAccount(straight));
+		expect(clientAccounts(samples, listener).get('other')).toEqual(labAccount([]));
+		expect(listenerAccount(samples, listener)).toEqual(labAccount(all));
+		expectIdentity(samples, listener);
+
+		const handshakes = (result: string) => total(samples, 'toascope_handshakes_total', { listener, result });
+		expect(['toa', 'none', 'malformed', 'untrusted', 'conflict'].map(handshakes)).toEqual([2601n, 50n, 0n, 0n, 0n]);
+		const options = (profile: string) => total(samples, 'toascope_options_total', { profile, segment: 'ack' });
+		expect(['nat64', 'toa6'].map(options)).toEqual([2000n, 601n]);
+		expect(total(samples, 'toascope_options_total')).toBe(2601n);
+		expect(total(samples, 'toascope_connection_duration_seconds_count')).toBe(BigInt(all.length));
+		expect(total(samples, 'toascope_accepts_total')).toBe(BigInt(all.length));
+		expect(total(samples, 'toascope_drops_total')).toBe(0n);
+		expect(total(samples, 'toascope_clients_tracked')).toBe(2000n);
+		expect(total(samples, 'toascope_clients_exported')).toBe(2000n);
+	});
+
+	it('direct clients are untouched, and have no client behind them', async () => {
+		await using daemon = await startDaemon();
+		const results = await runDirect(20, { send: 500, receive: 700 });
+		const records = await recordsOf(results);
+		for (const { id, client: address, clientPort } of results) {
+			expect(records.get(id)).toMatchObject({ peer: address, peerPort: clientPort });
+		}
+		await settled(daemon, listener, results.length);
+		const found = await lookUp(
+			daemon,
+			results.map((result) => `${result.client}:${result.clientPort}`),
+		);
+		for (const connections of found) {
+			expect(connections).toHaveLength(1);
+			expect(connections[0]).toMatchObject({
+				client: null,
+				verdict: 'none',
+				profile: null,
+				segment: null,
+				received_bytes: '500',
+				sent_bytes: '700',
+			});
+		}
+	});
+});
+
+describe('more clients than fit', () => {
+	it('into the kernel: the rest is other, counted as not recorded, and resolved all the same', async () => {
+		await using daemon = await startDaemon('clients: {capacity: 100}');
+		const results = await run('2001:db8:c:0:1::1', 150, { count: 300, send: 200, receive: 100 });
+		const samples = await settled(daemon, listener, results.length);
+		await expectResolved(daemon, results, { verdict: 'toa' });
+
+		const clients = clientsOf(samples);
+		expect(clients.size).toBe(100);
+		expect(clients).toEqual(labAccounts(results.filter(({ client: address }) => clients.has(address))));
+		const others = results.filter(({ client: address }) => !clients.has(address));
+		expect(clientAccounts(samples, listener).get('other')).toEqual(labAccount(others));
+		expect(listenerAccount(samples, listener)).toEqual(labAccount(results));
+		expectIdentity(samples, listener);
+		expect(total(samples, 'toascope_drops_total', { reason: 'clients_full' })).toBe(BigInt(others.length));
+		expect(total(samples, 'toascope_clients_overflowed_total')).toBe(BigInt(others.length));
+		expect(total(samples, 'toascope_clients_tracked')).toBe(100n);
+		expect(total(samples, 'toascope_clients_capacity')).toBe(100n);
+	});
+
+	it('into the series: the rest is other, admitted when there is room, folded when idle', async () => {
+		const config = (maxExported: number, idle: string) => `clients: {max_exported: ${maxExported}, idle: ${idle}}`;
+		await using daemon = await startDaemon(config(40, '1 h'));
+		const first = await run('2001:db8:c:0:2::1', 100, { send: 200, receive: 100 });
+		const full = await settled(daemon, listener, 100);
+		const clients = clientsOf(full);
+		expect(clients.size).toBe(40);
+		expect(clients).toEqual(labAccounts(first.filter(({ client: address }) => clients.has(address))));
+		const others = first.filter(({ client: address }) => !clients.has(address));
+		expect(clientAccounts(full, listener).get('other')).toEqual(labAccount(others));
+		expectIdentity(full, listener);
+		// nothing is lost in the kernel: the table has them all
+		expect(total(full, 'toascope_clients_tracked')).toBe(100n);
+		expect(total(full, 'toascope_clients_overflowed_total')).toBe(0n);
+
+		const reload = (more: string) =>
+			daemon.reload([`listeners: {ports: [${port}]}`, `trust: [${network.pool}]`, more, 'bpf: {pin: off}'].join('\n'));
+		await reload(config(60, '1 h'));
+		const second = await run('2001:db8:c:0:2::1', 100, { count: 300, send: 200, receive: 100 });
+		const roomier = await settled(daemon, listener, 400);
+		expect(total(roomier, 'toascope_clients_exported')).toBe(60n);
+		for (const name of clients.keys()) expect(clientsOf(roomier).get(name)?.opened).toBe(4n);
+		expectIdentity(roomier, listener);
+
+		await reload(config(60, '100 ms'));
+		const idle = await daemon.until((samples) => {
+			const tracked = total(samples, 'toascope_clients_tracked');
+			return tracked === 0n ? samples : undefined;
+		});
+		expect(clientsOf(idle).size).toBe(0);
+		expect(total(idle, 'toascope_clients_folded_total')).toBe(100n);
+		expectIdentity(idle, listener);
+		// what the series had shown is folded; "other" stays as it was
+		expect(clientAccounts(idle, listener).get('other')).toEqual(clientAccounts(roomier, listener).get('other'));
+		const shown = [...clientsOf(roomier).values()].reduce((sum, { received }) => sum + received, 0n);
+		expect(foldedAccount(idle, listener).received).toBe(shown);
+
+		await reload(config(60, '1 h'));
+		const third = await run('2001:db8:c:0:2::1', 10, { send: 300, receive: 50 });
+		const back = await settled(daemon, listener, 410);
+		expect(clientsOf(back)).toEqual(labAccounts(third));
+		expect(listenerAccount(back, listener)).toEqual(labAccount([...first, ...second, ...third]));
+		expectIdentity(back, listener);
+	});
+});

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The daemon's life: it ends quickly and leaves nothing, however it ends and wherever its start fails. */
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { findCgroup2, readMounts } from '../../daemon/capture/mounts.ts';
+import { Lab, nat64Server } from '../../daemon/lab/lab.ts';
+import { type Ended, toascope } from '../fixtures/command.ts';
+import { Daemon } from '../fixtures/daemon.ts';
+import { allGone, attachedAt, belongings, mounts } from '../fixtures/leftovers.ts';
+import { somePorts } from '../fixtures/stage.ts';
+
+const pinDirectory = `/sys/fs/bpf/toascope-test-${process.pid}`;
+const port = somePorts(1);
+const narrowed = `listeners: {ports: [${port}]}`;
+
+let mountsBefore: string[] = [];
+beforeEach(() => {
+	mountsBefore = mounts();
+});
+afterEach(() => {
+	expect(mounts()).toEqual(mountsBefore);
+	expect(existsSync(pinDirectory)).toBe(false);
+});
+
+/** What a running daemon has; enough of it for the test to mean something. */
+function had(daemon: Daemon) {
+	const found = belongings(daemon.child.pid ?? 0);
+	expect(found.programs.length).toBeGreaterThanOrEqual(8);
+	expect(found.maps.length).toBeGreaterThanOrEqual(13);
+	expect(found.links.length).toBeGreaterThanOrEqual(6);
+	return found;
+}
+
+describe.each([
+	['nothing pinned', 'off'],
+	['pins', pinDirectory],
+])('%s', (_what, pin) => {
+	test.each(['SIGTERM', 'SIGINT'] as const)('%s: exit code 0, nothing is left', async (signal) => {
+		await using daemon = await Daemon.start({ config: `${narrowed}\nbpf: {pin: ${pin}}` });
+		const before = had(daemon);
+		expect(existsSync(pinDirectory)).toBe(pin !== 'off');
+		const ended = once(daemon.child, 'exit');
+		daemon.child.kill(signal);
+		await ended;
+		expect(daemon.child.exitCode).toBe(0);
+		expect(daemon.log.filter(({ level }) => level >= 50)).toEqual([]);
+		expect(existsSync(daemon.socket)).toBe(false);
+		await allGone(before);
+	});
+});
+
+test('SIGTERM ends it within 2 s, with connections open, scrapers waiting and a collector that does not answer', async () => {
+	await using lab = await Lab.open({ routes: [{ listenPort: 80, backendPort: port, profile: 'nat64' }] });
+	await lab.echoServer({ port });
+	const client = await lab.client();
+	// takes connections and answers nothing
+	await using collector = createServer((socket) => socket.resume().on('error', () => {}));
+	collector.listen(0, '127.0.0.1');
+	await once(collector, 'listening');
+	const address = collector.address();
+	if (typeof address !== 'object' || address === null) throw new Error('no address');
+	await using daemon = await Daemon.start({
+		config: narrowed,
+		env: { OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${address.port}`, OTEL_BSP_SCHEDULE_DELAY: '100' },
+	});
+	const asked = once(collector, 'connection');
+	const made = await client.run({ from: '2001:db8:c::1', clients: 50, count: 200, to: nat64Server, port: 80 });
+	expect(made.filter(({ error }) => error !== undefined)).toEqual([]);
+	await client.run({ from: '2001:db8:c::1', clients: 50, to: nat64Server, port: 80, hold: true });
+	await asked;
+	await daemon.metrics();
+	const before = had(daemon);
+
+	const ended = once(daemon.child, 'exit').then(() => 'ended');
+	const deadline = new Promise((resolve) => setTimeout(resolve, 2000, 'still there after 2 s'));
+	const began = performance.now();
+	daemon.child.kill('SIGTERM');
+	expect(await Promise.race([ended, deadline])).toBe('ended');
+	console.log(`stopped in ${Math.round(performance.now() - began)} ms`);
+	expect(daemon.child.exitCode).toBe(0);
+	await allGone(before);
+});
+
+test('a second signal does not cut the end short', async () => {
+	await using daemon = await Daemon.start({ config: `${narrowed}\nbpf: {pin: ${pinDirectory}}` });
+	const before = had(daemon);
+	const ended = once(daemon.child, 'exit');
+	daemon.child.kill('SIGINT');
+	daemon.child.kill('SIGTERM');
+	daemon.child.kill('SIGHUP');
+	await ended;
+	expect(daemon.child.exitCode).toBe(0);
+	await allGone(before);
+});
+
+describe('a start that fails leaves nothing', () => {
+	const root = findCgroup2(readMounts()) ?? '';
+	const cgroup = join(root, `toascope-test-${process.pid}`);
+	let directory = '';
+
+	beforeEach(() => {
+		directory = mkdtempSync(join(tmpdir(), 'toascope-test-'));
+		mkdirSync(cgroup);
+	});
+	afterEach(() => {
+		rmdirSync(cgroup);
+		rmSync(directory, { recursive: true });
+	});
+
+	/** Starts one that attaches at the test's own cgroup, where nobody else attaches. */
+	async function run(config: string): Promise<Ended> {
+		const file = join(directory, 'toascope.yaml');
+		const defaults = [
+			/^cgroup:/m.test(config) ? '' : `cgroup: ${cgroup}`,
+			/^http:/m.test(config) ? '' : `http: {listen: "127.0.0.1:0", socket: ${directory}/toascope.sock}`,
+			'log: {format: json}',
+		];
+		writeFileSync(file, [config, narrowed, ...defaults, ''].join('\n'));
+		const ended = await toascope(['run', '--config', file]);
+		expect(attachedAt(cgroup)).toEqual([]);
+		return ended;
+	}
+
+	const pins = [
+		['nothing pinned', 'bpf: {pin: off}'],
+		['pins', `bpf: {pin: ${pinDirectory}}`],
+	] as const;
+
+	test.each(pins)('the port is in use (%s)', async (_what, bpf) => {
+		await using taken = createServer().listen(0, '127.0.0.1');
+		await once(taken, 'listening');
+		const address = taken.address();
+		const number = typeof address === 'object' ? address?.port : 0;
+		const socket = `${directory}/toascope.sock`;
+		const { code, err } = await run(`http: {listen: "127.0.0.1:${number}", socket: ${socket}}\n${bpf}`);
+		expect(err).toContain(`another process listens on 127.0.0.1:${number} [ADDRESS_IN_USE]`);
+		expect(code).toBe(1);
+		expect(existsSync(socket)).toBe(false);
+	});
+
+	test.each(pins)('the Unix socket is in use (%s)', async (_what, bpf) => {
+		const socket = `${directory}/toascope.sock`;
+		await using taken = createServer().listen(socket);
+		await once(taken, 'listening');
+		const { code, err } = await run(bpf);
+		expect(err).toContain(`another toascope answers on ${socket} [ALREADY_RUNNING]`);
+		expect(code).toBe(1);
+		expect(existsSync(socket)).toBe(true);
+	});
+
+	test.each(pins)('a file stands where the Unix socket should (%s)', async (_what, bpf) => {
+		const socket = `${directory}/toascope.sock`;
+		writeFileSync(socket, 'mine');
+		const { code, err } = await run(bpf);
+		expect(err).toContain('is not a socket [ADDRESS_IN_USE]');
+		expect(code).toBe(1);
+	});
+
+	test.each(pins)('a cgroup that is none (%s)', async (_what, bpf) => {
+		for (const path of [join(cgroup, 'missing'), '/tmp']) {
+			const { code, err } = await run(`cgroup: ${path}\n${bpf}`);
+			expect(err).toContain(`cgroup: ${path} is no directory of cgroup v2 [CONFIG_INVALID]`);
+			expect(code).toBe(2);
+		}
+	});
+
+	test('pins outside of bpffs', async () => {
+		const { code, err } = await run(`bpf: {pin: ${directory}/pins}`);
+		expect(err).toContain('is not on a bpffs [NO_BPFFS]');
+		expect(code).toBe(3);
+	});
+
+	test('an endpoint that is no URL', async () => {
+		const { code, err } = await run(`otel: {endpoint: "nonsense", spans: on}\nbpf: {pin: ${pinDirectory}}`);
+		expect(err).toContain('[CONFIG_INVALID]');
+		expect(code).toBe(2);
+	});
+
+	test('another toascope has the pins: its pid is named, and nothing of it is touched', async () => {
+		await using first = await Daemon.start({ config: `${narrowed}\nbpf: {pin: ${pinDirectory}}` });
+		const before = had(first);
+		const { code, err } = await run(`bpf: {pin: ${pinDirectory}}`);
+		expect(err).toContain(`another toascope (pid ${first.child.pid}) has ${pinDirectory} [ALREADY_RUNNING]`);
+		expect(code).toBe(1);
+		expect(belongings(first.child.pid ?? 0)).toEqual(before);
+		expect(existsSync(join(pinDirectory, 'v1'))).toBe(true);
+		expect(await (await fetch(`${first.url}/readyz`)).text()).toBe('ready\n');
+	});
+});

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The real Prometheus scrapes the daemon: it understands every metric, and answers with the numbers that the lab counted. */
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { metricTable } from '../../daemon/export/metric_table.ts';
+import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
+import type { LabClient } from '../../daemon/lab/lab_client.ts';
+import { isReadyLine, untilReady } from '../../daemon/lab/process.ts';
+import type { Result } from '../../daemon/lab/protocol.ts';
+import { labAccount, settled } from '../fixtures/accounts.ts';
+import { Daemon } from '../fixtures/daemon.ts';
+import { dashboardQueries } from '../fixtures/dashboard.ts';
+import { checkMetrics, hasPrometheus, Prometheus } from '../fixtures/prometheus.ts';
+import { somePorts } from '../fixtures/stage.ts';
+
+const hasPython = spawnSync('python3', ['--version']).error === undefined;
+const pythonServer = new URL('../fixtures/apps/python_server.py', import.meta.url).pathname;
+const port = somePorts(2);
+const pythonPort = port + 1;
+const listener = `${network.server}:${port}`;
+const [gatewayPort, gatewayPythonPort] = [10_001, 10_002];
+const statistics = '/proc/sys/kernel/bpf_stats_enabled';
+
+describe.skipIf(!hasPrometheus)('the real Prometheus', () => {
+	let lab: Lab;
+	let client: LabClient;
+	let direct: LabClient;
+	let daemon: Daemon;
+	let prometheus: Prometheus;
+	let statisticsBefore: string;
+	const results: Result[] = [];
+	const straight: Result[] = [];
+
+	/** Every client once more, and some direct connections; resolves when Prometheus has scraped it all. */
+	async function round(): Promise<void> {
+		const [some, others, accepted] = await Promise.all([
+			client.run({
+				from: '2001:db8:c::1',
+				clients: 30,
+				count: 75,
+				to: nat64Server,
+				port: gatewayPort,
+				send: 12_345,
+				receive: 54_321,
+			}),
+			direct.run({ count: 10, to: network.server, port, send: 100, receive: 200 }),
+			hasPython ? client.run({ count: 10, to: nat64Server, port: gatewayPythonPort, text: 'who am I?' }) : [],
+		]);
+		results.push(...some);
+		straight.push(...others);
+		expect([...some, ...others, ...accepted].filter(({ error }) => error !== undefined)).toEqual([]);
+		const closed = results.length + straight.length;
+		await settled(daemon, listener, closed);
+		await prometheus.until(`toascope_connections_closed_total{listener="${listener}"}`, ([first]) =>
+			first?.value[1] === String(closed) ? true : undefined,
+		);
+	}
+
+	beforeAll(async () => {
+		// so that the queries on the programs' time have data
+		statisticsBefore = readFileSync(statistics, 'utf8');
+		writeFileSync(statistics, '1');
+		lab = await Lab.open({
+			routes: [
+				{ listenPort: gatewayPort, backendPort: port, profile: 'nat64' },
+				{ listenPort: gatewayPythonPort, backendPort: pythonPort, profile: 'nat64' },
+			],
+		});
+		await lab.echoServer({ port });
+		if (hasPython) {
+			const python = lab.spawn('server', 'python3', [pythonServer, String(pythonPort)], { stdio: 'pipe' });
+			await untilReady(python, 'python server', isReadyLine);
+		}
+		[client, direct] = await Promise.all([lab.client(), lab.client('gateway')]);
+		daemon = await Daemon.start({ config: `listeners: {ports: [${port}-${pythonPort}]}\ntrust: [${network.pool}]` });
+		prometheus = await Prometheus.start(new URL(daemon.url).host);
+		// the second gives rate() something to see
+		await round();
+		await round();
+	});
+
+	afterAll(async () => {
+		await prometheus?.[Symbol.asyncDispose]();
+		await daemon?.stop();
+		await lab?.close();
+		writeFileSync(statistics, statisticsBefore);
+	});
+
+	it('promtool finds nothing to complain about', async () => {
+		const text = await (await fetch(`${daemon.url}/metrics`)).text();
+		expect(text).toContain('toascope_client_connections_opened_total{client="2001:db8:c::1"');
+		expect(checkMetrics(text)).toBe('');
+	});
+
+	it('promtool would complain', () => {
+		expect(checkMetrics('# TYPE toascope_wrong counter\ntoascope_wrong 1\n')).toContain('toascope_wrong');
+	});
+
+	it('answers with the connections and bytes of one client', async () => {
+		const own = labAccount(results.filter((result) => result.client === '2001:db8:c::1'));
+		expect(own.opened).toBe(6n);
+		const ask = async (name: string) => {
+			const found = await prometheus.query(`${name}{client="2001:db8:c::1",listener="${listener}"}`);
+			return found.map(({ value }) => value[1]);
+		};
+		expect(await ask('toascope_client_connections_opened_total')).toEqual([String(own.opened)]);
+		expect(await ask('toascope_client_connections_closed_total')).toEqual([String(own.closed)]);
+		expect(await ask('toascope_client_connections_active')).toEqual(['0']);
+		expect(await ask('toascope_client_received_bytes_total')).toEqual([String(own.received)]);
+		expect(await ask('toascope_client_sent_bytes_total')).toEqual([String(own.sent)]);
+		expect(await ask('toascope_client_connection_duration_seconds_count')).toEqual([String(own.closed)]);
+	});
+
+	it('answers with sums over all clients that are those of the lab, and of the listener', async () => {
+		const [clients, directs] = [labAccount(results), labAccount(straight)];
+		const ask = async (expr: string) => (await prometheus.query(expr)).map(({ value }) => value[1]);
+		const named = `listener="${listener}",client!~"direct|other"`;
+		expect(await ask(`count(toascope_client_connections_opened_total{${named}})`)).toEqual(['30']);
+		expect(await ask(`sum(toascope_client_connections_opened_total{${named}})`)).toEqual([String(clients.opened)]);
+		expect(await ask(`sum(toascope_client_sent_bytes_total{${named}})`)).toEqual([String(clients.sent)]);
+		expect(await ask(`toascope_client_received_bytes_total{listener="${listener}",client="direct"}`)).toEqual([
+			String(directs.received),
+		]);
+		for (const [name, total] of [
+			['connections_opened_total', clients.opened + directs.opened],
+			['received_bytes_total', clients.received + directs.received],
+			['sent_bytes_total', clients.sent + directs.sent],
+		] as const) {
+			expect(await ask(`toascope_${name}{listener="${listener}"}`)).toEqual([String(total)]);
+			const of = `{listener="${listener}"}`;
+			const clientsAndFolded = `sum without (client) (toascope_client_${name}${of}) + toascope_client_folded_${name}${of}`;
+			expect(await ask(clientsAndFolded)).toEqual([String(total)]);
+		}
+	});
+
+	it('asks for OpenMetrics, and knows the type and the unit of every family', async () => {
+		expect(await prometheus.lastError()).toBe('');
+		const metadata = await prometheus.metadata();
+		for (const { name, type, unit, help } of metricTable) {
+			const family = type === 'counter' ? name.replace(/_total$/, '') : name;
+			expect(metadata[family], family).toEqual([{ type, unit: unit ?? '', help: expect.stringContaining(help) }]);
+		}
+	});
+
+	it.each(dashboardQueries())('the dashboard, $panel: $expr', async ({ expr }) => {
+		const found = await prometheus.query(expr);
+		expect(found.length, 'lines').toBeGreaterThan(0);
+		// the wait for accept has no data where no accept can be seen
+		if (!hasPython && expr.includes('accept_wait')) return;
+		expect(found.map(({ value }) => value[1])).not.toContain('NaN');
+	});
+});

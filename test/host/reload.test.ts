@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+/** SIGHUP: a good configuration holds from then on, a bad one changes nothing. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { network } from '../../daemon/lab/lab.ts';
+import { Daemon } from '../fixtures/daemon.ts';
+import { total } from '../fixtures/metrics.ts';
+import { clientAddress, isGateway, Stage, somePorts } from '../fixtures/stage.ts';
+
+const port = somePorts(2);
+const ipv4 = `${network.server}:${port}`;
+const isDual = (name = '') => name.endsWith(`:${port + 1}`);
+
+let stage: Stage;
+let daemon: Daemon;
+let base = '';
+
+const config = (...lines: string[]) => [...lines, base, ''].join('\n');
+const both = `listeners: {ports: [${port}, ${port + 1}]}`;
+
+beforeAll(async () => {
+	stage = await Stage.open(port);
+	daemon = await Daemon.start({ config: both });
+	base = `http: {listen: "127.0.0.1:0", socket: ${daemon.socket}}\nbpf: {pin: off}\nlog: {format: json, level: debug}`;
+});
+afterAll(async () => {
+	await daemon?.[Symbol.asyncDispose]();
+	await stage?.[Symbol.asyncDispose]();
+});
+
+/** What accept() says on the dual-stack listener. */
+async function accepted(): Promise<string> {
+	await using one = await stage.connect('AF_INET6 dual-stack', 'nat64');
+	return one.accepted.address;
+}
+
+async function gauge(name: string): Promise<string | undefined> {
+	return (await daemon.metrics()).find((sample) => sample.name === `toascope_config_last_reload_${name}`)?.value;
+}
+
+// the first: nothing is counted yet
+test('trust decides from then on', async () => {
+	const connect = async () => {
+		await using one = await stage.connect('AF_INET', 'nat64');
+		return (await one.probe.getsockopt(0, 4096, 20)).error;
+	};
+	expect(await connect()).toBe('');
+	await daemon.reload(config(both, 'trust: [203.0.113.0/24, "2001:db8::/32"]'));
+	expect(await connect()).toBe('EINVAL');
+	await daemon.reload(config(both, `trust: ["${network.pool}"]`));
+	expect(await connect()).toBe('');
+	await daemon.until((samples) => {
+		const of = (result: string) => total(samples, 'toascope_handshakes_total', { listener: ipv4, result });
+		return (of('toa') === 2n && of('untrusted') === 1n) || undefined;
+	});
+	await daemon.reload(config(both));
+});
+
+test('transparent goes on and off', async () => {
+	expect(isGateway(await accepted())).toBe(true);
+	expect((await daemon.reload(config(both, 'transparent: on'))).msg).toBe('configuration reloaded');
+	expect(await accepted()).toBe(clientAddress);
+	expect((await daemon.reload(config(both, `transparent: {enabled: on, ports: [${port}]}`))).level).toBe(30);
+	expect(isGateway(await accepted())).toBe(true);
+	expect((await daemon.reload(config(both))).level).toBe(30);
+	expect(isGateway(await accepted())).toBe(true);
+});
+
+test('a bad configuration keeps the old one, and shows in metrics, status and log', async () => {
+	await daemon.reload(config(both, 'transparent: on'));
+	expect(await gauge('successful')).toBe('1');
+	const at = await gauge('success_timestamp_seconds');
+	for (const wrong of ['transparent: maybe', 'nonsense: 1', 'trust: [10.0.0.0/33]', '"']) {
+		const line = await daemon.reload(config(both, wrong));
+		expect(line).toMatchObject({ level: 50, err: { code: 'CONFIG_INVALID' } });
+		expect(await gauge('successful')).toBe('0');
+		expect(await gauge('success_timestamp_seconds')).toBe(at);
+		expect(await daemon.json('/v1/status')).toMatchObject({ transparent: true, config_reload: { successful: false } });
+		expect(await accepted()).toBe(clientAddress);
+	}
+	await daemon.reload(config(both));
+	expect(await gauge('successful')).toBe('1');
+});
+
+test('sockopt goes on and off', async () => {
+	await using one = await stage.connect('AF_INET', 'nat64');
+	const ask = async () => (await one.probe.getsockopt(0, 4096, 20)).error;
+	expect(await ask()).toBe('');
+	await daemon.reload(config(both, 'sockopt: off'));
+	// EINVAL is the answer of another toascope on this machine
+	expect(await ask()).toMatch(/^(ENOPROTOOPT|EINVAL)$/);
+	await daemon.reload(config(both));
+	expect(await ask()).toBe('');
+});
+
+test('a port that is not watched appears nowhere; a reload brings it in', async () => {
+	await using narrow = await Daemon.start({ config: `listeners: {ports: [${port}]}` });
+	const seen = async () => new Set((await narrow.metrics()).flatMap(({ labels: { listener = '' } }) => listener || []));
+	const connect = async (kind: 'AF_INET' | 'AF_INET6 dual-stack') => {
+		await using one = await stage.connect(kind, 'nat64');
+		return `${one.accepted.address.replace('::ffff:', '')}:${one.accepted.port}`;
+	};
+	const unwatched = await connect('AF_INET6 dual-stack');
+	await connect('AF_INET');
+	await narrow.until(
+		(samples) => total(samples, 'toascope_connections_closed_total', { listener: ipv4 }) === 1n || undefined,
+	);
+	expect([...(await seen())].filter((name) => name !== 'other')).toEqual([ipv4]);
+	const lookup = (peer: string) => narrow.json<{ connections: unknown[] }>(`/v1/connections?peer=${peer}`);
+	expect((await lookup(unwatched)).connections).toEqual([]);
+
+	const own = `http: {listen: "127.0.0.1:0", socket: ${narrow.socket}}\nbpf: {pin: off}\nlog: {format: json}`;
+	await narrow.reload([both, own, ''].join('\n'));
+	const watched = await connect('AF_INET6 dual-stack');
+	await narrow.until((samples) => samples.some(({ labels }) => isDual(labels.listener)) || undefined);
+	expect((await lookup(watched)).connections).toHaveLength(1);
+});
+
+test('keys that take a restart are named, and left as they are', async () => {
+	const before = daemon.log.length;
+	await daemon.reload(config(both, 'clients: {capacity: 1234, idle: 1 min}', 'on_exit: keep'));
+	const line = await daemon.logged(/restart only/, before);
+	expect(line.keys).toEqual(['clients.capacity', 'on_exit']);
+	await daemon.reload(config(both));
+});

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What is pinned outlives the daemon: it goes on counting and answering, and the next daemon goes on with it. */
+import { once } from 'node:events';
+import { existsSync, mkdirSync, rmdirSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { findCgroup2, readMounts } from '../../daemon/capture/mounts.ts';
+import { network } from '../../daemon/lab/lab.ts';
+import { Daemon } from '../fixtures/daemon.ts';
+import { allGone, attachedAt, belongings, left } from '../fixtures/leftovers.ts';
+import { total } from '../fixtures/metrics.ts';
+import { clientAddress, Stage, somePorts } from '../fixtures/stage.ts';
+
+const pin = `/sys/fs/bpf/toascope-test-${process.pid}`;
+const port = somePorts(2);
+const listener = `${network.server}:${port}`;
+/** Programs on hooks of the cgroup: sockops, getsockopt, getpeername4 and 6. */
+const hooks = 4;
+
+const config = (...more: string[]) =>
+	[
+		`listeners: {ports: [${port}]}`,
+		...(more.some((line) => line.startsWith('bpf:')) ? [] : [`bpf: {pin: ${pin}}`]),
+		...more,
+	].join('\n');
+
+afterEach(() => expect(existsSync(pin)).toBe(false));
+
+/** Opens and closes so many connections of one client. */
+async function connections(stage: Stage, count: number): Promise<void> {
+	for (let made = 0; made < count; made++) {
+		await using _one = await stage.connect('AF_INET', 'nat64');
+	}
+}
+
+/** Waits until so many are opened and closed, and gives what the client's own series say. */
+async function counted(daemon: Daemon, opened: bigint, closed = opened): Promise<void> {
+	await daemon.until((samples) => {
+		const of = (name: string, labels: object = {}) => total(samples, `toascope_${name}_total`, { listener, ...labels });
+		const client = { client: clientAddress };
+		const done =
+			of('connections_opened') === opened &&
+			of('connections_closed') === closed &&
+			of('handshakes', { result: 'toa' }) === opened &&
+			of('client_connections_opened', client) === opened;
+		return done || undefined;
+	});
+}
+
+/** Waits until of the links only those of the hooks are left. */
+async function hooksLeft(had: ReturnType<typeof belongings>): Promise<readonly number[]> {
+	for (;;) {
+		const { links, maps } = left(had);
+		if (links.length <= hooks) {
+			expect(links).toHaveLength(hooks);
+			expect(maps.length).toBeGreaterThanOrEqual(13);
+			return links;
+		}
+		await new Promise((resolve) => setTimeout(resolve, 100));
+	}
+}
+
+test.each([
+	['killed', 'SIGKILL', 'SIGKILL', 'detach'],
+	['stopped with on_exit: keep', 'SIGTERM', 0, 'keep'],
+] as const)(
+	'%s: hooks and counters stay, and the next daemon goes on with them',
+	async (_what, signal, code, onExit) => {
+		await using stage = await Stage.open(port);
+		const first = await Daemon.start({ config: config(`on_exit: ${onExit}`) });
+		await connections(stage, 3);
+		await counted(first, 3n);
+		const before = belongings(first.child.pid ?? 0);
+		expect(await first.stop(signal)).toBe(code);
+		const links = await hooksLeft(before);
+
+		// nobody is there but the kernel
+		await connections(stage, 4);
+		const held = await stage.connect('AF_INET', 'nat64');
+		const { result, bytes } = await held.probe.getsockopt(0, 4096, 20);
+		expect({ result, port: bytes.readUInt16BE(16) }).toEqual({ result: 0, port: held.client.port });
+
+		await using second = await Daemon.start({ config: config() });
+		expect((await second.logged(/^attached/)).adopted).toBe(true);
+		const after = belongings(second.child.pid ?? 0);
+		expect(after.links).toEqual(expect.arrayContaining([...links]));
+		await counted(second, 8n, 7n);
+		const peer = `${held.accepted.address}:${held.accepted.port}`;
+		const { connections: found } = await second.json<{ connections: { state: string; client: object }[] }>(
+			`/v1/connections?peer=${peer}&local=${listener}`,
+		);
+		expect(found).toMatchObject([{ state: 'open', client: { address: clientAddress, port: held.client.port } }]);
+
+		await held[Symbol.asyncDispose]();
+		await counted(second, 8n);
+		expect(await second.stop()).toBe(0);
+		await allGone(before);
+		await allGone(after);
+	},
+);
+
+test('killed without pins: nothing stays', async () => {
+	await using daemon = await Daemon.start({ config: config('bpf: {pin: off}') });
+	const before = belongings(daemon.child.pid ?? 0);
+	expect(before.links.length).toBeGreaterThanOrEqual(hooks);
+	expect(await daemon.stop('SIGKILL')).toBe('SIGKILL');
+	await allGone(before);
+});
+
+test('a start that fails throws away nothing that an earlier daemon left', async () => {
+	await using stage = await Stage.open(port);
+	const first = await Daemon.start({ config: config('on_exit: keep') });
+	await connections(stage, 2);
+	await counted(first, 2n);
+	await first.stop();
+
+	await using taken = createServer().listen(0, '127.0.0.1');
+	await once(taken, 'listening');
+	const address = taken.address();
+	const http = `http: {listen: "127.0.0.1:${typeof address === 'object' ? address?.port : 0}", socket: off}`;
+	await expect(Daemon.start({ config: config(http) })).rejects.toThrow('ADDRESS_IN_USE');
+	await connections(stage, 1);
+
+	await using second = await Daemon.start({ config: config() });
+	await counted(second, 3n);
+});
+
+test('maps of other sizes than the configuration are given up, and the log says so', async () => {
+	const first = await Daemon.start({ config: config('on_exit: keep') });
+	const before = belongings(first.child.pid ?? 0);
+	await first.stop();
+	await using second = await Daemon.start({ config: config('clients: {capacity: 1000}') });
+	expect((await second.logged(/other sizes/)).level).toBe(40);
+	expect((await second.logged(/^attached/)).adopted).toBe(false);
+	await allGone({ ...before, programs: [] });
+});
+
+describe('what another configuration left attached', () => {
+	const root = findCgroup2(readMounts()) ?? '';
+	const [here, there] = ['a', 'b'].map((name) => join(root, `toascope-test-${process.pid}-${name}`)) as [
+		string,
+		string,
+	];
+	beforeEach(() => {
+		mkdirSync(here);
+		mkdirSync(there);
+	});
+	afterEach(() => {
+		rmdirSync(here);
+		rmdirSync(there);
+	});
+
+	async function leave(): Promise<void> {
+		const first = await Daemon.start({ config: config('on_exit: keep', `cgroup: ${here}`) });
+		await first.stop();
+		expect(attachedAt(here)).toHaveLength(hooks);
+	}
+
+	test('goes where it is not wanted any more', async () => {
+		await leave();
+		await using _second = await Daemon.start({ config: config('sockopt: off', `cgroup: ${here}`) });
+		expect(attachedAt(here)).toHaveLength(hooks - 1);
+		expect(attachedAt(here).filter((name) => name.startsWith('toascope_getso'))).toEqual([]);
+	});
+
+	test('moves to another cgroup', async () => {
+		await leave();
+		await using _second = await Daemon.start({ config: config(`cgroup: ${there}`) });
+		expect(attachedAt(here)).toEqual([]);
+		expect(attachedAt(there)).toHaveLength(hooks);
+	});
+});
