@@ -6,6 +6,7 @@
 #define TOA_SO_GET_LOOKUP 4096
 #define EINVAL 22
 #define ENOPROTOOPT 92
+#define PAGE 4096
 
 /* Set before loading, by probe: may a getsockopt program return an error of its own? */
 const volatile bool can_set_error = true;
@@ -20,6 +21,17 @@ struct toa_nat64_peer {
 _Static_assert(sizeof(struct toa_nat64_peer) == 20, "what applications compiled against");
 
 /*
+ * The answer stays as it is. A program is given one page of a larger buffer; older kernels (5.10)
+ * then take the length for the program's own and answer EFAULT. 0 tells them to leave the buffer alone.
+ */
+static __always_inline int pass(struct bpf_sockopt *ctx)
+{
+	if (ctx->optlen > PAGE && ctx->optval + PAGE + 1 > ctx->optval_end)
+		*(volatile __s32 *)&ctx->optlen = 0;
+	return 1;
+}
+
+/*
  * The kernel has answered ENOPROTOOPT; where it may, the program says EINVAL as the module does.
  * Another answer is another program's, for a socket that it knows: it stands.
  */
@@ -27,7 +39,7 @@ static __always_inline int refuse(struct bpf_sockopt *ctx)
 {
 	if (can_set_error && ctx->retval == -ENOPROTOOPT)
 		ctx->retval = -EINVAL;
-	return 1;
+	return pass(ctx);
 }
 
 SEC("cgroup/getsockopt")
@@ -39,11 +51,11 @@ int toascope_getsockopt(struct bpf_sockopt *ctx)
 	struct bpf_sock *sk;
 
 	if (ctx->optname != TOA_SO_GET_LOOKUP || ctx->level != IPPROTO_IP)
-		return 1;
+		return pass(ctx);
 	set = current_settings();
 	sk = ctx->sk;
 	if (!set || !set->sockopt || !sk)
-		return 1;
+		return pass(ctx);
 	state = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	answer = ctx->optval;
 	if (!state || !believed(state->verdict) || (void *)(answer + 1) > ctx->optval_end)

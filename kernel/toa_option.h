@@ -75,6 +75,18 @@ enum toa_found {
 	TOA_FOUND_MALFORMED = 3, /* nothing of the list is believed */
 };
 
+/*
+ * The place in profile[] for an option, or 0. Verifiers up to 6.1 at least lose the bounds of
+ * an OR: the compiler, which knows them, must not leave out the mask after it.
+ */
+TOA_INLINE toa_u32 toa_slot(const struct toa_table *table, toa_u32 kind, toa_u32 length)
+{
+	toa_u32 index = kind << 6 | (length & TOA_LIST_MASK);
+
+	__asm__("" : "+r"(index));
+	return table->slot[index & 0x3fff] & (TOA_PROFILE_SLOTS - 1);
+}
+
 /* Walks the list and notes where matching options start. */
 TOA_INLINE void toa_scan(struct toa_list *list, const struct toa_table *table)
 {
@@ -105,7 +117,7 @@ TOA_INLINE void toa_scan(struct toa_list *list, const struct toa_table *table)
 			list->malformed = 1;
 			return;
 		}
-		if (table->slot[(kind << 6 | (length & TOA_LIST_MASK)) & 0x3fff]) {
+		if (toa_slot(table, kind, length)) {
 			count = list->matches;
 			list->match_at[count & (TOA_MATCHES_MAX - 1)] = at;
 			list->matches = count + 1;
@@ -119,9 +131,8 @@ TOA_INLINE void toa_read(const struct toa_list *list, const struct toa_table *ta
 			 struct toa_peer *peer)
 {
 	toa_u32 kind = list->bytes[at & TOA_LIST_MASK];
-	toa_u32 length = list->bytes[(at + 1) & TOA_LIST_MASK] & TOA_LIST_MASK;
-	toa_u32 slot = table->slot[(kind << 6 | length) & 0x3fff] & (TOA_PROFILE_SLOTS - 1);
-	const struct toa_profile *profile = &table->profile[slot];
+	toa_u32 length = list->bytes[(at + 1) & TOA_LIST_MASK];
+	const struct toa_profile *profile = &table->profile[toa_slot(table, kind, length)];
 	toa_u32 address_at = at + profile->address_at;
 	toa_u32 port_at = at + profile->port_at;
 	int six = profile->family == 6;
@@ -138,16 +149,20 @@ TOA_INLINE void toa_read(const struct toa_list *list, const struct toa_table *ta
 							       list->bytes[(port_at + 1) & TOA_LIST_MASK];
 	peer->family = six ? 6 : 4;
 	peer->profile = profile->id;
+	/* the peer stays where it is: copies of its bytes would not fit on a BPF program's stack */
+	__asm__ volatile("" : : "r"(peer) : "memory");
 }
 
+/* Without branches: each would double the paths that the BPF verifier follows. */
 TOA_INLINE int toa_same_peer(const struct toa_peer *a, const struct toa_peer *b)
 {
-	int i, same = a->port == b->port && a->family == b->family;
+	toa_u32 different = (a->port ^ b->port) | (a->family ^ b->family);
+	int i;
 
 #pragma GCC unroll 16
 	for (i = 0; i < 16; i++)
-		same &= a->address[i] == b->address[i];
-	return same;
+		different |= a->address[i] ^ b->address[i];
+	return !different;
 }
 
 /*

@@ -17,6 +17,7 @@ namespace
 // Capture is for the calling thread alone: workers load objects of their own.
 thread_local std::string *captured = nullptr;
 
+constexpr int ENOTSUPP = 524;
 constexpr size_t log_limit = 1 << 20;
 
 int print(enum libbpf_print_level level, const char *format, va_list arguments)
@@ -41,7 +42,8 @@ int print(enum libbpf_print_level level, const char *format, va_list arguments)
 Napi::Error system_error(Napi::Env env, int number, const std::string &op, const std::string &target)
 {
 	number = std::abs(number);
-	const char *name = strerrorname_np(number);
+	// of the kernel's own, which libc does not know; BPF answers it for what a kind of map or program has not
+	const char *name = number == ENOTSUPP ? "ENOTSUPP" : strerrorname_np(number);
 	std::string message = op + " " + target + ": " + strerror(number);
 	Napi::Error error = Napi::Error::New(env, message);
 	error.Set("code", Napi::String::New(env, name ? name : "UNKNOWN"));

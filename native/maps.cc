@@ -8,6 +8,7 @@
 #include <cstring>
 #include <vector>
 
+#include "arguments.h"
 #include "errors.h"
 #include "object.h"
 
@@ -43,18 +44,6 @@ void sum_cpus(const uint8_t *values, size_t stride, size_t value_size, uint8_t *
 	}
 }
 
-uint8_t *bytes_of(Napi::Env env, const Napi::Value &value, size_t at_least, const char *what)
-{
-	if (!value.IsTypedArray())
-		throw Napi::TypeError::New(env, std::string(what) + ": Uint8Array expected");
-	auto array = value.As<Napi::Uint8Array>();
-	if (array.ByteLength() < at_least)
-		throw Napi::RangeError::New(env, std::string(what) + ": " + std::to_string(at_least) +
-							 " bytes expected, " +
-							 std::to_string(array.ByteLength()) + " given");
-	return array.Data();
-}
-
 } // namespace
 
 // mapInfo(map) -> {keySize, valueSize, maxEntries}
@@ -74,8 +63,8 @@ Napi::Value BpfObject::lookup(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	bpf_map *of = map(env, info[0]);
-	const uint8_t *key = bytes_of(env, info[1], bpf_map__key_size(of), "key");
-	uint8_t *value = bytes_of(env, info[2], bpf_map__value_size(of), "value");
+	const uint8_t *key = bytes_of(env, info[1], bpf_map__key_size(of), "key").Data();
+	uint8_t *value = bytes_of(env, info[2], bpf_map__value_size(of), "value").Data();
 	std::vector<uint8_t> cpus(is_per_cpu(of) ? value_stride(of) : 0);
 	if (!bpf_map_lookup_elem(bpf_map__fd(of), key, cpus.empty() ? value : cpus.data())) {
 		if (!cpus.empty())
@@ -92,8 +81,8 @@ Napi::Value BpfObject::update(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	bpf_map *of = map(env, info[0]);
-	const uint8_t *key = bytes_of(env, info[1], bpf_map__key_size(of), "key");
-	const uint8_t *value = bytes_of(env, info[2], bpf_map__value_size(of), "value");
+	const uint8_t *key = bytes_of(env, info[1], bpf_map__key_size(of), "key").Data();
+	const uint8_t *value = bytes_of(env, info[2], bpf_map__value_size(of), "value").Data();
 	std::vector<uint8_t> cpus(is_per_cpu(of) ? value_stride(of) : 0);
 	if (!cpus.empty()) {
 		memcpy(cpus.data(), value, bpf_map__value_size(of));
@@ -112,7 +101,7 @@ Napi::Value BpfObject::remove(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	bpf_map *of = map(env, info[0]);
-	const uint8_t *key = bytes_of(env, info[1], bpf_map__key_size(of), "key");
+	const uint8_t *key = bytes_of(env, info[1], bpf_map__key_size(of), "key").Data();
 	if (!bpf_map_delete_elem(bpf_map__fd(of), key))
 		return Napi::Boolean::New(env, true);
 	if (errno != ENOENT)
@@ -127,8 +116,8 @@ Napi::Value BpfObject::read_all(const Napi::CallbackInfo &info)
 	bpf_map *of = map(env, info[0]);
 	const size_t key_size = bpf_map__key_size(of), value_size = bpf_map__value_size(of);
 	const size_t stride = value_stride(of), capacity = bpf_map__max_entries(of);
-	uint8_t *keys = bytes_of(env, info[1], key_size * capacity, "keys");
-	uint8_t *values = bytes_of(env, info[2], value_size * capacity, "values");
+	uint8_t *keys = bytes_of(env, info[1], key_size * capacity, "keys").Data();
+	uint8_t *values = bytes_of(env, info[2], value_size * capacity, "values").Data();
 	std::vector<uint8_t> cpus(is_per_cpu(of) ? stride * capacity : 0);
 	uint8_t *raw = cpus.empty() ? values : cpus.data();
 	size_t read = 0;

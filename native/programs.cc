@@ -4,6 +4,7 @@
 
 #include <cerrno>
 
+#include "arguments.h"
 #include "errors.h"
 #include "object.h"
 #include "toascope.skel.h"
@@ -16,7 +17,7 @@ Napi::Value BpfObject::iterate(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	bpf_program *of = program(env, info[0]);
-	auto output = info[1].As<Napi::Uint8Array>();
+	auto output = bytes_of(env, info[1], 0, "output");
 	auto link = links_.find(bpf_program__name(of));
 	if (link == links_.end())
 		throw system_error(env, ENOTCONN, "iterate", bpf_program__name(of));
@@ -48,7 +49,7 @@ Napi::Value BpfObject::run(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	bpf_program *of = program(env, info[0]);
-	auto input = info[1].As<Napi::Uint8Array>();
+	auto input = bytes_of(env, info[1], 0, "input");
 	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = input.Data(),
 		    .data_size_in = static_cast<__u32>(input.ByteLength()), .repeat = 1);
 	if (bpf_prog_test_run_opts(bpf_program__fd(of), &options))

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "arguments.h"
 #include "errors.h"
 #include "object.h"
 #include "toascope.skel.h"
@@ -39,9 +40,7 @@ Napi::Value BpfObject::drain(const Napi::CallbackInfo &info)
 	Napi::Env env = info.Env();
 	if (!ring_)
 		throw system_error(env, EBADF, "use", "a closed BPF object");
-	auto buffer = info[0].As<Napi::Uint8Array>();
-	if (buffer.ByteLength() < sizeof(event))
-		throw Napi::RangeError::New(env, "drain: no room for one record");
+	auto buffer = bytes_of(env, info[0], sizeof(event), "buffer");
 	slab_ = { buffer.Data(), buffer.ByteLength(), 0 };
 	int result = ring_buffer__consume(ring_.get());
 	if (result < 0 && result != -ENOBUFS)

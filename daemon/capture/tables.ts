@@ -43,7 +43,7 @@ class MapReader {
 	}
 
 	key(index: number): string {
-		return this.keys.latin1Slice(index * this.keySize, (index + 1) * this.keySize);
+		return this.keys.toString('latin1', index * this.keySize, (index + 1) * this.keySize);
 	}
 }
 
@@ -78,7 +78,7 @@ export class Clients implements ClientTable {
 
 	listener(index: number): string {
 		const at = index * clientKeyLayout.size + clientKeyLayout.listener;
-		return this.#map.keys.latin1Slice(at, at + listenerKeyLayout.size);
+		return this.#map.keys.toString('latin1', at, at + listenerKeyLayout.size);
 	}
 
 	label(index: number): string {

@@ -47,7 +47,9 @@ export async function demo(options: DemoOptions): Promise<number> {
 			if (options.once === undefined && event.type === 'closed') process.stdout.write(eventLine(event.connection));
 		});
 		try {
-			return options.once ? await runOnce(options, lab, judge, service) : await runOn(options, lab, service, stop);
+			return options.once
+				? await runOnce(options, lab, judge, service, stop)
+				: await runOn(options, lab, service, stop);
 		} finally {
 			await service.stop('detach');
 		}
@@ -83,14 +85,14 @@ async function startService(options: DemoOptions, onEvent: (event: ConnectionEve
 	}
 }
 
-async function runOnce(options: DemoOptions, lab: Lab, judge: Judge, service: Service): Promise<number> {
+async function runOnce(options: DemoOptions, lab: Lab, judge: Judge, service: Service, stop: Stop): Promise<number> {
 	const client = await lab.client();
 	const begun = performance.now();
 	let tally: Tally = emptyTally;
 	for (let made = 0; made < options.connections; made += batchSize) {
 		const count = Math.min(batchSize, options.connections - made);
 		const clients = Math.min(options.clients, count);
-		const results = await client.run({
+		const run = client.run({
 			from: firstClient,
 			clients,
 			count,
@@ -99,6 +101,8 @@ async function runOnce(options: DemoOptions, lab: Lab, judge: Judge, service: Se
 			send: 200,
 			receive: 1000,
 		});
+		const results = await Promise.race([run, stop.promise]);
+		if (results === undefined) throw new ToascopeError('LAB_FAILED', 'interrupted before the end');
 		tally = await judge.judge(results, tally, (question) => service.lookup(question));
 	}
 	const seconds = (performance.now() - begun) / 1000;

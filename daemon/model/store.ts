@@ -169,7 +169,7 @@ export class Store {
 			clientsCapacity: this.#source.clientsCapacity,
 			clientsExported: exportedCount,
 			clientsFolded: this.#source.clientsFolded(),
-			clientsOverflowed: drops['clients_full'] ?? 0n,
+			clientsOverflowed: drops.clients_full ?? 0n,
 			drops,
 			maps: this.#source.maps(),
 			programs: this.#source.programs(),

@@ -4,8 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ConnectionJson } from '../../daemon/http/json.ts';
 import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
-import type { LabServer } from '../../daemon/lab/lab_server.ts';
-import type { Batch, EchoRecord, Result } from '../../daemon/lab/protocol.ts';
+import type { Batch, Result } from '../../daemon/lab/protocol.ts';
 import {
 	clientAccounts,
 	expectIdentity,
@@ -16,6 +15,7 @@ import {
 	settled,
 } from '../fixtures/accounts.ts';
 import { Daemon } from '../fixtures/daemon.ts';
+import { EchoRecords } from '../fixtures/echo_records.ts';
 import { type Sample, total } from '../fixtures/metrics.ts';
 import { somePorts } from '../fixtures/stage.ts';
 
@@ -24,11 +24,9 @@ const listener = `${network.server}:${port}`;
 const [nat64Port, toa6Port] = [10_001, 10_002];
 
 let lab: Lab;
-let server: LabServer;
 let client: LabClient;
 let direct: LabClient;
-const echoed = new Map<string, EchoRecord>();
-let onEchoed = () => {};
+const echoed = new EchoRecords();
 
 beforeAll(async () => {
 	lab = await Lab.open({
@@ -37,13 +35,7 @@ beforeAll(async () => {
 			{ listenPort: toa6Port, backendPort: port, profile: 'toa6' },
 		],
 	});
-	server = await lab.echoServer({
-		port,
-		onRecords: (records) => {
-			for (const record of records) echoed.set(record.id, record);
-			onEchoed();
-		},
-	});
+	await lab.echoServer({ port, onRecords: echoed.onRecords });
 	[client, direct] = await Promise.all([lab.client(), lab.client('gateway')]);
 });
 
@@ -66,16 +58,6 @@ async function runDirect(count: number, batch: Partial<Batch> = {}): Promise<Res
 	return results;
 }
 
-/** What the server's end saw of a connection; waits for it. */
-async function recordsOf(results: readonly Result[]): Promise<Map<string, EchoRecord>> {
-	while (results.some(({ id }) => !echoed.has(id))) {
-		await new Promise<void>((resolve) => {
-			onEchoed = resolve;
-		});
-	}
-	return new Map(results.map(({ id }) => [id, echoed.get(id) as EchoRecord]));
-}
-
 /** What the daemon says of each peer, in the order asked. */
 async function lookUp(daemon: Daemon, peers: readonly string[]): Promise<readonly ConnectionJson[][]> {
 	const found: ConnectionJson[][] = [];
@@ -95,7 +77,7 @@ async function lookUp(daemon: Daemon, peers: readonly string[]): Promise<readonl
 
 /** Asks the daemon who is behind each connection, and compares with the client that made it. */
 async function expectResolved(daemon: Daemon, results: readonly Result[], expected: object): Promise<void> {
-	const records = await recordsOf(results);
+	const records = await echoed.of(results);
 	const peerOf = ({ id }: Result) => `${records.get(id)?.peer}:${records.get(id)?.peerPort}`;
 	const found = await lookUp(daemon, results.map(peerOf));
 	const shown = found.map((connections) =>
@@ -159,7 +141,7 @@ describe('2,000 clients in one run', () => {
 	it('direct clients are untouched, and have no client behind them', async () => {
 		await using daemon = await startDaemon();
 		const results = await runDirect(20, { send: 500, receive: 700 });
-		const records = await recordsOf(results);
+		const records = await echoed.of(results);
 		for (const { id, client: address, clientPort } of results) {
 			expect(records.get(id)).toMatchObject({ peer: address, peerPort: clientPort });
 		}

@@ -234,15 +234,9 @@ describe('the same addresses and ports again', () => {
 			routes: [{ listenPort: gatewayPort, backendPort: port, profile: 'nat64' }],
 		});
 		// one port for each of the gateway's addresses: they come again after as many connections
-		const range = narrow.spawn('gateway', 'sh', [
-			'-c',
-			'echo 40000 40000 >/proc/sys/net/ipv4/ip_local_port_range',
-		]);
+		const range = narrow.spawn('gateway', 'sh', ['-c', 'echo 40000 40000 >/proc/sys/net/ipv4/ip_local_port_range']);
 		await new Promise((resolve) => range.once('exit', resolve));
-		const [from, to] = await Promise.all([
-			Scripted.start(narrow, 'client'),
-			Scripted.start(narrow, 'server', port),
-		]);
+		const [from, to] = await Promise.all([Scripted.start(narrow, 'client'), Scripted.start(narrow, 'server', port)]);
 		const byPeer = new Map<string, string[]>();
 		for (let i = 1; i <= 40; i++) {
 			const name = `2001:db8:c:0:bb::${i.toString(16)}`;

@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { metricTable } from '../../daemon/export/metric_table.ts';
+import { type MetricDefinition, metricTable } from '../../daemon/export/metric_table.ts';
 import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
 import { isReadyLine, untilReady } from '../../daemon/lab/process.ts';
@@ -137,7 +137,7 @@ describe.skipIf(!hasPrometheus)('the real Prometheus', () => {
 	it('asks for OpenMetrics, and knows the type and the unit of every family', async () => {
 		expect(await prometheus.lastError()).toBe('');
 		const metadata = await prometheus.metadata();
-		for (const { name, type, unit, help } of metricTable) {
+		for (const { name, type, unit, help } of metricTable as readonly MetricDefinition[]) {
 			const family = type === 'counter' ? name.replace(/_total$/, '') : name;
 			expect(metadata[family], family).toEqual([{ type, unit: unit ?? '', help: expect.stringContaining(help) }]);
 		}

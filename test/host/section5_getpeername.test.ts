@@ -10,8 +10,8 @@ import {
 	isGateway,
 	type Listener,
 	listeners,
-	somePorts,
 	Stage,
+	somePorts,
 	type Variant,
 	variants,
 } from '../fixtures/stage.ts';

@@ -111,7 +111,7 @@ describe('4096 with a TOA option', () => {
 		listeners.flatMap((listener) => (['none', 'unknown'] as const).map((variant) => [listener, variant] as const)),
 	)('%s, option %s: EINVAL, the buffer untouched', async (listener, variant) => {
 		await using connection = await stage.connect(listener, variant);
-		for (const length of [20, 19, 64]) {
+		for (const length of [20, 19, 64, 8192]) {
 			expect(await lookup(connection, length)).toEqual({
 				result: -1,
 				error: 'EINVAL',
@@ -170,11 +170,15 @@ describe('4096 beside another toascope, which watches other ports', () => {
 	});
 });
 
-describe('4096 as without toascope', () => {
-	it.each(listeners)('%s, sockopt off: ENOPROTOOPT', async (listener) => {
-		await using _daemon = await Daemon.start({ config: config('sockopt: off') });
+describe('4096 with sockopt off', () => {
+	// ENOPROTOOPT, unless something else on this machine answers it
+	it.each(listeners)('%s: as without toascope', async (listener) => {
+		await using daemon = await Daemon.start({ config: config('sockopt: off') });
 		await using connection = await stage.connect(listener, 'nat64');
-		expect(await lookup(connection)).toEqual({ result: -1, error: 'ENOPROTOOPT', length: 20, bytes: untouched(20) });
+		const withIt = await lookup(connection);
+		await daemon.stop();
+		expect(withIt).toEqual(await lookup(connection));
+		expect(withIt).toMatchObject({ result: -1, length: 20, bytes: untouched(20) });
 	});
 });
 
@@ -242,7 +246,7 @@ describe('any other getsockopt()', () => {
 		expect(await lookup(connection)).toMatchObject({ result: 0 });
 		const withIt = [await readOthers(connection), await infos(104), await infos(8192)] as const;
 		await daemon.stop();
-		expect(await lookup(connection)).toMatchObject({ result: -1, error: 'ENOPROTOOPT' });
+		expect(await lookup(connection)).toMatchObject({ result: -1 });
 		expect(withIt).toEqual([await readOthers(connection), await infos(104), await infos(8192)]);
 
 		// and the table asks for what is there: errors, lengths and results above a page

@@ -7,10 +7,11 @@ import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
 import type { LabServer } from '../../daemon/lab/lab_server.ts';
 import { isReadyLine, untilReady } from '../../daemon/lab/process.ts';
-import type { EchoRecord, Result } from '../../daemon/lab/protocol.ts';
+import type { Result } from '../../daemon/lab/protocol.ts';
 import { parseContainerId } from '../../daemon/model/container.ts';
 import { settled } from '../fixtures/accounts.ts';
 import { Daemon } from '../fixtures/daemon.ts';
+import { EchoRecords } from '../fixtures/echo_records.ts';
 import { total } from '../fixtures/metrics.ts';
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from '../fixtures/otlp_receiver.ts';
 import { somePorts } from '../fixtures/stage.ts';
@@ -27,7 +28,7 @@ let client: LabClient;
 let direct: LabClient;
 let receiver: OtlpReceiver;
 let daemon: Daemon;
-const echoed = new Map<string, EchoRecord>();
+const echoed = new EchoRecords();
 
 beforeAll(async () => {
 	lab = await Lab.open({
@@ -37,12 +38,7 @@ beforeAll(async () => {
 			{ listenPort: routes.python, backendPort: pythonPort, profile: 'nat64' },
 		],
 	});
-	server = await lab.echoServer({
-		port,
-		onRecords: (records) => {
-			for (const record of records) echoed.set(record.id, record);
-		},
-	});
+	server = await lab.echoServer({ port, onRecords: echoed.onRecords });
 	[client, direct, receiver] = await Promise.all([lab.client(), lab.client('gateway'), startOtlpReceiver()]);
 	daemon = await Daemon.start({
 		config: `listeners: {ports: [${port}-${pythonPort}]}\ntrust: [${network.pool}]`,
@@ -68,7 +64,11 @@ function spansOf(results: readonly Result[]): ReadonlyMap<string, ReceivedSpan> 
 		expect(found.has(key), `a second span of ${key}`).toBe(false);
 		found.set(key, span);
 	}
-	return new Map(results.map(({ id, client: address, clientPort }) => [id, found.get(`${address} ${clientPort}`)] as [string, ReceivedSpan]));
+	return new Map(
+		results.map(
+			({ id, client: address, clientPort }) => [id, found.get(`${address} ${clientPort}`)] as [string, ReceivedSpan],
+		),
+	);
 }
 
 /** What /proc says of a process. */
@@ -81,8 +81,16 @@ describe('a span', () => {
 	it('for each TOA connection, every attribute as the lab knows it, and none for direct ones', async () => {
 		const before = nowNs();
 		const [acks, datas, straight] = await Promise.all([
-			client.run({ from: '2001:db8:c::1', clients: 100, count: 250, to: nat64Server, port: routes.nat64, send: 300, receive: 5000 }),
-			client.run({ from: '2001:db8:c:1::1', clients: 20, to: nat64Server, port: routes.toa6, send: 77, receive: 99 }),
+			client.run({
+				from: '2001:db8:c::1',
+				clients: 100,
+				count: 250,
+				to: nat64Server,
+				port: routes.nat64,
+				send: 300,
+				receive: 5000,
+			}),
+			client.run({ from: '2001:db8:c:0:1::1', clients: 20, to: nat64Server, port: routes.toa6, send: 77, receive: 99 }),
 			direct.run({ count: 30, to: network.server, port, send: 300, receive: 5000 }),
 		]);
 		const results = [...acks, ...datas];
@@ -91,11 +99,11 @@ describe('a span', () => {
 		const after = nowNs();
 		const samples = await settled(daemon, `${network.server}:${port}`, results.length + straight.length);
 
-		const spans = spansOf(results);
+		const [spans, records] = [spansOf(results), await echoed.of(results)];
 		const { comm, containerId } = identity(server.pid);
 		for (const result of results) {
 			const span = spans.get(result.id);
-			const record = echoed.get(result.id);
+			const record = records.get(result.id);
 			const withData = datas.includes(result);
 			expect(span?.attributes).toEqual({
 				'client.address': result.client,
@@ -142,7 +150,7 @@ describe('a span', () => {
 		await untilReady(python, 'python server', isReadyLine);
 		const already = receiver.spans.length;
 		const results = await client.run({
-			from: '2001:db8:c:2::1',
+			from: '2001:db8:c:0:2::1',
 			clients: 10,
 			to: nat64Server,
 			port: routes.python,
@@ -175,7 +183,7 @@ describe('a span', () => {
 
 	it('of a connection that ends while the daemon stops is still sent', async () => {
 		const already = receiver.spans.length;
-		const results = await client.run({ from: '2001:db8:c:3::1', clients: 5, to: nat64Server, port: routes.nat64 });
+		const results = await client.run({ from: '2001:db8:c:0:3::1', clients: 5, to: nat64Server, port: routes.nat64 });
 		const code = await daemon.stop();
 		expect(code).toBe(0);
 		expect(receiver.spans).toHaveLength(already + results.length);

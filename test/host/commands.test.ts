@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The commands as an operator meets them: what they say, and the exit codes that scripts go by. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { network } from '../../daemon/lab/lab.ts';
+import { compile } from '../fixtures/c_program.ts';
+import { toascope } from '../fixtures/command.ts';
+import { Daemon } from '../fixtures/daemon.ts';
+import { total } from '../fixtures/metrics.ts';
+import { type Accepted, clientAddress, Stage, somePorts } from '../fixtures/stage.ts';
+
+const port = somePorts(2);
+/** Root, and yet without these capabilities. */
+const without = (...names: string[]) => {
+	const list = names.map((name) => `-${name}`).join(',');
+	return ['setpriv', `--bounding-set=${list}`, `--inh-caps=${list}`];
+};
+
+let directory = '';
+beforeAll(() => {
+	directory = mkdtempSync(join(tmpdir(), 'toascope-test-'));
+});
+afterAll(() => rmSync(directory, { recursive: true }));
+
+function file(name: string, text: string): string {
+	const path = join(directory, name);
+	writeFileSync(path, text);
+	return path;
+}
+
+describe('with a daemon and a connection', () => {
+	let stage: Stage;
+	let daemon: Daemon;
+	let held: Accepted;
+	let peer = '';
+
+	beforeAll(async () => {
+		stage = await Stage.open(port);
+		daemon = await Daemon.start({ config: `listeners: {ports: [${port}]}\ntrust: ["${network.pool}"]` });
+		held = await stage.connect('AF_INET', 'nat64');
+		peer = `${held.accepted.address}:${held.accepted.port}`;
+		await daemon.until((samples) => total(samples, 'toascope_handshakes_total', { result: 'toa' }) === 1n || undefined);
+	});
+	afterAll(async () => {
+		await held?.[Symbol.asyncDispose]();
+		await daemon?.[Symbol.asyncDispose]();
+		await stage?.[Symbol.asyncDispose]();
+	});
+
+	test('lookup tells who it is, over the socket and over HTTP', async () => {
+		for (const where of [
+			['--socket', daemon.socket],
+			['--url', daemon.url],
+		]) {
+			const { code, out, err } = await toascope(['lookup', peer, ...where]);
+			expect(out).toContain(`${peer} -> [${clientAddress}]:${held.client.port}  nat64/`);
+			expect(out).toContain(`probe[${held.probe.pid}]`);
+			expect({ code, err, lines: out.split('\n').length }).toEqual({ code: 0, err: '', lines: 2 });
+		}
+	});
+
+	test('lookup --json is the answer of the daemon', async () => {
+		const { code, out } = await toascope(['lookup', peer, '--json', '--socket', daemon.socket]);
+		expect(code).toBe(0);
+		expect(JSON.parse(out)).toMatchObject({
+			connections: [
+				{
+					peer: { address: held.accepted.address, port: held.accepted.port },
+					local: { address: network.server, port },
+					client: { address: clientAddress, port: held.client.port },
+					state: 'open',
+				},
+			],
+		});
+	});
+
+	test('lookup of a peer that nobody is: 1, in text with a line that says so', async () => {
+		const text = await toascope(['lookup', '203.0.113.1:1', '--socket', daemon.socket]);
+		expect(text).toMatchObject({ code: 1, out: '', err: expect.stringContaining('[NOT_FOUND]') });
+		const json = await toascope(['lookup', '203.0.113.1:1', '--json', '--socket', daemon.socket]);
+		expect(json).toMatchObject({ code: 1, err: '' });
+		expect(JSON.parse(json.out)).toEqual({ connections: [] });
+	});
+
+	test.each(['203.0.113.1', '203.0.113.1:99999', '::1:80', 'localhost:80', ''])('lookup of %j: 2', async (target) => {
+		const { code, err } = await toascope(['lookup', target, '--socket', daemon.socket]);
+		expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining('[BAD_ADDRESS]') });
+	});
+
+	test('lookup where no daemon is: 1', async () => {
+		const { code, err } = await toascope(['lookup', peer, '--socket', join(directory, 'nobody.sock')]);
+		expect({ code, err }).toEqual({ code: 1, err: expect.stringContaining('[NOT_RUNNING]') });
+	});
+
+	interface Report {
+		readonly can_run: boolean;
+		readonly checks: readonly { readonly name: string; readonly state: string; readonly found: string }[];
+	}
+	const named = (report: Report, name: string) => report.checks.find((check) => check.name === name);
+	const doctor = async (...args: string[]) => {
+		const { code, out, err } = await toascope(['doctor', '--json', '--config', daemon.configFile, ...args]);
+		expect(err).toBe('');
+		return { code, report: JSON.parse(out) as Report };
+	};
+
+	test('doctor finds that it runs here, the daemon, and that TOA arrives', async () => {
+		const { code, report } = await doctor();
+		expect({ code, can_run: report.can_run }).toEqual({ code: 0, can_run: true });
+		expect(report.checks.filter(({ state }) => state === 'fail')).toEqual([]);
+		expect(named(report, 'programs')).toMatchObject({ state: 'ok' });
+		expect(named(report, 'trust')).toMatchObject({ state: 'ok', found: network.pool });
+		expect(named(report, 'daemon')).toMatchObject({
+			state: 'ok',
+			found: expect.stringContaining(`(pid ${daemon.child.pid}, `),
+		});
+		expect(named(report, 'reload')).toMatchObject({ state: 'ok' });
+		expect(named(report, 'toa')).toMatchObject({ state: 'ok', found: '1 of 1 connections have their client' });
+	});
+
+	test('doctor in text has the same findings', async () => {
+		const { report } = await doctor();
+		const { code, out } = await toascope(['doctor', '--config', daemon.configFile]);
+		expect(code).toBe(0);
+		for (const { found } of report.checks) expect(out).toContain(found);
+		expect(out).not.toContain('\u001b');
+		expect(out).toMatch(/\ntoascope can run here(, \d+ warnings?)?\n$/);
+	});
+
+	test('doctor finds a file that was changed and not loaded', async () => {
+		appendFileSync(daemon.configFile, 'transparent: on\n');
+		const { code, report } = await doctor();
+		expect(code).toBe(0);
+		expect(named(report, 'reload')).toMatchObject({ state: 'warn', found: expect.stringContaining('transparent') });
+	});
+});
+
+test('doctor on a wrong configuration: 2; without privileges: 3', async () => {
+	const wrong = await toascope(['doctor', '--config', file('wrong.yaml', 'clients: {capacity: many}\n')]);
+	expect(wrong.code).toBe(2);
+	expect(wrong.out).toMatch(/^FAIL {2}Configuration .*clients\.capacity is "many"/m);
+	const less = await toascope(['doctor'], { by: without('perfmon', 'sys_admin') });
+	expect(less.code).toBe(3);
+	expect(less.out).toMatch(/^FAIL {2}Privileges .*lacks CAP_PERFMON$/m);
+	expect(less.out).toMatch(/\ntoascope cannot run here: /);
+});
+
+test('config check: 0 with the differences, 2 with every problem', async () => {
+	const good = await toascope(['config', 'check', file('good.yaml', 'clients: {capacity: 1000}\n')]);
+	expect(good).toMatchObject({ code: 0, out: expect.stringContaining('clients.capacity: 1000 (default: 65536)') });
+	const bad = await toascope(['config', 'check', file('bad.yaml', 'clients: {capacity: x}\nfoo: 1\n')]);
+	expect(bad.code).toBe(2);
+	expect(bad.out).toMatch(/bad\.yaml:1:\d+: clients\.capacity is "x"/);
+	expect(bad.out).toMatch(/bad\.yaml:2:\d+: foo is no key/);
+	expect((await toascope(['config', 'check', join(directory, 'missing.yaml')])).code).toBe(2);
+	const json = await toascope(['config', 'check', '--json', join(directory, 'bad.yaml')]);
+	expect(json.code).toBe(2);
+	expect(JSON.parse(json.out)).toMatchObject({ ok: false, code: 'CONFIG_INVALID', problems: [{}, {}] });
+});
+
+test.each([
+	['an unknown command', ['nonsense'], /unknown command 'nonsense'/],
+	['an unknown option', ['run', '--nonsense'], /unknown option '--nonsense'/],
+	['an option without its value', ['run', '--config'], /argument missing/],
+	['a missing argument', ['lookup'], /missing required argument/],
+	['one argument too many', ['run', 'now'], /too many arguments/],
+	['no number', ['demo', '--clients', 'many'], /'many' is not a whole number/],
+	['a configuration that is missing', ['run', '--config', '/nowhere/toascope.yaml'], /\[CONFIG_UNREADABLE\]/],
+])('wrong usage, %s: 2', async (_what, args, message) => {
+	const { code, out, err } = await toascope(args);
+	expect({ code, out }).toEqual({ code: 2, out: '' });
+	expect(err).toMatch(message);
+});
+
+test('--help and --version: 0', async () => {
+	expect(await toascope(['--help'])).toMatchObject({ code: 0, out: expect.stringContaining('doctor') });
+	expect(await toascope(['--version'])).toMatchObject({ code: 0, out: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
+});
+
+test.each([
+	['all', ['all'], 'CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON'],
+	['CAP_PERFMON', ['perfmon', 'sys_admin'], 'CAP_PERFMON'],
+	['CAP_NET_ADMIN', ['net_admin'], 'CAP_NET_ADMIN'],
+])('run without %s: 3, and what is missing', async (_what, less, missing) => {
+	const { code, err } = await toascope(['run', '--config', file('run.yaml', 'bpf: {pin: off}\n')], {
+		by: without(...less),
+	});
+	expect(err).toBe(
+		`toascope: loading eBPF programs takes ${missing}, which this process lacks [NO_PRIVILEGE]\n` +
+			'  run it as root, or give these capabilities to the service\n',
+	);
+	expect(code).toBe(3);
+});
+
+test('systemd is told: ready, reloading and ready again, also when the reload fails, stopping', async () => {
+	const socket = join(directory, 'notify.sock');
+	const receiver = spawn(compile('notify_receiver'), [socket], { stdio: ['ignore', 'pipe', 'inherit'] });
+	try {
+		const lines = createInterface({ input: receiver.stdout })[Symbol.asyncIterator]();
+		const next = async () => (await lines.next()).value as string;
+		expect(await next()).toBe('bound');
+		await using daemon = await Daemon.start({
+			config: `listeners: {ports: [${port}]}`,
+			env: { NOTIFY_SOCKET: socket },
+		});
+		expect(await next()).toBe('READY=1');
+		await daemon.reload('nonsense: 1\n');
+		expect([await next(), await next()]).toEqual(['RELOADING=1', 'READY=1']);
+		expect(await daemon.stop()).toBe(0);
+		expect(await next()).toBe('STOPPING=1');
+	} finally {
+		const ended = once(receiver, 'exit');
+		receiver.kill();
+		await ended;
+	}
+});

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+/** `toascope demo`: every connection resolved to the client that made it, and nothing left, however it ends. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { main } from '../fixtures/daemon.ts';
+import { allGone, type Belongings, belongings, mounts } from '../fixtures/leftovers.ts';
+
+let mountsBefore: string[] = [];
+beforeEach(() => {
+	mountsBefore = mounts();
+});
+afterEach(() => expect(mounts()).toEqual(mountsBefore));
+
+function demo(...args: string[]): ChildProcess {
+	return spawn(process.execPath, [main, 'demo', '--listen', '127.0.0.1:0', ...args], {
+		stdio: ['ignore', 'pipe', 'inherit'],
+	});
+}
+
+const output = (child: ChildProcess) => child.stdout as NonNullable<ChildProcess['stdout']>;
+
+function isLabClient(pid: number): boolean {
+	try {
+		return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('lab/client.ts');
+	} catch {
+		return false; // it is gone
+	}
+}
+
+/** Resolves when it shows connections, with all that it has by then: the lab and the daemon are both up. */
+async function running(child: ChildProcess): Promise<Belongings> {
+	for await (const line of createInterface({ input: output(child) })) if (/2001:db8:c::/.test(line)) break;
+	const had = belongings(child.pid ?? 0);
+	expect(had.namespaces).toHaveLength(3);
+	expect(had.links.length).toBeGreaterThanOrEqual(6);
+	expect(had.processes.length).toBeGreaterThanOrEqual(6);
+	return had;
+}
+
+test('--once --json: one object, every connection resolved, nothing is left', async () => {
+	const child = demo('--once', '--clients', '50', '--connections', '500', '--json');
+	const ended = once(child, 'exit');
+	const printed = await text(output(child));
+	await ended;
+	expect(child.exitCode).toBe(0);
+	expect(printed.trim().split('\n')).toHaveLength(1);
+	expect(JSON.parse(printed)).toMatchObject({
+		provider: 'bpf',
+		clients: 50,
+		connections: 500,
+		resolved: 500,
+		mismatched: 0,
+	});
+});
+
+test.each([
+	['SIGINT', 0],
+	['SIGTERM', 0],
+	['SIGKILL', null],
+] as const)('ended by %s while it runs: nothing is left', async (signal, code) => {
+	const child = demo();
+	const had = await running(child);
+	const ended = once(child, 'exit');
+	child.kill(signal);
+	await ended;
+	expect(child.exitCode).toBe(code);
+	await allGone(had);
+});
+
+test.each([
+	['SIGINT', 1],
+	['SIGTERM', 1],
+	['SIGKILL', null],
+] as const)('--once ended by %s in the middle: nothing is printed, nothing is left', async (signal, code) => {
+	const child = demo('--once', '--connections', '1000000', '--json');
+	const ended = once(child, 'exit');
+	const printed = text(output(child));
+	let had = belongings(child.pid ?? 0);
+	// the lab's client is the last to start
+	while (had.links.length < 6 || !had.processes.some(isLabClient)) {
+		await new Promise(setImmediate);
+		had = belongings(child.pid ?? 0);
+	}
+	child.kill(signal);
+	await ended;
+	expect(child.exitCode).toBe(code);
+	expect(await printed).toBe('');
+	await allGone(had);
+});
+
+test('killed, and started again: it works, and nothing is left at the end', async () => {
+	const first = demo();
+	const had = await running(first);
+	const killed = once(first, 'exit');
+	first.kill('SIGKILL');
+	await killed;
+	const second = demo('--once', '--clients', '20', '--connections', '100', '--json');
+	const ended = once(second, 'exit');
+	expect(JSON.parse(await text(output(second)))).toMatchObject({ resolved: 100, mismatched: 0 });
+	await ended;
+	expect(second.exitCode).toBe(0);
+	await allGone(had);
+});

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The configuration as bytes for the BPF programs. */
+import { describe, expect, it } from 'vitest';
+import {
+	limit,
+	portBitsLayout,
+	settingsLayout,
+	toaProfileLayout,
+	toaTableLayout,
+	trustKeyLayout,
+} from '../../daemon/capture/layout.gen.ts';
+import { encodePorts, encodeProfiles, encodeSettings, encodeTrust } from '../../daemon/capture/settings.ts';
+import { parseNetwork } from '../../daemon/config/cidr.ts';
+import type { Config } from '../../daemon/config/config.ts';
+import { defaultConfig } from '../../daemon/config/load.ts';
+import { builtInProfiles } from '../../daemon/config/profiles.ts';
+
+describe('profiles for the kernel', () => {
+	const table = encodeProfiles(builtInProfiles);
+
+	/** What the programs find for an option of this kind and length (toa_scan() of kernel/toa_option.h). */
+	function find(kind: number, length: number) {
+		const slot = table[toaTableLayout.slot + kind * 64 + length] ?? 0;
+		if (slot === 0) return undefined;
+		const at = toaTableLayout.profile + slot * toaProfileLayout.size;
+		return [...table.subarray(at, at + toaProfileLayout.size)];
+	}
+
+	it.each([
+		// id, kind, length, family, port_at, address_at, on_syn, reserved
+		['nat64', [1, 253, 20, 6, 2, 4, 0, 0]],
+		['toa6', [2, 254, 20, 6, 2, 4, 0, 0]],
+		['toa4', [3, 254, 8, 4, 2, 4, 0, 0]],
+		['ucloud', [4, 253, 8, 4, 2, 4, 0, 0]],
+		['tencent', [5, 200, 8, 4, 2, 4, 0, 0]],
+		['cdn4', [6, 28, 7, 4, 0xff, 3, 1, 0]],
+		['cdn6', [7, 28, 19, 6, 0xff, 3, 1, 0]],
+	] as const)('%s', (_, expected) => expect(find(expected[1], expected[2])).toEqual(expected));
+
+	it('no other kind and length leads to one', () => {
+		let found = 0;
+		for (let kind = 0; kind < 256; kind++) {
+			for (let length = 0; length < 64; length++) if (find(kind, length) !== undefined) found++;
+		}
+		expect(found).toBe(builtInProfiles.length);
+	});
+
+	it('slot 0 is nobody', () => {
+		const at = toaTableLayout.profile;
+		expect(table.subarray(at, at + toaProfileLayout.size)).toEqual(Buffer.alloc(toaProfileLayout.size));
+	});
+});
+
+describe('settings for the kernel', () => {
+	const base = defaultConfig();
+
+	it('the defaults believe everybody', () => {
+		const bytes = encodeSettings(base, 7, 0b1010);
+		expect(bytes).toHaveLength(settingsLayout.size);
+		expect(bytes.readUInt32LE(settingsLayout.generation)).toBe(7);
+		expect(bytes.readUInt32LE(settingsLayout.events)).toBe(0b1010);
+		// trust_any, transparent, sockopt, prefix4, prefix6
+		expect([...bytes.subarray(8, 13)]).toEqual([1, 0, 1, 32, 128]);
+		expect(bytes.subarray(settingsLayout.table)).toEqual(encodeProfiles(base.profiles));
+	});
+
+	it('and everything else', () => {
+		const config: Config = {
+			...base,
+			trust: [parseNetwork('192.0.2.0/24')],
+			transparent: { enabled: true, ports: 'all' },
+			sockopt: false,
+			clients: { ...base.clients, prefix4: 24, prefix6: 64 },
+		};
+		expect([...encodeSettings(config, 0, 0).subarray(8, 13)]).toEqual([0, 1, 0, 24, 64]);
+	});
+
+	it('ports, one bit for each', () => {
+		const watched = [
+			{ first: 1, last: 1 },
+			{ first: 63, last: 128 },
+			{ first: 65_535, last: 65_535 },
+		];
+		const bytes = encodePorts({
+			...base,
+			listeners: { ...base.listeners, ports: watched },
+			transparent: { enabled: true, ports: [{ first: 443, last: 443 }] },
+		});
+		expect(bytes).toHaveLength(65_536 / 8 + 65_536 / 8);
+		const bit = (port: number, offset: number) =>
+			(bytes.readBigUInt64LE((port >> 6) * portBitsLayout.size + offset) >> BigInt(port & 63)) & 1n;
+		const set = (offset: number) =>
+			Array.from({ length: 65_536 }, (_, i) => i).filter((port) => bit(port, offset) === 1n);
+		expect(set(portBitsLayout.watched)).toEqual([1, ...Array.from({ length: 66 }, (_, i) => 63 + i), 65_535]);
+		expect(set(portBitsLayout.transparent)).toEqual([443]);
+	});
+
+	it('all ports, every bit', () => {
+		expect(encodePorts(base)).toEqual(Buffer.alloc(limit.PORT_WORDS * portBitsLayout.size, 0xff));
+	});
+
+	it.each([
+		['192.0.2.0/24', '58000000 05000000 04000000 c0000200 000000000000000000000000'],
+		['0.0.0.0/0', '40000000 05000000 04000000 00000000000000000000000000000000'],
+		['2001:db8::/32', '60000000 05000000 06000000 20010db8000000000000000000000000'],
+		['2001:db8::1/128', 'c0000000 05000000 06000000 20010db8000000000000000000000001'],
+	])('trust in %s: generation and family are part of the prefix', (text, expected) => {
+		const bytes = encodeTrust(parseNetwork(text), 5);
+		expect(bytes.toString('hex')).toBe(expected.replaceAll(' ', ''));
+		expect(bytes).toHaveLength(trustKeyLayout.size);
+	});
+});

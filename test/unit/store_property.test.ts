@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The store, whatever happens: no sum is ever wrong at rest and nothing ever falls, also not over a restart. */
+import { randomInt } from 'node:crypto';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import type { Snapshot } from '../../daemon/model/snapshot.ts';
+import { Store } from '../../daemon/model/store.ts';
+import { Kernel, type Open } from '../fixtures/kernel.ts';
+import { expectIdentity, expectMonotonic, labels } from '../fixtures/snapshots.ts';
+
+const lookMs = 1000;
+const idleMs = 10_000;
+
+beforeEach(() => {
+	vi.useFakeTimers({ toFake: ['Date'], now: 1_760_000_000_000 });
+});
+
+afterEach(() => {
+	vi.useRealTimers();
+});
+
+/** mulberry32: the same numbers for the same seed. */
+function random(seed: number): (below: number) => number {
+	let state = seed;
+	return (below) => {
+		state = (state + 0x6d2b79f5) | 0;
+		let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+		mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+		return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
+	};
+}
+
+const seeds = [1, 2, 3, randomInt(2 ** 31)];
+
+it.each(seeds)('every sum is exact and nothing falls (seed %i)', (seed) => {
+	const pick = random(seed);
+	const kernel = new Kernel(2 + pick(12));
+	let maxExported = pick(8);
+	let store = new Store(kernel, { maxExported, idleMs });
+	let last: Snapshot | undefined;
+	let connections: Open[] = [];
+
+	const step = () => {
+		const which = pick(10);
+		const listener = pick(4) === 0 ? 'b' : 'a';
+		const client = pick(8) === 0 ? 'direct' : `c${pick(20)}`;
+		const held = connections[pick(Math.max(1, connections.length))];
+		const inTime = which === 0 && kernel.tracks(client, listener);
+		if (which < 3) connections.push(inTime ? kernel.openInTime(client, listener) : kernel.open(client, listener));
+		else if (which < 5) kernel.visit(client, BigInt(pick(1000)), listener);
+		else if (which < 8 && held !== undefined) kernel.transfer(held, BigInt(pick(1000)));
+		else if (held !== undefined) {
+			kernel.close(held);
+			connections = connections.filter((one) => one !== held);
+		}
+		// so that times differ within a look as well
+		if (pick(3) === 0) vi.advanceTimersByTime(1);
+	};
+	const look = (): Snapshot => {
+		const snapshot = store.look();
+		if (last !== undefined) expectMonotonic(last, snapshot);
+		expect(snapshot.clientsExported).toBe(labels(snapshot).length);
+		last = snapshot;
+		return snapshot;
+	};
+
+	for (let round = 0; round < 1000; round++) {
+		for (let steps = pick(6); steps > 0; steps--) step();
+		vi.advanceTimersByTime(pick(5) === 0 ? pick(2 * idleMs) : pick(lookMs));
+		if (pick(12) === 0) {
+			maxExported = pick(8);
+			store.limits = { maxExported, idleMs };
+		}
+		if (pick(15) === 0) for (const one of connections.splice(0)) kernel.close(one);
+		if (pick(10) === 0) store = new Store(kernel, { maxExported, idleMs });
+		kernel.meanwhile = pick(3) === 0 ? () => void (pick(4) === 0 && step()) : () => {};
+		look();
+		kernel.meanwhile = () => {};
+		// at rest
+		if (pick(2) === 0) expectIdentity(look());
+	}
+});
