@@ -56,7 +56,7 @@ function programCounts(samples: readonly Sample[]): Counts {
 	const seconds = samples.filter(({ name }) => name === 'toascope_bpf_program_run_seconds_total');
 	return Object.fromEntries(
 		seconds.map(({ labels, value }) => [
-			labels['program'] ?? '',
+			labels.program ?? '',
 			{ runs: Number(total(samples, 'toascope_bpf_program_runs_total', labels)), ns: Number(value) * 1e9 },
 		]),
 	);
@@ -73,7 +73,7 @@ function difference(after: Counts, before: Counts): Counts {
 
 /** What a call of a program that does nothing shows; a program without a twin is taken as a sockops one. */
 function emptyCall(program: string, emptyNs: Readonly<Record<string, number>>): number {
-	return emptyNs[program.replace('toascope_', '')] ?? emptyNs['sockops'] ?? 0;
+	return emptyNs[program.replace('toascope_', '')] ?? emptyNs.sockops ?? 0;
 }
 
 function summarise(ours: readonly Counts[], empty: readonly Counts[], connections: number): Part {
@@ -123,7 +123,7 @@ function summarise(ours: readonly Counts[], empty: readonly Counts[], connection
 			{
 				name: 'program_time_empty',
 				what: 'a call of a sockops program that does nothing',
-				value: `${Math.round(emptyNs['sockops'] ?? Number.NaN)} ns`,
+				value: `${Math.round(emptyNs.sockops ?? Number.NaN)} ns`,
 				aim: '',
 				verdict: 'none',
 			},

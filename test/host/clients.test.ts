@@ -210,8 +210,9 @@ describe('more clients than fit', () => {
 
 		await reload(config(60, '100 ms'));
 		const idle = await daemon.until((samples) => {
-			const tracked = total(samples, 'toascope_clients_tracked');
-			return tracked === 0n ? samples : undefined;
+			// nothing moves: it holds at every look on the way
+			expectIdentity(samples, listener);
+			return total(samples, 'toascope_clients_tracked') === 0n ? samples : undefined;
 		});
 		expect(clientsOf(idle).size).toBe(0);
 		expect(total(idle, 'toascope_clients_folded_total')).toBe(100n);

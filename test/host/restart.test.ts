@@ -34,18 +34,19 @@ async function connections(stage: Stage, count: number): Promise<void> {
 	}
 }
 
-/** Waits until so many are opened and closed, and gives what the client's own series say. */
+/** Waits until so many are opened and closed, all of one client, and that client's own series says so as well. */
 async function counted(daemon: Daemon, opened: bigint, closed = opened): Promise<void> {
-	await daemon.until((samples) => {
+	const read = async () => {
+		const samples = await daemon.metrics();
 		const of = (name: string, labels: object = {}) => total(samples, `toascope_${name}_total`, { listener, ...labels });
-		const client = { client: clientAddress };
-		const done =
-			of('connections_opened') === opened &&
-			of('connections_closed') === closed &&
-			of('handshakes', { result: 'toa' }) === opened &&
-			of('client_connections_opened', client) === opened;
-		return done || undefined;
-	});
+		return {
+			opened: of('connections_opened'),
+			closed: of('connections_closed'),
+			toa: of('handshakes', { result: 'toa' }),
+			client: of('client_connections_opened', { client: clientAddress }),
+		};
+	};
+	await expect.poll(read, { timeout: 20_000, interval: 200 }).toEqual({ opened, closed, toa: opened, client: opened });
 }
 
 /** Waits until of the links only those of the hooks are left. */
@@ -68,7 +69,7 @@ test.each([
 	'%s: hooks and counters stay, and the next daemon goes on with them',
 	async (_what, signal, code, onExit) => {
 		await using stage = await Stage.open(port);
-		const first = await Daemon.start({ config: config(`on_exit: ${onExit}`) });
+		await using first = await Daemon.start({ config: config(`on_exit: ${onExit}`) });
 		await connections(stage, 3);
 		await counted(first, 3n);
 		const before = belongings(first.child.pid ?? 0);
@@ -110,7 +111,7 @@ test('killed without pins: nothing stays', async () => {
 
 test('a start that fails throws away nothing that an earlier daemon left', async () => {
 	await using stage = await Stage.open(port);
-	const first = await Daemon.start({ config: config('on_exit: keep') });
+	await using first = await Daemon.start({ config: config('on_exit: keep') });
 	await connections(stage, 2);
 	await counted(first, 2n);
 	await first.stop();
@@ -127,7 +128,7 @@ test('a start that fails throws away nothing that an earlier daemon left', async
 });
 
 test('maps of other sizes than the configuration are given up, and the log says so', async () => {
-	const first = await Daemon.start({ config: config('on_exit: keep') });
+	await using first = await Daemon.start({ config: config('on_exit: keep') });
 	const before = belongings(first.child.pid ?? 0);
 	await first.stop();
 	await using second = await Daemon.start({ config: config('clients: {capacity: 1000}') });
@@ -152,7 +153,7 @@ describe('what another configuration left attached', () => {
 	});
 
 	async function leave(): Promise<void> {
-		const first = await Daemon.start({ config: config('on_exit: keep', `cgroup: ${here}`) });
+		await using first = await Daemon.start({ config: config('on_exit: keep', `cgroup: ${here}`) });
 		await first.stop();
 		expect(attachedAt(here)).toHaveLength(hooks);
 	}
