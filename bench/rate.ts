@@ -86,6 +86,10 @@ function show({ median: middle, low, high }: Estimate): string {
 	return `${middle.toFixed(3)} [${low.toFixed(3)}, ${high.toFixed(3)}]`;
 }
 
+function whole(value: number | undefined): string {
+	return (value ?? Number.NaN).toFixed(0);
+}
+
 function summarise(runs: Runs, seconds: number): Part {
 	const rate = ratio(runs, 'with', rateOf);
 	const server = ratio(runs, 'server', rateOf);
@@ -119,7 +123,7 @@ function summarise(runs: Runs, seconds: number): Part {
 				value: show(rate),
 				aim: `at least ${atLeast}`,
 				verdict,
-				note: `${perSecond.with} / ${perSecond.without} per second, ${runs.with.length} pairs`,
+				note: `${whole(perSecond.with)} / ${whole(perSecond.without)} per second, ${runs.with.length} pairs`,
 			},
 			row(
 				'rate_control',
@@ -127,7 +131,12 @@ function summarise(runs: Runs, seconds: number): Part {
 				control,
 				verdict === 'none' ? 'spreads over 1 %: no verdict on the rate' : 'within 1 %',
 			),
-			row('rate_server', 'the rate where toascope sees the server end alone', server, `${perSecond.server} per second`),
+			row(
+				'rate_server',
+				'the rate where toascope sees the server end alone',
+				server,
+				`${whole(perSecond.server)} per second`,
+			),
 			row('cpu', 'CPU time for a connection, with / without', cpu, `${microseconds.with} / ${microseconds.without} µs`),
 		],
 	};

@@ -25,7 +25,7 @@ function cells(row: Row): string[] {
 function facts({ date, kernel, command, machine }: Report): string {
 	const { processors, cpu, memory_gib: gib } = machine;
 	const busy = `${Math.round(machine.busy_before * 100)} % busy before it began`;
-	const others = machine.other_programs > 0 ? `, ${machine.other_programs} BPF programs of others on our hooks` : '';
+	const others = machine.other_programs > 0 ? `, BPF programs of others on our hooks: ${machine.other_programs}` : '';
 	return `${date.slice(0, 10)}, Linux ${kernel}, ${processors} x ${cpu}, ${gib} GiB, ${busy}${others}; \`${command}\``;
 }
 
