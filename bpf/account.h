@@ -98,7 +98,7 @@ static __always_inline struct client *find_client(const struct subject *on)
 	return bpf_map_lookup_elem(&clients, &key);
 }
 
-/* The entry for a new connection; made while there is room. 0: it counts in "other". */
+/* The entry for a new connection; made while there is room. */
 static __always_inline struct client *enter_client(const struct subject *on)
 {
 	struct client_key key;
@@ -112,7 +112,7 @@ static __always_inline struct client *enter_client(const struct subject *on)
 		if (client && !client->created_ns)
 			client->created_ns = on->now;
 	}
-	return client && !client->retired ? client : 0;
+	return client;
 }
 
 /* Adds to the connection's client, or to what stands for it. The verdict has fallen. */

@@ -66,7 +66,8 @@ enum drop {
 	DROP_PEER_SLOTS_FULL = 5,    /* not in the table: too many of one peer address and port */
 	DROP_RING_FULL = 6,          /* a record for traces and live views lost */
 	DROP_LISTENER_UPDATE = 7,    /* counted nowhere: no place for a listener, not even "other" */
-	DROPS = 8,
+	DROP_CLIENT_FOLDING = 8,     /* the same: its client was leaving the table */
+	DROPS = 9,
 };
 
 enum event_type { EVENT_OPENED = 1, EVENT_ACCEPTED = 2, EVENT_CLOSED = 3 };

@@ -12,7 +12,8 @@
 static __noinline bool settle(struct subject *on, __u8 verdict, __u8 segment)
 {
 	struct socket_state *state = on->state;
-	bool overflow = believed(verdict) && !enter_client(on);
+	struct client *client = believed(verdict) ? enter_client(on) : 0;
+	bool overflow = believed(verdict) && (!client || client->retired);
 	struct connection *connection = on->connection;
 	struct traffic before = { .opened = 1 };
 	bool first;
@@ -32,7 +33,7 @@ static __noinline bool settle(struct subject *on, __u8 verdict, __u8 segment)
 		return false;
 
 	if (overflow)
-		count_drop(DROP_CLIENTS_FULL);
+		count_drop(client ? DROP_CLIENT_FOLDING : DROP_CLIENTS_FULL);
 	if (is_other(on))
 		count_drop(DROP_LISTENERS_FULL);
 	attribute(on, &before);

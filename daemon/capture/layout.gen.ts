@@ -228,7 +228,8 @@ export const drop = {
 	DROP_PEER_SLOTS_FULL: 5,
 	DROP_RING_FULL: 6,
 	DROP_LISTENER_UPDATE: 7,
-	DROPS: 8,
+	DROP_CLIENT_FOLDING: 8,
+	DROPS: 9,
 } as const;
 
 export const eventType = {

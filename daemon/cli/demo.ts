@@ -8,10 +8,10 @@ import { fileSchema } from '../config/schema.ts';
 import { exitCode, ToascopeError } from '../errors.ts';
 import { Lab, nat64Server, network } from '../lab/lab.ts';
 import type { Result } from '../lab/protocol.ts';
-import { createLogger } from '../log.ts';
 import { formatEndpoint } from '../model/address.ts';
 import type { ConnectionEvent } from '../model/connection.ts';
-import { Service, type ServiceOptions } from '../service.ts';
+import { createLogger } from '../service/log.ts';
+import { Service, type ServiceOptions } from '../service/service.ts';
 import { demoHeader, eventLine, tallyText } from './demo_text.ts';
 import { emptyTally, Judge, type Tally } from './demo_truth.ts';
 

@@ -2,8 +2,8 @@
 /** `toascope run`: the daemon in the foreground, until SIGTERM or SIGINT; SIGHUP reloads. */
 import { loadConfig } from '../config/load.ts';
 import { exitCode } from '../errors.ts';
-import { createLogger } from '../log.ts';
-import { Service, tellSystemd } from '../service.ts';
+import { createLogger } from '../service/log.ts';
+import { Service, tellSystemd } from '../service/service.ts';
 
 /** Resolves with a signal's name when it comes; the handler stays until dispose. */
 function signals(): { next(): Promise<NodeJS.Signals>; dispose(): void } {

@@ -6,23 +6,23 @@
 import { release } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import { native } from './capture/native.ts';
-import { type AcceptProgram, BpfProvider } from './capture/provider.ts';
+import { native } from '../capture/native.ts';
+import { type AcceptProgram, BpfProvider } from '../capture/provider.ts';
+import { type Config, changedRestartKeys } from '../config/config.ts';
+import { ToascopeError } from '../errors.ts';
+import { type SpanExport, startSpans } from '../export/otel/spans.ts';
+import { createPrometheusExporter, type PrometheusExporter } from '../export/prometheus/exporter.ts';
+import { createHttp } from '../http/app.ts';
+import { listenTcp, listenUnix } from '../http/listen.ts';
+import type { LookupQuery, View } from '../http/ports.ts';
+import { type Endpoint, formatEndpoint } from '../model/address.ts';
+import type { Connection, ConnectionEvent } from '../model/connection.ts';
+import { createContainerResolver } from '../model/container.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+import { Store } from '../model/store.ts';
+import { version } from '../version.ts';
 import { SystemClock } from './clock.ts';
-import { type Config, changedRestartKeys } from './config/config.ts';
-import { ToascopeError } from './errors.ts';
-import { type SpanExport, startSpans } from './export/otel/spans.ts';
-import { createPrometheusExporter, type PrometheusExporter } from './export/prometheus/exporter.ts';
-import { createHttp } from './http/app.ts';
-import { listenTcp, listenUnix } from './http/listen.ts';
-import type { LookupQuery, View } from './http/ports.ts';
-import { type Endpoint, formatEndpoint } from './model/address.ts';
-import type { Connection, ConnectionEvent } from './model/connection.ts';
-import { createContainerResolver } from './model/container.ts';
-import type { Snapshot } from './model/snapshot.ts';
-import { Store } from './model/store.ts';
 import { type Repeated, repeat } from './schedule.ts';
-import { version } from './version.ts';
 
 /** Open connections are in the counters after two flushes: within 15 s (bpf/account.h). */
 const flushMs = 5000;

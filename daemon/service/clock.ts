@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** CLOCK_MONOTONIC, in which the kernel's records tell time, against the wall clock. */
-import { native } from './capture/native.ts';
-import type { Clock } from './http/ports.ts';
+import { native } from '../capture/native.ts';
+import type { Clock } from '../http/ports.ts';
 
 /** Below this the difference is the measurement's own; above it somebody has set the wall clock. */
 const toleranceNs = 10_000_000n;

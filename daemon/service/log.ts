@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The log: JSON lines for machines, readable lines on a terminal; always on standard error. */
 import { type Logger, pino, type TransportSingleOptions } from 'pino';
-import type { Config } from './config/config.ts';
-import { ToascopeError } from './errors.ts';
+import type { Config } from '../config/config.ts';
+import { ToascopeError } from '../errors.ts';
 
 const readable: TransportSingleOptions = {
 	target: 'pino-pretty',
