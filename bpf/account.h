@@ -35,7 +35,6 @@ struct subject {
 /* All zeros, too large for a program's stack. */
 static const struct listener no_listener;
 static const struct client no_client;
-static const struct connection no_connection;
 
 /* Finds the listener, or makes it while there is room, or takes "other". */
 static __always_inline bool find_listener(struct subject *on)
@@ -62,30 +61,20 @@ static __always_inline bool is_other(const struct subject *on)
 	return on->listener_key.local.family == FAMILY_NONE;
 }
 
-/* The first length bits of a 32-bit word in network order. */
-static __always_inline __u32 cut_word(__u32 word, int length)
-{
-	if (length <= 0)
-		return 0;
-	if (length >= 32)
-		return word;
-	return word & bpf_htonl(~0U << (32 - length));
-}
-
 static __always_inline void client_key(const struct subject *on, struct client_key *key)
 {
 	const struct toa_peer *client = &on->state->client;
-	int length = client->family == FAMILY_IPV4 ? on->set->prefix4 : on->set->prefix6;
+	const struct prefix *prefix = &on->set->prefix[family_index(client->family)];
 	__u32 words[4];
 
 	__builtin_memcpy(words, client->address, sizeof(words));
-	words[0] = cut_word(words[0], length);
-	words[1] = cut_word(words[1], length - 32);
-	words[2] = cut_word(words[2], length - 64);
-	words[3] = cut_word(words[3], length - 96);
+	words[0] &= prefix->mask[0];
+	words[1] &= prefix->mask[1];
+	words[2] &= prefix->mask[2];
+	words[3] &= prefix->mask[3];
 	__builtin_memcpy(key->address, words, sizeof(words));
 	key->family = client->family;
-	key->prefix_length = length;
+	key->prefix_length = prefix->length;
 	key->reserved = 0;
 	__builtin_memcpy(&key->listener, &on->listener_key.local, sizeof(key->listener));
 }
@@ -115,17 +104,10 @@ static __always_inline struct client *enter_client(const struct subject *on)
 	return client;
 }
 
-/* Adds to the connection's client, or to what stands for it. The verdict has fallen. */
-static __always_inline void attribute(const struct subject *on, const struct traffic *delta)
+/* Adds to the client, or to the listener's "other" where it has none. */
+static __always_inline void credit(const struct subject *on, struct client *client,
+				   const struct traffic *delta)
 {
-	struct client *client;
-
-	if (!believed(on->state->verdict)) {
-		add_traffic(&on->listener->direct, delta);
-		return;
-	}
-	/* what was opened in an entry ends there, also while it is being folded: fold.bpf.c then lets it live */
-	client = on->state->in_overflow ? 0 : find_client(on);
 	if (!client) {
 		add_traffic(&on->listener->overflow, delta);
 		return;
@@ -133,6 +115,15 @@ static __always_inline void attribute(const struct subject *on, const struct tra
 	/* before the sums: who folds must see that somebody is at it */
 	client->active_ns = on->now;
 	add_traffic(&client->traffic, delta);
+}
+
+/* Adds to the connection's client, or to what stands for it. The verdict has fallen. */
+static __always_inline void attribute(const struct subject *on, const struct traffic *delta)
+{
+	if (!believed(on->state->verdict))
+		add_traffic(&on->listener->direct, delta);
+	else /* what was opened in an entry ends there, also while it is being folded: that lets it live then */
+		credit(on, on->state->in_overflow ? 0 : find_client(on), delta);
 }
 
 /* A raw count includes the FIN from the moment that it is in order (tcp_queue_rcv()) or acknowledged. */

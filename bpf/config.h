@@ -5,6 +5,12 @@
 
 #include "maps.h"
 
+/* 0 for IPv4, 1 for IPv6 */
+static __always_inline __u32 family_index(__u8 family)
+{
+	return family >> 1 & 1;
+}
+
 static __always_inline const struct settings *current_settings(void)
 {
 	__u32 zero = 0, index, *now = bpf_map_lookup_elem(&generation, &zero);
@@ -43,7 +49,7 @@ static __always_inline bool trusted(const struct settings *set, const struct end
 
 	if (set->trust_any)
 		return true;
-	key.prefix_length = 64 + (peer->family == FAMILY_IPV4 ? 32 : 128);
+	key.prefix_length = 96 + 96 * family_index(peer->family);
 	__builtin_memcpy(key.address, peer->address, sizeof(key.address));
 	return bpf_map_lookup_elem(&trust, &key);
 }

@@ -70,11 +70,26 @@ static __always_inline __u8 judge(const struct subject *on, int found)
 	return found == TOA_FOUND_CONFLICT ? VERDICT_CONFLICT : VERDICT_TOA;
 }
 
-/* Other programs may want the same callbacks: flags are added, and only what we added is taken away. */
-static __always_inline void ask_for_options(struct bpf_sock_ops *ctx, struct socket_state *state)
+static __always_inline bool option_found(const struct subject *on, int found)
 {
-	state->parse_flag = !(ctx->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG);
-	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG);
+	if (found == TOA_FOUND_MALFORMED)
+		on->state->saw_malformed = 1;
+	return found == TOA_FOUND_ONE || found == TOA_FOUND_CONFLICT;
+}
+
+/*
+ * Asks for the callbacks that the rest of the connection takes. Other programs may want the
+ * same: flags are added, and only what we added is taken away.
+ */
+static __always_inline void watch(struct bpf_sock_ops *ctx, struct socket_state *state)
+{
+	__u32 flags = ctx->bpf_sock_ops_cb_flags, wanted = BPF_SOCK_OPS_STATE_CB_FLAG;
+
+	if (state->verdict == VERDICT_PENDING) {
+		wanted |= BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG;
+		state->parse_flag = !(flags & BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG);
+	}
+	bpf_sock_ops_cb_flags_set(ctx, flags | wanted);
 }
 
 static __always_inline void stop_options(struct bpf_sock_ops *ctx, struct socket_state *state)

@@ -174,6 +174,12 @@ struct closed_entry {
 	__u64 cookie;
 };
 
+/* What of a client's address tells it from others. */
+struct prefix {
+	__u32 mask[4]; /* network order, laid out as the address */
+	__u32 length;
+};
+
 /* What the operator sets and a reload may change; two generations, so that a reload is one switch. */
 struct settings {
 	__u32 generation; /* of the networks in trust and of the entries in ports */
@@ -181,9 +187,9 @@ struct settings {
 	__u8 trust_any;
 	__u8 transparent;
 	__u8 sockopt;
-	__u8 prefix4;
-	__u8 prefix6;
-	__u8 reserved[3];
+	__u8 reserved[5];
+	__u64 retain_ns;         /* a closed connection is to stay in the table for so long */
+	struct prefix prefix[2]; /* IPv4, IPv6 */
 	struct toa_table table;
 };
 
@@ -243,6 +249,6 @@ RECORD_ASSERT(sizeof(struct closed_entry) == 32, "closed_entry");
 RECORD_ASSERT(sizeof(struct trust_key) == 28, "trust_key");
 RECORD_ASSERT(sizeof(struct exported) == 72, "exported");
 RECORD_ASSERT(sizeof(struct owner) == 56, "owner");
-RECORD_ASSERT(__builtin_offsetof(struct settings, table) == 16, "settings.table");
+RECORD_ASSERT(__builtin_offsetof(struct settings, table) == 64, "settings.table");
 
 #endif

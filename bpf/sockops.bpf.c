@@ -5,6 +5,8 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
+__u32 connections_full;
+
 /*
  * The three below are global functions: each is verified by itself, with its paths not
  * multiplied by the callers'. So they may take the context alone, and find the rest anew.
@@ -21,47 +23,47 @@ static __always_inline struct tcp_sock *begin(struct bpf_sock *sk, struct subjec
 	return find_listener(on) ? tcp : 0;
 }
 
-static __always_inline void open_table_entry(struct subject *on)
+static __always_inline void describe(const struct subject *on, struct connection *connection)
 {
-	struct connection *connection;
-	struct endpoint peer;
-
-	peer_endpoint(on->sk, &peer);
-	on->state->slot = insert_connection(&peer);
-	connection = table_entry(on);
-	if (!connection)
-		return;
-	connection->peer = peer;
-	local_endpoint(on->sk, &connection->local);
-	connection->netns = on->state->netns;
-	connection->opened_ns = on->now;
 	connection->cookie = on->state->cookie;
+	connection->opened_ns = on->now;
+	connection->netns = on->state->netns;
+	local_endpoint(on->sk, &connection->local);
+	peer_endpoint(on->sk, &connection->peer);
 }
 
-__noinline int open_connection(struct bpf_sock_ops *ctx)
+/* The segment that made the socket. */
+__noinline int connection_opened(struct bpf_sock_ops *ctx)
 {
+	struct connection connection = {};
 	struct bpf_sock *sk = ctx->sk;
-	struct socket_state *state;
 	struct subject on = {};
+	int found;
 
 	if (!sk || !begin(sk, &on))
 		return 0;
-	state = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!state) {
+	on.state = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!on.state) {
 		count_drop(DROP_SOCKET_STORAGE);
 		return 0;
 	}
-	on.state = state;
-	state->netns = on.sk->skc_net.net->ns.inum;
-	state->cookie = bpf_get_socket_cookie(ctx);
-	open_table_entry(&on);
+	on.state->netns = on.sk->skc_net.net->ns.inum;
+	on.state->cookie = bpf_get_socket_cookie(ctx);
 	add(on.listener->total.opened, 1);
-	state->opened_ns = on.now;
-	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+
+	/* the entry goes into the table when it is complete: once */
+	describe(&on, &connection);
+	on.connection = &connection;
+	found = parse_options(ctx);
+	if (option_found(&on, found))
+		settle(&on, judge(&on, found), segment_kind(ctx));
+	on.state->slot = insert_connection(&on);
+	on.state->opened_ns = on.now;
+	watch(ctx, on.state);
 	return 0;
 }
 
-/* A segment that may carry the option: the one that made the socket, or one of the next. */
+/* One of the segments after it, while the verdict has not fallen. */
 __noinline int segment_arrived(struct bpf_sock_ops *ctx)
 {
 	struct bpf_sock *sk = ctx->sk;
@@ -74,29 +76,21 @@ __noinline int segment_arrived(struct bpf_sock_ops *ctx)
 	on.state = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	if (!on.state || !on.state->opened_ns)
 		return 0;
-	if (on.state->verdict != VERDICT_PENDING) {
-		stop_options(ctx, on.state);
-		return 0;
+	if (on.state->verdict == VERDICT_PENDING) {
+		tcp = begin(sk, &on);
+		if (!tcp)
+			return 0;
+		find_connection(&on);
+		if (tcp->bytes_received) {
+			settle(&on, verdict_without_option(on.state), SEGMENT_NONE);
+		} else {
+			found = parse_options(ctx);
+			if (!option_found(&on, found))
+				return 0;
+			settle(&on, judge(&on, found), segment_kind(ctx));
+		}
 	}
-	tcp = begin(sk, &on);
-	if (!tcp)
-		return 0;
-	find_connection(&on);
-	if (tcp->bytes_received) {
-		settle(&on, verdict_without_option(on.state), SEGMENT_NONE);
-		stop_options(ctx, on.state);
-		return 0;
-	}
-	found = parse_options(ctx);
-	if (found == TOA_FOUND_ONE || found == TOA_FOUND_CONFLICT) {
-		settle(&on, judge(&on, found), segment_kind(ctx));
-		stop_options(ctx, on.state);
-		return 0;
-	}
-	if (found == TOA_FOUND_MALFORMED)
-		on.state->saw_malformed = 1;
-	if (ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
-		ask_for_options(ctx, on.state);
+	stop_options(ctx, on.state);
 	return 0;
 }
 
@@ -127,20 +121,23 @@ SEC("sockops")
 int toascope_sockops(struct bpf_sock_ops *ctx)
 {
 	const struct settings *set;
+	__u32 from;
 
 	switch (ctx->op) {
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
 		set = current_settings();
-		if (set && port_watched(set, ctx->local_port)) {
-			open_connection(ctx);
-			segment_arrived(ctx);
-		}
+		if (set && port_watched(set, ctx->local_port))
+			connection_opened(ctx);
 		break;
 	case BPF_SOCK_OPS_PARSE_HDR_OPT_CB:
 		segment_arrived(ctx);
 		break;
 	case BPF_SOCK_OPS_STATE_CB:
-		state_changed(ctx);
+		/* the process that accepted it lets go of it, or it ends: the other changes tell nothing */
+		from = ctx->args[0];
+		if (ctx->args[1] == BPF_TCP_CLOSE || from == BPF_TCP_ESTABLISHED ||
+		    from == BPF_TCP_CLOSE_WAIT)
+			state_changed(ctx);
 		break;
 	}
 	return 1;

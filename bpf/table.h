@@ -21,28 +21,33 @@ static __always_inline void connection_key(const struct endpoint *peer, __u8 slo
 	key->reserved = 0;
 }
 
-static __always_inline struct connection *table_entry(const struct subject *on)
-{
-	struct connection_key key;
-	struct endpoint peer;
-
-	if (on->state->slot >= PEER_SLOTS)
-		return 0;
-	peer_endpoint(on->sk, &peer);
-	connection_key(&peer, on->state->slot, &key);
-	return bpf_map_lookup_elem(&connections, &key);
-}
-
 /* A socket may outlive its entry: once closed, that may have gone to another connection. */
 static __always_inline void find_connection(struct subject *on)
 {
-	struct connection *connection = table_entry(on);
+	struct connection *connection;
+	struct connection_key key;
+	struct endpoint peer;
 
+	on->connection = 0;
+	if (on->state->slot >= PEER_SLOTS)
+		return;
+	peer_endpoint(on->sk, &peer);
+	connection_key(&peer, on->state->slot, &key);
+	connection = bpf_map_lookup_elem(&connections, &key);
 	on->connection = connection && connection->cookie == on->state->cookie ? connection : 0;
 }
 
+/* Set when the table is found full, which it then stays: nobody but the ones below takes entries out. */
+extern __u32 connections_full;
+
+static __always_inline void count_eviction(const struct subject *on, const struct connection *connection)
+{
+	if (connection->closed_ns + on->set->retain_ns > on->now)
+		count_drop(DROP_CONNECTION_EVICTED);
+}
+
 /* Puts the oldest closed connection out. False: there is none. */
-static __always_inline bool evict_closed(void)
+static __always_inline bool evict_closed(const struct subject *on)
 {
 	struct closed_entry oldest;
 	struct connection *connection;
@@ -52,32 +57,34 @@ static __always_inline bool evict_closed(void)
 	connection = bpf_map_lookup_elem(&connections, &oldest.key);
 	/* its slot may have gone to another connection meanwhile */
 	if (connection && connection->cookie == oldest.cookie) {
+		count_eviction(on, connection);
 		bpf_map_delete_elem(&connections, &oldest.key);
-		count_drop(DROP_CONNECTION_EVICTED);
 	}
 	return true;
 }
 
-/*
- * Makes an empty entry in a slot that is free, else in that of a closed connection.
- * Returns the slot, or PEER_SLOTS.
- */
-static __always_inline __u8 insert_connection(const struct endpoint *peer)
+/* Puts it in a slot that is free, else in that of a closed connection. Returns the slot, or PEER_SLOTS. */
+static __always_inline __u8 insert_connection(const struct subject *on)
 {
+	const struct connection *connection = on->connection;
 	struct connection_key key;
 	struct connection *old;
 	__u8 slot;
 	int error;
 
-	connection_key(peer, 0, &key);
+	/* one that fails first would cost as much as one that succeeds */
+	if (connections_full)
+		evict_closed(on);
+	connection_key(&connection->peer, 0, &key);
 	for (slot = 0; slot < PEER_SLOTS; slot++) {
 		key.slot = slot;
-		error = bpf_map_update_elem(&connections, &key, &no_connection, BPF_NOEXIST);
+		error = bpf_map_update_elem(&connections, &key, connection, BPF_NOEXIST);
 		if (!error)
 			return slot;
 		if (error == -E2BIG) {
-			if (evict_closed() &&
-			    !bpf_map_update_elem(&connections, &key, &no_connection, BPF_NOEXIST))
+			connections_full = 1;
+			if (evict_closed(on) &&
+			    !bpf_map_update_elem(&connections, &key, connection, BPF_NOEXIST))
 				return slot;
 			count_drop(DROP_CONNECTIONS_FULL);
 			return PEER_SLOTS;
@@ -86,11 +93,11 @@ static __always_inline __u8 insert_connection(const struct endpoint *peer)
 	for (slot = 0; slot < PEER_SLOTS; slot++) {
 		key.slot = slot;
 		old = bpf_map_lookup_elem(&connections, &key);
-		if (old && old->closed_ns &&
-		    !bpf_map_update_elem(&connections, &key, &no_connection, BPF_EXIST)) {
-			count_drop(DROP_CONNECTION_EVICTED);
+		if (!old || !old->closed_ns)
+			continue;
+		count_eviction(on, old);
+		if (!bpf_map_update_elem(&connections, &key, connection, BPF_EXIST))
 			return slot;
-		}
 	}
 	count_drop(DROP_PEER_SLOTS_FULL);
 	return PEER_SLOTS;
@@ -101,7 +108,7 @@ static __always_inline void remember_closed(const struct subject *on)
 	struct closed_entry entry = { .cookie = on->connection->cookie };
 
 	connection_key(&on->connection->peer, on->state->slot, &entry.key);
-	if (bpf_map_push_elem(&closed_queue, &entry, 0) && evict_closed())
+	if (bpf_map_push_elem(&closed_queue, &entry, 0) && evict_closed(on))
 		bpf_map_push_elem(&closed_queue, &entry, 0);
 }
 

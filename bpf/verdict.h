@@ -12,8 +12,8 @@
 static __noinline bool settle(struct subject *on, __u8 verdict, __u8 segment)
 {
 	struct socket_state *state = on->state;
-	struct client *client = believed(verdict) ? enter_client(on) : 0;
-	bool overflow = believed(verdict) && (!client || client->retired);
+	struct client *entry = believed(verdict) ? enter_client(on) : 0;
+	struct client *client = entry && !entry->retired ? entry : 0;
 	struct connection *connection = on->connection;
 	struct traffic before = { .opened = 1 };
 	bool first;
@@ -23,7 +23,7 @@ static __noinline bool settle(struct subject *on, __u8 verdict, __u8 segment)
 	if (first) {
 		state->verdict = verdict;
 		state->segment = segment;
-		state->in_overflow = overflow;
+		state->in_overflow = believed(verdict) && !client;
 		before.received_bytes = state->received;
 		before.sent_bytes = state->sent;
 		before.retransmitted_segments = state->retransmitted;
@@ -32,11 +32,15 @@ static __noinline bool settle(struct subject *on, __u8 verdict, __u8 segment)
 	if (!first)
 		return false;
 
-	if (overflow)
-		count_drop(client ? DROP_CLIENT_FOLDING : DROP_CLIENTS_FULL);
 	if (is_other(on))
 		count_drop(DROP_LISTENERS_FULL);
-	attribute(on, &before);
+	if (!believed(verdict)) {
+		add_traffic(&on->listener->direct, &before);
+	} else {
+		if (!client)
+			count_drop(entry ? DROP_CLIENT_FOLDING : DROP_CLIENTS_FULL);
+		credit(on, client, &before);
+	}
 	if (verdict < VERDICTS)
 		add(on->listener->handshakes[verdict], 1);
 	if (believed(verdict)) {

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Made from bpf/records.h by scripts/generate-layout.ts: sizes and offsets in bytes. */
 
+export const prefixLayout = {
+	size: 20,
+	mask: 0,
+	length: 16,
+} as const;
+
 export const toaProfileLayout = {
 	size: 8,
 	id: 0,
@@ -19,15 +25,15 @@ export const toaTableLayout = {
 } as const;
 
 export const settingsLayout = {
-	size: 16656,
+	size: 16704,
 	generation: 0,
 	events: 4,
 	trustAny: 8,
 	transparent: 9,
 	sockopt: 10,
-	prefix4: 11,
-	prefix6: 12,
-	table: 16,
+	retainNs: 16,
+	prefix: 24,
+	table: 64,
 } as const;
 
 export const portBitsLayout = {

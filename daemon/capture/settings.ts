@@ -7,6 +7,7 @@ import type { Profile } from '../config/profiles.ts';
 import {
 	limit,
 	portBitsLayout,
+	prefixLayout,
 	settingsLayout,
 	toaProfileLayout,
 	toaTableLayout,
@@ -32,16 +33,28 @@ export function encodeProfiles(profiles: readonly Profile[]): Buffer {
 	return table;
 }
 
+/** struct prefix: a mask of `length` bits, and its length. */
+export function encodePrefix(length: number): Buffer {
+	const bytes = Buffer.alloc(prefixLayout.size);
+	for (let bit = 0; bit < length; bit++) {
+		const at = prefixLayout.mask + (bit >> 3);
+		bytes[at] = (bytes[at] ?? 0) | (0x80 >> (bit & 7));
+	}
+	bytes.writeUInt32LE(length, prefixLayout.length);
+	return bytes;
+}
+
 /** struct settings. `events` holds the bits 1 << enum event_type that go into the ring. */
 export function encodeSettings(config: Config, generation: number, events: number): Buffer {
 	const bytes = Buffer.alloc(settingsLayout.size);
 	bytes.writeUInt32LE(generation, settingsLayout.generation);
 	bytes.writeUInt32LE(events, settingsLayout.events);
+	bytes.writeBigUInt64LE(BigInt(config.connections.retainMs) * 1_000_000n, settingsLayout.retainNs);
 	bytes[settingsLayout.trustAny] = config.trust.length === 0 ? 1 : 0;
 	bytes[settingsLayout.transparent] = config.transparent.enabled ? 1 : 0;
 	bytes[settingsLayout.sockopt] = config.sockopt ? 1 : 0;
-	bytes[settingsLayout.prefix4] = config.clients.prefix4;
-	bytes[settingsLayout.prefix6] = config.clients.prefix6;
+	encodePrefix(config.clients.prefix4).copy(bytes, settingsLayout.prefix);
+	encodePrefix(config.clients.prefix6).copy(bytes, settingsLayout.prefix + prefixLayout.size);
 	encodeProfiles(config.profiles).copy(bytes, settingsLayout.table);
 	return bytes;
 }

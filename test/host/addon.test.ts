@@ -12,7 +12,7 @@ import { readEvent } from '../../daemon/capture/records.ts';
 import { encodePorts, encodeSettings } from '../../daemon/capture/settings.ts';
 import { toConfig } from '../../daemon/config/config.ts';
 import { fileSchema } from '../../daemon/config/schema.ts';
-import { open, openObjects, smallObject } from '../fixtures/addon_child.ts';
+import { openObjects, open as openSmall, smallObject } from '../fixtures/addon_child.ts';
 
 const child = fileURLToPath(new URL('../fixtures/addon_child.ts', import.meta.url));
 
@@ -22,7 +22,19 @@ function inChild<T>(work: string, by: readonly string[] = [], flags: readonly st
 	return JSON.parse(execFileSync(command, args, { encoding: 'utf8' })) as T;
 }
 
-afterEach(() => expect(openObjects('map_id')).toBe(0));
+const opened: BpfObject[] = [];
+
+function open(options: Partial<BpfOptions> = {}): BpfObject {
+	const object = openSmall(options);
+	opened.push(object);
+	return object;
+}
+
+// those of a test that failed must not fail the next
+afterEach(() => {
+	for (const object of opened.splice(0)) object.close();
+	expect(openObjects('map_id')).toBe(0);
+});
 
 const key = Buffer.alloc(4);
 
@@ -219,10 +231,11 @@ describe('a failure', () => {
 		object.close();
 	});
 
-	test('of an iterator with more to say than there is room', () => {
+	test('of an iterator with more to say than there is room', async () => {
 		const object = open();
 		object.attach('toascope_listeners', {});
 		const server = createServer().listen(0, '127.0.0.1');
+		await once(server, 'listening');
 		expect(() => object.iterate('toascope_listeners', Buffer.alloc(8))).toThrow(
 			failure('ENOBUFS', 'iterate', 'toascope_listeners'),
 		);

@@ -82,6 +82,7 @@ test.each([
 	let had = belongings(child.pid ?? 0);
 	// the lab's client is the last to start
 	while (had.links.length < 6 || !had.processes.some(isLabClient)) {
+		if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}`);
 		await new Promise(setImmediate);
 		had = belongings(child.pid ?? 0);
 	}

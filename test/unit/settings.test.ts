@@ -4,12 +4,19 @@ import { describe, expect, it } from 'vitest';
 import {
 	limit,
 	portBitsLayout,
+	prefixLayout,
 	settingsLayout,
 	toaProfileLayout,
 	toaTableLayout,
 	trustKeyLayout,
 } from '../../daemon/capture/layout.gen.ts';
-import { encodePorts, encodeProfiles, encodeSettings, encodeTrust } from '../../daemon/capture/settings.ts';
+import {
+	encodePorts,
+	encodePrefix,
+	encodeProfiles,
+	encodeSettings,
+	encodeTrust,
+} from '../../daemon/capture/settings.ts';
 import { parseNetwork } from '../../daemon/config/cidr.ts';
 import type { Config } from '../../daemon/config/config.ts';
 import { defaultConfig } from '../../daemon/config/load.ts';
@@ -59,8 +66,9 @@ describe('settings for the kernel', () => {
 		expect(bytes).toHaveLength(settingsLayout.size);
 		expect(bytes.readUInt32LE(settingsLayout.generation)).toBe(7);
 		expect(bytes.readUInt32LE(settingsLayout.events)).toBe(0b1010);
-		// trust_any, transparent, sockopt, prefix4, prefix6
-		expect([...bytes.subarray(8, 13)]).toEqual([1, 0, 1, 32, 128]);
+		// trust_any, transparent, sockopt
+		expect([...bytes.subarray(8, 11)]).toEqual([1, 0, 1]);
+		expect(bytes.readBigUInt64LE(settingsLayout.retainNs)).toBe(120_000_000_000n);
 		expect(bytes.subarray(settingsLayout.table)).toEqual(encodeProfiles(base.profiles));
 	});
 
@@ -72,7 +80,22 @@ describe('settings for the kernel', () => {
 			sockopt: false,
 			clients: { ...base.clients, prefix4: 24, prefix6: 64 },
 		};
-		expect([...encodeSettings(config, 0, 0).subarray(8, 13)]).toEqual([0, 1, 0, 24, 64]);
+		const bytes = encodeSettings(config, 0, 0);
+		expect([...bytes.subarray(8, 11)]).toEqual([0, 1, 0]);
+		const prefixes = bytes.subarray(settingsLayout.prefix, settingsLayout.prefix + 2 * prefixLayout.size);
+		expect(prefixes).toEqual(Buffer.concat([encodePrefix(24), encodePrefix(64)]));
+	});
+
+	it.each([
+		[0, '00'.repeat(16)],
+		[1, `80${'00'.repeat(15)}`],
+		[24, `ffffff${'00'.repeat(13)}`],
+		[61, `${'ff'.repeat(7)}f8${'00'.repeat(8)}`],
+		[128, 'ff'.repeat(16)],
+	])('a prefix of %i bits', (length, mask) => {
+		const bytes = encodePrefix(length);
+		expect(bytes.toString('hex', prefixLayout.mask, prefixLayout.mask + 16)).toBe(mask);
+		expect(bytes.readUInt32LE(prefixLayout.length)).toBe(length);
 	});
 
 	it('ports, one bit for each', () => {
