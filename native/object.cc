@@ -87,14 +87,13 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 	}
 	skeleton_->rodata->can_set_error = options.Get("canSetError").ToBoolean();
 
-	if (options.Get("pin").IsString()) {
-		std::string directory = options.Get("pin").As<Napi::String>();
-		bpf_map *each;
-		bpf_object__for_each_map(each, skeleton_->obj)
-		{
-			// the compiler's own sections belong to one load alone
-			if (!bpf_map__is_internal(each))
-				bpf_map__set_pin_path(each, (directory + "/" + bpf_map__name(each)).c_str());
+	if (options.Get("pin").IsObject()) {
+		Napi::Object pin = options.Get("pin").As<Napi::Object>();
+		std::string directory = pin.Get("directory").ToString();
+		Napi::Array names = pin.Get("maps").As<Napi::Array>();
+		for (uint32_t i = 0; i < names.Length(); i++) {
+			bpf_map *each = map(env, names.Get(i));
+			bpf_map__set_pin_path(each, (directory + "/" + bpf_map__name(each)).c_str());
 		}
 	}
 

@@ -1,20 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The table of connections in the kernel: who is behind a peer. */
 import ipaddr from 'ipaddr.js';
-import type { Endpoint } from '../model/address.ts';
 import { formatEndpoint } from '../model/address.ts';
 import type { Connection } from '../model/connection.ts';
+import type { LookupQuery } from '../model/lookup.ts';
 import { connectionKeyLayout, connectionLayout, endpointLayout, limit } from './layout.gen.ts';
 import type { BpfObject } from './native.ts';
 import { readConnection, writeEndpoint } from './records.ts';
-
-export interface Question {
-	readonly peer: Endpoint;
-	readonly local?: Endpoint | undefined;
-	readonly netns?: number | undefined;
-	/** Only connections that were open at this time (CLOCK_MONOTONIC nanoseconds). */
-	readonly atNs?: bigint | undefined;
-}
 
 export class Connections {
 	readonly #bpf: BpfObject;
@@ -28,7 +20,7 @@ export class Connections {
 	}
 
 	/** All that match, newest first. Closed ones are forgotten `retainNs` after they closed. */
-	find(question: Question, nowNs: bigint, retainNs: bigint): Connection[] {
+	find(question: LookupQuery, nowNs: bigint, retainNs: bigint): Connection[] {
 		const { family, text, port } = question.peer;
 		const scratch = Buffer.alloc(endpointLayout.size);
 		writeEndpoint(scratch, 0, { family, address: ipaddr.parse(text).toByteArray(), port });
@@ -47,7 +39,7 @@ export class Connections {
 	}
 }
 
-function matches(connection: Connection, question: Question, nowNs: bigint, retainNs: bigint): boolean {
+function matches(connection: Connection, question: LookupQuery, nowNs: bigint, retainNs: bigint): boolean {
 	const { openedNs, closedNs } = connection;
 	if (closedNs !== undefined && closedNs + retainNs < nowNs) return false;
 	if (question.netns !== undefined && question.netns !== connection.netns) return false;

@@ -16,6 +16,19 @@ export function fexitProgram({ features, acceptParameters }: Probed): string | u
 	return { 2: 'toascope_accept', 4: 'toascope_accept4' }[acceptParameters];
 }
 
+/** Maps that outlive a daemon. The others hold its configuration, which each daemon brings along. */
+const stateMaps = [
+	'sockets',
+	'listeners',
+	'clients',
+	'exported',
+	'ledger',
+	'connections',
+	'closed_queue',
+	'ring',
+	'drops',
+];
+
 /**
  * Loads the object: sizes from the configuration, programs as this kernel takes them. Pinned maps are adopted; those of
  * other sizes are given up.
@@ -35,7 +48,7 @@ export function load(config: Config, probed: Probed, pins?: Pins, log?: Log): Bp
 		},
 		autoload: fexit === undefined ? {} : { [fexit]: true },
 		canSetError: probed.features.setError === '',
-		...(pins === undefined ? {} : { pin: pins.maps }),
+		...(pins === undefined ? {} : { pin: { directory: pins.maps, maps: stateMaps } }),
 	};
 	try {
 		return new (native().BpfObject)(options);

@@ -18,8 +18,8 @@ export interface BpfOptions {
 	readonly mapEntries: Readonly<Record<string, number>>;
 	readonly autoload: Readonly<Record<string, boolean>>;
 	readonly canSetError: boolean;
-	/** Directory under bpffs: maps found there are adopted, others are pinned there. */
-	readonly pin?: string;
+	/** A directory under bpffs: those of the maps that are found there are adopted, the others are pinned there. */
+	readonly pin?: { readonly directory: string; readonly maps: readonly string[] };
 }
 
 export interface MapInfo {

@@ -5,65 +5,46 @@ import type { Config } from '../config/config.ts';
 import { builtInProfiles } from '../config/profiles.ts';
 import { ToascopeError } from '../errors.ts';
 import type { Connection, ConnectionEvent } from '../model/connection.ts';
-import type { MapUsage, ProgramUsage } from '../model/snapshot.ts';
-import type { Exported, ListenerRecord, Source } from '../model/source.ts';
-import { Connections, type Question } from './connections.ts';
-import {
-	clientKeyLayout,
-	drop,
-	eventLayout,
-	foldRequestLayout,
-	ledgerEntry,
-	listenerKeyLayout,
-	listenerLayout,
-} from './layout.gen.ts';
+import type { LookupQuery } from '../model/lookup.ts';
+import { Connections } from './connections.ts';
+import { Counters } from './counters.ts';
+import { KernelSettings } from './kernel_settings.ts';
+import { eventLayout, listenerKeyLayout, listenerLayout } from './layout.gen.ts';
 import { explain, fexitProgram, type Log, load } from './load.ts';
 import { findCgroup2, isCgroup2, readMounts } from './mounts.ts';
 import { type BpfObject, type Features, native, type Probed } from './native.ts';
 import { Owners } from './owners.ts';
 import { Pins } from './pins.ts';
 import { requirePrivileges } from './privileges.ts';
-import { readEvent, writeTraffic } from './records.ts';
-import { encodePorts, encodeSettings, encodeTrust } from './settings.ts';
-import { Clients, encodeExported, Listeners, readExported } from './tables.ts';
+import { readEvent } from './records.ts';
 
 const ringBatchBytes = 4096 * eventLayout.size;
 const none = new Uint8Array(0);
-/** Entries are counted one by one: not at every look. */
-const usageMs = 10_000;
 
 /** How the accept of a connection is seen on this kernel. */
 export type AcceptProgram = 'fexit' | 'getpeername';
 
-/** Names of the reasons in `drops_total`, in the order of enum drop. */
-const dropReasons = Object.entries(drop)
-	.filter(([name]) => name !== 'DROPS')
-	.map(([name, index]) => ({ index, reason: name.slice('DROP_'.length).toLowerCase() }));
-
-export class BpfProvider implements Source {
+export class BpfProvider {
 	readonly features: Features;
 	readonly cgroup: string;
 	readonly acceptProgram: AcceptProgram;
 	readonly libbpf: string;
 	/** True: it went on with the counters of a daemon before it. */
 	readonly adopted: boolean;
+	/** What the store reads. */
+	readonly counters: Counters;
 	readonly #fexit: string | undefined;
 	readonly #bpf: BpfObject;
 	readonly #pins: Pins | undefined;
-	readonly #clients: Clients;
-	readonly #listeners: Listeners;
 	readonly #connections: Connections;
 	readonly #owners: Owners;
+	readonly #settings: KernelSettings;
 	readonly #profileNames = new Map<number, string>();
 	readonly #events = Buffer.allocUnsafeSlow(ringBatchBytes);
 	readonly #attached = new Set<string>();
 	#config: Config;
-	#generation = 0;
-	#trusted: Buffer[] = [];
 	#eventMask = 0;
 	#closed = false;
-	#usage: readonly MapUsage[] = [];
-	#usageAt = Number.NEGATIVE_INFINITY;
 
 	private constructor(
 		config: Config,
@@ -83,8 +64,8 @@ export class BpfProvider implements Source {
 		this.acceptProgram = this.#fexit === undefined ? 'getpeername' : 'fexit';
 		this.libbpf = native().libbpfVersion;
 		const profileName = (id: number) => this.#profileNames.get(id);
-		this.#clients = new Clients(bpf);
-		this.#listeners = new Listeners(bpf, profileName);
+		this.counters = new Counters(bpf, profileName);
+		this.#settings = new KernelSettings(bpf);
 		this.#connections = new Connections(bpf, profileName);
 		this.#owners = new Owners(bpf);
 	}
@@ -131,10 +112,7 @@ export class BpfProvider implements Source {
 		// the line "other" must be there before any listener finds the table full
 		const other = Buffer.alloc(listenerKeyLayout.size);
 		this.#bpf.update('listeners', other, Buffer.alloc(listenerLayout.size), 1);
-		const generation = Buffer.alloc(4);
-		this.#bpf.lookup('generation', Buffer.alloc(4), generation);
-		this.#generation = generation.readUInt32LE();
-		this.#apply();
+		this.#apply(this.#config);
 		this.#attach('toascope_flush', { map: 'sockets' });
 		this.#attach('toascope_listeners', {});
 		if (this.#fexit !== undefined) this.#attach(this.#fexit, this.#pinned(this.#fexit));
@@ -175,47 +153,21 @@ export class BpfProvider implements Source {
 		}
 	}
 
-	/** Writes the configuration beside the one in force, then switches over in one store. */
-	#apply(): void {
-		for (const { id, name } of [...builtInProfiles, ...this.#config.profiles]) this.#profileNames.set(id, name);
-		const generation = (this.#generation + 1) >>> 0;
-		const place = generation & 1;
-		const key = Buffer.alloc(4);
-		const ports = encodePorts(this.#config);
-		const words = ports.length / 16;
-		for (let index = 0; index < words; index++) {
-			key.writeUInt32LE(place * words + index);
-			this.#bpf.update('ports', key, ports.subarray(index * 16, index * 16 + 16));
-		}
-		const trusted = this.#config.trust.map((network) => encodeTrust(network, generation));
-		const yes = Buffer.from([1, 0, 0, 0]);
-		for (const network of trusted) {
-			if (this.#bpf.update('trust', network, yes)) continue;
-			for (const added of trusted) this.#bpf.remove('trust', added);
-			throw new ToascopeError(
-				'CONFIG_INVALID',
-				'trust names more networks than fit: 16384 with those of the configuration before',
-			);
-		}
-		key.writeUInt32LE(place);
-		this.#bpf.update('settings', key, encodeSettings(this.#config, generation, this.#eventMask));
-		const now = Buffer.alloc(4);
-		now.writeUInt32LE(generation);
-		this.#bpf.update('generation', Buffer.alloc(4), now);
-		for (const network of this.#trusted) this.#bpf.remove('trust', network);
-		this.#trusted = trusted;
-		this.#generation = generation;
+	#apply(config: Config): void {
+		for (const { id, name } of [...builtInProfiles, ...config.profiles]) this.#profileNames.set(id, name);
+		this.#settings.apply(config, this.#eventMask);
 	}
 
 	/** Takes a new configuration; on an error the old one stays in force. */
 	reload(config: Config): void {
 		const before = this.#config;
-		this.#config = config;
 		try {
-			this.#apply();
+			this.#apply(config);
+			this.#config = config;
 			this.#attachCgroup();
 		} catch (error) {
 			this.#config = before;
+			this.#apply(before);
 			throw explain(error);
 		}
 	}
@@ -224,7 +176,7 @@ export class BpfProvider implements Source {
 	listen(...types: ConnectionEvent['type'][]): void {
 		const bits = { opened: 1 << 1, accepted: 1 << 2, closed: 1 << 3 };
 		this.#eventMask = types.reduce((mask, type) => mask | bits[type], 0);
-		this.#apply();
+		this.#apply(this.#config);
 	}
 
 	/** Hands over what has happened since the last call. */
@@ -245,102 +197,13 @@ export class BpfProvider implements Source {
 	}
 
 	/** Connections of a peer, newest first. */
-	lookup(question: Question): Connection[] {
+	lookup(question: LookupQuery): Connection[] {
 		const retainNs = BigInt(this.#config.connections.retainMs) * 1_000_000n;
 		return this.#connections.find(question, this.monotonicNs(), retainNs).map((found) => this.#owned(found));
 	}
 
 	#owned(connection: Connection): Connection {
 		return connection.seen === 'unseen' ? { ...connection, owner: this.#owners.of(connection) } : connection;
-	}
-
-	readListeners(): readonly ListenerRecord[] {
-		return this.#listeners.read();
-	}
-
-	readClients(): Clients {
-		return this.#clients.read();
-	}
-
-	get clientsCapacity(): number {
-		return this.#clients.capacity;
-	}
-
-	readExported(): Map<string, Exported> {
-		return readExported(this.#bpf);
-	}
-
-	admit(key: string, exported: Exported): boolean {
-		return this.#bpf.update('exported', Buffer.from(key, 'latin1'), encodeExported(exported));
-	}
-
-	#foldRequest(key: string, exported: Exported | undefined): Buffer {
-		const request = Buffer.alloc(foldRequestLayout.size);
-		request.write(key, foldRequestLayout.key, clientKeyLayout.size, 'latin1');
-		request.writeUInt32LE(exported === undefined ? 0 : 1, foldRequestLayout.shown);
-		if (exported !== undefined) writeTraffic(request, foldRequestLayout.base, exported.base);
-		return request;
-	}
-
-	retire(key: string): boolean {
-		return this.#bpf.run('toascope_retire', this.#foldRequest(key, undefined)) === 0;
-	}
-
-	fold(key: string, exported: Exported | undefined): boolean {
-		return this.#bpf.run('toascope_fold', this.#foldRequest(key, exported)) === 0;
-	}
-
-	#ledger(entry: number): bigint {
-		const key = Buffer.alloc(4);
-		const value = Buffer.alloc(8);
-		key.writeUInt32LE(entry);
-		this.#bpf.lookup('ledger', key, value);
-		return value.readBigUInt64LE();
-	}
-
-	get classifiedNs(): bigint {
-		return this.#ledger(ledgerEntry.LEDGER_CLASSIFIED_NS);
-	}
-
-	set classifiedNs(ns: bigint) {
-		const key = Buffer.alloc(4);
-		const value = Buffer.alloc(8);
-		key.writeUInt32LE(ledgerEntry.LEDGER_CLASSIFIED_NS);
-		value.writeBigUInt64LE(ns);
-		this.#bpf.update('ledger', key, value);
-	}
-
-	clientsFolded(): bigint {
-		return this.#ledger(ledgerEntry.LEDGER_FOLDED);
-	}
-
-	drops(): Readonly<Record<string, bigint>> {
-		const key = Buffer.alloc(4);
-		const value = Buffer.alloc(8);
-		return Object.fromEntries(
-			dropReasons.map(({ index, reason }) => {
-				key.writeUInt32LE(index);
-				this.#bpf.lookup('drops', key, value);
-				return [reason, value.readBigUInt64LE()];
-			}),
-		);
-	}
-
-	maps(): readonly MapUsage[] {
-		if (performance.now() - this.#usageAt > usageMs) {
-			this.#usageAt = performance.now();
-			this.#usage = ['clients', 'connections', 'exported', 'listeners'].map((map) => ({
-				map,
-				entries: this.#bpf.count(map),
-				capacity: this.#bpf.mapInfo(map).maxEntries,
-			}));
-		}
-		return this.#usage;
-	}
-
-	programs(): readonly ProgramUsage[] {
-		const statistics = this.#bpf.programStatistics();
-		return statistics.some(({ runs }) => runs > 0n) ? statistics : [];
 	}
 
 	monotonicNs(): bigint {

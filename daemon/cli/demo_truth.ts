@@ -3,9 +3,9 @@
  * The demo's judge. It knows who made a connection from the client that made it, and by which peer
  * the server knows it from the server; toascope is only asked who is behind that peer.
  */
-import type { LookupQuery } from '../http/ports.ts';
 import type { EchoRecord, Result } from '../lab/protocol.ts';
 import type { Connection } from '../model/connection.ts';
+import type { LookupQuery } from '../model/lookup.ts';
 
 export interface Tally {
 	readonly clients: ReadonlySet<string>;

@@ -1,18 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the HTTP surface needs from the daemon: a view of the store, read again at each request. */
-import type { Endpoint } from '../model/address.ts';
 import type { Connection } from '../model/connection.ts';
+import type { LookupQuery } from '../model/lookup.ts';
 import type { Snapshot } from '../model/snapshot.ts';
-
-export interface LookupQuery {
-	/** The other end as the server's kernel sees it: the NAT64 or the balancer. */
-	readonly peer: Endpoint;
-	readonly local?: Endpoint | undefined;
-	/** Inode number of a network namespace. */
-	readonly netns?: number | undefined;
-	/** Only connections that were open at this time: CLOCK_MONOTONIC nanoseconds. */
-	readonly atNs?: bigint | undefined;
-}
 
 /** CLOCK_MONOTONIC against the wall clock, both in nanoseconds. */
 export interface Clock {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Reads what callers ask. Unknown and repeated parameters are errors: a typing error must not widen a question. */
 import { parseEndpoint } from '../model/endpoint.ts';
+import type { LookupQuery } from '../model/lookup.ts';
 import type { ClientSeries } from '../model/snapshot.ts';
-import type { Clock, LookupQuery } from './ports.ts';
+import type { Clock } from './ports.ts';
 import { HttpProblem } from './problem.ts';
 import { parseTime } from './time.ts';
 

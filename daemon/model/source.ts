@@ -1,25 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the store reads: a provider's kernel state. The store never knows which provider it is. */
-import type { Endpoint } from './address.ts';
-import type { Histogram, MapUsage, ProgramUsage, Result, Seen, Segment, Traffic } from './snapshot.ts';
+import type { ListenerTotals, MapUsage, ProgramUsage, Traffic } from './snapshot.ts';
 
 /** One line of the table of listeners. */
-export interface ListenerRecord {
+export interface ListenerRecord extends Omit<ListenerTotals, 'listener'> {
 	/** Identity: the bytes of its key. */
 	readonly key: string;
-	/** Undefined: the line "other". */
-	readonly endpoint: Endpoint | undefined;
-	readonly total: Traffic;
+	/** Connections without a believable TOA. */
 	readonly direct: Traffic;
+	/** Of clients that found the table full. */
 	readonly overflow: Traffic;
-	readonly folded: Traffic;
+	/** Of clients that have left the table without, or before, a series. */
 	readonly unshown: Traffic;
-	readonly handshakes: Readonly<Record<Result, bigint>>;
-	readonly options: readonly { readonly profile: string; readonly segment: Segment; readonly count: bigint }[];
-	readonly accepts: Readonly<Record<Seen, bigint>>;
-	readonly rtt: Histogram;
-	readonly duration: Histogram;
-	readonly acceptWait: Histogram;
 }
 
 /** Sums that are being added up. */

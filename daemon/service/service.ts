@@ -14,10 +14,11 @@ import { type SpanExport, startSpans } from '../export/otel/spans.ts';
 import { createPrometheusExporter, type PrometheusExporter } from '../export/prometheus/exporter.ts';
 import { createHttp } from '../http/app.ts';
 import { listenTcp, listenUnix } from '../http/listen.ts';
-import type { LookupQuery, View } from '../http/ports.ts';
+import type { View } from '../http/ports.ts';
 import { type Endpoint, formatEndpoint } from '../model/address.ts';
 import type { Connection, ConnectionEvent } from '../model/connection.ts';
 import { createContainerResolver } from '../model/container.ts';
+import type { LookupQuery } from '../model/lookup.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { Store } from '../model/store.ts';
 import { version } from '../version.ts';
@@ -57,7 +58,7 @@ export class Service implements View {
 		this.#logger = logger;
 		this.#onEvent = options.onEvent;
 		this.#provider = BpfProvider.open(config, logger);
-		this.#store = new Store(this.#provider, config.clients, () => this.#spanDrops());
+		this.#store = new Store(this.#provider.counters, config.clients, () => this.#spanDrops());
 	}
 
 	/**

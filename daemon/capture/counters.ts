@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The kernel's counters as the store reads them: the maps that are state, and the programs that fold. */
+import type { MapUsage, ProgramUsage } from '../model/snapshot.ts';
+import type { Exported, ListenerRecord, Source } from '../model/source.ts';
+import { clientKeyLayout, drop, foldRequestLayout, ledgerEntry } from './layout.gen.ts';
+import { type BpfObject, native } from './native.ts';
+import { writeTraffic } from './records.ts';
+import { Clients, encodeExported, Listeners, readExported } from './tables.ts';
+
+/** Entries are counted one by one: not at every look. */
+const usageMs = 10_000;
+const counted = ['clients', 'connections', 'exported', 'listeners'];
+
+/** Names of the reasons in `drops_total`, in the order of enum drop. */
+const dropReasons = Object.entries(drop)
+	.filter(([name]) => name !== 'DROPS')
+	.map(([name, index]) => ({ index, reason: name.slice('DROP_'.length).toLowerCase() }));
+
+export class Counters implements Source {
+	readonly #bpf: BpfObject;
+	readonly #clients: Clients;
+	readonly #listeners: Listeners;
+	#usage: readonly MapUsage[] = [];
+	#usageAt = Number.NEGATIVE_INFINITY;
+
+	/** `profileName` names a profile by its id. */
+	constructor(bpf: BpfObject, profileName: (id: number) => string | undefined) {
+		this.#bpf = bpf;
+		this.#clients = new Clients(bpf);
+		this.#listeners = new Listeners(bpf, profileName);
+	}
+
+	readListeners(): readonly ListenerRecord[] {
+		return this.#listeners.read();
+	}
+
+	readClients(): Clients {
+		return this.#clients.read();
+	}
+
+	get clientsCapacity(): number {
+		return this.#clients.capacity;
+	}
+
+	readExported(): Map<string, Exported> {
+		return readExported(this.#bpf);
+	}
+
+	admit(key: string, exported: Exported): boolean {
+		return this.#bpf.update('exported', Buffer.from(key, 'latin1'), encodeExported(exported));
+	}
+
+	#foldRequest(key: string, exported: Exported | undefined): Buffer {
+		const request = Buffer.alloc(foldRequestLayout.size);
+		request.write(key, foldRequestLayout.key, clientKeyLayout.size, 'latin1');
+		request.writeUInt32LE(exported === undefined ? 0 : 1, foldRequestLayout.shown);
+		if (exported !== undefined) writeTraffic(request, foldRequestLayout.base, exported.base);
+		return request;
+	}
+
+	retire(key: string): boolean {
+		return this.#bpf.run('toascope_retire', this.#foldRequest(key, undefined)) === 0;
+	}
+
+	fold(key: string, exported: Exported | undefined): boolean {
+		return this.#bpf.run('toascope_fold', this.#foldRequest(key, exported)) === 0;
+	}
+
+	#ledger(entry: number): bigint {
+		const key = Buffer.alloc(4);
+		const value = Buffer.alloc(8);
+		key.writeUInt32LE(entry);
+		this.#bpf.lookup('ledger', key, value);
+		return value.readBigUInt64LE();
+	}
+
+	get classifiedNs(): bigint {
+		return this.#ledger(ledgerEntry.LEDGER_CLASSIFIED_NS);
+	}
+
+	set classifiedNs(ns: bigint) {
+		const key = Buffer.alloc(4);
+		const value = Buffer.alloc(8);
+		key.writeUInt32LE(ledgerEntry.LEDGER_CLASSIFIED_NS);
+		value.writeBigUInt64LE(ns);
+		this.#bpf.update('ledger', key, value);
+	}
+
+	clientsFolded(): bigint {
+		return this.#ledger(ledgerEntry.LEDGER_FOLDED);
+	}
+
+	drops(): Readonly<Record<string, bigint>> {
+		const key = Buffer.alloc(4);
+		const value = Buffer.alloc(8);
+		return Object.fromEntries(
+			dropReasons.map(({ index, reason }) => {
+				key.writeUInt32LE(index);
+				this.#bpf.lookup('drops', key, value);
+				return [reason, value.readBigUInt64LE()];
+			}),
+		);
+	}
+
+	maps(): readonly MapUsage[] {
+		if (performance.now() - this.#usageAt > usageMs) {
+			this.#usageAt = performance.now();
+			this.#usage = counted.map((map) => ({
+				map,
+				entries: this.#bpf.count(map),
+				capacity: this.#bpf.mapInfo(map).maxEntries,
+			}));
+		}
+		return this.#usage;
+	}
+
+	programs(): readonly ProgramUsage[] {
+		const statistics = this.#bpf.programStatistics();
+		return statistics.some(({ runs }) => runs > 0n) ? statistics : [];
+	}
+
+	monotonicNs(): bigint {
+		return native().monotonicNs();
+	}
+}

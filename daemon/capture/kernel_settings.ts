@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * The configuration in the kernel. A new one is written beside the one in force (settings, ports,
+ * trusted networks, each with its generation), then one 32-bit store switches over.
+ */
+import type { Config } from '../config/config.ts';
+import { ToascopeError } from '../errors.ts';
+import { limit, portBitsLayout } from './layout.gen.ts';
+import type { BpfObject } from './native.ts';
+import { encodePorts, encodeSettings, encodeTrust } from './settings.ts';
+
+const yes = Buffer.from([1, 0, 0, 0]);
+
+function word(value: number): Buffer {
+	const bytes = Buffer.alloc(4);
+	bytes.writeUInt32LE(value);
+	return bytes;
+}
+
+export class KernelSettings {
+	readonly #bpf: BpfObject;
+	#generation = 0;
+	#trusted: readonly Buffer[] = [];
+
+	/** Of an object whose programs are not attached yet. */
+	constructor(bpf: BpfObject) {
+		this.#bpf = bpf;
+	}
+
+	/**
+	 * Puts it in force. `events`: the bits 1 << enum event_type that go into the ring.
+	 * @throws {ToascopeError} CONFIG_INVALID where the networks do not fit; nothing has changed then
+	 */
+	apply(config: Config, events: number): void {
+		const generation = (this.#generation + 1) >>> 0;
+		const place = generation & 1;
+		this.#writePorts(config, place);
+		const trusted = config.trust.map((network) => encodeTrust(network, generation));
+		this.#writeTrusted(trusted);
+		this.#bpf.update('settings', word(place), encodeSettings(config, generation, events));
+		this.#bpf.update('generation', word(0), word(generation));
+		for (const network of this.#trusted) this.#bpf.remove('trust', network);
+		this.#trusted = trusted;
+		this.#generation = generation;
+	}
+
+	#writePorts(config: Config, place: number): void {
+		const ports = encodePorts(config);
+		for (let index = 0; index < limit.PORT_WORDS; index++) {
+			const at = index * portBitsLayout.size;
+			this.#bpf.update('ports', word(place * limit.PORT_WORDS + index), ports.subarray(at, at + portBitsLayout.size));
+		}
+	}
+
+	#writeTrusted(trusted: readonly Buffer[]): void {
+		for (const network of trusted) {
+			if (this.#bpf.update('trust', network, yes)) continue;
+			for (const added of trusted) this.#bpf.remove('trust', added);
+			throw new ToascopeError('CONFIG_INVALID', 'trust: the kernel has no room for so many networks', {
+				hint: 'name fewer and larger networks',
+			});
+		}
+	}
+}
