@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The companion program on accept, where the kernel allows trampolines. The parameters of
- * inet_csk_accept() changed in 6.10, and with them where its result stands: the loader takes
- * the program that fits the running kernel's BTF.
+ * The companion program on accept, where the kernel allows trampolines. inet_csk_accept() would
+ * be too early: it may return a child while the callback of its handshake still runs on another
+ * CPU. Those below have taken the child's lock, and so have waited for it.
  */
 #include "accept.h"
 
-static __always_inline int accepted_socket(struct sock *sk)
+/* The parameters after newsock differ, and changed in 6.10: none of them is read, nor the result. */
+static __always_inline int accept_returned(__u64 *ctx)
 {
+	struct socket *newsock = (struct socket *)ctx[1];
 	struct socket_state *state;
+	struct sock *sk = newsock->sk;
 	struct tcp_sock *tcp;
 
+	/* accept() failed */
 	if (!sk)
 		return 0;
 	tcp = bpf_skc_to_tcp_sock(sk);
@@ -22,16 +26,21 @@ static __always_inline int accepted_socket(struct sock *sk)
 	return 0;
 }
 
-/* struct sock *inet_csk_accept(struct sock *, struct proto_accept_arg *) */
-SEC("?fexit/inet_csk_accept")
+/* int inet_accept(struct socket *sock, struct socket *newsock, ...) */
+SEC("?fexit/inet_accept")
 int toascope_accept(__u64 *ctx)
 {
-	return accepted_socket((struct sock *)ctx[2]);
+	return accept_returned(ctx);
 }
 
-/* struct sock *inet_csk_accept(struct sock *, int, int *, bool), before 6.10 */
-SEC("?fexit/inet_csk_accept")
-int toascope_accept4(__u64 *ctx)
+/*
+ * void __inet_accept(struct socket *sock, struct socket *newsock, ...), where the kernel has it:
+ * inet_accept() calls it, and MPTCP's accept calls it alone. It is a second chance as well: while
+ * a task is preempted in the middle of a program, the kernel runs that program for no other task
+ * on this CPU (recursion_misses).
+ */
+SEC("?fexit/__inet_accept")
+int toascope_accept_inner(__u64 *ctx)
 {
-	return accepted_socket((struct sock *)ctx[4]);
+	return accept_returned(ctx);
 }

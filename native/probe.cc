@@ -3,12 +3,10 @@
 #include "probe.h"
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 
 #include <cerrno>
-#include <memory>
 
 #include "errors.h"
 #include "handles.h"
@@ -27,7 +25,7 @@ const bpf_insn return_zero[] = {
 int probe_fexit()
 {
 	LogCapture quiet;
-	int btf_id = libbpf_find_vmlinux_btf_id("inet_csk_accept", BPF_TRACE_FEXIT);
+	int btf_id = libbpf_find_vmlinux_btf_id("inet_accept", BPF_TRACE_FEXIT);
 	if (btf_id < 0)
 		return -btf_id;
 	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_TRACE_FEXIT,
@@ -39,16 +37,11 @@ int probe_fexit()
 	return link ? 0 : errno;
 }
 
-// Parameters of inet_csk_accept() in the running kernel, or 0.
-int accept_parameters()
+// Has this kernel __inet_accept()? Older ones do all of it in inet_accept().
+bool has_inner_accept()
 {
 	LogCapture quiet;
-	std::unique_ptr<btf, decltype(&btf__free)> types(btf__load_vmlinux_btf(), btf__free);
-	if (!types)
-		return 0;
-	int id = btf__find_by_name_kind(types.get(), "inet_csk_accept", BTF_KIND_FUNC);
-	const btf_type *function = id > 0 ? btf__type_by_id(types.get(), id) : nullptr;
-	return function ? btf_vlen(btf__type_by_id(types.get(), function->type)) : 0;
+	return libbpf_find_vmlinux_btf_id("__inet_accept", BPF_TRACE_FEXIT) > 0;
 }
 
 int probe_helper(bpf_prog_type type, bpf_func_id helper)
@@ -74,7 +67,7 @@ int probe_map(bpf_map_type type)
 
 } // namespace
 
-// probe() -> {features: {name: "" | errno's name}, acceptParameters}
+// probe() -> {features: {name: "" | errno's name}, innerAccept}
 Napi::Value probe(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
@@ -92,7 +85,7 @@ Napi::Value probe(const Napi::CallbackInfo &info)
 	set("taskRegisters", probe_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_task_pt_regs));
 	set("fexit", probe_fexit());
 	result.Set("features", features);
-	result.Set("acceptParameters", Napi::Number::New(env, accept_parameters()));
+	result.Set("innerAccept", Napi::Boolean::New(env, has_inner_accept()));
 	return result;
 }
 

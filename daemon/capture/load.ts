@@ -10,10 +10,10 @@ export interface Log {
 	warn(context: object, message: string): void;
 }
 
-/** The program whose idea of inet_csk_accept() is this kernel's; undefined where fexit is refused. */
-export function fexitProgram({ features, acceptParameters }: Probed): string | undefined {
-	if (features.fexit !== '') return undefined;
-	return { 2: 'toascope_accept', 4: 'toascope_accept4' }[acceptParameters];
+/** The programs on accept; none where fexit is refused. */
+export function fexitPrograms({ features, innerAccept }: Probed): readonly string[] {
+	if (features.fexit !== '') return [];
+	return innerAccept ? ['toascope_accept', 'toascope_accept_inner'] : ['toascope_accept'];
 }
 
 /** Maps that outlive a daemon. The others hold its configuration, which each daemon brings along. */
@@ -36,7 +36,6 @@ const stateMaps = [
  */
 export function load(config: Config, probed: Probed, pins?: Pins, log?: Log): BpfObject {
 	const { clients, connections, listeners, bpf } = config;
-	const fexit = fexitProgram(probed);
 	const options = {
 		mapEntries: {
 			listeners: listeners.max + 1,
@@ -46,7 +45,7 @@ export function load(config: Config, probed: Probed, pins?: Pins, log?: Log): Bp
 			closed_queue: connections.max,
 			ring: bpf.ringBytes,
 		},
-		autoload: fexit === undefined ? {} : { [fexit]: true },
+		autoload: Object.fromEntries(fexitPrograms(probed).map((program) => [program, true])),
 		canSetError: probed.features.setError === '',
 		...(pins === undefined ? {} : { pin: { directory: pins.maps, maps: stateMaps } }),
 	};

@@ -74,8 +74,8 @@ export type Features = Readonly<
 
 export interface Probed {
 	readonly features: Features;
-	/** Parameters of the kernel's inet_csk_accept(); 0: its BTF has none. */
-	readonly acceptParameters: number;
+	/** The kernel has the function __inet_accept(). */
+	readonly innerAccept: boolean;
 }
 
 export interface Native {

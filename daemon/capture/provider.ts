@@ -10,7 +10,7 @@ import { Connections } from './connections.ts';
 import { Counters } from './counters.ts';
 import { KernelSettings } from './kernel_settings.ts';
 import { eventLayout, listenerKeyLayout, listenerLayout } from './layout.gen.ts';
-import { explain, fexitProgram, type Log, load } from './load.ts';
+import { explain, fexitPrograms, type Log, load } from './load.ts';
 import { findCgroup2, isCgroup2, readMounts } from './mounts.ts';
 import { type BpfObject, type Features, native, type Probed } from './native.ts';
 import { Owners } from './owners.ts';
@@ -33,7 +33,7 @@ export class BpfProvider {
 	readonly adopted: boolean;
 	/** What the store reads. */
 	readonly counters: Counters;
-	readonly #fexit: string | undefined;
+	readonly #fexit: readonly string[];
 	readonly #bpf: BpfObject;
 	readonly #pins: Pins | undefined;
 	readonly #connections: Connections;
@@ -60,8 +60,8 @@ export class BpfProvider {
 		this.cgroup = cgroup;
 		this.adopted = adopted;
 		this.features = probed.features;
-		this.#fexit = fexitProgram(probed);
-		this.acceptProgram = this.#fexit === undefined ? 'getpeername' : 'fexit';
+		this.#fexit = fexitPrograms(probed);
+		this.acceptProgram = this.#fexit.length === 0 ? 'getpeername' : 'fexit';
 		this.libbpf = native().libbpfVersion;
 		const profileName = (id: number) => this.#profileNames.get(id);
 		this.counters = new Counters(bpf, profileName);
@@ -115,7 +115,7 @@ export class BpfProvider {
 		this.#apply(this.#config);
 		this.#attach('toascope_flush', { map: 'sockets' });
 		this.#attach('toascope_listeners', {});
-		if (this.#fexit !== undefined) this.#attach(this.#fexit, this.#pinned(this.#fexit));
+		for (const program of this.#fexit) this.#attach(program, this.#pinned(program));
 		this.#attachCgroup();
 		this.#attachOnce('toascope_sockops');
 		this.#pins?.unlinkOthers(this.#attached);

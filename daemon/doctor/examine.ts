@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Looks at the host, the configuration and the running daemon. Changes nothing. */
-import { explain, fexitProgram, load } from '../capture/load.ts';
+import { explain, load } from '../capture/load.ts';
 import { native } from '../capture/native.ts';
 import { missingCapabilities } from '../capture/privileges.ts';
 import type { Config } from '../config/config.ts';
@@ -45,7 +45,7 @@ function tryFeatures(host: Host, config: Config): { checks: Check[]; tried?: Tri
 		} catch (error) {
 			refusal = firstLine(explain(error));
 		}
-		const tried = { probed, fexit: fexitProgram(probed), refusal };
+		const tried = { probed, refusal };
 		return { checks: featureChecks(tried), tried };
 	} catch (error) {
 		return { checks: [check('addon', 'Addon', 'fail', firstLine(error), 'npm run build')] };

@@ -48,8 +48,6 @@ const table: Readonly<Record<keyof Features, Feature>> = {
 /** What was tried of the BPF side. */
 export interface Tried {
 	readonly probed: Probed;
-	/** The program that is loaded for fexit; undefined: getpeername it is. */
-	readonly fexit: string | undefined;
 	/** What the kernel said to all programs, loaded with the configuration's sizes; undefined: it took them. */
 	readonly refusal: string | undefined;
 }
@@ -86,13 +84,12 @@ export function choiceChecks(tried: Tried | undefined, config: Config, runs: boo
 	];
 }
 
-function acceptProgram({ probed, fexit }: Tried): Check {
-	const title = 'Accept program';
-	if (fexit !== undefined) return check('accept_program', title, 'ok', 'fexit: every accept is seen');
-	const { features, acceptParameters } = probed;
-	if (features.fexit !== '') return check('accept_program', title, 'ok', 'getpeername, since fexit is refused');
-	const found = `getpeername, since inet_csk_accept() of this kernel has ${acceptParameters} parameters, new to us`;
-	return check('accept_program', title, 'warn', found, table.fexit.advice);
+function acceptProgram({ probed }: Tried): Check {
+	const found =
+		probed.features.fexit === ''
+			? 'fexit: accepts are seen, with or without an address buffer'
+			: 'getpeername, since fexit is refused';
+	return check('accept_program', 'Accept program', 'ok', found);
 }
 
 function getsockopt({ probed }: Tried, config: Config): Check {
