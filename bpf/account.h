@@ -56,6 +56,20 @@ static __always_inline bool find_listener(struct subject *on)
 	return false;
 }
 
+/*
+ * The listener that the connection was counted for when it opened, for those who do not hold the
+ * socket: it may be closing under them, its port gone, and then there is nothing to find or make.
+ */
+static __always_inline bool known_listener(struct subject *on)
+{
+	if (on->state->other_listener)
+		__builtin_memset(&on->listener_key, 0, sizeof(on->listener_key));
+	else
+		local_endpoint(on->sk, &on->listener_key.local);
+	on->listener = bpf_map_lookup_elem(&listeners, &on->listener_key);
+	return on->listener;
+}
+
 static __always_inline bool is_other(const struct subject *on)
 {
 	return on->listener_key.local.family == FAMILY_NONE;
@@ -63,7 +77,7 @@ static __always_inline bool is_other(const struct subject *on)
 
 static __always_inline void client_key(const struct subject *on, struct client_key *key)
 {
-	const struct toa_peer *client = &on->state->client;
+	const struct toa_client *client = &on->state->client;
 	const struct prefix *prefix = &on->set->prefix[family_index(client->family)];
 	__u32 words[4];
 
@@ -139,13 +153,17 @@ static __always_inline bool fin_received(const struct tcp_sock *tcp)
 	return tcp->inet_conn.icsk_inet.sk.__sk_common.skc_flags >> SOCK_DONE & 1;
 }
 
-/* fin_sent: the socket's state says that a FIN has been queued */
+/*
+ * The state says that a FIN is to be sent a moment before it is queued (tcp_close_state(), then
+ * tcp_send_fin()): who does not hold the socket may take all that was sent for acknowledged too
+ * early, and then leaves out one byte until the next look; or none at all has been sent.
+ */
 static __always_inline bool fin_acknowledged(const struct tcp_sock *tcp, int tcp_state)
 {
 	const int sent = 1 << BPF_TCP_FIN_WAIT1 | 1 << BPF_TCP_FIN_WAIT2 | 1 << BPF_TCP_CLOSING |
 			 1 << BPF_TCP_LAST_ACK | 1 << BPF_TCP_TIME_WAIT;
 
-	return sent >> (tcp_state & 15) & 1 && tcp->snd_una == tcp->write_seq;
+	return sent >> (tcp_state & 15) & 1 && tcp->bytes_acked && tcp->snd_una == tcp->write_seq;
 }
 
 /* For those who hold the socket: exact. tcp_state is the one before a change. */

@@ -38,8 +38,6 @@ struct in6_addr_words {
 	__u32 words[4];
 };
 
-struct in6_addr;
-
 struct sock_common {
 	__u32 skc_daddr;
 	__u32 skc_rcv_saddr;
@@ -84,11 +82,23 @@ struct socket {
 
 struct file;
 
+struct kernfs_node {
+	__u64 id;
+} CORE;
+
+struct cgroup {
+	struct kernfs_node *kn;
+} CORE;
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+} CORE;
+
 struct task_struct {
 	int tgid;
 	char comm[16];
 	struct task_struct *group_leader;
-	unsigned int flags;
+	struct css_set *cgroups;
 } CORE;
 
 struct seq_file;

@@ -22,7 +22,7 @@ __noinline int parse_options(struct bpf_sock_ops *ctx)
 	struct bpf_sock *sk = ctx->sk;
 	__u8 *segment = ctx->skb_data, *end = ctx->skb_data_end;
 	struct socket_state *state;
-	struct toa_peer other;
+	struct toa_client other;
 	__u32 header, length = 0, i;
 
 	if (!sk || !set)

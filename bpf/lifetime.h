@@ -45,10 +45,13 @@ static __always_inline void flush(const struct tcp_sock *tcp, struct subject *on
 	struct traffic delta = {};
 	bool pending = true, closed;
 
-	if (!state->opened_ns || state->closed || !find_listener(on))
+	if (!state->opened_ns || state->closed || on->sk->skc_state == BPF_TCP_CLOSE || !known_listener(on))
 		return;
 	find_connection(on);
-	note_unseen(tcp, on);
+	/* at two flushes: an accept() under way has had its time to be seen */
+	if (state->grafted)
+		note_unseen(tcp, on);
+	state->grafted = tcp->inet_conn.icsk_inet.sk.sk_socket != 0;
 	read_progress_unlocked(tcp, on->sk->skc_state, state, &progress);
 
 	/* plain segments take the kernel's fast path, where no callback tells of the first data */

@@ -31,9 +31,11 @@ struct socket_state {
 	__u8 closed;
 	__u8 in_overflow; /* counts under client="other": stays so until it closes */
 	__u8 saw_malformed;
-	__u8 slot;       /* in the table of connections; PEER_SLOTS: not there */
-	__u8 parse_flag; /* we asked for option callbacks, nobody before us had */
-	struct toa_peer client;
+	__u8 slot;           /* in the table of connections; PEER_SLOTS: not there */
+	__u8 other_listener; /* the table was full: counts under listener="other" */
+	__u8 grafted;        /* a flush has seen that it was accepted */
+	__u8 parse_flag;     /* we asked for option callbacks, nobody before us had */
+	struct toa_client client;
 	struct toa_list options; /* the list being parsed */
 };
 

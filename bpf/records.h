@@ -236,7 +236,7 @@ struct owner {
 };
 
 RECORD_ASSERT(sizeof(struct toa_profile) == 8, "toa_profile");
-RECORD_ASSERT(sizeof(struct toa_peer) == 20, "toa_peer");
+RECORD_ASSERT(sizeof(struct toa_client) == 20, "toa_client");
 RECORD_ASSERT(sizeof(struct endpoint) == 20, "endpoint");
 RECORD_ASSERT(sizeof(struct listener_key) == 20, "listener_key");
 RECORD_ASSERT(sizeof(struct client_key) == 40, "client_key");

@@ -49,6 +49,7 @@ __noinline int connection_opened(struct bpf_sock_ops *ctx)
 	}
 	on.state->netns = on.sk->skc_net.net->ns.inum;
 	on.state->cookie = bpf_get_socket_cookie(ctx);
+	on.state->other_listener = is_other(&on);
 	add(on.listener->total.opened, 1);
 
 	/* the entry goes into the table when it is complete: once */
@@ -121,7 +122,7 @@ SEC("sockops")
 int toascope_sockops(struct bpf_sock_ops *ctx)
 {
 	const struct settings *set;
-	__u32 from;
+	__u32 from, to;
 
 	switch (ctx->op) {
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
@@ -133,11 +134,20 @@ int toascope_sockops(struct bpf_sock_ops *ctx)
 		segment_arrived(ctx);
 		break;
 	case BPF_SOCK_OPS_STATE_CB:
-		/* the process that accepted it lets go of it, or it ends: the other changes tell nothing */
+		/*
+		 * It ends, or the process that accepted it lets go of it; the other changes tell nothing. The peer's
+		 * FIN (to CLOSE_WAIT) may come in the middle of accept(), before the program there has seen it.
+		 */
 		from = ctx->args[0];
-		if (ctx->args[1] == BPF_TCP_CLOSE || from == BPF_TCP_ESTABLISHED ||
-		    from == BPF_TCP_CLOSE_WAIT)
+		to = ctx->args[1];
+		if (to == BPF_TCP_CLOSE ||
+		    ((from == BPF_TCP_ESTABLISHED || from == BPF_TCP_CLOSE_WAIT) && to != BPF_TCP_CLOSE_WAIT))
 			state_changed(ctx);
+		break;
+	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+		/* a socket that was accepted once, and is used for a connection of its own now */
+		if (ctx->sk)
+			bpf_sk_storage_delete(&sockets, ctx->sk);
 		break;
 	}
 	return 1;

@@ -61,7 +61,7 @@ struct toa_list {
 };
 
 /* A client address as an option carries it. IPv4 stands in the first four bytes, the rest is zero. */
-struct toa_peer {
+struct toa_client {
 	toa_u8 address[16];
 	toa_u16 port;   /* host order; 0 where the profile has none */
 	toa_u8 family;  /* 4 or 6 */
@@ -128,7 +128,7 @@ TOA_INLINE void toa_scan(struct toa_list *list, const struct toa_table *table)
 
 /* Reads the matching option that starts at byte at. */
 TOA_INLINE void toa_read(const struct toa_list *list, const struct toa_table *table, toa_u32 at,
-			 struct toa_peer *peer)
+			 struct toa_client *peer)
 {
 	toa_u32 kind = list->bytes[at & TOA_LIST_MASK];
 	toa_u32 length = list->bytes[(at + 1) & TOA_LIST_MASK];
@@ -154,7 +154,7 @@ TOA_INLINE void toa_read(const struct toa_list *list, const struct toa_table *ta
 }
 
 /* Without branches: each would double the paths that the BPF verifier follows. */
-TOA_INLINE int toa_same_peer(const struct toa_peer *a, const struct toa_peer *b)
+TOA_INLINE int toa_same_client(const struct toa_client *a, const struct toa_client *b)
 {
 	toa_u32 different = (a->port ^ b->port) | (a->family ^ b->family);
 	int i;
@@ -170,7 +170,7 @@ TOA_INLINE int toa_same_peer(const struct toa_peer *a, const struct toa_peer *b)
  * other is room for comparing; a caller on a small stack may keep it elsewhere.
  */
 TOA_INLINE enum toa_found toa_find(struct toa_list *list, const struct toa_table *table,
-				   struct toa_peer *peer, struct toa_peer *other)
+				   struct toa_client *peer, struct toa_client *other)
 {
 	enum toa_found found = TOA_FOUND_ONE;
 	toa_u32 i;
@@ -185,7 +185,7 @@ TOA_INLINE enum toa_found toa_find(struct toa_list *list, const struct toa_table
 		if (i >= list->matches)
 			break;
 		toa_read(list, table, list->match_at[i], other);
-		if (!toa_same_peer(peer, other))
+		if (!toa_same_client(peer, other))
 			found = TOA_FOUND_CONFLICT;
 	}
 	return found;

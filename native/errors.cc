@@ -57,18 +57,18 @@ LogCapture::LogCapture()
 {
 	static std::once_flag once;
 	std::call_once(once, [] { libbpf_set_print(print); });
-	captured = new std::string;
+	outer_ = captured;
+	captured = &text_;
 }
 
 LogCapture::~LogCapture()
 {
-	delete captured;
-	captured = nullptr;
+	captured = outer_;
 }
 
 std::string LogCapture::last_lines(size_t count) const
 {
-	std::string text = *captured;
+	std::string text = text_;
 	while (!text.empty() && text.back() == '\n')
 		text.pop_back();
 	size_t at = text.size();
@@ -80,11 +80,11 @@ std::string LogCapture::last_lines(size_t count) const
 std::string LogCapture::program() const
 {
 	const std::string mark = "prog '";
-	size_t at = captured->rfind(mark);
+	size_t at = text_.rfind(mark);
 	if (at == std::string::npos)
 		return "";
 	at += mark.size();
-	return captured->substr(at, captured->find('\'', at) - at);
+	return text_.substr(at, text_.find('\'', at) - at);
 }
 
 } // namespace toascope

@@ -25,6 +25,10 @@ public:
 	std::string last_lines(size_t count) const;
 	// The program that libbpf named last, or an empty string.
 	std::string program() const;
+
+private:
+	std::string text_;
+	std::string *outer_; // captures may nest
 };
 
 } // namespace toascope

@@ -44,6 +44,13 @@ void sum_cpus(const uint8_t *values, size_t stride, size_t value_size, uint8_t *
 	}
 }
 
+// The cursor of a batch has 4 bytes for hash tables, and more for others.
+void require_hash(Napi::Env env, const bpf_map *map)
+{
+	if (bpf_map__type(map) != BPF_MAP_TYPE_HASH && bpf_map__type(map) != BPF_MAP_TYPE_PERCPU_HASH)
+		throw system_error(env, EINVAL, "read the table", bpf_map__name(map));
+}
+
 } // namespace
 
 // mapInfo(map) -> {keySize, valueSize, maxEntries}
@@ -114,6 +121,7 @@ Napi::Value BpfObject::read_all(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	bpf_map *of = map(env, info[0]);
+	require_hash(env, of);
 	const size_t key_size = bpf_map__key_size(of), value_size = bpf_map__value_size(of);
 	const size_t stride = value_stride(of), capacity = bpf_map__max_entries(of);
 	uint8_t *keys = bytes_of(env, info[1], key_size * capacity, "keys").Data();
@@ -146,6 +154,7 @@ Napi::Value BpfObject::count(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	bpf_map *of = map(env, info[0]);
+	require_hash(env, of);
 	const size_t batch = std::min<size_t>(bpf_map__max_entries(of), 4096);
 	std::vector<uint8_t> keys(batch * bpf_map__key_size(of)), values(batch * value_stride(of));
 	double total = 0;

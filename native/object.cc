@@ -187,9 +187,10 @@ Napi::Value BpfObject::attach(const Napi::CallbackInfo &info)
 	std::string pin = to.Get("pin").IsString() ? to.Get("pin").As<Napi::String>().Utf8Value() : "";
 	int error = 0;
 
+	Link old; // outlives the attach below: what cannot be exchanged in place goes when its successor hangs
 	if (!pin.empty()) {
 		// one that a daemon before us left: its program is exchanged in place, without a gap
-		Link old(bpf_link__open(pin.c_str()));
+		old.reset(bpf_link__open(pin.c_str()));
 		bool same_place = !to.Get("cgroup").IsString() ||
 				  hangs_on(old.get(), to.Get("cgroup").As<Napi::String>());
 		if (old && same_place && !bpf_link__update_program(old.get(), wanted)) {

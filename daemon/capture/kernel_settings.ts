@@ -21,6 +21,8 @@ export class KernelSettings {
 	readonly #bpf: BpfObject;
 	#generation = 0;
 	#trusted: readonly Buffer[] = [];
+	/** Of the generation before. */
+	#before: readonly Buffer[] = [];
 
 	/** Of an object whose programs are not attached yet. */
 	constructor(bpf: BpfObject) {
@@ -35,11 +37,14 @@ export class KernelSettings {
 		const generation = (this.#generation + 1) >>> 0;
 		const place = generation & 1;
 		this.#writePorts(config, place);
+		// not at the switch itself: programs that had begun before it were still to find them
+		for (const network of this.#before) this.#bpf.remove('trust', network);
+		this.#before = [];
 		const trusted = config.trust.map((network) => encodeTrust(network, generation));
 		this.#writeTrusted(trusted);
 		this.#bpf.update('settings', word(place), encodeSettings(config, generation, events));
 		this.#bpf.update('generation', word(0), word(generation));
-		for (const network of this.#trusted) this.#bpf.remove('trust', network);
+		this.#before = this.#trusted;
 		this.#trusted = trusted;
 		this.#generation = generation;
 	}

@@ -4,18 +4,17 @@ import type { Endpoint } from '../model/address.ts';
 import { formatEndpoint } from '../model/address.ts';
 import type { Connection, Owner } from '../model/connection.ts';
 import { ownerLayout } from './layout.gen.ts';
-import type { BpfObject } from './native.ts';
+import type { BpfObject, NativeError } from './native.ts';
 import { readListening } from './records.ts';
 
 /** Walking the descriptors of all processes takes milliseconds: at most once in this time. */
 const maxAgeMs = 1000;
-const bufferBytes = 1 << 20;
 
 const key = (netns: number, endpoint: Endpoint) => `${netns} ${formatEndpoint(endpoint)}`;
 
 export class Owners {
 	readonly #bpf: BpfObject;
-	readonly #buffer = Buffer.allocUnsafeSlow(bufferBytes - (bufferBytes % ownerLayout.size));
+	#buffer = Buffer.allocUnsafeSlow(4096 * ownerLayout.size);
 	#owners = new Map<string, Owner>();
 	#readAt = Number.NEGATIVE_INFINITY;
 
@@ -38,7 +37,8 @@ export class Owners {
 	}
 
 	#read(): void {
-		const bytes = this.#bpf.iterate('toascope_listeners', this.#buffer);
+		this.#readAt = performance.now();
+		const bytes = this.#walk();
 		this.#owners = new Map();
 		for (let at = 0; at < bytes; at += ownerLayout.size) {
 			const listening = readListening(this.#buffer, at);
@@ -47,6 +47,17 @@ export class Owners {
 			// of several processes that share a listener the first, which made it, stands for all
 			if (!this.#owners.has(place)) this.#owners.set(place, listening.owner);
 		}
-		this.#readAt = performance.now();
+	}
+
+	/** Bytes in the buffer, which grows with the host's listening descriptors. */
+	#walk(): number {
+		for (;;) {
+			try {
+				return this.#bpf.iterate('toascope_listeners', this.#buffer);
+			} catch (error) {
+				if ((error as NativeError).code !== 'ENOBUFS') throw error;
+				this.#buffer = Buffer.allocUnsafeSlow(this.#buffer.length * 2);
+			}
+		}
 	}
 }

@@ -77,6 +77,22 @@ export class Pins {
 		for (const name of readdirSync(this.links)) if (!programs.has(name)) unlinkSync(this.link(name));
 	}
 
+	/** Detaches and forgets what a toascope with another layout of its records left. Returns the layouts' names. */
+	dropOtherLayouts(): string[] {
+		const others = readdirSync(this.#root).filter(
+			(name) => /^v\d+$/.test(name) && join(this.#root, name) !== this.#layout,
+		);
+		for (const name of others) {
+			const layout = join(this.#root, name);
+			for (const part of ['links', 'maps'].map((each) => join(layout, each)).filter((each) => existsSync(each))) {
+				for (const pin of readdirSync(part)) unlinkSync(join(part, pin));
+				rmdirSync(part);
+			}
+			rmdirSync(layout);
+		}
+		return others;
+	}
+
 	/** Forgets what is pinned: the counters start from zero. */
 	clear(): void {
 		for (const directory of [this.links, this.maps]) {
@@ -94,7 +110,8 @@ export class Pins {
 		}
 		closeSync(this.#lock);
 		this.#lock = -1;
-		if (keep) return;
+		// what else is pinned there is somebody else's
+		if (keep || readdirSync(this.#root).length > 0) return;
 		rmdirSync(this.#root);
 		if (this.#mounted) this.#native.unmount(standardPoint);
 	}

@@ -20,6 +20,8 @@ import { readEvent } from './records.ts';
 
 const ringBatchBytes = 4096 * eventLayout.size;
 const none = new Uint8Array(0);
+/** The event loop has others to serve. */
+const drainMs = 10;
 
 /** How the accept of a connection is seen on this kernel. */
 export type AcceptProgram = 'fexit' | 'getpeername';
@@ -100,6 +102,8 @@ export class BpfProvider {
 			bpf = load(config, probed, pins, log);
 			const provider = new BpfProvider(config, cgroup, bpf, pins, pins?.adopted ?? false, probed);
 			provider.#start();
+			const layouts = pins?.dropOtherLayouts() ?? [];
+			if (layouts.length > 0) log.warn({ layouts }, 'counters of another layout could not be carried over: given up');
 			return provider;
 		} catch (error) {
 			bpf?.close();
@@ -167,8 +171,19 @@ export class BpfProvider {
 			this.#attachCgroup();
 		} catch (error) {
 			this.#config = before;
-			this.#apply(before);
+			this.#restore();
 			throw explain(error);
+		}
+	}
+
+	/** As far as the kernel lets us: what made the reload fail is told, not this. */
+	#restore(): void {
+		for (const step of [() => this.#apply(this.#config), () => this.#attachCgroup()]) {
+			try {
+				step();
+			} catch {
+				// told by the reload's own error
+			}
 		}
 	}
 
@@ -179,10 +194,11 @@ export class BpfProvider {
 		this.#apply(this.#config);
 	}
 
-	/** Hands over what has happened since the last call. */
+	/** Hands over what has happened since the last call; what takes longer than `drainMs` is left for the next. */
 	drain(onEvent: (event: ConnectionEvent) => void): void {
 		const name = (id: number) => this.#profileNames.get(id);
-		for (let bytes = this.#events.length; bytes === this.#events.length; ) {
+		const until = performance.now() + drainMs;
+		for (let bytes = this.#events.length; bytes === this.#events.length && performance.now() < until; ) {
 			bytes = this.#bpf.drain(this.#events);
 			for (let at = 0; at < bytes; at += eventLayout.size) {
 				const event = readEvent(this.#events, at, name);
