@@ -99,6 +99,7 @@ struct task_struct {
 	char comm[16];
 	struct task_struct *group_leader;
 	struct css_set *cgroups;
+	__u64 start_time; /* CLOCK_MONOTONIC nanoseconds */
 } CORE;
 
 struct seq_file;

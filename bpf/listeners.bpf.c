@@ -23,6 +23,7 @@ int toascope_listeners(struct bpf_iter__task_file *ctx)
 	local_endpoint(&sk->__sk_common, &owner.local);
 	owner.netns = sk->__sk_common.skc_net.net->ns.inum;
 	owner.pid = task->tgid;
+	owner.started_ns = task->group_leader->start_time;
 	owner.cgroup_id = task->cgroups->dfl_cgrp->kn->id;
 	bpf_probe_read_kernel_str(owner.comm, sizeof(owner.comm), task->group_leader->comm);
 	bpf_seq_write(ctx->meta->seq, &owner, sizeof(owner));

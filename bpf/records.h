@@ -232,6 +232,7 @@ struct owner {
 	__u32 netns;
 	__u32 pid;
 	__u64 cgroup_id;
+	__u64 started_ns;
 	__u8 comm[COMM_SIZE];
 };
 
@@ -248,7 +249,7 @@ RECORD_ASSERT(sizeof(struct event) == 160, "event");
 RECORD_ASSERT(sizeof(struct closed_entry) == 32, "closed_entry");
 RECORD_ASSERT(sizeof(struct trust_key) == 28, "trust_key");
 RECORD_ASSERT(sizeof(struct exported) == 72, "exported");
-RECORD_ASSERT(sizeof(struct owner) == 56, "owner");
+RECORD_ASSERT(sizeof(struct owner) == 64, "owner");
 RECORD_ASSERT(__builtin_offsetof(struct settings, table) == 64, "settings.table");
 
 #endif

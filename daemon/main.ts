@@ -42,11 +42,12 @@ program
 	.description('who is behind a peer, as the running daemon knows it')
 	.argument('<ADDR:PORT>', 'address and port of the balancer, as the server sees them; IPv6 in brackets')
 	.option('--json', 'print the answer as JSON')
-	.option('--socket <path>', "the daemon's Unix socket", '/run/toascope/toascope.sock')
+	.option('--socket <path>', "the daemon's Unix socket (default: http.socket of the configuration)")
 	.option('--url <url>', 'ask over HTTP instead, such as http://127.0.0.1:10646')
-	.action(async (target: string, options: { json?: true; socket: string; url?: string }) => {
-		const { lookup } = await import('./cli/lookup.ts');
-		const daemon = options.url === undefined ? { socket: options.socket } : { url: options.url };
+	.option('--config <file>', 'configuration (default: /etc/toascope/toascope.yaml)')
+	.action(async (target: string, options: { json?: true; socket?: string; url?: string; config?: string }) => {
+		const { findDaemon, lookup } = await import('./cli/lookup.ts');
+		const daemon = findDaemon(options, process.env);
 		code = await lookup(target, { daemon, json: options.json === true });
 	});
 
@@ -91,6 +92,12 @@ function report(error: unknown): number {
 	if (error.hint !== undefined) process.stderr.write(`  ${error.hint}\n`);
 	return error.exitCode;
 }
+
+// who reads us may go away (head): then there is nobody to tell
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+	if (error.code !== 'EPIPE') process.stderr.write(`toascope: standard output: ${error.message}\n`);
+	process.exit(error.code === 'EPIPE' ? exitCode.done : exitCode.failed);
+});
 
 try {
 	await program.parseAsync();

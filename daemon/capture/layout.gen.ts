@@ -168,12 +168,13 @@ export const eventLayout = {
 } as const;
 
 export const ownerLayout = {
-	size: 56,
+	size: 64,
 	local: 0,
 	netns: 20,
 	pid: 24,
 	cgroupId: 32,
-	comm: 40,
+	startedNs: 40,
+	comm: 48,
 } as const;
 
 export const limit = {

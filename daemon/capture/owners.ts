@@ -5,7 +5,7 @@ import { formatEndpoint } from '../model/address.ts';
 import type { Connection, Owner } from '../model/connection.ts';
 import { ownerLayout } from './layout.gen.ts';
 import type { BpfObject, NativeError } from './native.ts';
-import { readListening } from './records.ts';
+import { type Listening, readListening } from './records.ts';
 
 /** Walking the descriptors of all processes takes milliseconds: at most once in this time. */
 const maxAgeMs = 1000;
@@ -15,7 +15,7 @@ const key = (netns: number, endpoint: Endpoint) => `${netns} ${formatEndpoint(en
 export class Owners {
 	readonly #bpf: BpfObject;
 	#buffer = Buffer.allocUnsafeSlow(4096 * ownerLayout.size);
-	#owners = new Map<string, Owner>();
+	#listening = new Map<string, Listening>();
 	#readAt = Number.NEGATIVE_INFINITY;
 
 	/** The iterator `toascope_listeners` must be attached. */
@@ -23,29 +23,30 @@ export class Owners {
 		this.#bpf = bpf;
 	}
 
-	/** The process that listens where this connection came in; undefined when there is none any more. */
+	/** The process that listens where this connection came in, and did when it was opened; undefined when it is gone. */
 	of(connection: Connection): Owner | undefined {
 		const { netns, local } = connection;
 		if (performance.now() - this.#readAt > maxAgeMs) this.#read();
 		const any = (family: 4 | 6): Endpoint => ({ family, text: family === 4 ? '0.0.0.0' : '::', port: local.port });
-		return (
-			this.#owners.get(key(netns, local)) ??
-			this.#owners.get(key(netns, any(local.family))) ??
+		const found =
+			this.#listening.get(key(netns, local)) ??
+			this.#listening.get(key(netns, any(local.family))) ??
 			// a dual-stack listener takes IPv4 as well
-			this.#owners.get(key(netns, any(6)))
-		);
+			this.#listening.get(key(netns, any(6)));
+		// one that began later has the port of another, which is gone
+		return found !== undefined && found.startedNs <= connection.openedNs ? found.owner : undefined;
 	}
 
 	#read(): void {
 		this.#readAt = performance.now();
 		const bytes = this.#walk();
-		this.#owners = new Map();
+		this.#listening = new Map();
 		for (let at = 0; at < bytes; at += ownerLayout.size) {
 			const listening = readListening(this.#buffer, at);
 			if (listening === undefined) continue;
 			const place = key(listening.netns, listening.local);
 			// of several processes that share a listener the first, which made it, stands for all
-			if (!this.#owners.has(place)) this.#owners.set(place, listening.owner);
+			if (!this.#listening.has(place)) this.#listening.set(place, listening);
 		}
 	}
 

@@ -151,6 +151,8 @@ export interface Listening {
 	readonly local: Endpoint;
 	readonly netns: number;
 	readonly owner: Owner;
+	/** When the process began (CLOCK_MONOTONIC nanoseconds). */
+	readonly startedNs: bigint;
 }
 
 export function readListening(bytes: Buffer, at: number): Listening | undefined {
@@ -159,6 +161,7 @@ export function readListening(bytes: Buffer, at: number): Listening | undefined 
 	return {
 		local,
 		netns: bytes.readUInt32LE(at + ownerLayout.netns),
+		startedNs: bytes.readBigUInt64LE(at + ownerLayout.startedNs),
 		owner: {
 			by: 'listener',
 			pid: bytes.readUInt32LE(at + ownerLayout.pid),

@@ -10,6 +10,7 @@ import { Lab, nat64Server, network } from '../lab/lab.ts';
 import type { Result } from '../lab/protocol.ts';
 import { formatEndpoint } from '../model/address.ts';
 import type { ConnectionEvent } from '../model/connection.ts';
+import { parseEndpoint } from '../model/endpoint.ts';
 import { createLogger } from '../service/log.ts';
 import { Service, type ServiceOptions } from '../service/service.ts';
 import { demoHeader, eventLine, tallyText } from './demo_text.ts';
@@ -38,23 +39,40 @@ const batchSize = 10_000;
  * @throws {ToascopeError} what keeps it from running on this host
  */
 export async function demo(options: DemoOptions): Promise<number> {
+	if (options.once !== undefined && options.clients > options.connections) {
+		throw new ToascopeError('USAGE', `${options.connections} connections cannot come from ${options.clients} clients`, {
+			hint: 'raise --connections, or lower --clients',
+		});
+	}
+	if (options.once === undefined && options.json !== undefined) {
+		throw new ToascopeError('USAGE', '--json goes with --once', { hint: 'add --once' });
+	}
+	parseEndpoint(options.listen);
 	const stop = stopSignal();
 	try {
-		await using lab = await Lab.open({ routes: [{ listenPort: publicPort, backendPort: port, profile: 'nat64' }] });
-		const judge = new Judge(lab.netnsInode('server'));
-		await lab.echoServer({ port, onRecords: (records) => judge.served(records) });
-		const service = await startService(options, (event) => {
-			if (options.once === undefined && event.type === 'closed') process.stdout.write(eventLine(event.connection));
-		});
-		try {
-			return options.once
-				? await runOnce(options, lab, judge, service, stop)
-				: await runOn(options, lab, service, stop);
-		} finally {
-			await service.stop('detach');
-		}
+		return await show(options, stop);
+	} catch (error) {
+		// Ctrl-C ends the lab's processes as well as this one, also while it starts
+		if (stop.stopped && options.once === undefined) return exitCode.done;
+		throw error;
 	} finally {
 		stop.dispose();
+	}
+}
+
+async function show(options: DemoOptions, stop: Stop): Promise<number> {
+	await using lab = await Lab.open({ routes: [{ listenPort: publicPort, backendPort: port, profile: 'nat64' }] });
+	const judge = new Judge(lab.netnsInode('server'));
+	await lab.echoServer({ port, onRecords: (records) => judge.served(records) });
+	const service = await startService(options, (event) => {
+		// another demo on this machine has the same addresses
+		const ours = event.connection.netns === lab.netnsInode('server');
+		if (ours && event.type === 'closed') process.stdout.write(eventLine(event.connection));
+	});
+	try {
+		return options.once ? await runOnce(options, lab, judge, service, stop) : await runOn(options, lab, service, stop);
+	} finally {
+		await service.stop('detach');
 	}
 }
 

@@ -5,7 +5,8 @@ import type { Connection } from '../model/connection.ts';
 import { formatBytes, printable } from './units.ts';
 
 export function demoHeader(url: string | undefined): string {
-	const scrape = url === undefined ? '' : `Scrape it: curl ${url}/metrics   Ask it: curl ${url}/v1/clients\n`;
+	const scrape =
+		url === undefined ? '' : `Scrape it: curl ${url}/metrics   Ask it: npm run toascope -- lookup PEER --url ${url}\n`;
 	return [
 		'IPv6 clients reach an IPv4 server through a NAT64 gateway; each line is one connection as it closes.\n',
 		'Left of the arrow the peer that the server sees, right of it the client that toascope has found.\n',

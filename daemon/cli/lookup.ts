@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** `toascope lookup ADDR:PORT`: asks the running daemon who is behind a peer. */
 import { request } from 'node:http';
+import type { Environment } from '../config/config.ts';
+import { loadConfig } from '../config/load.ts';
 import { exitCode, ToascopeError } from '../errors.ts';
 import type { ConnectionJson, EndpointJson } from '../http/json.ts';
 import { formatEndpoint } from '../model/address.ts';
@@ -16,6 +18,22 @@ export interface LookupOptions {
 }
 
 const timeoutMs = 5000;
+
+/**
+ * The daemon that the options name, else the one that the configuration describes.
+ * @throws {ToascopeError} CONFIG_UNREADABLE, CONFIG_INVALID; NOT_RUNNING where it is to listen nowhere
+ */
+export function findDaemon(
+	options: { readonly socket?: string; readonly url?: string; readonly config?: string },
+	env: Environment,
+): LookupOptions['daemon'] {
+	if (options.url !== undefined) return { url: options.url };
+	if (options.socket !== undefined) return { socket: options.socket };
+	const { http } = loadConfig({ path: options.config, env });
+	if (http.socket !== undefined) return { socket: http.socket };
+	if (http.listen !== undefined) return { url: `http://${formatEndpoint(http.listen)}` };
+	throw new ToascopeError('NOT_RUNNING', 'http.socket and http.listen are off: the daemon cannot be asked');
+}
 
 /**
  * Prints a line for each connection that the peer has or lately had.
@@ -74,6 +92,9 @@ function readConnections(text: string): readonly ConnectionJson[] {
 }
 
 function ask(path: string, daemon: LookupOptions['daemon']): Promise<string> {
+	if ('url' in daemon && !URL.canParse(daemon.url)) {
+		throw new ToascopeError('USAGE', `${daemon.url} is not a URL`, { hint: 'such as http://127.0.0.1:10646' });
+	}
 	const where = 'socket' in daemon ? daemon.socket : daemon.url;
 	return new Promise((resolve, reject) => {
 		const fail = (error: unknown): void => reject(askError(error, where));
@@ -109,7 +130,7 @@ function askError(error: unknown, where: string): ToascopeError {
 	}
 	const nobody = code === 'ENOENT' || code === 'ECONNREFUSED';
 	return new ToascopeError('NOT_RUNNING', `no daemon answers at ${where}${nobody ? '' : `: ${message}`}`, {
-		hint: 'start it with: toascope run',
+		hint: 'start it with: toascope run; one that listens elsewhere is named with --socket or --url',
 		cause: error,
 	});
 }

@@ -56,6 +56,12 @@ export async function run(options: { readonly config?: string | undefined }): Pr
 		} finally {
 			clearInterval(alive);
 			await service.stop();
+			logger.info(
+				{ on_exit: config.onExit },
+				config.onExit === 'keep' && config.bpf.pin !== undefined
+					? 'stopped: the programs stay attached and count'
+					: 'stopped: detached',
+			);
 		}
 		return exitCode.done;
 	} finally {

@@ -225,10 +225,12 @@ describe('listening processes', () => {
 		bytes.writeUInt32LE(4_026_531_840, ownerLayout.netns);
 		bytes.writeUInt32LE(42, ownerLayout.pid);
 		bytes.writeBigUInt64LE(77n, ownerLayout.cgroupId);
+		bytes.writeBigUInt64LE(5_000_000_000n, ownerLayout.startedNs);
 		bytes.write('node', ownerLayout.comm);
 		expect(readListening(bytes, 0)).toEqual({
 			local: { family: 6, text: '::', port: 80 },
 			netns: 4_026_531_840,
+			startedNs: 5_000_000_000n,
 			owner: { by: 'listener', pid: 42, comm: 'node', cgroupId: 77n },
 		});
 		expect(readListening(Buffer.alloc(ownerLayout.size), 0)).toBeUndefined();
