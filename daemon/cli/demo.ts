@@ -10,7 +10,6 @@ import { Lab, nat64Server, network } from '../lab/lab.ts';
 import type { Result } from '../lab/protocol.ts';
 import { formatEndpoint } from '../model/address.ts';
 import type { ConnectionEvent } from '../model/connection.ts';
-import { parseEndpoint } from '../model/endpoint.ts';
 import { createLogger } from '../service/log.ts';
 import { Service, type ServiceOptions } from '../service/service.ts';
 import { demoHeader, eventLine, tallyText } from './demo_text.ts';
@@ -47,7 +46,7 @@ export async function demo(options: DemoOptions): Promise<number> {
 	if (options.once === undefined && options.json !== undefined) {
 		throw new ToascopeError('USAGE', '--json goes with --once', { hint: 'add --once' });
 	}
-	parseEndpoint(options.listen);
+	configuration(options.listen);
 	const stop = stopSignal();
 	try {
 		return await show(options, stop);
@@ -84,7 +83,9 @@ function configuration(listen: string): Config {
 		http: { listen, socket: 'off' },
 		log: { level: 'warn' },
 	};
-	return toConfig(fileSchema.parse(settings), process.env);
+	const parsed = fileSchema.safeParse(settings);
+	if (parsed.success) return toConfig(parsed.data, process.env);
+	throw new ToascopeError('USAGE', `--listen ${listen}: ${parsed.error.issues[0]?.message ?? 'not an address'}`);
 }
 
 /** A daemon that runs on this machine may have the usual port: then any free one. */
