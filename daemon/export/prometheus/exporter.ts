@@ -16,7 +16,7 @@ import type { Format } from './text.ts';
 export interface PrometheusExporter {
 	/** Other parts of the daemon may register metrics of their own here. */
 	readonly registry: Registry;
-	/** The text of one scrape, in pieces of at most 64 KiB. */
+	/** The text of one scrape, in pieces of at most 256 KiB. */
 	render(format: Format): AsyncGenerator<string, void, void>;
 }
 

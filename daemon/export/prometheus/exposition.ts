@@ -5,7 +5,7 @@ import type { Family } from './family.ts';
 import { type Format, formatHead } from './text.ts';
 
 /** A piece is given out when it has grown past this many characters. */
-const pieceLength = 56 * 1024;
+const pieceLength = 240 * 1024;
 
 /** After this long at a stretch, milliseconds, the event loop gets its turn. */
 const stretchMs = 4;
