@@ -5,12 +5,8 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-__u32 connections_full;
+__u32 connections_full; /* table.h */
 
-/*
- * The three below are global functions: each is verified by itself, with its paths not
- * multiplied by the callers'. So they may take the context alone, and find the rest anew.
- */
 static __always_inline struct tcp_sock *begin(struct bpf_sock *sk, struct subject *on)
 {
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
@@ -31,6 +27,11 @@ static __always_inline void describe(const struct subject *on, struct connection
 	local_endpoint(on->sk, &connection->local);
 	peer_endpoint(on->sk, &connection->peer);
 }
+
+/*
+ * The three below are global functions: each is verified by itself, with its paths not
+ * multiplied by the callers'. So they may take the context alone, and find the rest anew.
+ */
 
 /* The segment that made the socket. */
 __noinline int connection_opened(struct bpf_sock_ops *ctx)

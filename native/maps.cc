@@ -98,7 +98,8 @@ Napi::Value BpfObject::update(const Napi::CallbackInfo &info)
 	uint64_t flags = info[3].IsNumber() ? info[3].As<Napi::Number>().Uint32Value() : 0;
 	if (!bpf_map_update_elem(bpf_map__fd(of), key, value, flags))
 		return Napi::Boolean::New(env, true);
-	if (errno != EEXIST && errno != ENOENT && errno != E2BIG)
+	// a full hash says E2BIG, a full trie ENOSPC
+	if (errno != EEXIST && errno != ENOENT && errno != E2BIG && errno != ENOSPC)
 		throw system_error(env, errno, "update", bpf_map__name(of));
 	return Napi::Boolean::New(env, false);
 }

@@ -171,20 +171,25 @@ export class BpfProvider {
 			this.#attachCgroup();
 		} catch (error) {
 			this.#config = before;
-			this.#restore();
-			throw explain(error);
+			const lost = this.#restore();
+			if (lost.length === 0) throw explain(error);
+			throw new ToascopeError('BPF_FAILED', 'the reload failed, and so did going back: restart the daemon', {
+				cause: new AggregateError([error, ...lost]),
+			});
 		}
 	}
 
-	/** As far as the kernel lets us: what made the reload fail is told, not this. */
-	#restore(): void {
+	/** Goes back to the configuration in force, as far as the kernel lets us. Returns what it refused. */
+	#restore(): unknown[] {
+		const refused: unknown[] = [];
 		for (const step of [() => this.#apply(this.#config), () => this.#attachCgroup()]) {
 			try {
 				step();
-			} catch {
-				// told by the reload's own error
+			} catch (error) {
+				refused.push(error);
 			}
 		}
+		return refused;
 	}
 
 	/** Which events the kernel sends. None: it spends nothing on them. */

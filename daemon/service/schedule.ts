@@ -6,8 +6,8 @@ export interface Repeated {
 	stop(): void;
 }
 
-/** Work may take this part of the time at most: a slow one comes less often. */
-const share = 20;
+/** The pause is at least so many times what the run took: slow work comes less often. */
+const pauseFactor = 20;
 
 /**
  * Runs `work` now and then every `intervalMs`. One that throws is told, and comes again.
@@ -24,7 +24,7 @@ export function repeat(intervalMs: number, work: () => void, onError: (error: un
 			onError(error);
 		}
 		const took = performance.now() - begun;
-		if (!stopped) timer = setTimeout(run, Math.max(intervalMs, took * share)).unref();
+		if (!stopped) timer = setTimeout(run, Math.max(intervalMs, took * pauseFactor)).unref();
 	};
 	run();
 	return {
