@@ -14,7 +14,7 @@ static __always_inline void accepted(const struct sock_common *sk, struct socket
 	struct connection *connection;
 	bool first;
 
-	if (!on.set || !state->opened_ns || state->seen || !find_listener(&on))
+	if (!on.set || !state->opened_ns || state->seen || !take_listener(&on))
 		return;
 	bpf_spin_lock(&state->lock);
 	first = !state->seen;

@@ -27,58 +27,28 @@ struct subject {
 	const struct settings *set;
 	struct socket_state *state;
 	struct listener *listener;
-	struct connection *connection;    /* its entry in the table for lookups, or 0 */
-	struct listener_key listener_key; /* of the entry that counts: zero for "other" */
+	struct connection *connection; /* its entry in the table for lookups, or 0 */
 	__u64 now;
 };
 
-/* All zeros, too large for a program's stack. */
-static const struct listener no_listener;
+/* All zeros. */
 static const struct client no_client;
 
-/* Finds the listener, or makes it while there is room, or takes "other". */
-static __always_inline bool find_listener(struct subject *on)
+/* The listener's counters: of the place that its connection found when it opened. */
+static __always_inline bool take_listener(struct subject *on)
 {
-	local_endpoint(on->sk, &on->listener_key.local);
-	on->listener = bpf_map_lookup_elem(&listeners, &on->listener_key);
-	if (on->listener)
-		return true;
-	/* of two that come at once one finds it made: EEXIST */
-	bpf_map_update_elem(&listeners, &on->listener_key, &no_listener, BPF_NOEXIST);
-	on->listener = bpf_map_lookup_elem(&listeners, &on->listener_key);
-	if (on->listener)
-		return true;
-	__builtin_memset(&on->listener_key, 0, sizeof(on->listener_key));
-	on->listener = bpf_map_lookup_elem(&listeners, &on->listener_key);
-	if (on->listener)
-		return true;
-	count_drop(DROP_LISTENER_UPDATE);
-	return false;
-}
+	__u32 place = on->state->listener;
 
-/*
- * The listener that the connection was counted for when it opened, for those who do not hold the
- * socket: it may be closing under them, its port gone, and then there is nothing to find or make.
- */
-static __always_inline bool known_listener(struct subject *on)
-{
-	if (on->state->other_listener)
-		__builtin_memset(&on->listener_key, 0, sizeof(on->listener_key));
-	else
-		local_endpoint(on->sk, &on->listener_key.local);
-	on->listener = bpf_map_lookup_elem(&listeners, &on->listener_key);
+	on->listener = bpf_map_lookup_elem(&listeners, &place);
 	return on->listener;
-}
-
-static __always_inline bool is_other(const struct subject *on)
-{
-	return on->listener_key.local.family == FAMILY_NONE;
 }
 
 static __always_inline void client_key(const struct subject *on, struct client_key *key)
 {
 	const struct toa_client *client = &on->state->client;
 	const struct prefix *prefix = &on->set->prefix[family_index(client->family)];
+	const struct listener_key *listener;
+	__u32 place = on->state->listener;
 	__u32 words[4];
 
 	__builtin_memcpy(words, client->address, sizeof(words));
@@ -90,7 +60,10 @@ static __always_inline void client_key(const struct subject *on, struct client_k
 	key->family = client->family;
 	key->prefix_length = prefix->length;
 	key->reserved = 0;
-	__builtin_memcpy(&key->listener, &on->listener_key.local, sizeof(key->listener));
+	__builtin_memset(&key->listener, 0, sizeof(key->listener));
+	listener = bpf_map_lookup_elem(&listener_keys, &place);
+	if (listener)
+		__builtin_memcpy(&key->listener, &listener->local, sizeof(key->listener));
 }
 
 static __always_inline struct client *find_client(const struct subject *on)

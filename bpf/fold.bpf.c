@@ -58,6 +58,7 @@ int toascope_fold(struct __sk_buff *skb)
 	struct client *client;
 	struct traffic last;
 	__u64 *count;
+	__u32 *place;
 
 	if (!read_request(skb, &request))
 		return MISSING;
@@ -65,7 +66,8 @@ int toascope_fold(struct __sk_buff *skb)
 	if (!client || !client->retired)
 		return MISSING;
 	__builtin_memcpy(&key.local, &request.key.listener, sizeof(key.local));
-	listener = bpf_map_lookup_elem(&listeners, &key);
+	place = bpf_map_lookup_elem(&listener_places, &key);
+	listener = place ? bpf_map_lookup_elem(&listeners, place) : 0;
 	if (!listener)
 		return MISSING;
 	/* it was taken hold of again between the look at it and the mark: let it live */

@@ -12,9 +12,7 @@ struct everything {
 	struct client client;
 	struct exported exported;
 	struct fold_request fold_request;
-	struct connection_key connection_key;
 	struct connection connection;
-	struct closed_entry closed_entry;
 	struct event event;
 	struct owner owner;
 	enum limit limit;

@@ -45,7 +45,7 @@ static __always_inline void flush(const struct tcp_sock *tcp, struct subject *on
 	struct traffic delta = {};
 	bool pending = true, closed;
 
-	if (!state->opened_ns || state->closed || on->sk->skc_state == BPF_TCP_CLOSE || !known_listener(on))
+	if (!state->opened_ns || state->closed || on->sk->skc_state == BPF_TCP_CLOSE || !take_listener(on))
 		return;
 	find_connection(on);
 	/* at two flushes: an accept() under way has had its time to be seen */
@@ -114,7 +114,7 @@ static __always_inline void close_connection(const struct tcp_sock *tcp, struct 
 	attribute(on, &delta);
 	if (on->connection) {
 		tell(on, EVENT_CLOSED);
-		remember_closed(on);
+		free_connection_place(state->slot);
 	}
 }
 

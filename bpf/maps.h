@@ -16,7 +16,7 @@
  */
 struct socket_state {
 	struct bpf_spin_lock lock;
-	__u32 netns;
+	__u32 slot; /* in the table of connections, or NO_SLOT */
 	__u64 cookie;
 	__u64 opened_ns;
 	__u64 received; /* payload counted so far */
@@ -31,10 +31,9 @@ struct socket_state {
 	__u8 closed;
 	__u8 in_overflow; /* counts under client="other": stays so until it closes */
 	__u8 saw_malformed;
-	__u8 slot;           /* in the table of connections; PEER_SLOTS: not there */
-	__u8 other_listener; /* the table was full: counts under listener="other" */
-	__u8 grafted;        /* a flush has seen that it was accepted */
-	__u8 parse_flag;     /* we asked for option callbacks, nobody before us had */
+	__u16 listener;  /* place in the table of listeners */
+	__u8 grafted;    /* a flush has seen that it was accepted */
+	__u8 parse_flag; /* we asked for option callbacks, nobody before us had */
 	struct toa_client client;
 	struct toa_list options; /* the list being parsed */
 };
@@ -48,13 +47,30 @@ struct {
 	__type(value, struct socket_state);
 } sockets __weak SEC(".maps");
 
-/* size: listeners.max, and one for "other" */
+/*
+ * Listeners have a place for good: a connection looks for it once, when it opens. Sizes:
+ * listeners.max, and one for "other".
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 257);
-	__type(key, struct listener_key);
+	__type(key, __u32);
 	__type(value, struct listener);
 } listeners __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 257);
+	__type(key, __u32);
+	__type(value, struct listener_key);
+} listener_keys __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 257);
+	__type(key, struct listener_key);
+	__type(value, __u32);
+} listener_places __weak SEC(".maps");
 
 /* size: clients.capacity */
 struct {
@@ -83,18 +99,42 @@ struct {
 
 /* size: connections.max */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 65536);
-	__type(key, struct connection_key);
+	__type(key, __u32);
 	__type(value, struct connection);
 } connections __weak SEC(".maps");
 
-/* size: connections.max */
+/* size: connections.max / TAGS_IN_LINE; user space has it in its memory */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 65536 / TAGS_IN_LINE);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct tag_line);
+} peer_tags __weak SEC(".maps");
+
+/* size: connections.max; the places of closed connections, the oldest first */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
 	__uint(max_entries, 65536);
-	__type(value, struct closed_entry);
+	__type(value, __u32);
 } closed_queue __weak SEC(".maps");
+
+/* Places that were never used. A lock and not an atomic add with a result: 5.10 has none. */
+struct fresh_places {
+	struct bpf_spin_lock lock;
+	__u32 next;
+};
+
+enum fresh_of { FRESH_CONNECTION = 0, FRESH_LISTENER = 1, FRESH_KINDS = 2 };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FRESH_KINDS);
+	__type(key, __u32);
+	__type(value, struct fresh_places);
+} fresh __weak SEC(".maps");
 
 /* size: bpf.ring_bytes */
 struct {

@@ -19,15 +19,17 @@
 #endif
 
 enum limit {
-	TOASCOPE_LAYOUT = 1,
+	TOASCOPE_LAYOUT = 2,
 	HISTOGRAM_BUCKETS = 24, /* the last one has no upper bound */
-	PEER_SLOTS = 8,         /* connections that one peer address and port can have in the table */
 	SEGMENTS = 3,
 	COMM_SIZE = 16,
 	PORT_WORDS = 1024,
 	PROFILE_SLOTS = TOA_PROFILE_SLOTS,
 	LIST_SIZE = TOA_LIST_SIZE,
 	NO_PORT = TOA_NO_PORT,
+	NO_SLOT = 0xffffffff,
+	OTHER_LISTENER = 0,
+	TAGS_IN_LINE = 16,
 };
 
 /* Upper bound of a histogram's first bucket; each further bound is twice the one before. */
@@ -63,11 +65,11 @@ enum drop {
 	DROP_CLIENTS_FULL = 2,       /* a connection counted under client="other" */
 	DROP_CONNECTIONS_FULL = 3,   /* not in the table for lookups: it holds open ones only */
 	DROP_CONNECTION_EVICTED = 4, /* a closed one left the table before its time */
-	DROP_PEER_SLOTS_FULL = 5,    /* not in the table: too many of one peer address and port */
+	DROP_CONNECTION_SLOT = 5,    /* a place in that table was lost: the queue of free ones refused it */
 	DROP_RING_FULL = 6,          /* a record for traces and live views lost */
-	DROP_LISTENER_UPDATE = 7,    /* counted nowhere: no place for a listener, not even "other" */
-	DROP_CLIENT_FOLDING = 8,     /* the same: its client was leaving the table */
-	DROPS = 9,
+	DROP_CLIENT_FOLDING =
+		7, /* a connection counted under client="other": its client was leaving the table */
+	DROPS = 8,
 };
 
 enum event_type { EVENT_OPENED = 1, EVENT_ACCEPTED = 2, EVENT_CLOSED = 3 };
@@ -79,7 +81,7 @@ struct endpoint {
 	__u8 reserved;
 };
 
-/* family FAMILY_NONE: the listener "other", for those that found the table full */
+/* family FAMILY_NONE: the listener "other", for those that found the table full. Its place is OTHER_LISTENER. */
 struct listener_key {
 	struct endpoint local;
 };
@@ -132,16 +134,9 @@ struct listener {
 	struct histogram accept_wait;
 };
 
-struct connection_key {
-	__u8 address[16]; /* of the peer: the balancer or NAT64 */
-	__u16 port;
-	__u8 family;
-	__u8 slot; /* 0 to PEER_SLOTS - 1 */
-	__u32 reserved;
-};
-
+/* An entry of the table for lookups. Its place is used again, oldest first, once the connection has closed. */
 struct connection {
-	__u64 cookie;
+	__u64 cookie; /* 0: being written */
 	__u64 opened_ns;
 	__u64 accepted_ns; /* 0: not accepted, or not seen */
 	__u64 closed_ns;   /* 0: open */
@@ -162,16 +157,29 @@ struct connection {
 	__u8 seen;
 };
 
+/*
+ * The tags of connections with neighbouring places: who looks for a peer scans the tags, and then
+ * compares the addresses. 0: there was no connection yet.
+ */
+struct tag_line {
+	__u32 tags[TAGS_IN_LINE];
+};
+
+/* What a peer's address and port look like at a glance; never 0. */
+static inline __u32 peer_tag(const struct endpoint *peer)
+{
+	__u64 words[2], mixed;
+
+	__builtin_memcpy(words, peer->address, sizeof(words));
+	mixed = (words[0] ^ (__u64)peer->port << 32 ^ peer->family) * 0x9e3779b97f4a7c15ULL;
+	mixed = (mixed ^ mixed >> 32 ^ words[1]) * 0xd6e8feb86659fd93ULL;
+	return mixed >> 32 | 1;
+}
+
 struct event {
 	__u32 type;
 	__u32 reserved;
 	struct connection connection;
-};
-
-/* The oldest closed connection is the first to make room. */
-struct closed_entry {
-	struct connection_key key;
-	__u64 cookie;
 };
 
 /* What of a client's address tells it from others. */
@@ -243,10 +251,9 @@ RECORD_ASSERT(sizeof(struct listener_key) == 20, "listener_key");
 RECORD_ASSERT(sizeof(struct client_key) == 40, "client_key");
 RECORD_ASSERT(sizeof(struct traffic) == 64, "traffic");
 RECORD_ASSERT(sizeof(struct client) == 88, "client");
-RECORD_ASSERT(sizeof(struct connection_key) == 24, "connection_key");
 RECORD_ASSERT(sizeof(struct connection) == 152, "connection");
 RECORD_ASSERT(sizeof(struct event) == 160, "event");
-RECORD_ASSERT(sizeof(struct closed_entry) == 32, "closed_entry");
+RECORD_ASSERT(sizeof(struct tag_line) == 64, "tag_line");
 RECORD_ASSERT(sizeof(struct trust_key) == 28, "trust_key");
 RECORD_ASSERT(sizeof(struct exported) == 72, "exported");
 RECORD_ASSERT(sizeof(struct owner) == 64, "owner");

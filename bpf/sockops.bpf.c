@@ -5,7 +5,9 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-__u32 connections_full; /* table.h */
+/* places.h */
+const volatile __u32 connection_places = 65536;
+const volatile __u32 listener_places_max = 256;
 
 static __always_inline struct tcp_sock *begin(struct bpf_sock *sk, struct subject *on)
 {
@@ -16,16 +18,18 @@ static __always_inline struct tcp_sock *begin(struct bpf_sock *sk, struct subjec
 		return 0;
 	on->sk = &tcp->inet_conn.icsk_inet.sk.__sk_common;
 	on->now = bpf_ktime_get_ns();
-	return find_listener(on) ? tcp : 0;
+	return tcp;
 }
 
-static __always_inline void describe(const struct subject *on, struct connection *connection)
+/* For those that find their state. */
+static __always_inline struct tcp_sock *resume(struct bpf_sock *sk, struct subject *on)
 {
-	connection->cookie = on->state->cookie;
-	connection->opened_ns = on->now;
-	connection->netns = on->state->netns;
-	local_endpoint(on->sk, &connection->local);
-	peer_endpoint(on->sk, &connection->peer);
+	struct tcp_sock *tcp = begin(sk, on);
+
+	if (!tcp || !take_listener(on))
+		return 0;
+	find_connection(on);
+	return tcp;
 }
 
 /*
@@ -36,7 +40,6 @@ static __always_inline void describe(const struct subject *on, struct connection
 /* The segment that made the socket. */
 __noinline int connection_opened(struct bpf_sock_ops *ctx)
 {
-	struct connection connection = {};
 	struct bpf_sock *sk = ctx->sk;
 	struct subject on = {};
 	int found;
@@ -48,18 +51,15 @@ __noinline int connection_opened(struct bpf_sock_ops *ctx)
 		count_drop(DROP_SOCKET_STORAGE);
 		return 0;
 	}
-	on.state->netns = on.sk->skc_net.net->ns.inum;
 	on.state->cookie = bpf_get_socket_cookie(ctx);
-	on.state->other_listener = is_other(&on);
+	on.state->listener = listener_place(on.sk);
+	if (!take_listener(&on))
+		return 0;
 	add(on.listener->total.opened, 1);
-
-	/* the entry goes into the table when it is complete: once */
-	describe(&on, &connection);
-	on.connection = &connection;
+	enter_connection(&on);
 	found = parse_options(ctx);
 	if (option_found(&on, found))
 		settle(&on, judge(&on, found), segment_kind(ctx));
-	on.state->slot = insert_connection(&on);
 	on.state->opened_ns = on.now;
 	watch(ctx, on.state);
 	return 0;
@@ -79,10 +79,9 @@ __noinline int segment_arrived(struct bpf_sock_ops *ctx)
 	if (!on.state || !on.state->opened_ns)
 		return 0;
 	if (on.state->verdict == VERDICT_PENDING) {
-		tcp = begin(sk, &on);
+		tcp = resume(sk, &on);
 		if (!tcp)
 			return 0;
-		find_connection(&on);
 		if (tcp->bytes_received) {
 			settle(&on, verdict_without_option(on.state), SEGMENT_NONE);
 		} else {
@@ -108,10 +107,9 @@ __noinline int state_changed(struct bpf_sock_ops *ctx)
 	on.state = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	if (!on.state || !on.state->opened_ns || (on.state->seen && !closing))
 		return 0;
-	tcp = begin(sk, &on);
+	tcp = resume(sk, &on);
 	if (!tcp)
 		return 0;
-	find_connection(&on);
 	if (closing)
 		close_connection(tcp, &on, ctx->args[0]);
 	else

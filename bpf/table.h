@@ -1,115 +1,46 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The table of connections for lookups. A connection's key is its peer's address and port
- * and a slot, so that who asks for a peer needs no scan, and a connection that reuses the
- * addresses of a closed one does not hide it. The oldest closed one makes room for a new
- * one; open ones are never put out.
+ * The table of connections for lookups. A connection keeps its place until it has closed and
+ * all places have been used since: the one that closed first makes room, an open one never.
  */
 #ifndef TOASCOPE_TABLE_H
 #define TOASCOPE_TABLE_H
 
 #include "account.h"
+#include "places.h"
 
-#define E2BIG 7 /* a hash map is full */
-
-static __always_inline void connection_key(const struct endpoint *peer, __u8 slot, struct connection_key *key)
-{
-	__builtin_memcpy(key->address, peer->address, sizeof(key->address));
-	key->port = peer->port;
-	key->family = peer->family;
-	key->slot = slot;
-	key->reserved = 0;
-}
-
-/* A socket may outlive its entry: once closed, that may have gone to another connection. */
+/* A socket may outlive its entry: once closed, the place may have gone to another connection. */
 static __always_inline void find_connection(struct subject *on)
 {
-	struct connection *connection;
-	struct connection_key key;
-	struct endpoint peer;
+	__u32 slot = on->state->slot;
+	struct connection *connection = bpf_map_lookup_elem(&connections, &slot);
 
-	on->connection = 0;
-	if (on->state->slot >= PEER_SLOTS)
-		return;
-	peer_endpoint(on->sk, &peer);
-	connection_key(&peer, on->state->slot, &key);
-	connection = bpf_map_lookup_elem(&connections, &key);
 	on->connection = connection && connection->cookie == on->state->cookie ? connection : 0;
 }
 
-/* Set when the table is found full, which it then stays: nobody but the ones below takes entries out. */
-extern __u32 connections_full;
-
-static __always_inline void count_eviction(const struct subject *on, const struct connection *connection)
+/* Enters the connection. Who reads it meanwhile finds no cookie. */
+static __always_inline void enter_connection(struct subject *on)
 {
-	if (connection->closed_ns + on->set->retain_ns > on->now)
+	__u32 slot = connection_place(), line = slot / TAGS_IN_LINE;
+	struct connection *connection = bpf_map_lookup_elem(&connections, &slot);
+	struct tag_line *tags = bpf_map_lookup_elem(&peer_tags, &line);
+
+	on->state->slot = slot;
+	on->connection = connection;
+	if (!connection || !tags)
+		return;
+	if (connection->cookie && connection->closed_ns + on->set->retain_ns > on->now)
 		count_drop(DROP_CONNECTION_EVICTED);
-}
-
-/* Puts the oldest closed connection out. False: there is none. */
-static __always_inline bool evict_closed(const struct subject *on)
-{
-	struct closed_entry oldest;
-	struct connection *connection;
-
-	if (bpf_map_pop_elem(&closed_queue, &oldest))
-		return false;
-	connection = bpf_map_lookup_elem(&connections, &oldest.key);
-	/* its slot may have gone to another connection meanwhile */
-	if (connection && connection->cookie == oldest.cookie) {
-		count_eviction(on, connection);
-		bpf_map_delete_elem(&connections, &oldest.key);
-	}
-	return true;
-}
-
-/* Puts it in a slot that is free, else in that of a closed connection. Returns the slot, or PEER_SLOTS. */
-static __always_inline __u8 insert_connection(const struct subject *on)
-{
-	const struct connection *connection = on->connection;
-	struct connection_key key;
-	struct connection *old;
-	__u8 slot;
-	int error;
-
-	/* one that fails first would cost as much as one that succeeds */
-	if (connections_full)
-		evict_closed(on);
-	connection_key(&connection->peer, 0, &key);
-	for (slot = 0; slot < PEER_SLOTS; slot++) {
-		key.slot = slot;
-		error = bpf_map_update_elem(&connections, &key, connection, BPF_NOEXIST);
-		if (!error)
-			return slot;
-		if (error == -E2BIG) {
-			connections_full = 1;
-			if (evict_closed(on) &&
-			    !bpf_map_update_elem(&connections, &key, connection, BPF_NOEXIST))
-				return slot;
-			count_drop(DROP_CONNECTIONS_FULL);
-			return PEER_SLOTS;
-		}
-	}
-	for (slot = 0; slot < PEER_SLOTS; slot++) {
-		key.slot = slot;
-		old = bpf_map_lookup_elem(&connections, &key);
-		if (!old || !old->closed_ns)
-			continue;
-		count_eviction(on, old);
-		if (!bpf_map_update_elem(&connections, &key, connection, BPF_EXIST))
-			return slot;
-	}
-	count_drop(DROP_PEER_SLOTS_FULL);
-	return PEER_SLOTS;
-}
-
-static __always_inline void remember_closed(const struct subject *on)
-{
-	struct closed_entry entry = { .cookie = on->connection->cookie };
-
-	connection_key(&on->connection->peer, on->state->slot, &entry.key);
-	if (bpf_map_push_elem(&closed_queue, &entry, 0) && evict_closed(on))
-		bpf_map_push_elem(&closed_queue, &entry, 0);
+	*(volatile __u64 *)&connection->cookie = 0;
+	asm volatile("" ::: "memory");
+	__builtin_memset(connection, 0, sizeof(*connection));
+	connection->opened_ns = on->now;
+	connection->netns = on->sk->skc_net.net->ns.inum;
+	local_endpoint(on->sk, &connection->local);
+	peer_endpoint(on->sk, &connection->peer);
+	tags->tags[slot % TAGS_IN_LINE] = peer_tag(&connection->peer);
+	asm volatile("" ::: "memory");
+	*(volatile __u64 *)&connection->cookie = on->state->cookie;
 }
 
 /* Tells user space, where somebody listens. Nothing that is counted depends on it. */

@@ -32,7 +32,7 @@ static __noinline bool settle(struct subject *on, __u8 verdict, __u8 segment)
 	if (!first)
 		return false;
 
-	if (is_other(on))
+	if (state->listener == OTHER_LISTENER)
 		count_drop(DROP_LISTENERS_FULL);
 	if (!believed(verdict)) {
 		add_traffic(&on->listener->direct, &before);

@@ -11,6 +11,8 @@
 #include "arguments.h"
 #include "errors.h"
 #include "object.h"
+#include "toascope.skel.h"
+#include "../bpf/records.h"
 
 namespace toascope
 {
@@ -150,11 +152,27 @@ Napi::Value BpfObject::read_all(const Napi::CallbackInfo &info)
 	return Napi::Number::New(env, static_cast<double>(read));
 }
 
-// count(map) -> entries of a hash map
+// findPeer(endpoint) -> the places in the table of connections that may be the peer's
+Napi::Value BpfObject::find_peer(const Napi::CallbackInfo &info)
+{
+	Napi::Env env = info.Env();
+	if (!tags_)
+		throw system_error(env, EBADF, "use", "a closed BPF object");
+	endpoint peer;
+	memcpy(&peer, bytes_of(env, info[0], sizeof(peer), "endpoint").Data(), sizeof(peer));
+	const std::vector<uint32_t> found = tags_->find(peer);
+	auto places = Napi::Uint32Array::New(env, found.size());
+	std::ranges::copy(found, places.Data());
+	return places;
+}
+
+// count(map) -> entries of a hash map, or of the table of connections
 Napi::Value BpfObject::count(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	bpf_map *of = map(env, info[0]);
+	if (of == skeleton_->maps.connections)
+		return Napi::Number::New(env, static_cast<double>(tags_->used()));
 	require_hash(env, of);
 	const size_t batch = std::min<size_t>(bpf_map__max_entries(of), 4096);
 	std::vector<uint8_t> keys(batch * bpf_map__key_size(of)), values(batch * value_stride(of));

@@ -26,6 +26,7 @@ Napi::Function BpfObject::define(Napi::Env env)
 				   InstanceMethod<&BpfObject::remove>("remove"),
 				   InstanceMethod<&BpfObject::read_all>("readAll"),
 				   InstanceMethod<&BpfObject::count>("count"),
+				   InstanceMethod<&BpfObject::find_peer>("findPeer"),
 				   InstanceMethod<&BpfObject::iterate>("iterate"),
 				   InstanceMethod<&BpfObject::run>("run"),
 				   InstanceMethod<&BpfObject::program_statistics>("programStatistics"),
@@ -53,6 +54,7 @@ BpfObject::~BpfObject()
 void BpfObject::release()
 {
 	ring_.reset();
+	tags_.reset();
 	links_.clear();
 	if (skeleton_)
 		toascope_bpf__destroy(skeleton_);
@@ -85,6 +87,8 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 		Napi::Value key = name.second;
 		bpf_program__set_autoload(program(env, key), programs.Get(key).ToBoolean());
 	}
+	skeleton_->rodata->connection_places = bpf_map__max_entries(skeleton_->maps.connections);
+	skeleton_->rodata->listener_places_max = bpf_map__max_entries(skeleton_->maps.listeners) - 1;
 	skeleton_->rodata->can_set_error = options.Get("canSetError").ToBoolean();
 
 	if (options.Get("pin").IsObject()) {
@@ -106,6 +110,10 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 		throw failure;
 	}
 	open_ring(env);
+	tags_ = PeerTags::map(bpf_map__fd(skeleton_->maps.peer_tags),
+			      bpf_map__max_entries(skeleton_->maps.peer_tags));
+	if (!tags_)
+		throw system_error(env, errno, "map", "peer_tags");
 }
 
 bpf_map *BpfObject::map(Napi::Env env, const Napi::Value &name) const

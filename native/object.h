@@ -5,9 +5,11 @@
 #include <napi.h>
 
 #include <map>
+#include <memory>
 #include <string>
 
 #include "handles.h"
+#include "peer_tags.h"
 
 struct toascope_bpf;
 
@@ -37,6 +39,7 @@ private:
 	Napi::Value remove(const Napi::CallbackInfo &info);
 	Napi::Value read_all(const Napi::CallbackInfo &info);
 	Napi::Value count(const Napi::CallbackInfo &info);
+	Napi::Value find_peer(const Napi::CallbackInfo &info);
 
 	// programs.cc
 	Napi::Value iterate(const Napi::CallbackInfo &info);
@@ -63,6 +66,7 @@ private:
 	// Links are destroyed before the object they hang on: see release().
 	std::map<std::string, Link> links_;
 	Ring ring_;
+	std::unique_ptr<PeerTags> tags_;
 	Slab slab_;
 };
 

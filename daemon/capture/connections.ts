@@ -4,14 +4,15 @@ import ipaddr from 'ipaddr.js';
 import { formatEndpoint } from '../model/address.ts';
 import type { Connection } from '../model/connection.ts';
 import type { LookupQuery } from '../model/lookup.ts';
-import { connectionKeyLayout, connectionLayout, endpointLayout, limit } from './layout.gen.ts';
+import { connectionLayout, endpointLayout } from './layout.gen.ts';
 import type { BpfObject } from './native.ts';
 import { readConnection, writeEndpoint } from './records.ts';
 
 export class Connections {
 	readonly #bpf: BpfObject;
 	readonly #profileName: (id: number) => string | undefined;
-	readonly #key = Buffer.alloc(connectionKeyLayout.size);
+	readonly #peer = Buffer.alloc(endpointLayout.size);
+	readonly #place = Buffer.alloc(4);
 	readonly #value = Buffer.alloc(connectionLayout.size);
 
 	constructor(bpf: BpfObject, profileName: (id: number) => string | undefined) {
@@ -22,20 +23,28 @@ export class Connections {
 	/** All that match, newest first. Closed ones are forgotten `retainNs` after they closed. */
 	find(question: LookupQuery, nowNs: bigint, retainNs: bigint): Connection[] {
 		const { family, text, port } = question.peer;
-		const scratch = Buffer.alloc(endpointLayout.size);
-		writeEndpoint(scratch, 0, { family, address: ipaddr.parse(text).toByteArray(), port });
-		this.#key.fill(0);
-		scratch.copy(this.#key, connectionKeyLayout.address, 0, 16);
-		this.#key.writeUInt16LE(port, connectionKeyLayout.port);
-		this.#key[connectionKeyLayout.family] = family;
+		writeEndpoint(this.#peer, 0, { family, address: ipaddr.parse(text).toByteArray(), port });
 		const found: Connection[] = [];
-		for (let slot = 0; slot < limit.PEER_SLOTS; slot++) {
-			this.#key[connectionKeyLayout.slot] = slot;
-			if (!this.#bpf.lookup('connections', this.#key, this.#value)) continue;
+		for (const place of this.#bpf.findPeer(this.#peer)) {
+			if (!this.#read(place)) continue;
 			const connection = readConnection(this.#value, 0, this.#profileName);
 			if (connection !== undefined && matches(connection, question, nowNs, retainNs)) found.push(connection);
 		}
 		return found.sort((a, b) => (a.openedNs < b.openedNs ? 1 : a.openedNs > b.openedNs ? -1 : 0));
+	}
+
+	/** False: the place has another peer's connection. */
+	#read(place: number): boolean {
+		this.#place.writeUInt32LE(place);
+		const cookie = () => {
+			this.#bpf.lookup('connections', this.#place, this.#value);
+			return this.#value.readBigUInt64LE(connectionLayout.cookie);
+		};
+		// a place may be taken by another connection while it is read: the second time tells
+		let [before, now] = [cookie(), cookie()];
+		while (before !== now) [before, now] = [now, cookie()];
+		const at = connectionLayout.peer;
+		return now !== 0n && this.#value.compare(this.#peer, 0, this.#peer.length, at, at + this.#peer.length) === 0;
 	}
 }
 

@@ -9,7 +9,8 @@ import { Clients, encodeExported, Listeners, readExported } from './tables.ts';
 
 /** Entries are counted one by one: not at every look. */
 const usageMs = 10_000;
-const counted = ['clients', 'connections', 'exported', 'listeners'];
+/** Which map tells how full a table is. */
+const counted = { clients: 'clients', connections: 'connections', exported: 'exported', listeners: 'listener_places' };
 
 /** Names of the reasons in `drops_total`, in the order of enum drop. */
 const dropReasons = Object.entries(drop)
@@ -105,10 +106,10 @@ export class Counters implements Source {
 	maps(): readonly MapUsage[] {
 		if (performance.now() - this.#usageAt > usageMs) {
 			this.#usageAt = performance.now();
-			this.#usage = counted.map((map) => ({
+			this.#usage = Object.entries(counted).map(([map, counts]) => ({
 				map,
-				entries: this.#bpf.count(map),
-				capacity: this.#bpf.mapInfo(map).maxEntries,
+				entries: this.#bpf.count(counts),
+				capacity: this.#bpf.mapInfo(counts).maxEntries,
 			}));
 		}
 		return this.#usage;

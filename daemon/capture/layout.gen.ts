@@ -124,14 +124,6 @@ export const foldRequestLayout = {
 	base: 48,
 } as const;
 
-export const connectionKeyLayout = {
-	size: 24,
-	address: 0,
-	port: 16,
-	family: 18,
-	slot: 19,
-} as const;
-
 export const connectionLayout = {
 	size: 152,
 	cookie: 0,
@@ -155,12 +147,6 @@ export const connectionLayout = {
 	seen: 151,
 } as const;
 
-export const closedEntryLayout = {
-	size: 32,
-	key: 0,
-	cookie: 24,
-} as const;
-
 export const eventLayout = {
 	size: 160,
 	type: 0,
@@ -178,15 +164,17 @@ export const ownerLayout = {
 } as const;
 
 export const limit = {
-	TOASCOPE_LAYOUT: 1,
+	TOASCOPE_LAYOUT: 2,
 	HISTOGRAM_BUCKETS: 24,
-	PEER_SLOTS: 8,
 	SEGMENTS: 3,
 	COMM_SIZE: 16,
 	PORT_WORDS: 1024,
 	PROFILE_SLOTS: 32,
 	LIST_SIZE: 64,
 	NO_PORT: 255,
+	NO_SLOT: 18446744073709552000,
+	OTHER_LISTENER: 0,
+	TAGS_IN_LINE: 16,
 } as const;
 
 export const firstBound = {
@@ -232,11 +220,10 @@ export const drop = {
 	DROP_CLIENTS_FULL: 2,
 	DROP_CONNECTIONS_FULL: 3,
 	DROP_CONNECTION_EVICTED: 4,
-	DROP_PEER_SLOTS_FULL: 5,
+	DROP_CONNECTION_SLOT: 5,
 	DROP_RING_FULL: 6,
-	DROP_LISTENER_UPDATE: 7,
-	DROP_CLIENT_FOLDING: 8,
-	DROPS: 9,
+	DROP_CLIENT_FOLDING: 7,
+	DROPS: 8,
 } as const;
 
 export const eventType = {

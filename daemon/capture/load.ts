@@ -2,6 +2,7 @@
 /** Loads the BPF object as the configuration and this kernel want it. */
 import type { Config } from '../config/config.ts';
 import { ToascopeError } from '../errors.ts';
+import { limit } from './layout.gen.ts';
 import { type BpfObject, type NativeError, native, type Probed } from './native.ts';
 import type { Pins } from './pins.ts';
 
@@ -20,11 +21,15 @@ export function fexitPrograms({ features, innerAccept }: Probed): readonly strin
 const stateMaps = [
 	'sockets',
 	'listeners',
+	'listener_keys',
+	'listener_places',
 	'clients',
 	'exported',
 	'ledger',
 	'connections',
+	'peer_tags',
 	'closed_queue',
+	'fresh',
 	'ring',
 	'drops',
 ];
@@ -39,9 +44,12 @@ export function load(config: Config, probed: Probed, pins?: Pins, log?: Log): Bp
 	const options = {
 		mapEntries: {
 			listeners: listeners.max + 1,
+			listener_keys: listeners.max + 1,
+			listener_places: listeners.max + 1,
 			clients: clients.capacity,
 			exported: clients.capacity,
 			connections: connections.max,
+			peer_tags: Math.ceil(connections.max / limit.TAGS_IN_LINE),
 			closed_queue: connections.max,
 			ring: bpf.ringBytes,
 		},

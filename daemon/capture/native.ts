@@ -53,8 +53,10 @@ export interface BpfObject {
 	remove(map: string, key: Uint8Array): boolean;
 	/** A hash map, whole. Both buffers must hold maxEntries. Returns the entries read. */
 	readAll(map: string, keys: Uint8Array, values: Uint8Array): number;
-	/** Entries of a hash map. */
+	/** Entries of a hash map, or places of `connections` that have been used. */
 	count(map: string): number;
+	/** Places in the map `connections` that may be this peer's (struct endpoint); who asks compares the addresses. */
+	findPeer(endpoint: Uint8Array): Uint32Array;
 	/** Runs an attached iterator to its end. Returns the bytes that it wrote; ENOBUFS: there were more. */
 	iterate(program: string, output: Uint8Array): number;
 	/** Runs a program once, with the input as its packet. Returns what it returned. */

@@ -9,7 +9,7 @@ import type { LookupQuery } from '../model/lookup.ts';
 import { Connections } from './connections.ts';
 import { Counters } from './counters.ts';
 import { KernelSettings } from './kernel_settings.ts';
-import { eventLayout, listenerKeyLayout, listenerLayout } from './layout.gen.ts';
+import { eventLayout, limit, listenerKeyLayout } from './layout.gen.ts';
 import { explain, fexitPrograms, type Log, load } from './load.ts';
 import { findCgroup2, isCgroup2, readMounts } from './mounts.ts';
 import { type BpfObject, type Features, native, type Probed } from './native.ts';
@@ -114,8 +114,9 @@ export class BpfProvider {
 
 	#start(): void {
 		// the line "other" must be there before any listener finds the table full
-		const other = Buffer.alloc(listenerKeyLayout.size);
-		this.#bpf.update('listeners', other, Buffer.alloc(listenerLayout.size), 1);
+		const place = Buffer.alloc(4);
+		place.writeUInt32LE(limit.OTHER_LISTENER);
+		this.#bpf.update('listener_places', Buffer.alloc(listenerKeyLayout.size), place, 1);
 		this.#apply(this.#config);
 		this.#attach('toascope_flush', { map: 'sockets' });
 		this.#attach('toascope_listeners', {});

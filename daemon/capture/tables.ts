@@ -127,34 +127,40 @@ export class Clients implements ClientTable {
 	}
 }
 
-/** The map `listeners`. */
+/** The listeners: their places, and the counters that stand there. */
 export class Listeners {
-	readonly #map: MapReader;
+	readonly #bpf: BpfObject;
+	readonly #places: MapReader;
+	readonly #place = Buffer.alloc(4);
+	readonly #value = Buffer.alloc(listenerLayout.size);
 	readonly #profileName: (id: number) => string | undefined;
 
 	constructor(bpf: BpfObject, profileName: (id: number) => string | undefined) {
-		this.#map = new MapReader(bpf, 'listeners');
+		this.#bpf = bpf;
+		this.#places = new MapReader(bpf, 'listener_places');
 		this.#profileName = profileName;
 	}
 
 	read(): ListenerRecord[] {
-		return Array.from({ length: this.#map.read() }, (_, index) => this.#record(index));
+		return Array.from({ length: this.#places.read() }, (_, index) => this.#record(index));
 	}
 
 	#record(index: number): ListenerRecord {
-		const { values, keys, valueSize, keySize } = this.#map;
-		const at = index * valueSize;
-		const count = (offset: number, place: number) => values.readBigUInt64LE(at + offset + 8 * place);
+		const { values: places, keys, keySize } = this.#places;
+		places.copy(this.#place, 0, index * 4);
+		this.#bpf.lookup('listeners', this.#place, this.#value);
+		const values = this.#value;
+		const count = (offset: number, place: number) => values.readBigUInt64LE(offset + 8 * place);
 		const handshake = (which: number) => count(listenerLayout.handshakes, which);
 		const seen = (which: (typeof seens)[number]) => count(listenerLayout.accepts, seens.indexOf(which) + 1);
 		return {
-			key: this.#map.key(index),
+			key: this.#places.key(index),
 			endpoint: readEndpoint(keys, index * keySize + listenerKeyLayout.local),
-			total: readTraffic(values, at + listenerLayout.total),
-			direct: readTraffic(values, at + listenerLayout.direct),
-			overflow: readTraffic(values, at + listenerLayout.overflow),
-			folded: readTraffic(values, at + listenerLayout.folded),
-			unshown: readTraffic(values, at + listenerLayout.unshown),
+			total: readTraffic(values, listenerLayout.total),
+			direct: readTraffic(values, listenerLayout.direct),
+			overflow: readTraffic(values, listenerLayout.overflow),
+			folded: readTraffic(values, listenerLayout.folded),
+			unshown: readTraffic(values, listenerLayout.unshown),
 			handshakes: {
 				toa: handshake(verdict.VERDICT_TOA),
 				none: handshake(verdict.VERDICT_NONE),
@@ -162,19 +168,19 @@ export class Listeners {
 				untrusted: handshake(verdict.VERDICT_UNTRUSTED),
 				conflict: handshake(verdict.VERDICT_CONFLICT),
 			},
-			options: this.#options(at),
+			options: this.#options(),
 			accepts: { fexit: seen('fexit'), getpeername: seen('getpeername'), unseen: seen('unseen') },
-			rtt: readHistogram(values, at + listenerLayout.rtt, bounds.rtt),
-			duration: readHistogram(values, at + listenerLayout.duration, bounds.duration),
-			acceptWait: readHistogram(values, at + listenerLayout.acceptWait, bounds.acceptWait),
+			rtt: readHistogram(values, listenerLayout.rtt, bounds.rtt),
+			duration: readHistogram(values, listenerLayout.duration, bounds.duration),
+			acceptWait: readHistogram(values, listenerLayout.acceptWait, bounds.acceptWait),
 		};
 	}
 
-	#options(at: number): ListenerRecord['options'] {
+	#options(): ListenerRecord['options'] {
 		const found: { profile: string; segment: (typeof segments)[number]; count: bigint }[] = [];
 		for (let id = 1; id < limit.PROFILE_SLOTS; id++) {
 			segments.forEach((segment, place) => {
-				const count = this.#map.values.readBigUInt64LE(at + listenerLayout.options + 8 * (id * limit.SEGMENTS + place));
+				const count = this.#value.readBigUInt64LE(listenerLayout.options + 8 * (id * limit.SEGMENTS + place));
 				if (count > 0n) found.push({ profile: this.#profileName(id) ?? `profile-${id}`, segment, count });
 			});
 		}

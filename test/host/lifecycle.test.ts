@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { limit } from '../../daemon/capture/layout.gen.ts';
 import { findCgroup2, readMounts } from '../../daemon/capture/mounts.ts';
 import { Lab, nat64Server } from '../../daemon/lab/lab.ts';
 import { type Ended, toascope } from '../fixtures/command.ts';
@@ -187,7 +188,7 @@ describe('a start that fails leaves nothing', () => {
 		expect(err).toContain(`another toascope (pid ${first.child.pid}) has ${pinDirectory} [ALREADY_RUNNING]`);
 		expect(code).toBe(1);
 		expect(belongings(first.child.pid ?? 0)).toEqual(before);
-		expect(existsSync(join(pinDirectory, 'v1'))).toBe(true);
+		expect(existsSync(join(pinDirectory, `v${limit.TOASCOPE_LAYOUT}`))).toBe(true);
 		expect(await (await fetch(`${first.url}/readyz`)).text()).toBe('ready\n');
 	});
 });

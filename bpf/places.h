@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Places in tables: of a listener for good, of a connection until another needs it. */
+#ifndef TOASCOPE_PLACES_H
+#define TOASCOPE_PLACES_H
+
+#include "count.h"
+#include "endpoint.h"
+
+/* Set before loading, as the sizes of the maps are: connections.max, and listeners.max. */
+extern const volatile __u32 connection_places;
+extern const volatile __u32 listener_places_max;
+
+/* A place that nobody has had, or NO_SLOT. */
+static __always_inline __u32 take_fresh(__u32 of, __u32 places)
+{
+	struct fresh_places *fresh_of = bpf_map_lookup_elem(&fresh, &of);
+	__u32 place;
+
+	/* on a busy host this is a look at a line that nobody writes any more */
+	if (!fresh_of || fresh_of->next >= places)
+		return NO_SLOT;
+	bpf_spin_lock(&fresh_of->lock);
+	place = fresh_of->next;
+	if (place < places)
+		fresh_of->next = place + 1;
+	bpf_spin_unlock(&fresh_of->lock);
+	return place < places ? place : NO_SLOT;
+}
+
+/* One that was taken and not used, where nobody has taken the next one yet; else it is lost. */
+static __always_inline void give_back(__u32 of, __u32 place)
+{
+	struct fresh_places *fresh_of = bpf_map_lookup_elem(&fresh, &of);
+
+	if (!fresh_of)
+		return;
+	bpf_spin_lock(&fresh_of->lock);
+	if (fresh_of->next == place + 1)
+		fresh_of->next = place;
+	bpf_spin_unlock(&fresh_of->lock);
+}
+
+/* Makes a listener. Returns its place; OTHER_LISTENER: there is no room. */
+static __noinline __u32 enter_listener(const struct listener_key *key)
+{
+	__u32 fresh_place, place, *found;
+
+	fresh_place = take_fresh(FRESH_LISTENER, listener_places_max);
+	if (fresh_place == NO_SLOT)
+		return OTHER_LISTENER;
+	place = fresh_place + 1;
+	/* the name first: who finds the place may need it */
+	bpf_map_update_elem(&listener_keys, &place, key, BPF_ANY);
+	if (!bpf_map_update_elem(&listener_places, key, &place, BPF_NOEXIST))
+		return place;
+	/* of two that come at once, one finds it made */
+	give_back(FRESH_LISTENER, fresh_place);
+	found = bpf_map_lookup_elem(&listener_places, key);
+	return found ? *found : OTHER_LISTENER;
+}
+
+/* The place of a socket's listener; made while there is room. */
+static __always_inline __u32 listener_place(const struct sock_common *sk)
+{
+	struct listener_key key;
+	__u32 *place;
+
+	local_endpoint(sk, &key.local);
+	place = bpf_map_lookup_elem(&listener_places, &key);
+	return place ? *place : enter_listener(&key);
+}
+
+/* A place for a new connection: fresh, else that of the one that closed first. NO_SLOT: all are open. */
+static __always_inline __u32 connection_place(void)
+{
+	__u32 place = take_fresh(FRESH_CONNECTION, connection_places);
+
+	if (place != NO_SLOT || !bpf_map_pop_elem(&closed_queue, &place))
+		return place;
+	count_drop(DROP_CONNECTIONS_FULL);
+	return NO_SLOT;
+}
+
+/* Last in the row of those that make room. */
+static __always_inline void free_connection_place(__u32 place)
+{
+	if (bpf_map_push_elem(&closed_queue, &place, BPF_ANY))
+		count_drop(DROP_CONNECTION_SLOT);
+}
+
+#endif

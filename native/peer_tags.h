@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tags of the table of connections, in this process's memory: which places may be a peer's.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+struct endpoint;
+struct tag_line;
+
+namespace toascope
+{
+
+class PeerTags
+{
+public:
+	// Null, and errno: the map cannot be mapped.
+	static std::unique_ptr<PeerTags> map(int map_fd, size_t lines);
+	~PeerTags();
+	PeerTags(const PeerTags &) = delete;
+	PeerTags &operator=(const PeerTags &) = delete;
+
+	// Places whose tag is the peer's: all of its connections, and once in billions another's.
+	std::vector<uint32_t> find(const endpoint &peer) const;
+
+	// Places that have, or had, a connection.
+	size_t used() const;
+
+private:
+	PeerTags(const tag_line *lines, size_t count, size_t bytes)
+		: lines_(lines), count_(count), bytes_(bytes)
+	{
+	}
+
+	const tag_line *lines_;
+	size_t count_;
+	size_t bytes_;
+};
+
+} // namespace toascope
