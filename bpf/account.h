@@ -21,6 +21,16 @@ static __always_inline bool believed(__u8 verdict)
 	return verdict == VERDICT_TOA || verdict == VERDICT_CONFLICT;
 }
 
+/*
+ * Does the application get the state's client to see? One from the SYN it does before the verdict:
+ * accept() returns before the first data.
+ */
+static __always_inline bool client_known(const struct socket_state *state)
+{
+	return believed(state->verdict) ||
+	       (state->verdict == VERDICT_PENDING && believed(state->syn_verdict));
+}
+
 /* What one run of a program is about. */
 struct subject {
 	const struct sock_common *sk;

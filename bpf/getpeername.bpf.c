@@ -55,7 +55,7 @@ static __always_inline struct socket_state *shown_client(struct bpf_sock_addr *c
 	const struct settings *set = current_settings();
 	struct bpf_sock *sk = ctx->sk;
 
-	if (!set || !set->transparent || !state || !believed(state->verdict) || !sk)
+	if (!set || !set->transparent || !state || !client_known(state) || !sk)
 		return 0;
 	return port_transparent(set, sk->src_port) ? state : 0;
 }

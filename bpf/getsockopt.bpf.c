@@ -58,7 +58,7 @@ int toascope_getsockopt(struct bpf_sockopt *ctx)
 		return pass(ctx);
 	state = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	answer = ctx->optval;
-	if (!state || !believed(state->verdict) || (void *)(answer + 1) > ctx->optval_end)
+	if (!state || !client_known(state) || (void *)(answer + 1) > ctx->optval_end)
 		return refuse(ctx);
 	__builtin_memcpy(answer->saddr, state->client.address, sizeof(answer->saddr));
 	if (state->client.family == FAMILY_IPV4) {

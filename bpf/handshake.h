@@ -9,21 +9,26 @@
 #define TCP_FLAGS_AT 13
 #define TCP_FLAG_SYN 2
 
+/* include/uapi/linux/in.h and tcp.h */
+#define IPPROTO_TCP 6
+#define TCP_SAVE_SYN 27
+
 /*
  * Copies the segment's options into the socket's state and parses them there. Global, so
  * that it is verified once and by itself; the copy goes in fixed steps, since a variable
  * packet offset multiplies the verifier's states.
  *
- * Returns enum toa_found. The client goes into the socket's state.
+ * Returns enum toa_found. The client goes into the socket's state, in place of one from the SYN.
  */
 __noinline int parse_options(struct bpf_sock_ops *ctx)
 {
 	const struct settings *set = current_settings();
 	struct bpf_sock *sk = ctx->sk;
 	__u8 *segment = ctx->skb_data, *end = ctx->skb_data_end;
+	struct toa_client client, other;
 	struct socket_state *state;
-	struct toa_client other;
 	__u32 header, length = 0, i;
+	int found;
 
 	if (!sk || !set)
 		return TOA_FOUND_NONE;
@@ -43,6 +48,42 @@ __noinline int parse_options(struct bpf_sock_ops *ctx)
 	if (!length)
 		return TOA_FOUND_NONE;
 	state->options.length = length;
+	state->options.of_syn = 0;
+	found = toa_find(&state->options, &set->table, &client, &other);
+	if (found != TOA_FOUND_ONE && found != TOA_FOUND_CONFLICT)
+		return found;
+	if (state->syn_verdict == VERDICT_CONFLICT ||
+	    (state->syn_verdict != VERDICT_PENDING && !toa_same_client(&client, &state->client)))
+		found = TOA_FOUND_CONFLICT;
+	state->client = client;
+	return found;
+}
+
+/*
+ * The same for the SYN, which the kernel has kept where the listener was told to (TCP_SAVE_SYN).
+ * One that made the socket by itself, by Fast Open, is no different from other segments.
+ */
+__noinline int parse_syn(struct bpf_sock_ops *ctx)
+{
+	const struct settings *set = current_settings();
+	__u8 *segment = ctx->skb_data, *end = ctx->skb_data_end;
+	__u8 syn[TCP_HEADER + TOA_OPTIONS_MAX] = {};
+	struct bpf_sock *sk = ctx->sk;
+	struct socket_state *state;
+	struct toa_client other;
+	long size;
+
+	if (!sk || !set || (segment + TCP_HEADER <= end && segment[TCP_FLAGS_AT] & TCP_FLAG_SYN))
+		return TOA_FOUND_NONE;
+	state = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	if (!state)
+		return TOA_FOUND_NONE;
+	size = bpf_getsockopt(ctx, IPPROTO_TCP, TCP_BPF_SYN, syn, sizeof(syn));
+	if (size <= TCP_HEADER || size > (long)sizeof(syn))
+		return TOA_FOUND_NONE;
+	__builtin_memcpy(state->options.bytes, syn + TCP_HEADER, TOA_OPTIONS_MAX);
+	state->options.length = size - TCP_HEADER;
+	state->options.of_syn = 1;
 	return toa_find(&state->options, &set->table, &state->client, &other);
 }
 
@@ -75,6 +116,32 @@ static __always_inline bool option_found(const struct subject *on, int found)
 	if (found == TOA_FOUND_MALFORMED)
 		on->state->saw_malformed = 1;
 	return found == TOA_FOUND_ONE || found == TOA_FOUND_CONFLICT;
+}
+
+/* What the option on the SYN is worth, should no later segment have one; VERDICT_PENDING: it has none. */
+static __always_inline __u8 syn_verdict(const struct subject *on, int found)
+{
+	return option_found(on, found) ? judge(on, found) : VERDICT_PENDING;
+}
+
+/*
+ * Has the kernel keep the SYNs of a listener. An application may want them itself: what it set
+ * stays as it is.
+ */
+static __always_inline void keep_syns(struct bpf_sock_ops *ctx)
+{
+	const struct settings *set = current_settings();
+	struct bpf_sock *sk = ctx->sk;
+	struct tcp_sock *tcp;
+	int on = 1;
+
+	if (!set || !set->read_syn || !sk || !port_watched(set, ctx->local_port))
+		return;
+	tcp = bpf_skc_to_tcp_sock(sk);
+	if (!tcp || BPF_CORE_READ_BITFIELD(tcp, save_syn))
+		return;
+	if (!bpf_setsockopt(ctx, IPPROTO_TCP, TCP_SAVE_SYN, &on, sizeof(on)))
+		bpf_sk_storage_get(&syn_kept, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 }
 
 /*

@@ -56,7 +56,7 @@ static __always_inline void flush(const struct tcp_sock *tcp, struct subject *on
 
 	/* plain segments take the kernel's fast path, where no callback tells of the first data */
 	if (state->verdict == VERDICT_PENDING && progress.received)
-		settle(on, verdict_without_option(state), SEGMENT_NONE);
+		settle_without_option(on);
 
 	bpf_spin_lock(&state->lock);
 	closed = state->closed;
@@ -89,7 +89,7 @@ static __always_inline void close_connection(const struct tcp_sock *tcp, struct 
 
 	note_unseen(tcp, on);
 	if (state->verdict == VERDICT_PENDING)
-		settle(on, verdict_without_option(state), SEGMENT_NONE);
+		settle_without_option(on);
 	read_progress(tcp, tcp_state, &progress);
 	delta.duration_sum_ns = on->now - state->opened_ns;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The processes that listen: who owns a connection whose accept was not seen. */
+/* The descriptors that listen: who owns a connection whose accept was not seen, and which listeners keep SYNs. */
 #include "endpoint.h"
+#include "maps.h"
 
 SEC("iter/task_file")
 int toascope_listeners(struct bpf_iter__task_file *ctx)
@@ -9,6 +10,7 @@ int toascope_listeners(struct bpf_iter__task_file *ctx)
 	struct file *file = ctx->file;
 	struct owner owner = {};
 	struct socket *socket;
+	struct tcp_sock *tcp;
 	struct sock *sk;
 
 	if (!task || !file)
@@ -26,6 +28,11 @@ int toascope_listeners(struct bpf_iter__task_file *ctx)
 	owner.started_ns = task->group_leader->start_time;
 	owner.cgroup_id = task->cgroups->dfl_cgrp->kn->id;
 	bpf_probe_read_kernel_str(owner.comm, sizeof(owner.comm), task->group_leader->comm);
+	owner.fd = ctx->fd;
+	tcp = bpf_skc_to_tcp_sock(sk);
+	if (tcp)
+		owner.keeps_syns = BPF_CORE_READ_BITFIELD(tcp, save_syn);
+	owner.kept_for_us = bpf_sk_storage_get(&syn_kept, sk, 0, 0) != 0;
 	bpf_seq_write(ctx->meta->seq, &owner, sizeof(owner));
 	return 0;
 }

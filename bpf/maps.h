@@ -31,9 +31,10 @@ struct socket_state {
 	__u8 closed;
 	__u8 in_overflow; /* counts under client="other": stays so until it closes */
 	__u8 saw_malformed;
-	__u16 listener;  /* place in the table of listeners */
-	__u8 grafted;    /* a flush has seen that it was accepted */
-	__u8 parse_flag; /* we asked for option callbacks, nobody before us had */
+	__u8 syn_verdict; /* of the option on the SYN; falls unless a later segment has one */
+	__u16 listener;   /* place in the table of listeners */
+	__u8 grafted;     /* a flush has seen that it was accepted */
+	__u8 parse_flag;  /* we asked for option callbacks, nobody before us had */
 	struct toa_client client;
 	struct toa_list options; /* the list being parsed */
 };
@@ -46,6 +47,14 @@ struct {
 	__type(key, int);
 	__type(value, struct socket_state);
 } sockets __weak SEC(".maps");
+
+/* Listeners that keep the SYNs of their connections for us: the mark says that it was not the application's wish. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, __u32);
+} syn_kept __weak SEC(".maps");
 
 /*
  * Listeners have a place for good: a connection looks for it once, when it opens. Sizes:

@@ -195,7 +195,8 @@ struct settings {
 	__u8 trust_any;
 	__u8 transparent;
 	__u8 sockopt;
-	__u8 reserved[5];
+	__u8 read_syn; /* a profile is marked on_syn */
+	__u8 reserved[4];
 	__u64 retain_ns;         /* a closed connection is to stay in the table for so long */
 	struct prefix prefix[2]; /* IPv4, IPv6 */
 	struct toa_table table;
@@ -234,7 +235,7 @@ enum ledger_entry {
 	LEDGER_ENTRIES = 2,
 };
 
-/* A process that listens; one line for each from the listeners' iterator. */
+/* A descriptor that listens; one line for each from the listeners' iterator. */
 struct owner {
 	struct endpoint local;
 	__u32 netns;
@@ -242,6 +243,10 @@ struct owner {
 	__u64 cgroup_id;
 	__u64 started_ns;
 	__u8 comm[COMM_SIZE];
+	__u32 fd;
+	__u8 keeps_syns;  /* TCP_SAVE_SYN */
+	__u8 kept_for_us; /* and we set it */
+	__u16 reserved;
 };
 
 RECORD_ASSERT(sizeof(struct toa_profile) == 8, "toa_profile");
@@ -256,7 +261,7 @@ RECORD_ASSERT(sizeof(struct event) == 160, "event");
 RECORD_ASSERT(sizeof(struct tag_line) == 64, "tag_line");
 RECORD_ASSERT(sizeof(struct trust_key) == 28, "trust_key");
 RECORD_ASSERT(sizeof(struct exported) == 72, "exported");
-RECORD_ASSERT(sizeof(struct owner) == 64, "owner");
+RECORD_ASSERT(sizeof(struct owner) == 72, "owner");
 RECORD_ASSERT(__builtin_offsetof(struct settings, table) == 64, "settings.table");
 
 #endif

@@ -57,6 +57,8 @@ __noinline int connection_opened(struct bpf_sock_ops *ctx)
 		return 0;
 	add(on.listener->total.opened, 1);
 	enter_connection(&on);
+	if (on.set->read_syn)
+		on.state->syn_verdict = syn_verdict(&on, parse_syn(ctx));
 	found = parse_options(ctx);
 	if (option_found(&on, found))
 		settle(&on, judge(&on, found), segment_kind(ctx));
@@ -83,7 +85,7 @@ __noinline int segment_arrived(struct bpf_sock_ops *ctx)
 		if (!tcp)
 			return 0;
 		if (tcp->bytes_received) {
-			settle(&on, verdict_without_option(on.state), SEGMENT_NONE);
+			settle_without_option(&on);
 		} else {
 			found = parse_options(ctx);
 			if (!option_found(&on, found))
@@ -142,6 +144,9 @@ int toascope_sockops(struct bpf_sock_ops *ctx)
 		if (to == BPF_TCP_CLOSE ||
 		    ((from == BPF_TCP_ESTABLISHED || from == BPF_TCP_CLOSE_WAIT) && to != BPF_TCP_CLOSE_WAIT))
 			state_changed(ctx);
+		break;
+	case BPF_SOCK_OPS_TCP_LISTEN_CB:
+		keep_syns(ctx);
 		break;
 	case BPF_SOCK_OPS_TCP_CONNECT_CB:
 		/* a socket that was accepted once, and is used for a connection of its own now */

@@ -64,9 +64,14 @@ static __noinline bool settle(struct subject *on, __u8 verdict, __u8 segment)
 	return true;
 }
 
-static __always_inline __u8 verdict_without_option(const struct socket_state *state)
+/* No segment after the SYN had an option: what was on the SYN counts. */
+static __always_inline bool settle_without_option(struct subject *on)
 {
-	return state->saw_malformed ? VERDICT_MALFORMED : VERDICT_NONE;
+	const struct socket_state *state = on->state;
+
+	if (state->syn_verdict != VERDICT_PENDING)
+		return settle(on, state->syn_verdict, SEGMENT_SYN);
+	return settle(on, state->saw_malformed ? VERDICT_MALFORMED : VERDICT_NONE, SEGMENT_NONE);
 }
 
 #endif

@@ -50,7 +50,7 @@ struct toa_table {
 	toa_u8 slot[256 * TOA_LIST_SIZE];
 };
 
-/* One option list and what was found in it. The caller fills bytes and length. */
+/* One option list and what was found in it. The caller fills bytes, length and of_syn. */
 struct toa_list {
 	toa_u8 bytes[TOA_LIST_SIZE];
 	volatile toa_u8 length; /* at most TOA_OPTIONS_MAX */
@@ -58,6 +58,7 @@ struct toa_list {
 	volatile toa_u8 matches;
 	volatile toa_u8 malformed;
 	volatile toa_u8 match_at[TOA_MATCHES_MAX];
+	toa_u8 of_syn; /* filled by the caller: only profiles with on_syn count */
 };
 
 /* A client address as an option carries it. IPv4 stands in the first four bytes, the rest is zero. */
@@ -100,7 +101,7 @@ TOA_INLINE void toa_scan(struct toa_list *list, const struct toa_table *table)
 	for (step = 0; step < TOA_OPTIONS_MAX; step++) {
 		toa_u32 at = list->at & TOA_LIST_MASK;
 		toa_u32 left = list->length;
-		toa_u32 kind, length, count;
+		toa_u32 kind, length, count, slot;
 
 		if (at >= left)
 			return;
@@ -117,7 +118,8 @@ TOA_INLINE void toa_scan(struct toa_list *list, const struct toa_table *table)
 			list->malformed = 1;
 			return;
 		}
-		if (toa_slot(table, kind, length)) {
+		slot = toa_slot(table, kind, length);
+		if (slot && (!list->of_syn || table->profile[slot].on_syn)) {
 			count = list->matches;
 			list->match_at[count & (TOA_MATCHES_MAX - 1)] = at;
 			list->matches = count + 1;

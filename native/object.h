@@ -41,6 +41,9 @@ private:
 	Napi::Value count(const Napi::CallbackInfo &info);
 	Napi::Value find_peer(const Napi::CallbackInfo &info);
 
+	// listeners.cc
+	void keep_syns(const Napi::CallbackInfo &info);
+
 	// programs.cc
 	Napi::Value iterate(const Napi::CallbackInfo &info);
 	Napi::Value run(const Napi::CallbackInfo &info);

@@ -31,6 +31,7 @@ export const settingsLayout = {
 	trustAny: 8,
 	transparent: 9,
 	sockopt: 10,
+	readSyn: 11,
 	retainNs: 16,
 	prefix: 24,
 	table: 64,
@@ -154,13 +155,16 @@ export const eventLayout = {
 } as const;
 
 export const ownerLayout = {
-	size: 64,
+	size: 72,
 	local: 0,
 	netns: 20,
 	pid: 24,
 	cgroupId: 32,
 	startedNs: 40,
 	comm: 48,
+	fd: 64,
+	keepsSyns: 68,
+	keptForUs: 69,
 } as const;
 
 export const limit = {

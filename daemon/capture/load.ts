@@ -20,6 +20,7 @@ export function fexitPrograms({ features, innerAccept }: Probed): readonly strin
 /** Maps that outlive a daemon. The others hold its configuration, which each daemon brings along. */
 const stateMaps = [
 	'sockets',
+	'syn_kept',
 	'listeners',
 	'listener_keys',
 	'listener_places',

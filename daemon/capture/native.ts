@@ -57,6 +57,11 @@ export interface BpfObject {
 	count(map: string): number;
 	/** Places in the map `connections` that may be this peer's (struct endpoint); who asks compares the addresses. */
 	findPeer(endpoint: Uint8Array): Uint32Array;
+	/**
+	 * Has the kernel keep, or forget, the SYNs of a listener of another process (pidfd_getfd(2), TCP_SAVE_SYN).
+	 * EPERM: it takes CAP_SYS_PTRACE.
+	 */
+	keepSyns(pid: number, fd: number, keep: boolean): void;
 	/** Runs an attached iterator to its end. Returns the bytes that it wrote; ENOBUFS: there were more. */
 	iterate(program: string, output: Uint8Array): number;
 	/** Runs a program once, with the input as its packet. Returns what it returned. */

@@ -3,9 +3,7 @@
 import type { Endpoint } from '../model/address.ts';
 import { formatEndpoint } from '../model/address.ts';
 import type { Connection, Owner } from '../model/connection.ts';
-import { ownerLayout } from './layout.gen.ts';
-import type { BpfObject, NativeError } from './native.ts';
-import { type Listening, readListening } from './records.ts';
+import type { Listening, ListeningSockets } from './listening.ts';
 
 /** Walking the descriptors of all processes takes milliseconds: at most once in this time. */
 const maxAgeMs = 1000;
@@ -13,14 +11,12 @@ const maxAgeMs = 1000;
 const key = (netns: number, endpoint: Endpoint) => `${netns} ${formatEndpoint(endpoint)}`;
 
 export class Owners {
-	readonly #bpf: BpfObject;
-	#buffer = Buffer.allocUnsafeSlow(4096 * ownerLayout.size);
+	readonly #sockets: ListeningSockets;
 	#listening = new Map<string, Listening>();
 	#readAt = Number.NEGATIVE_INFINITY;
 
-	/** The iterator `toascope_listeners` must be attached. */
-	constructor(bpf: BpfObject) {
-		this.#bpf = bpf;
+	constructor(sockets: ListeningSockets) {
+		this.#sockets = sockets;
 	}
 
 	/** The process that listens where this connection came in, and did when it was opened; undefined when it is gone. */
@@ -39,26 +35,11 @@ export class Owners {
 
 	#read(): void {
 		this.#readAt = performance.now();
-		const bytes = this.#walk();
 		this.#listening = new Map();
-		for (let at = 0; at < bytes; at += ownerLayout.size) {
-			const listening = readListening(this.#buffer, at);
-			if (listening === undefined) continue;
+		for (const listening of this.#sockets.read()) {
 			const place = key(listening.netns, listening.local);
 			// of several processes that share a listener the first, which made it, stands for all
 			if (!this.#listening.has(place)) this.#listening.set(place, listening);
-		}
-	}
-
-	/** Bytes in the buffer, which grows with the host's listening descriptors. */
-	#walk(): number {
-		for (;;) {
-			try {
-				return this.#bpf.iterate('toascope_listeners', this.#buffer);
-			} catch (error) {
-				if ((error as NativeError).code !== 'ENOBUFS') throw error;
-				this.#buffer = Buffer.allocUnsafeSlow(this.#buffer.length * 2);
-			}
 		}
 	}
 }

@@ -8,8 +8,10 @@ import type { Connection, ConnectionEvent } from '../model/connection.ts';
 import type { LookupQuery } from '../model/lookup.ts';
 import { Connections } from './connections.ts';
 import { Counters } from './counters.ts';
+import { KeptSyns } from './kept_syns.ts';
 import { KernelSettings } from './kernel_settings.ts';
 import { eventLayout, limit, listenerKeyLayout } from './layout.gen.ts';
+import { ListeningSockets } from './listening.ts';
 import { explain, fexitPrograms, type Log, load } from './load.ts';
 import { findCgroup2, isCgroup2, readMounts } from './mounts.ts';
 import { type BpfObject, type Features, native, type Probed } from './native.ts';
@@ -40,6 +42,7 @@ export class BpfProvider {
 	readonly #pins: Pins | undefined;
 	readonly #connections: Connections;
 	readonly #owners: Owners;
+	readonly #keptSyns: KeptSyns;
 	readonly #settings: KernelSettings;
 	readonly #profileNames = new Map<number, string>();
 	readonly #events = Buffer.allocUnsafeSlow(ringBatchBytes);
@@ -55,6 +58,7 @@ export class BpfProvider {
 		pins: Pins | undefined,
 		adopted: boolean,
 		probed: Probed,
+		log: Log,
 	) {
 		this.#config = config;
 		this.#bpf = bpf;
@@ -69,7 +73,9 @@ export class BpfProvider {
 		this.counters = new Counters(bpf, profileName);
 		this.#settings = new KernelSettings(bpf);
 		this.#connections = new Connections(bpf, profileName);
-		this.#owners = new Owners(bpf);
+		const sockets = new ListeningSockets(bpf);
+		this.#owners = new Owners(sockets);
+		this.#keptSyns = new KeptSyns(bpf, sockets, log);
 	}
 
 	/**
@@ -100,7 +106,7 @@ export class BpfProvider {
 		let bpf: BpfObject | undefined;
 		try {
 			bpf = load(config, probed, pins, log);
-			const provider = new BpfProvider(config, cgroup, bpf, pins, pins?.adopted ?? false, probed);
+			const provider = new BpfProvider(config, cgroup, bpf, pins, pins?.adopted ?? false, probed, log);
 			provider.#start();
 			const layouts = pins?.dropOtherLayouts() ?? [];
 			if (layouts.length > 0) log.warn({ layouts }, 'counters of another layout could not be carried over: given up');
@@ -123,6 +129,7 @@ export class BpfProvider {
 		for (const program of this.#fexit) this.#attach(program, this.#pinned(program));
 		this.#attachCgroup();
 		this.#attachOnce('toascope_sockops');
+		this.#keptSyns.apply(this.#config, this.adopted);
 		this.#pins?.unlinkOthers(this.#attached);
 	}
 
@@ -170,6 +177,7 @@ export class BpfProvider {
 			this.#apply(config);
 			this.#config = config;
 			this.#attachCgroup();
+			this.#keptSyns.apply(config, false);
 		} catch (error) {
 			this.#config = before;
 			const lost = this.#restore();
@@ -232,11 +240,22 @@ export class BpfProvider {
 		return native().monotonicNs();
 	}
 
+	/** Takes away what hangs in the kernel. */
+	#leave(): void {
+		// from here on no listener is told to keep SYNs
+		if (this.#attached.has('toascope_sockops')) this.#detach('toascope_sockops');
+		try {
+			this.#keptSyns.release();
+		} finally {
+			for (const program of this.#attached) this.#bpf.detach(program);
+		}
+	}
+
 	/** Detaches and leaves nothing; with `keep` everything pinned goes on counting. Does nothing the second time. */
 	close(keep: boolean): void {
 		if (this.#closed) return;
 		this.#closed = true;
-		if (!(keep && this.#pins !== undefined)) for (const program of this.#attached) this.#bpf.detach(program);
+		if (!(keep && this.#pins !== undefined)) this.#leave();
 		this.#bpf.close();
 		this.#pins?.close(keep);
 	}

@@ -11,7 +11,6 @@ import {
 	firstBound,
 	histogramLayout,
 	limit,
-	ownerLayout,
 	trafficLayout,
 } from './layout.gen.ts';
 
@@ -82,7 +81,7 @@ export function readHistogram(bytes: Buffer, at: number, boundsNs: readonly bigi
 	return { sumNs: bytes.readBigUInt64LE(at + histogramLayout.sumNs), buckets, boundsNs };
 }
 
-function readText(bytes: Buffer, at: number, size: number): string {
+export function readText(bytes: Buffer, at: number, size: number): string {
 	const end = bytes.indexOf(0, at);
 	return bytes.toString('utf8', at, end < 0 || end > at + size ? at + size : end);
 }
@@ -144,29 +143,4 @@ export function readEvent(
 	const type = eventTypes[bytes.readUInt32LE(at + eventLayout.type)];
 	const record = readConnection(bytes, at + eventLayout.connection, profileName);
 	return type === undefined || record === undefined ? undefined : { type, connection: record };
-}
-
-/** A process that listens: struct owner. */
-export interface Listening {
-	readonly local: Endpoint;
-	readonly netns: number;
-	readonly owner: Owner;
-	/** When the process began (CLOCK_MONOTONIC nanoseconds). */
-	readonly startedNs: bigint;
-}
-
-export function readListening(bytes: Buffer, at: number): Listening | undefined {
-	const local = readEndpoint(bytes, at + ownerLayout.local);
-	if (local === undefined) return undefined;
-	return {
-		local,
-		netns: bytes.readUInt32LE(at + ownerLayout.netns),
-		startedNs: bytes.readBigUInt64LE(at + ownerLayout.startedNs),
-		owner: {
-			by: 'listener',
-			pid: bytes.readUInt32LE(at + ownerLayout.pid),
-			comm: readText(bytes, at + ownerLayout.comm, limit.COMM_SIZE),
-			cgroupId: bytes.readBigUInt64LE(at + ownerLayout.cgroupId),
-		},
-	};
 }

@@ -53,6 +53,7 @@ export function encodeSettings(config: Config, generation: number, events: numbe
 	bytes[settingsLayout.trustAny] = config.trust.length === 0 ? 1 : 0;
 	bytes[settingsLayout.transparent] = config.transparent.enabled ? 1 : 0;
 	bytes[settingsLayout.sockopt] = config.sockopt ? 1 : 0;
+	bytes[settingsLayout.readSyn] = config.profiles.some(({ onSyn }) => onSyn) ? 1 : 0;
 	encodePrefix(config.clients.prefix4).copy(bytes, settingsLayout.prefix);
 	encodePrefix(config.clients.prefix6).copy(bytes, settingsLayout.prefix + prefixLayout.size);
 	encodeProfiles(config.profiles).copy(bytes, settingsLayout.table);

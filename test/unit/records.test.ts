@@ -10,13 +10,13 @@ import {
 	ownerLayout,
 	trafficLayout,
 } from '../../daemon/capture/layout.gen.ts';
+import { readListening } from '../../daemon/capture/listening.ts';
 import {
 	bounds,
 	readConnection,
 	readEndpoint,
 	readEvent,
 	readHistogram,
-	readListening,
 	readTraffic,
 	writeEndpoint,
 	writeTraffic,
@@ -227,11 +227,16 @@ describe('listening processes', () => {
 		bytes.writeBigUInt64LE(77n, ownerLayout.cgroupId);
 		bytes.writeBigUInt64LE(5_000_000_000n, ownerLayout.startedNs);
 		bytes.write('node', ownerLayout.comm);
+		bytes.writeUInt32LE(19, ownerLayout.fd);
+		bytes[ownerLayout.keepsSyns] = 2;
 		expect(readListening(bytes, 0)).toEqual({
 			local: { family: 6, text: '::', port: 80 },
 			netns: 4_026_531_840,
 			startedNs: 5_000_000_000n,
 			owner: { by: 'listener', pid: 42, comm: 'node', cgroupId: 77n },
+			fd: 19,
+			keepsSyns: true,
+			keptForUs: false,
 		});
 		expect(readListening(Buffer.alloc(ownerLayout.size), 0)).toBeUndefined();
 	});

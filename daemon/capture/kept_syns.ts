@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Listeners that are there already keep the SYNs of their connections (TCP_SAVE_SYN, tcp(7)) while a
+ * profile is looked for there. New ones are told when they begin to listen, by the sockops program.
+ */
+import type { Config } from '../config/config.ts';
+import { includesPort } from '../config/ports.ts';
+import type { ListeningSockets } from './listening.ts';
+import type { Log } from './load.ts';
+import type { BpfObject, NativeError } from './native.ts';
+
+export class KeptSyns {
+	readonly #bpf: BpfObject;
+	readonly #sockets: ListeningSockets;
+	readonly #log: Log;
+	#wanted = false;
+
+	constructor(bpf: BpfObject, sockets: ListeningSockets, log: Log) {
+		this.#bpf = bpf;
+		this.#sockets = sockets;
+		this.#log = log;
+	}
+
+	/** What a listener's application set itself stays as it is. */
+	apply({ profiles, listeners }: Config, adopted: boolean): void {
+		const wanted = profiles.some(({ onSyn }) => onSyn);
+		if (!wanted && !this.#wanted && !adopted) return;
+		this.#wanted = wanted;
+		this.#set((port) => wanted && includesPort(listeners.ports, port));
+	}
+
+	/** Leaves every listener as it was found. */
+	release(): void {
+		if (this.#wanted) this.#set(() => false);
+		this.#wanted = false;
+	}
+
+	#set(wanted: (port: number) => boolean): void {
+		const refused = new Map<string, number>();
+		for (const { local, owner, fd, keepsSyns, keptForUs } of this.#sockets.read()) {
+			const keep = wanted(local.port);
+			if (keep ? keepsSyns : !keptForUs) continue;
+			try {
+				this.#bpf.keepSyns(owner.pid, fd, keep);
+			} catch (error) {
+				const { code } = error as NativeError;
+				// it has closed the socket, or is gone, since it was seen
+				if (code === 'ESRCH' || code === 'EBADF') continue;
+				refused.set(code, (refused.get(code) ?? 0) + 1);
+			}
+		}
+		for (const [code, listeners] of refused) {
+			const why =
+				code === 'EPERM'
+					? 'reaching the sockets of other processes takes CAP_SYS_PTRACE: restart these servers, or give it to toascope'
+					: 'restart these servers';
+			this.#log.warn({ code, listeners }, `options on the SYN are not read for listeners from before: ${why}`);
+		}
+	}
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The descriptors of all processes that listen on TCP, in every network namespace. */
+import type { Endpoint } from '../model/address.ts';
+import type { Owner } from '../model/connection.ts';
+import { limit, ownerLayout } from './layout.gen.ts';
+import type { BpfObject, NativeError } from './native.ts';
+import { readEndpoint, readText } from './records.ts';
+
+/** struct owner. */
+export interface Listening {
+	readonly local: Endpoint;
+	/** Inode number of the network namespace. */
+	readonly netns: number;
+	readonly owner: Owner;
+	/** When the process began (CLOCK_MONOTONIC nanoseconds). */
+	readonly startedNs: bigint;
+	readonly fd: number;
+	/** The kernel keeps the SYNs of its connections (TCP_SAVE_SYN). */
+	readonly keepsSyns: boolean;
+	/** And does so for toascope. */
+	readonly keptForUs: boolean;
+}
+
+export class ListeningSockets {
+	readonly #bpf: BpfObject;
+	#buffer = Buffer.allocUnsafeSlow(4096 * ownerLayout.size);
+
+	/** The iterator `toascope_listeners` must be attached. */
+	constructor(bpf: BpfObject) {
+		this.#bpf = bpf;
+	}
+
+	/** Walks all descriptors: milliseconds. */
+	read(): Listening[] {
+		const bytes = this.#walk();
+		const found: Listening[] = [];
+		for (let at = 0; at < bytes; at += ownerLayout.size) {
+			const listening = readListening(this.#buffer, at);
+			if (listening !== undefined) found.push(listening);
+		}
+		return found;
+	}
+
+	/** Bytes in the buffer, which grows with the host's listening descriptors. */
+	#walk(): number {
+		for (;;) {
+			try {
+				return this.#bpf.iterate('toascope_listeners', this.#buffer);
+			} catch (error) {
+				if ((error as NativeError).code !== 'ENOBUFS') throw error;
+				this.#buffer = Buffer.allocUnsafeSlow(this.#buffer.length * 2);
+			}
+		}
+	}
+}
+
+export function readListening(bytes: Buffer, at: number): Listening | undefined {
+	const local = readEndpoint(bytes, at + ownerLayout.local);
+	if (local === undefined) return undefined;
+	return {
+		local,
+		netns: bytes.readUInt32LE(at + ownerLayout.netns),
+		startedNs: bytes.readBigUInt64LE(at + ownerLayout.startedNs),
+		owner: {
+			by: 'listener',
+			pid: bytes.readUInt32LE(at + ownerLayout.pid),
+			comm: readText(bytes, at + ownerLayout.comm, limit.COMM_SIZE),
+			cgroupId: bytes.readBigUInt64LE(at + ownerLayout.cgroupId),
+		},
+		fd: bytes.readUInt32LE(at + ownerLayout.fd),
+		keepsSyns: bytes[at + ownerLayout.keepsSyns] !== 0,
+		keptForUs: bytes[at + ownerLayout.keptForUs] !== 0,
+	};
+}

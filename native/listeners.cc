@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Listeners of other processes.
+#include <bpf/bpf.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "errors.h"
+#include "object.h"
+#include "toascope.skel.h"
+
+namespace toascope
+{
+
+// keepSyns(pid, fd, keep): TCP_SAVE_SYN on a listener of another process, and the mark that it is ours
+void BpfObject::keep_syns(const Napi::CallbackInfo &info)
+{
+	Napi::Env env = info.Env();
+	int marks = bpf_map__fd(map(env, Napi::String::New(env, "syn_kept")));
+	int pid = info[0].As<Napi::Number>().Int32Value(), fd = info[1].As<Napi::Number>().Int32Value();
+	int on = info[2].ToBoolean();
+	const uint32_t mark = 1;
+	std::string target = "descriptor " + std::to_string(fd) + " of process " + std::to_string(pid);
+
+	Fd process(syscall(SYS_pidfd_open, pid, 0));
+	if (!process)
+		throw system_error(env, errno, "open", target);
+	Fd socket(syscall(SYS_pidfd_getfd, process.get(), fd, 0));
+	if (!socket)
+		throw system_error(env, errno, "get", target);
+	int listener = socket.get();
+	// the descriptor may be another socket's by now
+	int listens = 0;
+	socklen_t size = sizeof(listens);
+	if (getsockopt(listener, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) || !listens)
+		throw system_error(env, EBADF, "find a listener at", target);
+	if (setsockopt(listener, IPPROTO_TCP, TCP_SAVE_SYN, &on, sizeof(on)))
+		throw system_error(env, errno, "set TCP_SAVE_SYN at", target);
+	if (on ? bpf_map_update_elem(marks, &listener, &mark, BPF_ANY) :
+		 bpf_map_delete_elem(marks, &listener))
+		throw system_error(env, errno, "mark", target);
+}
+
+} // namespace toascope
