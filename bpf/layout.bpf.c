@@ -15,6 +15,7 @@ struct everything {
 	struct connection connection;
 	struct event event;
 	struct owner owner;
+	struct unknown_option unknown_option;
 	enum limit limit;
 	enum first_bound first_bound;
 	enum family family;

@@ -151,6 +151,14 @@ struct {
 	__uint(max_entries, 4194304);
 } ring __weak SEC(".maps");
 
+/* connections on which it was seen */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, UNKNOWN_OPTIONS);
+	__type(key, struct unknown_option);
+	__type(value, __u64);
+} unknown_options __weak SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, DROPS);

@@ -30,6 +30,7 @@ enum limit {
 	NO_SLOT = 0xffffffff,
 	OTHER_LISTENER = 0,
 	TAGS_IN_LINE = 16,
+	UNKNOWN_OPTIONS = 64,
 };
 
 /* Upper bound of a histogram's first bucket; each further bound is twice the one before. */
@@ -69,7 +70,9 @@ enum drop {
 	DROP_RING_FULL = 6,          /* a record for traces and live views lost */
 	DROP_CLIENT_FOLDING =
 		7, /* a connection counted under client="other": its client was leaving the table */
-	DROPS = 8,
+	DROP_UNKNOWN_OPTIONS_FULL =
+		8, /* an option that no profile takes, of a kind beyond the first that were counted */
+	DROPS = 9,
 };
 
 enum event_type { EVENT_OPENED = 1, EVENT_ACCEPTED = 2, EVENT_CLOSED = 3 };
@@ -188,6 +191,12 @@ struct prefix {
 	__u32 length;
 };
 
+/* An option that no active profile takes, seen on a connection without TOA: what a wrong profile looks like. */
+struct unknown_option {
+	__u8 kind;
+	__u8 length;
+};
+
 /* What the operator sets and a reload may change; two generations, so that a reload is one switch. */
 struct settings {
 	__u32 generation; /* of the networks in trust and of the entries in ports */
@@ -259,6 +268,7 @@ RECORD_ASSERT(sizeof(struct client) == 88, "client");
 RECORD_ASSERT(sizeof(struct connection) == 152, "connection");
 RECORD_ASSERT(sizeof(struct event) == 160, "event");
 RECORD_ASSERT(sizeof(struct tag_line) == 64, "tag_line");
+RECORD_ASSERT(sizeof(struct unknown_option) == 2, "unknown_option");
 RECORD_ASSERT(sizeof(struct trust_key) == 28, "trust_key");
 RECORD_ASSERT(sizeof(struct exported) == 72, "exported");
 RECORD_ASSERT(sizeof(struct owner) == 72, "owner");

@@ -5,6 +5,25 @@
 
 #include "table.h"
 
+/* Of one connection; who looks why TOA does not arrive finds here what arrives instead. */
+static __always_inline void count_unknown(const struct toa_list *options)
+{
+	struct unknown_option key = { .kind = options->unknown_kind, .length = options->unknown_length };
+	__u64 none = 0, *count;
+
+	if (!key.kind)
+		return;
+	count = bpf_map_lookup_elem(&unknown_options, &key);
+	if (!count) {
+		bpf_map_update_elem(&unknown_options, &key, &none, BPF_NOEXIST);
+		count = bpf_map_lookup_elem(&unknown_options, &key);
+	}
+	if (count)
+		add(*count, 1);
+	else
+		count_drop(DROP_UNKNOWN_OPTIONS_FULL);
+}
+
 /*
  * The verdict falls, once: who comes second changes nothing. What was counted for the
  * listener while it was open goes to the client now.
@@ -41,6 +60,8 @@ static __noinline bool settle(struct subject *on, __u8 verdict, __u8 segment)
 			count_drop(entry ? DROP_CLIENT_FOLDING : DROP_CLIENTS_FULL);
 		credit(on, client, &before);
 	}
+	if (verdict == VERDICT_NONE)
+		count_unknown(&state->options);
 	if (verdict < VERDICTS)
 		add(on->listener->handshakes[verdict], 1);
 	if (believed(verdict)) {

@@ -59,6 +59,9 @@ struct toa_list {
 	volatile toa_u8 malformed;
 	volatile toa_u8 match_at[TOA_MATCHES_MAX];
 	toa_u8 of_syn; /* filled by the caller: only profiles with on_syn count */
+	/* the last option that no profile takes and no standard names; 0, 0: none, in all lists that were read into this */
+	volatile toa_u8 unknown_kind;
+	volatile toa_u8 unknown_length;
 };
 
 /* A client address as an option carries it. IPv4 stands in the first four bytes, the rest is zero. */
@@ -86,6 +89,16 @@ TOA_INLINE toa_u32 toa_slot(const struct toa_table *table, toa_u32 kind, toa_u32
 
 	__asm__("" : "+r"(index));
 	return table->slot[index & 0x3fff] & (TOA_PROFILE_SLOTS - 1);
+}
+
+/*
+ * May an option of this kind be on any segment, whoever sent it? Kinds of the IANA registry "TCP Option Kind Numbers"
+ * up to 34 (Fast Open), 69 (TCP-ENO), 172 and 174 (AccECN). CDNs have taken 28 for themselves, in
+ * lengths that the User Timeout Option (RFC 5482) has not.
+ */
+TOA_INLINE int toa_is_standard(toa_u32 kind, toa_u32 length)
+{
+	return (kind <= 34 && (kind != 28 || length == 4)) || kind == 69 || kind == 172 || kind == 174;
 }
 
 /* Walks the list and notes where matching options start. */
@@ -123,6 +136,9 @@ TOA_INLINE void toa_scan(struct toa_list *list, const struct toa_table *table)
 			count = list->matches;
 			list->match_at[count & (TOA_MATCHES_MAX - 1)] = at;
 			list->matches = count + 1;
+		} else if (!slot && !toa_is_standard(kind, length)) {
+			list->unknown_kind = kind;
+			list->unknown_length = length;
 		}
 		list->at = at + length;
 	}

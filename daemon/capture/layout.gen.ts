@@ -167,6 +167,12 @@ export const ownerLayout = {
 	keptForUs: 69,
 } as const;
 
+export const unknownOptionLayout = {
+	size: 2,
+	kind: 0,
+	length: 1,
+} as const;
+
 export const limit = {
 	TOASCOPE_LAYOUT: 2,
 	HISTOGRAM_BUCKETS: 24,
@@ -179,6 +185,7 @@ export const limit = {
 	NO_SLOT: 18446744073709552000,
 	OTHER_LISTENER: 0,
 	TAGS_IN_LINE: 16,
+	UNKNOWN_OPTIONS: 64,
 } as const;
 
 export const firstBound = {
@@ -227,7 +234,8 @@ export const drop = {
 	DROP_CONNECTION_SLOT: 5,
 	DROP_RING_FULL: 6,
 	DROP_CLIENT_FOLDING: 7,
-	DROPS: 8,
+	DROP_UNKNOWN_OPTIONS_FULL: 8,
+	DROPS: 9,
 } as const;
 
 export const eventType = {

@@ -33,6 +33,7 @@ const stateMaps = [
 	'fresh',
 	'ring',
 	'drops',
+	'unknown_options',
 ];
 
 /**

@@ -19,6 +19,7 @@ import { Owners } from './owners.ts';
 import { Pins } from './pins.ts';
 import { requirePrivileges } from './privileges.ts';
 import { readEvent } from './records.ts';
+import { readUnknownOptions, type UnknownOption } from './tables.ts';
 
 const ringBatchBytes = 4096 * eventLayout.size;
 const none = new Uint8Array(0);
@@ -230,6 +231,11 @@ export class BpfProvider {
 	lookup(question: LookupQuery): Connection[] {
 		const retainNs = BigInt(this.#config.connections.retainMs) * 1_000_000n;
 		return this.#connections.find(question, this.monotonicNs(), retainNs).map((found) => this.#owned(found));
+	}
+
+	/** What arrives where TOA does not: counted since the maps were made. */
+	unknownOptions(): UnknownOption[] {
+		return readUnknownOptions(this.#bpf);
 	}
 
 	#owned(connection: Connection): Connection {

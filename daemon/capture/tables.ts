@@ -11,6 +11,7 @@ import {
 	listenerKeyLayout,
 	listenerLayout,
 	trafficLayout,
+	unknownOptionLayout,
 	verdict,
 } from './layout.gen.ts';
 import type { BpfObject } from './native.ts';
@@ -209,4 +210,21 @@ export function readExported(bpf: BpfObject): Map<string, Exported> {
 		});
 	}
 	return set;
+}
+
+/** An option that no active profile takes, on connections without TOA. */
+export interface UnknownOption {
+	readonly kind: number;
+	readonly length: number;
+	readonly connections: bigint;
+}
+
+/** The map `unknown_options`. */
+export function readUnknownOptions(bpf: BpfObject): UnknownOption[] {
+	const map = new MapReader(bpf, 'unknown_options');
+	return Array.from({ length: map.read() }, (_, index) => ({
+		kind: map.keys[index * unknownOptionLayout.size + unknownOptionLayout.kind] ?? 0,
+		length: map.keys[index * unknownOptionLayout.size + unknownOptionLayout.length] ?? 0,
+		connections: map.values.readBigUInt64LE(index * 8),
+	}));
 }
