@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# setup.sh [check|test]: makes this tree ready to run, for the checks, or for the tests.
+# setup.sh [check|test|fuzz]: makes this tree ready to run, for the checks, for the tests, or for the fuzzers.
 #
 # What is missing comes by apt (as root); elsewhere it is named with the command that installs it.
 # Then the npm packages of the lockfile, a pinned Node among them, and the native parts, each only
@@ -12,9 +12,9 @@ exec 1>&2
 
 goal=${1:-all}
 case $goal in
-all | check | test) ;;
+all | check | test | fuzz) ;;
 *)
-	echo 'usage: setup.sh [check|test]'
+	echo 'usage: setup.sh [check|test|fuzz]'
 	exit 2
 	;;
 esac
@@ -63,6 +63,16 @@ present() {
 	pkg:*)
 		spec=${1#pkg:}
 		pkg-config --atleast-version="${spec#*>=}" "${spec%%>=*}" 2>/dev/null
+		;;
+	link:*)
+		spec=${1#link:}
+		# a sanitizer that brings a main() of its own replaces the weak one
+		printf '%s\n' 'int LLVMFuzzerTestOneInput(void) { return 0; }' \
+			'__attribute__((weak)) int main(void) { return 0; }' |
+			"${spec%%:*}" "-fsanitize=${spec#*:}" -x c -o "$root/build/.linked" - 2>/dev/null
+		status=$?
+		rm -f "$root/build/.linked"
+		return $status
 		;;
 	*) return 1 ;;
 	esac

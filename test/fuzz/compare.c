@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// Comparing, and telling: by the readings, by the handlers of signals.
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "compare.h"
+#include "parser.h"
+#include "second_reading.h"
+
+#define SECONDS_WITHOUT_PROGRESS 30
+
+struct option_case current_case;
+
+static int write_case(char *to, size_t room)
+{
+	int used = snprintf(to, room, "profiles:");
+
+	for (unsigned i = 0; i < current_case.layout_count; i++) {
+		used += snprintf(to + used, room - used, " ");
+		used += write_layout(to + used, room - used, &current_case.layouts[i]);
+	}
+	used += snprintf(to + used, room - used, "\noptions: ");
+	for (unsigned i = 0; i < current_case.size; i++)
+		used += snprintf(to + used, room - used, "%02x", current_case.bytes[i]);
+	return used + snprintf(to + used, room - used, "\n");
+}
+
+/* Not by stdio: a signal's handler comes here too. */
+static void write_out(const char *text, size_t size)
+{
+	fflush(stdout);
+	if (write(STDOUT_FILENO, text, size) < 0)
+		_exit(2);
+}
+
+void show_case(void)
+{
+	char text[1024];
+
+	write_out(text, write_case(text, sizeof(text)));
+}
+
+void report_finding(const char *what, const struct reading *parser, const struct reading *second)
+{
+	char text[1024], *at = text;
+	const char *end = text + sizeof(text);
+
+	at += snprintf(at, end - at, "finding: %s\n", what);
+	at += write_case(at, end - at);
+	if (parser) {
+		at += snprintf(at, end - at, "parser: ");
+		at += write_reading(at, end - at, parser);
+		at += snprintf(at, end - at, "\n");
+	}
+	if (second) {
+		at += snprintf(at, end - at, "second: ");
+		at += write_reading(at, end - at, second);
+		at += snprintf(at, end - at, "\n");
+	}
+	write_out(text, at - text);
+}
+
+static bool equal(const struct reading *a, const struct reading *b)
+{
+	return a->verdict == b->verdict && a->id == b->id && a->family == b->family && a->port == b->port &&
+	       memcmp(a->address, b->address, sizeof(a->address)) == 0;
+}
+
+bool readings_agree(enum verdict *verdict)
+{
+	const char *fault;
+	struct reading parser = parser_reading(&current_case, &fault);
+	struct reading second = second_reading(&current_case);
+
+	*verdict = second.verdict;
+	if (!fault && equal(&parser, &second))
+		return true;
+	report_finding(fault ? fault : "the two readings differ", &parser, &second);
+	return false;
+}
+
+/* The second reading has no memory of its own, and is right to be asked after a crash. */
+static void on_abort(int signal)
+{
+	struct reading second = second_reading(&current_case);
+
+	(void)signal;
+	report_finding("the parser crashed", NULL, &second);
+	_exit(1);
+}
+
+static void on_alarm(int signal)
+{
+	struct reading second = second_reading(&current_case);
+
+	(void)signal;
+	report_finding("the parser does not end", NULL, &second);
+	_exit(1);
+}
+
+void catch_crashes(void)
+{
+	signal(SIGABRT, on_abort);
+	signal(SIGALRM, on_alarm);
+}
+
+void keep_alive(void)
+{
+	alarm(SECONDS_WITHOUT_PROGRESS);
+}
+
+/* The sanitizers end by SIGABRT, so that on_abort() hears of it. Nothing is allocated but once. */
+const char *__asan_default_options(void);
+const char *__ubsan_default_options(void);
+
+const char *__asan_default_options(void)
+{
+	return "abort_on_error=1:detect_leaks=0:allocator_may_return_null=1";
+}
+
+const char *__ubsan_default_options(void)
+{
+	return "abort_on_error=1:print_stacktrace=1";
+}

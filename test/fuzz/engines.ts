@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The two fuzzers as processes: one makes lists at random, one is led by coverage (libFuzzer). */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { readVectors } from '../fixtures/vectors.ts';
+import { type Finding, readFinding } from './finding.ts';
+import { inputMax, writeSeeds } from './seeds.ts';
+
+/** What an engine has done so far: numbers by name. */
+export type Progress = Readonly<Record<string, number>>;
+
+export interface Engine {
+	readonly name: 'generated' | 'guided';
+	progress(): Progress;
+	/** Resolves when it has ended: with what it found, or that it ended by itself or was stopped. */
+	readonly ended: Promise<Finding | undefined>;
+	stop(): void;
+}
+
+export interface Limits {
+	/** 0: no limit. */
+	readonly lists: number;
+	/** 0: no limit. */
+	readonly seconds: number;
+	readonly seed: number;
+}
+
+const linesKept = 30;
+
+/** Each line to `onLine`; resolves when the process has ended and all was read, to its last lines and exit code. */
+async function follow(
+	child: ChildProcess,
+	onLine: (line: string) => void,
+): Promise<{ said: string; code: number | null }> {
+	const lines: string[] = [];
+	for (const stream of [child.stdout, child.stderr]) {
+		if (stream === null) continue;
+		createInterface({ input: stream }).on('line', (line) => {
+			lines.push(line);
+			if (lines.length > 2 * linesKept) lines.splice(0, linesKept);
+			onLine(line);
+		});
+	}
+	const code = await new Promise<number | null>((resolve, reject) => {
+		child.once('error', reject);
+		child.once('close', resolve);
+	});
+	return { said: lines.join('\n'), code };
+}
+
+/** `name 12 other 3.4 ...` */
+function readNumbers(line: string): Progress {
+	return Object.fromEntries(
+		Array.from(line.matchAll(/([a-z]+) ([\d.]+)/g), ([, name, value]) => [name, Number(value)]),
+	);
+}
+
+/** Lists from the generator (generate.c), until a limit is reached. */
+export function startGenerated(program: string, { seed, lists, seconds }: Limits): Engine {
+	const child = spawn(program, ['generate', String(seed), String(lists), String(seconds)], {
+		stdio: ['ignore', 'pipe', 'pipe'],
+	});
+	let progress: Progress = {};
+	let stopped = false;
+	const ended = follow(child, (line) => {
+		if (line.startsWith('lists ')) progress = readNumbers(line);
+	}).then(({ said, code }) => {
+		const finding = readFinding(said);
+		if (finding === undefined && code !== 0 && !stopped) throw new Error(`the generator ended early:\n${said}`);
+		return finding;
+	});
+	return {
+		name: 'generated',
+		progress: () => progress,
+		ended,
+		stop: () => {
+			stopped = true;
+			child.kill('SIGTERM');
+		},
+	};
+}
+
+/** What `lists replay` says of an input that libFuzzer kept. */
+function replay(program: string, input: string): Finding {
+	const { stdout } = spawnSync(program, ['replay', input], { encoding: 'utf8' });
+	const shown = spawnSync(program, ['show', input], { encoding: 'utf8' });
+	const finding =
+		readFinding(stdout) ?? readFinding(`finding: libFuzzer stopped at it, alone it does nothing\n${shown.stdout}`);
+	if (finding === undefined) throw new Error(`no case in ${input}`);
+	return finding;
+}
+
+/**
+ * libFuzzer, from the vectors and from what earlier runs came upon, without end. `lists` tells what a kept input
+ * stands for. Everything lies below `folder`.
+ */
+export function startGuided(program: string, lists: string, folder: string, seed: number): Engine {
+	const [corpus, seeds, findings] = ['corpus', 'seeds', 'findings'].map((name) => join(folder, name)) as [
+		string,
+		string,
+		string,
+	];
+	for (const made of [corpus, findings]) mkdirSync(made, { recursive: true });
+	writeSeeds(seeds, readVectors());
+	const options = [
+		`-seed=${(seed % (2 ** 32 - 1)) + 1}`,
+		`-max_len=${inputMax}`,
+		'-timeout=10',
+		'-print_final_stats=1',
+		`-artifact_prefix=${findings}/`,
+	];
+	const child = spawn(program, [...options, corpus, seeds], { stdio: ['ignore', 'pipe', 'pipe'] });
+	let progress: Progress = {};
+	let kept: string | undefined;
+	let stopped = false;
+	const ended = follow(child, (line) => {
+		const [, runs, edges, features, inputs] = /^#(\d+)\s.*cov: (\d+) ft: (\d+) corp: (\d+)/.exec(line) ?? [];
+		if (runs !== undefined) {
+			progress = { runs: Number(runs), edges: Number(edges), features: Number(features), inputs: Number(inputs) };
+		}
+		const total = /^stat::number_of_executed_units: (\d+)/.exec(line)?.[1];
+		if (total !== undefined) progress = { ...progress, runs: Number(total) };
+		kept ??= /Test unit written to (\S+)/.exec(line)?.[1];
+	}).then(({ said }) => {
+		if (kept !== undefined) return replay(lists, kept);
+		if (!stopped) throw new Error(`libFuzzer ended early:\n${said}`);
+		return undefined;
+	});
+	return {
+		name: 'guided',
+		progress: () => progress,
+		ended,
+		stop: () => {
+			stopped = true;
+			child.kill('SIGTERM');
+		},
+	};
+}

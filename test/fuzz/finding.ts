@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+/** A finding: what a fuzzer's program reports on standard output, for people, and as an entry of the vectors. */
+import { builtInProfiles, formatProfile, type Profile } from '../../daemon/config/profiles.ts';
+import type { Expected, VectorEntry } from '../fixtures/vectors.ts';
+import { readProfile, readVerdict } from './programs.ts';
+
+export interface Finding {
+	/** What happened: the readings differ, a crash, no end. */
+	readonly what: string;
+	/** Hex. */
+	readonly options: string;
+	readonly profiles: readonly Profile[];
+	/** Undefined after a crash. */
+	readonly parser: Expected | undefined;
+	readonly second: Expected | undefined;
+}
+
+/** The finding in a program's output (report_finding() in compare.c), if there is one. */
+export function readFinding(output: string): Finding | undefined {
+	const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(output)?.[1];
+	const what = field('finding');
+	if (what === undefined) return undefined;
+	const profiles = (field('profiles')?.split(' ') ?? []).map((text) => readProfile(text, builtInProfiles));
+	const verdict = (text: string | undefined) => (text === undefined ? undefined : readVerdict(text, profiles));
+	return {
+		what,
+		options: field('options') ?? '',
+		profiles,
+		parser: verdict(field('parser')),
+		second: verdict(field('second')),
+	};
+}
+
+function formatVerdict(verdict: Expected | undefined): string {
+	if (verdict === undefined) return 'nothing';
+	const { verdict: word, profile, address, port } = verdict;
+	return profile === undefined ? word : `${word} ${profile} ${address} port ${port}`;
+}
+
+/** The entry that test/vectors/options.json takes, with the second reading's verdict as the right one. */
+export function asVector(finding: Finding): VectorEntry {
+	return {
+		name: 'SAY WHAT IT SHOWS',
+		options: finding.options,
+		profiles: finding.profiles.map(formatProfile),
+		expect: finding.second ?? { verdict: 'none' },
+	};
+}
+
+export function formatFinding(finding: Finding): string {
+	const profiles = finding.profiles.map((profile) => JSON.stringify(formatProfile(profile)));
+	return [
+		`FINDING: ${finding.what}`,
+		`  options         ${finding.options || '(empty)'}`,
+		`  profiles        ${profiles.join('\n                  ') || '(none)'}`,
+		`  parser          ${formatVerdict(finding.parser)}`,
+		`  second reading  ${formatVerdict(finding.second)}`,
+		'',
+		'Decide by the rules which of the two is right (docs/testing.md, "Fuzzing"). Then add the list with the right',
+		'verdict to test/vectors/options.json, so that it drives every build of the parser, and mend the wrong one:',
+		'',
+		JSON.stringify(asVector(finding), undefined, '\t'),
+	].join('\n');
+}

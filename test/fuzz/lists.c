@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// Option lists through both readings, without a fuzzing engine.
+//
+//   lists read PROFILE...                 one list in hex on each line of standard input, one line of
+//                                         output: the parser's verdict, "; ", the second reading's
+//   lists generate SEED LISTS SECONDS     random ones, until either is reached (0: without end); a
+//                                         line of counts every second and at the end
+//   lists replay FILE                     the case of a fuzzer's input
+//   lists show FILE                       the same, told and not read
+//
+// Exit codes: 0 both readings said the same (or nothing was compared), 1 a finding, told on standard output,
+// 2 wrong usage.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "compare.h"
+#include "generate.h"
+#include "parser.h"
+#include "second_reading.h"
+
+enum exit_code { EXIT_AGREED = 0, EXIT_FINDING = 1, EXIT_USAGE = 2 };
+
+#define LISTS_FOR_PROFILES 64 /* lists until the profiles change */
+#define LISTS_FOR_CLOCK 8192  /* lists between two looks at the clock */
+
+static enum exit_code read_lists(char **profiles)
+{
+	char line[256], verdict[128];
+
+	for (; *profiles; profiles++) {
+		struct layout layout;
+
+		if (!read_layout(&layout, *profiles) || !add_layout(&current_case, layout))
+			return EXIT_USAGE;
+	}
+	while (fgets(line, sizeof(line), stdin)) {
+		struct reading reading;
+		const char *fault;
+
+		read_list(&current_case, line);
+		reading = parser_reading(&current_case, &fault);
+		write_reading(verdict, sizeof(verdict), &reading);
+		printf("%s; ", fault ? fault : verdict);
+		reading = second_reading(&current_case);
+		write_reading(verdict, sizeof(verdict), &reading);
+		puts(verdict);
+	}
+	return EXIT_AGREED;
+}
+
+static double seconds_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + now.tv_nsec / 1e9;
+}
+
+static void print_counts(const unsigned long long *verdicts, double seconds)
+{
+	unsigned long long lists = 0;
+
+	for (int i = 0; i <= VERDICT_CONFLICT; i++)
+		lists += verdicts[i];
+	printf("lists %llu none %llu malformed %llu one %llu conflict %llu seconds %.1f\n", lists,
+	       verdicts[VERDICT_NONE], verdicts[VERDICT_MALFORMED], verdicts[VERDICT_ONE],
+	       verdicts[VERDICT_CONFLICT], seconds);
+	fflush(stdout);
+}
+
+static enum exit_code generate_lists(unsigned long long seed, unsigned long long most, double seconds)
+{
+	unsigned long long verdicts[VERDICT_CONFLICT + 1] = { 0 };
+	double begun = seconds_now(), told = 0, elapsed = 0;
+	struct random random;
+	enum verdict verdict;
+
+	seed_random(&random, seed);
+	for (unsigned long long i = 0; !most || i < most; i++) {
+		if (i % LISTS_FOR_CLOCK == 0) {
+			keep_alive();
+			elapsed = seconds_now() - begun;
+			if (elapsed - told >= 1) {
+				print_counts(verdicts, elapsed);
+				told = elapsed;
+			}
+			if (seconds > 0 && elapsed >= seconds)
+				break;
+		}
+		if (i % LISTS_FOR_PROFILES == 0)
+			generate_layouts(&current_case, &random);
+		generate_list(&current_case, &random);
+		if (!readings_agree(&verdict))
+			return EXIT_FINDING;
+		verdicts[verdict]++;
+	}
+	print_counts(verdicts, seconds_now() - begun);
+	return EXIT_AGREED;
+}
+
+static void read_input(const char *path)
+{
+	uint8_t input[4096];
+	FILE *file = fopen(path, "rb");
+	size_t size;
+
+	if (!file) {
+		perror(path);
+		exit(EXIT_USAGE);
+	}
+	size = fread(input, 1, sizeof(input), file);
+	fclose(file);
+	decode_case(&current_case, input, size);
+}
+
+static enum exit_code show(const char *path)
+{
+	read_input(path);
+	show_case();
+	return EXIT_AGREED;
+}
+
+static enum exit_code replay(const char *path)
+{
+	enum verdict verdict;
+
+	read_input(path);
+	keep_alive();
+	return readings_agree(&verdict) ? EXIT_AGREED : EXIT_FINDING;
+}
+
+int main(int count, char **arguments)
+{
+	const char *command = count > 1 ? arguments[1] : "";
+
+	catch_crashes();
+	if (strcmp(command, "read") == 0)
+		return read_lists(arguments + 2);
+	if (strcmp(command, "generate") == 0 && count == 5)
+		return generate_lists(strtoull(arguments[2], NULL, 10), strtoull(arguments[3], NULL, 10),
+				      atof(arguments[4]));
+	if (strcmp(command, "replay") == 0 && count == 3)
+		return replay(arguments[2]);
+	if (strcmp(command, "show") == 0 && count == 3)
+		return show(arguments[2]);
+	return EXIT_USAGE;
+}

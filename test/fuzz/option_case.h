@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the fuzzers hand to both readings of an option list: the list and the active profiles;
+ * and what a reading gives back. Nothing here comes from kernel/toa_option.h.
+ */
+#ifndef TOASCOPE_FUZZ_OPTION_CASE_H
+#define TOASCOPE_FUZZ_OPTION_CASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define OPTIONS_MAX 40
+#define LAYOUTS_MAX 16
+#define BUILT_IN 7
+#define FIRST_OWN_ID (BUILT_IN + 1)
+
+/* A profile, as daemon/config/profiles.ts has it. */
+struct layout {
+	uint8_t id;
+	uint8_t kind;
+	uint8_t length;
+	uint8_t family;  /* 4 or 6 */
+	int16_t port_at; /* -1: the option carries no port */
+	uint8_t address_at;
+};
+
+struct option_case {
+	struct layout layouts[LAYOUTS_MAX];
+	unsigned layout_count;
+	uint8_t bytes[OPTIONS_MAX];
+	unsigned size;
+};
+
+enum verdict { VERDICT_NONE, VERDICT_MALFORMED, VERDICT_ONE, VERDICT_CONFLICT };
+
+/* The fields after the verdict are zero unless it is VERDICT_ONE or VERDICT_CONFLICT. */
+struct reading {
+	enum verdict verdict;
+	uint8_t id;
+	uint8_t family;
+	uint16_t port; /* host order; 0 where the profile has none */
+	uint8_t address[16];
+};
+
+extern const struct layout built_in_layouts[BUILT_IN];
+
+/* Whether the configuration lets a profile of this kind be. */
+bool kind_allowed(uint8_t kind);
+
+/* Adds a profile if the configuration would: within bounds, apart from TCP's own kinds, no pair taken twice. */
+bool add_layout(struct option_case *on, struct layout layout);
+
+/* The configuration knows no empty list of profiles: with none, nat64 is added. */
+void ensure_layout(struct option_case *on);
+
+/*
+ * The case that a fuzzer's input stands for. Byte 0: a bit for each built-in profile; bit 7: own
+ * ones follow, their number in the next byte, then 5 bytes for each: kind, length, family, port_at
+ * (255: none), address_at. The rest is the list. Profiles that cannot be are left out.
+ */
+void decode_case(struct option_case *on, const uint8_t *input, size_t size);
+
+/* "fd14..." to at most OPTIONS_MAX bytes; ends at the first that is no hex. */
+void read_list(struct option_case *on, const char *hex);
+
+/* Writes ID:KIND:LENGTH:FAMILY:PORT_AT:ADDRESS_AT (PORT_AT 255: none), and reads it. */
+int write_layout(char *to, size_t room, const struct layout *layout);
+bool read_layout(struct layout *layout, const char *text);
+
+/* "none", "malformed", or "one ID FAMILY PORT ADDRESS" with 16 bytes in hex, or "conflict ..." alike. */
+int write_reading(char *to, size_t room, const struct reading *reading);
+
+#endif

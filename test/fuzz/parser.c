@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// Each object of the parser is one of the heap, so that sanitizers see a byte too far.
+#include <stdlib.h>
+#include <string.h>
+
+#include "toa_option.h"
+#include "parser.h"
+
+#ifndef __has_feature
+#define __has_feature(feature) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
+#endif
+
+#define UNTOUCHED 0xa5
+
+static struct {
+	struct toa_table *table;
+	struct toa_list *list;
+	struct toa_client *client;
+	struct toa_client *other;
+	struct layout layouts[LAYOUTS_MAX]; // those in the table
+	unsigned layout_count;
+} parser;
+
+static void *allocate(size_t size)
+{
+	void *memory = calloc(1, size);
+
+	if (!memory)
+		abort();
+	return memory;
+}
+
+static void open_parser(void)
+{
+	parser.table = allocate(sizeof(*parser.table));
+	parser.list = allocate(sizeof(*parser.list));
+	parser.client = allocate(sizeof(*parser.client));
+	parser.other = allocate(sizeof(*parser.other));
+}
+
+static toa_u8 *slot_of(const struct layout *layout)
+{
+	return &parser.table->slot[layout->kind * TOA_LIST_SIZE + layout->length];
+}
+
+static void use_layouts(const struct layout *layouts, unsigned count)
+{
+	if (count == parser.layout_count && memcmp(layouts, parser.layouts, count * sizeof(*layouts)) == 0)
+		return;
+	for (unsigned i = 0; i < parser.layout_count; i++)
+		*slot_of(&parser.layouts[i]) = 0;
+	for (unsigned i = 0; i < count; i++) {
+		const struct layout *layout = &layouts[i];
+
+		parser.table->profile[i + 1] = (struct toa_profile){
+			.id = layout->id,
+			.kind = layout->kind,
+			.length = layout->length,
+			.family = layout->family,
+			.port_at = layout->port_at < 0 ? TOA_NO_PORT : layout->port_at,
+			.address_at = layout->address_at,
+		};
+		*slot_of(layout) = i + 1;
+	}
+	memcpy(parser.layouts, layouts, count * sizeof(*layouts));
+	parser.layout_count = count;
+}
+
+/* What an earlier list left behind the end: the start of an option that would be believed. */
+static void fill_rest(uint8_t *rest, size_t size, const struct option_case *on)
+{
+	memset(rest, 1, size);
+	rest[0] = on->layouts[0].kind;
+	rest[1] = on->layouts[0].length;
+}
+
+static bool untouched(const struct toa_client *client)
+{
+	const uint8_t *bytes = (const uint8_t *)client;
+
+	for (size_t i = 0; i < sizeof(*client); i++)
+		if (bytes[i] != UNTOUCHED)
+			return false;
+	return true;
+}
+
+static struct reading translate(enum toa_found found, const struct toa_client *client)
+{
+	struct reading reading = { .verdict = VERDICT_NONE };
+
+	switch (found) {
+	case TOA_FOUND_NONE:
+		return reading;
+	case TOA_FOUND_MALFORMED:
+		reading.verdict = VERDICT_MALFORMED;
+		return reading;
+	case TOA_FOUND_ONE:
+		reading.verdict = VERDICT_ONE;
+		break;
+	case TOA_FOUND_CONFLICT:
+		reading.verdict = VERDICT_CONFLICT;
+		break;
+	}
+	reading.id = client->profile;
+	reading.family = client->family;
+	reading.port = client->port;
+	memcpy(reading.address, client->address, sizeof(reading.address));
+	return reading;
+}
+
+struct reading parser_reading(const struct option_case *on, const char **fault)
+{
+	uint8_t before[TOA_LIST_SIZE];
+	struct reading reading;
+	struct toa_list *list;
+	enum toa_found found;
+
+	if (!parser.table)
+		open_parser();
+	use_layouts(on->layouts, on->layout_count);
+	list = parser.list;
+	memcpy(list->bytes, on->bytes, on->size);
+	fill_rest(list->bytes + on->size, sizeof(list->bytes) - on->size, on);
+	memcpy(before, list->bytes, sizeof(before));
+	list->length = on->size;
+	memset(parser.client, UNTOUCHED, sizeof(*parser.client));
+
+	ASAN_POISON_MEMORY_REGION(list->bytes + on->size, sizeof(list->bytes) - on->size);
+	found = toa_find(list, parser.table, parser.client, parser.other);
+	ASAN_UNPOISON_MEMORY_REGION(list->bytes + on->size, sizeof(list->bytes) - on->size);
+
+	reading = translate(found, parser.client);
+	if (memcmp(before, list->bytes, sizeof(before)) != 0 || list->length != on->size)
+		*fault = "the parser changed the list";
+	else if (reading.verdict != VERDICT_ONE && reading.verdict != VERDICT_CONFLICT &&
+		 !untouched(parser.client))
+		*fault = "the parser gave a client of a list that it does not believe";
+	else
+		*fault = NULL;
+	return reading;
+}

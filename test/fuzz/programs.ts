@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The fuzzers' C programs: how they are compiled, and how profiles and verdicts are written for them. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { Profile } from '../../daemon/config/profiles.ts';
+import { formatAddress } from '../../daemon/model/address.ts';
+import type { Expected } from '../fixtures/vectors.ts';
+
+const folder = import.meta.dirname;
+const common = ['compare', 'option_case', 'parser', 'second_reading'];
+const sources = { lists: ['lists', 'generate', ...common], guided: ['guided', ...common] };
+
+export interface Build {
+	readonly compiler: 'cc' | 'clang';
+	/** For -fsanitize. */
+	readonly sanitizers: readonly ('address' | 'undefined' | 'fuzzer')[];
+	/** Of toa_option.h; the product's own if not given. */
+	readonly headers?: string;
+}
+
+/**
+ * Compiles `lists` (test/fuzz/lists.c) or `guided` (libFuzzer) to `program`.
+ * @throws with what the compiler said
+ */
+export function compileFuzzer(name: keyof typeof sources, program: string, build: Build): string {
+	mkdirSync(dirname(program), { recursive: true });
+	const flags = ['-std=gnu11', '-O2', '-g', '-Wall', '-Wextra', '-Werror'];
+	if (build.sanitizers.length > 0) {
+		flags.push(`-fsanitize=${build.sanitizers.join(',')}`, '-fno-sanitize-recover=all');
+	}
+	const headers = build.headers ?? join(folder, '../../kernel');
+	const files = sources[name].map((source) => join(folder, `${source}.c`));
+	execFileSync(build.compiler, [...flags, `-I${headers}`, '-o', program, ...files], { stdio: 'pipe' });
+	return program;
+}
+
+/** ID:KIND:LENGTH:FAMILY:PORT_AT:ADDRESS_AT */
+export function writeProfile({ id, kind, length, family, portAt, addressAt }: Profile): string {
+	return [id, kind, length, family, portAt ?? 255, addressAt].join(':');
+}
+
+/** A profile that a fuzzer wrote. Ids from 8 are own profiles, and have no name of their own. */
+export function readProfile(text: string, builtIn: readonly Profile[]): Profile {
+	const [id = 0, kind = 0, length = 0, family, portAt, addressAt = 0] = text.split(':').map(Number);
+	const known = builtIn.find((profile) => profile.id === id);
+	if (known !== undefined) return known;
+	return {
+		id,
+		name: `own${id}`,
+		kind,
+		length,
+		family: family === 4 ? 4 : 6,
+		portAt: portAt === 255 ? undefined : portAt,
+		addressAt,
+		onSyn: false,
+	};
+}
+
+/** A verdict that a program wrote: `none`, `malformed`, or `one` or `conflict` with `ID FAMILY PORT ADDRESS`. */
+export function readVerdict(line: string, active: readonly Profile[]): Expected {
+	const [verdict, id, family, port, address = ''] = line.split(' ');
+	if (verdict === 'none' || verdict === 'malformed') return { verdict };
+	if (verdict !== 'one' && verdict !== 'conflict') throw new Error(`not a verdict: ${line}`);
+	const bytes = Buffer.from(address, 'hex');
+	if (family === '4' && bytes.subarray(4).some((byte) => byte !== 0)) {
+		throw new Error(`bytes behind an IPv4 address: ${line}`);
+	}
+	return {
+		verdict,
+		profile: active.find((profile) => profile.id === Number(id))?.name ?? `id ${id}`,
+		family: family === '4' ? 4 : 6,
+		address: formatAddress(family === '4' ? 4 : 6, bytes),
+		port: Number(port),
+	};
+}
+
+/** What `lists read` says of the lists: of each the parser's verdict and the second reading's. */
+export function readLists(program: string, active: readonly Profile[], lists: readonly string[]) {
+	const output = execFileSync(program, ['read', ...active.map(writeProfile)], {
+		input: lists.map((list) => `${list}\n`).join(''),
+		encoding: 'utf8',
+	});
+	return output
+		.trimEnd()
+		.split('\n')
+		.map((line) => {
+			const [parser = '', second = ''] = line.split('; ');
+			return { parser: readVerdict(parser, active), second: readVerdict(second, active) };
+		});
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The vectors as inputs of the guided fuzzer (decode_case() in option_case.c). */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { builtInProfiles } from '../../daemon/config/profiles.ts';
+import type { Vector } from '../fixtures/vectors.ts';
+
+const ownFollow = 0x80;
+
+/** The longest input that means anything: all profiles own ones, a full list. */
+export const inputMax = 2 + 16 * 5 + 40;
+
+export function encodeSeed({ options, profiles }: Vector): Buffer {
+	const own = profiles.filter(({ id }) => id > builtInProfiles.length);
+	const mask = profiles
+		.filter(({ id }) => id <= builtInProfiles.length)
+		.reduce((sum, { id }) => sum | (1 << (id - 1)), 0);
+	const layouts = own.flatMap(({ kind, length, family, portAt, addressAt }) => [
+		kind,
+		length,
+		family,
+		portAt ?? 255,
+		addressAt,
+	]);
+	const head = own.length > 0 ? [mask | ownFollow, own.length, ...layouts] : [mask];
+	return Buffer.concat([Buffer.from(head), Buffer.from(options, 'hex')]);
+}
+
+/** One file for each vector. */
+export function writeSeeds(folder: string, vectors: readonly Vector[]): void {
+	mkdirSync(folder, { recursive: true });
+	for (const [index, vector] of vectors.entries()) {
+		writeFileSync(join(folder, `vector-${index}`), encodeSeed(vector));
+	}
+}
