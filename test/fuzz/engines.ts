@@ -4,6 +4,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { readVectors } from '../fixtures/vectors.ts';
 import { type Finding, readFinding } from './finding.ts';
 import { inputMax, writeSeeds } from './seeds.ts';
@@ -27,27 +28,33 @@ export interface Limits {
 	readonly seed: number;
 }
 
-const linesKept = 30;
+const linesKept = 100;
 
-/** Each line to `onLine`; resolves when the process has ended and all was read, to its last lines and exit code. */
-async function follow(
-	child: ChildProcess,
-	onLine: (line: string) => void,
-): Promise<{ said: string; code: number | null }> {
-	const lines: string[] = [];
-	for (const stream of [child.stdout, child.stderr]) {
-		if (stream === null) continue;
+interface End {
+	readonly code: number | null;
+	/** The last lines of each. */
+	readonly stdout: string;
+	readonly stderr: string;
+}
+
+/** Gives each line to `onLine`; resolves when the process has ended and all was read. */
+async function follow(child: ChildProcess, onLine: (line: string) => void): Promise<End> {
+	const collect = (stream: Readable | null): string[] => {
+		const lines: string[] = [];
+		if (stream === null) return lines;
 		createInterface({ input: stream }).on('line', (line) => {
 			lines.push(line);
 			if (lines.length > 2 * linesKept) lines.splice(0, linesKept);
 			onLine(line);
 		});
-	}
+		return lines;
+	};
+	const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)];
 	const code = await new Promise<number | null>((resolve, reject) => {
 		child.once('error', reject);
 		child.once('close', resolve);
 	});
-	return { said: lines.join('\n'), code };
+	return { code, stdout: stdout.join('\n'), stderr: stderr.join('\n') };
 }
 
 /** `name 12 other 3.4 ...` */
@@ -66,9 +73,9 @@ export function startGenerated(program: string, { seed, lists, seconds }: Limits
 	let stopped = false;
 	const ended = follow(child, (line) => {
 		if (line.startsWith('lists ')) progress = readNumbers(line);
-	}).then(({ said, code }) => {
-		const finding = readFinding(said);
-		if (finding === undefined && code !== 0 && !stopped) throw new Error(`the generator ended early:\n${said}`);
+	}).then(({ code, stdout, stderr }) => {
+		const finding = readFinding(stdout, stderr);
+		if (finding === undefined && code !== 0 && !stopped) throw new Error(`the generator ended early:\n${stderr}`);
 		return finding;
 	});
 	return {
@@ -84,10 +91,12 @@ export function startGenerated(program: string, { seed, lists, seconds }: Limits
 
 /** What `lists replay` says of an input that libFuzzer kept. */
 function replay(program: string, input: string): Finding {
-	const { stdout } = spawnSync(program, ['replay', input], { encoding: 'utf8' });
-	const shown = spawnSync(program, ['show', input], { encoding: 'utf8' });
+	const [again, shown] = ['replay', 'show'].map((command) =>
+		spawnSync(program, [command, input], { encoding: 'utf8' }),
+	);
 	const finding =
-		readFinding(stdout) ?? readFinding(`finding: libFuzzer stopped at it, alone it does nothing\n${shown.stdout}`);
+		readFinding(again?.stdout ?? '', again?.stderr) ??
+		readFinding(`finding: libFuzzer stopped at it, alone it does nothing\n${shown?.stdout}`);
 	if (finding === undefined) throw new Error(`no case in ${input}`);
 	return finding;
 }
@@ -123,9 +132,9 @@ export function startGuided(program: string, lists: string, folder: string, seed
 		const total = /^stat::number_of_executed_units: (\d+)/.exec(line)?.[1];
 		if (total !== undefined) progress = { ...progress, runs: Number(total) };
 		kept ??= /Test unit written to (\S+)/.exec(line)?.[1];
-	}).then(({ said }) => {
+	}).then(({ stderr }) => {
 		if (kept !== undefined) return replay(lists, kept);
-		if (!stopped) throw new Error(`libFuzzer ended early:\n${said}`);
+		if (!stopped) throw new Error(`libFuzzer ended early:\n${stderr}`);
 		return undefined;
 	});
 	return {

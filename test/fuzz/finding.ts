@@ -13,11 +13,24 @@ export interface Finding {
 	/** Undefined after a crash. */
 	readonly parser: Expected | undefined;
 	readonly second: Expected | undefined;
+	/** What a sanitizer said: where it happened. Empty if none did. */
+	readonly trace: string;
+}
+
+const traceLines = 12;
+
+/** From the sanitizer's first line to the end of its first stack. */
+function readTrace(stderr: string): string {
+	const lines = stderr.split('\n');
+	const first = lines.findIndex((line) => /==ERROR: |: runtime error: /.test(line));
+	if (first < 0) return '';
+	const blank = lines.indexOf('', first);
+	return lines.slice(first, Math.min(blank < 0 ? lines.length : blank, first + traceLines)).join('\n');
 }
 
 /** The finding in a program's output (report_finding() in compare.c), if there is one. */
-export function readFinding(output: string): Finding | undefined {
-	const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(output)?.[1];
+export function readFinding(stdout: string, stderr = ''): Finding | undefined {
+	const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(stdout)?.[1];
 	const what = field('finding');
 	if (what === undefined) return undefined;
 	const profiles = (field('profiles')?.split(' ') ?? []).map((text) => readProfile(text, builtInProfiles));
@@ -28,6 +41,7 @@ export function readFinding(output: string): Finding | undefined {
 		profiles,
 		parser: verdict(field('parser')),
 		second: verdict(field('second')),
+		trace: readTrace(stderr),
 	};
 }
 
@@ -55,6 +69,7 @@ export function formatFinding(finding: Finding): string {
 		`  profiles        ${profiles.join('\n                  ') || '(none)'}`,
 		`  parser          ${formatVerdict(finding.parser)}`,
 		`  second reading  ${formatVerdict(finding.second)}`,
+		...(finding.trace === '' ? [] : ['', finding.trace]),
 		'',
 		'Decide by the rules which of the two is right (docs/testing.md, "Fuzzing"). Then add the list with the right',
 		'verdict to test/vectors/options.json, so that it drives every build of the parser, and mend the wrong one:',

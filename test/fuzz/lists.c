@@ -92,8 +92,10 @@ static enum exit_code generate_lists(unsigned long long seed, unsigned long long
 		if (i % LISTS_FOR_PROFILES == 0)
 			generate_layouts(&current_case, &random);
 		generate_list(&current_case, &random);
-		if (!readings_agree(&verdict))
+		if (!readings_agree(&verdict)) {
+			print_counts(verdicts, seconds_now() - begun);
 			return EXIT_FINDING;
+		}
 		verdicts[verdict]++;
 	}
 	print_counts(verdicts, seconds_now() - begun);

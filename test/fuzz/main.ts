@@ -45,8 +45,9 @@ function readArguments(): Limits & { readonly json: boolean } {
 const number = (value: number | undefined) => (value ?? 0).toLocaleString('en');
 
 function formatGenerated({ lists = 0, seconds = 0, ...verdicts }: Progress): string {
-	const shares = Object.entries(verdicts).map(([name, count]) => `${name} ${((100 * count) / lists).toFixed(0)}%`);
-	return `${number(lists)} lists at random in ${seconds.toFixed(0)} s: ${shares.join(', ')}`;
+	const percent = (count: number) => `${((100 * count) / Math.max(lists, 1)).toFixed(0)}%`;
+	const shares = Object.entries(verdicts).map(([name, count]) => `${name} ${percent(count)}`);
+	return `${number(lists)} lists at random in ${seconds.toFixed(0)} s${shares.length > 0 ? `: ${shares.join(', ')}` : ''}`;
 }
 
 function formatGuided({ runs, edges, inputs }: Progress): string {

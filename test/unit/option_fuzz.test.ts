@@ -48,9 +48,9 @@ function broken(name: string, part: string, by: string): { program: string; find
 		source.replace(part, () => by),
 	);
 	const mutant = compileFuzzer('lists', join(folder, name), { compiler: 'cc', sanitizers, headers });
-	const { status, stdout } = run(mutant, 'generate', 1, 1_000_000, 0);
+	const { status, stdout, stderr } = run(mutant, 'generate', 1, 1_000_000, 0);
 	expect(status).toBe(1);
-	const finding = readFinding(stdout);
+	const finding = readFinding(stdout, stderr);
 	if (finding === undefined) throw new Error(`no finding in: ${stdout}`);
 	return { program: mutant, finding };
 }
@@ -77,6 +77,7 @@ it('tells a byte read past the end of the list, though it lies in the buffer', (
 	expect(finding.parser).toBeUndefined();
 	expect(finding.second).toEqual({ verdict: 'malformed' });
 	expect(finding.options).toMatch(/^([0-9a-f]{2}){1,40}$/);
+	expect(finding.trace).toMatch(/AddressSanitizer: use-after-poison[\s\S]*toa_option\.h:\d+/);
 });
 
 it('tells a parser that writes into the list, and one that gives a client without believing it', () => {
