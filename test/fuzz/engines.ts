@@ -64,7 +64,7 @@ function readNumbers(line: string): Progress {
 	);
 }
 
-/** Lists from the generator (generate.c), until a limit is reached. */
+/** Lists from the generator (generate_list.c), until a limit is reached. */
 export function startGenerated(program: string, { seed, lists, seconds }: Limits): Engine {
 	const child = spawn(program, ['generate', String(seed), String(lists), String(seconds)], {
 		stdio: ['ignore', 'pipe', 'pipe'],

@@ -4,13 +4,10 @@
 #define TOASCOPE_FUZZ_GENERATE_H
 
 #include "option_case.h"
+#include "random.h"
 
-/* Never 0. The same state gives the same numbers on every machine. */
-struct random {
-	uint64_t state;
-};
-
-void seed_random(struct random *random, uint64_t seed);
+/* A kind that a profile may have; those of the built-in ones often. */
+uint8_t any_kind(struct random *random);
 
 /* The default profiles, some or all built-in ones, own ones, or both, in any order. */
 void generate_layouts(struct option_case *on, struct random *random);

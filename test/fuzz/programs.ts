@@ -9,7 +9,7 @@ import type { Expected } from '../fixtures/vectors.ts';
 
 const folder = import.meta.dirname;
 const common = ['compare', 'option_case', 'parser', 'second_reading'];
-const sources = { lists: ['lists', 'generate', ...common], guided: ['guided', ...common] };
+const sources = { lists: ['lists', 'generate_layouts', 'generate_list', ...common], guided: ['guided', ...common] };
 
 export interface Build {
 	readonly compiler: 'cc' | 'clang';

@@ -8,131 +8,14 @@
 #define KIND_NOP 1
 #define CLIENTS 2
 
-/* The clients that a case's options name: few, so that options agree as well as differ. */
-struct clients {
+/* What one list is made of. */
+struct plan {
+	/* few clients, so that options agree as well as differ */
 	uint8_t address[CLIENTS][16];
 	uint16_t port[CLIENTS];
+	/* nothing but options of this profile, as many as go in; or NULL */
+	const struct layout *only;
 };
-
-void seed_random(struct random *random, uint64_t seed)
-{
-	// close seeds must not give close sequences, and 0 would stay 0
-	random->state = (seed ^ seed >> 31) * 0x9e3779b97f4a7c15 | 1;
-}
-
-/* xorshift: three shifts that go through all states but 0; the upper half of a product is returned. */
-static uint32_t next(struct random *random)
-{
-	random->state ^= random->state << 13;
-	random->state ^= random->state >> 7;
-	random->state ^= random->state << 17;
-	return random->state * 0x9e3779b97f4a7c15 >> 32;
-}
-
-static unsigned below(struct random *random, unsigned limit)
-{
-	return (uint64_t)next(random) * limit >> 32;
-}
-
-static bool one_in(struct random *random, unsigned n)
-{
-	return below(random, n) == 0;
-}
-
-/* --- profiles ---------------------------------------------------------------------------------- */
-
-static uint8_t any_kind(struct random *random)
-{
-	uint8_t kind;
-
-	// kinds of the built-in ones often: own profiles beside them, told apart by the length alone
-	if (one_in(random, 2))
-		return built_in_layouts[below(random, BUILT_IN)].kind;
-	do
-		kind = next(random);
-	while (!kind_allowed(kind));
-	return kind;
-}
-
-/* Some of these cannot be, and are left out when they are added. */
-static struct layout any_layout(struct random *random)
-{
-	struct layout layout = { .id = FIRST_OWN_ID,
-				 .kind = any_kind(random),
-				 .family = one_in(random, 2) ? 4 : 6 };
-	unsigned address = layout.family == 4 ? 4 : 16, spare;
-
-	// short ones often: more of them fit in one list
-	spare = one_in(random, 2) ? below(random, 5) : below(random, OPTIONS_MAX - 2 - address + 1);
-	layout.length = 2 + address + spare;
-	layout.address_at = 2 + below(random, spare + 1);
-	layout.port_at = one_in(random, 3) ? -1 : (int)(2 + below(random, layout.length - 2));
-	return layout;
-}
-
-static void add_own(struct option_case *on, struct random *random, unsigned most)
-{
-	for (unsigned i = 1 + below(random, most); i > 0; i--)
-		add_layout(on, any_layout(random));
-}
-
-static void add_built_in(struct option_case *on, unsigned mask)
-{
-	for (unsigned i = 0; i < BUILT_IN; i++)
-		if (mask >> i & 1)
-			add_layout(on, built_in_layouts[i]);
-}
-
-static void shuffle(struct option_case *on, struct random *random)
-{
-	for (unsigned i = on->layout_count; i > 1; i--) {
-		unsigned other = below(random, i);
-		struct layout layout = on->layouts[other];
-
-		on->layouts[other] = on->layouts[i - 1];
-		on->layouts[i - 1] = layout;
-	}
-}
-
-/* Own profiles count from FIRST_OWN_ID in their order, as in the configuration. */
-static void number_own(struct option_case *on)
-{
-	unsigned id = FIRST_OWN_ID;
-
-	for (unsigned i = 0; i < on->layout_count; i++)
-		if (on->layouts[i].id >= FIRST_OWN_ID)
-			on->layouts[i].id = id++;
-}
-
-void generate_layouts(struct option_case *on, struct random *random)
-{
-	on->layout_count = 0;
-	switch (below(random, 6)) {
-	case 0:
-		add_built_in(on, 7);
-		break;
-	case 1:
-		add_built_in(on, (1 << BUILT_IN) - 1);
-		break;
-	case 2:
-		add_built_in(on, 1 + below(random, (1 << BUILT_IN) - 1));
-		break;
-	case 3:
-		add_own(on, random, 3);
-		break;
-	case 4:
-		add_own(on, random, LAYOUTS_MAX);
-		break;
-	default:
-		add_built_in(on, next(random));
-		add_own(on, random, LAYOUTS_MAX);
-	}
-	ensure_layout(on);
-	shuffle(on, random);
-	number_own(on);
-}
-
-/* --- lists ------------------------------------------------------------------------------------- */
 
 static unsigned room(const struct option_case *on)
 {
@@ -180,17 +63,17 @@ static void put_tcp_option(struct option_case *on, struct random *random)
 		put_option(on, random, options[i][0], options[i][1]);
 }
 
-static void put_toa(struct option_case *on, struct random *random, const struct clients *clients)
+static void put_toa(struct option_case *on, struct random *random, const struct plan *plan)
 {
-	const struct layout *layout = &on->layouts[below(random, on->layout_count)];
+	const struct layout *layout = plan->only ?: &on->layouts[below(random, on->layout_count)];
 	unsigned start = on->size, family = layout->family == 6 ? 16 : 4;
-	unsigned which = one_in(random, 4), port = clients->port[one_in(random, 6) ? !which : which];
+	unsigned which = one_in(random, 4), port = plan->port[one_in(random, 6) ? !which : which];
 	uint8_t *option = on->bytes + start;
 
 	put_option(on, random, layout->kind, layout->length);
 	if (on->size - start < layout->length)
 		return;
-	memcpy(option + layout->address_at, clients->address[which], family);
+	memcpy(option + layout->address_at, plan->address[which], family);
 	// one bit more or less is another client, wherever it stands
 	if (one_in(random, 12))
 		option[layout->address_at + below(random, family)] ^= 1 << below(random, 8);
@@ -236,14 +119,14 @@ static void put_wrong_length(struct option_case *on, struct random *random)
 	}
 }
 
-static void put_anything(struct option_case *on, struct random *random, const struct clients *clients)
+static void put_anything(struct option_case *on, struct random *random, const struct plan *plan)
 {
 	unsigned choice = below(random, 64);
 
-	if (choice < 30)
-		put_toa(on, random, clients);
+	if (choice < 30 || plan->only)
+		put_toa(on, random, plan);
 	else if (choice < 44)
-		for (unsigned i = 1 + below(random, 3); i > 0; i--)
+		for (unsigned i = 1 + below(random, one_in(random, 16) ? OPTIONS_MAX : 3); i > 0; i--)
 			put(on, KIND_NOP);
 	else if (choice < 53)
 		put_tcp_option(on, random);
@@ -257,19 +140,20 @@ static void put_anything(struct option_case *on, struct random *random, const st
 		put_wrong_length(on, random);
 }
 
-static void choose_clients(struct clients *clients, struct random *random)
+static void make_plan(struct plan *plan, const struct option_case *on, struct random *random)
 {
 	static const uint16_t ports[] = { 0, 1, 5555, 63881, 65535 };
 
 	for (unsigned i = 0; i < CLIENTS; i++) {
-		for (unsigned j = 0; j < sizeof(clients->address[i]); j++)
-			clients->address[i][j] = next(random);
-		clients->port[i] = one_in(random, 2) ? ports[below(random, sizeof(ports) / sizeof(*ports))] :
-						       next(random);
+		for (unsigned j = 0; j < sizeof(plan->address[i]); j++)
+			plan->address[i][j] = next(random);
+		plan->port[i] = one_in(random, 2) ? ports[below(random, sizeof(ports) / sizeof(*ports))] :
+						    next(random);
 	}
 	// the IPv6 address whose bytes are those of the IPv4 one, and zeros: the family alone tells them apart
 	if (one_in(random, 4))
-		memset(clients->address[0] + 4, 0, 12);
+		memset(plan->address[0] + 4, 0, 12);
+	plan->only = one_in(random, 16) ? &on->layouts[below(random, on->layout_count)] : NULL;
 }
 
 static void scatter(struct option_case *on, struct random *random)
@@ -281,7 +165,7 @@ static void scatter(struct option_case *on, struct random *random)
 void generate_list(struct option_case *on, struct random *random)
 {
 	unsigned wanted = one_in(random, 3) ? OPTIONS_MAX : below(random, OPTIONS_MAX + 1);
-	struct clients clients;
+	struct plan plan;
 
 	on->size = 0;
 	if (one_in(random, 16)) {
@@ -289,11 +173,11 @@ void generate_list(struct option_case *on, struct random *random)
 			put(on, next(random));
 		return;
 	}
-	choose_clients(&clients, random);
+	make_plan(&plan, on, random);
 	while (on->size < wanted) {
 		unsigned before = on->size;
 
-		put_anything(on, random, &clients);
+		put_anything(on, random, &plan);
 		// an option that was cut off at 40 bytes makes the list malformed: mostly another one instead
 		if (on->size == OPTIONS_MAX && !one_in(random, 8)) {
 			const uint8_t *option = on->bytes + before;

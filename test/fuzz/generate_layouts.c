@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Random profiles, within what the configuration lets be.
+#include "generate.h"
+
+uint8_t any_kind(struct random *random)
+{
+	uint8_t kind;
+
+	// kinds of the built-in ones often: own profiles beside them, told apart by the length alone
+	if (one_in(random, 2))
+		return built_in_layouts[below(random, BUILT_IN)].kind;
+	do
+		kind = next(random);
+	while (!kind_allowed(kind));
+	return kind;
+}
+
+/* Some of these cannot be, and are left out when they are added. */
+static struct layout any_layout(struct random *random)
+{
+	struct layout layout = { .id = FIRST_OWN_ID,
+				 .kind = any_kind(random),
+				 .family = one_in(random, 2) ? 4 : 6 };
+	unsigned address = layout.family == 4 ? 4 : 16, spare;
+
+	// short ones often: more of them fit in one list
+	spare = one_in(random, 2) ? below(random, 5) : below(random, OPTIONS_MAX - 2 - address + 1);
+	layout.length = 2 + address + spare;
+	layout.address_at = 2 + below(random, spare + 1);
+	layout.port_at = one_in(random, 3) ? -1 : (int)(2 + below(random, layout.length - 2));
+	return layout;
+}
+
+static void add_own(struct option_case *on, struct random *random, unsigned most)
+{
+	for (unsigned i = 1 + below(random, most); i > 0; i--)
+		add_layout(on, any_layout(random));
+}
+
+static void add_built_in(struct option_case *on, unsigned mask)
+{
+	for (unsigned i = 0; i < BUILT_IN; i++)
+		if (mask >> i & 1)
+			add_layout(on, built_in_layouts[i]);
+}
+
+static void shuffle(struct option_case *on, struct random *random)
+{
+	for (unsigned i = on->layout_count; i > 1; i--) {
+		unsigned other = below(random, i);
+		struct layout layout = on->layouts[other];
+
+		on->layouts[other] = on->layouts[i - 1];
+		on->layouts[i - 1] = layout;
+	}
+}
+
+/* Own profiles count from FIRST_OWN_ID in their order, as in the configuration. */
+static void number_own(struct option_case *on)
+{
+	unsigned id = FIRST_OWN_ID;
+
+	for (unsigned i = 0; i < on->layout_count; i++)
+		if (on->layouts[i].id >= FIRST_OWN_ID)
+			on->layouts[i].id = id++;
+}
+
+void generate_layouts(struct option_case *on, struct random *random)
+{
+	on->layout_count = 0;
+	switch (below(random, 6)) {
+	case 0:
+		add_built_in(on, 7);
+		break;
+	case 1:
+		add_built_in(on, (1 << BUILT_IN) - 1);
+		break;
+	case 2:
+		add_built_in(on, 1 + below(random, (1 << BUILT_IN) - 1));
+		break;
+	case 3:
+		add_own(on, random, 3);
+		break;
+	case 4:
+		add_own(on, random, LAYOUTS_MAX);
+		break;
+	default:
+		add_built_in(on, next(random));
+		add_own(on, random, LAYOUTS_MAX);
+	}
+	ensure_layout(on);
+	shuffle(on, random);
+	number_own(on);
+}
