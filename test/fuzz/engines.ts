@@ -13,9 +13,8 @@ import { inputMax, writeSeeds } from './seeds.ts';
 export type Progress = Readonly<Record<string, number>>;
 
 export interface Engine {
-	readonly name: 'generated' | 'guided';
 	progress(): Progress;
-	/** Resolves when it has ended: with what it found, or that it ended by itself or was stopped. */
+	/** Resolves when it has ended: with what it found, or nothing when a limit or stop() ended it. */
 	readonly ended: Promise<Finding | undefined>;
 	stop(): void;
 }
@@ -32,6 +31,8 @@ const linesKept = 100;
 
 interface End {
 	readonly code: number | null;
+	/** By the runner, or by Ctrl-C, which a terminal sends to all of us. */
+	readonly interrupted: boolean;
 	/** The last lines of each. */
 	readonly stdout: string;
 	readonly stderr: string;
@@ -50,11 +51,13 @@ async function follow(child: ChildProcess, onLine: (line: string) => void): Prom
 		return lines;
 	};
 	const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)];
-	const code = await new Promise<number | null>((resolve, reject) => {
+	const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
 		child.once('error', reject);
-		child.once('close', resolve);
+		child.once('close', (...end) => resolve(end));
 	});
-	return { code, stdout: stdout.join('\n'), stderr: stderr.join('\n') };
+	// libFuzzer takes the signal and says so
+	const interrupted = signal === 'SIGINT' || signal === 'SIGTERM' || /libFuzzer: run interrupted/.test(stderr.join());
+	return { code, interrupted, stdout: stdout.join('\n'), stderr: stderr.join('\n') };
 }
 
 /** `name 12 other 3.4 ...` */
@@ -70,22 +73,17 @@ export function startGenerated(program: string, { seed, lists, seconds }: Limits
 		stdio: ['ignore', 'pipe', 'pipe'],
 	});
 	let progress: Progress = {};
-	let stopped = false;
 	const ended = follow(child, (line) => {
 		if (line.startsWith('lists ')) progress = readNumbers(line);
-	}).then(({ code, stdout, stderr }) => {
+	}).then(({ code, interrupted, stdout, stderr }) => {
 		const finding = readFinding(stdout, stderr);
-		if (finding === undefined && code !== 0 && !stopped) throw new Error(`the generator ended early:\n${stderr}`);
+		if (finding === undefined && code !== 0 && !interrupted) throw new Error(`the generator ended early:\n${stderr}`);
 		return finding;
 	});
 	return {
-		name: 'generated',
 		progress: () => progress,
 		ended,
-		stop: () => {
-			stopped = true;
-			child.kill('SIGTERM');
-		},
+		stop: () => void child.kill('SIGTERM'),
 	};
 }
 
@@ -123,7 +121,6 @@ export function startGuided(program: string, lists: string, folder: string, seed
 	const child = spawn(program, [...options, corpus, seeds], { stdio: ['ignore', 'pipe', 'pipe'] });
 	let progress: Progress = {};
 	let kept: string | undefined;
-	let stopped = false;
 	const ended = follow(child, (line) => {
 		const [, runs, edges, features, inputs] = /^#(\d+)\s.*cov: (\d+) ft: (\d+) corp: (\d+)/.exec(line) ?? [];
 		if (runs !== undefined) {
@@ -131,19 +128,15 @@ export function startGuided(program: string, lists: string, folder: string, seed
 		}
 		const total = /^stat::number_of_executed_units: (\d+)/.exec(line)?.[1];
 		if (total !== undefined) progress = { ...progress, runs: Number(total) };
-		kept ??= /Test unit written to (\S+)/.exec(line)?.[1];
-	}).then(({ stderr }) => {
+		kept ??= /Test unit written to (.+)/.exec(line)?.[1];
+	}).then(({ interrupted, stderr }) => {
 		if (kept !== undefined) return replay(lists, kept);
-		if (!stopped) throw new Error(`libFuzzer ended early:\n${stderr}`);
+		if (!interrupted) throw new Error(`libFuzzer ended early:\n${stderr}`);
 		return undefined;
 	});
 	return {
-		name: 'guided',
 		progress: () => progress,
 		ended,
-		stop: () => {
-			stopped = true;
-			child.kill('SIGTERM');
-		},
+		stop: () => void child.kill('SIGTERM'),
 	};
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The vectors as inputs of the guided fuzzer (decode_case() in option_case.c). */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { builtInProfiles } from '../../daemon/config/profiles.ts';
 import type { Vector } from '../fixtures/vectors.ts';
@@ -26,8 +26,9 @@ export function encodeSeed({ options, profiles }: Vector): Buffer {
 	return Buffer.concat([Buffer.from(head), Buffer.from(options, 'hex')]);
 }
 
-/** One file for each vector. */
+/** Fills `folder` anew: one file for each vector. */
 export function writeSeeds(folder: string, vectors: readonly Vector[]): void {
+	rmSync(folder, { recursive: true, force: true });
 	mkdirSync(folder, { recursive: true });
 	for (const [index, vector] of vectors.entries()) {
 		writeFileSync(join(folder, `vector-${index}`), encodeSeed(vector));
