@@ -9,7 +9,7 @@ import { Lab } from '../../daemon/lab/lab.ts';
 import { expectIdentity, settled } from '../fixtures/accounts.ts';
 import { Daemon } from '../fixtures/daemon.ts';
 import { Listener } from '../fixtures/listener.ts';
-import { closedConnection } from '../fixtures/lookup.ts';
+import { closedConnection, lookUp } from '../fixtures/lookup.ts';
 import { total } from '../fixtures/metrics.ts';
 import { somePorts } from '../fixtures/stage.ts';
 import { Wire, wireNetwork } from '../fixtures/wire.ts';
@@ -66,26 +66,33 @@ afterAll(async () => {
 });
 
 describe.each(kinds)('$name', ({ family, to }) => {
+	const seen: Vector[] = [];
+
 	it.each(vectors)('$name', async (vector) => {
 		const connection = await wire.connection({ to, family }).open(vector.options);
-		connection.data('x');
-		await connection.acknowledged(1);
 		connection.reset();
+		await wire.handled();
+		if ((await lookUp(daemon, connection.peer)).length === 0) {
+			// the kernel's own reading, before anybody else's: tcp_parse_auth_options()
+			expect(verdictOf(vector), 'kernels throw away what is malformed, and nothing else').toBe('malformed');
+			return;
+		}
+		seen.push(vector);
 		const { profile = null, address, port: clientPort } = vector.expect;
 		expect(await closedConnection(daemon, connection.peer)).toMatchObject({
 			verdict: verdictOf(vector),
 			profile,
 			segment: profile === null ? null : 'ack',
 			client: profile === null ? null : { address, port: clientPort },
-			received_bytes: '1',
 		});
 	});
 
 	it('counts each connection once', async () => {
 		const address = family === 4 ? wireNetwork.server4 : `[${wireNetwork.server6}]`;
 		const listener = `${address}:${to}`;
-		const samples = await settled(daemon, listener, vectors.length);
-		const count = (some: (vector: Vector) => boolean) => BigInt(vectors.filter(some).length);
+		const samples = await settled(daemon, listener, seen.length);
+		expect(seen.length).toBeGreaterThan(vectors.length / 2);
+		const count = (some: (vector: Vector) => boolean) => BigInt(seen.filter(some).length);
 		for (const result of ['toa', 'none', 'malformed', 'untrusted', 'conflict']) {
 			const counted = total(samples, 'toascope_handshakes_total', { listener, result });
 			expect(counted, result).toBe(count((vector) => verdictOf(vector) === result));
