@@ -3,6 +3,7 @@
 //
 //   lists read PROFILE...                 one list in hex on each line of standard input, one line of
 //                                         output: the parser's verdict, "; ", the second reading's
+//   lists print SEED LISTS PROFILE...     random ones for these profiles, not read: one in hex on each line
 //   lists generate SEED LISTS SECONDS     random ones, until either is reached (0: without end); a
 //                                         line of counts every second and at the end
 //   lists replay FILE                     the case of a fuzzer's input
@@ -25,16 +26,23 @@ enum exit_code { EXIT_AGREED = 0, EXIT_FINDING = 1, EXIT_USAGE = 2 };
 #define LISTS_FOR_PROFILES 64 /* lists until the profiles change */
 #define LISTS_FOR_CLOCK 8192  /* lists between two looks at the clock */
 
-static enum exit_code read_lists(char **profiles)
+static bool read_profiles(char **profiles)
 {
-	char line[256], verdict[128];
-
 	for (; *profiles; profiles++) {
 		struct layout layout;
 
 		if (!read_layout(&layout, *profiles) || !add_layout(&current_case, layout))
-			return EXIT_USAGE;
+			return false;
 	}
+	return true;
+}
+
+static enum exit_code read_lists(char **profiles)
+{
+	char line[256], verdict[128];
+
+	if (!read_profiles(profiles))
+		return EXIT_USAGE;
 	while (fgets(line, sizeof(line), stdin)) {
 		struct reading reading;
 		const char *fault;
@@ -46,6 +54,22 @@ static enum exit_code read_lists(char **profiles)
 		reading = second_reading(&current_case);
 		write_reading(verdict, sizeof(verdict), &reading);
 		puts(verdict);
+	}
+	return EXIT_AGREED;
+}
+
+static enum exit_code print_lists(unsigned long long seed, unsigned long long lists, char **profiles)
+{
+	struct random random;
+
+	if (!read_profiles(profiles) || !current_case.layout_count)
+		return EXIT_USAGE;
+	seed_random(&random, seed);
+	for (; lists > 0; lists--) {
+		generate_list(&current_case, &random);
+		for (unsigned i = 0; i < current_case.size; i++)
+			printf("%02x", current_case.bytes[i]);
+		putchar('\n');
 	}
 	return EXIT_AGREED;
 }
@@ -140,6 +164,9 @@ int main(int count, char **arguments)
 	catch_crashes();
 	if (strcmp(command, "read") == 0)
 		return read_lists(arguments + 2);
+	if (strcmp(command, "print") == 0 && count > 4)
+		return print_lists(strtoull(arguments[2], NULL, 10), strtoull(arguments[3], NULL, 10),
+				   arguments + 4);
 	if (strcmp(command, "generate") == 0 && count == 5)
 		return generate_lists(strtoull(arguments[2], NULL, 10), strtoull(arguments[3], NULL, 10),
 				      atof(arguments[4]));

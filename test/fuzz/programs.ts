@@ -80,6 +80,7 @@ export function readLists(program: string, active: readonly Profile[], lists: re
 	const output = execFileSync(program, ['read', ...active.map(writeProfile)], {
 		input: lists.map((list) => `${list}\n`).join(''),
 		encoding: 'utf8',
+		maxBuffer: 1 << 28,
 	});
 	return output
 		.trimEnd()
@@ -88,4 +89,13 @@ export function readLists(program: string, active: readonly Profile[], lists: re
 			const [parser = '', second = ''] = line.split('; ');
 			return { parser: readVerdict(parser, active), second: readVerdict(second, active) };
 		});
+}
+
+/** `count` lists from the generator for these profiles, in hex. The same seed gives the same lists. */
+export function generateLists(program: string, active: readonly Profile[], seed: number, count: number): string[] {
+	const output = execFileSync(program, ['print', String(seed), String(count), ...active.map(writeProfile)], {
+		encoding: 'utf8',
+		maxBuffer: 1 << 28,
+	});
+	return output.split('\n').slice(0, count);
 }
