@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The option on the SYN, for profiles that are marked so: alone, with another one later, and on every kind of listener. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Lab } from '../../daemon/lab/lab.ts';
+import { Daemon } from '../fixtures/daemon.ts';
+import { Listener } from '../fixtures/listener.ts';
+import { closedConnection } from '../fixtures/lookup.ts';
+import { somePorts } from '../fixtures/stage.ts';
+import { type ProfileName, toaOption } from '../fixtures/toa_option.ts';
+import { wireNetwork } from '../fixtures/wire.ts';
+import type { WireConnection } from '../fixtures/wire_connection.ts';
+import { type Said, saidNone, WireStage } from '../fixtures/wire_stage.ts';
+
+const [viewer, stranger, reader] = ['203.0.113.7', '203.0.113.8', '2001:db8::42'] as const;
+const cdn4 = toaOption('cdn4', viewer);
+const cdn6 = toaOption('cdn6', reader);
+
+const said = (profile: ProfileName, segment: string, address: string, port = 0): Said => ({
+	verdict: 'toa',
+	profile,
+	segment,
+	client: { address, port },
+});
+const onSyn = said('cdn4', 'syn', viewer);
+
+const profiles = 'profiles: [nat64, toa4, cdn4, cdn6]';
+
+let stage: WireStage<'plain' | 'dual' | 'six' | 'defer' | 'fastopen' | 'mptcp' | 'telling' | 'saving'>;
+let cookies: WireStage<'plain'>;
+
+beforeAll(async () => {
+	[stage, cookies] = await Promise.all([
+		WireStage.open(
+			{
+				plain: ['4'],
+				dual: ['dual'],
+				six: ['6'],
+				defer: ['4', 'defer'],
+				fastopen: ['4', 'fastopen'],
+				mptcp: ['4', 'mptcp'],
+				telling: ['4', 'telling'],
+				saving: ['4', 'saving', 'telling'],
+			},
+			{ sysctls: { 'ipv4/tcp_fastopen': '3' }, config: [profiles] },
+		),
+		WireStage.open({ plain: ['4'] }, { sysctls: { 'ipv4/tcp_syncookies': '2' }, config: [profiles] }),
+	]);
+});
+
+afterAll(async () => {
+	await stage?.[Symbol.asyncDispose]();
+	await cookies?.[Symbol.asyncDispose]();
+});
+
+/** SYN, SYN-ACK, ACK. */
+async function open(one: WireConnection, onSyn: string, onAck?: string): Promise<WireConnection> {
+	one.syn({ options: onSyn });
+	await one.synAck();
+	one.acknowledge(onAck);
+	return one;
+}
+
+const opened = (syn: string, ack?: string) => open(stage.connection('plain'), syn, ack);
+
+describe('on the SYN alone', () => {
+	it('IPv4, and nothing is sent', async () => {
+		expect(await stage.saidAfterReset(await opened(cdn4))).toEqual(onSyn);
+	});
+
+	it('IPv4, with data', async () => {
+		const one = await opened(cdn4);
+		one.data('x');
+		await one.acknowledged(1);
+		expect(await stage.saidAfterReset(one)).toEqual(onSyn);
+	});
+
+	it('IPv6', async () => {
+		expect(await stage.saidAfterReset(await opened(cdn6))).toEqual(said('cdn6', 'syn', reader));
+	});
+
+	it('after the options of an ordinary SYN', async () => {
+		const ordinary = '020405b40402080a000000010000000001030307';
+		expect(await stage.saidAfterReset(await opened(ordinary + cdn4))).toEqual(onSyn);
+	});
+
+	it('in 40 full bytes', async () => {
+		expect(await stage.saidAfterReset(await opened('01'.repeat(33) + cdn4))).toEqual(onSyn);
+	});
+
+	it('of a profile that is not marked: none', async () => {
+		expect(await stage.saidAfterReset(await opened(toaOption('toa4', viewer)))).toEqual(saidNone);
+	});
+
+	it('beside one of a profile that is not marked', async () => {
+		expect(await stage.saidAfterReset(await opened(toaOption('toa4', stranger) + cdn4))).toEqual(onSyn);
+	});
+
+	it('two that differ: a conflict, the first is kept', async () => {
+		const one = await opened(cdn4 + toaOption('cdn4', stranger));
+		expect(await stage.saidAfterReset(one)).toEqual({ ...onSyn, verdict: 'conflict' });
+	});
+
+	it('malformed', async () => {
+		expect(await stage.saidAfterReset(await opened('1c00ffff'))).toEqual({ ...saidNone, verdict: 'malformed' });
+	});
+
+	it('a SYN that is sent again without it: the kernel keeps the first', async () => {
+		const one = stage.connection('plain');
+		one.syn({ options: cdn4 });
+		await one.synAck();
+		one.syn();
+		await one.synAck();
+		one.acknowledge();
+		expect(await stage.saidAfterReset(one)).toEqual(onSyn);
+	});
+});
+
+describe('on the SYN and on a later segment', () => {
+	it('another address on the ACK: a conflict, the later one is kept', async () => {
+		const one = await opened(cdn4, toaOption('nat64', reader));
+		expect(await stage.saidAfterReset(one)).toEqual({ ...said('nat64', 'ack', reader, 5555), verdict: 'conflict' });
+	});
+
+	it('another address on the first data', async () => {
+		const one = await opened(cdn4);
+		one.data('x', { options: toaOption('cdn4', stranger) });
+		await one.acknowledged(1);
+		expect(await stage.saidAfterReset(one)).toEqual({ ...said('cdn4', 'data', stranger), verdict: 'conflict' });
+	});
+
+	it('the same option on the ACK', async () => {
+		expect(await stage.saidAfterReset(await opened(cdn4, cdn4))).toEqual(said('cdn4', 'ack', viewer));
+	});
+
+	it('the same address on the ACK, with the port that the SYN has no room for', async () => {
+		const one = await opened(cdn4, toaOption('toa4', viewer));
+		expect(await stage.saidAfterReset(one)).toEqual(said('toa4', 'ack', viewer, 5555));
+	});
+
+	it('another address after the first acknowledged data: too late', async () => {
+		const one = await opened(cdn4);
+		one.data('x');
+		await one.acknowledged(1);
+		one.data('y', { options: toaOption('nat64', reader) });
+		await one.acknowledged(2);
+		expect(await stage.saidAfterReset(one)).toEqual(onSyn);
+	});
+
+	it('malformed on the SYN, good on the ACK', async () => {
+		expect(await stage.saidAfterReset(await opened('1c00ffff', cdn4))).toEqual(said('cdn4', 'ack', viewer));
+	});
+
+	it('good on the SYN, malformed on the ACK', async () => {
+		expect(await stage.saidAfterReset(await opened(cdn4, '1c00ffff'))).toEqual(onSyn);
+	});
+});
+
+describe.each([
+	{ name: 'a dual-stack listener, over IPv4', to: 'dual', family: 4 },
+	{ name: 'a dual-stack listener, over IPv6', to: 'dual', family: 6 },
+	{ name: 'an AF_INET6 listener', to: 'six', family: 6 },
+	{ name: 'an MPTCP listener', to: 'mptcp', family: 4 },
+] as const)('$name', ({ to, family }) => {
+	it('the option on the SYN', async () => {
+		const one = await open(stage.connection(to, { family }), cdn6);
+		expect(await stage.saidAfterReset(one)).toEqual(said('cdn6', 'syn', reader));
+	});
+});
+
+describe('other handshakes', () => {
+	it('TCP_DEFER_ACCEPT', async () => {
+		const one = await open(stage.connection('defer'), cdn4);
+		one.data('x');
+		await one.acknowledged(1);
+		expect(await stage.saidAfterReset(one)).toEqual(onSyn);
+	});
+
+	it('the request for a Fast Open cookie', async () => {
+		expect(await stage.saidAfterReset(await open(stage.connection('fastopen'), `2202${cdn4}`))).toEqual(onSyn);
+	});
+
+	it('SYN cookies, forced: the SYN is kept by nobody', async () => {
+		expect(await cookies.saidAfterReset(await open(cookies.connection('plain'), cdn4))).toEqual(saidNone);
+	});
+
+	it('SYN cookies, forced, and the option on the ACK as well', async () => {
+		const one = await open(cookies.connection('plain'), cdn4, cdn4);
+		expect(await cookies.saidAfterReset(one)).toEqual(said('cdn4', 'ack', viewer));
+	});
+});
+
+describe('applications', () => {
+	it('that save SYNs themselves still get what they asked for', async () => {
+		const one = await open(stage.connection('saving'), cdn4);
+		expect(await stage.listeners.saving.told()).toEqual({ save: 2, saved: 48 });
+		expect(await stage.saidAfterReset(one)).toEqual(onSyn);
+	});
+});
+
+describe('listeners that were there before', () => {
+	const port = somePorts(4);
+	const kinds = [
+		{ name: 'AF_INET', kind: '4', traits: [], family: 4, to: port },
+		{ name: 'dual-stack', kind: 'dual', traits: [], family: 6, to: port + 1 },
+		{ name: 'MPTCP', kind: '4', traits: ['mptcp'], family: 4, to: port + 2 },
+		{ name: 'telling', kind: '4', traits: ['telling'], family: 4, to: port + 3 },
+	] as const;
+	const config = [`listeners: {ports: [${port}-${port + 3}]}`, profiles].join('\n');
+	const lab = (): Lab => stage.lab;
+	const started: Listener[] = [];
+
+	beforeAll(async () => {
+		for (const { kind, to, traits } of kinds) started.push(await Listener.start(lab(), kind, to, ...traits));
+	});
+
+	it.each(kinds.slice(0, 3))('$name', async ({ to, family }) => {
+		await using daemon = await Daemon.start({ config });
+		const one = await open(stage.wire.connection({ to, family }), cdn6);
+		one.reset();
+		expect(await closedConnection(daemon, one.peer)).toMatchObject(said('cdn6', 'syn', reader));
+	});
+
+	it('save SYNs no longer when the daemon has stopped', async () => {
+		const telling = started[3];
+		const saved = async () => {
+			(await open(stage.wire.connection({ to: port + 3 }), cdn4)).reset();
+			return telling?.told();
+		};
+		expect(await saved()).toEqual({ save: 0, saved: 0 });
+		{
+			await using _ = await Daemon.start({ config });
+			expect(await saved()).toMatchObject({ save: 1 });
+		}
+		expect(await saved()).toEqual({ save: 0, saved: 0 });
+	});
+
+	it('save no SYNs where no profile is marked, or the port is not watched', async () => {
+		const telling = started[3];
+		for (const other of [
+			`listeners: {ports: [${port}-${port + 3}]}\nprofiles: [nat64]`,
+			`listeners: {ports: [${port}]}\n${profiles}`,
+		]) {
+			await using _ = await Daemon.start({ config: other });
+			(await open(stage.wire.connection({ to: port + 3 }), cdn4)).reset();
+			expect(await telling?.told()).toEqual({ save: 0, saved: 0 });
+		}
+	});
+});
+
+it('senders that are not trusted', async () => {
+	const port = somePorts(1);
+	await Listener.start(stage.lab, '4', port);
+	await using daemon = await Daemon.start({
+		config: [`listeners: {ports: [${port}]}`, profiles, `trust: ["${wireNetwork.hosts6}"]`].join('\n'),
+	});
+	const one = await open(stage.wire.connection({ to: port }), cdn4);
+	one.reset();
+	expect(await closedConnection(daemon, one.peer)).toMatchObject({ verdict: 'untrusted', client: null });
+});
+
+it('each connection is counted once', async () => {
+	await stage.expectCounted();
+	await cookies.expectCounted();
+});
