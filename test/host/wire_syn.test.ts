@@ -179,6 +179,19 @@ describe('other handshakes', () => {
 		expect(await stage.saidAfterReset(await open(stage.connection('fastopen'), `2202${cdn4}`))).toEqual(onSyn);
 	});
 
+	it('Fast Open: the SYN makes the socket', async () => {
+		const first = stage.connection('fastopen');
+		first.syn({ options: '2202' });
+		const [, cookie] = /(220a.{16})/.exec((await first.synAck()).options) ?? [];
+		first.acknowledge();
+		expect(await stage.saidAfterReset(first)).toEqual(saidNone);
+		const one = stage.connection('fastopen');
+		one.syn({ options: `${cookie}${cdn4}`, data: 'hello' });
+		await one.synAck();
+		one.acknowledge();
+		expect(await stage.saidAfterReset(one)).toEqual(onSyn);
+	});
+
 	it('SYN cookies, forced: the SYN is kept by nobody', async () => {
 		expect(await cookies.saidAfterReset(await open(cookies.connection('plain'), cdn4))).toEqual(saidNone);
 	});
@@ -194,6 +207,41 @@ describe('applications', () => {
 		const one = await open(stage.connection('saving'), cdn4);
 		expect(await stage.listeners.saving.told()).toEqual({ save: 2, saved: 48 });
 		expect(await stage.saidAfterReset(one)).toEqual(onSyn);
+	});
+});
+
+/** What a `telling` listener finds at its next connection. */
+async function savedBy(listener: Listener | undefined, to: number) {
+	(await open(stage.wire.connection({ to }), cdn4)).reset();
+	return listener?.told();
+}
+
+describe('listeners that began later', () => {
+	it.each([
+		{ name: 'TCP', traits: ['telling'] },
+		{ name: 'MPTCP', traits: ['telling', 'mptcp'] },
+	] as const)('save SYNs no longer when the daemon has stopped: $name', async ({ traits }) => {
+		const port = somePorts(1);
+		const daemon = await Daemon.start({ config: `listeners: {ports: [${port}]}\n${profiles}` });
+		await using listener = await Listener.start(stage.lab, '4', port, ...traits);
+		expect(await savedBy(listener, port)).toMatchObject({ save: 1 });
+		await daemon.stop();
+		expect(await savedBy(listener, port)).toEqual({ save: 0, saved: 0 });
+	});
+
+	it('save SYNs no longer when no profile is looked for there', async () => {
+		const port = somePorts(1);
+		const config = (some: string) => `listeners: {ports: [${port}]}\nprofiles: [${some}]\nbpf: {pin: off}`;
+		await using daemon = await Daemon.start({ config: config('nat64') });
+		await using listener = await Listener.start(stage.lab, '4', port, 'telling');
+		for (const [some, save] of [
+			['nat64', 0],
+			['nat64, cdn4', 1],
+			['nat64', 0],
+		] as const) {
+			await daemon.reload(config(some));
+			expect(await savedBy(listener, port), some).toMatchObject({ save });
+		}
 	});
 });
 
@@ -221,11 +269,7 @@ describe('listeners that were there before', () => {
 	});
 
 	it('save SYNs no longer when the daemon has stopped', async () => {
-		const telling = started[3];
-		const saved = async () => {
-			(await open(stage.wire.connection({ to: port + 3 }), cdn4)).reset();
-			return telling?.told();
-		};
+		const saved = () => savedBy(started[3], port + 3);
 		expect(await saved()).toEqual({ save: 0, saved: 0 });
 		{
 			await using _ = await Daemon.start({ config });
@@ -235,14 +279,12 @@ describe('listeners that were there before', () => {
 	});
 
 	it('save no SYNs where no profile is marked, or the port is not watched', async () => {
-		const telling = started[3];
 		for (const other of [
 			`listeners: {ports: [${port}-${port + 3}]}\nprofiles: [nat64]`,
 			`listeners: {ports: [${port}]}\n${profiles}`,
 		]) {
 			await using _ = await Daemon.start({ config: other });
-			(await open(stage.wire.connection({ to: port + 3 }), cdn4)).reset();
-			expect(await telling?.told()).toEqual({ save: 0, saved: 0 });
+			expect(await savedBy(started[3], port + 3)).toEqual({ save: 0, saved: 0 });
 		}
 	});
 });
