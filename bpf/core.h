@@ -74,6 +74,7 @@ struct tcp_sock {
 	__u32 total_retrans;
 	__u32 write_seq;
 	__u32 snd_una;
+	__u32 snd_nxt;
 	__u8 save_syn : 2;
 } CORE;
 

@@ -6,6 +6,7 @@
 #include "verdict.h"
 
 #define TCP_HEADER 20
+#define TCP_ACK_AT 8
 #define TCP_FLAGS_AT 13
 #define TCP_FLAG_SYN 2
 
@@ -85,6 +86,21 @@ __noinline int parse_syn(struct bpf_sock_ops *ctx)
 	state->options.length = size - TCP_HEADER;
 	state->options.of_syn = 1;
 	return toa_find(&state->options, &set->table, &state->client, &other);
+}
+
+/*
+ * Does the segment acknowledge bytes that were sent? The kernel throws away those that do not (tcp_ack(),
+ * RFC 9293 section 3.10.7.4), but after this callback; who forges a segment would need the client's numbers alone.
+ */
+static __always_inline bool acceptable_ack(struct bpf_sock_ops *ctx, const struct tcp_sock *tcp)
+{
+	__u8 *segment = ctx->skb_data, *end = ctx->skb_data_end;
+	__u32 first = tcp->snd_una - (__u32)tcp->bytes_acked, ack;
+
+	if (segment + TCP_HEADER > end)
+		return false;
+	__builtin_memcpy(&ack, segment + TCP_ACK_AT, sizeof(ack));
+	return bpf_ntohl(ack) - first <= tcp->snd_nxt - first;
 }
 
 static __always_inline __u8 segment_kind(struct bpf_sock_ops *ctx)

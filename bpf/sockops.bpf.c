@@ -87,7 +87,7 @@ __noinline int segment_arrived(struct bpf_sock_ops *ctx)
 		if (tcp->bytes_received) {
 			settle_without_option(&on);
 		} else {
-			found = parse_options(ctx);
+			found = acceptable_ack(ctx, tcp) ? parse_options(ctx) : TOA_FOUND_NONE;
 			if (!option_found(&on, found))
 				return 0;
 			settle(&on, judge(&on, found), segment_kind(ctx));
