@@ -169,6 +169,13 @@ describe('TCP Fast Open', () => {
 		expect(await stage.saidAfterReset(one)).toEqual(on('syn'));
 	});
 
+	it('on the SYN that makes the socket, and a RST in place of the ACK', async () => {
+		const { one, cookie } = await secondConnection();
+		one.syn({ options: cookie + option, data: 'hello' });
+		await one.synAck();
+		expect(await stage.saidAfterReset(one)).toEqual(on('syn'));
+	});
+
 	it('on the ACK, after data on the SYN: too late', async () => {
 		const { one, cookie } = await secondConnection();
 		one.syn({ options: cookie, data: 'hello' });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Which segment carries the option: hand-made connections, from the SYN to the reset. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { lookUp } from '../fixtures/lookup.ts';
 import { toaOption } from '../fixtures/toa_option.ts';
 import type { WireConnection } from '../fixtures/wire_connection.ts';
 import { type Said, saidNone, WireStage } from '../fixtures/wire_stage.ts';
@@ -11,10 +12,10 @@ const another = toaOption('nat64', '2001:db8::43');
 const on = (segment: string): Said => ({ verdict: 'toa', profile: 'nat64', segment, client });
 const malformed: Said = { ...saidNone, verdict: 'malformed' };
 
-let stage: WireStage<'server'>;
+let stage: WireStage<'server' | 'greeting'>;
 
 beforeAll(async () => {
-	stage = await WireStage.open({ server: ['4'] });
+	stage = await WireStage.open({ server: ['4'], greeting: ['4', 'greeting'] });
 });
 
 afterAll(() => stage?.[Symbol.asyncDispose]());
@@ -97,6 +98,16 @@ describe('the option stands', () => {
 		one.took(await one.finished());
 		one.acknowledge();
 		expect(await stage.said(one)).toEqual(on('data'));
+	});
+
+	it('on a FIN that makes the socket', async () => {
+		const one = connection();
+		one.syn();
+		await one.synAck();
+		one.fin({ options: option });
+		one.took(await one.finished());
+		one.acknowledge();
+		expect(await stage.said(one)).toEqual(on('ack'));
 	});
 
 	it('on the RST alone: it is no segment of the connection any more', async () => {
@@ -243,6 +254,35 @@ describe('the end', () => {
 	});
 });
 
+describe('a server that speaks first', () => {
+	const greeted = async () => {
+		const one = await stage.connection('greeting').open();
+		return { one, greeting: await one.next(({ length }) => length > 0) };
+	};
+
+	it('the option on the ACK of its greeting', async () => {
+		const { one, greeting } = await greeted();
+		one.took(greeting);
+		one.acknowledge(option);
+		expect(await stage.saidAfterReset(one)).toEqual(on('ack'));
+	});
+
+	it('on data that was sent before the greeting was here', async () => {
+		const { one } = await greeted();
+		one.data('x', { options: option });
+		await one.acknowledged(1);
+		expect(await stage.saidAfterReset(one)).toEqual(on('data'));
+	});
+
+	it('on an ACK that was overtaken by another', async () => {
+		const { one, greeting } = await greeted();
+		one.took(greeting);
+		one.acknowledge();
+		one.send('A', { acknowledging: 0, options: option });
+		expect(await stage.saidAfterReset(one)).toEqual(on('ack'));
+	});
+});
+
 describe('several options', () => {
 	it('that differ, on two segments: looking ends with the first', async () => {
 		const one = await connection().open(option);
@@ -307,6 +347,24 @@ describe('segments that the kernel does not take for this connection', () => {
 		const one = await connection().open();
 		one.send('A', { acknowledging: 1 << 20, options: option });
 		expect(await stage.saidAfterReset(one)).toEqual(saidNone);
+	});
+
+	it('a RST in place of the handshake ACK: there is no connection', async () => {
+		const one = connection();
+		one.syn();
+		await one.synAck();
+		one.reset({ options: option });
+		await stage.wire.handled();
+		expect(await lookUp(stage.daemon, one.peer)).toEqual([]);
+	});
+
+	it('a handshake ACK that acknowledges another SYN: there is no connection', async () => {
+		const one = connection();
+		one.syn();
+		await one.synAck();
+		one.send('A', { acknowledging: 1, options: option });
+		await one.next(({ flags }) => flags === 'R');
+		expect(await lookUp(stage.daemon, one.peer)).toEqual([]);
 	});
 
 	it('that acknowledge nothing', async () => {
