@@ -132,9 +132,9 @@ describe('on the SYN and on a later segment', () => {
 		expect(await stage.saidAfterReset(await opened(cdn4, cdn4))).toEqual(said('cdn4', 'ack', viewer));
 	});
 
-	it('the same address on the ACK, with the port that the SYN has no room for', async () => {
+	it('the same address on the ACK, with the port that the SYN has no room for: they differ, as in one list', async () => {
 		const one = await opened(cdn4, toaOption('toa4', viewer));
-		expect(await stage.saidAfterReset(one)).toEqual(said('toa4', 'ack', viewer, 5555));
+		expect(await stage.saidAfterReset(one)).toEqual({ ...said('toa4', 'ack', viewer, 5555), verdict: 'conflict' });
 	});
 
 	it('another address after the first acknowledged data: too late', async () => {
