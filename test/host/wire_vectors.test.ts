@@ -3,6 +3,7 @@
  * The option vectors as real segments: each list on the ACK that ends a handshake, over IPv4 and IPv6, and what the daemon says
  * of that very connection; then the sums. Lists that fill no whole words have NOPs in front (padOptions()).
  */
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { formatProfile } from '../../daemon/config/profiles.ts';
 import { lookUp } from '../fixtures/lookup.ts';
@@ -20,14 +21,20 @@ const verdictOf = ({ expect: { verdict } }: Vector) => (verdict === 'one' ? 'toa
 
 const byProfiles = Map.groupBy(readVectors(), ({ profiles }) => JSON.stringify(profiles.map(formatProfile)));
 
+let stage: WireStage<'plain' | 'dual'>;
+
+beforeAll(async () => {
+	stage = await WireStage.open({ plain: ['4'], dual: ['dual'] }, { config: ['profiles: [nat64]'] });
+});
+
+afterAll(() => stage?.[Symbol.asyncDispose]());
+
 describe.each([...byProfiles])('profiles %s', (profiles, vectors) => {
-	let stage: WireStage<'plain' | 'dual'>;
-
 	beforeAll(async () => {
-		stage = await WireStage.open({ plain: ['4'], dual: ['dual'] }, { config: [`profiles: ${profiles}`] });
+		const { configFile } = stage.daemon;
+		const config = readFileSync(configFile, 'utf8').replace(/^profiles:.*$/m, `profiles: ${profiles}`);
+		expect((await stage.daemon.reload(config)).msg).toBe('configuration reloaded');
 	});
-
-	afterAll(() => stage?.[Symbol.asyncDispose]());
 
 	describe.each(kinds)('$name', ({ to, family }) => {
 		it.each(vectors)('$name', async (vector) => {
@@ -48,6 +55,7 @@ describe.each([...byProfiles])('profiles %s', (profiles, vectors) => {
 			});
 		});
 	});
-
-	it('each connection is counted once', () => stage.expectCounted());
 });
+
+// own profiles of several configurations had one id: which was meant, options_total can't tell
+it('each connection is counted once', () => stage.expectVerdictsCounted());
