@@ -15,7 +15,7 @@ struct option_case current_case;
 
 static int write_case(char *to, size_t room)
 {
-	int used = snprintf(to, room, "profiles:");
+	int used = snprintf(to, room, "segment: %s\nprofiles:", current_case.of_syn ? "syn" : "other");
 
 	for (unsigned i = 0; i < current_case.layout_count; i++) {
 		used += snprintf(to + used, room - used, " ");
@@ -59,13 +59,17 @@ void report_finding(const char *what, const struct reading *parser, const struct
 		at += write_reading(at, end - at, second);
 		at += snprintf(at, end - at, "\n");
 	}
+	if (parser && second)
+		at += snprintf(at, end - at, "unknown: %u:%u %u:%u\n", parser->unknown_kind,
+			       parser->unknown_length, second->unknown_kind, second->unknown_length);
 	write_out(text, at - text);
 }
 
 static bool equal(const struct reading *a, const struct reading *b)
 {
-	return a->verdict == b->verdict && a->id == b->id && a->family == b->family && a->port == b->port &&
-	       memcmp(a->address, b->address, sizeof(a->address)) == 0;
+	return a->verdict == b->verdict && a->unknown_kind == b->unknown_kind &&
+	       a->unknown_length == b->unknown_length && a->id == b->id && a->family == b->family &&
+	       a->port == b->port && memcmp(a->address, b->address, sizeof(a->address)) == 0;
 }
 
 bool readings_agree(enum verdict *verdict)

@@ -11,11 +11,11 @@ extern struct option_case current_case;
 /* Whether both readings of current_case say the same; *verdict is the second reading's. Reports it if not. */
 bool readings_agree(enum verdict *verdict);
 
-/* Writes current_case to standard output: the lines profiles and options. */
+/* Writes current_case to standard output: the lines segment, profiles and options. */
 void show_case(void);
 
 /*
- * Writes the lines of a finding to standard output: finding, profiles, options, parser, second
+ * Writes the lines of a finding to standard output: finding, segment, profiles, options, parser, second, unknown
  * (test/fuzz/finding.ts reads them). A NULL reading stands for none.
  */
 void report_finding(const char *what, const struct reading *parser, const struct reading *second);

@@ -110,7 +110,7 @@ export function startGuided(program: string, lists: string, folder: string, seed
 		string,
 	];
 	for (const made of [corpus, findings]) mkdirSync(made, { recursive: true });
-	writeSeeds(seeds, readVectors());
+	writeSeeds(seeds, [...readVectors(), ...readVectors('syn')]);
 	const options = [
 		`-seed=${(seed % (2 ** 32 - 1)) + 1}`,
 		`-max_len=${inputMax}`,

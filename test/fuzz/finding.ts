@@ -7,12 +7,15 @@ import { readProfile, readVerdict } from './programs.ts';
 export interface Finding {
 	/** What happened: the readings differ, a crash, no end. */
 	readonly what: string;
+	readonly segment: 'syn' | 'other';
 	/** Hex. */
 	readonly options: string;
 	readonly profiles: readonly Profile[];
 	/** Undefined after a crash. */
 	readonly parser: Expected | undefined;
 	readonly second: Expected | undefined;
+	/** `KIND:LENGTH` of what both took for an unknown option; undefined where they agree. */
+	readonly unknown: { readonly parser: string; readonly second: string } | undefined;
 	/** What a sanitizer said: where it happened. Empty if none did. */
 	readonly trace: string;
 }
@@ -35,12 +38,15 @@ export function readFinding(stdout: string, stderr = ''): Finding | undefined {
 	if (what === undefined) return undefined;
 	const profiles = (field('profiles')?.split(' ') ?? []).map((text) => readProfile(text, builtInProfiles));
 	const verdict = (text: string | undefined) => (text === undefined ? undefined : readVerdict(text, profiles));
+	const [parser = '', second = ''] = field('unknown')?.split(' ') ?? [];
 	return {
 		what,
+		segment: field('segment') === 'syn' ? 'syn' : 'other',
 		options: field('options') ?? '',
 		profiles,
 		parser: verdict(field('parser')),
 		second: verdict(field('second')),
+		unknown: parser === second ? undefined : { parser, second },
 		trace: readTrace(stderr),
 	};
 }
@@ -55,6 +61,7 @@ function formatVerdict(verdict: Expected | undefined): string {
 export function asVector(finding: Finding): VectorEntry {
 	return {
 		name: 'SAY WHAT IT SHOWS',
+		...(finding.segment === 'syn' ? { segment: finding.segment } : {}),
 		options: finding.options,
 		profiles: finding.profiles.map(formatProfile),
 		expect: finding.second ?? { verdict: 'none' },
@@ -65,10 +72,14 @@ export function formatFinding(finding: Finding): string {
 	const profiles = finding.profiles.map((profile) => JSON.stringify(formatProfile(profile)));
 	return [
 		`FINDING: ${finding.what}`,
+		`  segment         ${finding.segment}`,
 		`  options         ${finding.options || '(empty)'}`,
 		`  profiles        ${profiles.join('\n                  ') || '(none)'}`,
 		`  parser          ${formatVerdict(finding.parser)}`,
 		`  second reading  ${formatVerdict(finding.second)}`,
+		...(finding.unknown === undefined
+			? []
+			: [`  unknown option  ${finding.unknown.parser} by the parser, ${finding.unknown.second} by the second reading`]),
 		...(finding.trace === '' ? [] : ['', finding.trace]),
 		'',
 		'Decide by the rules which of the two is right (docs/testing.md, "Fuzzing"). Then add the list with the right',

@@ -20,7 +20,8 @@ static struct layout any_layout(struct random *random)
 {
 	struct layout layout = { .id = FIRST_OWN_ID,
 				 .kind = any_kind(random),
-				 .family = one_in(random, 2) ? 4 : 6 };
+				 .family = one_in(random, 2) ? 4 : 6,
+				 .on_syn = one_in(random, 2) };
 	unsigned address = layout.family == 4 ? 4 : 16, spare;
 
 	// short ones often: more of them fit in one list
@@ -68,6 +69,7 @@ static void number_own(struct option_case *on)
 void generate_layouts(struct option_case *on, struct random *random)
 {
 	on->layout_count = 0;
+	on->of_syn = one_in(random, 4);
 	switch (below(random, 6)) {
 	case 0:
 		add_built_in(on, 7);

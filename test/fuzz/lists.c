@@ -4,6 +4,7 @@
 //   lists read PROFILE...                 one list in hex on each line of standard input, one line of
 //                                         output: the parser's verdict, "; ", the second reading's
 //   lists print SEED LISTS PROFILE...     random ones for these profiles, not read: one in hex on each line
+//   lists read-syn PROFILE...             the same for the lists of SYNs
 //   lists generate SEED LISTS SECONDS     random ones, until either is reached (0: without end); a
 //                                         line of counts every second and at the end
 //   lists replay FILE                     the case of a fuzzer's input
@@ -167,6 +168,10 @@ int main(int count, char **arguments)
 	if (strcmp(command, "print") == 0 && count > 4)
 		return print_lists(strtoull(arguments[2], NULL, 10), strtoull(arguments[3], NULL, 10),
 				   arguments + 4);
+	if (strcmp(command, "read-syn") == 0) {
+		current_case.of_syn = true;
+		return read_lists(arguments + 2);
+	}
 	if (strcmp(command, "generate") == 0 && count == 5)
 		return generate_lists(strtoull(arguments[2], NULL, 10), strtoull(arguments[3], NULL, 10),
 				      atof(arguments[4]));

@@ -7,16 +7,17 @@
 
 #define NO_PORT 255
 #define OWN_BYTES 5
+#define HIGH_BIT 0x80
 
 // DESIGN, "TOA on the wire"; ids as in daemon/config/profiles.ts
 const struct layout built_in_layouts[BUILT_IN] = {
-	{ 1, 253, 20, 6, 2, 4 }, // nat64
-	{ 2, 254, 20, 6, 2, 4 }, // toa6
-	{ 3, 254, 8, 4, 2, 4 },  // toa4
-	{ 4, 253, 8, 4, 2, 4 },  // ucloud
-	{ 5, 200, 8, 4, 2, 4 },  // tencent
-	{ 6, 28, 7, 4, -1, 3 },  // cdn4
-	{ 7, 28, 19, 6, -1, 3 }, // cdn6
+	{ 1, 253, 20, 6, 2, 4, false }, // nat64
+	{ 2, 254, 20, 6, 2, 4, false }, // toa6
+	{ 3, 254, 8, 4, 2, 4, false },  // toa4
+	{ 4, 253, 8, 4, 2, 4, false },  // ucloud
+	{ 5, 200, 8, 4, 2, 4, false },  // tencent
+	{ 6, 28, 7, 4, -1, 3, true },   // cdn4
+	{ 7, 28, 19, 6, -1, 3, true },  // cdn6
 };
 
 bool kind_allowed(uint8_t kind)
@@ -66,16 +67,18 @@ void decode_case(struct option_case *on, const uint8_t *input, size_t size)
 		for (unsigned i = 0; i < BUILT_IN; i++)
 			if (*input >> i & 1)
 				add_layout(on, built_in_layouts[i]);
-		if (*input++ & 0x80 && input < end)
+		on->of_syn = *input++ & HIGH_BIT;
+		if (input < end)
 			own = *input++;
 	}
 	for (; own > 0 && end - input >= OWN_BYTES; own--, input += OWN_BYTES) {
 		struct layout layout = { .id = id,
 					 .kind = input[0],
 					 .length = input[1],
-					 .family = input[2] == 6 ? 6 : 4,
+					 .family = (input[2] & ~HIGH_BIT) == 6 ? 6 : 4,
 					 .port_at = input[3] == NO_PORT ? -1 : input[3],
-					 .address_at = input[4] };
+					 .address_at = input[4],
+					 .on_syn = input[2] & HIGH_BIT };
 
 		id += add_layout(on, layout);
 	}
@@ -94,17 +97,19 @@ void read_list(struct option_case *on, const char *hex)
 
 int write_layout(char *to, size_t room, const struct layout *layout)
 {
-	return snprintf(to, room, "%u:%u:%u:%u:%u:%u", layout->id, layout->kind, layout->length,
-			layout->family, layout->port_at < 0 ? NO_PORT : layout->port_at, layout->address_at);
+	return snprintf(to, room, "%u:%u:%u:%u:%u:%u:%u", layout->id, layout->kind, layout->length,
+			layout->family, layout->port_at < 0 ? NO_PORT : layout->port_at, layout->address_at,
+			layout->on_syn);
 }
 
 bool read_layout(struct layout *layout, const char *text)
 {
-	unsigned port_at;
+	unsigned port_at, on_syn;
 
-	if (sscanf(text, "%hhu:%hhu:%hhu:%hhu:%u:%hhu", &layout->id, &layout->kind, &layout->length,
-		   &layout->family, &port_at, &layout->address_at) != 6)
+	if (sscanf(text, "%hhu:%hhu:%hhu:%hhu:%u:%hhu:%u", &layout->id, &layout->kind, &layout->length,
+		   &layout->family, &port_at, &layout->address_at, &on_syn) != 7)
 		return false;
+	layout->on_syn = on_syn;
 	layout->port_at = port_at == NO_PORT ? -1 : (int16_t)port_at;
 	return true;
 }

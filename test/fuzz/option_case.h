@@ -23,24 +23,29 @@ struct layout {
 	uint8_t family;  /* 4 or 6 */
 	int16_t port_at; /* -1: the option carries no port */
 	uint8_t address_at;
+	bool on_syn; /* looked for on the SYN as well */
 };
 
 struct option_case {
 	struct layout layouts[LAYOUTS_MAX];
 	unsigned layout_count;
+	bool of_syn; /* the list is a SYN's */
 	uint8_t bytes[OPTIONS_MAX];
 	unsigned size;
 };
 
 enum verdict { VERDICT_NONE, VERDICT_MALFORMED, VERDICT_ONE, VERDICT_CONFLICT };
 
-/* The fields after the verdict are zero unless it is VERDICT_ONE or VERDICT_CONFLICT. */
+/* id to address are zero unless the verdict is VERDICT_ONE or VERDICT_CONFLICT. */
 struct reading {
 	enum verdict verdict;
 	uint8_t id;
 	uint8_t family;
 	uint16_t port; /* host order; 0 where the profile has none */
 	uint8_t address[16];
+	/* the last option that no profile takes and no standard names; 0, 0: none, or the list is malformed */
+	uint8_t unknown_kind;
+	uint8_t unknown_length;
 };
 
 extern const struct layout built_in_layouts[BUILT_IN];
@@ -55,16 +60,17 @@ bool add_layout(struct option_case *on, struct layout layout);
 void ensure_layout(struct option_case *on);
 
 /*
- * The case that a fuzzer's input stands for. Byte 0: a bit for each built-in profile; bit 7: own
- * ones follow, their number in the next byte, then 5 bytes for each: kind, length, family, port_at
- * (255: none), address_at. The rest is the list. Profiles that cannot be are left out.
+ * The case that a fuzzer's input stands for. Byte 0: a bit for each built-in profile, bit 7: the
+ * list is a SYN's. Byte 1: how many own ones there are; then 5 bytes for each: kind, length,
+ * family (bit 7: on_syn), port_at (255: none), address_at. The rest is the list. Profiles that
+ * cannot be are left out.
  */
 void decode_case(struct option_case *on, const uint8_t *input, size_t size);
 
 /* "fd14..." to at most OPTIONS_MAX bytes; ends at the first that is no hex. */
 void read_list(struct option_case *on, const char *hex);
 
-/* Writes ID:KIND:LENGTH:FAMILY:PORT_AT:ADDRESS_AT (PORT_AT 255: none), and reads it. */
+/* Writes ID:KIND:LENGTH:FAMILY:PORT_AT:ADDRESS_AT:ON_SYN (PORT_AT 255: none), and reads it. */
 int write_layout(char *to, size_t room, const struct layout *layout);
 bool read_layout(struct layout *layout, const char *text);
 

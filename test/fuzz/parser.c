@@ -65,6 +65,7 @@ static void use_layouts(const struct layout *layouts, unsigned count)
 			.family = layout->family,
 			.port_at = layout->port_at < 0 ? TOA_NO_PORT : layout->port_at,
 			.address_at = layout->address_at,
+			.on_syn = layout->on_syn,
 		};
 		*slot_of(layout) = i + 1;
 	}
@@ -90,16 +91,18 @@ static bool untouched(const struct toa_client *client)
 	return true;
 }
 
-static struct reading translate(enum toa_found found, const struct toa_client *client)
+static struct reading translate(enum toa_found found, const struct toa_list *list,
+				const struct toa_client *client)
 {
-	struct reading reading = { .verdict = VERDICT_NONE };
+	struct reading reading = { .verdict = VERDICT_NONE,
+				   .unknown_kind = list->unknown_kind,
+				   .unknown_length = list->unknown_length };
 
 	switch (found) {
 	case TOA_FOUND_NONE:
 		return reading;
 	case TOA_FOUND_MALFORMED:
-		reading.verdict = VERDICT_MALFORMED;
-		return reading;
+		return (struct reading){ .verdict = VERDICT_MALFORMED };
 	case TOA_FOUND_ONE:
 		reading.verdict = VERDICT_ONE;
 		break;
@@ -129,14 +132,18 @@ struct reading parser_reading(const struct option_case *on, const char **fault)
 	fill_rest(list->bytes + on->size, sizeof(list->bytes) - on->size, on);
 	memcpy(before, list->bytes, sizeof(before));
 	list->length = on->size;
+	list->of_syn = on->of_syn;
+	list->unknown_kind = 0;
+	list->unknown_length = 0;
 	memset(parser.client, UNTOUCHED, sizeof(*parser.client));
 
 	ASAN_POISON_MEMORY_REGION(list->bytes + on->size, sizeof(list->bytes) - on->size);
 	found = toa_find(list, parser.table, parser.client, parser.other);
 	ASAN_UNPOISON_MEMORY_REGION(list->bytes + on->size, sizeof(list->bytes) - on->size);
 
-	reading = translate(found, parser.client);
-	if (memcmp(before, list->bytes, sizeof(before)) != 0 || list->length != on->size)
+	reading = translate(found, list, parser.client);
+	if (memcmp(before, list->bytes, sizeof(before)) != 0 || list->length != on->size ||
+	    list->of_syn != on->of_syn)
 		*fault = "the parser changed the list";
 	else if (reading.verdict != VERDICT_ONE && reading.verdict != VERDICT_CONFLICT &&
 		 !untouched(parser.client))

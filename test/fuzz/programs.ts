@@ -35,14 +35,14 @@ export function compileFuzzer(name: keyof typeof sources, program: string, build
 	return program;
 }
 
-/** ID:KIND:LENGTH:FAMILY:PORT_AT:ADDRESS_AT */
-export function writeProfile({ id, kind, length, family, portAt, addressAt }: Profile): string {
-	return [id, kind, length, family, portAt ?? 255, addressAt].join(':');
+/** ID:KIND:LENGTH:FAMILY:PORT_AT:ADDRESS_AT:ON_SYN */
+export function writeProfile({ id, kind, length, family, portAt, addressAt, onSyn }: Profile): string {
+	return [id, kind, length, family, portAt ?? 255, addressAt, onSyn ? 1 : 0].join(':');
 }
 
 /** A profile that a fuzzer wrote. Ids from 8 are own profiles, and have no name of their own. */
 export function readProfile(text: string, builtIn: readonly Profile[]): Profile {
-	const [id = 0, kind = 0, length = 0, family, portAt, addressAt = 0] = text.split(':').map(Number);
+	const [id = 0, kind = 0, length = 0, family, portAt, addressAt = 0, onSyn] = text.split(':').map(Number);
 	const known = builtIn.find((profile) => profile.id === id);
 	if (known !== undefined) return known;
 	return {
@@ -53,7 +53,7 @@ export function readProfile(text: string, builtIn: readonly Profile[]): Profile 
 		family: family === 4 ? 4 : 6,
 		portAt: portAt === 255 ? undefined : portAt,
 		addressAt,
-		onSyn: false,
+		onSyn: onSyn === 1,
 	};
 }
 
@@ -75,9 +75,9 @@ export function readVerdict(line: string, active: readonly Profile[]): Expected 
 	};
 }
 
-/** What `lists read` says of the lists: of each the parser's verdict and the second reading's. */
-export function readLists(program: string, active: readonly Profile[], lists: readonly string[]) {
-	const output = execFileSync(program, ['read', ...active.map(writeProfile)], {
+/** What `lists` says of lists, a SYN's or any other segment's: of each the parser's verdict and the second reading's. */
+export function readLists(program: string, active: readonly Profile[], lists: readonly string[], ofSyn = false) {
+	const output = execFileSync(program, [ofSyn ? 'read-syn' : 'read', ...active.map(writeProfile)], {
 		input: lists.map((list) => `${list}\n`).join(''),
 		encoding: 'utf8',
 		maxBuffer: 1 << 28,

@@ -60,6 +60,20 @@ static const struct layout *layout_of(const struct option_case *on, const struct
 	return NULL;
 }
 
+/* IANA, "TCP Option Kind Numbers": assigned ones by their first and last, and by their length where it tells others apart. */
+static bool in_registry(const struct option *option)
+{
+	static const uint8_t assigned[][2] = {
+		{ 2, 27 }, { 29, 34 }, { 69, 69 }, { 172, 172 }, { 174, 174 }
+	};
+
+	for (size_t i = 0; i < sizeof(assigned) / sizeof(*assigned); i++)
+		if (option->kind >= assigned[i][0] && option->kind <= assigned[i][1])
+			return true;
+	// RFC 5482, section 3
+	return option->kind == 28 && option->length == 4;
+}
+
 static struct client client_of(const struct layout *layout, const struct option *option)
 {
 	struct client client = { .id = layout->id, .family = layout->family };
@@ -93,8 +107,12 @@ struct reading second_reading(const struct option_case *on)
 	for (int i = 0; i < option_count; i++) {
 		const struct layout *layout = layout_of(on, &options[i]);
 
-		if (layout)
+		if (layout && (layout->on_syn || !on->of_syn)) {
 			clients[client_count++] = client_of(layout, &options[i]);
+		} else if (!layout && !in_registry(&options[i])) {
+			reading.unknown_kind = options[i].kind;
+			reading.unknown_length = options[i].length;
+		}
 	}
 	if (client_count == 0)
 		return reading;

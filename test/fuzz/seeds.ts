@@ -5,25 +5,25 @@ import { join } from 'node:path';
 import { builtInProfiles } from '../../daemon/config/profiles.ts';
 import type { Vector } from '../fixtures/vectors.ts';
 
-const ownFollow = 0x80;
+const highBit = 0x80;
 
 /** The longest input that means anything: all profiles own ones, a full list. */
 export const inputMax = 2 + 16 * 5 + 40;
 
-export function encodeSeed({ options, profiles }: Vector): Buffer {
+export function encodeSeed({ segment, options, profiles }: Vector): Buffer {
 	const own = profiles.filter(({ id }) => id > builtInProfiles.length);
 	const mask = profiles
 		.filter(({ id }) => id <= builtInProfiles.length)
 		.reduce((sum, { id }) => sum | (1 << (id - 1)), 0);
-	const layouts = own.flatMap(({ kind, length, family, portAt, addressAt }) => [
+	const layouts = own.flatMap(({ kind, length, family, portAt, addressAt, onSyn }) => [
 		kind,
 		length,
-		family,
+		family | (onSyn ? highBit : 0),
 		portAt ?? 255,
 		addressAt,
 	]);
-	const head = own.length > 0 ? [mask | ownFollow, own.length, ...layouts] : [mask];
-	return Buffer.concat([Buffer.from(head), Buffer.from(options, 'hex')]);
+	const head = Buffer.from([mask | (segment === 'syn' ? highBit : 0), own.length, ...layouts]);
+	return Buffer.concat([head, Buffer.from(options, 'hex')]);
 }
 
 /** Fills `folder` anew: one file for each vector. */

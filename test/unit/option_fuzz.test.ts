@@ -64,8 +64,9 @@ it('tells a difference, as an entry of the vectors that shows it again', () => {
 	const entry = asVector(finding);
 	const active = profiles.parse(entry.profiles);
 	expect(active.map(writeProfile)).toEqual(finding.profiles.map(writeProfile));
-	expect(readLists(mutant, active, [entry.options])).toEqual([{ parser: finding.parser, second: finding.second }]);
-	expect(readLists(program, active, [entry.options])).toEqual([{ parser: entry.expect, second: entry.expect }]);
+	const read = (by: string) => readLists(by, active, [entry.options], entry.segment === 'syn');
+	expect(read(mutant)).toEqual([{ parser: finding.parser, second: finding.second }]);
+	expect(read(program)).toEqual([{ parser: entry.expect, second: entry.expect }]);
 	const text = formatFinding(finding);
 	expect(text).toContain(`  options         ${finding.options}\n`);
 	expect(text).toContain(JSON.stringify(entry, undefined, '\t'));
@@ -92,12 +93,13 @@ it('tells a parser that writes into the list, and one that gives a client withou
 });
 
 it('takes each vector as a seed of the guided fuzzer', () => {
-	for (const [index, vector] of readVectors().entries()) {
+	for (const [index, vector] of [...readVectors(), ...readVectors('syn')].entries()) {
 		const seed = join(folder, `seed-${index}`);
 		writeFileSync(seed, encodeSeed(vector));
 		const { status, stdout } = run(program, 'show', seed);
 		expect(status, vector.name).toBe(0);
-		const [, layouts = '', options] = /^profiles: (.*)\noptions: (.*)\n$/.exec(stdout) ?? [];
+		const [, segment, layouts = '', options] = /^segment: (.*)\nprofiles: (.*)\noptions: (.*)\n$/.exec(stdout) ?? [];
+		expect(segment, vector.name).toBe(vector.segment ?? 'other');
 		expect(options, vector.name).toBe(vector.options);
 		const sorted = (list: readonly string[]) => list.toSorted();
 		expect(sorted(layouts.split(' ').map((text) => writeProfile(readProfile(text, builtInProfiles))))).toEqual(

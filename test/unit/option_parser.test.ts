@@ -12,7 +12,7 @@ const builds: readonly Build[] = [
 	// the compiler of the BPF programs
 	{ compiler: 'clang', sanitizers: [] },
 ];
-const vectors = readVectors();
+const vectors = [...readVectors(), ...readVectors('syn')];
 const folder = mkdtempSync(join(tmpdir(), 'toascope-parser-'));
 
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -28,7 +28,8 @@ describe.each(builds)('compiled by $compiler, sanitizers: $sanitizers', (build) 
 		compileFuzzer('lists', program, build);
 	});
 
-	it.each(vectors)('$name', ({ options, profiles, expect: expected }) => {
-		expect(readLists(program, profiles, [options])).toEqual([{ parser: expected, second: expected }]);
+	it.each(vectors)('$name', ({ segment, options, profiles, expect: expected }) => {
+		const verdicts = readLists(program, profiles, [options], segment === 'syn');
+		expect(verdicts).toEqual([{ parser: expected, second: expected }]);
 	});
 });
