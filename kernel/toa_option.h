@@ -75,7 +75,7 @@ struct toa_client {
 enum toa_found {
 	TOA_FOUND_NONE = 0,
 	TOA_FOUND_ONE = 1,
-	TOA_FOUND_CONFLICT = 2,  /* several that differ; the first is given */
+	TOA_FOUND_CONFLICT = 2,  /* several, and one denies the first, which is given */
 	TOA_FOUND_MALFORMED = 3, /* nothing of the list is believed */
 };
 
@@ -171,10 +171,15 @@ TOA_INLINE void toa_read(const struct toa_list *list, const struct toa_table *ta
 	__asm__ volatile("" : : "r"(peer) : "memory");
 }
 
-/* Without branches: each would double the paths that the BPF verifier follows. */
+/*
+ * Whether neither says what the other denies: where one has no port, or port 0, which no client has, the
+ * address alone counts. Without branches: each would double the paths that the BPF verifier follows.
+ */
 TOA_INLINE int toa_same_client(const struct toa_client *a, const struct toa_client *b)
 {
-	toa_u32 different = (a->port ^ b->port) | (a->family ^ b->family);
+	/* bit 16 of a sum is set where there is a port */
+	toa_u32 both = ((a->port + 0xffffU) & (b->port + 0xffffU)) >> 16;
+	toa_u32 different = (a->port ^ b->port) * both | (a->family ^ b->family);
 	int i;
 
 #pragma GCC unroll 16

@@ -88,7 +88,9 @@ static struct client client_of(const struct layout *layout, const struct option 
 
 static bool same(const struct client *a, const struct client *b)
 {
-	if (a->family != b->family || a->port != b->port)
+	bool has_ports = a->port != 0 && b->port != 0;
+
+	if (a->family != b->family || (has_ports && a->port != b->port))
 		return false;
 	return memcmp(a->address, b->address, a->family == 4 ? 4 : 16) == 0;
 }
@@ -124,8 +126,7 @@ struct reading second_reading(const struct option_case *on)
 	reading.port = clients[0].port;
 	memcpy(reading.address, clients[0].address, sizeof(reading.address));
 	for (int i = 0; i < client_count; i++)
-		for (int j = 0; j < i; j++)
-			if (!same(&clients[i], &clients[j]))
-				reading.verdict = VERDICT_CONFLICT;
+		if (!same(&clients[i], &clients[0]))
+			reading.verdict = VERDICT_CONFLICT;
 	return reading;
 }
