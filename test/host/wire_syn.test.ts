@@ -132,9 +132,9 @@ describe('on the SYN and on a later segment', () => {
 		expect(await stage.saidAfterReset(await opened(cdn4, cdn4))).toEqual(said('cdn4', 'ack', viewer));
 	});
 
-	it('the same address on the ACK, with the port that the SYN has no room for: they differ, as in one list', async () => {
+	it('the same address on the ACK, with the port that the SYN has no room for: they agree, as in one list', async () => {
 		const one = await opened(cdn4, toaOption('toa4', viewer));
-		expect(await stage.saidAfterReset(one)).toEqual({ ...said('toa4', 'ack', viewer, 5555), verdict: 'conflict' });
+		expect(await stage.saidAfterReset(one)).toEqual(said('toa4', 'ack', viewer, 5555));
 	});
 
 	it('another address after the first acknowledged data: too late', async () => {
@@ -217,13 +217,10 @@ async function savedBy(listener: Listener | undefined, to: number) {
 }
 
 describe('listeners that began later', () => {
-	it.each([
-		{ name: 'TCP', traits: ['telling'] },
-		{ name: 'MPTCP', traits: ['telling', 'mptcp'] },
-	] as const)('save SYNs no longer when the daemon has stopped: $name', async ({ traits }) => {
+	it('save SYNs no longer when the daemon has stopped', async () => {
 		const port = somePorts(1);
 		const daemon = await Daemon.start({ config: `listeners: {ports: [${port}]}\n${profiles}` });
-		await using listener = await Listener.start(stage.lab, '4', port, ...traits);
+		await using listener = await Listener.start(stage.lab, '4', port, 'telling');
 		expect(await savedBy(listener, port)).toMatchObject({ save: 1 });
 		await daemon.stop();
 		expect(await savedBy(listener, port)).toEqual({ save: 0, saved: 0 });
@@ -246,14 +243,13 @@ describe('listeners that began later', () => {
 });
 
 describe('listeners that were there before', () => {
-	const port = somePorts(4);
+	const port = somePorts(3);
 	const kinds = [
 		{ name: 'AF_INET', kind: '4', traits: [], family: 4, to: port },
 		{ name: 'dual-stack', kind: 'dual', traits: [], family: 6, to: port + 1 },
-		{ name: 'MPTCP', kind: '4', traits: ['mptcp'], family: 4, to: port + 2 },
-		{ name: 'telling', kind: '4', traits: ['telling'], family: 4, to: port + 3 },
+		{ name: 'telling', kind: '4', traits: ['telling'], family: 4, to: port + 2 },
 	] as const;
-	const config = [`listeners: {ports: [${port}-${port + 3}]}`, profiles].join('\n');
+	const config = [`listeners: {ports: [${port}-${port + 2}]}`, profiles].join('\n');
 	const lab = (): Lab => stage.lab;
 	const started: Listener[] = [];
 
@@ -261,7 +257,7 @@ describe('listeners that were there before', () => {
 		for (const { kind, to, traits } of kinds) started.push(await Listener.start(lab(), kind, to, ...traits));
 	});
 
-	it.each(kinds.slice(0, 3))('$name', async ({ to, family }) => {
+	it.each(kinds.slice(0, 2))('$name', async ({ to, family }) => {
 		await using daemon = await Daemon.start({ config });
 		const one = await open(stage.wire.connection({ to, family }), cdn6);
 		one.reset();
@@ -269,7 +265,7 @@ describe('listeners that were there before', () => {
 	});
 
 	it('save SYNs no longer when the daemon has stopped', async () => {
-		const saved = () => savedBy(started[3], port + 3);
+		const saved = () => savedBy(started[2], port + 2);
 		expect(await saved()).toEqual({ save: 0, saved: 0 });
 		{
 			await using _ = await Daemon.start({ config });
@@ -280,11 +276,11 @@ describe('listeners that were there before', () => {
 
 	it('save no SYNs where no profile is marked, or the port is not watched', async () => {
 		for (const other of [
-			`listeners: {ports: [${port}-${port + 3}]}\nprofiles: [nat64]`,
+			`listeners: {ports: [${port}-${port + 2}]}\nprofiles: [nat64]`,
 			`listeners: {ports: [${port}]}\n${profiles}`,
 		]) {
 			await using _ = await Daemon.start({ config: other });
-			expect(await savedBy(started[3], port + 3)).toEqual({ save: 0, saved: 0 });
+			expect(await savedBy(started[2], port + 2)).toEqual({ save: 0, saved: 0 });
 		}
 	});
 });
