@@ -28,6 +28,7 @@ Napi::Function BpfObject::define(Napi::Env env)
 				   InstanceMethod<&BpfObject::count>("count"),
 				   InstanceMethod<&BpfObject::find_peer>("findPeer"),
 				   InstanceMethod<&BpfObject::keep_syns>("keepSyns"),
+				   InstanceMethod<&BpfObject::read_page>("readPage"),
 				   InstanceMethod<&BpfObject::iterate>("iterate"),
 				   InstanceMethod<&BpfObject::run>("run"),
 				   InstanceMethod<&BpfObject::program_statistics>("programStatistics"),

@@ -44,6 +44,9 @@ private:
 	// listeners.cc
 	void keep_syns(const Napi::CallbackInfo &info);
 
+	// pages.cc
+	Napi::Value read_page(const Napi::CallbackInfo &info);
+
 	// programs.cc
 	Napi::Value iterate(const Napi::CallbackInfo &info);
 	Napi::Value run(const Napi::CallbackInfo &info);

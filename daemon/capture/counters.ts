@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The kernel's counters as the store reads them: the maps that are state, and the programs that fold. */
 import type { MapUsage, ProgramUsage } from '../model/snapshot.ts';
-import type { Exported, ListenerRecord, Source } from '../model/source.ts';
+import type { ClientPage, Exported, ListenerRecord, Source } from '../model/source.ts';
+import { Clients, clientKeyLength } from './clients.ts';
 import { clientKeyLayout, drop, foldRequestLayout, ledgerEntry } from './layout.gen.ts';
 import { type BpfObject, native } from './native.ts';
 import { writeTraffic } from './records.ts';
-import { Clients, encodeExported, Listeners, readExported } from './tables.ts';
+import { encodeExported, Listeners, readExported } from './tables.ts';
 
 /** Entries are counted one by one: not at every look. */
 const usageMs = 10_000;
@@ -18,6 +19,7 @@ const dropReasons = Object.entries(drop)
 	.map(([name, index]) => ({ index, reason: name.slice('DROP_'.length).toLowerCase() }));
 
 export class Counters implements Source {
+	readonly clientKeyLength = clientKeyLength;
 	readonly #bpf: BpfObject;
 	readonly #clients: Clients;
 	readonly #listeners: Listeners;
@@ -35,7 +37,7 @@ export class Counters implements Source {
 		return this.#listeners.read();
 	}
 
-	readClients(): Clients {
+	readClients(): Iterable<ClientPage> {
 		return this.#clients.read();
 	}
 
@@ -108,7 +110,8 @@ export class Counters implements Source {
 			this.#usageAt = performance.now();
 			this.#usage = Object.entries(counted).map(([map, counts]) => ({
 				map,
-				entries: this.#bpf.count(counts),
+				// it has just been read
+				entries: map === 'clients' ? this.#clients.entries : this.#bpf.count(counts),
 				capacity: this.#bpf.mapInfo(counts).maxEntries,
 			}));
 		}

@@ -62,6 +62,16 @@ export interface BpfObject {
 	 * EPERM: it takes CAP_SYS_PTRACE.
 	 */
 	keepSyns(pid: number, fd: number, keep: boolean): void;
+	/**
+	 * A hash map from `from` on (undefined: from the beginning), as many entries as fit into both buffers. An entry that
+	 * is there all the time is read once. `next` undefined: that was the end.
+	 */
+	readPage(
+		map: string,
+		keys: Uint8Array,
+		values: Uint8Array,
+		from: number | undefined,
+	): { readonly entries: number; readonly next: number | undefined };
 	/** Runs an attached iterator to its end. Returns the bytes that it wrote; ENOBUFS: there were more. */
 	iterate(program: string, output: Uint8Array): number;
 	/** Runs a program once, with the input as its packet. Returns what it returned. */

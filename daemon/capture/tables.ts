@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The counters' maps, read whole into buffers that are reused. */
-import { formatAddress } from '../model/address.ts';
-import type { Traffic } from '../model/snapshot.ts';
-import type { ClientTable, Exported, ListenerRecord, Sum } from '../model/source.ts';
+/** The smaller maps of the counters, read whole into buffers that are reused. */
+import type { Exported, ListenerRecord } from '../model/source.ts';
 import {
-	clientKeyLayout,
-	clientLayout,
 	exportedLayout,
 	limit,
 	listenerKeyLayout,
 	listenerLayout,
-	trafficLayout,
 	unknownOptionLayout,
 	verdict,
 } from './layout.gen.ts';
@@ -45,86 +40,6 @@ class MapReader {
 
 	key(index: number): string {
 		return this.keys.toString('latin1', index * this.keySize, (index + 1) * this.keySize);
-	}
-}
-
-const words = clientLayout.size / 8;
-const word = (offset: number) => offset / 8;
-
-/** The map `clients`. */
-export class Clients implements ClientTable {
-	length = 0;
-	readonly #map: MapReader;
-	/** The values as 64-bit words: BigInt reads without a call for each. */
-	readonly #words: BigUint64Array;
-
-	constructor(bpf: BpfObject) {
-		this.#map = new MapReader(bpf, 'clients');
-		const { values } = this.#map;
-		this.#words = new BigUint64Array(values.buffer, values.byteOffset, values.byteLength / 8);
-	}
-
-	get capacity(): number {
-		return this.#map.capacity;
-	}
-
-	read(): this {
-		this.length = this.#map.read();
-		return this;
-	}
-
-	key(index: number): string {
-		return this.#map.key(index);
-	}
-
-	listener(index: number): string {
-		const at = index * clientKeyLayout.size + clientKeyLayout.listener;
-		return this.#map.keys.toString('latin1', at, at + listenerKeyLayout.size);
-	}
-
-	label(index: number): string {
-		const at = index * clientKeyLayout.size;
-		const { keys } = this.#map;
-		const family = keys[at + clientKeyLayout.family] === 4 ? 4 : 6;
-		const start = at + clientKeyLayout.address;
-		const text = formatAddress(family, keys.subarray(start, start + 16));
-		const length = keys[at + clientKeyLayout.prefixLength] ?? 0;
-		return length === (family === 4 ? 32 : 128) ? text : `${text}/${length}`;
-	}
-
-	#word(index: number, offset: number): bigint {
-		return this.#words[index * words + word(offset)] ?? 0n;
-	}
-
-	traffic(index: number): Traffic {
-		return readTraffic(this.#map.values, index * clientLayout.size + clientLayout.traffic);
-	}
-
-	add(index: number, to: Sum): void {
-		to.opened += this.#word(index, trafficLayout.opened);
-		to.closed += this.#word(index, trafficLayout.closed);
-		to.receivedBytes += this.#word(index, trafficLayout.receivedBytes);
-		to.sentBytes += this.#word(index, trafficLayout.sentBytes);
-		to.retransmittedSegments += this.#word(index, trafficLayout.retransmittedSegments);
-		to.rttSumNs += this.#word(index, trafficLayout.rttSumNs);
-		to.rttCount += this.#word(index, trafficLayout.rttCount);
-		to.durationSumNs += this.#word(index, trafficLayout.durationSumNs);
-	}
-
-	createdNs(index: number): bigint {
-		return this.#word(index, clientLayout.createdNs);
-	}
-
-	activeNs(index: number): bigint {
-		return this.#word(index, clientLayout.activeNs);
-	}
-
-	open(index: number): bigint {
-		return this.#word(index, trafficLayout.opened) - this.#word(index, trafficLayout.closed);
-	}
-
-	retired(index: number): boolean {
-		return this.#map.values[index * clientLayout.size + clientLayout.retired] !== 0;
 	}
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the store reads: a provider's kernel state. The store never knows which provider it is. */
+import type { Endpoint } from './address.ts';
 import type { ListenerTotals, MapUsage, ProgramUsage, Traffic } from './snapshot.ts';
+import type { TrafficSum } from './traffic.ts';
 
 /** One line of the table of listeners. */
 export interface ListenerRecord extends Omit<ListenerTotals, 'listener'> {
@@ -14,20 +16,24 @@ export interface ListenerRecord extends Omit<ListenerTotals, 'listener'> {
 	readonly unshown: Traffic;
 }
 
-/** Sums that are being added up. */
-export type Sum = { -readonly [Field in keyof Traffic]: Traffic[Field] };
-
-/** The table of clients as it was read; valid until the next read. */
-export interface ClientTable {
+/** Some lines of the table of clients as they were a moment ago; valid until the next page is read. */
+export interface ClientPage {
 	readonly length: number;
-	/** Identity: the bytes of its key. */
+	/** Identity: the units of the keys, `Source.clientKeyLength` for each client. */
+	readonly keys: Uint16Array;
+	/** The same as text, one character a byte. */
 	key(index: number): string;
-	/** The key of its listener. */
-	listener(index: number): string;
 	/** Address or prefix. */
 	label(index: number): string;
-	traffic(index: number): Traffic;
-	add(index: number, to: Sum): void;
+	/** The key of its listener. */
+	listener(index: number): string;
+	/** Its listener; undefined: `other`. */
+	endpoint(index: number): Endpoint | undefined;
+	/** `before` itself when nothing has been counted since. */
+	traffic(index: number, before?: Traffic): Traffic;
+	addTraffic(index: number, to: TrafficSum): void;
+	/** Bytes and connections so far, rounded: the busier of two has more to show for the same time. */
+	weight(index: number): number;
 	/** CLOCK_MONOTONIC nanoseconds. */
 	createdNs(index: number): bigint;
 	activeNs(index: number): bigint;
@@ -47,9 +53,15 @@ export interface Exported {
 
 export interface Source {
 	readListeners(): readonly ListenerRecord[];
-	readClients(): ClientTable;
+	/**
+	 * Reads the table of clients, a page whenever the next is asked for. Who is in the table all the time comes once; who
+	 * comes or goes meanwhile, once or not at all.
+	 */
+	readClients(): Iterable<ClientPage>;
 	/** Clients that the table can hold. */
 	readonly clientsCapacity: number;
+	/** 16-bit units in a client's key. */
+	readonly clientKeyLength: number;
 	/** The exported set, as it was pinned. */
 	readExported(): Map<string, Exported>;
 	/** False: there is no room. */

@@ -6,11 +6,17 @@
  *
  * For every listener, once connections have their verdict and nothing is in flight:
  * clients + direct + other + folded = total.
+ *
+ * A look reads the table of clients a page at a time, and gives the event loop back after each. A page is
+ * dealt with before the next is read, so nothing is decided on what was read before others had their turn; but
+ * for admission, where that is what "other" shows and therefore right, however old (docs/architecture.md, section 5).
  */
-import { formatEndpoint } from './address.ts';
+import { type Endpoint, formatEndpoint } from './address.ts';
+import { type Candidate, Candidates } from './candidates.ts';
+import { Roster, standing } from './roster.ts';
 import type { ClientSeries, ListenerTotals, Snapshot, Traffic } from './snapshot.ts';
-import type { ClientTable, Exported, ListenerRecord, Source, Sum } from './source.ts';
-import { addTo, emptySum, noTraffic, subtract } from './traffic.ts';
+import type { ClientPage, Exported, ListenerRecord, Source } from './source.ts';
+import { noTraffic, subtract, TrafficSum } from './traffic.ts';
 
 export interface StoreLimits {
 	/** Series of clients, `direct` and `other` not counted. */
@@ -19,12 +25,40 @@ export interface StoreLimits {
 	readonly idleMs: number;
 }
 
+/** Gives the event loop to whoever waits for it. Rejects when the look is not wanted any more. */
+export type NextTurn = () => Promise<void>;
+
 export const otherListener = 'other';
 
-/** What each client in "other" had moved at the last look: who is busiest gets the next free place. */
-type Activity = Map<string, bigint>;
+/** Admissions at a stretch: each is a call into the kernel. */
+const admissionsATurn = 256;
 
-const weight = (traffic: Traffic) => traffic.receivedBytes + traffic.sentBytes + traffic.opened;
+/** A client with a series, as of the last look. */
+interface Shown {
+	readonly exported: Exported;
+	/** What the kernel had counted. */
+	traffic: Traffic;
+	series: ClientSeries;
+}
+
+/** A listener that has clients. */
+interface Line {
+	readonly name: string;
+	/** What its `other` shows at this look. */
+	readonly other: TrafficSum;
+}
+
+/** What one look goes by, and finds out. */
+interface Look {
+	readonly maxExported: number;
+	readonly idleNs: bigint;
+	readonly candidates: Candidates;
+	/** When the latest page had been read. */
+	readNs: bigint;
+	tracked: number;
+	/** Clients with series that may be folded at the next look. */
+	leaving: number;
+}
 
 export class Store {
 	readonly #source: Source;
@@ -32,11 +66,18 @@ export class Store {
 	readonly #lost: () => Readonly<Record<string, bigint>>;
 	/** When the series of `direct` and `other` began here. */
 	readonly #startNs = BigInt(Date.now()) * 1_000_000n;
-	readonly #exported: Map<string, Exported>;
 	/** Of the daemon before this one. */
 	readonly #classifiedNs: bigint;
-	/** Undefined before the first look. */
-	#activity: Activity | undefined;
+	/** Its series whose clients have not been met yet. */
+	readonly #pinned: Map<string, Exported>;
+	readonly #roster: Roster;
+	/** By number. */
+	readonly #shown = new Map<number, Shown>();
+	readonly #lines: Line[] = [];
+	/** Their places, by the listeners' keys. */
+	readonly #linePlaces = new Map<string, number>();
+	#leaving = 0;
+	#looking = false;
 	#snapshot: Snapshot | undefined;
 
 	/** `lost` tells of what was dropped outside the kernel, by reason. */
@@ -44,8 +85,9 @@ export class Store {
 		this.#source = source;
 		this.#limits = limits;
 		this.#lost = lost;
-		this.#exported = source.readExported();
+		this.#pinned = source.readExported();
 		this.#classifiedNs = source.classifiedNs;
+		this.#roster = new Roster(source.clientsCapacity, source.clientKeyLength);
 	}
 
 	/** The latest; undefined before the first look. */
@@ -53,121 +95,181 @@ export class Store {
 		return this.#snapshot;
 	}
 
+	/** From the next look on. */
 	set limits(limits: StoreLimits) {
 		this.#limits = limits;
 	}
 
-	/** Looks once. Admits, folds, and replaces the snapshot. */
-	look(): Snapshot {
-		const source = this.#source;
-		const clients = source.readClients();
-		// after the read: whom it holds, "other" may show from now on, also to a daemon after this one
-		const nowNs = source.monotonicNs();
-		const gone = this.#fold(clients, nowNs);
-		this.#admit(clients, gone);
-		source.classifiedNs = nowNs;
-		// after folding: what has left the clients must be in its listener
-		this.#snapshot = this.#show(clients, gone, source.readListeners());
-		return this.#snapshot;
+	/**
+	 * Looks once, one look at a time. Admits, folds, and replaces the snapshot at the end. One that fails, or is given
+	 * up, leaves the snapshot as it was, and nothing that the next one would have to mend.
+	 */
+	async look(nextTurn: NextTurn): Promise<Snapshot> {
+		if (this.#looking) throw new Error('another look is under way');
+		this.#looking = true;
+		try {
+			const look = this.#begin();
+			for (const page of this.#source.readClients()) {
+				// after the read: whom it holds, "other" may show from now on, also to a daemon after this one
+				look.readNs = this.#source.monotonicNs();
+				this.#take(page, look);
+				await nextTurn();
+			}
+			await this.#admit(look, nextTurn);
+			this.#leaving = look.leaving;
+			this.#source.classifiedNs = look.readNs;
+			// after folding: what has left the clients must be in its listener
+			this.#snapshot = this.#show(look, this.#source.readListeners());
+			return this.#snapshot;
+		} finally {
+			this.#looking = false;
+		}
+	}
+
+	#begin(): Look {
+		const { maxExported, idleMs } = this.#limits;
+		for (const { other } of this.#lines) other.clear();
+		return {
+			maxExported,
+			idleNs: BigInt(idleMs) * 1_000_000n,
+			candidates: new Candidates(Math.max(0, maxExported - this.#exportedCount + this.#leaving)),
+			readNs: this.#source.monotonicNs(),
+			tracked: 0,
+			leaving: 0,
+		};
+	}
+
+	get #exportedCount(): number {
+		return this.#shown.size + this.#pinned.size;
+	}
+
+	#take(page: ClientPage, look: Look): void {
+		const roster = this.#roster;
+		const { clientKeyLength } = this.#source;
+		for (let index = 0; index < page.length; index++) {
+			const number = roster.number(page.keys, index * clientKeyLength);
+			if (roster.standings[number] === standing.new) this.#meet(page, index, number);
+			if (this.#leaves(page, index, number, look)) continue;
+			look.tracked++;
+			if (roster.standings[number] === standing.shown) this.#update(page, index, number);
+			else this.#classify(page, index, number, look);
+		}
+	}
+
+	#lineOf(number: number): Line {
+		return this.#lines[this.#roster.lines[number] ?? 0] as Line;
+	}
+
+	/** The first time that it is seen, or the first since a look that failed. */
+	#meet(page: ClientPage, index: number, number: number): void {
+		const listener = page.listener(index);
+		let place = this.#linePlaces.get(listener);
+		if (place === undefined) {
+			place = this.#lines.push({ name: nameOf(page.endpoint(index)), other: new TrafficSum() }) - 1;
+			this.#linePlaces.set(listener, place);
+		}
+		this.#roster.lines[number] = place;
+		if (this.#pinned.size === 0) return;
+		const key = page.key(index);
+		const exported = this.#pinned.get(key);
+		if (exported === undefined) return;
+		this.#pinned.delete(key);
+		this.#enter(number, exported, page.label(index), page.traffic(index));
+	}
+
+	#enter(number: number, exported: Exported, label: string, traffic: Traffic): void {
+		const { name } = this.#lineOf(number);
+		this.#shown.set(number, { exported, traffic, series: seriesOf(label, name, exported, traffic) });
+		this.#roster.standings[number] = standing.shown;
 	}
 
 	/**
-	 * Two looks apart, so that no program that still holds the entry can lose a count. Returns the places in the table
-	 * of those whose counts are in their listener now.
+	 * Retires who is idle, and folds who was retired before: two looks apart, so that no program that still holds the
+	 * entry can lose a count. True: it has left, its counts are in its listener's.
 	 */
-	#fold(clients: ClientTable, nowNs: bigint): ReadonlySet<number> {
-		const idleNs = BigInt(this.#limits.idleMs) * 1_000_000n;
-		const gone = new Set<number>();
-		for (let index = 0; index < clients.length; index++) {
-			if (clients.retired(index)) {
-				const key = clients.key(index);
-				if (!this.#source.fold(key, this.#exported.get(key))) continue;
-				this.#exported.delete(key);
-				gone.add(index);
-			} else if (clients.open(index) === 0n && lastSignNs(clients, index, nowNs) + idleNs < nowNs) {
-				this.#source.retire(clients.key(index));
+	#leaves(page: ClientPage, index: number, number: number, look: Look): boolean {
+		if (page.retired(index)) {
+			if (!this.#source.fold(page.key(index), this.#shown.get(number)?.exported)) return false;
+			this.#shown.delete(number);
+			this.#roster.remove(number);
+			return true;
+		}
+		if (page.open(index) === 0n && lastSignNs(page, index, look.readNs) + look.idleNs < look.readNs) {
+			if (this.#source.retire(page.key(index)) && this.#shown.has(number)) look.leaving++;
+		}
+		return false;
+	}
+
+	/** Goes on with its series. */
+	#update(page: ClientPage, index: number, number: number): void {
+		const shown = this.#shown.get(number) as Shown;
+		const { exported, series } = shown;
+		if (exported.base !== noTraffic) this.#lineOf(number).other.add(exported.base);
+		const traffic = page.traffic(index, shown.traffic);
+		// a series that has not moved is the same object: most do not, from look to look
+		if (traffic === shown.traffic) return;
+		shown.traffic = traffic;
+		shown.series = seriesOf(series.client, series.listener, exported, traffic);
+	}
+
+	/** Without a series: a new one may get one with all that it did, one of "other" by what it has moved. */
+	#classify(page: ClientPage, index: number, number: number, look: Look): void {
+		const { candidates } = look;
+		const { standings, weights } = this.#roster;
+		const weight = page.weight(index);
+		const moved = standings[number] === standing.other ? weight - (weights[number] ?? 0) : 0;
+		weights[number] = weight;
+		if (standings[number] === standing.new && candidates.open && this.#mayBegin(page, index)) {
+			candidates.addFresh(candidateOf(page, index, number, noTraffic));
+			return;
+		}
+		standings[number] = standing.other;
+		page.addTraffic(index, this.#lineOf(number).other);
+		if (candidates.wants(moved) && !page.retired(index)) {
+			candidates.addBusy(candidateOf(page, index, number, page.traffic(index)), moved);
+		}
+	}
+
+	/** Whether nobody, also no daemon before this one, can have shown any of it as "other". */
+	#mayBegin(page: ClientPage, index: number): boolean {
+		if (page.retired(index)) return false;
+		return this.#snapshot !== undefined || page.createdNs(index) > this.#classifiedNs;
+	}
+
+	async #admit({ maxExported, candidates }: Look, nextTurn: NextTurn): Promise<void> {
+		const { standings } = this.#roster;
+		for (const [index, candidate] of candidates.inOrder().entries()) {
+			if (index % admissionsATurn === admissionsATurn - 1) await nextTurn();
+			const { number, label, key, traffic, base } = candidate;
+			const exported = { base, sinceNs: BigInt(Date.now()) * 1_000_000n };
+			if (this.#exportedCount < maxExported && this.#source.admit(key, exported)) {
+				this.#enter(number, exported, label, traffic);
+			} else if (standings[number] === standing.new) {
+				standings[number] = standing.other;
+				this.#lineOf(number).other.add(traffic);
 			}
 		}
-		return gone;
 	}
 
-	/** New clients first, with all that they did; then, from "other", the busiest since the last look. */
-	#admit(clients: ClientTable, gone: ReadonlySet<number>): void {
-		const waiting: { index: number; key: string; moved: bigint }[] = [];
-		const before = this.#activity;
-		const activity: Activity = new Map();
-		for (let index = 0; index < clients.length; index++) {
-			if (gone.has(index)) continue;
-			const key = clients.key(index);
-			if (this.#exported.has(key)) continue;
-			const now = weight(clients.traffic(index));
-			if (clients.retired(index)) {
-				activity.set(key, now);
-				continue;
-			}
-			const fresh = before === undefined ? clients.createdNs(index) > this.#classifiedNs : !before.has(key);
-			if (fresh && this.#enter(key, noTraffic)) continue;
-			activity.set(key, now);
-			const moved = now - (before?.get(key) ?? now);
-			if (moved > 0n) waiting.push({ index, key, moved });
-		}
-		this.#activity = activity;
-		if (this.#exported.size >= this.#limits.maxExported) return;
-		waiting.sort((a, b) => (a.moved < b.moved ? 1 : a.moved > b.moved ? -1 : 0));
-		for (const { index, key } of waiting) {
-			if (!this.#enter(key, clients.traffic(index))) return;
-			activity.delete(key);
-		}
-	}
-
-	#enter(key: string, base: Traffic): boolean {
-		if (this.#exported.size >= this.#limits.maxExported) return false;
-		const exported = { base, sinceNs: BigInt(Date.now()) * 1_000_000n };
-		if (!this.#source.admit(key, exported)) return false;
-		this.#exported.set(key, exported);
-		return true;
-	}
-
-	#show(clients: ClientTable, gone: ReadonlySet<number>, records: readonly ListenerRecord[]): Snapshot {
-		const names = new Map(records.map((record) => [record.key, nameOf(record)]));
-		const others = new Map<string, Sum>();
+	#show({ tracked }: Look, records: readonly ListenerRecord[]): Snapshot {
+		const clients = Array.from(this.#shown.values(), ({ series }) => series);
+		const clientsExported = clients.length;
 		for (const record of records) {
-			const other = emptySum();
-			addTo(other, record.overflow);
-			addTo(other, record.unshown);
-			others.set(record.key, other);
-		}
-		const series: ClientSeries[] = [];
-		for (let index = 0; index < clients.length; index++) {
-			if (gone.has(index)) continue;
-			const key = clients.key(index);
-			const listener = clients.listener(index);
-			const exported = this.#exported.get(key);
-			const other = others.get(listener);
-			if (exported !== undefined) {
-				const traffic = subtract(clients.traffic(index), exported.base);
-				const name = names.get(listener) ?? otherListener;
-				series.push({ client: clients.label(index), listener: name, sinceNs: exported.sinceNs, traffic });
-				if (other !== undefined) addTo(other, exported.base);
-			} else if (other !== undefined) {
-				clients.add(index, other);
-			}
-		}
-		const exportedCount = series.length;
-		for (const record of records) {
-			const listener = nameOf(record);
-			const sinceNs = this.#startNs;
-			series.push({ client: 'direct', listener, sinceNs, traffic: record.direct });
-			series.push({ client: 'other', listener, sinceNs, traffic: others.get(record.key) ?? noTraffic });
+			const listener = nameOf(record.endpoint);
+			const other = this.#lines[this.#linePlaces.get(record.key) ?? -1]?.other ?? new TrafficSum();
+			other.add(record.overflow);
+			other.add(record.unshown);
+			clients.push({ client: 'direct', listener, sinceNs: this.#startNs, traffic: record.direct });
+			clients.push({ client: 'other', listener, sinceNs: this.#startNs, traffic: other.total() });
 		}
 		const drops = { ...this.#source.drops(), ...this.#lost() };
 		return Object.freeze({
 			atMs: Date.now(),
 			listeners: records.map(totalsOf),
-			clients: series,
-			clientsTracked: clients.length - gone.size,
+			clients,
+			clientsTracked: tracked,
 			clientsCapacity: this.#source.clientsCapacity,
-			clientsExported: exportedCount,
+			clientsExported,
 			clientsFolded: this.#source.clientsFolded(),
 			clientsOverflowed: drops.clients_full ?? 0n,
 			drops,
@@ -177,18 +279,27 @@ export class Store {
 	}
 }
 
+function candidateOf(page: ClientPage, index: number, number: number, base: Traffic): Candidate {
+	return { number, key: page.key(index), label: page.label(index), traffic: page.traffic(index), base };
+}
+
+function seriesOf(client: string, listener: string, { base, sinceNs }: Exported, traffic: Traffic): ClientSeries {
+	return { client, listener, sinceNs, traffic: subtract(traffic, base) };
+}
+
 /** When a client was last heard of; now, while its entry is being made. */
-function lastSignNs(clients: ClientTable, index: number, nowNs: bigint): bigint {
-	const [created, active] = [clients.createdNs(index), clients.activeNs(index)];
+function lastSignNs(page: ClientPage, index: number, nowNs: bigint): bigint {
+	const [created, active] = [page.createdNs(index), page.activeNs(index)];
 	if (created === 0n) return nowNs;
 	return active > created ? active : created;
 }
 
-function nameOf(record: ListenerRecord): string {
-	return record.endpoint === undefined ? otherListener : formatEndpoint(record.endpoint);
+function nameOf(listener: Endpoint | undefined): string {
+	return listener === undefined ? otherListener : formatEndpoint(listener);
 }
 
 function totalsOf(record: ListenerRecord): ListenerTotals {
 	const { endpoint, total, folded, handshakes, options, accepts, rtt, duration, acceptWait } = record;
-	return { listener: nameOf(record), endpoint, total, folded, handshakes, options, accepts, rtt, duration, acceptWait };
+	const listener = nameOf(endpoint);
+	return { listener, endpoint, total, folded, handshakes, options, accepts, rtt, duration, acceptWait };
 }

@@ -1,35 +1,69 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Arithmetic on struct traffic. */
 import type { Traffic } from './snapshot.ts';
-import type { Sum } from './source.ts';
 
-export function emptySum(): Sum {
-	return {
-		opened: 0n,
-		closed: 0n,
-		receivedBytes: 0n,
-		sentBytes: 0n,
-		retransmittedSegments: 0n,
-		rttSumNs: 0n,
-		rttCount: 0n,
-		durationSumNs: 0n,
-	};
-}
+/** In the order of TrafficSum's words. */
+export const trafficFields = [
+	'opened',
+	'closed',
+	'receivedBytes',
+	'sentBytes',
+	'retransmittedSegments',
+	'rttSumNs',
+	'rttCount',
+	'durationSumNs',
+] as const satisfies readonly (keyof Traffic)[];
 
-export const noTraffic: Traffic = Object.freeze(emptySum());
+export const noTraffic: Traffic = Object.freeze({
+	opened: 0n,
+	closed: 0n,
+	receivedBytes: 0n,
+	sentBytes: 0n,
+	retransmittedSegments: 0n,
+	rttSumNs: 0n,
+	rttCount: 0n,
+	durationSumNs: 0n,
+});
 
-export function addTo(sum: Sum, traffic: Traffic): void {
-	sum.opened += traffic.opened;
-	sum.closed += traffic.closed;
-	sum.receivedBytes += traffic.receivedBytes;
-	sum.sentBytes += traffic.sentBytes;
-	sum.retransmittedSegments += traffic.retransmittedSegments;
-	sum.rttSumNs += traffic.rttSumNs;
-	sum.rttCount += traffic.rttCount;
-	sum.durationSumNs += traffic.durationSumNs;
+/** A sum of many, which only grows. In words: to add thousands of clients up makes no garbage. */
+export class TrafficSum {
+	readonly words = new BigUint64Array(trafficFields.length);
+
+	clear(): void {
+		this.words.fill(0n);
+	}
+
+	add(traffic: Traffic): void {
+		for (const [word, field] of trafficFields.entries()) this.words[word] = (this.words[word] ?? 0n) + traffic[field];
+	}
+
+	total(): Traffic {
+		const [
+			opened = 0n,
+			closed = 0n,
+			receivedBytes = 0n,
+			sentBytes = 0n,
+			retransmittedSegments = 0n,
+			rttSumNs = 0n,
+			rttCount = 0n,
+			durationSumNs = 0n,
+		] = this.words;
+		return {
+			opened,
+			closed,
+			receivedBytes,
+			sentBytes,
+			retransmittedSegments,
+			rttSumNs,
+			rttCount,
+			durationSumNs,
+		};
+	}
 }
 
 export function subtract(from: Traffic, base: Traffic): Traffic {
+	// of most series: nothing came before them
+	if (base === noTraffic) return from;
 	return {
 		opened: from.opened - base.opened,
 		closed: from.closed - base.closed,

@@ -1,36 +1,58 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Work that comes again and again, one run after the other, never more of the time than it is due. */
+import { setImmediate as immediate } from 'node:timers/promises';
+import type { NextTurn } from '../model/store.ts';
 
 export interface Repeated {
-	/** No run begins any more. */
-	stop(): void;
+	/** Resolves when the first run has ended. */
+	readonly first: Promise<void>;
+	/** No run begins any more, and one that is under way ends at its next turn. Resolves when none is. */
+	stop(): Promise<void>;
 }
 
-/** The pause is at least so many times what the run took: slow work comes less often. */
+/** The pause is at least so many times what the run held the event loop: slow work comes less often. */
 const pauseFactor = 20;
 
 /**
  * Runs `work` now and then every `intervalMs`. One that throws is told, and comes again.
  * The timer does not keep the process alive.
  */
-export function repeat(intervalMs: number, work: () => void, onError: (error: unknown) => void): Repeated {
+export function repeat(
+	intervalMs: number,
+	work: (nextTurn: NextTurn) => void | Promise<void>,
+	onError: (error: unknown) => void,
+): Repeated {
+	const controller = new AbortController();
+	const { signal } = controller;
 	let timer: NodeJS.Timeout | undefined;
-	let stopped = false;
-	const run = () => {
-		const begun = performance.now();
+
+	const run = async (): Promise<void> => {
+		let tookMs = 0;
+		let since = performance.now();
+		const nextTurn = async () => {
+			tookMs += performance.now() - since;
+			await immediate();
+			signal.throwIfAborted();
+			since = performance.now();
+		};
 		try {
-			work();
+			await work(nextTurn);
 		} catch (error) {
-			onError(error);
+			if (error !== signal.reason) onError(error);
 		}
-		const took = performance.now() - begun;
-		if (!stopped) timer = setTimeout(run, Math.max(intervalMs, took * pauseFactor)).unref();
+		tookMs += performance.now() - since;
+		if (signal.aborted) return;
+		timer = setTimeout(() => {
+			running = run();
+		}, Math.max(intervalMs, tookMs * pauseFactor)).unref();
 	};
-	run();
+	let running = run();
 	return {
+		first: running,
 		stop() {
-			stopped = true;
+			controller.abort();
 			clearTimeout(timer);
+			return running;
 		},
 	};
 }

@@ -20,7 +20,7 @@ import type { Connection, ConnectionEvent } from '../model/connection.ts';
 import { createContainerResolver } from '../model/container.ts';
 import type { LookupQuery } from '../model/lookup.ts';
 import type { Snapshot } from '../model/snapshot.ts';
-import { Store } from '../model/store.ts';
+import { type NextTurn, Store } from '../model/store.ts';
 import { version } from '../version.ts';
 import { SystemClock } from './clock.ts';
 import { type Repeated, repeat } from './schedule.ts';
@@ -85,10 +85,11 @@ export class Service implements View {
 	async #begin(): Promise<void> {
 		const config = this.#config;
 		if (config.otel.spans) this.#spans = await this.#startSpans();
-		this.#repeat(lookMs, () => {
+		const looks = this.#repeat(lookMs, async (nextTurn) => {
 			this.clock.adjust();
-			this.#store.look();
+			await this.#store.look(nextTurn);
 		});
+		await looks.first;
 		this.#repeat(flushMs, () => this.#provider.flush());
 		if (this.#spans !== undefined || this.#onEvent !== undefined) {
 			this.#provider.listen(...(this.#onEvent === undefined ? [] : ['opened' as const]), 'accepted', 'closed');
@@ -120,8 +121,10 @@ export class Service implements View {
 		}
 	}
 
-	#repeat(intervalMs: number, work: () => void): void {
-		this.#repeated.push(repeat(intervalMs, work, (err) => this.#logger.error({ err }, 'a periodic task failed')));
+	#repeat(intervalMs: number, work: (nextTurn: NextTurn) => void | Promise<void>): Repeated {
+		const repeated = repeat(intervalMs, work, (err) => this.#logger.error({ err }, 'a periodic task failed'));
+		this.#repeated.push(repeated);
+		return repeated;
 	}
 
 	#startSpans(): Promise<SpanExport> {
@@ -214,12 +217,6 @@ export class Service implements View {
 		};
 	}
 
-	/** Looks at the kernel now, open connections included. For those who have just ended what they count. */
-	look(): Snapshot {
-		this.#provider.flush();
-		return this.#store.look();
-	}
-
 	/** Takes what a reload can change. `read` failing, or the kernel refusing it, leaves all as it was. */
 	reload(read: () => Config): void {
 		try {
@@ -243,8 +240,8 @@ export class Service implements View {
 	async stop(onExit: 'detach' | 'keep' = this.#config.onExit): Promise<void> {
 		if (!this.#attached) return;
 		this.#attached = false;
-		for (const one of this.#repeated) one.stop();
 		try {
+			await Promise.all(this.#repeated.map((one) => one.stop()));
 			if (this.#spans !== undefined || this.#onEvent !== undefined) this.#drain();
 			this.#provider.listen();
 			await Promise.allSettled([this.#spans?.shutdown(spansMs), ...this.#servers.map((server) => server.close())]);

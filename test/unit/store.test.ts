@@ -18,6 +18,8 @@ afterEach(() => {
 	vi.useRealTimers();
 });
 
+const nextTurn = () => Promise.resolve();
+
 /** A store whose every look, at rest, is checked; `again()` starts another on the same kernel state. */
 function start(limits: { maxExported: number; capacity?: number }) {
 	const kernel = new Kernel(limits.capacity);
@@ -26,9 +28,9 @@ function start(limits: { maxExported: number; capacity?: number }) {
 	let last: Snapshot | undefined;
 	return {
 		kernel,
-		look(afterMs = lookMs): Snapshot {
+		async look(afterMs = lookMs): Promise<Snapshot> {
 			vi.advanceTimersByTime(afterMs);
-			const snapshot = store.look();
+			const snapshot = await store.look(nextTurn);
 			expectIdentity(snapshot);
 			if (last !== undefined) expectMonotonic(last, snapshot);
 			last = snapshot;
@@ -44,12 +46,12 @@ function start(limits: { maxExported: number; capacity?: number }) {
 }
 
 describe('admission', () => {
-	it('gives a client that finds a free place a series with all that it did', () => {
+	it('gives a client that finds a free place a series with all that it did', async () => {
 		const { kernel, look } = start({ maxExported: 2 });
-		look();
+		await look();
 		kernel.visit('x', 100n);
 		kernel.visit('x', 20n);
-		expect(series(look(), 'x')?.traffic).toEqual({
+		expect(series(await look(), 'x')?.traffic).toEqual({
 			opened: 2n,
 			closed: 2n,
 			receivedBytes: 130n,
@@ -61,83 +63,83 @@ describe('admission', () => {
 		});
 	});
 
-	it('puts those beyond max_exported into other', () => {
+	it('puts those beyond max_exported into other', async () => {
 		const { kernel, look } = start({ maxExported: 1 });
 		kernel.visit('x', 1n);
 		kernel.visit('y', 10n);
 		kernel.visit('z', 100n);
-		const snapshot = look();
+		const snapshot = await look();
 		expect(labels(snapshot)).toEqual(['x']);
 		expect(series(snapshot, 'other')?.traffic).toMatchObject({ opened: 2n, sentBytes: 220n });
 		expect(snapshot).toMatchObject({ clientsTracked: 3, clientsExported: 1, clientsCapacity: 1000 });
 	});
 
-	it('puts those that the kernel has no room for into other, and says so', () => {
+	it('puts those that the kernel has no room for into other, and says so', async () => {
 		const { kernel, look } = start({ maxExported: 10, capacity: 2 });
 		for (const client of ['x', 'y', 'z', 'z']) kernel.visit(client, 1n);
-		const snapshot = look();
+		const snapshot = await look();
 		expect(labels(snapshot)).toEqual(['x', 'y']);
 		expect(series(snapshot, 'other')?.traffic.opened).toBe(2n);
 		expect(snapshot.clientsOverflowed).toBe(2n);
 	});
 
-	it('shows direct connections apart, for each listener', () => {
+	it('shows direct connections apart, for each listener', async () => {
 		const { kernel, look } = start({ maxExported: 10 });
 		kernel.visit('direct', 3n);
 		kernel.visit('direct', 4n, 'b');
 		kernel.visit('x', 5n, 'b');
-		const snapshot = look();
+		const snapshot = await look();
 		expect(series(snapshot, 'direct')?.traffic.sentBytes).toBe(6n);
 		expect(series(snapshot, 'direct', 'b')?.traffic.sentBytes).toBe(8n);
 		expect(series(snapshot, 'x', 'b')?.traffic.sentBytes).toBe(10n);
 		expect(series(snapshot, 'x')).toBeUndefined();
 	});
 
-	it('counts what an open connection has done so far', () => {
+	it('counts what an open connection has done so far', async () => {
 		const { kernel, look } = start({ maxExported: 10 });
 		const connection = kernel.open('x');
 		kernel.transfer(connection, 50n);
-		expect(series(look(), 'x')?.traffic).toMatchObject({ opened: 1n, closed: 0n, sentBytes: 100n });
+		expect(series(await look(), 'x')?.traffic).toMatchObject({ opened: 1n, closed: 0n, sentBytes: 100n });
 		kernel.close(connection);
-		expect(series(look(), 'x')?.traffic).toMatchObject({ opened: 1n, closed: 1n, sentBytes: 100n });
+		expect(series(await look(), 'x')?.traffic).toMatchObject({ opened: 1n, closed: 1n, sentBytes: 100n });
 	});
 
-	it('admits nobody from other that does nothing, the busiest when a place falls free', () => {
+	it('admits nobody from other that does nothing, the busiest when a place falls free', async () => {
 		const { kernel, look, limit } = start({ maxExported: 1 });
 		for (const client of ['x', 'quiet', 'slow', 'busy']) kernel.visit(client, 1000n);
-		look();
+		await look();
 		limit(2);
-		expect(labels(look())).toEqual(['x']);
+		expect(labels(await look())).toEqual(['x']);
 		kernel.visit('slow', 1n);
 		kernel.visit('busy', 30n);
-		const snapshot = look();
+		const snapshot = await look();
 		expect(labels(snapshot).toSorted()).toEqual(['busy', 'x']);
 		// what it did before stays in "other"
 		expect(series(snapshot, 'busy')?.traffic).toEqual(noTraffic);
 		expect(series(snapshot, 'other')?.traffic.sentBytes).toBe(6062n);
 		kernel.visit('busy', 7n);
-		const later = look();
+		const later = await look();
 		expect(series(later, 'busy')?.traffic).toMatchObject({ opened: 1n, sentBytes: 14n });
 		expect(series(later, 'other')?.traffic.sentBytes).toBe(6062n);
 	});
 
-	it('ends no series when max_exported is lowered', () => {
+	it('ends no series when max_exported is lowered', async () => {
 		const { kernel, look, limit } = start({ maxExported: 2 });
 		kernel.visit('x', 1n);
 		kernel.visit('y', 1n);
-		look();
+		await look();
 		limit(1);
 		kernel.visit('z', 1n);
-		expect(labels(look())).toEqual(['x', 'y']);
+		expect(labels(await look())).toEqual(['x', 'y']);
 	});
 
 	it.each([
 		['the same daemon', false],
 		['the next daemon', true],
-	])('takes nothing out of other that a client did just before the table was read: %s', (_, restart) => {
+	])('takes nothing out of other that a client did just before the table was read: %s', async (_, restart) => {
 		const { kernel, look, limit, again } = start({ maxExported: 1 });
 		kernel.visit('x', 1n);
-		look();
+		await look();
 		const read = kernel.readClients.bind(kernel);
 		kernel.readClients = () => {
 			kernel.readClients = read;
@@ -145,40 +147,40 @@ describe('admission', () => {
 			kernel.visit('late', 9n);
 			return read();
 		};
-		expect(series(look(), 'other')?.traffic.sentBytes).toBe(18n);
+		expect(series(await look(), 'other')?.traffic.sentBytes).toBe(18n);
 		if (restart) again();
 		limit(2);
-		const snapshot = look();
+		const snapshot = await look();
 		expect(labels(snapshot)).toEqual(['x']);
 		expect(series(snapshot, 'other')?.traffic.sentBytes).toBe(18n);
 	});
 
-	it('gives a client that came while the store looked its whole history at the next look', () => {
+	it('gives a client that came while the store looked its whole history at the next look', async () => {
 		const kernel = new Kernel();
 		const store = new Store(kernel, { maxExported: 5, idleMs });
 		kernel.visit('x', 1n);
-		store.look();
-		// what follows the read of the table, the time included
-		kernel.meanwhile = () => {
-			kernel.meanwhile = () => {};
-			kernel.visit('late', 9n);
+		await store.look(nextTurn);
+		// among those that have been read
+		kernel.bucketOf = () => 0;
+		const looked = store.look(async () => {
+			if (!kernel.tracks('late')) kernel.visit('late', 9n);
 			vi.advanceTimersByTime(1);
-		};
-		expect(series(store.look(), 'late')).toBeUndefined();
+		});
+		expect(series(await looked, 'late')).toBeUndefined();
 		vi.advanceTimersByTime(lookMs);
-		const snapshot = store.look();
+		const snapshot = await store.look(nextTurn);
 		expect(series(snapshot, 'late')?.traffic).toMatchObject({ opened: 1n, sentBytes: 18n });
 		expectIdentity(snapshot);
 	});
 });
 
 describe('folding', () => {
-	it('ends the series of an idle client two looks on, and adds it to folded, never to other', () => {
+	it('ends the series of an idle client two looks on, and adds it to folded, never to other', async () => {
 		const { kernel, look } = start({ maxExported: 2 });
 		kernel.visit('x', 100n);
-		const shown = series(look(), 'x')?.traffic;
-		expect(labels(look(idleMs))).toEqual(['x']);
-		const snapshot = look();
+		const shown = series(await look(), 'x')?.traffic;
+		expect(labels(await look(idleMs))).toEqual(['x']);
+		const snapshot = await look();
 		expect(labels(snapshot)).toEqual([]);
 		expect(snapshot.listeners[0]?.folded).toEqual(shown);
 		expect(series(snapshot, 'other')?.traffic).toEqual(noTraffic);
@@ -186,157 +188,157 @@ describe('folding', () => {
 		expect(kernel.tracks('x')).toBe(false);
 	});
 
-	it('leaves alone who has an open connection or traffic', () => {
+	it('leaves alone who has an open connection or traffic', async () => {
 		const { kernel, look } = start({ maxExported: 5 });
 		kernel.open('open');
 		kernel.visit('active', 1n);
-		look();
+		await look();
 		for (let i = 0; i < 5; i++) {
 			kernel.visit('active', 1n);
-			look(idleMs - 1);
+			await look(idleMs - 1);
 		}
-		expect(labels(look()).toSorted()).toEqual(['active', 'open']);
+		expect(labels(await look()).toSorted()).toEqual(['active', 'open']);
 	});
 
-	it('leaves in other what it was in, also of a client without a series', () => {
+	it('leaves in other what it was in, also of a client without a series', async () => {
 		const { kernel, look } = start({ maxExported: 0 });
 		kernel.visit('x', 100n);
-		look();
-		look(idleMs);
-		const snapshot = look();
+		await look();
+		await look(idleMs);
+		const snapshot = await look();
 		expect(kernel.tracks('x')).toBe(false);
 		expect(snapshot.listeners[0]?.folded).toEqual(noTraffic);
 		expect(series(snapshot, 'other')?.traffic.sentBytes).toBe(200n);
 	});
 
-	it('splits a client that was admitted from other: its past stays there', () => {
+	it('splits a client that was admitted from other: its past stays there', async () => {
 		const { kernel, look, limit } = start({ maxExported: 0 });
 		kernel.visit('x', 100n);
-		look();
+		await look();
 		kernel.visit('x', 10n);
 		limit(1);
-		expect(series(look(), 'x')?.traffic).toEqual(noTraffic);
+		expect(series(await look(), 'x')?.traffic).toEqual(noTraffic);
 		kernel.visit('x', 1n);
-		look();
-		look(idleMs);
-		const snapshot = look();
+		await look();
+		await look(idleMs);
+		const snapshot = await look();
 		expect(snapshot.listeners[0]?.folded).toMatchObject({ opened: 1n, sentBytes: 2n });
 		expect(series(snapshot, 'other')?.traffic).toMatchObject({ opened: 2n, sentBytes: 220n });
 	});
 
-	it('starts a client that returns from 0, at a new time', () => {
+	it('starts a client that returns from 0, at a new time', async () => {
 		const { kernel, look } = start({ maxExported: 2 });
 		kernel.visit('x', 100n);
-		const first = series(look(), 'x');
-		look(idleMs);
-		look();
+		const first = series(await look(), 'x');
+		await look(idleMs);
+		await look();
 		kernel.visit('x', 1n);
-		const second = series(look(), 'x');
+		const second = series(await look(), 'x');
 		expect(second?.traffic).toMatchObject({ opened: 1n, sentBytes: 2n });
 		expect(second?.sinceNs).toBeGreaterThan(first?.sinceNs ?? 0n);
 	});
 
-	it('counts a client in other that returns while it is being taken out', () => {
+	it('counts a client in other that returns while it is being taken out', async () => {
 		const { kernel, look } = start({ maxExported: 2 });
 		kernel.visit('x', 100n);
-		look();
-		look(idleMs);
+		await look();
+		await look(idleMs);
 		const connection = kernel.open('x');
 		kernel.transfer(connection, 3n);
-		const snapshot = look();
+		const snapshot = await look();
 		expect(labels(snapshot)).toEqual([]);
 		expect(series(snapshot, 'other')?.traffic).toMatchObject({ opened: 1n, closed: 0n, sentBytes: 6n });
 		kernel.close(connection);
-		expect(series(look(), 'other')?.traffic).toMatchObject({ opened: 1n, closed: 1n });
+		expect(series(await look(), 'other')?.traffic).toMatchObject({ opened: 1n, closed: 1n });
 	});
 
 	it.each([
 		['a series', 1, 'x'],
 		['other', 0, 'other'],
-	])('goes on in %s with a client that a program counts for after all', (_, maxExported, shownAs) => {
+	])('goes on in %s with a client that a program counts for after all', async (_, maxExported, shownAs) => {
 		const { kernel, look, limit } = start({ maxExported });
 		kernel.visit('x', 100n);
-		look();
-		look(idleMs);
+		await look();
+		await look(idleMs);
 		const connection = kernel.openInTime('x');
 		limit(1);
-		look();
+		await look();
 		kernel.close(connection);
-		const snapshot = look(0);
+		const snapshot = await look(0);
 		expect(snapshot.clientsFolded).toBe(0n);
 		expect(series(snapshot, shownAs)?.traffic).toMatchObject({ opened: 2n, closed: 2n });
 	});
 
-	it('gives the place that falls free to the busiest in other', () => {
+	it('gives the place that falls free to the busiest in other', async () => {
 		const { kernel, look } = start({ maxExported: 1 });
 		kernel.visit('x', 1n);
 		kernel.visit('y', 1n);
 		kernel.visit('z', 1n);
-		look();
+		await look();
 		const held = ['y', 'z'].map((client) => kernel.open(client));
-		look(idleMs);
+		await look(idleMs);
 		held.forEach((connection, index) => {
 			kernel.transfer(connection, BigInt(index + 1));
 		});
-		expect(labels(look())).toEqual(['z']);
+		expect(labels(await look())).toEqual(['z']);
 	});
 
-	it('does not take a client that is just being made for an idle one', () => {
+	it('does not take a client that is just being made for an idle one', async () => {
 		const { kernel, look } = start({ maxExported: 2 });
 		kernel.visit('x', 1n);
-		look();
+		await look();
 		kernel.begin('y');
-		look();
-		look();
+		await look();
+		await look();
 		expect(kernel.tracks('y')).toBe(true);
 	});
 });
 
 describe('another daemon on the same kernel state', () => {
-	it('shows the same series, with the same start', () => {
+	it('shows the same series, with the same start', async () => {
 		const { kernel, look, again } = start({ maxExported: 2 });
 		kernel.visit('x', 10n);
-		const before = series(look(), 'x');
+		const before = series(await look(), 'x');
 		again();
-		expect(series(look(), 'x')).toEqual(before);
+		expect(series(await look(), 'x')).toEqual(before);
 	});
 
-	it('leaves in other who was there, whatever place is free now, and admits who came meanwhile', () => {
+	it('leaves in other who was there, whatever place is free now, and admits who came meanwhile', async () => {
 		const { kernel, look, again, limit } = start({ maxExported: 1 });
 		kernel.visit('x', 1n);
 		kernel.visit('y', 10n);
-		look();
+		await look();
 		vi.advanceTimersByTime(1);
 		kernel.visit('z', 100n);
 		again();
 		limit(3);
-		const snapshot = look();
+		const snapshot = await look();
 		expect(labels(snapshot)).toEqual(['x', 'z']);
 		expect(series(snapshot, 'z')?.traffic.sentBytes).toBe(200n);
 		expect(series(snapshot, 'other')?.traffic.sentBytes).toBe(20n);
 	});
 
-	it('remembers what an admitted client had left in other', () => {
+	it('remembers what an admitted client had left in other', async () => {
 		const { kernel, look, again, limit } = start({ maxExported: 0 });
 		kernel.visit('x', 100n);
-		look();
+		await look();
 		kernel.visit('x', 10n);
 		limit(1);
-		look();
+		await look();
 		again();
 		kernel.visit('x', 1n);
-		const snapshot = look();
+		const snapshot = await look();
 		expect(series(snapshot, 'x')?.traffic.sentBytes).toBe(2n);
 		expect(series(snapshot, 'other')?.traffic.sentBytes).toBe(220n);
 	});
 
-	it('folds who the one before was taking out', () => {
+	it('folds who the one before was taking out', async () => {
 		const { kernel, look, again } = start({ maxExported: 1 });
 		kernel.visit('x', 10n);
-		look();
-		look(idleMs);
+		await look();
+		await look(idleMs);
 		again();
-		const snapshot = look();
+		const snapshot = await look();
 		expect(labels(snapshot)).toEqual([]);
 		expect(snapshot.listeners[0]?.folded.sentBytes).toBe(20n);
 	});

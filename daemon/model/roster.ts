@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * The clients of the kernel's table, numbered: a client has its number while it is there, then another gets it. What is
+ * remembered of it from look to look stands in columns under the number. No objects: for a million clients 60 MB,
+ * and nothing for the garbage collector to walk through.
+ */
+import { getRandomValues } from 'node:crypto';
+
+/** What has been decided about a client. */
+export const standing = {
+	/** Nothing yet: it has just come. */
+	new: 0,
+	/** It counts as "other". */
+	other: 1,
+	/** It has a series. */
+	shown: 2,
+} as const;
+
+/** No client has it. */
+const nobody = 0;
+
+export class Roster {
+	/** Of `standing`. */
+	readonly standings: Uint8Array;
+	/** Of those in "other": the weight at the last look. */
+	readonly weights: Float64Array;
+	/** Its listener's number. */
+	readonly lines: Uint32Array;
+	readonly #keyLength: number;
+	readonly #keys: Uint16Array;
+	/** Chains of those whose keys hash alike: the first of each, and who follows a client. */
+	readonly #first: Uint32Array;
+	readonly #following: Uint32Array;
+	readonly #multipliers: Uint32Array;
+	readonly #shift: number;
+	/** Numbers below have been given out; those that came back are a chain from #free on. */
+	#next = 1;
+	#free = nobody;
+
+	/** `keyLength` in units of 16 bits. Memory is taken as numbers are given out. */
+	constructor(capacity: number, keyLength: number) {
+		const hashBits = Math.max(1, 32 - Math.clz32(capacity - 1));
+		this.standings = new Uint8Array(capacity + 1);
+		this.weights = new Float64Array(capacity + 1);
+		this.lines = new Uint32Array(capacity + 1);
+		this.#keyLength = keyLength;
+		this.#keys = new Uint16Array((capacity + 1) * keyLength);
+		this.#first = new Uint32Array(2 ** hashBits);
+		this.#following = new Uint32Array(capacity + 1);
+		this.#multipliers = getRandomValues(new Uint32Array(keyLength));
+		this.#shift = 32 - hashBits;
+	}
+
+	/**
+	 * The number of the client whose key begins at `keys[at]`; a new one has standing `new`.
+	 * @throws {RangeError} more clients than the capacity
+	 */
+	number(keys: Uint16Array, at: number): number {
+		const chain = this.#chain(keys, at);
+		for (let number = this.#first[chain] ?? nobody; number !== nobody; number = this.#following[number] ?? nobody) {
+			if (this.#has(number, keys, at)) return number;
+		}
+		const number = this.#take();
+		this.#keys.set(keys.subarray(at, at + this.#keyLength), number * this.#keyLength);
+		this.#following[number] = this.#first[chain] ?? nobody;
+		this.#first[chain] = number;
+		return number;
+	}
+
+	/** The client has left the table. */
+	remove(number: number): void {
+		const chain = this.#chain(this.#keys, number * this.#keyLength);
+		const after = this.#following[number] ?? nobody;
+		if (this.#first[chain] === number) {
+			this.#first[chain] = after;
+		} else {
+			let before = this.#first[chain] ?? nobody;
+			while (this.#following[before] !== number) before = this.#following[before] ?? nobody;
+			this.#following[before] = after;
+		}
+		this.standings[number] = standing.new;
+		this.#following[number] = this.#free;
+		this.#free = number;
+	}
+
+	#take(): number {
+		if (this.#free !== nobody) {
+			const number = this.#free;
+			this.#free = this.#following[number] ?? nobody;
+			return number;
+		}
+		if (this.#next >= this.standings.length) throw new RangeError('more clients than the table can hold');
+		return this.#next++;
+	}
+
+	#has(number: number, keys: Uint16Array, at: number): boolean {
+		const own = number * this.#keyLength;
+		for (let unit = 0; unit < this.#keyLength; unit++) {
+			if (this.#keys[own + unit] !== keys[at + unit]) return false;
+		}
+		return true;
+	}
+
+	/**
+	 * Multilinear hashing (Lemire and Kaser, "Strongly universal string hashing is fast", 2014) with multipliers of this
+	 * process alone: peers choose the addresses, and none of them knows which of these meet in a chain.
+	 */
+	#chain(keys: Uint16Array, at: number): number {
+		let hash = 0;
+		for (let unit = 0; unit < this.#keyLength; unit++) {
+			hash = (hash + Math.imul(this.#multipliers[unit] ?? 0, keys[at + unit] ?? 0)) | 0;
+		}
+		return hash >>> this.#shift;
+	}
+}
