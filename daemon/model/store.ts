@@ -216,23 +216,23 @@ export class Store {
 	#classify(page: ClientPage, index: number, number: number, look: Look): void {
 		const { candidates } = look;
 		const { standings, weights } = this.#roster;
+		const before = standings[number] === standing.other ? weights[number] : undefined;
 		const weight = page.weight(index);
-		const moved = standings[number] === standing.other ? weight - (weights[number] ?? 0) : 0;
 		weights[number] = weight;
-		if (standings[number] === standing.new && candidates.open && this.#mayBegin(page, index)) {
+		if (before === undefined && candidates.open && this.#mayBegin(page, index)) {
 			candidates.addFresh(candidateOf(page, index, number, noTraffic));
 			return;
 		}
 		standings[number] = standing.other;
 		page.addTraffic(index, this.#lineOf(number).other);
+		const moved = weight - (before ?? weight);
 		if (candidates.wants(moved) && !page.retired(index)) {
 			candidates.addBusy(candidateOf(page, index, number, page.traffic(index)), moved);
 		}
 	}
 
-	/** Whether nobody, also no daemon before this one, can have shown any of it as "other". */
+	/** Whether nothing that a new one did has been in "other" before, also not with the daemon before this one. */
 	#mayBegin(page: ClientPage, index: number): boolean {
-		if (page.retired(index)) return false;
 		return this.#snapshot !== undefined || page.createdNs(index) > this.#classifiedNs;
 	}
 

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Work that comes again: its order, its failures, its end in the middle of a run. */
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type Repeated, repeat } from '../../daemon/service/schedule.ts';
+
+const started: Repeated[] = [];
+const told: unknown[] = [];
+
+function start(work: Parameters<typeof repeat>[1]): Repeated {
+	const repeated = repeat(1, work, (error) => told.push(error));
+	started.push(repeated);
+	return repeated;
+}
+
+afterEach(async () => {
+	for (const one of started.splice(0)) await one.stop();
+	told.length = 0;
+});
+
+describe('runs', () => {
+	it('come one after the other, the first at once', async () => {
+		const { promise, resolve } = Promise.withResolvers<void>();
+		const steps: string[] = [];
+		let runs = 0;
+		const repeated = start(async (nextTurn) => {
+			const run = runs++;
+			steps.push(`${run} begins`);
+			await nextTurn();
+			steps.push(`${run} ends`);
+			if (run === 2) resolve();
+		});
+		expect(steps).toEqual(['0 begins']);
+		await repeated.first;
+		expect(steps).toEqual(['0 begins', '0 ends']);
+		await promise;
+		expect(steps).toEqual(['0 begins', '0 ends', '1 begins', '1 ends', '2 begins', '2 ends']);
+	});
+
+	it('let others have the event loop at each turn', async () => {
+		const turns: number[] = [];
+		const repeated = start(async (nextTurn) => {
+			for (let turn = 0; turn < 3; turn++) {
+				setImmediate(() => turns.push(turn));
+				await nextTurn();
+				expect(turns).toHaveLength(turn + 1);
+			}
+		});
+		await repeated.first;
+		expect(told).toEqual([]);
+	});
+
+	it('that fail, before or after a turn, are told, and come again', async () => {
+		const { promise, resolve } = Promise.withResolvers<void>();
+		const errors = [new Error('at once'), new Error('after a turn')];
+		let runs = 0;
+		start(async (nextTurn) => {
+			const run = runs++;
+			if (run === 0) throw errors[0];
+			await nextTurn();
+			if (run === 1) throw errors[1];
+			resolve();
+		});
+		await promise;
+		expect(told).toEqual(errors);
+	});
+});
+
+describe('stop()', () => {
+	beforeEach(() => {
+		vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+	});
+	afterEach(() => {
+		vi.useRealTimers();
+	});
+
+	it('ends a run at its next turn, tells nobody, and no other follows', async () => {
+		const steps: string[] = [];
+		const { promise, resolve } = Promise.withResolvers<void>();
+		const repeated = start(async (nextTurn) => {
+			steps.push('begins');
+			try {
+				await nextTurn();
+				for (;;) {
+					resolve();
+					await nextTurn();
+				}
+			} finally {
+				steps.push('ends');
+			}
+		});
+		await promise;
+		await repeated.stop();
+		expect(steps).toEqual(['begins', 'ends']);
+		expect(told).toEqual([]);
+		expect(vi.getTimerCount()).toBe(0);
+	});
+
+	it('tells of what goes wrong in a run while it ends', async () => {
+		const error = new Error('a real one');
+		const repeated = start(async (nextTurn) => {
+			await nextTurn().catch(() => {
+				throw error;
+			});
+		});
+		await repeated.stop();
+		expect(told).toEqual([error]);
+	});
+
+	it('resolves between two runs too, twice as well, and none follows', async () => {
+		const repeated = start(() => {});
+		await repeated.first;
+		expect(vi.getTimerCount()).toBe(1);
+		await repeated.stop();
+		await repeated.stop();
+		expect(vi.getTimerCount()).toBe(0);
+	});
+});
