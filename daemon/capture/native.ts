@@ -64,7 +64,7 @@ export interface BpfObject {
 	keepSyns(pid: number, fd: number, keep: boolean): void;
 	/**
 	 * A hash map from `from` on (undefined: from the beginning), as many entries as fit into both buffers. An entry that
-	 * is there all the time is read once. `next` undefined: that was the end.
+	 * is there all the time is read once. `next` undefined: that was the end. ENOSPC: not even one bucket fits.
 	 */
 	readPage(
 		map: string,

@@ -42,9 +42,12 @@ export function repeat(
 		}
 		tookMs += performance.now() - since;
 		if (signal.aborted) return;
-		timer = setTimeout(() => {
-			running = run();
-		}, Math.max(intervalMs, tookMs * pauseFactor)).unref();
+		timer = setTimeout(
+			() => {
+				running = run();
+			},
+			Math.max(intervalMs, tookMs * pauseFactor),
+		).unref();
 	};
 	let running = run();
 	return {

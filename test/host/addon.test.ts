@@ -50,6 +50,7 @@ describe('close()', () => {
 			update: () => object.update('generation', key, Buffer.alloc(4)),
 			remove: () => object.remove('clients', Buffer.alloc(64)),
 			readAll: () => object.readAll('clients', Buffer.alloc(4096), Buffer.alloc(4096)),
+			readPage: () => object.readPage('clients', Buffer.alloc(4096), Buffer.alloc(4096), undefined),
 			count: () => object.count('clients'),
 			iterate: () => object.iterate('toascope_listeners', Buffer.alloc(64)),
 			run: () => object.run('toascope_fold', Buffer.alloc(64)),

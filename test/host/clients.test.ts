@@ -164,6 +164,44 @@ describe('2,000 clients in one run', () => {
 	});
 });
 
+/** Looks at all series again and again, and expects that none falls while it lives. */
+function watchSeries(daemon: Daemon) {
+	type Series = Readonly<Record<string, string>>;
+	const counters = ['opened', 'closed'].map((which) => `connections_${which}`);
+	counters.push('received_bytes', 'sent_bytes', 'retransmitted_segments', 'rtt_sum_ns', 'rtt_count', 'duration_sum_ns');
+	const lives = new Map<string, Series>();
+	let [stopped, looks, ended, latest] = [false, 0, 0, ''];
+
+	const expectGrown = (name: string, counter: string, before: Series, same: Series) => {
+		const [from, to] = [BigInt(before[counter] ?? ''), BigInt(same[counter] ?? '')];
+		if (to < from) throw new Error(`${counter} of ${name} fell from ${from} to ${to}`);
+	};
+
+	const watch = async () => {
+		while (!stopped) {
+			const { at, clients } = await daemon.json<{ at: string; clients: Series[] }>('/v1/clients?limit=10000');
+			if (at !== latest) looks++;
+			latest = at;
+			const now = new Map(clients.map((one) => [`${one['client']} ${one['listener']} ${one['since']}`, one]));
+			for (const [name, before] of lives) {
+				const same = now.get(name);
+				if (same === undefined) ended++;
+				else for (const counter of counters) expectGrown(name, counter, before, same);
+			}
+			lives.clear();
+			for (const [name, one] of now) lives.set(name, one);
+		}
+		return { looks, ended };
+	};
+	const watched = watch();
+	return {
+		stop() {
+			stopped = true;
+			return watched;
+		},
+	};
+}
+
 describe('more clients than fit', () => {
 	it('into the kernel: the rest is other, counted as not recorded, and resolved all the same', async () => {
 		await using daemon = await startDaemon('clients: {capacity: 100}');
@@ -228,5 +266,24 @@ describe('more clients than fit', () => {
 		expect(clientsOf(back)).toEqual(labAccounts(third));
 		expect(listenerAccount(back, listener)).toEqual(labAccount([...first, ...second, ...third]));
 		expectIdentity(back, listener);
+	});
+
+	it('under load, while they are admitted, folded and come back: nothing falls, and at rest every sum is exact', async () => {
+		await using daemon = await startDaemon('clients: {capacity: 4000, max_exported: 1500, idle: 100 ms}');
+		const series = watchSeries(daemon);
+		const results: Result[] = [];
+		for (let batch = 0; batch < 4; batch++) {
+			// every second one of them is of the batch before
+			results.push(...(await run(`2001:db8:c:0:3:${batch}::1`, 1500, { send: 200, receive: 100 })));
+			if (batch > 0) results.push(...(await run(`2001:db8:c:0:3:${batch - 1}::1`, 500, { send: 50, receive: 10 })));
+		}
+		const rest = await settled(daemon, listener, results.length);
+		expect(listenerAccount(rest, listener)).toEqual(labAccount(results));
+		expectIdentity(rest, listener);
+		await daemon.until((samples) => total(samples, 'toascope_clients_tracked') === 0n || undefined);
+		const { looks, ended } = await series.stop();
+		expect(looks).toBeGreaterThan(3);
+		expect(ended).toBeGreaterThan(1000);
+		expectIdentity(await daemon.metrics(), listener);
 	});
 });

@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { Roster, standing } from '../../daemon/model/roster.ts';
 
 const keyLength = 4;
-const keysOf = (...clients: number[]) => Uint16Array.from(clients.flatMap((client) => [client >>> 3, 7, client & 7, 0]));
+const keysOf = (...clients: number[]) =>
+	Uint16Array.from(clients.flatMap((client) => [client >>> 3, 7, client & 7, 0]));
 
 describe('a number', () => {
 	it('is the same for the same key, wherever that stands', () => {
