@@ -26,6 +26,7 @@ typedef unsigned int toa_u32;
 #define TOA_PROFILE_SLOTS 32 /* TOA_PROFILES_MAX and slot 0, rounded up to a power of two */
 #define TOA_MATCHES_MAX 8    /* the shortest useful option has 6 bytes: 6 fit in 40 */
 #define TOA_NO_PORT 0xff
+#define TOA_VERSION_AT 2
 
 enum toa_kind { TOA_KIND_EOL = 0, TOA_KIND_NOP = 1 };
 
@@ -37,8 +38,8 @@ struct toa_profile {
 	toa_u8 family;  /* 4 or 6 */
 	toa_u8 port_at; /* TOA_NO_PORT: the option carries none */
 	toa_u8 address_at;
-	toa_u8 on_syn; /* looked for on the SYN as well */
-	toa_u8 reserved;
+	toa_u8 on_syn;  /* looked for on the SYN as well */
+	toa_u8 version; /* what byte TOA_VERSION_AT must be; 0: any */
 };
 
 /*
@@ -101,6 +102,16 @@ TOA_INLINE int toa_is_standard(toa_u32 kind, toa_u32 length)
 	return (kind <= 34 && (kind != 28 || length == 4)) || kind == 69 || kind == 172 || kind == 174;
 }
 
+/* The place in profile[] of the profile that takes the option which starts at byte at, or 0. */
+TOA_INLINE toa_u32 toa_match(const struct toa_list *list, const struct toa_table *table, toa_u32 at,
+			     toa_u32 kind, toa_u32 length)
+{
+	toa_u32 slot = toa_slot(table, kind, length);
+	toa_u32 version = table->profile[slot].version;
+
+	return !version || list->bytes[(at + TOA_VERSION_AT) & TOA_LIST_MASK] == version ? slot : 0;
+}
+
 /* Walks the list and notes where matching options start. */
 TOA_INLINE void toa_scan(struct toa_list *list, const struct toa_table *table)
 {
@@ -131,7 +142,7 @@ TOA_INLINE void toa_scan(struct toa_list *list, const struct toa_table *table)
 			list->malformed = 1;
 			return;
 		}
-		slot = toa_slot(table, kind, length);
+		slot = toa_match(list, table, at, kind, length);
 		if (slot && (!list->of_syn || table->profile[slot].on_syn)) {
 			count = list->matches;
 			list->match_at[count & (TOA_MATCHES_MAX - 1)] = at;

@@ -16,6 +16,7 @@ export const toaProfileLayout = {
 	portAt: 4,
 	addressAt: 5,
 	onSyn: 6,
+	version: 7,
 } as const;
 
 export const toaTableLayout = {

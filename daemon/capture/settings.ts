@@ -28,6 +28,7 @@ export function encodeProfiles(profiles: readonly Profile[]): Buffer {
 		table[at + toaProfileLayout.portAt] = profile.portAt ?? limit.NO_PORT;
 		table[at + toaProfileLayout.addressAt] = profile.addressAt;
 		table[at + toaProfileLayout.onSyn] = profile.onSyn ? 1 : 0;
+		table[at + toaProfileLayout.version] = profile.version ?? 0;
 		table[toaTableLayout.slot + profile.kind * limit.LIST_SIZE + profile.length] = slot;
 	});
 	return table;

@@ -17,6 +17,8 @@ export interface Profile {
 	readonly family: 4 | 6;
 	/** Looked for on the SYN as well. */
 	readonly onSyn: boolean;
+	/** What byte 2 must be; undefined: the layout has no version. */
+	readonly version: number | undefined;
 }
 
 const listError = 'must be a list of 1 to 16 profiles such as [nat64, toa6, toa4]';
@@ -34,7 +36,18 @@ function builtIn(
 	addressAt: number,
 ) {
 	const family = length < 16 ? 4 : 6;
-	return { id, name, kind, length, portAt, addressAt, family, onSyn: kind === 28 } satisfies Profile;
+	const cdn = kind === 28;
+	return {
+		id,
+		name,
+		kind,
+		length,
+		portAt,
+		addressAt,
+		family,
+		onSyn: cdn,
+		version: cdn ? 1 : undefined,
+	} satisfies Profile;
 }
 
 /** The profiles that toascope knows by name. Ids are in pinned counters: never reuse one. */
@@ -95,6 +108,7 @@ const ownProfile = reading(ownProfileKeys, (value): Own => {
 		addressAt: value.address_at,
 		family,
 		onSyn: value.syn,
+		version: undefined,
 	} satisfies Own;
 	checkLayout(own);
 	return own;

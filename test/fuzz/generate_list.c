@@ -74,6 +74,8 @@ static void put_toa(struct option_case *on, struct random *random, const struct 
 	if (on->size - start < layout->length)
 		return;
 	memcpy(option + layout->address_at, plan->address[which], family);
+	if (layout->version && !one_in(random, 12))
+		option[2] = layout->version;
 	// one bit more or less is another client, wherever it stands
 	if (one_in(random, 12))
 		option[layout->address_at + below(random, family)] ^= 1 << below(random, 8);

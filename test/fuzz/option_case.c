@@ -11,13 +11,13 @@
 
 // DESIGN, "TOA on the wire"; ids as in daemon/config/profiles.ts
 const struct layout built_in_layouts[BUILT_IN] = {
-	{ 1, 253, 20, 6, 2, 4, false }, // nat64
-	{ 2, 254, 20, 6, 2, 4, false }, // toa6
-	{ 3, 254, 8, 4, 2, 4, false },  // toa4
-	{ 4, 253, 8, 4, 2, 4, false },  // ucloud
-	{ 5, 200, 8, 4, 2, 4, false },  // tencent
-	{ 6, 28, 7, 4, -1, 3, true },   // cdn4
-	{ 7, 28, 19, 6, -1, 3, true },  // cdn6
+	{ 1, 253, 20, 6, 2, 4, false, 0 }, // nat64
+	{ 2, 254, 20, 6, 2, 4, false, 0 }, // toa6
+	{ 3, 254, 8, 4, 2, 4, false, 0 },  // toa4
+	{ 4, 253, 8, 4, 2, 4, false, 0 },  // ucloud
+	{ 5, 200, 8, 4, 2, 4, false, 0 },  // tencent
+	{ 6, 28, 7, 4, -1, 3, true, 1 },   // cdn4
+	{ 7, 28, 19, 6, -1, 3, true, 1 },  // cdn6
 };
 
 bool kind_allowed(uint8_t kind)
@@ -97,17 +97,17 @@ void read_list(struct option_case *on, const char *hex)
 
 int write_layout(char *to, size_t room, const struct layout *layout)
 {
-	return snprintf(to, room, "%u:%u:%u:%u:%u:%u:%u", layout->id, layout->kind, layout->length,
+	return snprintf(to, room, "%u:%u:%u:%u:%u:%u:%u:%u", layout->id, layout->kind, layout->length,
 			layout->family, layout->port_at < 0 ? NO_PORT : layout->port_at, layout->address_at,
-			layout->on_syn);
+			layout->on_syn, layout->version);
 }
 
 bool read_layout(struct layout *layout, const char *text)
 {
 	unsigned port_at, on_syn;
 
-	if (sscanf(text, "%hhu:%hhu:%hhu:%hhu:%u:%hhu:%u", &layout->id, &layout->kind, &layout->length,
-		   &layout->family, &port_at, &layout->address_at, &on_syn) != 7)
+	if (sscanf(text, "%hhu:%hhu:%hhu:%hhu:%u:%hhu:%u:%hhu", &layout->id, &layout->kind, &layout->length,
+		   &layout->family, &port_at, &layout->address_at, &on_syn, &layout->version) != 8)
 		return false;
 	layout->on_syn = on_syn;
 	layout->port_at = port_at == NO_PORT ? -1 : (int16_t)port_at;

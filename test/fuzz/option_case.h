@@ -23,7 +23,8 @@ struct layout {
 	uint8_t family;  /* 4 or 6 */
 	int16_t port_at; /* -1: the option carries no port */
 	uint8_t address_at;
-	bool on_syn; /* looked for on the SYN as well */
+	bool on_syn;     /* looked for on the SYN as well */
+	uint8_t version; /* what byte 2 must be; 0: any */
 };
 
 struct option_case {
@@ -70,7 +71,7 @@ void decode_case(struct option_case *on, const uint8_t *input, size_t size);
 /* "fd14..." to at most OPTIONS_MAX bytes; ends at the first that is no hex. */
 void read_list(struct option_case *on, const char *hex);
 
-/* Writes ID:KIND:LENGTH:FAMILY:PORT_AT:ADDRESS_AT:ON_SYN (PORT_AT 255: none), and reads it. */
+/* Writes ID:KIND:LENGTH:FAMILY:PORT_AT:ADDRESS_AT:ON_SYN:VERSION (PORT_AT 255: none), and reads it. */
 int write_layout(char *to, size_t room, const struct layout *layout);
 bool read_layout(struct layout *layout, const char *text);
 

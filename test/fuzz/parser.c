@@ -66,6 +66,7 @@ static void use_layouts(const struct layout *layouts, unsigned count)
 			.port_at = layout->port_at < 0 ? TOA_NO_PORT : layout->port_at,
 			.address_at = layout->address_at,
 			.on_syn = layout->on_syn,
+			.version = layout->version,
 		};
 		*slot_of(layout) = i + 1;
 	}

@@ -36,13 +36,13 @@ export function compileFuzzer(name: keyof typeof sources, program: string, build
 }
 
 /** ID:KIND:LENGTH:FAMILY:PORT_AT:ADDRESS_AT:ON_SYN */
-export function writeProfile({ id, kind, length, family, portAt, addressAt, onSyn }: Profile): string {
-	return [id, kind, length, family, portAt ?? 255, addressAt, onSyn ? 1 : 0].join(':');
+export function writeProfile({ id, kind, length, family, portAt, addressAt, onSyn, version }: Profile): string {
+	return [id, kind, length, family, portAt ?? 255, addressAt, onSyn ? 1 : 0, version ?? 0].join(':');
 }
 
 /** A profile that a fuzzer wrote. Ids from 8 are own profiles, and have no name of their own. */
 export function readProfile(text: string, builtIn: readonly Profile[]): Profile {
-	const [id = 0, kind = 0, length = 0, family, portAt, addressAt = 0, onSyn] = text.split(':').map(Number);
+	const [id = 0, kind = 0, length = 0, family, portAt, addressAt = 0, onSyn, version] = text.split(':').map(Number);
 	const known = builtIn.find((profile) => profile.id === id);
 	if (known !== undefined) return known;
 	return {
@@ -54,6 +54,7 @@ export function readProfile(text: string, builtIn: readonly Profile[]): Profile 
 		portAt: portAt === 255 ? undefined : portAt,
 		addressAt,
 		onSyn: onSyn === 1,
+		version: version === 0 ? undefined : version,
 	};
 }
 

@@ -55,7 +55,8 @@ static int cut(const uint8_t *octet, const uint8_t *end, struct option *options)
 static const struct layout *layout_of(const struct option_case *on, const struct option *option)
 {
 	for (unsigned i = 0; i < on->layout_count; i++)
-		if (on->layouts[i].kind == option->kind && on->layouts[i].length == option->length)
+		if (on->layouts[i].kind == option->kind && on->layouts[i].length == option->length &&
+		    (on->layouts[i].version == 0 || on->layouts[i].version == option->value[0]))
 			return &on->layouts[i];
 	return NULL;
 }

@@ -139,6 +139,7 @@ describe('values', () => {
 			addressAt: 4,
 			family: 6,
 			onSyn: true,
+			version: undefined,
 		});
 	});
 });

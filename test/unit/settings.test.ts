@@ -40,8 +40,8 @@ describe('profiles for the kernel', () => {
 		['toa4', [3, 254, 8, 4, 2, 4, 0, 0]],
 		['ucloud', [4, 253, 8, 4, 2, 4, 0, 0]],
 		['tencent', [5, 200, 8, 4, 2, 4, 0, 0]],
-		['cdn4', [6, 28, 7, 4, 0xff, 3, 1, 0]],
-		['cdn6', [7, 28, 19, 6, 0xff, 3, 1, 0]],
+		['cdn4', [6, 28, 7, 4, 0xff, 3, 1, 1]],
+		['cdn6', [7, 28, 19, 6, 0xff, 3, 1, 1]],
 	] as const)('%s', (_, expected) => expect(find(expected[1], expected[2])).toEqual(expected));
 
 	it('no other kind and length leads to one', () => {
