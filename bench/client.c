@@ -6,9 +6,11 @@
 #include "client.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,6 +18,9 @@
 /* Sources 127.128.0.0/16: ports in TIME_WAIT never run out. */
 #define SOURCE_NETWORK 0x7f800000U
 #define SOURCES 0x10000U
+
+/* An HTTP response's status line and header fields: a server's own are a few hundred bytes. */
+#define HEAD_MAX 4096
 
 /* 2001:db8:c::/96 and below it 10.0.0.0/8, for the profile that has room for four bytes only. */
 static const struct in6_addr first_client = {
@@ -53,7 +58,7 @@ static bool set_toa(const struct client *client, int fd, uint64_t number)
 }
 
 /* A connection with its request sent, or -1. */
-static int begin(const struct client *client, uint64_t number, const char *payload)
+static int begin(const struct client *client, uint64_t number)
 {
 	struct sockaddr_in source = { .sin_family = AF_INET,
 				      .sin_addr.s_addr = htonl(SOURCE_NETWORK + number % SOURCES) };
@@ -68,20 +73,36 @@ static int begin(const struct client *client, uint64_t number, const char *paylo
 	if (!setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)) &&
 	    !bind(fd, (struct sockaddr *)&source, sizeof(source)) && set_toa(client, fd, number) &&
 	    !connect(fd, (struct sockaddr *)&server, sizeof(server)) &&
-	    send_all(fd, payload, client->exchange.request_bytes))
+	    send_all(fd, client->request, client->exchange.request_bytes))
 		return fd;
 	close(fd);
 	return -1;
 }
 
-/* Reads one byte more than the response has: the end of the stream, for an orderly close. */
+/* RFC 9112, section 2.1: the body begins after the first empty line, and here ends with the connection. */
+static bool is_whole(const struct client *client, const char *response, size_t length)
+{
+	static const char status[] = "HTTP/1.1 200 ", empty_line[] = "\r\n\r\n";
+	const char *head_end;
+
+	if (!client->http)
+		return length == client->exchange.response_bytes;
+	if (length < sizeof(status) - 1 || memcmp(response, status, sizeof(status) - 1))
+		return false;
+	head_end = memmem(response, length, empty_line, sizeof(empty_line) - 1);
+	return head_end && response + length - (head_end + sizeof(empty_line) - 1) ==
+				   (ptrdiff_t)client->exchange.response_bytes;
+}
+
+/* Has room for one byte more than the response: what ends the reading is the end of the stream, an orderly close. */
 static void finish(struct worker *worker, int fd, char *buffer)
 {
-	const struct exchange *exchange = &worker->run->client->exchange;
-	size_t received = 0;
+	const struct client *client = worker->run->client;
+	const struct exchange *exchange = &client->exchange;
+	size_t most = exchange->response_bytes + (client->http ? HEAD_MAX : 0), received = 0;
 
-	if (fd < 0 || !receive(fd, buffer, exchange->response_bytes + 1, &received) ||
-	    received != exchange->response_bytes) {
+	if (fd < 0 || !receive(fd, buffer, most + 1, &received) || received > most ||
+	    !is_whole(client, buffer, received)) {
 		worker->report.errors++;
 	} else {
 		worker->report.connections++;
@@ -94,8 +115,7 @@ static void finish(struct worker *worker, int fd, char *buffer)
 
 static void *work(void *argument)
 {
-	static const char payload[PAYLOAD_MAX];
-	static _Thread_local char buffer[PAYLOAD_MAX + 1];
+	static _Thread_local char buffer[PAYLOAD_MAX + HEAD_MAX + 1];
 	struct worker *worker = argument;
 	const struct run *run = worker->run;
 	uint64_t cpu_ns = thread_cpu_ns();
@@ -110,12 +130,28 @@ static void *work(void *argument)
 		if (run->limit && run->limit - first < (uint64_t)count)
 			count = run->limit - first;
 		for (int i = 0; i < count; i++)
-			fds[i] = begin(run->client, first + i, payload);
+			fds[i] = begin(run->client, first + i);
 		for (int i = 0; i < count; i++)
 			finish(worker, fds[i], buffer);
 	}
 	worker->report.cpu_ns = thread_cpu_ns() - cpu_ns;
 	return NULL;
+}
+
+int client_use_http(struct client *client, const char *path)
+{
+	static char request[1024];
+	int length = snprintf(request, sizeof(request),
+			      "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: toascope-load\r\n"
+			      "Accept: */*\r\nConnection: close\r\n\r\n",
+			      path);
+
+	if (length < 0 || (size_t)length >= sizeof(request))
+		return -ENAMETOOLONG;
+	client->request = request;
+	client->exchange.request_bytes = length;
+	client->http = true;
+	return 0;
 }
 
 struct report client_run(const struct client *client, double seconds, uint64_t connections)

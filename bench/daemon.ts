@@ -9,9 +9,16 @@ import type { Ground } from './ground.ts';
 const countedMs = 30_000;
 
 /** Attached to that cgroup of the bench; `more` is YAML. */
-export function startDaemon(ground: Ground, cgroup: string, more = ''): Promise<Daemon> {
+export async function startDaemon(ground: Ground, cgroup: string, more = ''): Promise<Daemon> {
 	ground.signal.throwIfAborted();
-	return Daemon.start({ config: `cgroup: ${ground.cgroup(cgroup)}\nlog: {format: json}\n${more}` });
+	const daemon = await Daemon.start({
+		config: `cgroup: ${ground.cgroup(cgroup)}\nlog: {format: json}\n${more}`,
+		parent: ground.scratch,
+		through: ground.mortal,
+	});
+	// its processor time is the bench's from here on
+	ground.move(daemon.child, 'daemon');
+	return daemon;
 }
 
 /**

@@ -4,8 +4,9 @@
  * that nothing else counts. Nothing of it stays; what a killed bench left, the next one removes.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { findCgroup2, readMounts } from '../daemon/capture/mounts.ts';
 import { requirePrivileges } from '../daemon/capture/privileges.ts';
 import { ToascopeError } from '../daemon/errors.ts';
@@ -28,15 +29,19 @@ echo '{"ready":true}' && exec cat >/dev/null`;
 export class Ground implements AsyncDisposable {
 	/** Aborted when the bench is to end. */
 	readonly signal: AbortSignal;
+	/** A folder for files. */
+	readonly scratch: string;
 	readonly #tools: Tools;
 	readonly #directory: string;
 	readonly #holder: ChildProcess;
 
-	private constructor(signal: AbortSignal, tools: Tools, directory: string) {
+	private constructor(signal: AbortSignal, tools: Tools, directory: string, scratch: string) {
 		this.signal = signal;
+		this.scratch = scratch;
 		this.#tools = tools;
 		this.#directory = directory;
-		this.#holder = spawn(tools.setpriv, ['--pdeathsig', 'KILL', tools.unshare, '--net', '--', tools.sh, '-c', holder], {
+		const [setpriv, ...options] = this.mortal;
+		this.#holder = spawn(setpriv, [...options, tools.unshare, '--net', '--', tools.sh, '-c', holder], {
 			stdio: 'pipe',
 		});
 	}
@@ -46,10 +51,14 @@ export class Ground implements AsyncDisposable {
 		requirePrivileges();
 		const root = findCgroup2(readMounts());
 		if (root === undefined) throw new ToascopeError('NO_CGROUP2', 'cgroup v2 is not mounted');
-		removeStale(root);
-		const directory = join(root, `${prefix}${process.pid}`);
+		for (const each of stale(root)) removeTree(each);
+		for (const each of stale(tmpdir())) rmSync(each, { recursive: true });
+		const tools = findTools();
+		const name = `${prefix}${process.pid}`;
+		const [directory, scratch] = [join(root, name), join(tmpdir(), name)];
 		mkdirSync(directory);
-		const ground = new Ground(signal, findTools(), directory);
+		mkdirSync(scratch);
+		const ground = new Ground(signal, tools, directory, scratch);
 		try {
 			await untilReady(ground.#holder, 'the network namespace', isReadyLine);
 			return ground;
@@ -57,6 +66,11 @@ export class Ground implements AsyncDisposable {
 			await ground[Symbol.asyncDispose]();
 			throw error;
 		}
+	}
+
+	/** What a command begins with that gets SIGKILL when this process dies. */
+	get mortal(): readonly [string, ...string[]] {
+		return [this.#tools.setpriv, '--pdeathsig', 'KILL', '--'];
 	}
 
 	/** The cgroup that holds all others. */
@@ -72,20 +86,26 @@ export class Ground implements AsyncDisposable {
 	}
 
 	/** Moves a process, with all its threads; sockets that it has already stay where they are. */
-	move(child: ChildProcess, cgroup: string): void {
-		writeFileSync(join(this.cgroup(cgroup), 'cgroup.procs'), `${child.pid}`);
+	move({ pid }: { readonly pid?: number | undefined }, cgroup: string): void {
+		writeFileSync(join(this.cgroup(cgroup), 'cgroup.procs'), `${pid}`);
 	}
 
-	/** Starts one of the bench's programs in the namespace. It gets SIGKILL when this process dies. */
+	/** Processor time of all that ran in that cgroup, or in any of the bench's: cgroup-v2.rst, cpu.stat. */
+	cpuSeconds(cgroup = ''): number {
+		const stat = readFileSync(join(this.#directory, cgroup, 'cpu.stat'), 'utf8');
+		return Number(/^usage_usec (\d+)$/m.exec(stat)?.[1]) / 1e6;
+	}
+
+	/** Starts one of the bench's programs, or that of an absolute path, in the namespace. It gets SIGKILL when this process dies. */
 	spawn(program: string, args: readonly string[]): ChildProcess {
-		const enter = [
-			this.#tools.nsenter,
-			`--net=/proc/${this.#holder.pid}/ns/net`,
-			'--',
-			join(programs, program),
-			...args,
-		];
-		return spawn(this.#tools.setpriv, ['--pdeathsig', 'KILL', ...enter], { stdio: 'pipe' });
+		const [setpriv, ...options] = this.mortal;
+		const enter = [this.#tools.nsenter, `--net=/proc/${this.#holder.pid}/ns/net`, '--'];
+		return spawn(setpriv, [...options, ...enter, resolve(programs, program), ...args], { stdio: 'pipe' });
+	}
+
+	/** The same for a program that starts others: as the first of a PID namespace it takes them with it, however it ends. */
+	spawnFirst(program: string, args: readonly string[]): ChildProcess {
+		return this.spawn(this.#tools.unshare, ['--pid', '--fork', '--kill-child', '--', program, ...args]);
 	}
 
 	/** Programs of others that run for sockets in here, on hooks that toascope uses: they cost both arms something. */
@@ -99,6 +119,7 @@ export class Ground implements AsyncDisposable {
 	async [Symbol.asyncDispose](): Promise<void> {
 		await stop(this.#holder, 'SIGKILL');
 		removeTree(this.#directory);
+		rmSync(this.scratch, { recursive: true });
 	}
 }
 
@@ -109,8 +130,9 @@ function removeTree(directory: string): void {
 	rmdirSync(directory);
 }
 
-function removeStale(root: string): void {
-	for (const name of readdirSync(root)) {
-		if (name.startsWith(prefix) && !existsSync(`/proc/${name.slice(prefix.length)}`)) removeTree(join(root, name));
-	}
+/** What a bench left that is no longer there. */
+function stale(folder: string): string[] {
+	return readdirSync(folder)
+		.filter((name) => name.startsWith(prefix) && !existsSync(`/proc/${name.slice(prefix.length)}`))
+		.map((name) => join(folder, name));
 }

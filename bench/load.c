@@ -17,13 +17,14 @@
 
 enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-enum argument { PORT, THREADS, BATCH, REQUEST, RESPONSE, CLIENTS, NUMBERS, PROFILE = NUMBERS, CGROUP };
+enum argument { PORT, THREADS, BATCH, REQUEST, RESPONSE, CLIENTS, NUMBERS, PROFILE = NUMBERS, CGROUP, HTTP };
 
 struct arguments {
 	const char *mode;
 	long numbers[NUMBERS];
 	const char *profile;
 	const char *cgroup;
+	const char *http;
 };
 
 static const struct {
@@ -41,13 +42,15 @@ static const char usage[] =
 	"  --batch N          connections that a client's thread has open at a time (default 16)\n"
 	"  --request BYTES    (default 100)\n"
 	"  --response BYTES   (default 1000); the server closes first\n"
+	"  --http PATH        client: GET that path over HTTP, in place of so many bytes; the response's body has BYTES\n"
 	"  --clients N        distinct TOA addresses (default 1000)\n"
 	"  --profile NAME     nat64 (default), toa6, toa4, or none\n"
 	"  --cgroup DIR       cgroup v2 directory for the program that writes TOA (default: the root)\n"
 	"Lines on standard input, each answered with JSON on standard output:\n"
 	"  open                        listen (server)\n"
 	"  close                       stop listening, report (server)\n"
-	"  run SECONDS [CONNECTIONS]   make connections until either is reached, report (client)\n";
+	"  run SECONDS [CONNECTIONS [PORT]]\n"
+	"                              make connections until either is reached, report (client); 0: as many as come\n";
 
 static bool parse_number(const char *text, long most, long *number)
 {
@@ -69,6 +72,7 @@ static bool parse_arguments(int argc, char **argv, struct arguments *arguments)
 		{ "clients", required_argument, NULL, CLIENTS },
 		{ "profile", required_argument, NULL, PROFILE },
 		{ "cgroup", required_argument, NULL, CGROUP },
+		{ "http", required_argument, NULL, HTTP },
 		{ 0 },
 	};
 	int option;
@@ -80,18 +84,22 @@ static bool parse_arguments(int argc, char **argv, struct arguments *arguments)
 			arguments->profile = optarg;
 		else if (option == CGROUP)
 			arguments->cgroup = optarg;
+		else if (option == HTTP)
+			arguments->http = optarg;
 		else if (option >= NUMBERS || option < 0 ||
 			 !parse_number(optarg, limits[option].most, &arguments->numbers[option]))
 			return false;
 	}
 	arguments->mode = argc - optind == 1 ? argv[optind] : "";
-	return !strcmp(arguments->mode, "server") || !strcmp(arguments->mode, "client") ||
-	       !strcmp(arguments->mode, "both");
+	/* the server half speaks no HTTP */
+	return !strcmp(arguments->mode, "client") ||
+	       (!arguments->http && (!strcmp(arguments->mode, "server") || !strcmp(arguments->mode, "both")));
 }
 
 /* Does one line; false: it makes no sense here, or cannot be done. */
 static bool obey(const char *line, struct client *client, struct server *server, bool *open)
 {
+	unsigned short port = client->exchange.port;
 	unsigned long long connections = 0;
 	struct report report;
 	double seconds, begun;
@@ -114,9 +122,12 @@ static bool obey(const char *line, struct client *client, struct server *server,
 		*open = false;
 		return true;
 	}
-	if (client->clients && sscanf(line, "run %lf %llu", &seconds, &connections) >= 1) {
+	if (client->clients && sscanf(line, "run %lf %llu %hu", &seconds, &connections, &port) >= 1) {
+		struct client there = *client;
+
+		there.exchange.port = port;
 		begun = monotonic_seconds();
-		report = client_run(client, seconds, connections);
+		report = client_run(&there, seconds, connections);
 		report_print("client", &report, monotonic_seconds() - begun);
 		return true;
 	}
@@ -141,8 +152,9 @@ static int run(struct client *client, struct server *server)
 int main(int argc, char **argv)
 {
 	static struct server server;
+	static const char payload[PAYLOAD_MAX];
 	struct arguments arguments = { .profile = "nat64" };
-	struct client client = {};
+	struct client client = { .request = payload };
 	struct toa_lab lab;
 	bool serves, makes;
 	int error, result;
@@ -160,6 +172,10 @@ int main(int argc, char **argv)
 	client.exchange.response_bytes = arguments.numbers[RESPONSE];
 	client.batch = arguments.numbers[BATCH];
 	client.clients = makes ? arguments.numbers[CLIENTS] : 0;
+	if (arguments.http && client_use_http(&client, arguments.http)) {
+		fputs("the path is too long\n", stderr);
+		return EXIT_USAGE;
+	}
 	if (!makes || !strcmp(arguments.profile, "none"))
 		return run(&client, serves ? &server : NULL);
 	error = toa_lab_open(&lab, arguments.cgroup);

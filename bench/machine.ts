@@ -23,6 +23,26 @@ function jiffies(): { busy: number; all: number } {
 	return { busy: all - (fields[3] ?? 0) - (fields[4] ?? 0), all };
 }
 
+/** Of the clock that /proc/stat counts in. */
+const jiffiesPerSecond = 100;
+
+/**
+ * From the call on, the share of all processors that others took: what was busy less what the bench used. Where the
+ * kernel accounts interrupts apart (CONFIG_IRQ_TIME_ACCOUNTING), the bench's own count among others.
+ */
+export function watchOthers(ground: Ground): () => number {
+	const look = () => {
+		const { user, system } = process.cpuUsage();
+		return { ...jiffies(), own: ground.cpuSeconds() + (user + system) / 1e6 };
+	};
+	const before = look();
+	return () => {
+		const after = look();
+		const others = after.busy - before.busy - (after.own - before.own) * jiffiesPerSecond;
+		return Math.max(0, others / (after.all - before.all));
+	};
+}
+
 export async function describeMachine(ground: Ground): Promise<Machine> {
 	const before = jiffies();
 	await setTimeout(1000, undefined, { signal: ground.signal });

@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * `npm run bench [-- --json] [--quick] [--only PART]... [--write FILE]`: what toascope costs on this
- * machine. bench/README.md has the method. Exit code 0 when it was measured, whatever came out.
+ * machine. bench/README.md has the method. Exit code 0 when it was measured, whatever came out; 1 when a
+ * part failed: the others are measured and shown all the same.
  */
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { exitCode, ToascopeError } from '../daemon/errors.ts';
 import { Ground } from './ground.ts';
 import { describeMachine, type Machine } from './machine.ts';
 import { measureProgramTime } from './program_time.ts';
-import { measureRate } from './rate.ts';
+import { measureNginxRate, measureRate } from './rate.ts';
 import { formatMarkdown, formatTable, type Report, writeBetweenMarks } from './report.ts';
 import type { Part, Plan, Row } from './result.ts';
 import { measureScrapes } from './scrape.ts';
 
+/** In the order in which they run: what the least stirs first. */
 const parts: Readonly<Record<string, (ground: Ground, plan: Plan) => Promise<Part>>> = {
 	rate: measureRate,
+	rate_nginx: measureNginxRate,
 	program_time: measureProgramTime,
 	scrape: measureScrapes,
 };
@@ -44,21 +48,38 @@ function readArguments() {
 	}
 }
 
-async function bench(signal: AbortSignal): Promise<void> {
+/** Measures a part. One that fails is told, and does not take the others with it. */
+async function attempt(name: string, measure: () => Promise<Part>, signal: AbortSignal): Promise<Part | string> {
+	try {
+		return await measure();
+	} catch (error) {
+		if (signal.aborted || !(error instanceof Error)) throw error;
+		console.error(`bench: ${name}: ${error instanceof ToascopeError ? error.message : error.stack}`);
+		return error.message;
+	}
+}
+
+async function bench(signal: AbortSignal): Promise<boolean> {
 	const options = readArguments();
 	const say = (text: string) => process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${text}` : `${text}\n`);
 	const plan: Plan = { quick: options.quick, say };
 	const results: Record<string, object> = {};
+	const failed: Record<string, string> = {};
 	const rows: Row[] = [];
 	let machine: Machine;
 	{
 		await using ground = await Ground.open(signal);
 		machine = await describeMachine(ground);
-		for (const name of options.only) {
-			const part = await parts[name]?.(ground, plan);
-			if (part === undefined) continue;
-			results[name] = part.figures;
-			rows.push(...part.rows);
+		for (const [name, measure] of Object.entries(parts)) {
+			if (!options.only.includes(name)) continue;
+			const part = await attempt(name, () => measure(ground, plan), signal);
+			if (typeof part === 'string') {
+				failed[name] = part;
+				rows.push({ name, what: name, value: 'failed', aim: '', verdict: 'none', note: part });
+			} else {
+				results[name] = part.figures;
+				rows.push(...part.rows);
+			}
 		}
 	}
 	if (process.stderr.isTTY) say('');
@@ -70,19 +91,23 @@ async function bench(signal: AbortSignal): Promise<void> {
 		command: ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' '),
 		machine,
 		results,
+		failed,
 		falls_short: judged('falls short'),
 		no_verdict: judged('none'),
 	};
-	if (options.write !== undefined) writeBetweenMarks(options.write, formatMarkdown(report, rows));
 	console.log(options.json ? JSON.stringify(report, undefined, 2) : formatTable(report, rows));
+	const complete = Object.keys(failed).length === 0;
+	if (options.write !== undefined && complete) writeBetweenMarks(options.write, formatMarkdown(report, rows));
+	return complete;
 }
 
+process.env.PATH = `${join(import.meta.dirname, '../build/tools/bin')}:${process.env.PATH}`;
 const interrupted = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 	process.once(signal, () => interrupted.abort(new ToascopeError('LAB_FAILED', `ended by ${signal}`)));
 }
 try {
-	await bench(interrupted.signal);
+	if (!(await bench(interrupted.signal))) process.exitCode = exitCode.failed;
 } catch (error) {
 	const reason = interrupted.signal.aborted ? interrupted.signal.reason : error;
 	if (!(reason instanceof ToascopeError)) throw reason;

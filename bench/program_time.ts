@@ -6,8 +6,9 @@
  */
 import { type Sample, total } from '../test/fixtures/metrics.ts';
 import { startDaemon, whenClosed } from './daemon.ts';
-import { Generator, type Limits } from './generator.ts';
+import { Generator } from './generator.ts';
 import type { Ground } from './ground.ts';
+import type { Limits } from './load.ts';
 import type { Part, Plan } from './result.ts';
 import { median } from './statistics.ts';
 import { Tool } from './tool.ts';

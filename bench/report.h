@@ -14,7 +14,7 @@
 struct exchange {
 	uint16_t port;
 	size_t request_bytes;
-	size_t response_bytes;
+	size_t response_bytes; /* of the body where the server speaks HTTP */
 	int threads;
 };
 

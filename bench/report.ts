@@ -11,6 +11,8 @@ export interface Report {
 	readonly command: string;
 	readonly machine: Machine;
 	readonly results: Readonly<Record<string, object>>;
+	/** Parts that could not be measured, and why. */
+	readonly failed: Readonly<Record<string, string>>;
 	readonly falls_short: readonly string[];
 	readonly no_verdict: readonly string[];
 }

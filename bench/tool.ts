@@ -48,7 +48,8 @@ export class Tool implements AsyncDisposable {
 		if (hasEnded(this.child)) throw new ToascopeError('LAB_FAILED', `${this.#name} has ended`);
 		const signal = AbortSignal.any([this.#signal, AbortSignal.timeout(takesMs + silenceMs)]);
 		const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-		const abort = () => reject(signal.reason);
+		const silent = () => new ToascopeError('LAB_FAILED', `${this.#name} does not answer "${line}"`);
+		const abort = () => reject(this.#signal.aborted ? this.#signal.reason : silent());
 		signal.addEventListener('abort', abort, { once: true });
 		this.#waiting = { resolve, reject };
 		this.child.stdin?.write(`${line}\n`);

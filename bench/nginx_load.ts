@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The load on a real web server: nginx, and a client that speaks HTTP and is moved between cgroups from run to run. */
+import type { Ground } from './ground.ts';
+import { agree, Client, type Limits, type Load, type Places, type Run, responseBytes, threads } from './load.ts';
+import { Nginx } from './nginx.ts';
+
+export class NginxLoad implements Load {
+	readonly #ground: Ground;
+	readonly #nginx: Nginx;
+	readonly #client: Client;
+
+	private constructor(ground: Ground, nginx: Nginx, client: Client) {
+		this.#ground = ground;
+		this.#nginx = nginx;
+		this.#client = client;
+	}
+
+	/** `program`: nginx; `clients`: so many distinct TOA addresses; `cgroups`: those that runs will name for the server. */
+	static async start(ground: Ground, program: string, clients: number, cgroups: readonly string[]): Promise<NginxLoad> {
+		const nginx = await Nginx.start(ground, program, { workers: threads, bytes: responseBytes, cgroups });
+		try {
+			return new NginxLoad(ground, nginx, await Client.start(ground, clients, ['--http=/page']));
+		} catch (error) {
+			await nginx[Symbol.asyncDispose]();
+			throw error;
+		}
+	}
+
+	async run(places: Places, limits: Limits): Promise<Run> {
+		this.#ground.move(this.#client.child, places.client);
+		const before = this.#nginx.cpuSeconds;
+		const client = await this.#client.run(limits, this.#nginx.port(places.server));
+		const cpuSeconds = this.#nginx.cpuSeconds - before;
+		return agree(client, { connections: this.#nginx.takeLogged(), errors: 0, cpu_seconds: cpuSeconds });
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		await Promise.all([this.#nginx[Symbol.asyncDispose](), this.#client[Symbol.asyncDispose]()]);
+	}
+}

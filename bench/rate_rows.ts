@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What the runs of a rate say: ratios of pairs, how sure they are, and the verdict. */
+import type { Run } from './load.ts';
+import type { Part, Row, Verdict } from './result.ts';
+import { type Estimate, estimate, median } from './statistics.ts';
+
+const atLeast = 0.97;
+/** A control whose interval leaves 1 by more gives no verdict. */
+const controlSpread = 0.01;
+
+export type Arm = 'with' | 'without' | 'control' | 'server';
+export const arms: readonly Arm[] = ['with', 'without', 'control', 'server'];
+
+/** One of each arm for each round. */
+export type Runs = Readonly<Record<Arm, Run[]>>;
+
+export interface Kind {
+	/** Of the part; the names of its rows begin with it. */
+	readonly name: string;
+	/** What serves the requests, for people. */
+	readonly server: string;
+}
+
+const aim = `at least ${atLeast}`;
+const question = ({ server }: Kind) => `${server}: accepted connections per second, with toascope / without`;
+
+/** Against the run without toascope of the same round. */
+function compare(runs: Runs, arm: Arm, how: (run: Run, without: Run) => number): Estimate {
+	return estimate(runs[arm].map((run, round) => how(run, runs.without[round] as Run)));
+}
+
+const rateOf = ({ rate }: Run) => rate;
+const cpuOf = ({ cpuSeconds, connections }: Run) => (cpuSeconds / connections) * 1e6;
+
+const rateRatio = (run: Run, without: Run) => rateOf(run) / rateOf(without);
+const cpuRatio = (run: Run, without: Run) => cpuOf(run) / cpuOf(without);
+const cpuMore = (run: Run, without: Run) => cpuOf(run) - cpuOf(without);
+
+function judge(rate: Estimate, control: Estimate): Verdict {
+	if (control.low < 1 - controlSpread || control.high > 1 + controlSpread) return 'none';
+	return rate.median >= atLeast ? 'met' : 'falls short';
+}
+
+function show({ median: middle, low, high }: Estimate, digits = 3): string {
+	return `${middle.toFixed(digits)} [${low.toFixed(digits)}, ${high.toFixed(digits)}]`;
+}
+
+function whole(value: number | undefined): string {
+	return (value ?? Number.NaN).toFixed(0);
+}
+
+/** The part that cannot be measured on this machine. */
+export function leaveOut(kind: Kind, reason: string): Part {
+	return {
+		figures: { left_out: reason },
+		rows: [{ name: kind.name, what: question(kind), value: 'left out', aim, verdict: 'none', note: reason }],
+	};
+}
+
+/** `others`: the share of all processors that others took meanwhile. */
+export function summarise(kind: Kind, runs: Runs, seconds: number, others: number): Part {
+	const rate = compare(runs, 'with', rateRatio);
+	const server = compare(runs, 'server', rateRatio);
+	const control = compare(runs, 'control', rateRatio);
+	const cpu = compare(runs, 'with', cpuRatio);
+	const added = compare(runs, 'with', cpuMore);
+	const addedServer = compare(runs, 'server', cpuMore);
+	const verdict = judge(rate, control);
+	const medians = (read: (run: Run) => number) =>
+		Object.fromEntries(arms.map((arm) => [arm, Number(median(runs[arm].map(read)).toFixed(2))]));
+	const perSecond = medians(rateOf);
+	const microseconds = medians(cpuOf);
+	const row = (name: string, what: string, value: string, note: string): Row => ({
+		name: `${kind.name}_${name}`,
+		what: `${kind.server}: ${what}`,
+		value,
+		aim: '',
+		verdict: 'none',
+		note,
+	});
+	const spread = verdict === 'none' ? 'spreads over 1 %: no verdict on the rate' : 'within 1 %';
+	return {
+		figures: {
+			ratio: rate,
+			ratio_server_end_alone: server,
+			ratio_control: control,
+			ratio_cpu_per_connection: cpu,
+			added_cpu_microseconds: added,
+			added_cpu_microseconds_server_end_alone: addedServer,
+			connections_per_second: perSecond,
+			cpu_microseconds_per_connection: microseconds,
+			others_share: Number(others.toFixed(3)),
+			rounds: runs.with.length,
+			seconds_each: seconds,
+			connections: arms.flatMap((arm) => runs[arm]).reduce((all, { connections }) => all + connections, 0),
+			runs_per_second: Object.fromEntries(arms.map((arm) => [arm, runs[arm].map((run) => Math.round(run.rate))])),
+		},
+		rows: [
+			{
+				name: kind.name,
+				what: question(kind),
+				value: show(rate),
+				aim,
+				verdict,
+				note: `${whole(perSecond.with)} / ${whole(perSecond.without)} per second, ${runs.with.length} pairs`,
+			},
+			row(
+				'control',
+				'control, without / without',
+				show(control),
+				`${spread}; others took ${(others * 100).toFixed(0)} % of the processors`,
+			),
+			row(
+				'server',
+				'the rate where toascope sees the server end alone',
+				show(server),
+				`${whole(perSecond.server)} per second`,
+			),
+			row(
+				'cpu',
+				'CPU time for a connection, both ends, with / without',
+				show(cpu),
+				`${microseconds.with} / ${microseconds.without} µs`,
+			),
+			row(
+				'added',
+				'CPU time that toascope adds to a connection',
+				`${show(added, 2)} µs`,
+				`the server end alone: ${show(addedServer, 2)} µs`,
+			),
+		],
+	};
+}
