@@ -5,6 +5,9 @@ import { Daemon } from '../test/fixtures/daemon.ts';
 import { type Sample, total } from '../test/fixtures/metrics.ts';
 import type { Ground } from './ground.ts';
 
+/** The cgroup that the daemon itself runs in. */
+export const daemonPlace = 'daemon';
+
 /** The daemon looks once a second. */
 const countedMs = 30_000;
 
@@ -17,7 +20,7 @@ export async function startDaemon(ground: Ground, cgroup: string, more = ''): Pr
 		through: ground.mortal,
 	});
 	// its processor time is the bench's from here on
-	ground.move(daemon.child, 'daemon');
+	ground.move(daemon.child, daemonPlace);
 	return daemon;
 }
 

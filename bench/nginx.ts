@@ -120,9 +120,7 @@ export class Nginx implements AsyncDisposable {
 	/** The first process of its PID namespace; the child is unshare, which waits for it. proc(5), children. */
 	get #master(): number {
 		const { pid } = this.#child;
-		const master = Number.parseInt(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8'), 10);
-		if (!Number.isSafeInteger(master)) throw new ToascopeError('LAB_FAILED', 'nginx did not start');
-		return master;
+		return Number.parseInt(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8'), 10);
 	}
 
 	#configure(ports: readonly number[]): void {
@@ -164,7 +162,12 @@ export class Nginx implements AsyncDisposable {
 		if (!hasEnded(this.#child)) {
 			const gone = once(this.#child, 'exit');
 			const late = setTimeout(() => this.#child.kill('SIGKILL'), graceMs);
-			process.kill(this.#master, 'SIGTERM');
+			try {
+				process.kill(this.#master, 'SIGTERM');
+			} catch {
+				// it has ended, or not begun
+				this.#child.kill('SIGKILL');
+			}
 			await gone;
 			clearTimeout(late);
 		}

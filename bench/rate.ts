@@ -9,13 +9,13 @@
  *	server	 the programs see the server's end alone, as on a host whose clients are elsewhere
  */
 import { findProgram } from '../test/fixtures/http_servers.ts';
-import { startDaemon, whenClosed } from './daemon.ts';
+import { daemonPlace, startDaemon, whenClosed } from './daemon.ts';
 import { Generator } from './generator.ts';
 import type { Ground } from './ground.ts';
-import type { Load, Places, Run } from './load.ts';
+import type { Load, Places } from './load.ts';
 import { watchOthers } from './machine.ts';
 import { NginxLoad } from './nginx_load.ts';
-import { type Arm, arms, leaveOut, type Runs, summarise } from './rate_rows.ts';
+import { type Arm, type ArmRun, arms, leaveOut, type Runs, summarise } from './rate_rows.ts';
 import type { Part, Plan } from './result.ts';
 
 const clients = 1000;
@@ -55,9 +55,11 @@ async function measure(
 	await using load = await start();
 
 	/** The daemon works on the same processors: without it means that it stands still, too. */
-	const once = (arm: Arm): Promise<Run> => {
+	const once = async (arm: Arm): Promise<ArmRun> => {
 		daemon.child.kill(places[arm].server === watched ? 'SIGCONT' : 'SIGSTOP');
-		return load.run(places[arm], { seconds });
+		const before = ground.cpuSeconds(daemonPlace);
+		const run = await load.run(places[arm], { seconds });
+		return { ...run, daemonCpuSeconds: ground.cpuSeconds(daemonPlace) - before };
 	};
 
 	const warmUp = noRuns();

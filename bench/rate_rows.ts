@@ -11,8 +11,12 @@ const controlSpread = 0.01;
 export type Arm = 'with' | 'without' | 'control' | 'server';
 export const arms: readonly Arm[] = ['with', 'without', 'control', 'server'];
 
+export interface ArmRun extends Run {
+	readonly daemonCpuSeconds: number;
+}
+
 /** One of each arm for each round. */
-export type Runs = Readonly<Record<Arm, Run[]>>;
+export type Runs = Readonly<Record<Arm, ArmRun[]>>;
 
 export interface Kind {
 	/** Of the part; the names of its rows begin with it. */
@@ -31,6 +35,8 @@ function compare(runs: Runs, arm: Arm, how: (run: Run, without: Run) => number):
 
 const rateOf = ({ rate }: Run) => rate;
 const cpuOf = ({ cpuSeconds, connections }: Run) => (cpuSeconds / connections) * 1e6;
+
+const daemonOf = ({ daemonCpuSeconds, connections }: ArmRun) => (daemonCpuSeconds / connections) * 1e6;
 
 const rateRatio = (run: Run, without: Run) => rateOf(run) / rateOf(without);
 const cpuRatio = (run: Run, without: Run) => cpuOf(run) / cpuOf(without);
@@ -70,6 +76,7 @@ export function summarise(kind: Kind, runs: Runs, seconds: number, others: numbe
 		Object.fromEntries(arms.map((arm) => [arm, Number(median(runs[arm].map(read)).toFixed(2))]));
 	const perSecond = medians(rateOf);
 	const microseconds = medians(cpuOf);
+	const daemon = median(runs.with.map(daemonOf));
 	const row = (name: string, what: string, value: string, note: string): Row => ({
 		name: `${kind.name}_${name}`,
 		what: `${kind.server}: ${what}`,
@@ -87,6 +94,7 @@ export function summarise(kind: Kind, runs: Runs, seconds: number, others: numbe
 			ratio_cpu_per_connection: cpu,
 			added_cpu_microseconds: added,
 			added_cpu_microseconds_server_end_alone: addedServer,
+			daemon_cpu_microseconds: Number(daemon.toFixed(3)),
 			connections_per_second: perSecond,
 			cpu_microseconds_per_connection: microseconds,
 			others_share: Number(others.toFixed(3)),
@@ -126,7 +134,7 @@ export function summarise(kind: Kind, runs: Runs, seconds: number, others: numbe
 				'added',
 				'CPU time that toascope adds to a connection',
 				`${show(added, 2)} µs`,
-				`the server end alone: ${show(addedServer, 2)} µs`,
+				`the server end alone: ${show(addedServer, 2)} µs; the daemon besides: ${daemon.toFixed(2)} µs`,
 			),
 		],
 	};
