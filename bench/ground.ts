@@ -110,7 +110,7 @@ export class Ground implements AsyncDisposable {
 
 	/** Programs of others that run for sockets in here, on hooks that toascope uses: they cost both arms something. */
 	async otherPrograms(): Promise<number> {
-		const child = this.spawn('toascope-runtime', ['--others', this.#directory]);
+		const child = this.spawn('toascope-runtime', ['others', this.#directory]);
 		const answer = await untilReady(child, 'toascope-runtime', isReadyLine);
 		return (answer as { readonly others: number }).others;
 	}

@@ -24,7 +24,7 @@ type Counts = Readonly<Record<string, { readonly runs: number; readonly ns: numb
 export async function measureProgramTime(ground: Ground, plan: Plan): Promise<Part> {
 	const repeats = plan.quick ? 3 : 7;
 	const connections = plan.quick ? 10_000 : 40_000;
-	await using runtime = await Tool.start(ground, 'toascope-runtime', [ground.cgroup('empty')]);
+	await using runtime = await Tool.start(ground, 'toascope-runtime', ['measure', ground.cgroup('empty')]);
 	await using daemon = await startDaemon(ground, 'with');
 	await using generator = await Generator.start(ground, clients);
 	let made = 0;

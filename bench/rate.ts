@@ -6,6 +6,7 @@
  *	with	 the programs see both ends of each connection, as on any host that talks to itself
  *	without	 no program of ours
  *	control	 the same once more: control/without tells what a pair is worth on this machine
+ *	floor	 programs that do nothing on the same hooks: what any program there costs
  *	server	 the programs see the server's end alone, as on a host whose clients are elsewhere
  */
 import { findProgram } from '../test/fixtures/http_servers.ts';
@@ -17,9 +18,10 @@ import { watchOthers } from './machine.ts';
 import { NginxLoad } from './nginx_load.ts';
 import { type Arm, type ArmRun, arms, leaveOut, type Runs, summarise } from './rate_rows.ts';
 import type { Part, Plan } from './result.ts';
+import { Tool } from './tool.ts';
 
 const clients = 1000;
-const seconds = 0.5;
+const seconds = 0.4;
 
 /** The cgroup that the daemon is attached to. */
 const watched = 'watched';
@@ -27,6 +29,7 @@ const places: Readonly<Record<Arm, Places>> = {
 	with: { server: watched, client: watched },
 	without: { server: 'without', client: 'without' },
 	control: { server: 'control', client: 'control' },
+	floor: { server: 'floor', client: 'floor' },
 	server: { server: watched, client: 'without' },
 };
 
@@ -52,6 +55,7 @@ async function measure(
 ): Promise<Part> {
 	const rounds = plan.quick ? 6 : 60;
 	await using daemon = await startDaemon(ground, watched);
+	await using _floor = await Tool.start(ground, 'toascope-runtime', ['floor', ground.cgroup(places.floor.server)]);
 	await using load = await start();
 
 	/** The daemon works on the same processors: without it means that it stands still, too. */
@@ -86,5 +90,5 @@ async function measure(
 }
 
 function noRuns(): Runs {
-	return { with: [], without: [], control: [], server: [] };
+	return { with: [], without: [], control: [], floor: [], server: [] };
 }

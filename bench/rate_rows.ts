@@ -8,8 +8,8 @@ const atLeast = 0.97;
 /** A control whose interval leaves 1 by more gives no verdict. */
 const controlSpread = 0.01;
 
-export type Arm = 'with' | 'without' | 'control' | 'server';
-export const arms: readonly Arm[] = ['with', 'without', 'control', 'server'];
+export type Arm = 'with' | 'without' | 'control' | 'floor' | 'server';
+export const arms: readonly Arm[] = ['with', 'without', 'control', 'floor', 'server'];
 
 export interface ArmRun extends Run {
 	readonly daemonCpuSeconds: number;
@@ -68,9 +68,11 @@ export function summarise(kind: Kind, runs: Runs, seconds: number, others: numbe
 	const rate = compare(runs, 'with', rateRatio);
 	const server = compare(runs, 'server', rateRatio);
 	const control = compare(runs, 'control', rateRatio);
+	const floor = compare(runs, 'floor', rateRatio);
 	const cpu = compare(runs, 'with', cpuRatio);
 	const added = compare(runs, 'with', cpuMore);
 	const addedServer = compare(runs, 'server', cpuMore);
+	const addedFloor = compare(runs, 'floor', cpuMore);
 	const verdict = judge(rate, control);
 	const medians = (read: (run: Run) => number) =>
 		Object.fromEntries(arms.map((arm) => [arm, Number(median(runs[arm].map(read)).toFixed(2))]));
@@ -91,9 +93,11 @@ export function summarise(kind: Kind, runs: Runs, seconds: number, others: numbe
 			ratio: rate,
 			ratio_server_end_alone: server,
 			ratio_control: control,
+			ratio_floor: floor,
 			ratio_cpu_per_connection: cpu,
 			added_cpu_microseconds: added,
 			added_cpu_microseconds_server_end_alone: addedServer,
+			added_cpu_microseconds_floor: addedFloor,
 			daemon_cpu_microseconds: Number(daemon.toFixed(3)),
 			connections_per_second: perSecond,
 			cpu_microseconds_per_connection: microseconds,
@@ -123,6 +127,12 @@ export function summarise(kind: Kind, runs: Runs, seconds: number, others: numbe
 				'the rate where toascope sees the server end alone',
 				show(server),
 				`${whole(perSecond.server)} per second`,
+			),
+			row(
+				'floor',
+				'programs that do nothing on the same hooks / without',
+				show(floor),
+				`${whole(perSecond.floor)} per second; they add ${show(addedFloor, 2)} µs`,
 			),
 			row(
 				'cpu',
