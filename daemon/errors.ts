@@ -17,6 +17,10 @@ export const errorCodes = {
 	ALREADY_RUNNING: { exit: exitCode.failed, meaning: 'Another toascope runs with the same pins.' },
 	NOT_RUNNING: { exit: exitCode.failed, meaning: 'No daemon answers at the address or the socket.' },
 	NOT_FOUND: { exit: exitCode.failed, meaning: 'No such connection, client or file.' },
+	NO_MEMORY: {
+		exit: exitCode.failed,
+		meaning: 'The tables do not fit in memory in the sizes of the configuration, or within a memory limit.',
+	},
 	BPF_FAILED: { exit: exitCode.failed, meaning: 'The kernel refused to load, attach or read a BPF object.' },
 	LAB_FAILED: { exit: exitCode.failed, meaning: 'The lab of `toascope demo` could not be built or did not answer.' },
 	NO_PRIVILEGE: { exit: exitCode.unsupported, meaning: 'A capability is missing.' },
@@ -34,11 +38,14 @@ export class ToascopeError extends Error {
 	override readonly name = 'ToascopeError';
 	readonly code: ErrorCode;
 	readonly hint: string | undefined;
+	/** Lines for who looks deeper, such as the verifier's last ones. */
+	readonly detail: string | undefined;
 
-	constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
+	constructor(code: ErrorCode, message: string, options: { hint?: string; detail?: string; cause?: unknown } = {}) {
 		super(message, options.cause === undefined ? undefined : { cause: options.cause });
 		this.code = code;
 		this.hint = options.hint;
+		this.detail = options.detail;
 	}
 
 	get exitCode(): number {

@@ -90,6 +90,7 @@ function report(error: unknown): number {
 	}
 	process.stderr.write(`toascope: ${error.message} [${error.code}]\n`);
 	if (error.hint !== undefined) process.stderr.write(`  ${error.hint}\n`);
+	if (error.detail !== undefined) process.stderr.write(`${error.detail.replaceAll(/^/gm, '  | ')}\n`);
 	return error.exitCode;
 }
 

@@ -84,6 +84,8 @@ Napi::Value probe(const Napi::CallbackInfo &info)
 	set("setError", probe_helper(BPF_PROG_TYPE_CGROUP_SOCKOPT, BPF_FUNC_set_retval));
 	set("taskRegisters", probe_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_task_pt_regs));
 	set("fexit", probe_fexit());
+	// came with the accounting of maps to memory cgroups; before, they count as locked memory
+	set("memoryAccounting", probe_helper(BPF_PROG_TYPE_SOCKET_FILTER, BPF_FUNC_ktime_get_coarse_ns));
 	result.Set("features", features);
 	result.Set("innerAccept", Napi::Boolean::New(env, has_inner_accept()));
 	return result;

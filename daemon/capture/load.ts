@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Loads the BPF object as the configuration and this kernel want it. */
 import type { Config } from '../config/config.ts';
-import { ToascopeError } from '../errors.ts';
 import { limit } from './layout.gen.ts';
-import { type BpfObject, type NativeError, native, type Probed } from './native.ts';
+import { type BpfObject, type BpfOptions, type NativeError, native, type Probed } from './native.ts';
 import type { Pins } from './pins.ts';
 
 export interface Log {
@@ -43,7 +42,7 @@ const stateMaps = [
  */
 export function load(config: Config, probed: Probed, pins?: Pins, log?: Log): BpfObject {
 	const { clients, connections, listeners, bpf } = config;
-	const options = {
+	const options: BpfOptions = {
 		mapEntries: {
 			listeners: listeners.max + 1,
 			listener_keys: listeners.max + 1,
@@ -63,22 +62,10 @@ export function load(config: Config, probed: Probed, pins?: Pins, log?: Log): Bp
 		return new (native().BpfObject)(options);
 	} catch (error) {
 		if (pins === undefined || !(error as NativeError).log?.includes('parameter mismatch')) throw error;
+		// what is pinned goes only when the new sizes are known to fit
+		new (native().BpfObject)({ ...options, pin: undefined }).close();
 		log?.warn({ pins: pins.maps }, 'the pinned maps have other sizes than the configuration: counters start from zero');
 		pins.clear();
 		return new (native().BpfObject)(options);
 	}
-}
-
-/** What the addon said, as an operator's error. */
-export function explain(error: unknown): unknown {
-	if (error instanceof ToascopeError || !(error instanceof Error) || !('op' in error)) return error;
-	const { code, log } = error as NativeError;
-	const hint =
-		code === 'EPERM'
-			? 'the kernel refuses it: is another program attached exclusively at this cgroup, or does a security module forbid it? toascope doctor tells more'
-			: code === 'ENOMEM'
-				? 'lower clients.capacity, connections.max or bpf.ring_bytes'
-				: 'toascope doctor tells what this kernel can do';
-	const tail = log === undefined || log === '' ? '' : `\n${log}`;
-	return new ToascopeError('BPF_FAILED', `${error.message} (${code})${tail}`, { hint, cause: error });
 }

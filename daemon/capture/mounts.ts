@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Where cgroup v2 and bpffs are mounted: proc(5), /proc/self/mountinfo. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 
 export interface Mount {
 	readonly point: string;
@@ -35,6 +36,14 @@ export function findCgroup2(mounts: readonly Mount[]): string | undefined {
 /** Whether a path is in a cgroup v2 mount. */
 export function isCgroup2(mounts: readonly Mount[], path: string): boolean {
 	return mounts.some(({ type, point }) => type === 'cgroup2' && (path === point || path.startsWith(`${point}/`)));
+}
+
+/**
+ * Whether a directory of cgroup v2 is the whole host's. In a container it may be the container's own: the root alone
+ * has no `cgroup.events` (kernel, Documentation/admin-guide/cgroup-v2.rst).
+ */
+export function isRootCgroup(path: string): boolean {
+	return !existsSync(join(path, 'cgroup.events'));
 }
 
 /** The bpffs mount that holds `path`: the innermost, and of several at one place the last, which hides the others. */

@@ -19,7 +19,7 @@ export interface BpfOptions {
 	readonly autoload: Readonly<Record<string, boolean>>;
 	readonly canSetError: boolean;
 	/** A directory under bpffs: those of the maps that are found there are adopted, the others are pinned there. */
-	readonly pin?: { readonly directory: string; readonly maps: readonly string[] };
+	readonly pin?: undefined | { readonly directory: string; readonly maps: readonly string[] };
 }
 
 export interface MapInfo {
@@ -84,7 +84,15 @@ export interface BpfObject {
 /** Features of the kernel. Empty: it has them. Else the name of the errno that refused it. */
 export type Features = Readonly<
 	Record<
-		'sockops' | 'getsockopt' | 'getpeername' | 'ringbuf' | 'socketStorage' | 'setError' | 'taskRegisters' | 'fexit',
+		| 'sockops'
+		| 'getsockopt'
+		| 'getpeername'
+		| 'ringbuf'
+		| 'socketStorage'
+		| 'setError'
+		| 'taskRegisters'
+		| 'fexit'
+		| 'memoryAccounting',
 		string
 	>
 >;

@@ -3,64 +3,63 @@
  * Where the kernel state outlives the daemon: a directory under bpffs, in it one for the layout of
  * the records, in it `maps` and `links`. The directory's lock belongs to the daemon that runs.
  */
-import { closeSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, unlinkSync } from 'node:fs';
+import { closeSync, existsSync, readdirSync, readFileSync, rmdirSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeDirectories, reasonOf, removeDirectories } from '../directories.ts';
 import { ToascopeError } from '../errors.ts';
 import { limit } from './layout.gen.ts';
 import { findBpffs, readMounts } from './mounts.ts';
 import type { Native } from './native.ts';
 
 const standardPoint = '/sys/fs/bpf';
+const layoutName = `v${limit.TOASCOPE_LAYOUT}`;
 
 export class Pins {
 	readonly maps: string;
 	readonly links: string;
-	readonly #native: Native;
 	readonly #root: string;
 	readonly #layout: string;
-	readonly #mounted: boolean;
+	/** Takes away what was made to get here: directories, the mount. */
+	readonly #leave: () => void;
 	#lock: number;
 	#adopted: boolean;
 
-	private constructor(native: Native, root: string, mounted: boolean, lock: number) {
-		this.#native = native;
+	private constructor(root: string, lock: number, leave: () => void) {
 		this.#root = root;
-		this.#mounted = mounted;
+		this.#leave = leave;
 		this.#lock = lock;
-		this.#layout = join(root, `v${limit.TOASCOPE_LAYOUT}`);
+		this.#layout = join(root, layoutName);
 		this.maps = join(this.#layout, 'maps');
 		this.links = join(this.#layout, 'links');
-		mkdirSync(this.maps, { recursive: true, mode: 0o700 });
-		mkdirSync(this.links, { recursive: true, mode: 0o700 });
 		this.#adopted = readdirSync(this.maps).length > 0;
 	}
 
 	/**
-	 * Mounts bpffs where it is missing, makes the directories and takes the lock.
-	 * @throws {ToascopeError} NO_BPFFS, ALREADY_RUNNING
+	 * Mounts bpffs where it is missing, makes the directories and takes the lock. Nothing of that is left when it throws.
+	 * @throws {ToascopeError} NO_BPFFS, NO_PRIVILEGE, ALREADY_RUNNING
 	 */
 	static open(native: Native, root: string): Pins {
 		const mounted = ensureBpffs(native, root);
+		const entries = () => readdirSync(standardPoint).length;
+		// the kernel may have put some of its own there
+		const atFirst = mounted ? entries() : 0;
+		const made: string[] = [];
+		const leave = () => {
+			removeDirectories(made);
+			if (mounted && entries() <= atFirst) native.unmount(standardPoint);
+		};
+		let lock = -1;
 		try {
-			mkdirSync(root, { recursive: true, mode: 0o700 });
-		} catch (cause) {
-			throw new ToascopeError('NO_BPFFS', `cannot make ${root}: ${(cause as Error).message}`, {
-				hint: 'set bpf.pin to a directory on a writable bpffs, or to off',
-				cause,
-			});
+			makeDirectories(root, 0o700, made);
+			lock = native.lock(root);
+			if (lock < 0) throw alreadyRunning(root);
+			for (const part of ['maps', 'links']) makeDirectories(join(root, layoutName, part), 0o700, made);
+			return new Pins(root, lock, leave);
+		} catch (error) {
+			if (lock >= 0) closeSync(lock);
+			leave();
+			throw error instanceof ToascopeError ? error : unusable(root, error);
 		}
-		const lock = native.lock(root);
-		if (lock < 0) {
-			const pid = lockHolder(root);
-			throw new ToascopeError(
-				'ALREADY_RUNNING',
-				`another toascope${pid === undefined ? '' : ` (pid ${pid})`} has ${root}`,
-				{
-					hint: 'stop it first, or set bpf.pin to another directory',
-				},
-			);
-		}
-		return new Pins(native, root, mounted, lock);
 	}
 
 	link(program: string): string {
@@ -79,9 +78,7 @@ export class Pins {
 
 	/** Detaches and forgets what a toascope with another layout of its records left. Returns the layouts' names. */
 	dropOtherLayouts(): string[] {
-		const others = readdirSync(this.#root).filter(
-			(name) => /^v\d+$/.test(name) && join(this.#root, name) !== this.#layout,
-		);
+		const others = readdirSync(this.#root).filter((name) => /^v\d+$/.test(name) && name !== layoutName);
 		for (const name of others) {
 			const layout = join(this.#root, name);
 			for (const part of ['links', 'maps'].map((each) => join(layout, each)).filter((each) => existsSync(each))) {
@@ -101,20 +98,53 @@ export class Pins {
 		this.#adopted = false;
 	}
 
-	/** Gives the lock back. With `keep` everything stays pinned, else nothing is left, the mount neither. */
+	/**
+	 * Gives the lock back. With `keep` everything stays pinned, else nothing is left, the mount neither.
+	 * @throws {ToascopeError} NO_BPFFS where the pins cannot be taken away: what they hold stays attached
+	 */
 	close(keep: boolean): void {
 		if (this.#lock < 0) return;
-		if (!keep) {
-			this.clear();
-			for (const directory of [this.links, this.maps, this.#layout]) rmdirSync(directory);
+		try {
+			if (!keep) {
+				this.clear();
+				removeDirectories([this.#root, this.#layout, this.maps, this.links]);
+			}
+		} catch (cause) {
+			throw new ToascopeError('NO_BPFFS', `cannot take away the pins in ${this.#layout}: ${reasonOf(cause)}`, {
+				hint: `what is pinned there stays attached; when it can be written again: rm -r ${this.#layout}`,
+				cause,
+			});
+		} finally {
+			closeSync(this.#lock);
+			this.#lock = -1;
 		}
-		closeSync(this.#lock);
-		this.#lock = -1;
-		// what else is pinned there is somebody else's
-		if (keep || readdirSync(this.#root).length > 0) return;
-		rmdirSync(this.#root);
-		if (this.#mounted) this.#native.unmount(standardPoint);
+		if (!keep) this.#leave();
 	}
+}
+
+function alreadyRunning(root: string): ToascopeError {
+	const pid = lockHolder(root);
+	return new ToascopeError(
+		'ALREADY_RUNNING',
+		`another toascope${pid === undefined ? '' : ` (pid ${pid})`} has ${root}`,
+		{
+			hint: 'stop it first, or set bpf.pin to another directory',
+		},
+	);
+}
+
+function unusable(root: string, cause: unknown): ToascopeError {
+	const { code } = cause as NodeJS.ErrnoException;
+	if (code === 'EACCES') {
+		return new ToascopeError('NO_PRIVILEGE', `may not use ${root}: permission denied`, {
+			hint: 'run it as the user that the directory belongs to, or set bpf.pin to another directory on a bpffs, or to off',
+			cause,
+		});
+	}
+	return new ToascopeError('NO_BPFFS', `cannot make ${root}: ${reasonOf(cause)}`, {
+		hint: 'set bpf.pin to a directory on a writable bpffs (names there have no dot), or to off',
+		cause,
+	});
 }
 
 /** Returns whether it mounted. */

@@ -4,27 +4,41 @@ import { readFileSync } from 'node:fs';
 import { ToascopeError } from '../errors.ts';
 
 /** Bits of include/uapi/linux/capability.h. */
-const needed = { CAP_BPF: 39, CAP_NET_ADMIN: 12, CAP_PERFMON: 38 } as const;
-const CAP_SYS_ADMIN = 21;
+const bits = { CAP_BPF: 39, CAP_NET_ADMIN: 12, CAP_PERFMON: 38, CAP_SYS_ADMIN: 21 } as const;
 
-/** Names of the capabilities that loading programs takes and that this process lacks. */
-export function missingCapabilities(status: string = readFileSync('/proc/self/status', 'utf8')): string[] {
+export type Capability = keyof typeof bits;
+
+/** What loading and attaching the programs takes. */
+const forBpf: readonly Capability[] = ['CAP_BPF', 'CAP_NET_ADMIN', 'CAP_PERFMON'];
+/** CAP_SYS_ADMIN stands for them as well: they were parts of it before Linux 5.8. */
+const partsOfAdmin: readonly Capability[] = ['CAP_BPF', 'CAP_PERFMON'];
+
+/** Which of them this process lacks, those of eBPF by default. `status`: text of proc(5) status. */
+export function missingCapabilities(status: string, needed: readonly Capability[] = forBpf): Capability[] {
 	const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
-	const has = (bit: number) => ((effective >> BigInt(bit)) & 1n) === 1n;
-	return Object.entries(needed)
-		.filter(([name, bit]) => !has(bit) && !(name !== 'CAP_NET_ADMIN' && has(CAP_SYS_ADMIN)))
-		.map(([name]) => name);
+	const has = (name: Capability) => ((effective >> BigInt(bits[name])) & 1n) === 1n;
+	return needed.filter((name) => !has(name) && !(partsOfAdmin.includes(name) && has('CAP_SYS_ADMIN')));
 }
 
-/** @throws {ToascopeError} NO_PRIVILEGE that names what is missing */
-export function requirePrivileges(): void {
-	const missing = missingCapabilities();
+/**
+ * @param what needs them, at the beginning of a sentence
+ * @throws {ToascopeError} NO_PRIVILEGE that names what is missing; PROVIDER_UNSUPPORTED without /proc
+ */
+export function requirePrivileges(what = 'loading eBPF programs', more: readonly Capability[] = []): void {
+	const missing = missingCapabilities(readStatus(), [...forBpf, ...more]);
 	if (missing.length === 0) return;
-	throw new ToascopeError(
-		'NO_PRIVILEGE',
-		`loading eBPF programs takes ${missing.join(', ')}, which this process lacks`,
-		{
-			hint: 'run it as root, or give these capabilities to the service',
-		},
-	);
+	throw new ToascopeError('NO_PRIVILEGE', `${what} takes ${missing.join(', ')}, which this process lacks`, {
+		hint: 'run it as root, or give these capabilities to the service',
+	});
+}
+
+function readStatus(): string {
+	try {
+		return readFileSync('/proc/self/status', 'utf8');
+	} catch (cause) {
+		throw new ToascopeError('PROVIDER_UNSUPPORTED', '/proc cannot be read: it tells what this process may do', {
+			hint: 'mount -t proc proc /proc',
+			cause,
+		});
+	}
 }

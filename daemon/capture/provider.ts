@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The `bpf` provider: the programs, loaded, attached and set, and the kernel state they keep. */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import type { Config } from '../config/config.ts';
 import { builtInProfiles } from '../config/profiles.ts';
 import { ToascopeError } from '../errors.ts';
@@ -12,13 +12,14 @@ import { KeptSyns } from './kept_syns.ts';
 import { KernelSettings } from './kernel_settings.ts';
 import { eventLayout, limit, listenerKeyLayout } from './layout.gen.ts';
 import { ListeningSockets } from './listening.ts';
-import { explain, fexitPrograms, type Log, load } from './load.ts';
-import { findCgroup2, isCgroup2, readMounts } from './mounts.ts';
+import { fexitPrograms, type Log, load } from './load.ts';
+import { findCgroup2, isCgroup2, isRootCgroup, readMounts } from './mounts.ts';
 import { type BpfObject, type Features, native, type Probed } from './native.ts';
 import { Owners } from './owners.ts';
 import { Pins } from './pins.ts';
 import { requirePrivileges } from './privileges.ts';
 import { readEvent } from './records.ts';
+import { explain } from './refusal.ts';
 import { readUnknownOptions, type UnknownOption } from './tables.ts';
 
 const ringBatchBytes = 4096 * eventLayout.size;
@@ -32,6 +33,8 @@ export type AcceptProgram = 'fexit' | 'getpeername';
 export class BpfProvider {
 	readonly features: Features;
 	readonly cgroup: string;
+	/** False: the sockets of a part of this host alone are seen. */
+	readonly wholeHost: boolean;
 	readonly acceptProgram: AcceptProgram;
 	readonly libbpf: string;
 	/** True: it went on with the counters of a daemon before it. */
@@ -65,6 +68,7 @@ export class BpfProvider {
 		this.#bpf = bpf;
 		this.#pins = pins;
 		this.cgroup = cgroup;
+		this.wholeHost = isRootCgroup(cgroup);
 		this.adopted = adopted;
 		this.features = probed.features;
 		this.#fexit = fexitPrograms(probed);
@@ -81,7 +85,7 @@ export class BpfProvider {
 
 	/**
 	 * Loads, sets and attaches. Nothing is left of it when it throws, but the pins that it found.
-	 * @throws {ToascopeError} NO_PRIVILEGE, NO_BTF, NO_CGROUP2, NO_BPFFS, ALREADY_RUNNING, BPF_FAILED
+	 * @throws {ToascopeError} NO_PRIVILEGE, NO_BTF, NO_CGROUP2, NO_BPFFS, ALREADY_RUNNING, NO_MEMORY, BPF_FAILED, PROVIDER_UNSUPPORTED
 	 */
 	static open(config: Config, log: Log): BpfProvider {
 		requirePrivileges();
@@ -90,18 +94,7 @@ export class BpfProvider {
 				hint: 'use a kernel built with CONFIG_DEBUG_INFO_BTF',
 			});
 		}
-		const mounts = readMounts();
-		const cgroup = config.cgroup ?? findCgroup2(mounts);
-		if (cgroup !== undefined && !(existsSync(cgroup) && isCgroup2(mounts, cgroup))) {
-			throw new ToascopeError('CONFIG_INVALID', `cgroup: ${cgroup} is no directory of cgroup v2`, {
-				hint: `name one below ${findCgroup2(mounts)}, or leave the key out to serve the whole host`,
-			});
-		}
-		if (cgroup === undefined) {
-			throw new ToascopeError('NO_CGROUP2', 'cgroup v2 is not mounted', {
-				hint: 'mount -t cgroup2 none /sys/fs/cgroup/unified, or boot with systemd.unified_cgroup_hierarchy=1',
-			});
-		}
+		const cgroup = findCgroup(config);
 		const probed = native().probe();
 		const pins = config.bpf.pin === undefined ? undefined : Pins.open(native(), config.bpf.pin);
 		let bpf: BpfObject | undefined;
@@ -115,7 +108,7 @@ export class BpfProvider {
 		} catch (error) {
 			bpf?.close();
 			pins?.close(pins.adopted);
-			throw explain(error);
+			throw explain(error, config);
 		}
 	}
 
@@ -182,7 +175,7 @@ export class BpfProvider {
 		} catch (error) {
 			this.#config = before;
 			const lost = this.#restore();
-			if (lost.length === 0) throw explain(error);
+			if (lost.length === 0) throw explain(error, config);
 			throw new ToascopeError('BPF_FAILED', 'the reload failed, and so did going back: restart the daemon', {
 				cause: new AggregateError([error, ...lost]),
 			});
@@ -265,4 +258,20 @@ export class BpfProvider {
 		this.#bpf.close();
 		this.#pins?.close(keep);
 	}
+}
+
+/** @throws {ToascopeError} NO_CGROUP2, CONFIG_INVALID */
+function findCgroup(config: Config): string {
+	const mounts = readMounts();
+	const root = findCgroup2(mounts);
+	if (root === undefined) {
+		throw new ToascopeError('NO_CGROUP2', 'cgroup v2 is not mounted', {
+			hint: 'mount -t cgroup2 none /sys/fs/cgroup/unified, or boot with systemd.unified_cgroup_hierarchy=1',
+		});
+	}
+	const cgroup = config.cgroup ?? root;
+	if (isCgroup2(mounts, cgroup) && statSync(cgroup, { throwIfNoEntry: false })?.isDirectory() === true) return cgroup;
+	throw new ToascopeError('CONFIG_INVALID', `cgroup: ${cgroup} is no directory of cgroup v2`, {
+		hint: `name one below ${root}, or leave the key out to serve the whole host`,
+	});
 }

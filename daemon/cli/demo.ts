@@ -3,6 +3,7 @@
  * `toascope demo`: the whole way at work on this machine. IPv6 clients, a NAT64 gateway and an IPv4
  * server in a lab of network namespaces, the daemon watching the server. Nothing is left behind.
  */
+import { requirePrivileges } from '../capture/privileges.ts';
 import { type Config, toConfig } from '../config/config.ts';
 import { fileSchema } from '../config/schema.ts';
 import { exitCode, ToascopeError } from '../errors.ts';
@@ -47,6 +48,7 @@ export async function demo(options: DemoOptions): Promise<number> {
 		throw new ToascopeError('USAGE', '--json goes with --once', { hint: 'add --once' });
 	}
 	configuration(options.listen);
+	requirePrivileges('the demo', ['CAP_SYS_ADMIN']);
 	const stop = stopSignal();
 	try {
 		return await show(options, stop);

@@ -92,8 +92,8 @@ function readConnections(text: string): readonly ConnectionJson[] {
 }
 
 function ask(path: string, daemon: LookupOptions['daemon']): Promise<string> {
-	if ('url' in daemon && !URL.canParse(daemon.url)) {
-		throw new ToascopeError('USAGE', `${daemon.url} is not a URL`, { hint: 'such as http://127.0.0.1:10646' });
+	if ('url' in daemon && URL.parse(daemon.url)?.protocol !== 'http:') {
+		throw new ToascopeError('USAGE', `${daemon.url} is no http URL`, { hint: 'such as http://127.0.0.1:10646' });
 	}
 	const where = 'socket' in daemon ? daemon.socket : daemon.url;
 	return new Promise((resolve, reject) => {

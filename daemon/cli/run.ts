@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** `toascope run`: the daemon in the foreground, until SIGTERM or SIGINT; SIGHUP reloads. */
-import { loadConfig } from '../config/load.ts';
+import { loadConfig, loadConfigAndFile } from '../config/load.ts';
 import { exitCode } from '../errors.ts';
 import { createLogger } from '../service/log.ts';
 import { Service, tellSystemd } from '../service/service.ts';
@@ -32,8 +32,9 @@ function signals(): { next(): Promise<NodeJS.Signals>; dispose(): void } {
  * @throws {ToascopeError} what keeps it from starting
  */
 export async function run(options: { readonly config?: string | undefined }): Promise<number> {
-	const read = () => loadConfig({ path: options.config, env: process.env });
-	const config = read();
+	const { config, file } = loadConfigAndFile({ path: options.config, env: process.env });
+	// a file that was there must be there at a reload: without it the defaults would hold, an empty trust among them
+	const read = () => loadConfig({ path: file, env: process.env });
 	const logger = createLogger(config.log);
 	const coming = signals();
 	try {

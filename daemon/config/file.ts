@@ -3,6 +3,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import type { Document } from 'yaml';
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml';
+import { reasonOf } from '../directories.ts';
 import { ToascopeError } from '../errors.ts';
 import type { Problem, Tree, TreeProblem } from './problem.ts';
 import { formatPath, problemsOf } from './problem.ts';
@@ -24,9 +25,14 @@ export function readBytes(file: string): Uint8Array {
 			closeSync(descriptor);
 		}
 	} catch (error) {
-		const { code = '', message } = error as NodeJS.ErrnoException;
-		const reason = { ENOENT: 'no such file', EACCES: 'permission denied', EISDIR: 'is a directory' }[code] ?? message;
-		throw new ToascopeError('CONFIG_UNREADABLE', `${file}: ${reason}`, { cause: error });
+		const { code } = error as NodeJS.ErrnoException;
+		throw new ToascopeError('CONFIG_UNREADABLE', `${file}: ${reasonOf(error)}`, {
+			hint:
+				code === 'ENOENT'
+					? 'name the file with --config; without one the defaults hold'
+					: 'it must be a file that this user can read',
+			cause: error,
+		});
 	}
 	return buffer.subarray(0, length);
 }
@@ -96,7 +102,9 @@ function faultsOf(document: Document.Parsed): Fault[] {
 	const deep = faults.find(({ message }) => message.includes('call stack'));
 	if (deep !== undefined) return [{ offset: deep.offset, message: 'it is nested too deeply' }];
 	if (document.directives.yaml.version !== '1.2') faults.push({ offset: 0, message: 'it must be YAML 1.2' });
-	return faults.length > 0 ? faults : duplicateKeys(document);
+	// what follows the first one follows from it
+	const [first] = faults.toSorted((a, b) => a.offset - b.offset);
+	return first === undefined ? duplicateKeys(document) : [first];
 }
 
 function duplicateKeys(document: Document.Parsed): Fault[] {

@@ -12,19 +12,36 @@ import { fileSchema } from './schema.ts';
 /** Where the file is when none is named. */
 export const defaultPath = '/etc/toascope/toascope.yaml';
 
+/** From where the configuration in force comes. */
+export interface Loaded {
+	readonly config: Config;
+	/** Undefined: there is none, the defaults hold. */
+	readonly file: string | undefined;
+}
+
 /**
- * @param path the file; without it the default one, which may be missing
+ * @param path the file; without it `usual`, which may be missing
  * @param env the environment: TOASCOPE_* are settings, OTEL_* decide defaults
  * @throws ToascopeError CONFIG_UNREADABLE
  * @throws ConfigError (CONFIG_INVALID) with every problem of file and environment
  */
-export function loadConfig({ path, env }: { path?: string | undefined; env: Environment }): Config {
-	const file = readTree(path ?? defaultPath, path === undefined ? bytesOfDefault() : readBytes(path));
+export function loadConfigAndFile(
+	{ path, env }: { path?: string | undefined; env: Environment },
+	usual: string = defaultPath,
+): Loaded {
+	const bytes = path === undefined ? bytesIfThere(usual) : readBytes(path);
+	const file = readTree(path ?? usual, bytes ?? new Uint8Array());
 	const environment = readEnvironment(env);
 	const problems = [...file.problems, ...environment.problems];
 	if (problems.length > 0) throw new ConfigError(problems);
 	// each can stand alone and no key depends on another, so the two together can
-	return toConfig(fileSchema.parse(over(file.tree, environment.tree)), env);
+	const config = toConfig(fileSchema.parse(over(file.tree, environment.tree)), env);
+	return { config, file: bytes === undefined ? undefined : (path ?? usual) };
+}
+
+/** As `loadConfigAndFile`, the configuration alone. */
+export function loadConfig(from: { path?: string | undefined; env: Environment }): Config {
+	return loadConfigAndFile(from).config;
 }
 
 /** What holds with neither file nor environment. */
@@ -32,12 +49,12 @@ export function defaultConfig(): Config {
 	return toConfig(fileSchema.parse({}), {});
 }
 
-function bytesOfDefault(): Uint8Array {
+function bytesIfThere(path: string): Uint8Array | undefined {
 	try {
-		return readBytes(defaultPath);
+		return readBytes(path);
 	} catch (error) {
 		const missing = error instanceof ToascopeError && (error.cause as NodeJS.ErrnoException).code === 'ENOENT';
-		if (missing) return new Uint8Array();
+		if (missing) return undefined;
 		throw error;
 	}
 }

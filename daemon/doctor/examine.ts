@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Looks at the host, the configuration and the running daemon. Changes nothing. */
-import { explain, load } from '../capture/load.ts';
+import { load } from '../capture/load.ts';
 import { native } from '../capture/native.ts';
 import { missingCapabilities } from '../capture/privileges.ts';
+import { explain } from '../capture/refusal.ts';
 import type { Config } from '../config/config.ts';
 import { type Check, check, firstLine } from './check.ts';
 import { configurationChecks } from './configuration.ts';
@@ -43,7 +44,7 @@ function tryFeatures(host: Host, config: Config): { checks: Check[]; tried?: Tri
 		try {
 			load(config, probed).close();
 		} catch (error) {
-			refusal = firstLine(explain(error));
+			refusal = firstLine(explain(error, config));
 		}
 		const tried = { probed, refusal };
 		return { checks: featureChecks(tried), tried };

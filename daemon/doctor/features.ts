@@ -43,6 +43,11 @@ const table: Readonly<Record<keyof Features, Feature>> = {
 		advice:
 			'accepts are seen by getpeername: one without an address buffer (Node.js) is unseen, its owner is the listener',
 	},
+	memoryAccounting: {
+		title: 'Memory of maps',
+		refused: 'warn',
+		advice: 'it counts as locked memory: ulimit -l unlimited, or LimitMEMLOCK=infinity for the service',
+	},
 };
 
 /** What was tried of the BPF side. */

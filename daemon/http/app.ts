@@ -7,47 +7,70 @@ import { constants } from 'node:zlib';
 import compress from '@fastify/compress';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, LogController } from 'fastify';
 import type { PrometheusExporter } from '../export/prometheus/exporter.ts';
-import { answerClientError } from './client_error.ts';
+import { type AnswerLimits, limitAnswers } from './answers.ts';
+import { answerClientError, answerOddRequests } from './client_error.ts';
 import { stringify } from './json.ts';
 import type { View } from './ports.ts';
 import { HttpProblem, problemOf, problemType } from './problem.ts';
 import { addRoutes } from './routes.ts';
 
-/** What one caller can take: bytes, milliseconds, connections. */
-export const httpLimits = {
+/** What callers can take: bytes, milliseconds, connections. */
+export interface HttpLimits extends AnswerLimits {
+	readonly headerBytes: number;
+	readonly bodyBytes: number;
+	/** To send the whole request. */
+	readonly requestMs: number;
+	/** Without a byte moving while a request is answered. */
+	readonly stalledMs: number;
+	/** Between two requests. */
+	readonly keepAliveMs: number;
+	/** Open at a time; further ones are closed at once. */
+	readonly connections: number;
+}
+
+export const httpLimits: HttpLimits = {
 	headerBytes: 16 * 1024,
 	bodyBytes: 256 * 1024,
-	/** To send the whole request. */
 	requestMs: 10_000,
-	/** Without a byte moving while a request is answered. */
 	stalledMs: 30_000,
-	/** Longer than the usual scrape intervals. */
+	// longer than the usual scrape intervals
 	keepAliveMs: 75_000,
 	connections: 256,
-} as const;
+	pipelined: 4,
+	largeAnswers: 16,
+	largeAnswerMs: 60_000,
+};
+
+/** How often Node.js looks for requests that take too long. */
+const checkMs = 2000;
+/** At most one line in this time about connections that were one too many. */
+const complainMs = 60_000;
 
 export interface HttpOptions {
 	readonly view: View;
 	readonly metrics: PrometheusExporter;
 	readonly logger: FastifyBaseLogger;
-	/** Open connections at a time; further ones are closed at once (default `httpLimits.connections`). */
-	readonly maxConnections?: number;
+	/** Default: `httpLimits`. */
+	readonly limits?: Partial<HttpLimits>;
 }
 
 /** An application with all routes; hand it to listenTcp() or listenUnix(). close() ends its connections too. */
 export function createHttp(options: HttpOptions): FastifyInstance {
+	const limits = { ...httpLimits, ...options.limits };
 	const app = Fastify({
 		loggerInstance: options.logger,
 		logController: new LogController({ disableRequestLogging: true }),
 		http: {
-			maxHeaderSize: httpLimits.headerBytes,
-			headersTimeout: httpLimits.requestMs,
-			connectionsCheckingInterval: 2000,
+			maxHeaderSize: limits.headerBytes,
+			headersTimeout: limits.requestMs,
+			// the hook below asks for it: Node.js answers without a problem document
+			requireHostHeader: false,
+			connectionsCheckingInterval: Math.min(checkMs, limits.requestMs),
 		},
-		requestTimeout: httpLimits.requestMs,
-		connectionTimeout: httpLimits.stalledMs,
-		keepAliveTimeout: httpLimits.keepAliveMs,
-		bodyLimit: httpLimits.bodyBytes,
+		requestTimeout: limits.requestMs,
+		connectionTimeout: limits.stalledMs,
+		keepAliveTimeout: limits.keepAliveMs,
+		bodyLimit: limits.bodyBytes,
 		forceCloseConnections: true,
 		clientErrorHandler: answerClientError,
 		frameworkErrors: (error, _request, reply) => {
@@ -55,7 +78,17 @@ export function createHttp(options: HttpOptions): FastifyInstance {
 			(reply as FastifyReply).code(problem.status).type(problemType).send(stringify(problem));
 		},
 	});
-	app.server.maxConnections = options.maxConnections ?? httpLimits.connections;
+	answerOddRequests(app.server);
+	app.server.maxConnections = limits.connections;
+	let complainedAt = Number.NEGATIVE_INFINITY;
+	app.server.on('drop', () => {
+		if (performance.now() - complainedAt < complainMs) return;
+		complainedAt = performance.now();
+		app.log.warn(
+			{ connections: limits.connections },
+			'too many HTTP connections at a time: the further ones are closed',
+		);
+	});
 	app.setReplySerializer(stringify);
 	app.removeContentTypeParser('text/plain');
 	app.setErrorHandler((error, request, reply) => {
@@ -63,9 +96,12 @@ export function createHttp(options: HttpOptions): FastifyInstance {
 		if (problem.status === 500) request.log.error({ err: error, url: request.url }, 'a request failed');
 		return reply.code(problem.status).type(problemType).send(problem);
 	});
-	app.addHook('onRequest', async (_request, reply) => {
+	app.addHook('onRequest', async ({ raw }, reply) => {
 		reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');
+		if (raw.headers.host === undefined && raw.httpVersion === '1.1') throw new HttpProblem(400, 'Host is missing');
 	});
+
+	limitAnswers(app, limits);
 
 	const methods = new Map<string, Set<string>>();
 	app.addHook('onRoute', ({ url, method }) => {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Answers what is no HTTP request at all, on the bare socket. */
-import { STATUS_CODES } from 'node:http';
+import { type Server, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { problemBody, problemType } from './problem.ts';
 
 const answers: Readonly<Record<string, readonly [status: number, detail: string]>> = {
@@ -15,7 +16,16 @@ export function answerClientError(error: { readonly code?: string }, socket: Soc
 		socket.destroy();
 		return;
 	}
-	const [status, detail] = answers[error.code ?? ''] ?? [400, 'this is not a request of HTTP/1.1'];
+	answer(socket, ...(answers[error.code ?? ''] ?? [400, 'this is not a request of HTTP/1.1']));
+}
+
+/** What Node.js would answer by itself, without a problem document: CONNECT, and an Expect that we cannot meet. */
+export function answerOddRequests(server: Server): void {
+	server.on('connect', (_request, socket) => answer(socket, 405, 'CONNECT is not possible here'));
+	server.on('checkExpectation', ({ socket }) => answer(socket, 417, 'only "Expect: 100-continue" can be met'));
+}
+
+function answer(socket: Duplex, status: number, detail: string): void {
 	const body = JSON.stringify(problemBody(status, detail));
 	const head = [
 		`HTTP/1.1 ${status} ${STATUS_CODES[status]}`,

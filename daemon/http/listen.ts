@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Where the application listens: an address, or a Unix socket that only its owner and group can use. */
-import { chmod, lstat, mkdir, unlink } from 'node:fs/promises';
+import { chmod, lstat, unlink } from 'node:fs/promises';
 import { type AddressInfo, connect } from 'node:net';
 import { dirname } from 'node:path';
 import type { FastifyInstance } from 'fastify';
+import { makeDirectories, reasonOf, removeDirectories } from '../directories.ts';
 import { ToascopeError } from '../errors.ts';
 import { type Endpoint, formatEndpoint } from '../model/address.ts';
 
@@ -43,24 +44,44 @@ function tcpError(error: unknown, address: string, port: number): unknown {
 				cause: error,
 			});
 		default:
-			return error;
+			return new ToascopeError('CONFIG_INVALID', `http.listen: cannot listen on ${address}: ${reasonOf(error)}`, {
+				hint: 'set http.listen to an address of this host, or to off',
+				cause: error,
+			});
 	}
 }
 
 /**
- * Listens on a Unix socket with mode 0660. A socket file that nobody answers is taken over.
+ * Listens on a Unix socket with mode 0660. A socket file that nobody answers is taken over. The directories that it
+ * takes are made, and go with the application.
  *
- * @throws {ToascopeError} ALREADY_RUNNING when a process answers there, ADDRESS_IN_USE when the file is no socket
+ * @throws {ToascopeError} ALREADY_RUNNING when a process answers there, ADDRESS_IN_USE when the file is no socket,
+ * NO_PRIVILEGE, CONFIG_INVALID where there can be no socket
  */
 export async function listenUnix(app: FastifyInstance, path: string): Promise<void> {
-	await mkdir(dirname(path), { recursive: true, mode: 0o755 });
-	await clearStale(path);
+	const made: string[] = [];
 	try {
+		makeDirectories(dirname(path), 0o755, made);
+		await clearStale(path);
 		await app.listen({ path, listenTextResolver: (address) => `listening on ${address}` });
+		await chmod(path, socketMode);
 	} catch (error) {
-		throw (error as NodeJS.ErrnoException).code === 'EADDRINUSE' ? alreadyRunning(path) : error;
+		removeDirectories(made);
+		throw unixError(error, path);
 	}
-	await chmod(path, socketMode);
+	app.server.once('close', () => removeDirectories(made));
+}
+
+function unixError(error: unknown, path: string): unknown {
+	if (error instanceof ToascopeError) return error;
+	const { code } = error as NodeJS.ErrnoException;
+	if (code === 'EADDRINUSE') return alreadyRunning(path);
+	const denied = code === 'EACCES' || code === 'EPERM';
+	return new ToascopeError(
+		denied ? 'NO_PRIVILEGE' : 'CONFIG_INVALID',
+		`http.socket: cannot listen on ${path}: ${reasonOf(error)}`,
+		{ hint: 'set http.socket to a path in a directory that this user may write, or to off', cause: error },
+	);
 }
 
 async function clearStale(path: string): Promise<void> {

@@ -5,6 +5,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { contentTypes, negotiateFormat } from '../export/prometheus/accept.ts';
 import type { PrometheusExporter } from '../export/prometheus/exporter.ts';
 import type { LookupQuery } from '../model/lookup.ts';
+import { large } from './answers.ts';
 import { clientJson, connectionJson } from './json.ts';
 import type { View } from './ports.ts';
 import { HttpProblem } from './problem.ts';
@@ -14,7 +15,7 @@ import { formatTime } from './time.ts';
 const notReady = 'toascope is not attached yet, or no longer';
 
 export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusExporter): void {
-	app.get('/metrics', (request, reply) => {
+	app.get('/metrics', large, (request, reply) => {
 		const format = negotiateFormat(request.headers.accept);
 		reply.header('content-type', contentTypes[format]).header('vary', 'accept, accept-encoding');
 		return reply.send(Readable.from(metrics.render(format), { objectMode: false, highWaterMark: 256 * 1024 }));
@@ -31,9 +32,9 @@ export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusE
 		connections: view.lookup(query).map((connection) => connectionJson(connection, view.clock)),
 	});
 	app.get('/v1/connections', (request) => connections(readLookup(request.query, view.clock)));
-	app.post('/v1/connections', (request) => ({ results: readBatch(request.body, view.clock).map(connections) }));
+	app.post('/v1/connections', large, (request) => ({ results: readBatch(request.body, view.clock).map(connections) }));
 
-	app.get('/v1/clients', (request) => {
+	app.get('/v1/clients', large, (request) => {
 		const { limit, sort } = readClientsQuery(request.query);
 		const snapshot = view.snapshot();
 		if (snapshot === undefined) throw new HttpProblem(503, notReady);

@@ -18,5 +18,6 @@ export function createLogger(config: Config['log']): Logger {
 /** An expected failure is its code, what is wrong and what to do; anything else keeps its stack. */
 function serializeError(error: unknown): unknown {
 	if (!(error instanceof ToascopeError)) return error instanceof Error ? pino.stdSerializers.err(error) : error;
-	return { code: error.code, message: error.message, ...(error.hint === undefined ? {} : { hint: error.hint }) };
+	const { code, message, hint, detail } = error;
+	return { code, message, hint, detail };
 }

@@ -8,6 +8,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { native } from '../capture/native.ts';
 import { type AcceptProgram, BpfProvider } from '../capture/provider.ts';
+import { explain } from '../capture/refusal.ts';
 import { type Config, changedRestartKeys } from '../config/config.ts';
 import { ToascopeError } from '../errors.ts';
 import { type SpanExport, startSpans } from '../export/otel/spans.ts';
@@ -53,11 +54,11 @@ export class Service implements View {
 	#listening: Endpoint | undefined;
 	#attached = true;
 
-	private constructor(config: Config, logger: Logger, options: ServiceOptions) {
+	private constructor(config: Config, logger: Logger, options: ServiceOptions, provider: BpfProvider) {
 		this.#config = config;
 		this.#logger = logger;
 		this.#onEvent = options.onEvent;
-		this.#provider = BpfProvider.open(config, logger);
+		this.#provider = provider;
 		this.#store = new Store(this.#provider.counters, config.clients, () => this.#spanDrops());
 	}
 
@@ -71,14 +72,18 @@ export class Service implements View {
 				hint: 'set provider to auto or bpf',
 			});
 		}
-		const service = new Service(config, logger, options);
+		const provider = BpfProvider.open(config, logger);
+		// what an earlier daemon left is not ours to throw away
+		const keep = provider.adopted;
+		let service: Service | undefined;
 		try {
+			service = new Service(config, logger, options, provider);
 			await service.#begin();
 			return service;
 		} catch (error) {
-			// what an earlier daemon left is not ours to throw away
-			await service.stop(service.#provider.adopted ? 'keep' : 'detach');
-			throw error;
+			if (service === undefined) provider.close(keep);
+			else await service.stop(keep ? 'keep' : 'detach');
+			throw explain(error, config);
 		}
 	}
 
@@ -112,6 +117,12 @@ export class Service implements View {
 		);
 		if (this.#config.trust.length === 0) {
 			this.#logger.warn({}, 'trust is empty: every sender of a TOA option is believed');
+		}
+		if (!this.#provider.wholeHost && this.#config.cgroup === undefined) {
+			this.#logger.warn(
+				{ cgroup },
+				'this is not the root of cgroup v2: sockets outside of this container are not seen',
+			);
 		}
 		if (acceptProgram !== 'fexit') {
 			this.#logger.info(

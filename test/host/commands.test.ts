@@ -13,14 +13,9 @@ import { toascope } from '../fixtures/command.ts';
 import { Daemon } from '../fixtures/daemon.ts';
 import { total } from '../fixtures/metrics.ts';
 import { type Accepted, clientAddress, Stage, somePorts } from '../fixtures/stage.ts';
+import { without } from '../fixtures/wrong_host.ts';
 
 const port = somePorts(2);
-/** Root, and yet without these capabilities. */
-const without = (...names: string[]) => {
-	const list = names.map((name) => `-${name}`).join(',');
-	return ['setpriv', `--bounding-set=${list}`, `--inh-caps=${list}`];
-};
-
 let directory = '';
 beforeAll(() => {
 	directory = mkdtempSync(join(tmpdir(), 'toascope-test-'));
@@ -168,8 +163,8 @@ test.each([
 	['an option without its value', ['run', '--config'], /argument missing/],
 	['a missing argument', ['lookup'], /missing required argument/],
 	['one argument too many', ['run', 'now'], /too many arguments/],
+	['no http URL', ['lookup', '192.0.2.1:1', '--url', 'ftp://127.0.0.1'], /ftp:\/\/127.0.0.1 is no http URL \[USAGE\]/],
 	['no number', ['demo', '--clients', 'many'], /'many' is not a whole number/],
-	['a configuration that is missing', ['run', '--config', '/nowhere/toascope.yaml'], /\[CONFIG_UNREADABLE\]/],
 ])('wrong usage, %s: 2', async (_what, args, message) => {
 	const { code, out, err } = await toascope(args);
 	expect({ code, out }).toEqual({ code: 2, out: '' });
@@ -179,21 +174,6 @@ test.each([
 test('--help and --version: 0', async () => {
 	expect(await toascope(['--help'])).toMatchObject({ code: 0, out: expect.stringContaining('doctor') });
 	expect(await toascope(['--version'])).toMatchObject({ code: 0, out: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
-});
-
-test.each([
-	['all', ['all'], 'CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON'],
-	['CAP_PERFMON', ['perfmon', 'sys_admin'], 'CAP_PERFMON'],
-	['CAP_NET_ADMIN', ['net_admin'], 'CAP_NET_ADMIN'],
-])('run without %s: 3, and what is missing', async (_what, less, missing) => {
-	const { code, err } = await toascope(['run', '--config', file('run.yaml', 'bpf: {pin: off}\n')], {
-		by: without(...less),
-	});
-	expect(err).toBe(
-		`toascope: loading eBPF programs takes ${missing}, which this process lacks [NO_PRIVILEGE]\n` +
-			'  run it as root, or give these capabilities to the service\n',
-	);
-	expect(code).toBe(3);
 });
 
 test('systemd is told: ready, reloading and ready again, also when the reload fails, stopping', async () => {

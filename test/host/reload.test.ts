@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /** SIGHUP: a good configuration holds from then on, a bad one changes nothing. */
+import { mkdirSync, rmdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { findCgroup2, readMounts } from '../../daemon/capture/mounts.ts';
 import { network } from '../../daemon/lab/lab.ts';
 import { Daemon } from '../fixtures/daemon.ts';
+import { attachAlone, attachedAt } from '../fixtures/leftovers.ts';
 import { total } from '../fixtures/metrics.ts';
 import { clientAddress, isGateway, Stage, somePorts } from '../fixtures/stage.ts';
 
@@ -79,6 +83,61 @@ test('a bad configuration keeps the old one, and shows in metrics, status and lo
 	}
 	await daemon.reload(config(both));
 	expect(await gauge('successful')).toBe('1');
+});
+
+test.each([
+	['is gone', (file: string) => rmSync(file), 'no such file or directory'],
+	[
+		'is a directory',
+		(file: string) => {
+			rmSync(file);
+			mkdirSync(file);
+		},
+		'is a directory',
+	],
+])('a file that %s keeps the old configuration', async (_what, spoil, reason) => {
+	await daemon.reload(config(both, 'transparent: on'));
+	spoil(daemon.configFile);
+	const from = daemon.log.length;
+	daemon.child.kill('SIGHUP');
+	const line = await daemon.logged(/reload/, from);
+	expect(line).toMatchObject({
+		msg: 'reload failed: the configuration before stays in force',
+		err: { code: 'CONFIG_UNREADABLE', message: `${daemon.configFile}: ${reason}` },
+	});
+	expect(await gauge('successful')).toBe('0');
+	expect(await daemon.json('/v1/status')).toMatchObject({ transparent: true, config_reload: { successful: false } });
+	expect(await accepted()).toBe(clientAddress);
+	rmSync(daemon.configFile, { recursive: true, force: true });
+	await daemon.reload(config(both));
+	expect(await gauge('successful')).toBe('1');
+});
+
+test('what the kernel refuses keeps the old configuration, whole', async () => {
+	const cgroup = join(findCgroup2(readMounts()) ?? '', `toascope-test-${process.pid}`);
+	const pins = `/sys/fs/bpf/toascope-test-${process.pid}`;
+	mkdirSync(cgroup);
+	try {
+		await using _elsewhere = await Daemon.start({ config: `${both}\nbpf: {pin: ${pins}}` });
+		const own = [both, `cgroup: ${cgroup}`].join('\n');
+		await using refused = await Daemon.start({ config: `${own}\nsockopt: off` });
+		const attached = attachedAt(cgroup);
+		const leave = attachAlone(`${pins}/v1/links/toascope_getsockopt`, 'getsockopt', cgroup);
+		try {
+			const line = await refused.reload(
+				`${own}\ntrust: [192.0.2.0/24]\nsockopt: on\nbpf: {pin: off}\nlog: {format: json}`,
+			);
+			expect(line.err).toMatchObject({ code: 'BPF_FAILED', hint: expect.stringContaining('attached exclusively') });
+			expect(await refused.json('/v1/status')).toMatchObject({ sockopt: false, trust: [] });
+			const samples = await refused.metrics();
+			expect(samples.find(({ name }) => name === 'toascope_config_last_reload_successful')?.value).toBe('0');
+		} finally {
+			leave();
+		}
+		expect(attachedAt(cgroup)).toEqual(attached);
+	} finally {
+		rmdirSync(cgroup);
+	}
 });
 
 test('sockopt goes on and off', async () => {

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { configCheck } from '../../daemon/cli/config.ts';
 import type { Environment } from '../../daemon/config/config.ts';
 import { changedRestartKeys, changes, written } from '../../daemon/config/config.ts';
-import { defaultConfig, loadConfig } from '../../daemon/config/load.ts';
+import { defaultConfig, loadConfig, loadConfigAndFile } from '../../daemon/config/load.ts';
 import { includesPort } from '../../daemon/config/ports.ts';
 import { keys } from '../../daemon/config/schema.ts';
 
@@ -27,6 +27,18 @@ function load(text: string, env: Environment = {}) {
 function differences(text: string, env: Environment = {}) {
 	return Object.fromEntries(changes(defaultConfig(), load(text, env)).map(({ key, to }) => [key, to]));
 }
+
+describe('the usual file', () => {
+	it('may be missing at a start; one that was there is named, and may not be missing later', () => {
+		const usual = join(folder, 'usual.yaml');
+		expect(loadConfigAndFile({ env: {} }, usual)).toEqual({ config: defaultConfig(), file: undefined });
+		writeFileSync(usual, 'trust: [10.0.0.0/8]');
+		const { file, config } = loadConfigAndFile({ env: {} }, usual);
+		expect({ file, trust: config.trust.map(({ text }) => text) }).toEqual({ file: usual, trust: ['10.0.0.0/8'] });
+		rmSync(usual);
+		expect(() => loadConfig({ path: file, env: {} })).toThrow(expect.objectContaining({ code: 'CONFIG_UNREADABLE' }));
+	});
+});
 
 describe('defaults', () => {
 	it('hold without any key', () => {
@@ -303,7 +315,7 @@ describe('config check', () => {
 	it('says that a file is missing', () => {
 		let said = '';
 		expect(configCheck(join(folder, 'none'), { json: false, write: (part) => (said += part) })).toBe(2);
-		expect(said).toBe(`${folder}/none: no such file\n`);
+		expect(said).toBe(`${folder}/none: no such file or directory\n`);
 	});
 });
 

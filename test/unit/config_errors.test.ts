@@ -248,6 +248,11 @@ describe('the text', () => {
 			[expect.stringMatching(/^c.yaml:2:1: is no valid YAML: .*multiple documents/)],
 		],
 		['YAML 1.1', '%YAML 1.1\n---\nsockopt: on', ['c.yaml:1:1: is no valid YAML: it must be YAML 1.2']],
+		[
+			'a bracket too many, of which alone it speaks',
+			'trust: }\nlog: {level: info}',
+			[expect.stringMatching(/^c.yaml:1:8: is no valid YAML: Unexpected flow-map-end token/)],
+		],
 		['a tab', 'log:\n\tlevel: info', [expect.stringMatching(/^c.yaml:2:1: is no valid YAML: Tabs are not allowed/)]],
 		['a tag', 'sockopt: !secret on', [expect.stringMatching(/^c.yaml:1:10: is no valid YAML: Unresolved tag/)]],
 		['an unknown anchor', 'trust: *x', [expect.stringMatching(/^c.yaml: is no valid YAML: Unresolved alias/)]],
@@ -315,7 +320,11 @@ describe('a file', () => {
 	it('that is named must exist', () => {
 		const path = join(folder, 'none.yaml');
 		expect(() => loadConfig({ path, env: {} })).toThrow(
-			expect.objectContaining({ code: 'CONFIG_UNREADABLE', exitCode: 2, message: `${path}: no such file` }),
+			expect.objectContaining({
+				code: 'CONFIG_UNREADABLE',
+				exitCode: 2,
+				message: `${path}: no such file or directory`,
+			}),
 		);
 	});
 

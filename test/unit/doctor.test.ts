@@ -101,6 +101,7 @@ const allFeatures: Features = {
 	setError: '',
 	taskRegisters: '',
 	fexit: '',
+	memoryAccounting: '',
 };
 const tried = (refused: Partial<Features> = {}, refusal?: string) => ({
 	probed: { features: { ...allFeatures, ...refused }, innerAccept: true },

@@ -2,9 +2,9 @@
 /** The application on real sockets: TCP, Unix, their limits, and `toascope lookup` over them. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { type AddressInfo, connect, type Socket } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
@@ -12,7 +12,7 @@ import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { connectionTable, lookup } from '../../daemon/cli/lookup.ts';
 import { formatBytes } from '../../daemon/cli/units.ts';
-import { createHttp, httpLimits } from '../../daemon/http/app.ts';
+import { createHttp } from '../../daemon/http/app.ts';
 import { type ConnectionJson, connectionJson } from '../../daemon/http/json.ts';
 import { listenTcp, listenUnix } from '../../daemon/http/listen.ts';
 import type { Endpoint } from '../../daemon/model/address.ts';
@@ -33,26 +33,10 @@ afterEach(async () => {
 	rmSync(folder, { recursive: true, force: true });
 });
 
-function start(maxConnections?: number): FastifyInstance {
-	const app = createHttp({
-		view: fixtureView(),
-		metrics: fixtureExporter(),
-		logger: pino({ level: 'silent' }),
-		...(maxConnections === undefined ? {} : { maxConnections }),
-	});
+function start(): FastifyInstance {
+	const app = createHttp({ view: fixtureView(), metrics: fixtureExporter(), logger: pino({ level: 'silent' }) });
 	cleanUp.push(() => app.close());
 	return app;
-}
-
-/** Sends bytes and gives all that comes back until the other end closes. */
-async function exchange(socket: Socket, request: string): Promise<string> {
-	let text = '';
-	socket.setEncoding('utf8').on('data', (piece: string) => {
-		text += piece;
-	});
-	socket.write(request);
-	await once(socket, 'close');
-	return text;
 }
 
 describe('TCP', () => {
@@ -76,33 +60,6 @@ describe('TCP', () => {
 		await expect(listenTcp(start(), elsewhere)).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
 	});
 
-	it.each([
-		[
-			'a header that is too large',
-			`GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(httpLimits.headerBytes)}\r\n\r\n`,
-			431,
-		],
-		['what is no HTTP', 'hello\r\n\r\n', 400],
-	])('answers %s', async (_name, request, status) => {
-		const { port } = await listenTcp(start(), loopback);
-		const answer = await exchange(connect(port, '127.0.0.1'), request);
-		expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
-		expect(answer).toContain('content-type: application/problem+json');
-		expect(JSON.parse(answer.slice(answer.indexOf('\r\n\r\n')))).toMatchObject({ status });
-	});
-
-	it('takes only so many connections at a time', async () => {
-		const { port } = await listenTcp(start(1), loopback);
-		const first = connect(port, '127.0.0.1');
-		await once(first, 'connect');
-		first.write('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n');
-		await once(first, 'data');
-		const second = connect(port, '127.0.0.1');
-		second.on('error', () => undefined);
-		await once(second, 'close');
-		first.destroy();
-	});
-
 	it('ends open connections when it closes', async () => {
 		const app = start();
 		const { port } = await listenTcp(app, loopback);
@@ -122,6 +79,13 @@ describe('the Unix socket', () => {
 		expect(statSync(path).mode & 0o777).toBe(0o660);
 		await app.close();
 		expect(() => statSync(path)).toThrow('ENOENT');
+	});
+
+	it('takes the directories along that were made for it', async () => {
+		const app = start();
+		await listenUnix(app, path);
+		await app.close();
+		expect(readdirSync(folder)).toEqual([]);
 	});
 
 	it('is not taken from a process that answers', async () => {
