@@ -168,7 +168,7 @@ packages() {
 # Unpacked under build/, not installed: an installed one would start a service. build/tools/bin has
 # each under its own name, be it this machine's own or the unpacked one.
 fetch_tools() {
-	rm -rf "$tools/debs" "$tools/root"
+	rm -rf "$tools/debs"
 	mkdir -p "$tools/debs/partial" "$tools/root" "$tools/bin"
 	names=$1
 	fetch() {
@@ -181,9 +181,10 @@ fetch_tools() {
 		dpkg-deb -x "$deb" "$tools/root" || return 1
 	done
 	rm -rf "$tools/debs" "$tools/root/usr/share"
-	for file in "$tools"/root/usr/sbin/nginx "$tools"/root/usr/bin/prometheus "$tools"/root/usr/bin/promtool; do
+	for name in nginx haproxy apache2 prometheus promtool; do
+		file=$tools/root/usr/sbin/$name
+		[ -x "$file" ] || file=$tools/root/usr/bin/$name
 		[ -x "$file" ] || continue
-		name=${file##*/}
 		cat >"$tools/bin/$name" <<-END
 			#!/bin/sh
 			root=\$(dirname -- "\$0")/../root
@@ -197,7 +198,7 @@ fetch_tools() {
 
 test_tools() {
 	wanted=
-	for pair in nginx:nginx prometheus:prometheus promtool:prometheus; do
+	for pair in nginx:nginx haproxy:haproxy apache2:apache2-bin prometheus:prometheus promtool:prometheus; do
 		name=${pair%:*}
 		[ -x "$tools/bin/$name" ] && continue
 		rm -f "$tools/bin/$name"

@@ -15,7 +15,8 @@ const held = new Set<Socket>();
 /** `onDone` is called once: when the connection is closed, or, held, when its reply is there. */
 function open(batch: Batch, from: string | undefined, onDone: (result: Result) => void): void {
 	const id = randomBytes(16).toString('hex');
-	const wanted = batch.text === undefined ? (batch.receive ?? 0) : Number.POSITIVE_INFINITY;
+	const { text, until } = batch;
+	const wanted = batch.receive ?? 0;
 	const socket = connect({
 		host: batch.to,
 		port: batch.port,
@@ -31,6 +32,10 @@ function open(batch: Batch, from: string | undefined, onDone: (result: Result) =
 	let error: string | undefined;
 	const reply: Buffer[] = [];
 
+	const replyText = () => Buffer.concat(reply).toString('utf8', 0, replyKept);
+	/** A reply to text without `until` ends with the connection. */
+	const whole = () => (text === undefined ? received >= wanted : until !== undefined && replyText().endsWith(until));
+
 	const finish = () => {
 		if (done) return;
 		done = true;
@@ -40,12 +45,12 @@ function open(batch: Batch, from: string | undefined, onDone: (result: Result) =
 			clientPort,
 			sent: socket.bytesWritten,
 			received,
-			...(batch.text === undefined ? {} : { reply: Buffer.concat(reply).toString('utf8', 0, replyKept) }),
+			...(text === undefined ? {} : { reply: replyText() }),
 			...(error === undefined ? {} : { error }),
 		});
 	};
 	const replied = () => {
-		if (received < wanted) return;
+		if (!whole()) return;
 		if (batch.hold !== true) {
 			socket.end();
 			return;
@@ -59,17 +64,17 @@ function open(batch: Batch, from: string | undefined, onDone: (result: Result) =
 		clientPort = socket.localPort ?? 0;
 		const send = Math.max(batch.send ?? 0, headerSize);
 		const request =
-			batch.text ??
+			text ??
 			Buffer.concat([encodeHeader({ id, send, receive: batch.receive ?? 0 }), Buffer.alloc(send - headerSize)]);
 		socket.write(request, replied);
 	});
 	socket.on('data', (part) => {
 		received += part.length;
-		if (batch.text !== undefined && received <= replyKept) reply.push(part);
+		if (text !== undefined && received <= replyKept) reply.push(part);
 		replied();
 	});
 	socket.on('end', () => {
-		if (received < wanted && batch.text === undefined) error ??= `closed after ${received} of ${wanted} bytes`;
+		if (text === undefined && !whole()) error ??= `closed after ${received} of ${wanted} bytes`;
 	});
 	socket.on('error', (cause) => {
 		error ??= cause.message;

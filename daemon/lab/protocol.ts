@@ -50,6 +50,8 @@ export interface Batch {
 	readonly receive?: number;
 	/** For servers other than the echo server: sent as it is; then everything is read until the server closes. */
 	readonly text?: string;
+	/** With `text`, for servers that do not close: the reply is whole when it ends with this. */
+	readonly until?: string;
 	/** Connections stay open after the reply, until release(). All are open at once then. */
 	readonly hold?: boolean;
 }
