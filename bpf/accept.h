@@ -5,6 +5,15 @@
 
 #include "table.h"
 
+/* The process's name: the accepting thread may have one of its own. */
+static __always_inline void process_name(__u8 comm[COMM_SIZE])
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+
+	bpf_core_read_str(comm, COMM_SIZE, &leader->comm);
+}
+
 /* Runs in the accepting process. */
 static __always_inline void accepted(const struct sock_common *sk, struct socket_state *state, __u8 seen)
 {
@@ -34,7 +43,7 @@ static __always_inline void accepted(const struct sock_common *sk, struct socket
 	connection->seen = seen;
 	connection->pid = bpf_get_current_pid_tgid() >> 32;
 	connection->cgroup_id = bpf_get_current_cgroup_id();
-	bpf_get_current_comm(connection->comm, sizeof(connection->comm));
+	process_name(connection->comm);
 	tell(&on, EVENT_ACCEPTED);
 }
 
