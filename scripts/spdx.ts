@@ -4,7 +4,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Files that carry a licence line: what people write by hand and can hold a comment. */
-const source = /\.(ts|js|mjs|c|h|cc|cpp|sh|py|cmake|grit|go|java)$|(^|\/)(CMakeLists\.txt|Kbuild|Makefile)$|^\.ci\/run$/;
+const source =
+	/\.(ts|js|mjs|c|h|cc|cpp|sh|py|cmake|grit|go|java)$|(^|\/)(CMakeLists\.txt|Kbuild|Makefile)$|^\.ci\/run$/;
 
 /** The SPDX expressions that a file may name; undefined where none is asked for. */
 export function allowedLicences(path: string): readonly string[] | undefined {

@@ -64,8 +64,7 @@ function open(batch: Batch, from: string | undefined, onDone: (result: Result) =
 		clientPort = socket.localPort ?? 0;
 		const send = Math.max(batch.send ?? 0, headerSize);
 		const request =
-			text ??
-			Buffer.concat([encodeHeader({ id, send, receive: batch.receive ?? 0 }), Buffer.alloc(send - headerSize)]);
+			text ?? Buffer.concat([encodeHeader({ id, send, receive: batch.receive ?? 0 }), Buffer.alloc(send - headerSize)]);
 		socket.write(request, replied);
 	});
 	socket.on('data', (part) => {

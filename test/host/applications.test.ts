@@ -1,204 +1,99 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Servers that know nothing of TOA: with `transparent` they see the client, without it the balancer. */
+/**
+ * Servers that know nothing of TOA, each on every kind of listener: whom they name with `transparent` and without, and whom the
+ * daemon holds for the process that accepted. DESIGN.md, section 5; docs/applications.md is made from the same.
+ */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { ConnectionJson } from '../../daemon/http/json.ts';
-import type { Route } from '../../daemon/lab/gateway.ts';
-import { Lab, nat64Server } from '../../daemon/lab/lab.ts';
-import type { LabClient } from '../../daemon/lab/lab_client.ts';
-import type { Result } from '../../daemon/lab/protocol.ts';
+import { type Application, findProgram } from '../fixtures/applications/application.ts';
+import { applications, Matrix, type Named, type Option, options } from '../fixtures/applications/matrix.ts';
+import { type Cell, pagePath, renderPage, type Transparent, transparencies } from '../fixtures/applications/page.ts';
 import { Daemon } from '../fixtures/daemon.ts';
-import { findProgram, type RunningServer, startNginx, startNode, startPython } from '../fixtures/http_servers.ts';
-import { total } from '../fixtures/metrics.ts';
-import { clientAddress, ipv4Of, isGateway, somePorts } from '../fixtures/stage.ts';
+import { ipv4Of, type Listener, listeners, type Place } from '../fixtures/stage.ts';
 
-const clients = 20;
-const count = 60;
-const firstPort = somePorts(4);
-const ports = { nginx: firstPort, nginx4: firstPort + 1, node: firstPort + 2, python: firstPort + 3 };
-type Server = keyof typeof ports;
+const connections = 3;
+const EINVAL = 22;
 
-const profiles = ['nat64', 'toa6', 'toa4', 'none'] as const;
-type Profile = (typeof profiles)[number];
-
-const listenPort = (server: Server, profile: Profile) =>
-	10_000 + Object.keys(ports).indexOf(server) * profiles.length + profiles.indexOf(profile);
-
-const routes: Route[] = (Object.keys(ports) as Server[]).flatMap((server) =>
-	profiles.map((profile) => ({ listenPort: listenPort(server, profile), backendPort: ports[server], profile })),
-);
-
-const nginxPath = findProgram('nginx');
-const python = findProgram('python3');
-
-let lab: Lab;
-let client: LabClient;
-let daemon: Daemon;
-
-const config = (transparent: 'on' | 'off') =>
-	`listeners: {ports: ["${firstPort}-${firstPort + 3}"]}\ntransparent: ${transparent}`;
+let matrix: Matrix;
+const cells: Cell[] = [];
 
 beforeAll(async () => {
-	lab = await Lab.open({ routes });
-	client = await lab.client();
+	matrix = await Matrix.open();
 });
 afterAll(async () => {
-	await lab.close();
+	await matrix?.[Symbol.asyncDispose]();
 });
 
-/** `count` requests by `clients` clients. */
-async function request(server: Server, profile: Profile): Promise<Result[]> {
-	const results = await client.run({
-		from: clientAddress,
-		clients,
-		count,
-		to: nat64Server,
-		port: listenPort(server, profile),
-		text: 'GET / HTTP/1.0\r\n\r\n',
-	});
-	expect(results.filter(({ error }) => error !== undefined)).toEqual([]);
-	expect(new Set(results.map((result) => result.client)).size).toBe(clients);
-	return results;
+/** What getpeername() is to name: the table of section 5. */
+function peerName(listener: Listener, transparent: Transparent, option: Option): Named {
+	const mapped = listener === 'AF_INET' ? '' : '::ffff:';
+	if (transparent === 'off' || option === 'none') return `${mapped}balancer`;
+	if (option === 'IPv4') return `${mapped}client`;
+	return listener === 'AF_INET' ? 'balancer' : 'client';
 }
 
-/** What the server answered, without what HTTP puts before it. */
-const told = ({ reply }: Result): string => reply?.split('\r\n\r\n').at(-1) ?? '';
+const sockopt = { IPv6: 'client', IPv4: '::ffff:client', none: EINVAL } as const;
 
-/** What it should see: the client. */
-const real = ({ client: address, clientPort }: Result) => `${address} ${clientPort}`;
-const realIpv4 = ({ client: address, clientPort }: Result) => `${ipv4Of(address)} ${clientPort}`;
-const realMapped = (result: Result) => `::ffff:${realIpv4(result)}`;
-
-function expectGateway(text: string, mapped: boolean): void {
-	const [address = ''] = text.split(' ');
-	expect(address).toSatisfy(isGateway);
-	expect(address.startsWith('::ffff:')).toBe(mapped);
+/** As the daemon has it: IPv4 is IPv4. */
+function knownClient(option: Option, { address, port }: Place): Place | null {
+	if (option === 'none') return null;
+	return { address: option === 'IPv4' ? ipv4Of(address) : address, port };
 }
 
-/** Requires each to be seen as `shown` says, by what it answered itself. */
-function expectSeen(results: readonly Result[], shown: (result: Result) => string): void {
-	expect(results.map(told)).toEqual(results.map(shown));
-}
+const unmapped = (name: Named): Named => name.replace('::ffff:', '') as Named;
 
-const sorted = (lines: readonly string[]) => [...lines].sort();
+const cases = listeners.flatMap((listener) =>
+	(Object.keys(options) as Option[]).map((option) => [listener, option] as const),
+);
 
-/** The daemon's answer on the peer that a server saw. */
-async function lookup(server: RunningServer, result: Result): Promise<ConnectionJson | undefined> {
-	const peer = told(result).replace('::ffff:', '').replace(' ', ':');
-	const path = `/v1/connections?peer=${peer}&netns=${lab.netnsInode('server')}`;
-	const { connections } = await daemon.json<{ connections: ConnectionJson[] }>(path);
-	return connections.find(({ local }) => local.port === server.port);
-}
-
-/** Until the kernel has closed what the servers got: only then is an accept that nobody saw sure to be known. */
-function untilClosed(server: RunningServer, connections: bigint): Promise<true> {
-	const listener = `192.0.2.2:${server.port}`;
-	return daemon.until((samples) =>
-		total(samples, 'toascope_connections_closed_total', { listener }) === connections ? true : undefined,
-	);
-}
-
-describe.each(['off', 'on'] as const)('transparent %s', (transparent) => {
-	beforeAll(async () => {
-		daemon = await Daemon.start({ config: config(transparent) });
-	});
-	afterAll(async () => {
-		await daemon.stop();
-	});
-
-	describe('nginx on [::]', () => {
-		it.for(profiles)('%s', async (profile, { skip }) => {
-			if (nginxPath === undefined) return skip('no nginx here');
-			await using nginx = await startNginx(lab, nginxPath, ports.nginx, `[::]:${ports.nginx} ipv6only=off`);
-			const results = await request('nginx', profile);
-			const log = nginx.accessLog();
-			expect(sorted(log)).toEqual(sorted(results.map(told)));
-			if (transparent === 'off' || profile === 'none') {
-				expect(log).toHaveLength(count);
-				for (const line of log) expectGateway(line, true);
-			} else {
-				expect(sorted(log)).toEqual(sorted(results.map(profile === 'toa4' ? realMapped : real)));
-				expectSeen(results, profile === 'toa4' ? realMapped : real);
-			}
-		});
-	});
-
-	describe('nginx on AF_INET', () => {
-		it.for(profiles)('%s', async (profile, { skip }) => {
-			if (nginxPath === undefined) return skip('no nginx here');
-			await using nginx = await startNginx(lab, nginxPath, ports.nginx4, String(ports.nginx4));
-			const results = await request('nginx4', profile);
-			const log = nginx.accessLog();
-			if (transparent === 'on' && profile === 'toa4') {
-				expect(sorted(log)).toEqual(sorted(results.map(realIpv4)));
-				expectSeen(results, realIpv4);
-			} else {
-				expect(log).toHaveLength(count);
-				for (const line of log) expectGateway(line, false);
-			}
-		});
-	});
-
-	describe.each([
-		['Node', 'node', (port: number) => startNode(lab, port)],
-		['Python', 'python', python === undefined ? undefined : (port: number) => startPython(lab, port, python)],
-	] as const)('%s on [::]', (name, server, start) => {
-		it.for(profiles)('%s', async (profile, { skip }) => {
-			if (start === undefined) return skip(`no ${name} here`);
-			await using _running = await start(ports[server]);
-			const results = await request(server, profile);
-			if (transparent === 'off' || profile === 'none') {
-				for (const result of results) expectGateway(told(result), true);
-			} else {
-				expectSeen(results, profile === 'toa4' ? realMapped : real);
-			}
-		});
-	});
-});
-
-describe('the daemon knows by the balancer which client and which process', () => {
+describe.each(transparencies)('transparent %s', (transparent) => {
+	let daemon: Daemon;
 	let acceptProgram: string;
 
 	beforeAll(async () => {
-		daemon = await Daemon.start({ config: config('off') });
+		daemon = await Daemon.start({ config: matrix.config(transparent) });
 		({ accept_program: acceptProgram } = await daemon.json<{ accept_program: string }>('/v1/status'));
 	});
 	afterAll(async () => {
 		await daemon.stop();
 	});
 
-	async function expectKnown(running: RunningServer, server: Server, seen: string): Promise<void> {
-		const comm = readFileSync(`/proc/${running.pid}/comm`, 'utf8').trim();
-		const results = await request(server, 'nat64');
-		await untilClosed(running, BigInt(count));
-		for (const result of results) {
-			expect(await lookup(running, result)).toMatchObject({
-				client: { address: result.client, port: result.clientPort },
-				verdict: 'toa',
-				profile: 'nat64',
-				state: 'closed',
-				received_bytes: String(result.sent),
-				sent_bytes: String(result.received),
-				seen,
-				process: { pid: running.pid, comm, by: seen === 'unseen' ? 'listener' : 'accept' },
-			});
-		}
-	}
+	const seen = ({ acceptsSilently = false }: Application) =>
+		acceptsSilently && acceptProgram !== 'fexit' ? 'unseen' : acceptProgram;
 
-	it('nginx, which asks accept() for the address', async ({ skip }) => {
-		if (nginxPath === undefined) return skip('no nginx here');
-		await using nginx = await startNginx(lab, nginxPath, ports.nginx, `[::]:${ports.nginx} ipv6only=off`);
-		await expectKnown(nginx, 'nginx', acceptProgram);
+	describe.each(applications.map((application) => [application.name, application] as const))('%s', (_, application) => {
+		it.for(cases)('%s, TOA: %s', async ([listener, option], { skip }) => {
+			if (findProgram(application.program) === undefined) return skip(`no ${application.program} here`);
+			const observations = await matrix.observe(daemon, application, listener, option, connections);
+			cells.push({ application, listener, transparent, option, observations });
+			expect(observations).toHaveLength(connections);
+			const name = peerName(listener, transparent, option);
+			for (const observation of observations) {
+				expect(observation).toMatchObject({
+					getpeername: name,
+					logged: application.unmaps ? unmapped(name) : name,
+					sockopt: sockopt[option],
+					known: {
+						client: knownClient(option, observation.client),
+						verdict: option === 'none' ? 'none' : 'toa',
+						profile: option === 'none' ? null : options[option],
+						seen: seen(application),
+						process: {
+							pid: observation.servedBy,
+							comm: observation.comm,
+							by: seen(application) === 'unseen' ? 'listener' : 'accept',
+						},
+					},
+				});
+			}
+		});
 	});
+});
 
-	it('Python, which does too', async ({ skip }) => {
-		if (python === undefined) return skip('no python3 here');
-		await using running = await startPython(lab, ports.python, python);
-		await expectKnown(running, 'python', acceptProgram);
-	});
-
-	it('Node, which does not', async () => {
-		await using running = await startNode(lab, ports.node);
-		await expectKnown(running, 'node', acceptProgram === 'fexit' ? 'fexit' : 'unseen');
-	});
+it('docs/applications.md says what these servers did', ({ skip }) => {
+	const absent = applications.filter(({ program }) => findProgram(program) === undefined);
+	const page = readFileSync(pagePath, 'utf8');
+	// versions differ from machine to machine: those of the page stand
+	expect(renderPage(cells, page, () => undefined)).toBe(page);
+	if (absent.length > 0) skip(`compared but for ${absent.map(({ name }) => name).join('; ')}: not here`);
 });
