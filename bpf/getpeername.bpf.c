@@ -5,6 +5,12 @@
  */
 #include "accept.h"
 
+/* io_uring's threads keep the number of the call that made them: io_uring_setup() for the one that polls. */
+static __always_inline bool io_uring(long number)
+{
+	return number == 425 || number == 426;
+}
+
 /*
  * Only in accept() is a process seen to accept; a getpeername() later may be another's.
  * Numbers of include/uapi/asm-generic/unistd.h and arch/x86/entry/syscalls.
@@ -19,12 +25,13 @@ static __always_inline bool in_accept(void)
 	if (bpf_core_field_exists(x86->orig_ax)) {
 		x86 = regs;
 		number = x86->orig_ax & ~0x40000000L /* x32 */;
-		return number == 43 || number == 288 || number == 426 /* io_uring_enter */;
+		return number == 43 || number == 288 || number == 364 /* accept4() of i386 */ ||
+		       io_uring(number);
 	}
 	if (bpf_core_field_exists(arm64->syscallno)) {
 		arm64 = regs;
 		number = arm64->syscallno;
-		return number == 202 || number == 242 || number == 426;
+		return number == 202 || number == 242 || io_uring(number);
 	}
 	return false;
 }

@@ -1,29 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The processes that listen: who owns a connection whose accept was not seen. */
+import { readFileSync } from 'node:fs';
 import type { Endpoint } from '../model/address.ts';
 import { formatEndpoint } from '../model/address.ts';
 import type { Connection, Owner } from '../model/connection.ts';
 import type { Listening, ListeningSockets } from './listening.ts';
+import { native } from './native.ts';
 
-/** Walking the descriptors of all processes takes milliseconds: once in this time, while nothing tells that they changed. */
-const maxAgeNs = 1_000_000_000n;
+/** A process may give its listener to another while it lives: what was read is good for so long. */
+const maxAgeMs = 1000;
+/** Walking the descriptors of all processes takes milliseconds, or more: at most this part of the time, for a listener not found. */
+const maxShare = 1 / 20;
 
 const key = (netns: number, endpoint: Endpoint) => `${netns} ${formatEndpoint(endpoint)}`;
 
-function isGone(pid: number): boolean {
+/** proc(5), /proc/PID/stat: a zombie listens no more. */
+function isAlive(pid: number): boolean {
 	try {
-		process.kill(pid, 0);
+		return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+	} catch {
 		return false;
-	} catch (error) {
-		return (error as NodeJS.ErrnoException).code === 'ESRCH';
 	}
 }
 
 export class Owners {
 	readonly #sockets: ListeningSockets;
 	#listening = new Map<string, Listening>();
-	/** CLOCK_MONOTONIC. */
-	#readAtNs = -maxAgeNs;
+	/** CLOCK_MONOTONIC, as the kernel's times. */
+	#readNs = 0n;
+	#walkMs = 0;
+	/** By pid: when the process was last seen alive. */
+	readonly #aliveNs = new Map<number, bigint>();
 
 	constructor(sockets: ListeningSockets) {
 		this.#sockets = sockets;
@@ -31,15 +38,24 @@ export class Owners {
 
 	/** The process that listens where this connection came in, and did when it was opened; undefined when it is gone. */
 	of(connection: Connection): Owner | undefined {
-		if (process.hrtime.bigint() - this.#readAtNs > maxAgeNs) this.#read();
 		let found = this.#find(connection);
-		// since then another process may have taken the port
-		if (connection.openedNs > this.#readAtNs && (found === undefined || isGone(found.owner.pid))) {
+		if (this.#isStale(found, connection)) {
 			this.#read();
 			found = this.#find(connection);
 		}
 		// one that began later has the port of another, which is gone
 		return found !== undefined && found.startedNs <= connection.openedNs ? found.owner : undefined;
+	}
+
+	/** Whether what was read may no longer be so, or was not yet, when the connection was opened. */
+	#isStale(found: Listening | undefined, { openedNs }: Connection): boolean {
+		const ageMs = Number(native().monotonicNs() - this.#readNs) / 1e6;
+		if (ageMs > maxAgeMs) return true;
+		if (found === undefined) return openedNs > this.#readNs && ageMs * maxShare > this.#walkMs;
+		const { pid } = found.owner;
+		if (openedNs <= (this.#aliveNs.get(pid) ?? this.#readNs)) return false;
+		this.#aliveNs.set(pid, native().monotonicNs());
+		return !isAlive(pid);
 	}
 
 	#find({ netns, local }: Connection): Listening | undefined {
@@ -53,12 +69,15 @@ export class Owners {
 	}
 
 	#read(): void {
-		this.#readAtNs = process.hrtime.bigint();
+		const begun = performance.now();
+		this.#readNs = native().monotonicNs();
+		this.#aliveNs.clear();
 		this.#listening = new Map();
 		for (const listening of this.#sockets.read()) {
 			const place = key(listening.netns, listening.local);
 			// of several processes that share a listener the first, which made it, stands for all
 			if (!this.#listening.has(place)) this.#listening.set(place, listening);
 		}
+		this.#walkMs = performance.now() - begun;
 	}
 }
