@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+/** `sockopt` and `transparent` limited to some ports, and to the listeners of a cgroup. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Lab, nat64Server } from '../../daemon/lab/lab.ts';
+import type { LabClient } from '../../daemon/lab/lab_client.ts';
+import { Cgroups } from '../fixtures/cgroup.ts';
+import { Daemon } from '../fixtures/daemon.ts';
+import { total } from '../fixtures/metrics.ts';
+import { type OptionResult, type Peer, Probe } from '../fixtures/probe.ts';
+import { clientAddress, isGateway, somePorts } from '../fixtures/stage.ts';
+
+/** Where a listener was opened, and where its process was moved then. */
+const places = {
+	'in the cgroup': ['served', 'served'],
+	'in one below it': ['served/below', 'served/below'],
+	'in it, its process moved out of it': ['served', 'beside'],
+	'beside it': ['beside', 'beside'],
+	'beside it, its process moved into it': ['beside', 'served'],
+	'above it': ['', ''],
+} as const;
+type PlaceName = keyof typeof places;
+const names = Object.keys(places) as PlaceName[];
+const isServed = (name: PlaceName) => places[name][0].startsWith('served');
+
+const firstListenPort = 10_000;
+const firstPort = somePorts(names.length);
+const portOf = (name: PlaceName) => firstPort + names.indexOf(name);
+const range = `${firstPort}-${firstPort + names.length - 1}`;
+
+let cgroups: Cgroups;
+let lab: Lab;
+let client: LabClient;
+const probes = new Map<PlaceName, Probe>();
+
+beforeAll(async () => {
+	cgroups = Cgroups.open();
+	for (const path of ['served/below', 'beside']) cgroups.make(path);
+	lab = await Lab.open({
+		routes: names.map((name, i) => ({
+			listenPort: firstListenPort + i,
+			backendPort: portOf(name),
+			profile: 'nat64' as const,
+		})),
+	});
+	client = await lab.client();
+	for (const name of names) {
+		const [opened, moved] = places[name];
+		const probe = await Probe.start(lab, 'dual', portOf(name), cgroups.make(opened));
+		if (moved !== opened) writeFileSync(join(cgroups.make(moved), 'cgroup.procs'), String(probe.pid));
+		probes.set(name, probe);
+	}
+});
+afterAll(async () => {
+	await lab?.close();
+	await cgroups?.[Symbol.asyncDispose]();
+});
+
+interface Told {
+	readonly client: { readonly address: string; readonly port: number };
+	readonly accepted: Peer;
+	readonly lookup: OptionResult;
+}
+
+/** One connection to the server of this place, and what it was told. */
+async function connect(name: PlaceName): Promise<Told> {
+	const probe = probes.get(name) as Probe;
+	const port = firstListenPort + names.indexOf(name);
+	const [accepted, [made]] = await Promise.all([
+		probe.accept(),
+		client.run({ from: clientAddress, to: nat64Server, port, hold: true }),
+	]);
+	await probe.read();
+	const lookup = await probe.getsockopt(0, 4096, 20);
+	expect(await probe.getpeername()).toEqual(accepted);
+	await Promise.all([client.release(), probe.closeConnection()]);
+	return { client: { address: made?.client ?? '', port: made?.clientPort ?? 0 }, accepted, lookup };
+}
+
+const expectClient = ({ accepted, client: { address, port } }: Told) =>
+	expect(accepted).toMatchObject({ address, port });
+const expectBalancer = ({ accepted }: Told) => expect(accepted.address).toSatisfy(isGateway);
+
+function expectAnswer({ lookup, client: { port } }: Told): void {
+	expect(lookup).toMatchObject({ result: 0, length: 20 });
+	expect(lookup.bytes.readUInt16BE(16)).toBe(port);
+}
+
+describe('cgroup', () => {
+	let daemon: Daemon;
+
+	beforeAll(async () => {
+		const config = `cgroup: ${cgroups.make('served')}\ntransparent: on\nlisteners: {ports: ["${range}"]}`;
+		daemon = await Daemon.start({ config });
+	});
+	afterAll(async () => {
+		await daemon?.stop();
+	});
+
+	it.each(names.filter(isServed))('a listener opened %s is served', async (name) => {
+		const told = await connect(name);
+		expectClient(told);
+		expectAnswer(told);
+	});
+
+	// the cgroup of a listener, and of all that it accepts, is its opener's at that time
+	it.each(names.filter((name) => !isServed(name)))('a listener opened %s is not', async (name) => {
+		const told = await connect(name);
+		expectBalancer(told);
+		const withIt = told.lookup;
+		expect(withIt.result).toBe(-1);
+	});
+
+	it('and those alone are counted', async () => {
+		const listeners = await daemon.until((samples) => {
+			const found = samples.filter(({ name }) => name === 'toascope_connections_closed_total');
+			const closed = found.filter(({ value }) => value !== '0').map(({ labels }) => labels['listener']);
+			return closed.length >= names.filter(isServed).length ? closed : undefined;
+		});
+		expect(listeners.sort()).toEqual(names.filter(isServed).map((name) => `192.0.2.2:${portOf(name)}`));
+	});
+});
+
+describe('ports', () => {
+	const [first = '' as PlaceName, second = '' as PlaceName] = names;
+
+	it('transparent.ports: the others show the balancer, and are answered by getsockopt() as before', async () => {
+		const config = `transparent: {enabled: on, ports: [${portOf(first)}]}\nlisteners: {ports: ["${range}"]}`;
+		await using _daemon = await Daemon.start({ config });
+		const [here, there] = [await connect(first), await connect(second)];
+		expectClient(here);
+		expectBalancer(there);
+		expectAnswer(here);
+		expectAnswer(there);
+	});
+
+	it('listeners.ports: nothing on the others', async () => {
+		await using daemon = await Daemon.start({ config: `transparent: on\nlisteners: {ports: [${portOf(first)}]}` });
+		const [here, there] = [await connect(first), await connect(second)];
+		expectClient(here);
+		expectAnswer(here);
+		expectBalancer(there);
+		expect(there.lookup.result).toBe(-1);
+
+		// and a reload moves it
+		await daemon.reload(`transparent: on\nlisteners: {ports: [${portOf(second)}]}`);
+		expectBalancer(await connect(first));
+		const moved = await connect(second);
+		expectClient(moved);
+		expectAnswer(moved);
+	});
+});
+
+describe('a daemon for the host, and another for a cgroup', () => {
+	it('the cgroup alone is shown and answered, the host is counted', async () => {
+		const ports = `listeners: {ports: ["${range}"]}`;
+		await using host = await Daemon.start({ config: `sockopt: off\n${ports}` });
+		await using _cgroup = await Daemon.start({
+			config: `cgroup: ${cgroups.make('served')}\ntransparent: on\n${ports}`,
+		});
+		for (const name of names) {
+			const told = await connect(name);
+			if (isServed(name)) {
+				expectClient(told);
+				expectAnswer(told);
+			} else {
+				expectBalancer(told);
+				expect(told.lookup.result).toBe(-1);
+			}
+		}
+		const counted = await host.until((samples) => {
+			const found = names.map((name) =>
+				total(samples, 'toascope_handshakes_total', { listener: `192.0.2.2:${portOf(name)}`, result: 'toa' }),
+			);
+			return found.every((value) => value > 0n) ? found : undefined;
+		});
+		expect(counted).toEqual(names.map(() => 1n));
+	});
+});
