@@ -9,7 +9,7 @@
  *	floor	 programs that do nothing on the same hooks: what any program there costs
  *	server	 the programs see the server's end alone, as on a host whose clients are elsewhere
  */
-import { findProgram } from '../test/fixtures/http_servers.ts';
+import { findProgram } from '../test/fixtures/applications/application.ts';
 import { daemonPlace, startDaemon, whenClosed } from './daemon.ts';
 import { Generator } from './generator.ts';
 import type { Ground } from './ground.ts';
