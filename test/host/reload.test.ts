@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { findCgroup2, readMounts } from '../../daemon/capture/mounts.ts';
 import { network } from '../../daemon/lab/lab.ts';
 import { Daemon } from '../fixtures/daemon.ts';
-import { attachAlone, attachedAt } from '../fixtures/leftovers.ts';
+import { attachAlone, attachedAt, pinnedLink } from '../fixtures/leftovers.ts';
 import { total } from '../fixtures/metrics.ts';
 import { clientAddress, isGateway, Stage, somePorts } from '../fixtures/stage.ts';
 
@@ -122,7 +122,7 @@ test('what the kernel refuses keeps the old configuration, whole', async () => {
 		const own = [both, `cgroup: ${cgroup}`].join('\n');
 		await using refused = await Daemon.start({ config: `${own}\nsockopt: off` });
 		const attached = attachedAt(cgroup);
-		const leave = attachAlone(`${pins}/v1/links/toascope_getsockopt`, 'getsockopt', cgroup);
+		const leave = attachAlone(pinnedLink(pins, 'toascope_getsockopt'), 'getsockopt', cgroup);
 		try {
 			const line = await refused.reload(
 				`${own}\ntrust: [192.0.2.0/24]\nsockopt: on\nbpf: {pin: off}\nlog: {format: json}`,
