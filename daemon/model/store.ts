@@ -7,9 +7,8 @@
  * For every listener, once connections have their verdict and nothing is in flight:
  * clients + direct + other + folded = total.
  *
- * A look reads the table of clients a page at a time, and gives the event loop back after each. A page is
- * dealt with before the next is read, so nothing is decided on what was read before others had their turn; but
- * for admission, where that is what "other" shows and therefore right, however old (docs/architecture.md, section 5).
+ * A look reads the table of clients a page at a time, and gives the event loop back after each, while the
+ * table goes on changing. Why no sum suffers from that: docs/architecture.md, section 5.
  */
 import { type Endpoint, formatEndpoint } from './address.ts';
 import { type Candidate, Candidates } from './candidates.ts';
@@ -68,7 +67,7 @@ export class Store {
 	readonly #startNs = BigInt(Date.now()) * 1_000_000n;
 	/** Of the daemon before this one. */
 	readonly #classifiedNs: bigint;
-	/** Its series whose clients have not been met yet. */
+	/** Its series, as long as their clients have not been met. */
 	readonly #pinned: Map<string, Exported>;
 	readonly #roster: Roster;
 	/** By number. */
@@ -111,7 +110,6 @@ export class Store {
 			const look = this.#begin();
 			for (const page of this.#source.readClients()) {
 				// after the read: whom it holds, "other" may show from now on, also to a daemon after this one
-				look.readNs = this.#source.monotonicNs();
 				this.#take(page, look);
 				await nextTurn();
 			}
