@@ -110,6 +110,7 @@ export class Store {
 			const look = this.#begin();
 			for (const page of this.#source.readClients()) {
 				// after the read: whom it holds, "other" may show from now on, also to a daemon after this one
+				look.readNs = this.#source.monotonicNs();
 				this.#take(page, look);
 				await nextTurn();
 			}
