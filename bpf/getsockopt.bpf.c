@@ -21,12 +21,15 @@ struct toa_nat64_peer {
 _Static_assert(sizeof(struct toa_nat64_peer) == 20, "what applications compiled against");
 
 /*
- * The answer stays as it is. A program is given one page of a larger buffer; older kernels (5.10)
- * then take the length for the program's own and answer EFAULT. 0 tells them to leave the buffer alone.
+ * The answer stays as it is. The kernel takes the length for the program's own, and answers EFAULT where it
+ * reaches past the buffer that the program is given: one page of a larger one (5.10), or of a call that
+ * asks how much there is. 0 tells the kernel to leave the caller's buffer and length alone.
  */
 static __always_inline int pass(struct bpf_sockopt *ctx)
 {
-	if (ctx->optlen > PAGE && ctx->optval + PAGE + 1 > ctx->optval_end)
+	__u32 length = ctx->optlen > PAGE ? PAGE + 1 : ctx->optlen & (2 * PAGE - 1);
+
+	if (ctx->optval + length > ctx->optval_end)
 		*(volatile __s32 *)&ctx->optlen = 0;
 	return 1;
 }
