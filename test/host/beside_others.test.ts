@@ -68,12 +68,14 @@ async function connect<T>(ask: (made: Result) => Promise<T>, option: keyof typeo
 	]);
 	await probe.read();
 	if (made === undefined || made.error !== undefined) throw new Error(`the client failed: ${made?.error}`);
-	const told = await ask(made);
-	const released = client.release();
-	await probe.read();
-	await probe.closeConnection();
-	await released;
-	return told;
+	try {
+		return await ask(made);
+	} finally {
+		const released = client.release();
+		await probe.read();
+		await probe.closeConnection();
+		await released;
+	}
 }
 
 /** What toascope is for, also here. */
