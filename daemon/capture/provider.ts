@@ -6,6 +6,10 @@ import { builtInProfiles } from '../config/profiles.ts';
 import { ToascopeError } from '../errors.ts';
 import type { Connection, ConnectionEvent } from '../model/connection.ts';
 import type { LookupQuery } from '../model/lookup.ts';
+import type { Peers } from '../model/peers.ts';
+import type { UnknownOption } from '../model/recent.ts';
+import type { NextTurn } from '../model/store.ts';
+import { findBusyPeers } from './busy_peers.ts';
 import { Connections } from './connections.ts';
 import { Counters } from './counters.ts';
 import { KeptSyns } from './kept_syns.ts';
@@ -20,7 +24,7 @@ import { Pins } from './pins.ts';
 import { requirePrivileges } from './privileges.ts';
 import { readEvent } from './records.ts';
 import { explain } from './refusal.ts';
-import { readUnknownOptions, type UnknownOption } from './tables.ts';
+import { readUnknownOptions } from './tables.ts';
 
 const ringBatchBytes = 4096 * eventLayout.size;
 const none = new Uint8Array(0);
@@ -229,6 +233,12 @@ export class BpfProvider {
 	/** What arrives where TOA does not: counted since the maps were made. */
 	unknownOptions(): UnknownOption[] {
 		return readUnknownOptions(this.#bpf);
+	}
+
+	/** The peers of the connections in the table. It takes a tenth of a second, and gives the event loop back meanwhile. */
+	peers(nextTurn: NextTurn): Promise<Peers> {
+		const { trust, connections } = this.#config;
+		return findBusyPeers(this.#bpf, trust, this.monotonicNs(), BigInt(connections.retainMs) * 1_000_000n, nextTurn);
 	}
 
 	#owned(connection: Connection): Connection {

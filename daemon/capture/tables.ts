@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The smaller maps of the counters, read whole into buffers that are reused. */
+import type { UnknownOption } from '../model/recent.ts';
 import type { Exported, ListenerRecord } from '../model/source.ts';
 import {
 	exportedLayout,
@@ -125,13 +126,6 @@ export function readExported(bpf: BpfObject): Map<string, Exported> {
 		});
 	}
 	return set;
-}
-
-/** An option that no active profile takes, on connections without TOA. */
-export interface UnknownOption {
-	readonly kind: number;
-	readonly length: number;
-	readonly connections: bigint;
 }
 
 /** The map `unknown_options`. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** `toascope run`: the daemon in the foreground, until SIGTERM or SIGINT; SIGHUP reloads. */
+import { resolve } from 'node:path';
 import { loadConfig, loadConfigAndFile } from '../config/load.ts';
 import { exitCode } from '../errors.ts';
 import { createLogger } from '../service/log.ts';
@@ -38,7 +39,7 @@ export async function run(options: { readonly config?: string | undefined }): Pr
 	const logger = createLogger(config.log);
 	const coming = signals();
 	try {
-		const service = await Service.start(config, logger);
+		const service = await Service.start(config, logger, { configFile: file && resolve(file) });
 		// a timer that may not keep the process alive runs everything: a signal must find it there
 		const alive = setInterval(() => {}, 2 ** 31 - 1);
 		try {

@@ -96,3 +96,14 @@ export function formatListenAddress(address: ListenAddress | undefined): string 
 	if (address === undefined) return 'off';
 	return address.family === 6 ? `[${address.text}]:${address.port}` : `${address.text}:${address.port}`;
 }
+
+/** Whether one of the networks holds the address: 4 or 16 bytes, network order. */
+export function networksInclude(networks: readonly Network[], family: 4 | 6, address: ArrayLike<number>): boolean {
+	return networks.some((network) => {
+		if (network.family !== family) return false;
+		const whole = network.prefixLength >> 3;
+		const mask = (0xff00 >> (network.prefixLength & 7)) & 0xff;
+		for (let at = 0; at < whole; at++) if (network.address[at] !== address[at]) return false;
+		return mask === 0 || network.address[whole] === ((address[whole] ?? 0) & mask);
+	});
+}

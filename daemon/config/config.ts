@@ -116,6 +116,15 @@ export function written(config: Config): Readonly<Record<string, unknown>> {
 	};
 }
 
+/** As `written`, for whoever asks: a URL without its password. */
+export function shown(config: Config): Readonly<Record<string, unknown>> {
+	const url = config.otel.endpoint === undefined ? null : URL.parse(config.otel.endpoint);
+	if (url === null || (url.username === '' && url.password === '')) return written(config);
+	url.username = '';
+	url.password = '';
+	return { ...written(config), 'otel.endpoint': url.href };
+}
+
 /** A key whose value differs, both as the file would have them. */
 export interface Change {
 	readonly key: string;

@@ -44,6 +44,13 @@ export function readEnvironment(env: Environment): { readonly tree: Tree; readon
 	return { tree, problems: problems.toSorted((a, b) => (a.at < b.at ? -1 : 1)) };
 }
 
+/** Names of the variables that set a key. */
+export function setVariables(env: Environment): string[] {
+	return Object.keys(env)
+		.filter((name) => variables.has(name) && env[name] !== undefined)
+		.toSorted();
+}
+
 /** Kubernetes gives every pod such variables for a Service named toascope; they are not ours. */
 function isServiceLink(name: string, text: string): boolean {
 	if (variables.has(name)) return false;

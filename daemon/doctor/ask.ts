@@ -1,23 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Asks the running daemon, over its Unix socket or its address. */
+/** Asks a daemon over its Unix socket, or at its URL. */
 import { request } from 'node:http';
 import type { Config } from '../config/config.ts';
 import { formatEndpoint } from '../model/address.ts';
 
-const timeoutMs = 3000;
-/** More than the largest answer of `/metrics` that the limits of the configuration make usual. */
-const maxBytes = 64 << 20;
+export type Place = { readonly socket: string } | { readonly url: string };
 
-/** Where the daemon of this configuration answers; undefined: nowhere. */
-export function daemonPlace({ http }: Config): string | undefined {
-	return http.socket ?? (http.listen === undefined ? undefined : formatEndpoint(http.listen));
+export interface Answer {
+	readonly status: number;
+	readonly body: string;
 }
 
-/** The body of an answer. Rejects with what went wrong: Node's error, or one that names the status. */
-export function ask(place: string, path: string): Promise<string> {
-	const to = place.startsWith('/') ? { socketPath: place, path } : { ...hostAndPort(place), path };
+const timeoutMs = 5000;
+/** More than any answer has within the daemon's limits. */
+const maxBytes = 64 << 20;
+
+/** Where the daemon of this configuration answers, the Unix socket first; empty: nowhere. */
+export function placesOf({ http }: Config): Place[] {
+	const socket = http.socket === undefined ? [] : [{ socket: http.socket }];
+	const url = http.listen === undefined ? [] : [{ url: `http://${formatEndpoint(http.listen)}` }];
+	return [...socket, ...url];
+}
+
+export function showPlace(place: Place): string {
+	return 'socket' in place ? place.socket : place.url;
+}
+
+/** Rejects with what went wrong on the way: Node's error. `path` begins with a slash. */
+export function ask(place: Place, path: string): Promise<Answer> {
+	const options = { signal: AbortSignal.timeout(timeoutMs), agent: false };
 	return new Promise((resolve, reject) => {
-		const sent = request({ ...to, agent: false, signal: AbortSignal.timeout(timeoutMs) }, (response) => {
+		const sent =
+			'socket' in place
+				? request({ ...options, socketPath: place.socket, path })
+				: request(new URL(path, place.url), options);
+		sent.once('response', (response) => {
 			const parts: Buffer[] = [];
 			let bytes = 0;
 			response.on('data', (part: Buffer) => {
@@ -26,17 +43,16 @@ export function ask(place: string, path: string): Promise<string> {
 				if (bytes > maxBytes) response.destroy(new Error('the answer is too large'));
 			});
 			response.once('error', reject);
-			response.once('end', () => {
-				if (response.statusCode === 200) resolve(Buffer.concat(parts).toString());
-				else reject(new Error(`${path} answered with status ${response.statusCode}`));
-			});
+			response.once('end', () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(parts).toString() }));
 		});
 		sent.once('error', reject);
 		sent.end();
 	});
 }
 
-function hostAndPort(place: string): { host: string; port: number } {
-	const at = place.lastIndexOf(':');
-	return { host: place.slice(0, at).replace(/^\[|\]$/g, ''), port: Number(place.slice(at + 1)) };
+/** What an error of `ask` means: nobody is there, we may not, or something else went wrong. */
+export function kindOf(error: unknown): 'nobody' | 'denied' | 'other' {
+	const { code = '' } = error as NodeJS.ErrnoException;
+	if (['ENOENT', 'ECONNREFUSED', 'ENOTDIR'].includes(code)) return 'nobody';
+	return code === 'EACCES' || code === 'EPERM' ? 'denied' : 'other';
 }

@@ -1,38 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The configuration: is it one, and whom does it believe? */
-import type { Config } from '../config/config.ts';
-import { formatPorts } from '../config/ports.ts';
+/** The configuration: can the file be loaded, and what does the one in force say? */
+import type { ToascopeError } from '../errors.ts';
 import { type Check, check } from './check.ts';
 
-/** `error` is what is wrong with the file; the defaults stand for it then. */
-export function configurationChecks(config: Config, file: string | undefined, error: Error | undefined): Check[] {
-	return [configuration(file, error), trust(config), scope(config)];
-}
+/** Keys and values as the file would have them. */
+export type Values = Readonly<Record<string, unknown>>;
 
-function configuration(file: string | undefined, error: Error | undefined): Check {
+/** The file: `error` is what is wrong with it. `running`: a daemon is, so that it is no matter who may read it. */
+export function fileCheck(file: string | undefined, error: ToascopeError | undefined, running: boolean): Check {
 	const title = 'Configuration';
-	if (error === undefined)
+	if (error === undefined) {
 		return check('configuration', title, 'ok', file ?? 'no file: the defaults, and the environment over them');
+	}
+	if (running && isDenied(error)) return check('configuration', title, 'ok', `${file} (not for this user to read)`);
 	const lines = error.message.split('\n');
-	const more = lines.length > 1 ? ` (and ${lines.length - 1} more)` : '';
-	const advice = 'it does not start with that; the lines above and below are for the defaults';
-	return check('configuration', title, 'fail', `${lines[0]}${more}`, advice);
+	const more = lines.length > 1 ? ` (and ${lines.length - 1} more: toascope config check)` : '';
+	return check('configuration', title, 'fail', `${lines[0]}${more}`, 'neither a start nor a reload takes it so');
 }
 
-function trust({ trust: networks }: Config): Check {
-	return networks.length > 0
-		? check('trust', 'Trusted senders', 'ok', networks.map(({ text }) => text).join(', '))
+/** Whoever starts the daemon may read it, this user may not. */
+export function isDenied({ code, cause }: ToascopeError): boolean {
+	return code === 'CONFIG_UNREADABLE' && (cause as NodeJS.ErrnoException).code === 'EACCES';
+}
+
+/** What holds: of the daemon that runs, else of the file. */
+export function forceChecks(values: Values): Check[] {
+	return [trust(values), scope(values)];
+}
+
+function trust({ trust: networks }: Values): Check {
+	const list = networks as readonly string[];
+	return list.length > 0
+		? check('trust', 'Trusted senders', 'ok', list.join(', '))
 		: check(
 				'trust',
 				'Trusted senders',
 				'warn',
 				'trust is empty: every sender of a TOA option is believed',
-				'set trust to the networks of your balancers, else any client can claim any address',
+				'set trust to the networks of your balancers, else any client can claim any address (docs/security.md)',
 			);
 }
 
-function scope({ listeners: { ports }, profiles }: Config): Check {
-	const names = profiles.map(({ name }) => name).join(', ');
-	const where = ports === 'all' ? 'all local ports' : `local ports ${formatPorts(ports)}`;
-	return check('scope', 'What is looked for', 'ok', `${names} on ${where}`);
+function scope(values: Values): Check {
+	const ports = values['listeners.ports'];
+	const where = ports === 'all' ? 'all local ports' : `local ports ${(ports as readonly unknown[]).join(', ')}`;
+	return check('scope', 'What is looked for', 'ok', `${profileNames(values).join(', ')} on ${where}`);
+}
+
+export function profileNames({ profiles }: Values): string[] {
+	return (profiles as readonly (string | { readonly name: string })[]).map((profile) =>
+		typeof profile === 'string' ? profile : profile.name,
+	);
 }

@@ -1,109 +1,106 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The running daemon: does one answer, is it as configured, and does TOA arrive? */
-import type { Config } from '../config/config.ts';
-import { ask, daemonPlace } from './ask.ts';
+/** The running daemon: does one answer, and does it run with what its file says now? */
+import { type Config, shown } from '../config/config.ts';
+import { keys } from '../config/schema.ts';
+import { kindOf, showPlace } from './ask.ts';
 import { type Check, check, firstLine } from './check.ts';
-import { arrivalChecks, readCounts } from './traffic.ts';
+import type { Found, Status } from './status.ts';
 
-/** What we read of `/v1/status`. */
-interface Status {
-	readonly version: string;
-	readonly pid: number;
-	readonly started_at: string;
-	readonly adopted: boolean;
-	readonly accept_program: string;
-	readonly trust: readonly string[];
-	readonly profiles: readonly string[];
-	readonly transparent: boolean;
-	readonly sockopt: boolean;
-	readonly config_reload: { readonly successful: boolean; readonly success_at: string };
+const title = 'Daemon';
+
+/** `version` is of this command. Undefined: it is to listen nowhere. */
+export function daemonCheck(found: Found | undefined, version: string): Check {
+	if (found === undefined)
+		return check('daemon', title, 'warn', 'cannot be asked: http.listen and http.socket are off');
+	return 'status' in found ? running(found.status, version) : unanswered(found);
 }
 
-/** `version` is of this command. */
-export async function daemonChecks(config: Config, version: string): Promise<Check[]> {
-	const place = daemonPlace(config);
-	if (place === undefined) {
-		return [check('daemon', 'Daemon', 'warn', 'cannot be asked: http.listen and http.socket are off')];
+function unanswered({ place, error }: Extract<Found, { error: unknown }>): Check {
+	const where = showPlace(place);
+	switch (kindOf(error)) {
+		case 'nobody':
+			return check(
+				'daemon',
+				title,
+				'warn',
+				`none answers at ${where}`,
+				'start it: systemctl start toascope, or toascope run',
+			);
+		case 'denied':
+			return check('daemon', title, 'warn', `may not use ${where}`, 'use sudo, or be of the group of the socket');
+		default:
+			return check(
+				'daemon',
+				title,
+				'warn',
+				`${where}: ${firstLine(error)}`,
+				'its log says more: journalctl -u toascope',
+			);
 	}
-	try {
-		const status = readStatus(await ask(place, '/v1/status'));
-		const counts = readCounts(await ask(place, '/metrics'));
-		return [
-			running(status, version),
-			loaded(status, config),
-			...arrivalChecks(counts, status.started_at, status.profiles),
-		];
-	} catch (error) {
-		return [unanswered(place, error)];
-	}
-}
-
-function readStatus(text: string): Status {
-	const status = JSON.parse(text) as Partial<Status> | null;
-	if (typeof status?.pid !== 'number' || status.config_reload === undefined || !Array.isArray(status.profiles)) {
-		throw new Error('what answers there is not toascope');
-	}
-	return status as Status;
-}
-
-function unanswered(place: string, error: unknown): Check {
-	const title = 'Daemon';
-	const { code } = error as NodeJS.ErrnoException;
-	if (code === 'ENOENT' || code === 'ECONNREFUSED') {
-		return check('daemon', title, 'warn', `none answers at ${place}`, 'start it with: toascope run');
-	}
-	if (code === 'EACCES' || code === 'EPERM') {
-		return check('daemon', title, 'warn', `may not use ${place}`, 'use sudo, or be of the group of the socket');
-	}
-	return check('daemon', title, 'warn', `${place}: ${firstLine(error)}`, 'its log says more: journalctl -u toascope');
 }
 
 function running(status: Status, version: string): Check {
-	const { pid, started_at: since, accept_program: accept, adopted } = status;
+	const { pid, started_at: since, adopted } = status;
 	const counters = adopted ? ', with the counters of the one before' : '';
-	const found = `running (pid ${pid}, ${status.version}) since ${since}${counters}; accepts seen by ${accept}`;
-	if (status.version !== version) {
+	const found = `runs (pid ${pid}, ${status.version}) since ${since}${counters}`;
+	if (status.version === version) return check('daemon', title, 'ok', found);
+	return check('daemon', title, 'warn', found, `this command is ${version}: restart the daemon to have it run that`);
+}
+
+/** A file that was changed and not loaded is the mistake that one looks for longest. `file`: what it says now. */
+export function reloadCheck({ pid, config, config_reload: reload }: Status, file: FileInForce): Check {
+	const about = 'Loaded configuration';
+	if (!reload.successful) {
+		const advice = `the log says why; correct the file, then: kill -HUP ${pid}`;
 		return check(
-			'daemon',
-			'Daemon',
+			'reload',
+			about,
 			'warn',
-			found,
-			`this command is ${version}: restart the daemon to have it run that`,
+			`the last reload failed: what was loaded at ${reload.success_at} holds`,
+			advice,
 		);
 	}
-	const advice = 'connections that were opened before it was attached are not counted and cannot be looked up';
-	return check('daemon', 'Daemon', 'ok', found, advice);
-}
-
-/** A file that was changed and not loaded is the mistake that one looks for longest. */
-function loaded(status: Status, config: Config): Check {
-	const title = 'Loaded configuration';
-	const { successful, success_at: at } = status.config_reload;
-	if (!successful) {
-		const advice = 'the log says why; correct the file and send SIGHUP again';
-		return check('reload', title, 'warn', `the last reload failed: what was loaded at ${at} is in force`, advice);
+	const loaded = `loaded at ${reload.success_at}`;
+	if (file.path !== (config.file ?? undefined)) {
+		const advice = `${file.path ?? 'the defaults'} is not in force`;
+		return check('reload', about, 'warn', `${loaded}, from ${config.file ?? 'no file'}`, advice);
 	}
-	const differences = [
-		same(
-			status.trust,
-			config.trust.map(({ text }) => text),
-		)
-			? ''
-			: 'trust',
-		same(
-			status.profiles,
-			config.profiles.map(({ name }) => name),
-		)
-			? ''
-			: 'profiles',
-		status.transparent === config.transparent.enabled ? '' : 'transparent',
-		status.sockopt === config.sockopt ? '' : 'sockopt',
-	].filter((key) => key !== '');
-	if (differences.length === 0) return check('reload', title, 'ok', `loaded at ${at}`);
-	const advice = `kill -HUP ${status.pid} loads the file; or it was started with another one (--config, TOASCOPE_*)`;
-	return check('reload', title, 'warn', `differs from the file: ${differences.join(', ')}`, advice);
+	if (file.config === undefined) return check('reload', about, 'ok', loaded);
+	const differing = differences(config, file.config, file.defaults);
+	if (differing.length === 0) return check('reload', about, 'ok', loaded);
+	const now = differing.filter(({ reloadable }) => reloadable).map(({ path }) => path);
+	const later = differing.filter(({ reloadable }) => !reloadable).map(({ path }) => path);
+	const advice = [
+		now.length === 0 ? '' : `kill -HUP ${pid} loads ${now.join(', ')}`,
+		later.length === 0 ? '' : `${later.join(', ')}: with a restart`,
+	];
+	return check(
+		'reload',
+		about,
+		'warn',
+		`the file was changed since it was ${loaded}`,
+		advice.filter((part) => part !== '').join('; '),
+	);
 }
 
-function same(a: readonly string[], b: readonly string[]): boolean {
-	return a.length === b.length && a.every((each, at) => each === b[at]);
+export interface FileInForce {
+	/** Undefined: there is none. */
+	readonly path: string | undefined;
+	/** Without the environment; undefined where it cannot be read or is wrong. */
+	readonly config: Config | undefined;
+	/** The defaults. */
+	readonly defaults: Config;
+}
+
+/** Keys whose value in the file is not the one in force; those that the daemon has from its environment are left out. */
+function differences({ variables, values }: Status['config'], file: Config, defaults: Config) {
+	const [inFile, otherwise] = [shown(file), shown(defaults)];
+	const set = new Set(variables.map((name) => (name === 'TOASCOPE_TRANSPARENT' ? `${name}_ENABLED` : name)));
+	const differs = (a: unknown, b: unknown) => JSON.stringify(a) !== JSON.stringify(b);
+	return keys.filter(({ path, variable, otherwise: decided }) => {
+		if (set.has(variable)) return false;
+		// what the file leaves open was decided by the daemon's environment
+		if (decided !== undefined && !differs(inFile[path], otherwise[path])) return false;
+		return differs(inFile[path], values[path]);
+	});
 }

@@ -4,39 +4,68 @@ import { load } from '../capture/load.ts';
 import { native } from '../capture/native.ts';
 import { missingCapabilities } from '../capture/privileges.ts';
 import { explain } from '../capture/refusal.ts';
-import type { Config } from '../config/config.ts';
+import { type Config, written } from '../config/config.ts';
+import type { ToascopeError } from '../errors.ts';
 import { type Check, check, firstLine } from './check.ts';
-import { configurationChecks } from './configuration.ts';
-import { daemonChecks } from './daemon.ts';
-import { choiceChecks, featureChecks, type Tried } from './features.ts';
+import { fileCheck, forceChecks } from './configuration.ts';
+import { daemonCheck, type FileInForce, reloadCheck } from './daemon.ts';
+import { choiceChecks, featureChecks, featuresBut, type Tried } from './features.ts';
 import { type Host, hostChecks } from './host.ts';
+import type { Found, Status } from './status.ts';
+import { arrivalChecks } from './traffic.ts';
 
 export interface Subject {
 	readonly host: Host;
-	/** The defaults where the file is wrong. */
+	/** Of the file and the environment; the defaults where they are wrong. */
 	readonly config: Config;
-	/** Undefined: there is none, the defaults hold. */
-	readonly file: string | undefined;
-	readonly configError: Error | undefined;
+	/** What the file alone says, as far as it can be read. */
+	readonly file: FileInForce;
+	/** What is wrong with it. */
+	readonly configError: ToascopeError | undefined;
+	/** Undefined: the daemon is to listen nowhere. */
+	readonly found: Found | undefined;
 	/** Of this command. */
 	readonly version: string;
 }
 
-export async function examine({ host, config, file, configError, version }: Subject): Promise<Check[]> {
-	const about = hostChecks(host, config);
-	const features = tryFeatures(host, config);
-	const runs = [...about, ...features.checks].every(({ state }) => state !== 'fail');
-	return [
+export interface Findings {
+	/** A daemon answered. */
+	readonly running: boolean;
+	readonly checks: readonly Check[];
+}
+
+export function examine({ host, config, file, configError, found, version }: Subject): Findings {
+	const status = found !== undefined && 'status' in found ? found.status : undefined;
+	const running = status !== undefined;
+	const values = status?.config.values ?? written(config);
+	const about = hostChecks(host, values, running);
+	const features = status === undefined ? tryFeatures(host, config) : toldFeatures(status);
+	const works = running || [...about, ...features.checks].every(({ state }) => state !== 'fail');
+	const checks = [
+		daemonCheck(found, version),
+		...(status === undefined ? [] : [...arrivalChecks(status), reloadCheck(status, file)]),
+		fileCheck(file.path, configError, running),
+		...forceChecks(values),
+		...choiceChecks(works ? features.tried : undefined, values),
 		...about,
 		...features.checks,
-		...choiceChecks(features.tried, config, runs),
-		...configurationChecks(config, file, configError),
-		...(await daemonChecks(config, version)),
 	];
+	return { running, checks };
+}
+
+interface Features {
+	readonly checks: readonly Check[];
+	/** Undefined: it could not be tried. */
+	readonly tried?: Tried;
+}
+
+function toldFeatures({ refused_features: refused }: Status): Features {
+	const tried: Tried = { features: featuresBut(refused), refusal: undefined, by: 'daemon' };
+	return { checks: featureChecks(tried), tried };
 }
 
 /** The programs are loaded with the configuration's sizes and thrown away: nothing is attached, nothing pinned. */
-function tryFeatures(host: Host, config: Config): { checks: Check[]; tried?: Tried } {
+function tryFeatures(host: Host, config: Config): Features {
 	if (missingCapabilities(host.status).length > 0 || !host.hasBtf) return { checks: [] };
 	try {
 		const probed = native().probe();
@@ -46,7 +75,7 @@ function tryFeatures(host: Host, config: Config): { checks: Check[]; tried?: Tri
 		} catch (error) {
 			refusal = firstLine(explain(error, config));
 		}
-		const tried = { probed, refusal };
+		const tried: Tried = { features: probed.features, refusal, by: 'trial' };
 		return { checks: featureChecks(tried), tried };
 	} catch (error) {
 		return { checks: [check('addon', 'Addon', 'fail', firstLine(error), 'npm run build')] };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the kernel takes, found by trying, and what follows: provider, accept program, what applications can ask. */
-import type { Features, Probed } from '../capture/native.ts';
-import type { Config } from '../config/config.ts';
+import type { Features } from '../capture/native.ts';
 import { type Check, check, type State } from './check.ts';
+import type { Values } from './configuration.ts';
 
 interface Feature {
 	readonly title: string;
@@ -12,102 +12,109 @@ interface Feature {
 
 const vital = 'the bpf provider cannot work without it: the kernel is too old, or was built without it';
 
-/** What follows where the kernel refuses one. */
+/** What follows where the kernel refuses one. Where toascope has another way, that is no fault. */
 const table: Readonly<Record<keyof Features, Feature>> = {
 	sockops: { title: 'sockops programs', refused: 'fail', advice: vital },
-	socketStorage: { title: 'Socket storage', refused: 'fail', advice: vital },
-	ringbuf: { title: 'Ring buffer', refused: 'fail', advice: vital },
-	getsockopt: {
-		title: 'getsockopt programs',
-		refused: 'fail',
-		advice: vital,
-	},
-	getpeername: {
-		title: 'getpeername programs',
-		refused: 'fail',
-		advice: vital,
-	},
+	socketStorage: { title: 'socket storage', refused: 'fail', advice: vital },
+	ringbuf: { title: 'ring buffer', refused: 'fail', advice: vital },
+	getsockopt: { title: 'getsockopt programs', refused: 'fail', advice: vital },
+	getpeername: { title: 'getpeername programs', refused: 'fail', advice: vital },
 	setError: {
-		title: 'getsockopt errors',
-		refused: 'warn',
+		title: 'errors from getsockopt programs',
+		refused: 'ok',
 		advice: 'getsockopt(4096) on a connection without TOA says ENOPROTOOPT, not EINVAL',
 	},
 	taskRegisters: {
-		title: 'Task registers',
-		refused: 'warn',
-		advice: 'getpeername() cannot be told from accept(): it is no accept program',
+		title: 'task registers',
+		refused: 'ok',
+		advice: 'getpeername() cannot be told from accept(): without fexit no accept is seen',
 	},
 	fexit: {
 		title: 'fexit programs',
-		refused: 'warn',
+		refused: 'ok',
 		advice:
 			'accepts are seen by getpeername: one without an address buffer (Node.js) is unseen, its owner is the listener',
 	},
 	memoryAccounting: {
-		title: 'Memory of maps',
-		refused: 'warn',
-		advice: 'it counts as locked memory: ulimit -l unlimited, or LimitMEMLOCK=infinity for the service',
+		title: 'maps counted as memory of a cgroup',
+		refused: 'ok',
+		advice: 'they count as locked memory: ulimit -l unlimited, or LimitMEMLOCK=infinity for the service',
 	},
 };
 
-/** What was tried of the BPF side. */
+/** What is known of the BPF side: tried here, or told by the daemon that runs. */
 export interface Tried {
-	readonly probed: Probed;
+	readonly features: Features;
 	/** What the kernel said to all programs, loaded with the configuration's sizes; undefined: it took them. */
 	readonly refusal: string | undefined;
+	readonly by: 'trial' | 'daemon';
 }
 
-export function featureChecks({ probed, refusal }: Tried): Check[] {
-	const features = Object.entries(table).map(([name, feature]) => {
-		const errno = probed.features[name as keyof Features];
+/** Every feature, but for those that were refused. */
+export function featuresBut(refused: Readonly<Record<string, string>>): Features {
+	return Object.fromEntries(Object.keys(table).map((name) => [name, refused[name] ?? ''])) as Features;
+}
+
+export function featureChecks({ features, refusal, by }: Tried): Check[] {
+	const checks = Object.entries(table).map(([name, feature]) => {
+		const errno = features[name as keyof Features];
 		return errno === ''
 			? check(`feature.${name}`, feature.title, 'ok', 'yes')
 			: check(`feature.${name}`, feature.title, feature.refused, `refused (${errno})`, feature.advice);
 	});
-	const programs =
-		refusal === undefined
-			? check('programs', 'Programs and maps', 'ok', 'the kernel loads all of them, in the sizes of the configuration')
-			: check('programs', 'Programs and maps', 'fail', refusal, 'lower the sizes for ENOMEM; else report this line');
-	return [...features, programs];
+	return [...checks, programs(refusal, by)];
 }
 
-/** `runs` is false where something before is missing. */
-export function choiceChecks(tried: Tried | undefined, config: Config, runs: boolean): Check[] {
-	if (config.provider === 'module') {
-		const advice = 'set provider to auto or bpf';
-		return [check('provider', 'Provider', 'fail', 'module: this version has none', advice)];
-	}
-	if (tried === undefined || !runs) {
-		return [check('provider', 'Provider', 'fail', 'none works here', 'put right what has FAIL above')];
-	}
-	const why = config.provider === 'bpf' ? 'chosen in the configuration' : 'auto: it works here';
+function programs(refusal: string | undefined, by: Tried['by']): Check {
+	const title = 'Programs and maps';
+	if (refusal !== undefined) return check('programs', title, 'fail', refusal, 'the log of toascope run says more');
+	const found =
+		by === 'daemon' ? 'the daemon has loaded them' : 'this kernel takes them, in the sizes of the configuration';
+	return check('programs', title, 'ok', found);
+}
+
+/** Undefined: something before is missing, and nothing could be tried. */
+export function choiceChecks(tried: Tried | undefined, values: Values): Check[] {
+	const provider = (state: State, found: string, advice?: string) =>
+		check('provider', 'Provider', state, found, advice);
+	if (values.provider === 'module')
+		return [provider('fail', 'module: this version has none', 'set provider to auto or bpf')];
+	if (tried === undefined) return [provider('fail', 'none works here', 'put right what has FAIL')];
+	const why = values.provider === 'bpf' ? 'chosen in the configuration' : 'auto: it works here';
 	return [
-		check('provider', 'Provider', 'ok', `bpf (${why})`),
+		provider('ok', `bpf (${why}); module: this version has none`),
 		acceptProgram(tried),
-		getsockopt(tried, config),
-		transparent(config),
+		getsockopt(tried, values),
+		transparent(values),
 	];
 }
 
-function acceptProgram({ probed }: Tried): Check {
-	const found =
-		probed.features.fexit === ''
-			? 'fexit: accepts are seen, with or without an address buffer'
-			: 'getpeername, since fexit is refused';
-	return check('accept_program', 'Accept program', 'ok', found);
+function acceptProgram({ features: { fexit, taskRegisters } }: Tried): Check {
+	const title = 'Accept program';
+	if (fexit === '')
+		return check('accept_program', title, 'ok', 'fexit: accepts are seen, with or without an address buffer');
+	const why = `fexit is refused (${fexit})`;
+	if (taskRegisters === '') {
+		const found = `getpeername, since ${why}: an accept() without an address buffer is unseen`;
+		return check('accept_program', title, 'ok', found);
+	}
+	const found = `none: ${why}, and getpeername cannot be told from accept() (${taskRegisters})`;
+	return check('accept_program', title, 'warn', found, 'owners are the listeners; a kernel from 5.15 on can do better');
 }
 
-function getsockopt({ probed }: Tried, config: Config): Check {
+function getsockopt({ features }: Tried, { sockopt }: Values): Check {
 	const title = 'getsockopt(4096)';
-	if (!config.sockopt) return check('getsockopt', title, 'ok', 'off in the configuration (sockopt)');
-	const error = probed.features.setError === '' ? 'EINVAL' : 'ENOPROTOOPT';
+	if (sockopt === 'off') return check('getsockopt', title, 'ok', 'off in the configuration (sockopt)');
+	const error = features.setError === '' ? 'EINVAL' : 'ENOPROTOOPT';
 	return check('getsockopt', title, 'ok', `works; ${error} for a connection without TOA`);
 }
 
-function transparent({ transparent: { enabled, ports } }: Config): Check {
+function transparent(values: Values): Check {
 	const title = 'Transparent addresses';
-	const found = !enabled
-		? 'off in the configuration (transparent): accept() and getpeername() are unchanged'
-		: `on${ports === 'all' ? '' : ' for some local ports'}: accept() and getpeername() give the client`;
+	const ports = values['transparent.ports'];
+	const found =
+		values['transparent.enabled'] === 'off'
+			? 'off in the configuration (transparent): accept() and getpeername() are unchanged'
+			: `on${ports === 'all' ? '' : ` for local ports ${(ports as readonly unknown[]).join(', ')}`}: accept() and getpeername() give the client`;
 	return check('transparent', title, 'ok', found);
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the host offers before any program is tried: kernel, BTF, privileges, mounts, lockdown, JIT. */
 import { existsSync, readFileSync } from 'node:fs';
-import { findBpffs, findCgroup2, isCgroup2, type Mount } from '../capture/mounts.ts';
+import { findBpffs, findCgroup2, isCgroup2, isRootCgroup, type Mount } from '../capture/mounts.ts';
 import { missingCapabilities } from '../capture/privileges.ts';
-import type { Config } from '../config/config.ts';
 import { type Check, check } from './check.ts';
+import type { Values } from './configuration.ts';
 
 /** What is read of the host; undefined: not there, or not readable. */
 export interface Host {
@@ -18,6 +18,8 @@ export interface Host {
 	readonly jit: string | undefined;
 	/** Whether a path exists. */
 	readonly exists: (path: string) => boolean;
+	/** Whether a directory of cgroup v2 is the host's root. */
+	readonly isRootCgroup: (path: string) => boolean;
 }
 
 const bpffsPoint = '/sys/fs/bpf';
@@ -31,13 +33,14 @@ export function readText(path: string): string | undefined {
 	}
 }
 
-export function hostChecks(host: Host, config: Config): Check[] {
+/** `runs`: a daemon does, so that it matters less what this process may do. */
+export function hostChecks(host: Host, values: Values, runs: boolean): Check[] {
 	return [
 		check('kernel', 'Kernel', 'ok', `${host.kernel} (${host.machine})`),
 		btf(host),
-		privileges(host),
-		cgroup(host, config),
-		bpffs(host, config),
+		privileges(host, runs),
+		cgroup(host, values),
+		bpffs(host, values),
 		lockdown(host),
 		jit(host),
 	];
@@ -50,20 +53,17 @@ function btf({ hasBtf }: Host): Check {
 		: check('btf', 'Kernel types (BTF)', 'fail', `${path} is missing`, 'use a kernel built with CONFIG_DEBUG_INFO_BTF');
 }
 
-function privileges({ status }: Host): Check {
+function privileges({ status }: Host, runs: boolean): Check {
+	const title = 'Privileges';
 	const missing = missingCapabilities(status);
-	return missing.length === 0
-		? check('privileges', 'Privileges', 'ok', 'may load and attach eBPF programs')
-		: check(
-				'privileges',
-				'Privileges',
-				'fail',
-				`this process lacks ${missing.join(', ')}`,
-				'run it as root, or give these capabilities to the service; what needs them could not be tried here',
-			);
+	if (missing.length === 0) return check('privileges', title, 'ok', 'may load and attach eBPF programs');
+	const found = `this process lacks ${missing.join(', ')}`;
+	if (runs) return check('privileges', title, 'ok', `${found}; the daemon has what it needs`);
+	const advice = 'run it as root, or give these capabilities to the service; what needs them could not be tried here';
+	return check('privileges', title, 'fail', found, advice);
 }
 
-function cgroup({ mounts, exists }: Host, config: Config): Check {
+function cgroup({ mounts, exists, isRootCgroup: isRoot }: Host, values: Values): Check {
 	const title = 'cgroup v2';
 	const root = findCgroup2(mounts);
 	if (root === undefined) {
@@ -75,8 +75,12 @@ function cgroup({ mounts, exists }: Host, config: Config): Check {
 			'mount -t cgroup2 none /sys/fs/cgroup/unified, or boot with systemd.unified_cgroup_hierarchy=1',
 		);
 	}
-	const chosen = config.cgroup;
-	if (chosen === undefined) return check('cgroup', title, 'ok', root);
+	const chosen = values.cgroup as string | null;
+	if (chosen === null) {
+		if (isRoot(root)) return check('cgroup', title, 'ok', root);
+		const advice = 'it is the root of a container: let it have the cgroup namespace and /sys/fs/cgroup of the host';
+		return check('cgroup', title, 'warn', `${root} is not the root of this host: sockets outside are not seen`, advice);
+	}
 	if (!exists(chosen)) {
 		const advice = `set cgroup to a directory below ${root}, or take the key out to serve the whole host`;
 		return check('cgroup', title, 'fail', `${chosen} does not exist`, advice);
@@ -86,12 +90,11 @@ function cgroup({ mounts, exists }: Host, config: Config): Check {
 		: check('cgroup', title, 'fail', `${chosen} is not on cgroup v2`, `set cgroup to a directory below ${root}`);
 }
 
-function bpffs({ mounts, exists }: Host, config: Config): Check {
+function bpffs({ mounts, exists }: Host, values: Values): Check {
 	const title = 'bpffs';
-	const { pin } = config.bpf;
-	if (pin === undefined) {
-		return check('bpffs', title, 'ok', 'not used: bpf.pin is off', 'a daemon that ends starts again from zero');
-	}
+	const pin = values['bpf.pin'] as string;
+	if (pin === 'off')
+		return check('bpffs', title, 'ok', 'not used: bpf.pin is off; a daemon that ends starts again from zero');
 	const mount = findBpffs(mounts, pin);
 	if (mount?.readOnly === true) {
 		const advice = `mount -o remount,rw ${mount.point}, or set bpf.pin to off`;
@@ -114,8 +117,8 @@ function bpffs({ mounts, exists }: Host, config: Config): Check {
 function lockdown({ lockdown: text }: Host): Check {
 	const mode = /\[(\w+)\]/.exec(text ?? '')?.[1];
 	if (mode === undefined) return check('lockdown', 'Kernel lockdown', 'ok', 'not told by this kernel');
-	const advice = mode === 'none' ? undefined : 'eBPF goes on working; a kernel module would have to be signed';
-	return check('lockdown', 'Kernel lockdown', 'ok', mode, advice);
+	const follows = mode === 'none' ? '' : ': eBPF goes on working; a kernel module would have to be signed';
+	return check('lockdown', 'Kernel lockdown', 'ok', `${mode}${follows}`);
 }
 
 function jit({ jit: value }: Host): Check {
@@ -136,5 +139,6 @@ export function readHost(kernel: string, machine: string, mounts: readonly Mount
 		lockdown: readText('/sys/kernel/security/lockdown'),
 		jit: readText('/proc/sys/net/core/bpf_jit_enable'),
 		exists: existsSync,
+		isRootCgroup,
 	};
 }

@@ -1,29 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The findings as text: one aligned line each, the advice below it. */
+/** The findings as text, worst first: one aligned line each, the way out below it. */
 import { styleText } from 'node:util';
 import type { Check, State } from './check.ts';
+import type { Findings } from './examine.ts';
 
 const marks: Readonly<Record<State, string>> = { ok: 'ok  ', warn: 'WARN', fail: 'FAIL' };
 const styles = { ok: 'green', warn: 'yellow', fail: 'red' } as const;
+const order: readonly State[] = ['fail', 'warn', 'ok'];
 
-/** Ends in a line that says whether toascope can run here. */
-export function formatReport(checks: readonly Check[], colours: boolean): string {
+/** Ends in a line that says whether toascope runs here. */
+export function formatReport({ checks, running }: Findings, colours: boolean): string {
 	const paint = (state: State, text: string) =>
 		colours ? styleText(styles[state], text, { validateStream: false }) : text;
-	const width = Math.max(...checks.map(({ title }) => title.length));
-	const lines = checks.flatMap(({ title, state, found, advice }) => [
+	const shown = order.flatMap((state) => inOneLine(checks.filter((each) => each.state === state)));
+	const width = Math.max(...shown.map(({ title }) => title.length));
+	const lines = shown.flatMap(({ title, state, found, advice }) => [
 		`${paint(state, marks[state])}  ${title.padEnd(width)}  ${printable(found)}`,
-		...(advice === undefined ? [] : [`${' '.repeat(6 + width)}  -> ${printable(advice)}`]),
+		...(advice === undefined || state === 'ok' ? [] : [`${' '.repeat(6 + width)}  -> ${printable(advice)}`]),
 	]);
-	return [...lines, '', verdict(checks, paint), ''].join('\n');
+	return [...lines, '', verdict(checks, running, paint), ''].join('\n');
 }
 
-function verdict(checks: readonly Check[], paint: (state: State, text: string) => string): string {
+/** What the kernel has, and what is made up for, is one line. */
+function inOneLine(checks: readonly Check[]): Check[] {
+	const isFeature = ({ name, state }: Check) => name.startsWith('feature.') && state === 'ok';
+	const features = checks.filter(isFeature);
+	if (features.length === 0) return [...checks];
+	const refused = features.filter(({ found }) => found !== 'yes').map(({ title, found }) => `${title}, ${found}`);
+	const found = refused.length === 0 ? 'all that are used' : `all that are used but ${refused.join(', ')}`;
+	const line: Check = { name: 'features', title: 'Kernel features', state: 'ok', found };
+	return [...checks.filter((each) => !isFeature(each)), line];
+}
+
+function verdict(checks: readonly Check[], running: boolean, paint: (state: State, text: string) => string): string {
 	const count = (state: State) => checks.filter((each) => each.state === state).length;
 	const warnings = count('warn');
 	const notes = warnings === 0 ? '' : `, ${warnings} warning${warnings === 1 ? '' : 's'}`;
-	if (count('fail') === 0) return paint('ok', `toascope can run here${notes}`);
-	return paint('fail', `toascope cannot run here: ${count('fail')} FAIL${notes}`);
+	if (count('fail') > 0) {
+		const what = running ? 'toascope runs, and would not start again' : 'toascope cannot run here';
+		return paint('fail', `${what}: ${count('fail')} FAIL${notes}`);
+	}
+	return paint(warnings > 0 ? 'warn' : 'ok', `toascope ${running ? 'runs' : 'can run here'}${notes}`);
 }
 
 /** What comes from outside may not steer the terminal. */

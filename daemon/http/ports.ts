@@ -2,6 +2,7 @@
 /** What the HTTP surface needs from the daemon: a view of the store, read again at each request. */
 import type { Connection } from '../model/connection.ts';
 import type { LookupQuery } from '../model/lookup.ts';
+import type { Peers } from '../model/peers.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 
 /** CLOCK_MONOTONIC against the wall clock, both in nanoseconds. */
@@ -18,6 +19,8 @@ export interface View {
 	lookup(query: LookupQuery): readonly Connection[];
 	/** What `/v1/status` shows: plain data with snake_case keys; a bigint goes out as a decimal string. */
 	status(): object;
+	/** Who is at the other end of the connections of the last minutes. */
+	peers(): Promise<Peers>;
 	/** Attached and counting. */
 	ready(): boolean;
 	readonly clock: Clock;

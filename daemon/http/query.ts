@@ -69,6 +69,13 @@ export function readClientsQuery(input: unknown): { limit: number; sort: (series
 	return { limit: limit === undefined ? clientsDefault : readInteger('limit', limit, 1, clientsMax), sort: key };
 }
 
+/** @throws {HttpProblem} 400 */
+export function readStatusQuery(input: unknown): { peers: boolean } {
+	const { peers = 'off' } = readParameters(input, ['peers']);
+	if (peers !== 'on' && peers !== 'off') throw new HttpProblem(400, 'peers must be on or off');
+	return { peers: peers === 'on' };
+}
+
 function readParameters<Name extends string>(input: unknown, names: readonly Name[]): { [N in Name]?: string } {
 	if (typeof input !== 'object' || input === null || Array.isArray(input)) {
 		throw new HttpProblem(400, `must be an object with ${names.join(', ')}`);

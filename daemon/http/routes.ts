@@ -9,7 +9,7 @@ import { large } from './answers.ts';
 import { clientJson, connectionJson } from './json.ts';
 import type { View } from './ports.ts';
 import { HttpProblem } from './problem.ts';
-import { readBatch, readClientsQuery, readLookup } from './query.ts';
+import { readBatch, readClientsQuery, readLookup, readStatusQuery } from './query.ts';
 import { formatTime } from './time.ts';
 
 const notReady = 'toascope is not attached yet, or no longer';
@@ -46,7 +46,11 @@ export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusE
 		};
 	});
 
-	app.get('/v1/status', () => view.status());
+	app.get('/v1/status', async (request) => {
+		if (!readStatusQuery(request.query).peers) return view.status();
+		const peers = await view.peers();
+		return { ...view.status(), peers };
+	});
 }
 
 function plain(reply: FastifyReply, text: string): FastifyReply {

@@ -4,6 +4,7 @@
  * is the only one that knows all of them.
  */
 import { release } from 'node:os';
+import { setImmediate as immediate } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { native } from '../capture/native.ts';
@@ -20,23 +21,30 @@ import { type Endpoint, formatEndpoint } from '../model/address.ts';
 import type { Connection, ConnectionEvent } from '../model/connection.ts';
 import { createContainerResolver } from '../model/container.ts';
 import type { LookupQuery } from '../model/lookup.ts';
+import type { Peers } from '../model/peers.ts';
+import { Recent } from '../model/recent.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { type NextTurn, Store } from '../model/store.ts';
 import { version } from '../version.ts';
 import { SystemClock } from './clock.ts';
 import { type Repeated, repeat } from './schedule.ts';
+import { describe } from './status.ts';
 
 /** Open connections are in the counters after two flushes: within 15 s (bpf/account.h). */
 const flushMs = 5000;
 const lookMs = 1000;
 /** The kernel wakes nobody for a record: the ring is looked at so often. */
 const drainMs = 50;
+/** A search through the connections takes a tenth of a second: not for everyone who asks. */
+const peersMs = 2000;
 /** What a stop may take for the last spans: half of the 2 s that it has. */
 const spansMs = 1000;
 
 export interface ServiceOptions {
 	/** Told of every connection, as it opens, is accepted and closes. */
 	readonly onEvent?: (event: ConnectionEvent) => void;
+	/** Where the configuration is from. */
+	readonly configFile?: string | undefined;
 }
 
 export class Service implements View {
@@ -48,6 +56,9 @@ export class Service implements View {
 	readonly #servers: FastifyInstance[] = [];
 	readonly #repeated: Repeated[] = [];
 	readonly #startedMs = Date.now();
+	readonly #recent = new Recent();
+	readonly #configFile: string | undefined;
+	#peers: { readonly found: Promise<Peers>; readonly untilMs: number } | undefined;
 	#config: Config;
 	#spans: SpanExport | undefined;
 	#reload = { successful: true, successAtMs: Date.now() };
@@ -58,6 +69,7 @@ export class Service implements View {
 		this.#config = config;
 		this.#logger = logger;
 		this.#onEvent = options.onEvent;
+		this.#configFile = options.configFile;
 		this.#provider = provider;
 		this.#store = new Store(this.#provider.counters, config.clients, () => this.#spanDrops());
 	}
@@ -92,7 +104,7 @@ export class Service implements View {
 		if (config.otel.spans) this.#spans = await this.#startSpans();
 		const looks = this.#repeat(lookMs, async (nextTurn) => {
 			this.clock.adjust();
-			await this.#store.look(nextTurn);
+			this.#recent.note(await this.#store.look(nextTurn), () => this.#provider.unknownOptions());
 		});
 		await looks.first;
 		this.#repeat(flushMs, () => this.#provider.flush());
@@ -202,30 +214,28 @@ export class Service implements View {
 	}
 
 	status(): object {
-		const { acceptProgram, cgroup, features, libbpf, adopted } = this.#provider;
-		const config = this.#config;
-		return {
-			version,
-			node: process.versions.node,
-			libbpf,
-			pid: process.pid,
-			kernel: release(),
-			started_at: new Date(this.#startedMs).toISOString(),
-			provider: 'bpf',
-			accept_program: acceptProgram,
-			cgroup,
-			adopted,
-			trust: config.trust.map(({ text }) => text),
-			profiles: config.profiles.map(({ name }) => name),
-			transparent: config.transparent.enabled,
-			sockopt: config.sockopt,
+		const snapshot = this.snapshot();
+		return describe({
+			provider: this.#provider,
+			config: this.#config,
+			configFile: this.#configFile,
+			reload: this.#reload,
+			startedMs: this.#startedMs,
 			spans: this.#spans !== undefined,
-			refused_features: Object.fromEntries(Object.entries(features).filter(([, errno]) => errno !== '')),
-			config_reload: {
-				successful: this.#reload.successful,
-				success_at: new Date(this.#reload.successAtMs).toISOString(),
-			},
-		};
+			snapshot,
+			recent: snapshot === undefined ? undefined : this.#recent.since(snapshot, this.#provider.unknownOptions()),
+		});
+	}
+
+	/** One search in `peersMs`, however many ask. */
+	peers(): Promise<Peers> {
+		if (this.#peers !== undefined && performance.now() < this.#peers.untilMs) return this.#peers.found;
+		const found = this.#provider.peers(async () => {
+			await immediate();
+			if (!this.#attached) throw new Error('the daemon is stopping');
+		});
+		this.#peers = { found, untilMs: performance.now() + peersMs };
+		return found;
 	}
 
 	/** Takes what a reload can change. `read` failing, or the kernel refusing it, leaves all as it was. */

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { configCheck } from '../../daemon/cli/config.ts';
+import { networksInclude } from '../../daemon/config/cidr.ts';
 import type { Environment } from '../../daemon/config/config.ts';
 import { changedRestartKeys, changes, written } from '../../daemon/config/config.ts';
 import { defaultConfig, loadConfig, loadConfigAndFile } from '../../daemon/config/load.ts';
@@ -131,6 +132,20 @@ describe('values', () => {
 				text: '2001:db8::/33',
 			},
 		]);
+	});
+
+	it('knows which addresses they hold', () => {
+		const { trust } = load('trust: [10.0.0.0/8, 192.0.2.128/25, 0.0.0.0/0, "2001:db8::/33", "::1/128"]');
+		const holds = (at: number, family: 4 | 6, ...address: number[]) =>
+			networksInclude(trust.slice(at, at + 1), family, address);
+		expect([holds(0, 4, 10, 255, 0, 1), holds(0, 4, 11, 0, 0, 1)]).toEqual([true, false]);
+		expect([holds(1, 4, 192, 0, 2, 128), holds(1, 4, 192, 0, 2, 127)]).toEqual([true, false]);
+		const zeros = (count: number) => new Array<number>(count).fill(0);
+		expect([holds(2, 4, 1, 2, 3, 4), holds(2, 6, ...zeros(16))]).toEqual([true, false]);
+		expect([0x7f, 0x80].map((byte) => holds(3, 6, 0x20, 1, 0xd, 0xb8, byte, ...zeros(11)))).toEqual([true, false]);
+		expect([holds(4, 6, ...zeros(15), 1), holds(4, 6, ...zeros(16))]).toEqual([true, false]);
+		expect(networksInclude(trust, 6, [...zeros(15), 1])).toBe(true);
+		expect(networksInclude([], 4, [10, 0, 0, 1])).toBe(false);
 	});
 
 	it('numbers own profiles from 8 in the order of the file', () => {

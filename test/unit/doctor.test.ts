@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The doctor's findings, host by host and traffic by traffic; what this very host says is tested in test/host. */
+/** The doctor's findings, host by host and daemon by daemon; what this very host says is tested in test/host. */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
 import { parseMounts } from '../../daemon/capture/mounts.ts';
 import type { Features } from '../../daemon/capture/native.ts';
-import { toConfig } from '../../daemon/config/config.ts';
+import { toConfig, written } from '../../daemon/config/config.ts';
+import { defaultConfig } from '../../daemon/config/load.ts';
 import { fileSchema } from '../../daemon/config/schema.ts';
 import type { Check } from '../../daemon/doctor/check.ts';
-import { configurationChecks } from '../../daemon/doctor/configuration.ts';
-import { daemonChecks } from '../../daemon/doctor/daemon.ts';
-import { choiceChecks, featureChecks } from '../../daemon/doctor/features.ts';
+import { fileCheck, forceChecks } from '../../daemon/doctor/configuration.ts';
+import { daemonCheck, reloadCheck } from '../../daemon/doctor/daemon.ts';
+import { choiceChecks, featureChecks, featuresBut } from '../../daemon/doctor/features.ts';
 import { type Host, hostChecks } from '../../daemon/doctor/host.ts';
 import { formatReport } from '../../daemon/doctor/report.ts';
-import { arrivalChecks, readCounts } from '../../daemon/doctor/traffic.ts';
+import { findDaemon, type Status } from '../../daemon/doctor/status.ts';
+import { ToascopeError } from '../../daemon/errors.ts';
+import { statusOf } from '../fixtures/status.ts';
 
 const config = (settings: object = {}) => toConfig(fileSchema.parse(settings), {});
+const values = (settings: object = {}) => written(config(settings));
 const mounts = (...lines: string[]) => parseMounts(lines.join('\n'));
 const cgroup2 = '32 25 0:27 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw';
 const bpffs = '33 25 0:28 / /sys/fs/bpf rw,nosuid shared:10 - bpf bpf rw,mode=700';
@@ -27,6 +33,7 @@ const goodHost: Host = {
 	lockdown: '[none] integrity confidentiality',
 	jit: '1',
 	exists: () => true,
+	isRootCgroup: () => true,
 };
 
 function named(checks: readonly Check[], name: string): Check {
@@ -38,7 +45,7 @@ function named(checks: readonly Check[], name: string): Check {
 const states = (checks: readonly Check[]) => Object.fromEntries(checks.map(({ name, state }) => [name, state]));
 
 test('a good host has nothing to mend', () => {
-	expect(states(hostChecks(goodHost, config()))).toEqual({
+	expect(states(hostChecks(goodHost, values(), false))).toEqual({
 		kernel: 'ok',
 		btf: 'ok',
 		privileges: 'ok',
@@ -78,44 +85,45 @@ test.each<[string, string, Partial<Host>, object, Check['state'], RegExp]>([
 		/x does not exist/,
 	],
 	['cgroup', 'a directory of another file system', {}, { cgroup: '/tmp' }, 'fail', /not on cgroup v2/],
-	['cgroup', 'a cgroup of its own', {}, { cgroup: '/sys/fs/cgroup/a.slice' }, 'ok', /a\.slice/],
+	['cgroup', 'a cgroup of its own', { isRootCgroup: () => false }, { cgroup: '/sys/fs/cgroup/a' }, 'ok', /cgroup\/a/],
+	['cgroup', "a container's own root", { isRootCgroup: () => false }, {}, 'warn', /not the root of this host/],
 	['bpffs', 'no bpffs where it can be mounted', { mounts: mounts(cgroup2) }, {}, 'warn', /not mounted at/],
 	['bpffs', 'pins elsewhere', {}, { bpf: { pin: '/var/pins' } }, 'fail', /not on a bpffs/],
 	['bpffs', 'a read-only bpffs', { mounts: mounts(cgroup2, bpffs.replace(' rw,', ' ro,')) }, {}, 'fail', /read-only/],
 	['bpffs', 'no pins wanted', { mounts: mounts(cgroup2) }, { bpf: { pin: 'off' } }, 'ok', /not used/],
-	['lockdown', 'lockdown', { lockdown: 'none integrity [confidentiality]' }, {}, 'ok', /^confidentiality$/],
+	[
+		'lockdown',
+		'lockdown',
+		{ lockdown: 'none integrity [confidentiality]' },
+		{},
+		'ok',
+		/^confidentiality: eBPF goes on/,
+	],
 	['jit', 'an interpreter', { jit: '0' }, {}, 'warn', /interpreted/],
 	['jit', 'no JIT switch to read', { jit: undefined }, {}, 'ok', /not told/],
 ])('%s: %s', (name, _what, host, settings, state, found) => {
-	const result = named(hostChecks({ ...goodHost, ...host }, config(settings)), name);
+	const result = named(hostChecks({ ...goodHost, ...host }, values(settings), false), name);
 	expect(result).toMatchObject({ state, found: expect.stringMatching(found) });
 	if (state !== 'ok') expect(result.advice).toMatch(/./);
 });
 
-const allFeatures: Features = {
-	sockops: '',
-	getsockopt: '',
-	getpeername: '',
-	ringbuf: '',
-	socketStorage: '',
-	setError: '',
-	taskRegisters: '',
-	fexit: '',
-	memoryAccounting: '',
-};
-const tried = (refused: Partial<Features> = {}, refusal?: string) => ({
-	probed: { features: { ...allFeatures, ...refused }, innerAccept: true },
-	refusal,
+test('who asks while a daemon runs needs no privileges', () => {
+	const result = named(hostChecks({ ...goodHost, status: 'CapEff:\t0000000000000000' }, values(), true), 'privileges');
+	expect(result).toMatchObject({ state: 'ok', found: expect.stringMatching(/lacks CAP_BPF.*the daemon has/) });
 });
 
-test('each refused feature has its errno and what follows', () => {
+const allFeatures = featuresBut({});
+const tried = (refused: Partial<Features> = {}, refusal?: string) =>
+	({ features: featuresBut(refused), refusal, by: 'trial' }) as const;
+
+test('each refused feature has its errno and what follows; what there is another way for is no fault', () => {
+	const otherWay = ['setError', 'taskRegisters', 'fexit', 'memoryAccounting'];
 	for (const name of Object.keys(allFeatures)) {
 		const result = named(featureChecks(tried({ [name]: 'EPERM' })), `feature.${name}`);
-		expect(result.state, name).not.toBe('ok');
-		expect(result.found).toBe('refused (EPERM)');
+		expect(result, name).toMatchObject({ state: otherWay.includes(name) ? 'ok' : 'fail', found: 'refused (EPERM)' });
 		expect(result.advice, name).toMatch(/./);
 	}
-	expect(featureChecks(tried()).every(({ state }) => state === 'ok')).toBe(true);
+	expect(featureChecks(tried()).every(({ found, state }) => state === 'ok' && found !== '')).toBe(true);
 });
 
 test("the kernel's refusal of the programs is a FAIL with its words", () => {
@@ -123,105 +131,162 @@ test("the kernel's refusal of the programs is a FAIL with its words", () => {
 	expect(result).toMatchObject({ state: 'fail', found: expect.stringContaining('toascope_sockops') });
 });
 
-test('provider and accept program follow from what works', () => {
-	expect(states(choiceChecks(tried(), config(), true))).toEqual({
-		provider: 'ok',
-		accept_program: 'ok',
-		getsockopt: 'ok',
-		transparent: 'ok',
+test('provider and accept program follow from what works, and say why the others do not', () => {
+	const choice = (refused: Partial<Features> = {}, settings: object = {}) =>
+		choiceChecks(tried(refused), values(settings));
+	expect(states(choice())).toEqual({ provider: 'ok', accept_program: 'ok', getsockopt: 'ok', transparent: 'ok' });
+	expect(named(choice(), 'provider').found).toBe('bpf (auto: it works here); module: this version has none');
+	expect(named(choice({ fexit: 'EPERM' }), 'accept_program')).toMatchObject({
+		state: 'ok',
+		found: expect.stringMatching(/^getpeername, since fexit is refused \(EPERM\)/),
 	});
-	expect(named(choiceChecks(tried({ fexit: 'EPERM' }), config(), true), 'accept_program').found).toMatch(
-		/^getpeername/,
-	);
-	expect(states(choiceChecks(tried(), config({ provider: 'module' }), true))).toEqual({ provider: 'fail' });
-	expect(states(choiceChecks(undefined, config(), false))).toEqual({ provider: 'fail' });
-	expect(named(choiceChecks(tried({ setError: 'EINVAL' }), config(), true), 'getsockopt').found).toMatch(/ENOPROTOOPT/);
-	expect(named(choiceChecks(tried(), config({ sockopt: false }), true), 'getsockopt').found).toMatch(/off/);
-	expect(
-		named(choiceChecks(tried(), config({ transparent: { enabled: true, ports: [80] } }), true), 'transparent').found,
-	).toMatch(/^on for some/);
+	expect(named(choice({ fexit: 'EPERM', taskRegisters: 'EINVAL' }), 'accept_program')).toMatchObject({
+		state: 'warn',
+		found: expect.stringMatching(/^none: fexit .*\(EPERM\).*\(EINVAL\)$/),
+	});
+	expect(states(choice({}, { provider: 'module' }))).toEqual({ provider: 'fail' });
+	expect(states(choiceChecks(undefined, values()))).toEqual({ provider: 'fail' });
+	expect(named(choice({ setError: 'EINVAL' }), 'getsockopt').found).toMatch(/ENOPROTOOPT/);
+	expect(named(choice({}, { sockopt: false }), 'getsockopt').found).toMatch(/off/);
+	const some = { transparent: { enabled: true, ports: [80, '8000-8100'] } };
+	expect(named(choice({}, some), 'transparent').found).toMatch(/^on for local ports 80, 8000-8100: /);
 });
 
 test('an empty trust is a warning, a wrong file a FAIL that says how much is wrong', () => {
-	expect(named(configurationChecks(config(), undefined, undefined), 'trust').state).toBe('warn');
-	expect(named(configurationChecks(config({ trust: ['10.0.0.0/8'] }), '/f', undefined), 'trust')).toMatchObject({
+	expect(named(forceChecks(values()), 'trust').state).toBe('warn');
+	expect(named(forceChecks(values({ trust: ['10.0.0.0/8'] })), 'trust')).toMatchObject({
 		state: 'ok',
 		found: '10.0.0.0/8',
 	});
-	expect(named(configurationChecks(config(), '/f', new Error('one\ntwo\nthree')), 'configuration')).toMatchObject({
+	const wrong = new ToascopeError('CONFIG_INVALID', 'one\ntwo\nthree');
+	expect(fileCheck('/f', wrong, true)).toMatchObject({
 		state: 'fail',
-		found: 'one (and 2 more)',
+		found: 'one (and 2 more: toascope config check)',
 	});
+	const cause = Object.assign(new Error('no'), { code: 'EACCES' });
+	const denied = new ToascopeError('CONFIG_UNREADABLE', '/f: permission denied', { cause });
+	expect(fileCheck('/f', denied, true).state).toBe('ok');
+	expect(fileCheck('/f', denied, false).state).toBe('fail');
 });
 
-const since = '2026-01-01T00:00:00.000Z';
-function traffic(handshakes: Readonly<Record<string, number>>, drops: Readonly<Record<string, number>> = {}): Check[] {
-	const opened = Object.values(handshakes).reduce((sum, count) => sum + count, 0);
-	const text = [
-		'# TYPE toascope_handshakes_total counter',
-		...Object.entries(handshakes).flatMap(([result, count]) => [
-			`toascope_handshakes_total{listener="10.0.0.1:80",result="${result}"} ${count}`,
-			`toascope_handshakes_total{listener="[::1]:80",result="${result}"} 0`,
-		]),
-		`toascope_connections_opened_total{listener="10.0.0.1:80"} ${opened}`,
-		...Object.entries(drops).map(([reason, count]) => `toascope_drops_total{reason="${reason}"} ${count}`),
-	].join('\n');
-	return arrivalChecks(readCounts(text), since, ['nat64', 'toa6']);
-}
+test('what is looked for', () => {
+	const own = { name: 'mine', kind: 99, length: 10, family: 'ipv4', address_at: 4 };
+	const settings = { profiles: ['toa4', own], listeners: { ports: [443, '8000-8100'] } };
+	expect(named(forceChecks(values(settings)), 'scope').found).toBe('toa4, mine on local ports 443, 8000-8100');
+});
 
-test.each<[string, Readonly<Record<string, number>>, Check['state'], RegExp, RegExp]>([
-	['nothing happened', {}, 'warn', /no connection was opened since 2026/, /listeners\.ports/],
-	['TOA for all', { toa: 7 }, 'ok', /^7 of 7/, /^$/],
-	['TOA for some', { toa: 1, none: 9 }, 'ok', /^1 of 10/, /^$/],
+const path = '/etc/toascope/toascope.yaml';
+const running = (settings: object, more: Partial<Status> = {}): Status => ({
+	...statusOf({}),
+	config: { file: path, variables: [], values: values(settings) },
+	...more,
+});
+const file = (settings: object) => ({ path, config: config(settings), defaults: defaultConfig() });
+
+test.each<[string, Status, Parameters<typeof reloadCheck>[1], Check['state'], RegExp, RegExp]>([
+	['as the file says', running({ sockopt: 'off' }), file({ sockopt: 'off' }), 'ok', /^loaded at /, /^$/],
 	[
-		'direct traffic, or another kind',
-		{ none: 12 },
+		'a file that was changed',
+		running({}),
+		file({ trust: ['10.0.0.0/8'], clients: { capacity: 5 } }),
 		'warn',
-		/^0 of 12/,
-		/no option of nat64, toa6 was seen.*another kind/,
+		/was changed since/,
+		/^kill -HUP 812 loads trust; clients\.capacity: with a restart$/,
 	],
-	['only untrusted senders', { untrusted: 3, none: 1 }, 'warn', /^0 of 4/, /outside of trust/],
-	['only malformed lists', { malformed: 3, none: 1 }, 'warn', /^0 of 4/, /broken/],
-])('whether TOA arrives: %s', (_what, handshakes, state, found, advice) => {
-	const result = named(traffic(handshakes), 'toa');
+	[
+		'a key that the environment of the daemon sets',
+		running({ sockopt: 'off' }, {}),
+		file({ sockopt: 'off', transparent: 'on' }),
+		'warn',
+		/was changed/,
+		/loads transparent\.enabled$/,
+	],
+	['another file', running({}), { ...file({}), path: '/tmp/x.yaml' }, 'warn', /toascope\.yaml$/, /x\.yaml is not in/],
+	['a file that this user cannot read', running({}), { ...file({}), config: undefined }, 'ok', /^loaded at /, /^$/],
+	[
+		'a reload that failed',
+		running({}, { config_reload: { successful: false, success_at: 'T' } }),
+		file({ sockopt: 'off' }),
+		'warn',
+		/^the last reload failed: what was loaded at T holds$/,
+		/kill -HUP 812$/,
+	],
+])('what is loaded: %s', (_what, status, inFile, state, found, advice) => {
+	const result = reloadCheck(status, inFile);
 	expect(result).toMatchObject({ state, found: expect.stringMatching(found) });
 	expect(result.advice ?? '').toMatch(advice);
 });
 
-test('what is wrong beside good traffic has a line of its own', () => {
-	const checks = traffic({ toa: 100, untrusted: 2, malformed: 3, conflict: 4 }, { ring_full: 5, clients_full: 0 });
-	expect(named(checks, 'toa').found).toBe('104 of 109 connections have their client');
-	expect(named(checks, 'untrusted').found).toMatch(/^2 /);
-	expect(named(checks, 'malformed').found).toMatch(/^3 /);
-	expect(named(checks, 'conflict').found).toMatch(/^4 /);
-	expect(named(checks, 'drops')).toMatchObject({ state: 'warn', found: 'ring_full 5' });
-	expect(named(traffic({ toa: 1 }), 'drops').state).toBe('ok');
+test('keys that the environment of the daemon sets or decides are not the fault of the file', () => {
+	const set = running({ sockopt: 'off', transparent: 'on' });
+	const variables = ['TOASCOPE_SOCKOPT', 'TOASCOPE_TRANSPARENT'];
+	expect(reloadCheck({ ...set, config: { ...set.config, variables } }, file({})).state).toBe('ok');
+	expect(reloadCheck(set, file({})).state).toBe('warn');
+	const decided = running({ otel: { spans: 'on', protocol: 'grpc' } });
+	expect(reloadCheck(decided, file({})).state).toBe('ok');
+	expect(reloadCheck(decided, file({ otel: { protocol: 'http/protobuf', spans: 'off' } })).state).toBe('ok');
+});
+
+test('a password in a URL is neither shown nor a difference', () => {
+	const settings = { otel: { endpoint: 'http://me:secret@127.0.0.1:4318/' } };
+	const shown = { ...values(settings), 'otel.endpoint': 'http://127.0.0.1:4318/' };
+	const status = running(settings);
+	expect(reloadCheck({ ...status, config: { ...status.config, values: shown } }, file(settings)).state).toBe('ok');
 });
 
 test('a daemon that does not answer is told from one that cannot be asked', async () => {
-	const [absent] = await daemonChecks(config({ http: { listen: 'off', socket: '/nowhere/toascope.sock' } }), '1');
-	expect(absent).toMatchObject({ name: 'daemon', state: 'warn', found: 'none answers at /nowhere/toascope.sock' });
-	const [off] = await daemonChecks(config({ http: { listen: 'off', socket: 'off' } }), '1');
-	expect(off).toMatchObject({ name: 'daemon', state: 'warn', found: expect.stringContaining('cannot be asked') });
+	const absent = await findDaemon([{ socket: '/nowhere/toascope.sock' }, { url: 'http://127.0.0.1:1' }]);
+	expect(daemonCheck(absent, '1')).toMatchObject({ state: 'warn', found: 'none answers at /nowhere/toascope.sock' });
+	expect(daemonCheck(await findDaemon([]), '1')).toMatchObject({
+		state: 'warn',
+		found: expect.stringContaining('cannot be asked'),
+	});
 });
 
-test('the report is aligned, ends in the verdict, and lets nothing steer the terminal', () => {
+test('a daemon is found where its socket is not, and what is no daemon is told', async () => {
+	let body = JSON.stringify(statusOf({}));
+	await using server = createServer((_request, response) => response.end(body)).listen(0, '127.0.0.1');
+	await new Promise((resolve) => server.once('listening', resolve));
+	const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+	const places = [{ socket: '/nowhere/toascope.sock' }, { url }];
+	expect(daemonCheck(await findDaemon(places), '0.1.0')).toMatchObject({
+		state: 'ok',
+		found: expect.stringMatching(/^runs \(pid 812, 0\.1\.0\)/),
+	});
+	expect(daemonCheck(await findDaemon(places), '0.2.0')).toMatchObject({ state: 'warn' });
+	for (body of ['hello', 'null', '{"pid":1}', '{"pid":1,"config":{}}']) {
+		expect(daemonCheck(await findDaemon(places), '0.1.0')).toMatchObject({
+			state: 'warn',
+			found: expect.stringMatching(/^http:.*: what answers there is not toascope/),
+		});
+	}
+});
+
+test('the report has the worst first, is aligned, ends in the verdict, and lets nothing steer the terminal', () => {
 	const checks: Check[] = [
-		{ name: 'a', title: 'A', state: 'ok', found: 'good' },
+		{ name: 'a', title: 'A', state: 'ok', found: 'good', advice: 'for scripts' },
+		{ name: 'feature.x', title: 'x programs', state: 'ok', found: 'yes' },
+		{ name: 'feature.y', title: 'y programs', state: 'ok', found: 'refused (EPERM)', advice: 'for scripts' },
+		{ name: 'c', title: 'C', state: 'warn', found: 'so so', advice: 'look' },
 		{ name: 'b', title: 'Longer', state: 'fail', found: 'bad \u001b[2J', advice: 'mend it' },
-		{ name: 'c', title: 'C', state: 'warn', found: 'so so' },
 	];
-	expect(formatReport(checks, false)).toBe(
+	expect(formatReport({ checks, running: false }, false)).toBe(
 		[
-			'ok    A       good',
-			'FAIL  Longer  bad ?[2J',
-			'              -> mend it',
-			'WARN  C       so so',
+			'FAIL  Longer           bad ?[2J',
+			'                       -> mend it',
+			'WARN  C                so so',
+			'                       -> look',
+			'ok    A                good',
+			'ok    Kernel features  all that are used but y programs, refused (EPERM)',
 			'',
 			'toascope cannot run here: 1 FAIL, 1 warning',
 			'',
 		].join('\n'),
 	);
-	expect(formatReport(checks, true)).toContain('\u001b[31mFAIL\u001b[39m');
-	expect(formatReport(checks.slice(0, 1), false)).toMatch(/\ntoascope can run here\n$/);
+	expect(formatReport({ checks, running: true }, true)).toContain('\u001b[31mFAIL\u001b[39m');
+	const last = (some: readonly Check[], runs: boolean) =>
+		formatReport({ checks: some, running: runs }, false).trim().split('\n').at(-1);
+	expect(last(checks, true)).toBe('toascope runs, and would not start again: 1 FAIL, 1 warning');
+	expect(last(checks.slice(0, 4), true)).toBe('toascope runs, 1 warning');
+	expect(last(checks.slice(0, 1), false)).toBe('toascope can run here');
 });

@@ -294,6 +294,23 @@ it('/v1/status shows what the store says', async () => {
 	expect(body).toEqual({ provider: 'bpf', ring_records: '18446744073709551615' });
 });
 
+it('/v1/status tells of peers when it is asked to', async () => {
+	const busiest = [
+		{ address: '10.0.0.1', verdict: 'none', listener: '192.0.2.10:443', trusted: false, connections: 3 },
+	];
+	const view = { ...fixtureView(), peers: async () => ({ connections: 3, busiest }) } as FixtureView;
+	expect((await get('/v1/status?peers=on', view)).body).toMatchObject({
+		provider: 'bpf',
+		peers: { connections: 3, busiest },
+	});
+	expect((await get('/v1/status?peers=off', view)).body).not.toHaveProperty('peers');
+	expect(await get('/v1/status?peers=maybe', view)).toMatchObject({
+		status: 400,
+		body: { detail: 'peers must be on or off' },
+	});
+	expect(await get('/v1/status?all=on', view)).toMatchObject({ status: 400 });
+});
+
 describe('errors', () => {
 	it.each([
 		['GET', '/nothing', 404, 'NOT_FOUND'],

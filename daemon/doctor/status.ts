@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What the running daemon says of itself: `/v1/status?peers=on`, and where it is found. */
+import { ask, kindOf, type Place } from './ask.ts';
+
+/** 64-bit integers arrive as decimal strings. */
+export interface TallyJson {
+	readonly opened: string;
+	readonly toa: string;
+	readonly none: string;
+	readonly malformed: string;
+	readonly untrusted: string;
+	readonly conflict: string;
+}
+
+export interface RecentJson {
+	readonly seconds: number;
+	readonly total: TallyJson;
+	readonly listeners: readonly (TallyJson & { readonly listener: string; readonly believed_before: string })[];
+	readonly drops: Readonly<Record<string, string>>;
+	readonly unknown_options: readonly {
+		readonly kind: number;
+		readonly length: number;
+		readonly connections: string;
+	}[];
+}
+
+export interface PeerJson {
+	readonly address: string;
+	readonly verdict: string;
+	readonly listener: string;
+	readonly trusted: boolean;
+	readonly connections: number;
+}
+
+/** What we read of it. */
+export interface Status {
+	readonly version: string;
+	readonly pid: number;
+	readonly started_at: string;
+	readonly adopted: boolean;
+	readonly accept_program: string;
+	readonly cgroup: string;
+	readonly whole_host: boolean;
+	readonly refused_features: Readonly<Record<string, string>>;
+	readonly config: {
+		readonly file: string | null;
+		readonly variables: readonly string[];
+		/** As the file would have them, by key. */
+		readonly values: Readonly<Record<string, unknown>>;
+	};
+	readonly config_reload: { readonly successful: boolean; readonly success_at: string };
+	readonly total: TallyJson | null;
+	readonly recent: RecentJson | null;
+	readonly maps: readonly { readonly map: string; readonly entries: number; readonly capacity: number }[];
+	readonly peers: { readonly connections: number; readonly busiest: readonly PeerJson[] };
+}
+
+/** A daemon that answered, or why none did. */
+export type Found =
+	| { readonly place: Place; readonly status: Status }
+	| { readonly place: Place; readonly error: unknown };
+
+/** Asks at each place until a daemon answers. Without one: at the first place where anybody is, else at the first. */
+export async function findDaemon(places: readonly Place[]): Promise<Found | undefined> {
+	const failed: Extract<Found, { error: unknown }>[] = [];
+	for (const place of places) {
+		try {
+			return { place, status: readStatus(await ask(place, '/v1/status?peers=on')) };
+		} catch (error) {
+			failed.push({ place, error });
+		}
+	}
+	return failed.find(({ error }) => kindOf(error) !== 'nobody') ?? failed[0];
+}
+
+function readStatus({ status, body }: { readonly status: number; readonly body: string }): Status {
+	const other = 'what answers there is not toascope, or one of another version';
+	let read: Partial<Status> | null;
+	try {
+		read = JSON.parse(body) as Partial<Status> | null;
+	} catch (cause) {
+		throw new Error(other, { cause });
+	}
+	if (status >= 500) throw new Error(`it answered with status ${status}`);
+	if (typeof read?.pid !== 'number' || read.config === undefined || read.peers === undefined) throw new Error(other);
+	return read as Status;
+}

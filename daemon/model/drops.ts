@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Everything that is not recorded has a reason: the label of `toascope_drops_total`. What each means, what to do. */
+
+export interface DropReason {
+	readonly meaning: string;
+	/** Undefined: nothing is to be done. */
+	readonly advice?: string;
+}
+
+export const dropReasons: Readonly<Record<string, DropReason>> = {
+	socket_storage: {
+		meaning: 'The kernel had no memory for the state of a connection: it is counted nowhere.',
+		advice: 'the host, or the cgroup of the server, is out of memory',
+	},
+	listeners_full: {
+		meaning: 'A connection of a listener that found no place of its own: it counts under `listener="other"`.',
+		advice: 'raise listeners.max, or narrow listeners.ports; both count from a restart on',
+	},
+	clients_full: {
+		meaning: 'A connection of a new client that found the table full: it counts under `client="other"`.',
+		advice: 'raise clients.capacity, or shorten clients.prefix6 and clients.prefix4',
+	},
+	connections_full: {
+		meaning: 'A connection that cannot be looked up: the table holds open ones only.',
+		advice: 'raise connections.max',
+	},
+	connection_evicted: {
+		meaning:
+			'A closed connection left the table before `connections.retain` was over: it cannot be looked up any more.',
+		advice: 'raise connections.max, or lower connections.retain',
+	},
+	connection_slot: {
+		meaning: 'A place of the table for lookups was lost: the queue of free places refused it.',
+		advice: 'report it: this should not happen',
+	},
+	ring_full: {
+		meaning: 'A record for traces and live views was lost; no counter depends on it.',
+		advice: 'raise bpf.ring_bytes',
+	},
+	client_folding: {
+		meaning: 'A connection of a client whose series was just ending: it counts under `client="other"`.',
+	},
+	unknown_options_full: {
+		meaning: 'An option that no profile takes, of one kind and length too many to be told.',
+	},
+	span_queue_full: {
+		meaning: 'A span was lost: the collector does not keep up.',
+		advice: 'raise OTEL_BSP_MAX_QUEUE_SIZE, or sample',
+	},
+	span_export_failed: {
+		meaning: 'A span was lost: the collector does not take it.',
+		advice: 'see the log, and otel.endpoint',
+	},
+};

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What the last minutes brought: the totals as they stood then, against those of now. Whoever looks for a fault asks this. */
+import type { ListenerTotals, Result, Snapshot } from './snapshot.ts';
+
+/** An option that no active profile takes, on connections without TOA. */
+export interface UnknownOption {
+	readonly kind: number;
+	readonly length: number;
+	readonly connections: bigint;
+}
+
+/** Connections, by the verdict on them; those without one yet are in `opened` alone. */
+export type Tally = Readonly<Record<'opened' | Result, bigint>>;
+
+export interface ListenerTally extends Tally {
+	readonly listener: string;
+	/** Connections with a believed option before that time, since the counters began. */
+	readonly believedBefore: bigint;
+}
+
+export interface RecentTraffic {
+	/** How far it goes back; less than it could just after a start. */
+	readonly seconds: number;
+	readonly total: Tally;
+	/** Those on which a connection was opened or judged, the busiest first. */
+	readonly listeners: readonly ListenerTally[];
+	/** By reason; reasons that did not happen are left out. */
+	readonly drops: Readonly<Record<string, bigint>>;
+	/** The most frequent first. */
+	readonly unknownOptions: readonly UnknownOption[];
+}
+
+const fields = ['opened', 'toa', 'none', 'malformed', 'untrusted', 'conflict'] as const satisfies (keyof Tally)[];
+const nothing: Tally = { opened: 0n, toa: 0n, none: 0n, malformed: 0n, untrusted: 0n, conflict: 0n };
+
+/** The totals at one time. */
+interface Sample {
+	readonly atMs: number;
+	readonly listeners: ReadonlyMap<string, Tally>;
+	readonly drops: Readonly<Record<string, bigint>>;
+	/** By kind and length. */
+	readonly unknown: ReadonlyMap<string, UnknownOption>;
+}
+
+const stepMs = 60_000;
+const steps = 5;
+
+export class Recent {
+	readonly #clock: () => number;
+	/** The oldest first; never empty after the first look. */
+	readonly #samples: Sample[] = [];
+
+	/** `clock`: milliseconds that only grow. */
+	constructor(clock: () => number = () => performance.now()) {
+		this.#clock = clock;
+	}
+
+	/** After every look. Takes note once a minute. */
+	note(snapshot: Snapshot, unknownOptions: () => readonly UnknownOption[]): void {
+		const last = this.#samples.at(-1);
+		if (last !== undefined && this.#clock() - last.atMs < stepMs) return;
+		this.#samples.push(this.#take(snapshot, unknownOptions(), last));
+		if (this.#samples.length > steps + 1) this.#samples.shift();
+	}
+
+	/** From five to six minutes ago, or from the first look, until now. */
+	since(snapshot: Snapshot, unknownOptions: readonly UnknownOption[]): RecentTraffic {
+		const now = this.#take(snapshot, unknownOptions, undefined);
+		const before = this.#samples[0] ?? now;
+		const listeners = [...now.listeners]
+			.map(([listener, tally]) => {
+				const old = before.listeners.get(listener) ?? nothing;
+				return { listener, ...difference(tally, old), believedBefore: old.toa + old.conflict };
+			})
+			.filter((tally) => fields.some((field) => tally[field] > 0n))
+			.sort((a, b) => descending(a.opened, b.opened));
+		const drops = Object.entries(now.drops)
+			.map(([reason, count]) => [reason, count - (before.drops[reason] ?? 0n)] as const)
+			.filter(([, count]) => count > 0n);
+		const unknown = [...now.unknown]
+			.map(([name, option]) => ({
+				...option,
+				connections: option.connections - (before.unknown.get(name)?.connections ?? 0n),
+			}))
+			.filter(({ connections }) => connections > 0n)
+			.sort((a, b) => descending(a.connections, b.connections));
+		return {
+			seconds: Math.round((now.atMs - before.atMs) / 1000),
+			total: listeners.reduce((sum, each) => addUp(sum, each), nothing),
+			listeners,
+			drops: Object.fromEntries(drops),
+			unknownOptions: unknown,
+		};
+	}
+
+	#take({ listeners, drops }: Snapshot, unknown: readonly UnknownOption[], last: Sample | undefined): Sample {
+		const tallies = new Map<string, Tally>();
+		for (const totals of listeners) {
+			const tally = tallyOf(totals);
+			const before = last?.listeners.get(totals.listener);
+			// an idle listener costs no memory at each step
+			tallies.set(totals.listener, before !== undefined && isSame(tally, before) ? before : tally);
+		}
+		const byName = new Map(unknown.map((option) => [`${option.kind}/${option.length}`, option]));
+		return { atMs: this.#clock(), listeners: tallies, drops, unknown: byName };
+	}
+}
+
+/** The totals since the counters began, over all listeners. */
+export function totalOf({ listeners }: Snapshot): Tally {
+	return listeners.reduce((sum, totals) => addUp(sum, tallyOf(totals)), nothing);
+}
+
+function tallyOf({ total, handshakes }: ListenerTotals): Tally {
+	return { opened: total.opened, ...handshakes };
+}
+
+function map2(a: Tally, b: Tally, of: (a: bigint, b: bigint) => bigint): Tally {
+	return Object.fromEntries(fields.map((field) => [field, of(a[field], b[field])])) as Tally;
+}
+
+const addUp = (a: Tally, b: Tally): Tally => map2(a, b, (x, y) => x + y);
+const difference = (a: Tally, b: Tally): Tally => map2(a, b, (x, y) => x - y);
+const isSame = (a: Tally, b: Tally): boolean => fields.every((field) => a[field] === b[field]);
+const descending = (a: bigint, b: bigint): number => (a < b ? 1 : Number(a > b) * -1);

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What `/v1/status` says: what runs here, what is in force, and what the last minutes brought. */
+import { release } from 'node:os';
+import { native } from '../capture/native.ts';
+import type { BpfProvider } from '../capture/provider.ts';
+import { type Config, shown } from '../config/config.ts';
+import { setVariables } from '../config/environment.ts';
+import { type ListenerTally, type RecentTraffic, type Tally, totalOf } from '../model/recent.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+import { version } from '../version.ts';
+
+/** Listeners with lines of their own in `recent`. */
+const listenersMax = 100;
+
+export interface Facts {
+	readonly provider: BpfProvider;
+	readonly config: Config;
+	/** Undefined: none, the defaults hold. */
+	readonly configFile: string | undefined;
+	readonly reload: { readonly successful: boolean; readonly successAtMs: number };
+	readonly startedMs: number;
+	readonly spans: boolean;
+	/** Undefined before the first look. */
+	readonly snapshot: Snapshot | undefined;
+	readonly recent: RecentTraffic | undefined;
+}
+
+/** Plain data; a bigint goes out as a decimal string. */
+export function describe(facts: Facts): object {
+	const { provider, config, reload, snapshot, recent } = facts;
+	return {
+		version,
+		node: process.versions.node,
+		libbpf: native().libbpfVersion,
+		pid: process.pid,
+		kernel: release(),
+		started_at: new Date(facts.startedMs).toISOString(),
+		provider: 'bpf',
+		accept_program: provider.acceptProgram,
+		cgroup: provider.cgroup,
+		whole_host: provider.wholeHost,
+		adopted: provider.adopted,
+		trust: config.trust.map(({ text }) => text),
+		profiles: config.profiles.map(({ name }) => name),
+		transparent: config.transparent.enabled,
+		sockopt: config.sockopt,
+		spans: facts.spans,
+		refused_features: Object.fromEntries(Object.entries(provider.features).filter(([, errno]) => errno !== '')),
+		config: {
+			file: facts.configFile ?? null,
+			variables: setVariables(process.env),
+			values: shown(config),
+		},
+		config_reload: {
+			successful: reload.successful,
+			success_at: new Date(reload.successAtMs).toISOString(),
+		},
+		total: snapshot === undefined ? null : tallyJson(totalOf(snapshot)),
+		recent: recent === undefined ? null : recentJson(recent),
+		maps: snapshot?.maps ?? [],
+	};
+}
+
+function tallyJson({ opened, toa, none, malformed, untrusted, conflict }: Tally): object {
+	return { opened, toa, none, malformed, untrusted, conflict };
+}
+
+function recentJson({ seconds, total, listeners, drops, unknownOptions }: RecentTraffic): object {
+	return {
+		seconds,
+		total: tallyJson(total),
+		listeners: listeners.slice(0, listenersMax).map((each: ListenerTally) => ({
+			listener: each.listener,
+			...tallyJson(each),
+			believed_before: each.believedBefore,
+		})),
+		drops,
+		unknown_options: unknownOptions,
+	};
+}
