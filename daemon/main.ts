@@ -6,11 +6,31 @@ import { configCheck } from './cli/config.ts';
 import { exitCode, ToascopeError } from './errors.ts';
 import { version } from './version.ts';
 
+interface LookupFlags {
+	readonly at?: string;
+	readonly local?: string;
+	readonly json?: true;
+	readonly socket?: string;
+	readonly url?: string;
+	readonly config?: string;
+}
+
+/** The last lines of a command's help. */
+function exitCodes(done: string, failed: string, usage = 'wrong usage or configuration', unsupported?: string): string {
+	const lines = [`0  ${done}`, `1  ${failed}`, `2  ${usage}`];
+	if (unsupported !== undefined) lines.push(`3  ${unsupported}`);
+	return `\nExit codes:\n${lines.map((line) => `  ${line}\n`).join('')}`;
+}
+
 const program = new Command('toascope')
 	.description('Names the real client of NAT64 and load-balanced TCP connections, from the TOA option.')
 	.version(version)
 	.exitOverride()
-	.showHelpAfterError('(toascope --help tells more)');
+	.showHelpAfterError('(toascope --help tells more)')
+	.addHelpText(
+		'after',
+		exitCodes('done', 'the thing asked for failed', undefined, 'this host cannot do it (toascope doctor tells why)'),
+	);
 
 /** What the chosen command says. */
 let code: number = exitCode.done;
@@ -19,6 +39,15 @@ program
 	.command('run')
 	.description('run the daemon in the foreground')
 	.option('--config <file>', 'configuration (default: /etc/toascope/toascope.yaml)')
+	.addHelpText(
+		'after',
+		exitCodes(
+			'it was told to stop (SIGTERM, SIGINT)',
+			'it could not start: something is in use, or does not fit in memory',
+			undefined,
+			'this host cannot: a capability, BTF, cgroup v2 or bpffs is missing',
+		),
+	)
 	.action(async (options: { config?: string }) => {
 		const { run } = await import('./cli/run.ts');
 		code = await run(options);
@@ -32,6 +61,15 @@ program
 	.option('--connections <n>', 'connections in all (with --once)', positive, 500)
 	.option('--json', 'print one JSON object at the end (with --once)')
 	.option('--listen <address>', 'where /metrics is served', '127.0.0.1:10646')
+	.addHelpText(
+		'after',
+		exitCodes(
+			'every connection had its real client',
+			'one had not, or the lab failed',
+			'wrong usage',
+			'this host cannot',
+		),
+	)
 	.action(async (options: { once?: true; clients: number; connections: number; json?: true; listen: string }) => {
 		const { demo } = await import('./cli/demo.ts');
 		code = await demo(options);
@@ -41,21 +79,44 @@ program
 	.command('lookup')
 	.description('who is behind a peer, as the running daemon knows it')
 	.argument('<ADDR:PORT>', 'address and port of the balancer, as the server sees them; IPv6 in brackets')
+	.option(
+		'--at <time>',
+		'only connections that were open then: 12:00:05, 2026-01-31 12:00:05, RFC 3339 or Unix seconds',
+	)
+	.option('--local <ADDR:PORT>', 'only connections to this address and port of the server')
 	.option('--json', 'print the answer as JSON')
 	.option('--socket <path>', "the daemon's Unix socket (default: http.socket of the configuration)")
 	.option('--url <url>', 'ask over HTTP instead, such as http://127.0.0.1:10646')
 	.option('--config <file>', 'configuration (default: /etc/toascope/toascope.yaml)')
-	.action(async (target: string, options: { json?: true; socket?: string; url?: string; config?: string }) => {
-		const { findDaemon, lookup } = await import('./cli/lookup.ts');
-		const daemon = findDaemon(options, process.env);
-		code = await lookup(target, { daemon, json: options.json === true });
+	.addHelpText(
+		'after',
+		exitCodes(
+			'a connection is known',
+			'none is known, or no daemon answers',
+			undefined,
+			'this user may not ask the daemon',
+		),
+	)
+	.action(async (target: string, options: LookupFlags) => {
+		const { lookup, placeToAsk } = await import('./cli/lookup.ts');
+		const { at, local, json } = options;
+		code = await lookup(target, { daemon: placeToAsk(options, process.env), at, local, json: json === true });
 	});
 
 program
 	.command('doctor')
-	.description('what this host can do, what works, and why the rest does not')
+	.description('what this host can do, what works, whether TOA arrives, and why the rest does not')
 	.option('--json', 'print the findings as JSON')
-	.option('--config <file>', 'configuration (default: /etc/toascope/toascope.yaml)')
+	.option('--config <file>', 'configuration (default: that of the running daemon, else /etc/toascope/toascope.yaml)')
+	.addHelpText(
+		'after',
+		exitCodes(
+			'it runs, or can run here',
+			'the doctor itself failed',
+			'the configuration is wrong',
+			'it cannot run here',
+		),
+	)
 	.action(async (options: { json?: true; config?: string }) => {
 		const { doctor } = await import('./cli/doctor.ts');
 		code = await doctor(options);
@@ -68,6 +129,7 @@ program
 	.description('say what is wrong with a file, or what it changes from the defaults')
 	.argument('<file>')
 	.option('--json', 'print the result as JSON')
+	.addHelpText('after', exitCodes('it can be used', 'the check itself failed', 'it is missing or wrong'))
 	.action((file: string, options: { json?: true }) => {
 		code = configCheck(file, { json: options.json === true, write: (text) => void process.stdout.write(text) });
 	});

@@ -1,37 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 /** `toascope lookup ADDR:PORT`: asks the running daemon who is behind a peer. */
-import { request } from 'node:http';
 import type { Environment } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
+import { ask, kindOf, type Place, placesOf, showPlace } from '../doctor/ask.ts';
 import { exitCode, ToascopeError } from '../errors.ts';
 import type { ConnectionJson, EndpointJson } from '../http/json.ts';
 import { formatEndpoint } from '../model/address.ts';
 import { parseEndpoint } from '../model/endpoint.ts';
 import { formatBytes, printable } from './units.ts';
+import { formatInstant, formatLength, parseWhen, type Span } from './when.ts';
 
 export interface LookupOptions {
 	/** The daemon's Unix socket, or the URL of its HTTP server. */
-	readonly daemon: { readonly socket: string } | { readonly url: string };
-	/** Print the answer as the daemon gave it. */
+	readonly daemon: Place;
+	/** Only connections to this `ADDR:PORT` of the server. */
+	readonly local?: string | undefined;
+	/** Only connections that were open at this time: see `parseWhen`. */
+	readonly at?: string | undefined;
+	/** Print JSON, as the daemon has it. */
 	readonly json?: boolean;
 	readonly out?: { write(text: string): unknown };
 }
 
-const timeoutMs = 5000;
-
 /**
  * The daemon that the options name, else the one that the configuration describes.
- * @throws {ToascopeError} CONFIG_UNREADABLE, CONFIG_INVALID; NOT_RUNNING where it is to listen nowhere
+ * @throws {ToascopeError} CONFIG_UNREADABLE, CONFIG_INVALID; NOT_RUNNING where it is to listen nowhere; USAGE
  */
-export function findDaemon(
+export function placeToAsk(
 	options: { readonly socket?: string; readonly url?: string; readonly config?: string },
 	env: Environment,
-): LookupOptions['daemon'] {
-	if (options.url !== undefined) return { url: options.url };
+): Place {
+	if (options.url !== undefined) {
+		if (URL.parse(options.url)?.protocol === 'http:') return { url: options.url };
+		throw new ToascopeError('USAGE', `${options.url} is no http URL`, { hint: 'such as http://127.0.0.1:10646' });
+	}
 	if (options.socket !== undefined) return { socket: options.socket };
-	const { http } = loadConfig({ path: options.config, env });
-	if (http.socket !== undefined) return { socket: http.socket };
-	if (http.listen !== undefined) return { url: `http://${formatEndpoint(http.listen)}` };
+	const [place] = placesOf(loadConfig({ path: options.config, env }));
+	if (place !== undefined) return place;
 	throw new ToascopeError('NOT_RUNNING', 'http.socket and http.listen are off: the daemon cannot be asked');
 }
 
@@ -39,37 +44,55 @@ export function findDaemon(
  * Prints a line for each connection that the peer has or lately had.
  *
  * @returns the exit code: 0 when there is one; with `json` 1 when there is none
- * @throws {ToascopeError} BAD_ADDRESS, NOT_FOUND, NOT_RUNNING, NO_PRIVILEGE
+ * @throws {ToascopeError} BAD_ADDRESS, USAGE, NOT_FOUND, NOT_RUNNING, NO_PRIVILEGE
  */
 export async function lookup(target: string, options: LookupOptions): Promise<number> {
 	const { json = false, out = process.stdout } = options;
 	const peer = formatEndpoint(parseEndpoint(target));
-	const text = await ask(`/v1/connections?peer=${encodeURIComponent(peer)}`, options.daemon);
-	const connections = readConnections(text);
+	const query = new URLSearchParams({ peer });
+	if (options.local !== undefined) query.set('local', formatEndpoint(parseEndpoint(options.local)));
+	const span = options.at === undefined ? undefined : parseWhen(options.at);
+	const found = await read(`/v1/connections?${query}`, options.daemon);
+	const connections = span === undefined ? found : found.filter((connection) => wasOpen(connection, span));
 	if (json) {
-		out.write(`${text}\n`);
+		out.write(`${JSON.stringify({ connections })}\n`);
 		return connections.length > 0 ? exitCode.done : exitCode.failed;
 	}
-	if (connections.length === 0) {
-		throw new ToascopeError('NOT_FOUND', `no connection with the peer ${peer} is known`, {
-			hint: 'the peer is the address and port of the balancer or NAT64; a closed connection is kept for connections.retain',
-		});
-	}
+	if (connections.length === 0) throw notFound(peer, found);
 	out.write(connectionTable(connections));
 	return exitCode.done;
 }
 
-/** One line for each connection, in columns. */
-export function connectionTable(connections: readonly ConnectionJson[]): string {
+function wasOpen({ opened_at: opened, closed_at: closed }: ConnectionJson, { fromMs, toMs }: Span): boolean {
+	return Date.parse(opened) <= toMs && (closed === null || Date.parse(closed) >= fromMs);
+}
+
+/** `others`: of this peer, but open at other times. */
+function notFound(peer: string, others: readonly ConnectionJson[]): ToascopeError {
+	const [latest] = others;
+	if (latest !== undefined) {
+		return new ToascopeError('NOT_FOUND', `no connection with the peer ${peer} was open at that time`, {
+			hint: `the latest that is known was opened at ${formatInstant(latest.opened_at)}`,
+		});
+	}
+	return new ToascopeError('NOT_FOUND', `no connection with the peer ${peer} is known`, {
+		hint: 'the peer is the address and port of the balancer or NAT64; a closed connection is kept for connections.retain',
+	});
+}
+
+/** One line for each connection, in columns. `now`: Unix milliseconds. */
+export function connectionTable(connections: readonly ConnectionJson[], now: number = Date.now()): string {
 	const rows = connections.map((connection) => {
 		const { client, profile, segment, process: owner } = connection;
 		const real = client === null ? `(${connection.verdict})` : endpointText(client);
 		const note = client === null || connection.verdict === 'toa' ? '' : ` (${connection.verdict})`;
+		const lengthMs =
+			(connection.closed_at === null ? now : Date.parse(connection.closed_at)) - Date.parse(connection.opened_at);
 		return [
 			`${endpointText(connection.peer)} -> ${real}${note}`,
 			profile === null ? '-' : `${profile}/${segment}`,
 			owner === null ? '-' : `${printable(owner.comm)}[${owner.pid}]`,
-			connection.state,
+			`${connection.state} ${formatInstant(connection.opened_at)} +${formatLength(Math.max(0, lengthMs))}`,
 			`${formatBytes(BigInt(connection.received_bytes))} in ${formatBytes(BigInt(connection.sent_bytes))} out`,
 		];
 	});
@@ -81,55 +104,31 @@ function endpointText({ address, port }: EndpointJson): string {
 	return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
-function readConnections(text: string): readonly ConnectionJson[] {
+async function read(path: string, daemon: Place): Promise<readonly ConnectionJson[]> {
+	const { status, body } = await ask(daemon, path).catch((error: unknown) => {
+		throw askError(error, showPlace(daemon));
+	});
+	if (status !== 200) throw askError(new Error(`it answered with status ${status}`), showPlace(daemon));
+	let connections: unknown;
 	try {
-		const { connections } = JSON.parse(text) as { connections?: unknown };
-		if (Array.isArray(connections)) return connections as ConnectionJson[];
-	} catch (error) {
-		throw new ToascopeError('NOT_RUNNING', 'what answers there is not toascope', { cause: error });
+		connections = (JSON.parse(body) as { connections?: unknown } | null)?.connections;
+	} catch (cause) {
+		throw new ToascopeError('NOT_RUNNING', 'what answers there is not toascope', { cause });
 	}
+	if (Array.isArray(connections)) return connections as ConnectionJson[];
 	throw new ToascopeError('NOT_RUNNING', 'what answers there is not toascope');
 }
 
-function ask(path: string, daemon: LookupOptions['daemon']): Promise<string> {
-	if ('url' in daemon && URL.parse(daemon.url)?.protocol !== 'http:') {
-		throw new ToascopeError('USAGE', `${daemon.url} is no http URL`, { hint: 'such as http://127.0.0.1:10646' });
-	}
-	const where = 'socket' in daemon ? daemon.socket : daemon.url;
-	return new Promise((resolve, reject) => {
-		const fail = (error: unknown): void => reject(askError(error, where));
-		const options = { signal: AbortSignal.timeout(timeoutMs), agent: false };
-		const sent =
-			'socket' in daemon
-				? request({ ...options, socketPath: daemon.socket, path })
-				: request(new URL(path, daemon.url), options);
-		sent.once('error', fail);
-		sent.once('response', (response) => {
-			let text = '';
-			response.setEncoding('utf8');
-			response.on('data', (piece: string) => {
-				text += piece;
-			});
-			response.once('error', fail);
-			response.once('end', () => {
-				if (response.statusCode === 200) resolve(text);
-				else fail(new Error(`it answered with status ${response.statusCode}`));
-			});
-		});
-		sent.end();
-	});
-}
-
 function askError(error: unknown, where: string): ToascopeError {
-	const { code, message } = error as NodeJS.ErrnoException;
-	if (code === 'EACCES' || code === 'EPERM') {
+	const kind = kindOf(error);
+	if (kind === 'denied') {
 		return new ToascopeError('NO_PRIVILEGE', `may not use ${where}`, {
 			hint: 'use sudo, or be of the group of the socket',
 			cause: error,
 		});
 	}
-	const nobody = code === 'ENOENT' || code === 'ECONNREFUSED';
-	return new ToascopeError('NOT_RUNNING', `no daemon answers at ${where}${nobody ? '' : `: ${message}`}`, {
+	const why = kind === 'nobody' ? '' : `: ${(error as Error).message}`;
+	return new ToascopeError('NOT_RUNNING', `no daemon answers at ${where}${why}`, {
 		hint: 'start it with: toascope run; one that listens elsewhere is named with --socket or --url',
 		cause: error,
 	});

@@ -12,7 +12,13 @@ const readable: TransportSingleOptions = {
 export function createLogger(config: Config['log']): Logger {
 	const pretty = config.format === 'pretty' || (config.format === 'auto' && process.stderr.isTTY === true);
 	const options = { level: config.level, serializers: { err: serializeError } };
-	return pretty ? pino({ ...options, transport: readable }) : pino(options, pino.destination({ dest: 2, sync: true }));
+	if (pretty) return pino({ ...options, transport: readable });
+	// for machines, and yet to be read by people: the level as a word, the time as RFC 3339
+	const words = {
+		formatters: { level: (label: string) => ({ level: label }) },
+		timestamp: pino.stdTimeFunctions.isoTime,
+	};
+	return pino({ ...options, ...words }, pino.destination({ dest: 2, sync: true }));
 }
 
 /** An expected failure is its code, what is wrong and what to do; anything else keeps its stack. */

@@ -59,6 +59,25 @@ describe('with a daemon and a connection', () => {
 		}
 	});
 
+	test('lookup narrows by the time and by the local address', async () => {
+		const ask = (...args: string[]) => toascope(['lookup', peer, '--socket', daemon.socket, ...args]);
+		const { out } = await ask('--local', `${network.server}:${port}`);
+		const opened = / open (\S+) /.exec(out)?.[1] ?? '';
+		expect(await ask('--at', opened)).toMatchObject({ code: 0, out: expect.stringContaining(clientAddress) });
+		expect(await ask('--at', '2001-01-01 00:00:00')).toMatchObject({
+			code: 1,
+			err: expect.stringContaining(`the latest that is known was opened at ${opened}`),
+		});
+		expect(await ask('--local', '192.0.2.99:1')).toMatchObject({
+			code: 1,
+			err: expect.stringContaining('[NOT_FOUND]'),
+		});
+		expect(await ask('--at', 'noon')).toMatchObject({
+			code: 2,
+			err: expect.stringContaining("'noon' is not a time [USAGE]"),
+		});
+	});
+
 	test('lookup --json is the answer of the daemon', async () => {
 		const { code, out } = await toascope(['lookup', peer, '--json', '--socket', daemon.socket]);
 		expect(code).toBe(0);
@@ -94,7 +113,12 @@ describe('with a daemon and a connection', () => {
 
 	interface Report {
 		readonly can_run: boolean;
-		readonly checks: readonly { readonly name: string; readonly state: string; readonly found: string }[];
+		readonly checks: readonly {
+			readonly name: string;
+			readonly state: string;
+			readonly found: string;
+			readonly advice?: string;
+		}[];
 	}
 	const named = (report: Report, name: string) => report.checks.find((check) => check.name === name);
 	const doctor = async (...args: string[]) => {
@@ -114,23 +138,21 @@ describe('with a daemon and a connection', () => {
 			found: expect.stringContaining(`(pid ${daemon.child.pid}, `),
 		});
 		expect(named(report, 'reload')).toMatchObject({ state: 'ok' });
-		expect(named(report, 'toa')).toMatchObject({ state: 'ok', found: '1 of 1 connections have their client' });
-	});
-
-	test('doctor in text has the same findings', async () => {
-		const { report } = await doctor();
-		const { code, out } = await toascope(['doctor', '--config', daemon.configFile]);
-		expect(code).toBe(0);
-		for (const { found } of report.checks) expect(out).toContain(found);
-		expect(out).not.toContain('\u001b');
-		expect(out).toMatch(/\ntoascope can run here(, \d+ warnings?)?\n$/);
+		expect(named(report, 'toa')).toMatchObject({
+			state: 'ok',
+			found: expect.stringMatching(/^1 of 1 connections of the last \d+ s have their client$/),
+		});
 	});
 
 	test('doctor finds a file that was changed and not loaded', async () => {
 		appendFileSync(daemon.configFile, 'transparent: on\n');
 		const { code, report } = await doctor();
 		expect(code).toBe(0);
-		expect(named(report, 'reload')).toMatchObject({ state: 'warn', found: expect.stringContaining('transparent') });
+		expect(named(report, 'reload')).toMatchObject({
+			state: 'warn',
+			found: expect.stringContaining('the file was changed since'),
+			advice: `kill -HUP ${daemon.child.pid} loads transparent.enabled`,
+		});
 	});
 });
 
@@ -171,9 +193,37 @@ test.each([
 	expect(err).toMatch(message);
 });
 
-test('--help and --version: 0', async () => {
+test('--help and --version: 0; every command tells its exit codes', async () => {
 	expect(await toascope(['--help'])).toMatchObject({ code: 0, out: expect.stringContaining('doctor') });
+	for (const command of [[], ['run'], ['demo'], ['lookup'], ['doctor'], ['config', 'check']]) {
+		const { code, out } = await toascope([...command, '--help']);
+		expect(code).toBe(0);
+		expect(out).toMatch(/\nExit codes:\n {2}0 {2}\S.*\n {2}1 {2}\S.*\n {2}2 {2}\S/);
+	}
 	expect(await toascope(['--version'])).toMatchObject({ code: 0, out: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
+});
+
+test('the JSON log has the level as a word and the time as RFC 3339', async () => {
+	const { err } = await toascope(
+		[
+			'run',
+			'--config',
+			file(
+				'log.yaml',
+				'http: {listen: off, socket: off}\nbpf: {pin: off}\nlisteners: {ports: [1]}\nlog: {format: json}\n',
+			),
+		],
+		{ when: { said: '"attached', act: (child) => child.kill() } },
+	);
+	const lines = err
+		.trimEnd()
+		.split('\n')
+		.map((line) => JSON.parse(line) as { level: string; time: string });
+	for (const { level, time } of lines) {
+		expect(level).toMatch(/^(info|warn)$/);
+		expect(new Date(time).toISOString()).toBe(time);
+	}
+	expect(lines.map(({ level }) => level)).toContain('warn');
 });
 
 test('systemd is told: ready, reloading and ready again, also when the reload fails, stopping', async () => {

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { connectionTable, lookup } from '../../daemon/cli/lookup.ts';
+import { connectionTable, type LookupOptions, lookup } from '../../daemon/cli/lookup.ts';
 import { formatBytes } from '../../daemon/cli/units.ts';
 import { createHttp } from '../../daemon/http/app.ts';
 import { type ConnectionJson, connectionJson } from '../../daemon/http/json.ts';
@@ -118,10 +118,10 @@ describe('the Unix socket', () => {
 });
 
 describe('toascope lookup', () => {
-	async function run(target: string, json = false) {
+	async function run(target: string, options: Omit<LookupOptions, 'daemon' | 'out'> = {}) {
 		let text = '';
 		const out = { write: (piece: string) => (text += piece) };
-		const code = await lookup(target, { daemon: { socket: path }, json, out });
+		const code = await lookup(target, { daemon: { socket: path }, out, ...options });
 		return { code, text };
 	}
 
@@ -129,11 +129,39 @@ describe('toascope lookup', () => {
 		await listenUnix(start(), path);
 		const { code, text } = await run('[::ffff:10.0.0.1]:4711');
 		expect(code).toBe(0);
-		expect(text.split('\n')).toEqual([
-			'10.0.0.1:4711 -> [2001:db8::1]:5555  nat64/ack  nginx[123]  open    3.2 kB in 9.2 EB out',
-			'10.0.0.1:4711 -> (none)              -          -           closed  17 B in 0 B out',
-			'',
-		]);
+		const [first = '', second, ...rest] = text.split('\n');
+		expect(first).toMatch(
+			/^10\.0\.0\.1:4711 -> \[2001:db8::1\]:5555 {2}nat64\/ack {2}nginx\[123\] {2}open 2025-10-09T08:53:20\.123Z \+[\d.]+ d +3\.2 kB in 9\.2 EB out$/,
+		);
+		expect(second).toMatch(
+			/^10\.0\.0\.1:4711 -> \(none\) +- +- +closed 2025-10-09T08:53:20\.123Z \+4\.9 s {2,}17 B in 0 B out$/,
+		);
+		expect(rest).toEqual(['']);
+	});
+
+	it('narrows by the local address and by the time', async () => {
+		const view = fixtureView();
+		const app = createHttp({ view, metrics: fixtureExporter(), logger: pino({ level: 'silent' }) });
+		cleanUp.push(() => app.close());
+		await listenUnix(app, path);
+		expect((await run('10.0.0.1:4711', { local: '[::ffff:192.0.2.10]:443' })).code).toBe(0);
+		expect(view.asked.at(-1)?.local).toEqual({ family: 4, text: '192.0.2.10', port: 443 });
+		const states = async (at: string) => {
+			const { text } = await run('10.0.0.1:4711', { at, json: true });
+			return (JSON.parse(text) as { connections: ConnectionJson[] }).connections.map(({ state }) => state);
+		};
+		// opened at 08:53:20.123456789; one of them closed at 08:53:25
+		expect(await states('2025-10-09T08:53:19Z')).toEqual([]);
+		expect(await states('2025-10-09T08:53:20Z')).toEqual(['open', 'closed']);
+		expect(await states('2025-10-09T08:53:25Z')).toEqual(['open', 'closed']);
+		expect(await states('2025-10-09T08:53:26Z')).toEqual(['open']);
+		await expect(run('10.0.0.1:4711', { at: '2025-10-09T08:53:19Z' })).rejects.toMatchObject({
+			code: 'NOT_FOUND',
+			message: 'no connection with the peer 10.0.0.1:4711 was open at that time',
+			hint: expect.stringContaining('2025-10-09T08:53:20.123Z'),
+		});
+		await expect(run('10.0.0.1:4711', { at: 'yesterday' })).rejects.toMatchObject({ code: 'USAGE' });
+		await expect(run('10.0.0.1:4711', { local: 'here' })).rejects.toMatchObject({ code: 'BAD_ADDRESS' });
 	});
 
 	it('asks over TCP as well', async () => {
@@ -144,10 +172,10 @@ describe('toascope lookup', () => {
 
 	it('gives the JSON of the daemon', async () => {
 		await listenUnix(start(), path);
-		const { code, text } = await run('10.0.0.1:4711', true);
+		const { code, text } = await run('10.0.0.1:4711', { json: true });
 		expect(code).toBe(0);
 		expect(JSON.parse(text).connections[0].client).toEqual({ address: '2001:db8::1', port: 5555 });
-		expect(await run('10.0.0.1:4712', true)).toEqual({ code: 1, text: '{"connections":[]}\n' });
+		expect(await run('10.0.0.1:4712', { json: true })).toEqual({ code: 1, text: '{"connections":[]}\n' });
 	});
 
 	it('fails when there is no such connection, no daemon, or no such address', async () => {

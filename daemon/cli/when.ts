@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Times as people have them from a log, and times for people to read. */
+import { ToascopeError } from '../errors.ts';
+import { parseTime } from '../http/time.ts';
+
+/** From `fromMs` to `toMs`, both included: Unix milliseconds. */
+export interface Span {
+	readonly fromMs: number;
+	readonly toMs: number;
+}
+
+const local = /^(?:(\d{4})-(\d\d)-(\d\d)[T ])?(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,3}))?)?$/;
+
+/**
+ * Reads RFC 3339, seconds since 1970, or local time: `2026-01-31 12:00:00`, `12:00:00`, `12:00` (the last time that it
+ * was). What the text leaves open, such as milliseconds, makes the span.
+ *
+ * @throws {ToascopeError} USAGE
+ */
+export function parseWhen(text: string, now: Date = new Date()): Span {
+	const unixNs = parseTime(text);
+	if (unixNs !== undefined) {
+		const fromMs = Number(unixNs / 1_000_000n);
+		return { fromMs, toMs: fromMs + (text.includes('.') ? 0 : 999) };
+	}
+	const parts = local.exec(text);
+	const span = parts === null ? undefined : localSpan(parts, now);
+	if (span !== undefined) return span;
+	throw new ToascopeError('USAGE', `'${text.slice(0, 40)}' is not a time`, {
+		hint: 'write 12:00:05 or 2026-01-31 12:00:05 (local), 2026-01-31T12:00:05Z, or seconds since 1970',
+	});
+}
+
+function localSpan([, year, month, day, hour, minute, second, fraction]: RegExpExecArray, now: Date): Span | undefined {
+	const date = new Date(now);
+	if (year !== undefined) date.setFullYear(Number(year), Number(month) - 1, Number(day));
+	date.setHours(Number(hour), Number(minute), Number(second ?? 0), Number((fraction ?? '').padEnd(3, '0')));
+	const isThat =
+		date.getHours() === Number(hour) &&
+		date.getMinutes() === Number(minute) &&
+		(day === undefined || (date.getDate() === Number(day) && date.getMonth() === Number(month) - 1));
+	if (!isThat) return undefined;
+	if (year === undefined && date > now) date.setDate(date.getDate() - 1);
+	const length = fraction !== undefined ? 0 : second !== undefined ? 999 : 59_999;
+	return { fromMs: date.getTime(), toMs: date.getTime() + length };
+}
+
+/** `2026-01-31T12:00:00.123Z`: to the millisecond, and to be given back to --at. */
+export function formatInstant(rfc3339: string): string {
+	return new Date(rfc3339).toISOString();
+}
+
+/** `350 ms`, `4.2 s`, `12 min`, `3.5 h`, `12 d` */
+export function formatLength(ms: number): string {
+	const units = [
+		['d', 86_400_000],
+		['h', 3_600_000],
+		['min', 60_000],
+		['s', 1000],
+	] as const;
+	// 59.95 s would be rounded to 60.0 s
+	const [unit, size] = units.find(([, each]) => ms >= each * 0.9995) ?? (['ms', 1] as const);
+	const amount = ms / size;
+	return `${unit === 'ms' || amount >= 9.95 ? Math.round(amount) : amount.toFixed(1)} ${unit}`;
+}
