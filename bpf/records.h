@@ -241,7 +241,8 @@ struct exported {
 enum ledger_entry {
 	LEDGER_CLASSIFIED_NS = 0, /* clients made before have been given a series, or put into "other" */
 	LEDGER_FOLDED = 1,        /* clients folded so far */
-	LEDGER_ENTRIES = 2,
+	LEDGER_FOUNDATION = 2,    /* daemon/capture/foundation.ts */
+	LEDGER_ENTRIES = 3,
 };
 
 /* A descriptor that listens; one line for each from the listeners' iterator. */

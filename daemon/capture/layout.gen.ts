@@ -248,5 +248,6 @@ export const eventType = {
 export const ledgerEntry = {
 	LEDGER_CLASSIFIED_NS: 0,
 	LEDGER_FOLDED: 1,
-	LEDGER_ENTRIES: 2,
+	LEDGER_FOUNDATION: 2,
+	LEDGER_ENTRIES: 3,
 } as const;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Loads the BPF object as the configuration and this kernel want it. */
 import type { Config } from '../config/config.ts';
+import { standsOn } from './foundation.ts';
 import { limit } from './layout.gen.ts';
 import { type BpfObject, type BpfOptions, type NativeError, native, type Probed } from './native.ts';
 import type { Pins } from './pins.ts';
@@ -35,12 +36,19 @@ const stateMaps = [
 	'unknown_options',
 ];
 
+/** Where the state outlives the daemon, and which sockets it is of. */
+export interface Pinning {
+	readonly pins: Pins;
+	readonly cgroup: string;
+	readonly log: Log;
+}
+
 /**
  * Loads the object: sizes from the configuration, programs as this kernel takes them. Pinned maps are adopted; those of
- * other sizes are given up.
+ * other sizes, or that stand on another foundation, are given up.
  * @throws {NativeError} the kernel's refusal
  */
-export function load(config: Config, probed: Probed, pins?: Pins, log?: Log): BpfObject {
+export function load(config: Config, probed: Probed, pinning?: Pinning): BpfObject {
 	const { clients, connections, listeners, bpf } = config;
 	const options: BpfOptions = {
 		mapEntries: {
@@ -56,16 +64,25 @@ export function load(config: Config, probed: Probed, pins?: Pins, log?: Log): Bp
 		},
 		autoload: Object.fromEntries(fexitPrograms(probed).map((program) => [program, true])),
 		canSetError: probed.features.setError === '',
-		...(pins === undefined ? {} : { pin: { directory: pins.maps, maps: stateMaps } }),
+		...(pinning === undefined ? {} : { pin: { directory: pinning.pins.maps, maps: stateMaps } }),
 	};
-	try {
-		return new (native().BpfObject)(options);
-	} catch (error) {
-		if (pins === undefined || !(error as NativeError).log?.includes('parameter mismatch')) throw error;
+	if (pinning === undefined) return new (native().BpfObject)(options);
+	const { pins, cgroup, log } = pinning;
+	const startOver = (why: string): BpfObject => {
 		// what is pinned goes only when the new sizes are known to fit
 		new (native().BpfObject)({ ...options, pin: undefined }).close();
-		log?.warn({ pins: pins.maps }, 'the pinned maps have other sizes than the configuration: counters start from zero');
+		log.warn({ pins: pins.maps }, `${why}: counters start from zero`);
 		pins.clear();
 		return new (native().BpfObject)(options);
+	};
+	let object: BpfObject;
+	try {
+		object = new (native().BpfObject)(options);
+	} catch (error) {
+		if (!(error as NativeError).log?.includes('parameter mismatch')) throw error;
+		return startOver('the pinned maps have other sizes than the configuration');
 	}
+	if (standsOn(object, config, cgroup)) return object;
+	object.close();
+	return startOver('the pinned counters are of another cgroup, clients.prefix4 or clients.prefix6');
 }

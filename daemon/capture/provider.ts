@@ -12,6 +12,7 @@ import type { NextTurn } from '../model/store.ts';
 import { findBusyPeers } from './busy_peers.ts';
 import { Connections } from './connections.ts';
 import { Counters } from './counters.ts';
+import { layFoundation } from './foundation.ts';
 import { KeptSyns } from './kept_syns.ts';
 import { KernelSettings } from './kernel_settings.ts';
 import { eventLayout, limit, listenerKeyLayout } from './layout.gen.ts';
@@ -103,7 +104,7 @@ export class BpfProvider {
 		const pins = config.bpf.pin === undefined ? undefined : Pins.open(native(), config.bpf.pin);
 		let bpf: BpfObject | undefined;
 		try {
-			bpf = load(config, probed, pins, log);
+			bpf = load(config, probed, pins && { pins, cgroup, log });
 			const provider = new BpfProvider(config, cgroup, bpf, pins, pins?.adopted ?? false, probed, log);
 			provider.#start();
 			const layouts = pins?.dropOtherLayouts() ?? [];
@@ -121,6 +122,7 @@ export class BpfProvider {
 		const place = Buffer.alloc(4);
 		place.writeUInt32LE(limit.OTHER_LISTENER);
 		this.#bpf.update('listener_places', Buffer.alloc(listenerKeyLayout.size), place, 1);
+		layFoundation(this.#bpf, this.#config, this.cgroup);
 		this.#apply(this.#config);
 		this.#attach('toascope_flush', { map: 'sockets' });
 		this.#attach('toascope_listeners', {});

@@ -137,6 +137,18 @@ test('maps of other sizes than the configuration are given up, and the log says 
 	await allGone({ ...before, programs: [] });
 });
 
+test('counters of other prefixes are given up, and the log says so', async () => {
+	await using stage = await Stage.open(port);
+	await using first = await Daemon.start({ config: config('on_exit: keep') });
+	await connections(stage, 2);
+	await counted(first, 2n);
+	await first.stop();
+	await using second = await Daemon.start({ config: config('clients: {prefix6: 64}') });
+	expect((await second.logged(/clients\.prefix6: counters start from zero/)).level).toBe(40);
+	await connections(stage, 1);
+	await counted(second, 1n);
+});
+
 describe('what another configuration left attached', () => {
 	const root = findCgroup2(readMounts()) ?? '';
 	const [here, there] = ['a', 'b'].map((name) => join(root, `toascope-test-${process.pid}-${name}`)) as [
