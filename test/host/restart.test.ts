@@ -143,7 +143,7 @@ test('counters of other prefixes are given up, and the log says so', async () =>
 	await connections(stage, 2);
 	await counted(first, 2n);
 	await first.stop();
-	await using second = await Daemon.start({ config: config('clients: {prefix6: 64}') });
+	await using second = await Daemon.start({ config: config('clients: {prefix4: 24}') });
 	expect((await second.logged(/clients\.prefix6: counters start from zero/)).level).toBe(40);
 	await connections(stage, 1);
 	await counted(second, 1n);
