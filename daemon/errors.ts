@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Errors that an operator meets: each has a stable code, says what is wrong and what to do. */
 
-/** Exit codes of every command (docs/reference/commands.md). */
+/** Exit codes of every command (docs/reference/errors.md). */
 export const exitCode = { done: 0, failed: 1, usage: 2, unsupported: 3 } as const;
+
+export const exitMeanings: Readonly<Record<(typeof exitCode)[keyof typeof exitCode], string>> = {
+	0: 'Done. `run`: it was told to stop.',
+	1: 'The thing asked for failed.',
+	2: 'Wrong usage or configuration. Trying again without a change is of no use.',
+	3: 'This host cannot do it: `toascope doctor` tells why.',
+};
 
 /**
  * Stable error codes: the exit code each leads to, and what it means (docs/reference/errors.md).
@@ -14,7 +21,7 @@ export const errorCodes = {
 	USAGE: { exit: exitCode.usage, meaning: 'A command was called with wrong arguments.' },
 	BAD_ADDRESS: { exit: exitCode.usage, meaning: 'An argument is not an address, or not `ADDR:PORT`.' },
 	ADDRESS_IN_USE: { exit: exitCode.failed, meaning: 'Another process listens on the address or the socket.' },
-	ALREADY_RUNNING: { exit: exitCode.failed, meaning: 'Another toascope runs with the same pins.' },
+	ALREADY_RUNNING: { exit: exitCode.failed, meaning: 'Another toascope runs with the same pins or the same socket.' },
 	NOT_RUNNING: { exit: exitCode.failed, meaning: 'No daemon answers at the address or the socket.' },
 	NOT_FOUND: { exit: exitCode.failed, meaning: 'No such connection, client or file.' },
 	NO_MEMORY: {
@@ -23,9 +30,15 @@ export const errorCodes = {
 	},
 	BPF_FAILED: { exit: exitCode.failed, meaning: 'The kernel refused to load, attach or read a BPF object.' },
 	LAB_FAILED: { exit: exitCode.failed, meaning: 'The lab of `toascope demo` could not be built or did not answer.' },
-	NO_PRIVILEGE: { exit: exitCode.unsupported, meaning: 'A capability is missing.' },
+	NO_PRIVILEGE: {
+		exit: exitCode.unsupported,
+		meaning: 'A capability is missing, or a permission on a file or a socket.',
+	},
 	NO_CGROUP2: { exit: exitCode.unsupported, meaning: 'cgroup v2 is not mounted.' },
-	NO_BPFFS: { exit: exitCode.unsupported, meaning: 'The BPF file system is not mounted and cannot be mounted.' },
+	NO_BPFFS: {
+		exit: exitCode.unsupported,
+		meaning: 'The BPF file system is not mounted and cannot be, or cannot be written.',
+	},
 	NO_BTF: { exit: exitCode.unsupported, meaning: 'The kernel carries no BTF (`/sys/kernel/btf/vmlinux`).' },
 	PROVIDER_UNSUPPORTED: { exit: exitCode.unsupported, meaning: 'The provider cannot work on this host.' },
 	MISSING_TOOL: { exit: exitCode.unsupported, meaning: 'A program that the command needs is not installed.' },

@@ -5,17 +5,17 @@
  */
 import type { Config } from '../config/config.ts';
 import { includesPort } from '../config/ports.ts';
+import { type LogSink, logLines, tell } from '../log_lines.ts';
 import type { ListeningSockets } from './listening.ts';
-import type { Log } from './load.ts';
 import type { BpfObject, NativeError } from './native.ts';
 
 export class KeptSyns {
 	readonly #bpf: BpfObject;
 	readonly #sockets: ListeningSockets;
-	readonly #log: Log;
+	readonly #log: LogSink;
 	#wanted = false;
 
-	constructor(bpf: BpfObject, sockets: ListeningSockets, log: Log) {
+	constructor(bpf: BpfObject, sockets: ListeningSockets, log: LogSink) {
 		this.#bpf = bpf;
 		this.#sockets = sockets;
 		this.#log = log;
@@ -50,11 +50,11 @@ export class KeptSyns {
 			}
 		}
 		for (const [code, listeners] of refused) {
-			const why =
+			const hint =
 				code === 'EPERM'
 					? 'reaching the sockets of other processes takes CAP_SYS_PTRACE: restart these servers, or give it to toascope'
 					: 'restart these servers';
-			this.#log.warn({ code, listeners }, `options on the SYN are not read for listeners from before: ${why}`);
+			tell(this.#log, logLines.synsNotKept, { code, listeners, hint });
 		}
 	}
 }

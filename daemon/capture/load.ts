@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Loads the BPF object as the configuration and this kernel want it. */
 import type { Config } from '../config/config.ts';
+import { type LogLine, type LogSink, logLines, tell } from '../log_lines.ts';
 import { standsOn } from './foundation.ts';
 import { limit } from './layout.gen.ts';
 import { type BpfObject, type BpfOptions, type NativeError, native, type Probed } from './native.ts';
 import type { Pins } from './pins.ts';
-
-export interface Log {
-	info(context: object, message: string): void;
-	warn(context: object, message: string): void;
-}
 
 /** The programs on accept; none where fexit is refused. */
 export function fexitPrograms({ features, innerAccept }: Probed): readonly string[] {
@@ -40,7 +36,7 @@ const stateMaps = [
 export interface Pinning {
 	readonly pins: Pins;
 	readonly cgroup: string;
-	readonly log: Log;
+	readonly log: LogSink;
 }
 
 /**
@@ -68,10 +64,10 @@ export function load(config: Config, probed: Probed, pinning?: Pinning): BpfObje
 	};
 	if (pinning === undefined) return new (native().BpfObject)(options);
 	const { pins, cgroup, log } = pinning;
-	const startOver = (why: string): BpfObject => {
+	const startOver = (why: LogLine): BpfObject => {
 		// what is pinned goes only when the new sizes are known to fit
 		new (native().BpfObject)({ ...options, pin: undefined }).close();
-		log.warn({ pins: pins.maps }, `${why}: counters start from zero`);
+		tell(log, why, { pins: pins.maps });
 		pins.clear();
 		return new (native().BpfObject)(options);
 	};
@@ -80,9 +76,9 @@ export function load(config: Config, probed: Probed, pinning?: Pinning): BpfObje
 		object = new (native().BpfObject)(options);
 	} catch (error) {
 		if (!(error as NativeError).log?.includes('parameter mismatch')) throw error;
-		return startOver('the pinned maps have other sizes than the configuration');
+		return startOver(logLines.otherSizes);
 	}
 	if (standsOn(object, config, cgroup)) return object;
 	object.close();
-	return startOver('the pinned counters are of another cgroup, clients.prefix4 or clients.prefix6');
+	return startOver(logLines.otherFoundation);
 }

@@ -4,6 +4,7 @@ import { existsSync, statSync } from 'node:fs';
 import type { Config } from '../config/config.ts';
 import { builtInProfiles } from '../config/profiles.ts';
 import { ToascopeError } from '../errors.ts';
+import { type LogSink, logLines, tell } from '../log_lines.ts';
 import type { Connection, ConnectionEvent } from '../model/connection.ts';
 import type { LookupQuery } from '../model/lookup.ts';
 import type { Peers } from '../model/peers.ts';
@@ -17,7 +18,7 @@ import { KeptSyns } from './kept_syns.ts';
 import { KernelSettings } from './kernel_settings.ts';
 import { eventLayout, limit, listenerKeyLayout } from './layout.gen.ts';
 import { ListeningSockets } from './listening.ts';
-import { fexitPrograms, type Log, load } from './load.ts';
+import { fexitPrograms, load } from './load.ts';
 import { findCgroup2, isCgroup2, isRootCgroup, readMounts } from './mounts.ts';
 import { type BpfObject, type Features, native, type Probed } from './native.ts';
 import { Owners } from './owners.ts';
@@ -67,7 +68,7 @@ export class BpfProvider {
 		pins: Pins | undefined,
 		adopted: boolean,
 		probed: Probed,
-		log: Log,
+		log: LogSink,
 	) {
 		this.#config = config;
 		this.#bpf = bpf;
@@ -92,7 +93,7 @@ export class BpfProvider {
 	 * Loads, sets and attaches. Nothing is left of it when it throws, but the pins that it found.
 	 * @throws {ToascopeError} NO_PRIVILEGE, NO_BTF, NO_CGROUP2, NO_BPFFS, ALREADY_RUNNING, NO_MEMORY, BPF_FAILED, PROVIDER_UNSUPPORTED
 	 */
-	static open(config: Config, log: Log): BpfProvider {
+	static open(config: Config, log: LogSink): BpfProvider {
 		requirePrivileges();
 		if (!existsSync('/sys/kernel/btf/vmlinux')) {
 			throw new ToascopeError('NO_BTF', 'this kernel tells nothing of its types: /sys/kernel/btf/vmlinux is missing', {
@@ -108,7 +109,7 @@ export class BpfProvider {
 			const provider = new BpfProvider(config, cgroup, bpf, pins, pins?.adopted ?? false, probed, log);
 			provider.#start();
 			const layouts = pins?.dropOtherLayouts() ?? [];
-			if (layouts.length > 0) log.warn({ layouts }, 'counters of another layout could not be carried over: given up');
+			if (layouts.length > 0) tell(log, logLines.otherLayout, { layouts });
 			return provider;
 		} catch (error) {
 			bpf?.close();

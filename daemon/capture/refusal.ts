@@ -51,8 +51,8 @@ export function lockedLimit(): number | undefined {
  */
 export function explain(error: unknown, config: Config, allowance: Allowance = readAllowance()): unknown {
 	if (error instanceof RangeError && /alloc/i.test(error.message)) {
-		return new ToascopeError('NO_MEMORY', 'this process has no memory for a copy of its tables', {
-			hint: 'lower clients.capacity, connections.max or listeners.max, or raise the limit (ulimit -v, LimitAS, LimitDATA)',
+		return new ToascopeError('NO_MEMORY', 'this process has no memory for its tables of clients and listeners', {
+			hint: 'lower clients.capacity or listeners.max, or raise the limit (ulimit -v, LimitAS, LimitDATA)',
 			cause: error,
 		});
 	}

@@ -3,6 +3,7 @@
 import { resolve } from 'node:path';
 import { loadConfig, loadConfigAndFile } from '../config/load.ts';
 import { exitCode } from '../errors.ts';
+import { logLines, tell } from '../log_lines.ts';
 import { createLogger } from '../service/log.ts';
 import { Service, tellSystemd } from '../service/service.ts';
 
@@ -47,7 +48,7 @@ export async function run(options: { readonly config?: string | undefined }): Pr
 			for (;;) {
 				const signal = await coming.next();
 				if (signal !== 'SIGHUP') {
-					logger.info({ signal }, 'stopping');
+					tell(logger, logLines.stopping, { signal });
 					break;
 				}
 				tellSystemd('RELOADING=1');
@@ -58,12 +59,8 @@ export async function run(options: { readonly config?: string | undefined }): Pr
 		} finally {
 			clearInterval(alive);
 			await service.stop();
-			logger.info(
-				{ on_exit: config.onExit },
-				config.onExit === 'keep' && config.bpf.pin !== undefined
-					? 'stopped: the programs stay attached and count'
-					: 'stopped: detached',
-			);
+			const kept = config.onExit === 'keep' && config.bpf.pin !== undefined;
+			tell(logger, kept ? logLines.stoppedKept : logLines.stopped, { on_exit: config.onExit });
 		}
 		return exitCode.done;
 	} finally {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The configuration as the rest of toascope reads it: frozen, units in the names. */
+import { withoutPassword } from '../secrets.ts';
 import type { ListenAddress, Network } from './cidr.ts';
 import { formatListenAddress } from './cidr.ts';
 import { formatDuration } from './duration.ts';
@@ -118,11 +119,8 @@ export function written(config: Config): Readonly<Record<string, unknown>> {
 
 /** As `written`, for whoever asks: a URL without its password. */
 export function shown(config: Config): Readonly<Record<string, unknown>> {
-	const url = config.otel.endpoint === undefined ? null : URL.parse(config.otel.endpoint);
-	if (url === null || (url.username === '' && url.password === '')) return written(config);
-	url.username = '';
-	url.password = '';
-	return { ...written(config), 'otel.endpoint': url.href };
+	const { endpoint } = config.otel;
+	return { ...written(config), 'otel.endpoint': endpoint === undefined ? null : withoutPassword(endpoint) };
 }
 
 /** A key whose value differs, both as the file would have them. */

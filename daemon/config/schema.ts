@@ -11,8 +11,6 @@ import { integer, onOff, word } from './value.ts';
 
 /** What zod does not know of a key. */
 export interface KeyInfo {
-	/** Its type in words. */
-	readonly type: string;
 	/** SIGHUP can change it; else it takes a restart. */
 	readonly reloadable: boolean;
 	/** In an environment variable it is separated by commas. */
@@ -42,10 +40,9 @@ const transparentKeys = section({
 	enabled: key(
 		"accept() and getpeername() give the client's address instead of the balancer's. `transparent: on` is short for it.",
 		onOff.prefault('off'),
-		{ type: 'on, off', reloadable: reload },
+		{ reloadable: reload },
 	),
 	ports: key('Local ports on which it does so.', ports.prefault('all'), {
-		type: 'all, or a list of ports and ranges',
 		reloadable: reload,
 		list: true,
 	}),
@@ -56,10 +53,9 @@ export const fileSchema = section({
 	provider: key(
 		'What parses the option: BPF programs or the kernel module. `auto` takes `bpf` where it works. This version has no `module`.',
 		word('auto', 'bpf', 'module').prefault('auto'),
-		{ type: 'auto, bpf, module', reloadable: restart },
+		{ reloadable: restart },
 	),
 	cgroup: key('Directory of the cgroup (v2) whose processes are served.', absolutePath.optional(), {
-		type: 'path',
 		reloadable: restart,
 		otherwise: 'the root of the cgroup v2 mount',
 	}),
@@ -67,12 +63,12 @@ export const fileSchema = section({
 		'Networks that may send TOA: those of your balancers. From any other source the option is counted as `untrusted` and ' +
 			'never used. An empty list believes every sender.',
 		z.array(network, { error: networksError }).max(networksMax, { error: networksError }).prefault([]),
-		{ type: 'list of networks', reloadable: reload, list: true },
+		{ reloadable: reload, list: true },
 	),
 	profiles: key(
 		'Active option layouts: names of built-in ones, or maps that describe own ones. At most 16, each with a kind and length of its own.',
 		profiles.prefault(['nat64', 'toa6', 'toa4']),
-		{ type: 'list of names and maps', reloadable: reload, list: true },
+		{ reloadable: reload, list: true },
 	),
 	transparent: z
 		.union([onOff.transform((enabled) => ({ enabled, ports: 'all' as const })), transparentKeys], {
@@ -82,51 +78,45 @@ export const fileSchema = section({
 	sockopt: key(
 		'Answers `getsockopt(IPPROTO_IP, 4096)`. It costs every getsockopt() of the cgroup a fraction of a microsecond.',
 		onOff.prefault('on'),
-		{ type: 'on, off', reloadable: reload },
+		{ reloadable: reload },
 	),
 	listeners: section({
 		ports: key('Local ports that are watched. Connections on others appear nowhere.', ports.prefault('all'), {
-			type: 'all, or a list of ports and ranges',
 			reloadable: reload,
 			list: true,
 		}),
 		max: key('Listeners with counters of their own; the rest is `other`.', integer(1, 16_384).prefault(256), {
-			type: 'number',
 			reloadable: restart,
 		}),
 	}).prefault({}),
 	clients: section({
 		prefix4: key('Bits of an IPv4 client address that make a client.', integer(1, 32).prefault(32), {
-			type: 'number',
 			reloadable: restart,
 		}),
 		prefix6: key('Bits of an IPv6 client address that make a client.', integer(1, 128).prefault(128), {
-			type: 'number',
 			reloadable: restart,
 		}),
 		capacity: key(
 			"Pairs of client and listener in the kernel's table. A new client that finds it full counts in `other`.",
 			integer(1, 4_194_304).prefault(65_536),
-			{ type: 'number', reloadable: restart },
+			{ reloadable: restart },
 		),
 		max_exported: key(
 			'Pairs of client and listener with series of their own in the metrics; the rest is `other`.',
 			integer(0, 100_000).prefault(1000),
-			{ type: 'number', reloadable: reload },
+			{ reloadable: reload },
 		),
 		idle: key(
 			'A pair without an open connection and without traffic for this long gives up its series.',
 			duration(100, 30 * 24 * 3_600_000).prefault('15 min'),
-			{ type: 'duration', reloadable: reload },
+			{ reloadable: reload },
 		),
 	}).prefault({}),
 	connections: section({
 		max: key('Connections that can be looked up, open and closed ones.', integer(1, 4_194_304).prefault(65_536), {
-			type: 'number',
 			reloadable: restart,
 		}),
 		retain: key('How long a closed connection can still be looked up.', duration(0, 24 * 3_600_000).prefault('120 s'), {
-			type: 'duration',
 			reloadable: reload,
 		}),
 	}).prefault({}),
@@ -134,27 +124,25 @@ export const fileSchema = section({
 		pin: key(
 			'Directory on bpffs for programs and counters, so that they outlive the daemon; `off` pins nothing.',
 			pathOrOff().prefault('/sys/fs/bpf/toascope'),
-			{ type: 'path, off', reloadable: restart },
+			{ reloadable: restart },
 		),
 		ring_bytes: key(
 			'Size of the ring that carries connections to traces and live views. No counter depends on it.',
 			powerOfTwoBytes(65_536, 1024 ** 3).prefault('4 MiB'),
-			{ type: 'size, a power of two', reloadable: restart },
+			{ reloadable: restart },
 		),
 	}).prefault({}),
 	on_exit: key(
 		'What a daemon that stops does with its programs: detaches them, or leaves them attached and counting.',
 		word('detach', 'keep').prefault('detach'),
-		{ type: 'detach, keep', reloadable: restart },
+		{ reloadable: restart },
 	),
 	http: section({
 		listen: key('Address and port of the HTTP server, IPv6 in brackets.', listenAddress.prefault('127.0.0.1:10646'), {
-			type: 'ADDR:PORT, off',
 			reloadable: restart,
 		}),
 		// sun_path has 108 bytes with its final zero
 		socket: key('Unix socket of the HTTP server.', pathOrOff(107).prefault('/run/toascope/toascope.sock'), {
-			type: 'path, off',
 			reloadable: restart,
 		}),
 	}).prefault({}),
@@ -162,26 +150,22 @@ export const fileSchema = section({
 		endpoint: key(
 			'Where OTLP goes. Without it the variables `OTEL_EXPORTER_OTLP_*` hold.',
 			z.url({ protocol: /^https?$/, error: 'must be a URL such as http://127.0.0.1:4318' }).optional(),
-			{ type: 'URL', reloadable: restart, otherwise: '`OTEL_EXPORTER_OTLP_ENDPOINT`' },
+			{ reloadable: restart, otherwise: '`OTEL_EXPORTER_OTLP_ENDPOINT`' },
 		),
 		protocol: key('Protocol of OTLP.', word('http/protobuf', 'grpc').optional(), {
-			type: 'http/protobuf, grpc',
 			reloadable: restart,
 			otherwise: '`OTEL_EXPORTER_OTLP_PROTOCOL`, else `http/protobuf`',
 		}),
 		spans: key('Sends a span for each connection with TOA.', onOff.optional(), {
-			type: 'on, off',
 			reloadable: restart,
 			otherwise: '`on` when an endpoint is set here or by `OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT`',
 		}),
 	}).prefault({}),
 	log: section({
 		level: key('Least severe level that is logged.', word('trace', 'debug', 'info', 'warn', 'error').prefault('info'), {
-			type: 'trace, debug, info, warn, error',
 			reloadable: reload,
 		}),
 		format: key('`auto` is `pretty` on a terminal, else `json`.', word('auto', 'json', 'pretty').prefault('auto'), {
-			type: 'auto, json, pretty',
 			reloadable: restart,
 		}),
 	}).prefault({}),
@@ -199,6 +183,8 @@ export interface Key extends KeyInfo {
 	readonly description: string;
 	/** As it is written in the file; undefined where it is no fixed value. */
 	readonly default: unknown;
+	/** What may stand there, as whoever writes something else is told. */
+	readonly mayBe: string;
 }
 
 /** All keys, in the order of the file. */
@@ -219,8 +205,15 @@ function keysOf(map: z.ZodObject, above: readonly string[]): Key[] {
 			variable: `TOASCOPE_${at.join('_').toUpperCase()}`,
 			description: (schema as z.ZodType).description ?? '',
 			default: schema instanceof z.ZodPrefault ? schema.def.defaultValue : undefined,
+			mayBe: mayBe(schema as z.ZodType),
 		};
 	});
+}
+
+/** No key takes a symbol: what it says to that. */
+function mayBe(schema: z.ZodType): string {
+	const [issue] = z.safeParse(schema, Symbol('nothing that a file can hold')).error?.issues ?? [];
+	return issue?.message.replace(/^must be /, '') ?? '';
 }
 
 /** The map that a key may hold, under its default and beside its short forms; undefined where it holds none. */

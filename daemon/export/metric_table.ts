@@ -265,6 +265,28 @@ export const metricTable = [
 	},
 ] as const satisfies readonly MetricDefinition[];
 
+/** What each label says. */
+export const labelMeanings: Readonly<Record<(typeof metricTable)[number]['labels'][number], string>> = {
+	version: 'Of toascope.',
+	node: 'Version of Node.js.',
+	libbpf: 'Version of libbpf.',
+	provider: 'What reads the option: `bpf`.',
+	kernel: 'Release of the running kernel.',
+	mode: 'The accept program: `fexit` or `getpeername`.',
+	listener:
+		'Local `ADDR:PORT`, IPv6 in brackets; equal ones are summed over network namespaces. `other`: those beyond `listeners.max`.',
+	client:
+		'RFC 5952 text of the address, `ADDR/LEN` where `clients.prefix4` or `clients.prefix6` cuts it. `direct`: connections without a believable TOA. `other`: clients without series of their own.',
+	result: 'The verdict: `toa`, `none`, `malformed`, `untrusted`, `conflict` (several that differ: one is believed).',
+	profile: 'The name of the [profile](configuration.md#built-in-profiles) that took the option.',
+	segment:
+		'Where the option was: `syn`, `ack` (the segment that made the socket, or one without data after it), `data`.',
+	seen: 'How the accept was observed: `fexit`, `getpeername`, or `unseen`.',
+	reason: 'Why: [below](#reasons-of-toascope_drops_total).',
+	map: 'Name of a BPF map.',
+	program: 'Name of a BPF program.',
+};
+
 export type MetricName = (typeof metricTable)[number]['name'];
 
 const byName = new Map<MetricName, MetricDefinition>(metricTable.map((definition) => [definition.name, definition]));

@@ -7,6 +7,7 @@ import { constants } from 'node:zlib';
 import compress from '@fastify/compress';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, LogController } from 'fastify';
 import type { PrometheusExporter } from '../export/prometheus/exporter.ts';
+import { logLines, tell } from '../log_lines.ts';
 import { type AnswerLimits, limitAnswers } from './answers.ts';
 import { answerClientError, answerOddRequests } from './client_error.ts';
 import { stringify } from './json.ts';
@@ -84,16 +85,13 @@ export function createHttp(options: HttpOptions): FastifyInstance {
 	app.server.on('drop', () => {
 		if (performance.now() - complainedAt < complainMs) return;
 		complainedAt = performance.now();
-		app.log.warn(
-			{ connections: limits.connections },
-			'too many HTTP connections at a time: the further ones are closed',
-		);
+		tell(app.log, logLines.tooManyConnections, { connections: limits.connections });
 	});
 	app.setReplySerializer(stringify);
 	app.removeContentTypeParser('text/plain');
 	app.setErrorHandler((error, request, reply) => {
 		const problem = problemOf(error);
-		if (problem.status === 500) request.log.error({ err: error, url: request.url }, 'a request failed');
+		if (problem.status === 500) tell(request.log, logLines.requestFailed, { err: error, url: request.url });
 		return reply.code(problem.status).type(problemType).send(problem);
 	});
 	app.addHook('onRequest', async ({ raw }, reply) => {

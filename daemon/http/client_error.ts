@@ -3,9 +3,9 @@
 import { type Server, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { problemBody, problemType } from './problem.ts';
+import { type ProblemStatus, problemBody, problemType } from './problem.ts';
 
-const answers: Readonly<Record<string, readonly [status: number, detail: string]>> = {
+const answers: Readonly<Record<string, readonly [status: ProblemStatus, detail: string]>> = {
 	HPE_HEADER_OVERFLOW: [431, 'the header of the request is too large'],
 	ERR_HTTP_REQUEST_TIMEOUT: [408, 'the request took too long to arrive'],
 };
@@ -25,7 +25,7 @@ export function answerOddRequests(server: Server): void {
 	server.on('checkExpectation', ({ socket }) => answer(socket, 417, 'only "Expect: 100-continue" can be met'));
 }
 
-function answer(socket: Duplex, status: number, detail: string): void {
+function answer(socket: Duplex, status: ProblemStatus, detail: string): void {
 	const body = JSON.stringify(problemBody(status, detail));
 	const head = [
 		`HTTP/1.1 ${status} ${STATUS_CODES[status]}`,

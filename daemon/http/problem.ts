@@ -5,10 +5,27 @@ import { ToascopeError } from '../errors.ts';
 
 export const problemType = 'application/problem+json';
 
+/** What each status means here; no problem has another. */
+export const problems = {
+	400: 'The request is not one of HTTP/1.1, or a parameter or the body is wrong: `detail` says which, and what may stand there.',
+	404: 'There is nothing at this path.',
+	405: 'The path does not take this method; `allow` names those that it takes.',
+	408: 'The request took longer than 10 s to arrive.',
+	413: 'The body, or the batch, is too large.',
+	415: 'The body is not `application/json`.',
+	417: 'An `Expect` other than `100-continue`.',
+	429: 'Too many requests wait on this connection, which ends.',
+	431: 'Path and headers are too large.',
+	500: 'An error inside toascope: the log has it (`a request failed`).',
+	503: 'Not attached yet, or no longer; or too many large answers are on their way (`retry-after`).',
+} as const;
+
+export type ProblemStatus = keyof typeof problems;
+
 export interface ProblemBody {
 	readonly type: 'about:blank';
 	readonly title: string;
-	readonly status: number;
+	readonly status: ProblemStatus;
 	readonly code: string;
 	readonly detail: string;
 }
@@ -16,24 +33,23 @@ export interface ProblemBody {
 /** Ends a request with this status. `detail` is shown to the caller. */
 export class HttpProblem extends Error {
 	override readonly name = 'HttpProblem';
-	readonly statusCode: number;
+	readonly statusCode: ProblemStatus;
 
-	constructor(statusCode: number, detail: string) {
+	constructor(statusCode: ProblemStatus, detail: string) {
 		super(detail);
 		this.statusCode = statusCode;
 	}
 }
 
 /** The body for a status; without a `code` it is the status's name, as in `NOT_FOUND`. */
-export function problemBody(status: number, detail: string, code?: string): ProblemBody {
+export function problemBody(status: ProblemStatus, detail: string, code = codeOf(status)): ProblemBody {
 	const title = STATUS_CODES[status] ?? 'Error';
-	return {
-		type: 'about:blank',
-		title,
-		status,
-		code: code ?? title.toUpperCase().replaceAll(/\W+/g, '_'),
-		detail,
-	};
+	return { type: 'about:blank', title, status, code, detail };
+}
+
+/** The status's name, as in `NOT_FOUND`. */
+export function codeOf(status: ProblemStatus): string {
+	return (STATUS_CODES[status] ?? 'Error').toUpperCase().replaceAll(/\W+/g, '_');
 }
 
 /** What a caller is told of an error. One that is not the caller's is told without its message. */
@@ -44,6 +60,11 @@ export function problemOf(error: unknown): ProblemBody {
 	}
 	const { statusCode: status, message } = error as { statusCode?: unknown; message?: unknown };
 	if (error instanceof HttpProblem) return problemBody(error.statusCode, error.message);
-	if (typeof status === 'number' && status >= 400 && status < 500) return problemBody(status, String(message));
+	if (isCallers(status)) return problemBody(status, String(message));
 	return problemBody(500, 'an error inside toascope; its log says more');
+}
+
+/** Of the framework: what the caller did wrong. */
+function isCallers(status: unknown): status is ProblemStatus {
+	return typeof status === 'number' && status < 500 && status in problems;
 }

@@ -17,6 +17,7 @@ import { createPrometheusExporter, type PrometheusExporter } from '../export/pro
 import { createHttp } from '../http/app.ts';
 import { listenTcp, listenUnix } from '../http/listen.ts';
 import type { View } from '../http/ports.ts';
+import { logLines, tell } from '../log_lines.ts';
 import { type Endpoint, formatEndpoint } from '../model/address.ts';
 import type { Connection, ConnectionEvent } from '../model/connection.ts';
 import { createContainerResolver } from '../model/container.ts';
@@ -123,29 +124,19 @@ export class Service implements View {
 	#tell(): void {
 		const { acceptProgram, cgroup, adopted } = this.#provider;
 		const http = this.#listening === undefined ? 'off' : formatEndpoint(this.#listening);
-		this.#logger.info(
-			{ provider: 'bpf', accept: acceptProgram, cgroup, adopted, http, socket: this.#config.http.socket ?? 'off' },
-			'attached: every TOA connection from now on has its client',
-		);
-		if (this.#config.trust.length === 0) {
-			this.#logger.warn({}, 'trust is empty: every sender of a TOA option is believed');
-		}
+		const socket = this.#config.http.socket ?? 'off';
+		tell(this.#logger, logLines.attached, { provider: 'bpf', accept: acceptProgram, cgroup, adopted, http, socket });
+		if (this.#config.trust.length === 0) tell(this.#logger, logLines.trustEmpty);
 		if (!this.#provider.wholeHost && this.#config.cgroup === undefined) {
-			this.#logger.warn(
-				{ cgroup },
-				'this is not the root of cgroup v2: sockets outside of this container are not seen',
-			);
+			tell(this.#logger, logLines.notTheRoot, { cgroup });
 		}
 		if (acceptProgram !== 'fexit') {
-			this.#logger.info(
-				{ errno: this.#provider.features.fexit },
-				'this kernel refuses fexit: an accept() without an address buffer is not seen, its owner is the listener',
-			);
+			tell(this.#logger, logLines.noFexit, { errno: this.#provider.features.fexit });
 		}
 	}
 
 	#repeat(intervalMs: number, work: (nextTurn: NextTurn) => void | Promise<void>): Repeated {
-		const repeated = repeat(intervalMs, work, (err) => this.#logger.error({ err }, 'a periodic task failed'));
+		const repeated = repeat(intervalMs, work, (err) => tell(this.#logger, logLines.taskFailed, { err }));
 		this.#repeated.push(repeated);
 		return repeated;
 	}
@@ -182,7 +173,7 @@ export class Service implements View {
 					this.#attached ? { provider: 'bpf', kernel: release(), mode: this.#provider.acceptProgram } : undefined,
 				configReload: () => this.#reload,
 			},
-			onError: (err, metric) => this.#logger.error({ err, metric }, 'a metric could not be read'),
+			onError: (err, metric) => tell(this.#logger, logLines.metricFailed, { err, metric }),
 		});
 	}
 
@@ -249,11 +240,11 @@ export class Service implements View {
 			this.#logger.level = merged.log.level;
 			this.#config = merged;
 			this.#reload = { successful: true, successAtMs: Date.now() };
-			this.#logger.info({}, 'configuration reloaded');
-			if (restart.length > 0) this.#logger.warn({ keys: restart }, 'these keys change with a restart only');
+			tell(this.#logger, logLines.reloaded);
+			if (restart.length > 0) tell(this.#logger, logLines.restartKeys, { keys: restart });
 		} catch (err) {
 			this.#reload = { ...this.#reload, successful: false };
-			this.#logger.error({ err }, 'reload failed: the configuration before stays in force');
+			tell(this.#logger, logLines.reloadFailed, { err });
 		}
 	}
 

@@ -18,7 +18,7 @@ it('counts no FIN as a byte, and makes no listener, while servers close that hav
 	await lab.echoServer({ port });
 	const client = await lab.client();
 	const settings = { listeners: { ports: [port] }, trust: [network.pool], bpf: { pin: 'off' } };
-	const provider = BpfProvider.open(toConfig(fileSchema.parse(settings), {}), { info() {}, warn() {} });
+	const provider = BpfProvider.open(toConfig(fileSchema.parse(settings), {}), { info() {}, warn() {}, error() {} });
 	try {
 		let done = false;
 		const batch = { from: '2001:db8:c::1', clients: 100, count: connections, to: nat64Server, port, send: bytes };

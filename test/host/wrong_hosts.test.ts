@@ -149,7 +149,7 @@ describe('the host', () => {
 
 	test('has no memory for a copy of a table in the daemon', async () => {
 		const ended = await run(['clients: {capacity: 4194304}'], ['prlimit', `--data=${900 * 2 ** 20}`]);
-		expectRefusal(ended, 'NO_MEMORY', 'for a copy of its tables', 'lower clients.capacity');
+		expectRefusal(ended, 'NO_MEMORY', 'for its tables of clients', 'lower clients.capacity');
 	});
 
 	test('has another program attached at the cgroup that wants to be alone', async () => {

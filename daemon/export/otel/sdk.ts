@@ -13,7 +13,9 @@ import {
 import { NodeSDK } from '@opentelemetry/sdk-node';
 import type { Logger } from 'pino';
 import { ToascopeError } from '../../errors.ts';
+import { logLines, tell } from '../../log_lines.ts';
 import type { ConnectionEvent } from '../../model/connection.ts';
+import { withoutPassword } from '../../secrets.ts';
 import { connectionSpan, SPAN_NAME } from './connection_span.ts';
 import { type BatchOutcome, createExporter, openWire, type Wire } from './exporter.ts';
 import type { OtlpProtocol, SpanExport, SpanOptions, SpanStats } from './spans.ts';
@@ -43,7 +45,7 @@ function protocolFromEnv(logger: Logger): OtlpProtocol {
 		getStringFromEnv('OTEL_EXPORTER_OTLP_TRACES_PROTOCOL') ?? getStringFromEnv('OTEL_EXPORTER_OTLP_PROTOCOL');
 	const protocol = name?.trim() ?? 'http/protobuf';
 	if (protocol === 'http/protobuf' || protocol === 'http/json' || protocol === 'grpc') return protocol;
-	logger.warn({ protocol }, 'unknown OTLP protocol, using http/protobuf');
+	tell(logger, logLines.protocolUnknown, { protocol });
 	return 'http/protobuf';
 }
 
@@ -93,9 +95,9 @@ export async function startSdk(options: SpanOptions): Promise<SpanExport> {
 		exportFailed += BigInt(outcome.failed);
 		// A collector that is down is told once, not with every batch.
 		if (outcome.error !== undefined && !failing) {
-			logger.warn({ err: outcome.error, spans: outcome.failed }, 'spans are not reaching the collector');
+			tell(logger, logLines.spansNotReaching, { err: outcome.error, spans: outcome.failed });
 		} else if (outcome.error === undefined && failing) {
-			logger.info({ lost: exportFailed + queueFull }, 'spans are reaching the collector again');
+			tell(logger, logLines.spansReaching, { lost: exportFailed + queueFull });
 		}
 		failing = outcome.error !== undefined;
 	}
@@ -107,7 +109,7 @@ export async function startSdk(options: SpanOptions): Promise<SpanExport> {
 	routeDiagnostics(logger);
 	sdk.start();
 	const tracer = trace.getTracer(SCOPE, version);
-	logger.info({ url: wire.url }, 'exporting spans');
+	tell(logger, logLines.exportingSpans, { url: withoutPassword(wire.url) });
 
 	function onEvent({ type, connection }: ConnectionEvent): void {
 		if (ending !== undefined || connection.client === undefined) return;
@@ -135,7 +137,7 @@ export async function startSdk(options: SpanOptions): Promise<SpanExport> {
 		await sdk.shutdown();
 		clearTimeout(limit);
 		wire.transport.close();
-		if (exportFailed > before) logger.warn({ spans: exportFailed - before }, 'spans lost at the end');
+		if (exportFailed > before) tell(logger, logLines.spansLost, { spans: exportFailed - before });
 		trace.disable();
 		context.disable();
 		logs.disable();

@@ -4,6 +4,7 @@
  * takes some 20 MB of memory.
  */
 import type { Logger } from 'pino';
+import { logLines, tell } from '../../log_lines.ts';
 import type { ConnectionEvent, Owner } from '../../model/connection.ts';
 
 export type OtlpProtocol = 'http/protobuf' | 'http/json' | 'grpc';
@@ -53,7 +54,7 @@ const switchedOff: SpanExport = {
 export async function startSpans(options: SpanOptions): Promise<SpanExport> {
 	const { OTEL_SDK_DISABLED: disabled, OTEL_TRACES_EXPORTER: exporter } = process.env;
 	if (disabled?.trim().toLowerCase() === 'true' || exporter?.trim() === 'none') {
-		options.logger.info('spans are switched off by OTEL_SDK_DISABLED or OTEL_TRACES_EXPORTER');
+		tell(options.logger, logLines.spansOff);
 		return switchedOff;
 	}
 	const { startSdk } = await import('./sdk.ts');

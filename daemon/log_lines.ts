@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Lines of the log that say how toascope fares: docs/reference/log.md is made of them. */
+
+export interface LogLine {
+	readonly level: 'info' | 'warn' | 'error';
+	readonly text: string;
+	/** What it means, and what to do where something is to be done. */
+	readonly meaning: string;
+	/** Fields beside the text. */
+	readonly fields?: readonly string[];
+}
+
+export const logLines = {
+	attached: {
+		level: 'info',
+		text: 'attached: every TOA connection from now on has its client',
+		meaning: 'The start is over: programs are attached, HTTP answers.',
+		fields: ['provider', 'accept', 'cgroup', 'adopted', 'http', 'socket'],
+	},
+	trustEmpty: {
+		level: 'warn',
+		text: 'trust is empty: every sender of a TOA option is believed',
+		meaning: 'Set `trust` to the networks of your balancers ([security](../security.md)).',
+	},
+	notTheRoot: {
+		level: 'warn',
+		text: 'this is not the root of cgroup v2: sockets outside of this container are not seen',
+		meaning: 'In a container: share the cgroup namespace of the host and mount its `/sys/fs/cgroup`.',
+		fields: ['cgroup'],
+	},
+	noFexit: {
+		level: 'info',
+		text: 'this kernel refuses fexit: an accept() without an address buffer is not seen, its owner is the listener',
+		meaning: 'Nothing is to be done: `toascope_accepts_total{seen="unseen"}` counts them.',
+		fields: ['errno'],
+	},
+	otherSizes: {
+		level: 'warn',
+		text: 'the pinned maps have other sizes than the configuration: counters start from zero',
+		meaning:
+			'A size was changed (`clients.capacity`, `connections.max`, `listeners.max`, `bpf.ring_bytes`) since the maps were pinned.',
+		fields: ['pins'],
+	},
+	otherFoundation: {
+		level: 'warn',
+		text: 'the pinned counters are of another cgroup, clients.prefix4 or clients.prefix6: counters start from zero',
+		meaning:
+			'One of these keys was changed since the maps were pinned: their connections and clients are not those of now.',
+		fields: ['pins'],
+	},
+	otherLayout: {
+		level: 'warn',
+		text: 'counters of another layout could not be carried over: given up',
+		meaning: 'Another version of toascope had pinned them: counters start from zero.',
+		fields: ['layouts'],
+	},
+	synsNotKept: {
+		level: 'warn',
+		text: 'options on the SYN are not read for listeners from before',
+		meaning: '`hint` says what helps: restart these servers, or give toascope CAP_SYS_PTRACE.',
+		fields: ['code', 'listeners', 'hint'],
+	},
+	reloaded: {
+		level: 'info',
+		text: 'configuration reloaded',
+		meaning: 'What the file says now is in force.',
+	},
+	restartKeys: {
+		level: 'warn',
+		text: 'these keys change with a restart only',
+		meaning: 'The file has them otherwise, and what they were at the start holds.',
+		fields: ['keys'],
+	},
+	reloadFailed: {
+		level: 'error',
+		text: 'reload failed: the configuration before stays in force',
+		meaning: '`err` says why. `toascope_config_last_reload_successful` is 0 until a reload succeeds.',
+		fields: ['err'],
+	},
+	taskFailed: {
+		level: 'error',
+		text: 'a periodic task failed',
+		meaning: 'It is tried again. Metrics stand still meanwhile.',
+		fields: ['err'],
+	},
+	metricFailed: {
+		level: 'error',
+		text: 'a metric could not be read',
+		meaning: 'It is left out of that scrape.',
+		fields: ['err', 'metric'],
+	},
+	requestFailed: {
+		level: 'error',
+		text: 'a request failed',
+		meaning: 'An HTTP request was answered with 500: report it.',
+		fields: ['err', 'url'],
+	},
+	tooManyConnections: {
+		level: 'warn',
+		text: 'too many HTTP connections at a time: the further ones are closed',
+		meaning: 'Told at most once a minute. Who holds them: `ss -tnp`.',
+		fields: ['connections'],
+	},
+	exportingSpans: {
+		level: 'info',
+		text: 'exporting spans',
+		meaning: 'A span is sent for each connection with TOA.',
+		fields: ['url'],
+	},
+	spansOff: {
+		level: 'info',
+		text: 'spans are switched off by OTEL_SDK_DISABLED or OTEL_TRACES_EXPORTER',
+		meaning: 'The configuration asks for spans, the environment forbids them.',
+	},
+	spansNotReaching: {
+		level: 'warn',
+		text: 'spans are not reaching the collector',
+		meaning: 'Told once, until they reach it again; `toascope_drops_total{reason="span_export_failed"}` counts.',
+		fields: ['err', 'spans'],
+	},
+	spansReaching: {
+		level: 'info',
+		text: 'spans are reaching the collector again',
+		meaning: '`lost` spans did not.',
+		fields: ['lost'],
+	},
+	spansLost: {
+		level: 'warn',
+		text: 'spans lost at the end',
+		meaning: 'The collector did not take them in the second that a stop has for it.',
+		fields: ['spans'],
+	},
+	protocolUnknown: {
+		level: 'warn',
+		text: 'unknown OTLP protocol, using http/protobuf',
+		meaning: '`OTEL_EXPORTER_OTLP_[TRACES_]PROTOCOL` must be `http/protobuf`, `http/json` or `grpc`.',
+		fields: ['protocol'],
+	},
+	stopping: { level: 'info', text: 'stopping', meaning: 'A signal was received.', fields: ['signal'] },
+	stoppedKept: {
+		level: 'info',
+		text: 'stopped: the programs stay attached and count',
+		meaning: '`on_exit: keep`; the next daemon goes on with the counters.',
+		fields: ['on_exit'],
+	},
+	stopped: {
+		level: 'info',
+		text: 'stopped: detached',
+		meaning: 'Nothing is left in the kernel.',
+		fields: ['on_exit'],
+	},
+} as const satisfies Record<string, LogLine>;
+
+/** Where lines go: pino's loggers, and what stands for them. */
+export type LogSink = Readonly<Record<LogLine['level'], (context: object, text: string) => void>>;
+
+/** Writes one of them, with its fields. */
+export function tell(log: LogSink, line: LogLine, context: object = {}): void {
+	log[line.level](context, line.text);
+}
