@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The real daemon, `toascope run`, as the bench uses it: default settings, one cgroup. */
 import { ToascopeError } from '../daemon/errors.ts';
+import { hasEnded } from '../daemon/lab/process.ts';
 import { Daemon } from '../test/fixtures/daemon.ts';
 import { type Sample, total } from '../test/fixtures/metrics.ts';
 import type { Ground } from './ground.ts';
@@ -40,9 +41,20 @@ export async function whenClosed(ground: Ground, daemon: Daemon, connections: nu
 	signal.addEventListener('abort', abort, { once: true });
 	try {
 		return await Promise.race([counted, promise]);
+	} catch (error) {
+		if (hasEnded(daemon.child)) throw ended(daemon);
+		throw error;
 	} finally {
 		signal.removeEventListener('abort', abort);
 	}
+}
+
+function ended({ child, log }: Daemon): ToascopeError {
+	const said = log.slice(-3).map(({ msg }) => msg);
+	return new ToascopeError(
+		'LAB_FAILED',
+		`the daemon ended with ${child.signalCode ?? child.exitCode}: ${said.join('; ')}`,
+	);
 }
 
 function miscounted(connections: number, seen: bigint): ToascopeError {

@@ -5,7 +5,7 @@
  * part failed: the others are measured and shown all the same.
  */
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { inspect, parseArgs } from 'node:util';
 import { exitCode, ToascopeError } from '../daemon/errors.ts';
 import { Ground } from './ground.ts';
 import { describeMachine, type Machine } from './machine.ts';
@@ -54,7 +54,7 @@ async function attempt(name: string, measure: () => Promise<Part>, signal: Abort
 		return await measure();
 	} catch (error) {
 		if (signal.aborted || !(error instanceof Error)) throw error;
-		console.error(`bench: ${name}: ${error instanceof ToascopeError ? error.message : error.stack}`);
+		console.error(`bench: ${name}: ${error instanceof ToascopeError ? error.message : inspect(error)}`);
 		return error.message;
 	}
 }
