@@ -40,8 +40,10 @@ void BpfObject::keep_syns(const Napi::CallbackInfo &info)
 		throw system_error(env, EBADF, "find a listener at", target);
 	if (setsockopt(listener, IPPROTO_TCP, TCP_SAVE_SYN, &on, sizeof(on)))
 		throw system_error(env, errno, "set TCP_SAVE_SYN at", target);
-	if (on ? bpf_map_update_elem(marks, &listener, &mark, BPF_ANY) :
-		 bpf_map_delete_elem(marks, &listener))
+	int error = on ? bpf_map_update_elem(marks, &listener, &mark, BPF_ANY) :
+			 bpf_map_delete_elem(marks, &listener);
+	// processes share a listener: the mark went with the first descriptor of it
+	if (error && (on || errno != ENOENT))
 		throw system_error(env, errno, "mark", target);
 }
 

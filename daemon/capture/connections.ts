@@ -14,6 +14,7 @@ export class Connections {
 	readonly #peer = Buffer.alloc(endpointLayout.size);
 	readonly #place = Buffer.alloc(4);
 	readonly #value = Buffer.alloc(connectionLayout.size);
+	readonly #again = Buffer.alloc(connectionLayout.size);
 
 	constructor(bpf: BpfObject, profileName: (id: number) => string | undefined) {
 		this.#bpf = bpf;
@@ -36,15 +37,16 @@ export class Connections {
 	/** False: the place has another peer's connection. */
 	#read(place: number): boolean {
 		this.#place.writeUInt32LE(place);
-		const cookie = () => {
-			this.#bpf.lookup('connections', this.#place, this.#value);
-			return this.#value.readBigUInt64LE(connectionLayout.cookie);
+		const cookie = (into: Buffer) => {
+			this.#bpf.lookup('connections', this.#place, into);
+			return into.readBigUInt64LE(connectionLayout.cookie);
 		};
-		// a place may be taken by another connection while it is read: the second time tells
-		let [before, now] = [cookie(), cookie()];
-		while (before !== now) [before, now] = [now, cookie()];
+		// a place may be taken by another connection while it is read: what was read is whole where the cookie, which a
+		// new connection clears first, still stands there after
+		let read = cookie(this.#value);
+		while (read !== cookie(this.#again)) read = cookie(this.#value);
 		const at = connectionLayout.peer;
-		return now !== 0n && this.#value.compare(this.#peer, 0, this.#peer.length, at, at + this.#peer.length) === 0;
+		return read !== 0n && this.#value.compare(this.#peer, 0, this.#peer.length, at, at + this.#peer.length) === 0;
 	}
 }
 
