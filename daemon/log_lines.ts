@@ -48,6 +48,13 @@ export const logLines = {
 			'One of these keys was changed since the maps were pinned: their connections and clients are not those of now.',
 		fields: ['pins'],
 	},
+	pinsMissing: {
+		level: 'warn',
+		text: 'some of the pins are missing: counters start from zero',
+		meaning:
+			'Somebody took pins away, or a start or stop was killed in the middle: what happened since was not counted.',
+		fields: ['pins'],
+	},
 	otherLayout: {
 		level: 'warn',
 		text: 'counters of another layout could not be carried over: given up',

@@ -41,9 +41,15 @@ export class KernelSettings {
 		for (const network of this.#before) this.#bpf.remove('trust', network);
 		this.#before = [];
 		const trusted = config.trust.map((network) => encodeTrust(network, generation));
-		this.#writeTrusted(trusted);
-		this.#bpf.update('settings', word(place), encodeSettings(config, generation, events));
-		this.#bpf.update('generation', word(0), word(generation));
+		try {
+			this.#writeTrusted(trusted);
+			this.#bpf.update('settings', word(place), encodeSettings(config, generation, events));
+			this.#bpf.update('generation', word(0), word(generation));
+		} catch (error) {
+			// the next try has the same generation: it must not find these
+			for (const added of trusted) this.#bpf.remove('trust', added);
+			throw error;
+		}
 		this.#before = this.#trusted;
 		this.#trusted = trusted;
 		this.#generation = generation;
@@ -60,7 +66,6 @@ export class KernelSettings {
 	#writeTrusted(trusted: readonly Buffer[]): void {
 		for (const network of trusted) {
 			if (this.#bpf.update('trust', network, yes)) continue;
-			for (const added of trusted) this.#bpf.remove('trust', added);
 			throw new ToascopeError('CONFIG_INVALID', 'trust: the kernel has no room for so many networks', {
 				hint: 'name fewer and larger networks',
 			});

@@ -71,6 +71,8 @@ export function load(config: Config, probed: Probed, pinning?: Pinning): BpfObje
 		pins.clear();
 		return new (native().BpfObject)(options);
 	};
+	// connections have opened and closed unseen, or the maps deny each other: places and clients would be held for ever
+	if (pins.adopted && !pins.has(stateMaps, ['toascope_sockops'])) return startOver(logLines.pinsMissing);
 	let object: BpfObject;
 	try {
 		object = new (native().BpfObject)(options);

@@ -71,6 +71,12 @@ export class Pins {
 		return this.#adopted;
 	}
 
+	/** Whether all of these are pinned. */
+	has(maps: readonly string[], programs: readonly string[]): boolean {
+		const pins = [...maps.map((name) => join(this.maps, name)), ...programs.map((name) => this.link(name))];
+		return pins.every((pin) => existsSync(pin));
+	}
+
 	/** Detaches what an earlier daemon needed and this one does not. */
 	unlinkOthers(programs: ReadonlySet<string>): void {
 		for (const name of readdirSync(this.links)) if (!programs.has(name)) unlinkSync(this.link(name));

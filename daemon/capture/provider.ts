@@ -267,9 +267,12 @@ export class BpfProvider {
 	close(keep: boolean): void {
 		if (this.#closed) return;
 		this.#closed = true;
-		if (!(keep && this.#pins !== undefined)) this.#leave();
-		this.#bpf.close();
-		this.#pins?.close(keep);
+		try {
+			if (!(keep && this.#pins !== undefined)) this.#leave();
+		} finally {
+			this.#bpf.close();
+			this.#pins?.close(keep);
+		}
 	}
 }
 
