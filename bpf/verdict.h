@@ -70,9 +70,8 @@ static __noinline bool settle(struct subject *on, __u8 verdict, __u8 segment)
 		if (segment >= SEGMENT_SYN && segment <= SEGMENT_DATA)
 			add(on->listener->options[profile][segment - 1], 1);
 	}
-	if (connection) {
-		connection->verdict = verdict;
-		connection->segment = segment;
+	/* the flush does not hold the socket: the place may have gone to another connection */
+	if (connection && connection->cookie == state->cookie) {
 		if (believed(verdict)) {
 			connection->profile = state->client.profile;
 			__builtin_memcpy(connection->client.address, state->client.address,
@@ -80,6 +79,9 @@ static __noinline bool settle(struct subject *on, __u8 verdict, __u8 segment)
 			connection->client.port = state->client.port;
 			connection->client.family = state->client.family;
 		}
+		connection->segment = segment;
+		asm volatile("" ::: "memory");
+		connection->verdict = verdict;
 		tell(on, EVENT_OPENED);
 	}
 	return true;

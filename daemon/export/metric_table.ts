@@ -177,7 +177,7 @@ export const metricTable = [
 		name: 'toascope_map_entries',
 		type: 'gauge',
 		labels: ['map'],
-		help: 'Entries in a BPF map',
+		help: 'Entries in a BPF map; for connections, places that have been used: once full it stays so',
 	},
 	{
 		name: 'toascope_map_capacity',
