@@ -18,7 +18,7 @@ export interface DoctorOptions {
 	readonly json?: boolean | undefined;
 	/** Default: that of the daemon that runs, else the usual one. */
 	readonly config?: string | undefined;
-	readonly out?: { write(text: string): unknown; readonly isTTY?: boolean };
+	readonly out?: { write(text: string): unknown; readonly isTTY?: boolean; readonly columns?: number };
 }
 
 /** Prints the findings. Returns 0 when toascope runs or can run here, 2 when the configuration is wrong, 3 when it cannot. */
@@ -44,7 +44,7 @@ export async function doctor({ json, config: path, out = process.stdout }: Docto
 	out.write(
 		json === true
 			? `${JSON.stringify({ version, running, can_run: well, checks }, undefined, 2)}\n`
-			: formatReport({ running, checks }, colours),
+			: formatReport({ running, checks }, { colours, columns: out.isTTY === true ? out.columns : undefined }),
 	);
 	if (well) return exitCode.done;
 	return error === undefined || (running && isDenied(error)) ? exitCode.unsupported : exitCode.usage;

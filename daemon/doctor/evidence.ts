@@ -52,6 +52,12 @@ function withoutOption({ config, peers }: Status): string {
 	const [balancers, others] = [direct.filter(({ trusted }) => trusted), direct.filter(({ trusted }) => !trusted)];
 	const sum = (of: readonly PeerJson[]) => of.reduce((total, { connections }) => total + connections, 0);
 	return sum(balancers) >= sum(others)
-		? `they come from trusted networks, without an option: ${namePeers(balancers)}. Switch TOA on in the balancer, for this listener; one on the SYN alone takes a profile with syn: on`
+		? `they come from trusted networks, without an option: ${namePeers(balancers)}. Switch TOA on in the balancer, for this listener; or is it on the SYN alone, for which a profile needs syn: on? ${showSyns(balancers[0]?.address ?? '')}`
 		: `they come from outside of trust, past the balancer: ${namePeers(others)}. Close that way, or add these networks to trust if they are your balancers`;
+}
+
+/** A command that shows the SYNs of a host, options and all. */
+function showSyns(address: string): string {
+	const isSyn = address.includes(':') ? 'ip6[53] & 18 == 2' : 'tcp[13] & 18 == 2';
+	return `tcpdump -i any -nvv -c 5 'src host ${address} and ${isSyn}'`;
 }

@@ -8,15 +8,23 @@ const marks: Readonly<Record<State, string>> = { ok: 'ok  ', warn: 'WARN', fail:
 const styles = { ok: 'green', warn: 'yellow', fail: 'red' } as const;
 const order: readonly State[] = ['fail', 'warn', 'ok'];
 
+export interface Style {
+	readonly colours?: boolean;
+	/** Of the terminal; undefined: lines as long as they are. */
+	readonly columns?: number | undefined;
+}
+
 /** Ends in a line that says whether toascope runs here. */
-export function formatReport({ checks, running }: Findings, colours: boolean): string {
+export function formatReport({ checks, running }: Findings, { colours = false, columns }: Style = {}): string {
 	const paint = (state: State, text: string) =>
 		colours ? styleText(styles[state], text, { validateStream: false }) : text;
 	const shown = order.flatMap((state) => inOneLine(checks.filter((each) => each.state === state)));
 	const width = Math.max(...shown.map(({ title }) => title.length));
+	const indent = ' '.repeat(width + 8);
+	const room = columns === undefined ? Number.POSITIVE_INFINITY : Math.max(40, columns - indent.length);
 	const lines = shown.flatMap(({ title, state, found, advice }) => [
-		`${paint(state, marks[state])}  ${title.padEnd(width)}  ${printable(found)}`,
-		...(advice === undefined || state === 'ok' ? [] : [`${' '.repeat(6 + width)}  -> ${printable(advice)}`]),
+		`${paint(state, marks[state])}  ${title.padEnd(width)}  ${wrap(found, room).join(`\n${indent}`)}`,
+		...(advice === undefined || state === 'ok' ? [] : [`${indent}-> ${wrap(advice, room - 3).join(`\n${indent}   `)}`]),
 	]);
 	return [...lines, '', verdict(checks, running, paint), ''].join('\n');
 }
@@ -41,6 +49,21 @@ function verdict(checks: readonly Check[], running: boolean, paint: (state: Stat
 		return paint('fail', `${what}: ${count('fail')} FAIL${notes}`);
 	}
 	return paint(warnings > 0 ? 'warn' : 'ok', `toascope ${running ? 'runs' : 'can run here'}${notes}`);
+}
+
+/** Lines of at most so many characters, where words allow it. */
+function wrap(text: string, room: number): string[] {
+	const lines: string[] = [];
+	let line = '';
+	for (const word of printable(text).split(' ')) {
+		if (line !== '' && line.length + 1 + word.length > room) {
+			lines.push(line);
+			line = word;
+		} else {
+			line = line === '' ? word : `${line} ${word}`;
+		}
+	}
+	return [...lines, line];
 }
 
 /** What comes from outside may not steer the terminal. */

@@ -270,7 +270,7 @@ test('the report has the worst first, is aligned, ends in the verdict, and lets 
 		{ name: 'c', title: 'C', state: 'warn', found: 'so so', advice: 'look' },
 		{ name: 'b', title: 'Longer', state: 'fail', found: 'bad \u001b[2J', advice: 'mend it' },
 	];
-	expect(formatReport({ checks, running: false }, false)).toBe(
+	expect(formatReport({ checks, running: false })).toBe(
 		[
 			'FAIL  Longer           bad ?[2J',
 			'                       -> mend it',
@@ -283,10 +283,22 @@ test('the report has the worst first, is aligned, ends in the verdict, and lets 
 			'',
 		].join('\n'),
 	);
-	expect(formatReport({ checks, running: true }, true)).toContain('\u001b[31mFAIL\u001b[39m');
+	expect(formatReport({ checks, running: true }, { colours: true })).toContain('\u001b[31mFAIL\u001b[39m');
 	const last = (some: readonly Check[], runs: boolean) =>
-		formatReport({ checks: some, running: runs }, false).trim().split('\n').at(-1);
+		formatReport({ checks: some, running: runs }).trim().split('\n').at(-1);
 	expect(last(checks, true)).toBe('toascope runs, and would not start again: 1 FAIL, 1 warning');
 	expect(last(checks.slice(0, 4), true)).toBe('toascope runs, 1 warning');
 	expect(last(checks.slice(0, 1), false)).toBe('toascope can run here');
+});
+
+test('on a terminal lines are as long as it is wide', () => {
+	const words = 'word '.repeat(60).trim();
+	const checks: Check[] = [
+		{ name: 'a', title: 'Title', state: 'warn', found: words, advice: `${'x'.repeat(90)} ${words}` },
+	];
+	const lines = formatReport({ checks, running: true }, { columns: 80 }).split('\n');
+	expect(lines.filter((line) => line.length > 80).map((line) => line.trim())).toEqual([`-> ${'x'.repeat(90)}`]);
+	const [first = '', second = ''] = lines;
+	expect(second.search(/\S/)).toBe(first.indexOf('word'));
+	expect(lines.join(' ').match(/word/g)).toHaveLength(120);
 });

@@ -74,7 +74,7 @@ test.each<[string, StatusParts, Check['state'], RegExp, RegExp]>([
 		{ now: { none: 9 }, values: trust, peers: [peer('10.0.0.7', 'none', 8, true), peer('203.0.113.9', 'none', 1)] },
 		'warn',
 		/^0 of 9/,
-		/^they come from trusted networks, without an option: 10\.0\.0\.7 \(8\)\. Switch TOA on .*syn: on$/,
+		/^they come from trusted networks, without an option: 10\.0\.0\.7 \(8\)\. Switch TOA on .*syn: on\? tcpdump -i any -nvv -c 5 'src host 10\.0\.0\.7 and tcp\[13\] & 18 == 2'$/,
 	],
 	[
 		'clients past the balancer',
