@@ -40,12 +40,15 @@ beforeEach(() => {
 	before = mounts();
 });
 afterEach(() => {
-	expect(attachedAt(cgroup)).toEqual([]);
-	expect(mounts()).toEqual(before);
-	expect(existsSync(pins)).toBe(false);
-	expect(readdirSync(directory).filter((name) => name !== 'toascope.yaml')).toEqual([]);
+	const leftovers = {
+		attached: attachedAt(cgroup),
+		mounts: mounts(),
+		pins: existsSync(pins),
+		files: readdirSync(directory).filter((name) => name !== 'toascope.yaml'),
+	};
 	rmdirSync(cgroup);
 	rmSync(directory, { recursive: true });
+	expect(leftovers).toEqual({ attached: [], mounts: before, pins: false, files: [] });
 });
 
 /** `lines` over what else a run needs here. */
