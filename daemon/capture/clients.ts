@@ -3,15 +3,15 @@
 import { type Endpoint, formatAddress } from '../model/address.ts';
 import type { Traffic } from '../model/snapshot.ts';
 import type { ClientPage } from '../model/source.ts';
-import { type TrafficSum, trafficFields } from '../model/traffic.ts';
+import { trafficFields, trafficWords } from '../model/traffic.ts';
 import { clientKeyLayout, clientLayout, listenerKeyLayout, trafficLayout } from './layout.gen.ts';
 import type { BpfObject } from './native.ts';
-import { readEndpoint } from './records.ts';
+import { readEndpoint, readTraffic } from './records.ts';
 
 /** Read and dealt with in about half a millisecond; in a few where all of them are to be folded. */
 const pageLength = 1024;
 
-/** In 64-bit words: an entry, and where in it a field stands. */
+/** In 64-bit words: an entry, and where in it the fields of Traffic stand, one after the other. */
 const entryWords = clientLayout.size / 8;
 const word = (offset: number) => offset / 8;
 const fieldWords = trafficFields.map((field) => word(clientLayout.traffic + trafficLayout[field]));
@@ -84,44 +84,19 @@ export class Clients implements ClientPage {
 		return this.#words[index * entryWords + word(offset)] ?? 0n;
 	}
 
-	traffic(index: number, before?: Traffic): Traffic {
-		const opened = this.#word(index, clientLayout.traffic + trafficLayout.opened);
-		const closed = this.#word(index, clientLayout.traffic + trafficLayout.closed);
-		const receivedBytes = this.#word(index, clientLayout.traffic + trafficLayout.receivedBytes);
-		const sentBytes = this.#word(index, clientLayout.traffic + trafficLayout.sentBytes);
-		const retransmittedSegments = this.#word(index, clientLayout.traffic + trafficLayout.retransmittedSegments);
-		const rttSumNs = this.#word(index, clientLayout.traffic + trafficLayout.rttSumNs);
-		const rttCount = this.#word(index, clientLayout.traffic + trafficLayout.rttCount);
-		const durationSumNs = this.#word(index, clientLayout.traffic + trafficLayout.durationSumNs);
-		if (
-			before !== undefined &&
-			before.opened === opened &&
-			before.closed === closed &&
-			before.receivedBytes === receivedBytes &&
-			before.sentBytes === sentBytes &&
-			before.retransmittedSegments === retransmittedSegments &&
-			before.rttSumNs === rttSumNs &&
-			before.rttCount === rttCount &&
-			before.durationSumNs === durationSumNs
-		) {
-			return before;
-		}
-		return {
-			opened,
-			closed,
-			receivedBytes,
-			sentBytes,
-			retransmittedSegments,
-			rttSumNs,
-			rttCount,
-			durationSumNs,
-		};
+	traffic(index: number): Traffic {
+		return readTraffic(this.#values, index * clientLayout.size + clientLayout.traffic);
 	}
 
-	addTraffic(index: number, { words }: TrafficSum): void {
-		const at = index * entryWords;
-		for (let field = 0; field < fieldWords.length; field++) {
-			words[field] = (words[field] ?? 0n) + (this.#words[at + (fieldWords[field] ?? 0)] ?? 0n);
+	copyTraffic(index: number, to: BigUint64Array, at: number): void {
+		const from = index * entryWords;
+		for (let word = 0; word < trafficWords; word++) to[at + word] = this.#words[from + (fieldWords[word] ?? 0)] ?? 0n;
+	}
+
+	addTraffic(index: number, to: BigUint64Array): void {
+		const from = index * entryWords;
+		for (let word = 0; word < trafficWords; word++) {
+			to[word] = (to[word] ?? 0n) + (this.#words[from + (fieldWords[word] ?? 0)] ?? 0n);
 		}
 	}
 

@@ -38,7 +38,7 @@ export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusE
 		const { limit, sort } = readClientsQuery(request.query);
 		const snapshot = view.snapshot();
 		if (snapshot === undefined) throw new HttpProblem(503, notReady);
-		const sorted = snapshot.clients.toSorted((a, b) => compare(sort(b), sort(a)));
+		const sorted = [...snapshot.clients].sort((a, b) => compare(sort(b), sort(a)));
 		return {
 			at: formatTime(BigInt(snapshot.atMs) * 1_000_000n),
 			total: sorted.length,

@@ -4,6 +4,7 @@
  * numbers of their own. All counters are exact integers (bigint).
  */
 import type { Endpoint } from './address.ts';
+import type { SeriesTable } from './series_table.ts';
 
 /** struct traffic: every field only grows. Times in nanoseconds. */
 export interface Traffic {
@@ -31,14 +32,17 @@ export interface Histogram {
 	readonly boundsNs: readonly bigint[];
 }
 
-/** One exported pair of client and listener. */
-export interface ClientSeries {
+/** Of whom an exported series is: a pair of client and listener. */
+export interface Series {
 	/** RFC 5952 text, `ADDR/LEN` for a shorter prefix, `direct` or `other`. */
 	readonly client: string;
 	/** `ADDR:PORT`, or `other`. */
 	readonly listener: string;
 	/** When the series began (Unix nanoseconds); the OTLP start time. */
 	readonly sinceNs: bigint;
+}
+
+export interface ClientSeries extends Series {
 	readonly traffic: Traffic;
 }
 
@@ -76,7 +80,7 @@ export interface Snapshot {
 	readonly atMs: number;
 	readonly listeners: readonly ListenerTotals[];
 	/** The exported set: admitted clients, and for each listener `direct` and `other`. */
-	readonly clients: readonly ClientSeries[];
+	readonly clients: SeriesTable;
 	/** Pairs in the kernel's table. */
 	readonly clientsTracked: number;
 	readonly clientsCapacity: number;

@@ -2,7 +2,6 @@
 /** What the store reads: a provider's kernel state. The store never knows which provider it is. */
 import type { Endpoint } from './address.ts';
 import type { ListenerTotals, MapUsage, ProgramUsage, Traffic } from './snapshot.ts';
-import type { TrafficSum } from './traffic.ts';
 
 /** One line of the table of listeners. */
 export interface ListenerRecord extends Omit<ListenerTotals, 'listener'> {
@@ -29,9 +28,10 @@ export interface ClientPage {
 	listener(index: number): string;
 	/** Its listener; undefined: `other`. */
 	endpoint(index: number): Endpoint | undefined;
-	/** `before` itself when nothing has been counted since. */
-	traffic(index: number, before?: Traffic): Traffic;
-	addTraffic(index: number, to: TrafficSum): void;
+	traffic(index: number): Traffic;
+	/** Its traffic in words (traffic.ts), from `at` on. */
+	copyTraffic(index: number, to: BigUint64Array, at: number): void;
+	addTraffic(index: number, to: BigUint64Array): void;
 	/** Bytes and connections so far, rounded: the busier of two has more to show for the same time. */
 	weight(index: number): number;
 	/** CLOCK_MONOTONIC nanoseconds. */

@@ -13,9 +13,10 @@
 import { type Endpoint, formatEndpoint } from './address.ts';
 import { type Candidate, Candidates } from './candidates.ts';
 import { Roster, standing } from './roster.ts';
-import type { ClientSeries, ListenerTotals, Snapshot, Traffic } from './snapshot.ts';
+import { SeriesTableBuilder } from './series_table.ts';
+import type { ListenerTotals, Series, Snapshot, Traffic } from './snapshot.ts';
 import type { ClientPage, Exported, ListenerRecord, Source } from './source.ts';
-import { noTraffic, subtract, TrafficSum } from './traffic.ts';
+import { addTo, noTraffic, subtractFrom, trafficWords } from './traffic.ts';
 
 export interface StoreLimits {
 	/** Series of clients, `direct` and `other` not counted. */
@@ -32,19 +33,19 @@ export const otherListener = 'other';
 /** Admissions at a stretch: each is a call into the kernel. */
 const admissionsATurn = 256;
 
-/** A client with a series, as of the last look. */
+/** A client with a series. */
 interface Shown {
 	readonly exported: Exported;
-	/** What the kernel had counted. */
-	traffic: Traffic;
-	series: ClientSeries;
+	readonly series: Series;
 }
 
-/** A listener that has clients. */
+/** A listener. */
 interface Line {
 	readonly name: string;
-	/** What its `other` shows at this look. */
-	readonly other: TrafficSum;
+	/** What its `other` shows at this look, in words. */
+	readonly sum: BigUint64Array;
+	readonly direct: Series;
+	readonly other: Series;
 }
 
 /** What one look goes by, and finds out. */
@@ -52,6 +53,7 @@ interface Look {
 	readonly maxExported: number;
 	readonly idleNs: bigint;
 	readonly candidates: Candidates;
+	readonly table: SeriesTableBuilder;
 	/** When the latest page had been read. */
 	readNs: bigint;
 	tracked: number;
@@ -127,11 +129,12 @@ export class Store {
 
 	#begin(): Look {
 		const { maxExported, idleMs } = this.#limits;
-		for (const { other } of this.#lines) other.clear();
+		for (const { sum } of this.#lines) sum.fill(0n);
 		return {
 			maxExported,
 			idleNs: BigInt(idleMs) * 1_000_000n,
 			candidates: new Candidates(Math.max(0, maxExported - this.#exportedCount + this.#leaving)),
+			table: new SeriesTableBuilder(this.#exportedCount + 2 * this.#lines.length),
 			readNs: this.#source.monotonicNs(),
 			tracked: 0,
 			leaving: 0,
@@ -150,7 +153,7 @@ export class Store {
 			if (roster.standings[number] === standing.new) this.#meet(page, index, number);
 			if (this.#leaves(page, index, number, look)) continue;
 			look.tracked++;
-			if (roster.standings[number] === standing.shown) this.#update(page, index, number);
+			if (roster.standings[number] === standing.shown) this.#addRow(page, index, number, look);
 			else this.#classify(page, index, number, look);
 		}
 	}
@@ -161,25 +164,30 @@ export class Store {
 
 	/** The first time that it is seen, or the first since a look that failed. */
 	#meet(page: ClientPage, index: number, number: number): void {
-		const listener = page.listener(index);
-		let place = this.#linePlaces.get(listener);
-		if (place === undefined) {
-			place = this.#lines.push({ name: nameOf(page.endpoint(index)), other: new TrafficSum() }) - 1;
-			this.#linePlaces.set(listener, place);
-		}
-		this.#roster.lines[number] = place;
+		const key = page.listener(index);
+		this.#roster.lines[number] = this.#linePlaces.get(key) ?? this.#addLine(key, page.endpoint(index));
 		if (this.#pinned.size === 0) return;
-		const key = page.key(index);
-		const exported = this.#pinned.get(key);
+		const pinnedKey = page.key(index);
+		const exported = this.#pinned.get(pinnedKey);
 		if (exported === undefined) return;
-		this.#pinned.delete(key);
-		this.#enter(number, exported, page.label(index), page.traffic(index));
+		this.#pinned.delete(pinnedKey);
+		this.#enter(number, exported, page.label(index));
 	}
 
-	#enter(number: number, exported: Exported, label: string, traffic: Traffic): void {
-		const { name } = this.#lineOf(number);
-		this.#shown.set(number, { exported, traffic, series: seriesOf(label, name, exported, traffic) });
+	#addLine(key: string, endpoint: Endpoint | undefined): number {
+		const listener = nameOf(endpoint);
+		const series = (client: string): Series => ({ client, listener, sinceNs: this.#startNs });
+		const sum = new BigUint64Array(trafficWords);
+		const place = this.#lines.push({ name: listener, sum, direct: series('direct'), other: series('other') }) - 1;
+		this.#linePlaces.set(key, place);
+		return place;
+	}
+
+	#enter(number: number, exported: Exported, client: string): Series {
+		const series = { client, listener: this.#lineOf(number).name, sinceNs: exported.sinceNs };
+		this.#shown.set(number, { exported, series });
 		this.#roster.standings[number] = standing.shown;
+		return series;
 	}
 
 	/**
@@ -200,15 +208,14 @@ export class Store {
 	}
 
 	/** Goes on with its series. */
-	#update(page: ClientPage, index: number, number: number): void {
-		const shown = this.#shown.get(number) as Shown;
-		const { exported, series } = shown;
-		if (exported.base !== noTraffic) this.#lineOf(number).other.add(exported.base);
-		const traffic = page.traffic(index, shown.traffic);
-		// a series that has not moved is the same object: most do not, from look to look
-		if (traffic === shown.traffic) return;
-		shown.traffic = traffic;
-		shown.series = seriesOf(series.client, series.listener, exported, traffic);
+	#addRow(page: ClientPage, index: number, number: number, { table }: Look): void {
+		const { exported, series } = this.#shown.get(number) as Shown;
+		const at = table.add(series);
+		page.copyTraffic(index, table.words, at);
+		// of most: nothing came before their series
+		if (exported.base === noTraffic) return;
+		subtractFrom(table.words, at, exported.base);
+		addTo(this.#lineOf(number).sum, 0, exported.base);
 	}
 
 	/** Without a series: a new one may get one with all that it did, one of "other" by what it has moved. */
@@ -223,7 +230,7 @@ export class Store {
 			return;
 		}
 		standings[number] = standing.other;
-		page.addTraffic(index, this.#lineOf(number).other);
+		page.addTraffic(index, this.#lineOf(number).sum);
 		const moved = weight - (before ?? weight);
 		if (candidates.wants(moved) && !page.retired(index)) {
 			candidates.addBusy(candidateOf(page, index, number, page.traffic(index)), moved);
@@ -235,40 +242,42 @@ export class Store {
 		return this.#snapshot !== undefined || page.createdNs(index) > this.#classifiedNs;
 	}
 
-	async #admit({ maxExported, candidates }: Look, nextTurn: NextTurn): Promise<void> {
+	async #admit({ maxExported, candidates, table }: Look, nextTurn: NextTurn): Promise<void> {
 		const { standings } = this.#roster;
 		for (const [index, candidate] of candidates.inOrder().entries()) {
 			if (index % admissionsATurn === admissionsATurn - 1) await nextTurn();
 			const { number, label, key, traffic, base } = candidate;
 			const exported = { base, sinceNs: BigInt(Date.now()) * 1_000_000n };
 			if (this.#exportedCount < maxExported && this.#source.admit(key, exported)) {
-				this.#enter(number, exported, label, traffic);
+				const at = table.add(this.#enter(number, exported, label));
+				addTo(table.words, at, traffic);
+				subtractFrom(table.words, at, base);
 			} else if (standings[number] === standing.new) {
 				standings[number] = standing.other;
-				this.#lineOf(number).other.add(traffic);
+				addTo(this.#lineOf(number).sum, 0, traffic);
 			}
 		}
 	}
 
-	#show({ tracked }: Look, records: readonly ListenerRecord[]): Snapshot {
-		const clients = Array.from(this.#shown.values(), ({ series }) => series);
-		const clientsExported = clients.length;
+	#show({ tracked, table }: Look, records: readonly ListenerRecord[]): Snapshot {
 		for (const record of records) {
-			const listener = nameOf(record.endpoint);
-			const other = this.#lines[this.#linePlaces.get(record.key) ?? -1]?.other ?? new TrafficSum();
-			other.add(record.overflow);
-			other.add(record.unshown);
-			clients.push({ client: 'direct', listener, sinceNs: this.#startNs, traffic: record.direct });
-			clients.push({ client: 'other', listener, sinceNs: this.#startNs, traffic: other.total() });
+			const place = this.#linePlaces.get(record.key) ?? this.#addLine(record.key, record.endpoint);
+			const { sum, direct, other } = this.#lines[place] as Line;
+			addTo(sum, 0, record.overflow);
+			addTo(sum, 0, record.unshown);
+			const at = table.add(direct);
+			addTo(table.words, at, record.direct);
+			const otherAt = table.add(other);
+			table.words.set(sum, otherAt);
 		}
 		const drops = { ...this.#source.drops(), ...this.#lost() };
 		return Object.freeze({
 			atMs: Date.now(),
 			listeners: records.map(totalsOf),
-			clients,
+			clients: table.build(),
 			clientsTracked: tracked,
 			clientsCapacity: this.#source.clientsCapacity,
-			clientsExported,
+			clientsExported: this.#shown.size,
 			clientsFolded: this.#source.clientsFolded(),
 			clientsOverflowed: drops.clients_full ?? 0n,
 			drops,
@@ -280,10 +289,6 @@ export class Store {
 
 function candidateOf(page: ClientPage, index: number, number: number, base: Traffic): Candidate {
 	return { number, key: page.key(index), label: page.label(index), traffic: page.traffic(index), base };
-}
-
-function seriesOf(client: string, listener: string, { base, sinceNs }: Exported, traffic: Traffic): ClientSeries {
-	return { client, listener, sinceNs, traffic: subtract(traffic, base) };
 }
 
 /** When a client was last heard of; now, while its entry is being made. */

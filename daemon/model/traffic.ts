@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Arithmetic on struct traffic. */
+/** Struct traffic in 64-bit words, so that thousands of them are added up and shown without making objects. */
 import type { Traffic } from './snapshot.ts';
 
-/** In the order of TrafficSum's words. */
-export const trafficFields = [
-	'opened',
-	'closed',
-	'receivedBytes',
-	'sentBytes',
-	'retransmittedSegments',
-	'rttSumNs',
-	'rttCount',
-	'durationSumNs',
-] as const satisfies readonly (keyof Traffic)[];
+/** Which word a field is. */
+export const trafficWord = {
+	opened: 0,
+	closed: 1,
+	receivedBytes: 2,
+	sentBytes: 3,
+	retransmittedSegments: 4,
+	rttSumNs: 5,
+	rttCount: 6,
+	durationSumNs: 7,
+} as const satisfies Record<keyof Traffic, number>;
+
+/** In the order of the words. */
+export const trafficFields = Object.keys(trafficWord) as readonly (keyof Traffic)[];
+
+export const trafficWords = trafficFields.length;
 
 export const noTraffic: Traffic = Object.freeze({
 	opened: 0n,
@@ -25,53 +30,29 @@ export const noTraffic: Traffic = Object.freeze({
 	durationSumNs: 0n,
 });
 
-/** A sum of many, which only grows. In words: to add thousands of clients up makes no garbage. */
-export class TrafficSum {
-	readonly words = new BigUint64Array(trafficFields.length);
-
-	clear(): void {
-		this.words.fill(0n);
-	}
-
-	add(traffic: Traffic): void {
-		for (const [word, field] of trafficFields.entries()) this.words[word] = (this.words[word] ?? 0n) + traffic[field];
-	}
-
-	total(): Traffic {
-		const [
-			opened = 0n,
-			closed = 0n,
-			receivedBytes = 0n,
-			sentBytes = 0n,
-			retransmittedSegments = 0n,
-			rttSumNs = 0n,
-			rttCount = 0n,
-			durationSumNs = 0n,
-		] = this.words;
-		return {
-			opened,
-			closed,
-			receivedBytes,
-			sentBytes,
-			retransmittedSegments,
-			rttSumNs,
-			rttCount,
-			durationSumNs,
-		};
-	}
+/** The words from `at` on. */
+export function readWords(words: BigUint64Array, at: number): Traffic {
+	const word = (field: keyof Traffic) => words[at + trafficWord[field]] ?? 0n;
+	return {
+		opened: word('opened'),
+		closed: word('closed'),
+		receivedBytes: word('receivedBytes'),
+		sentBytes: word('sentBytes'),
+		retransmittedSegments: word('retransmittedSegments'),
+		rttSumNs: word('rttSumNs'),
+		rttCount: word('rttCount'),
+		durationSumNs: word('durationSumNs'),
+	};
 }
 
-export function subtract(from: Traffic, base: Traffic): Traffic {
-	// of most series: nothing came before them
-	if (base === noTraffic) return from;
-	return {
-		opened: from.opened - base.opened,
-		closed: from.closed - base.closed,
-		receivedBytes: from.receivedBytes - base.receivedBytes,
-		sentBytes: from.sentBytes - base.sentBytes,
-		retransmittedSegments: from.retransmittedSegments - base.retransmittedSegments,
-		rttSumNs: from.rttSumNs - base.rttSumNs,
-		rttCount: from.rttCount - base.rttCount,
-		durationSumNs: from.durationSumNs - base.durationSumNs,
-	};
+export function addTo(words: BigUint64Array, at: number, traffic: Traffic): void {
+	trafficFields.forEach((field, word) => {
+		words[at + word] = (words[at + word] ?? 0n) + traffic[field];
+	});
+}
+
+export function subtractFrom(words: BigUint64Array, at: number, traffic: Traffic): void {
+	trafficFields.forEach((field, word) => {
+		words[at + word] = (words[at + word] ?? 0n) - traffic[field];
+	});
 }

@@ -6,8 +6,8 @@ import type { FastifyInstance } from 'fastify';
 import pino from 'pino';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createHttp, type HttpLimits, httpLimits } from '../../daemon/http/app.ts';
-import type { Snapshot } from '../../daemon/model/snapshot.ts';
-import { snapshot } from '../fixtures/snapshot.ts';
+import type { ClientSeries, Snapshot } from '../../daemon/model/snapshot.ts';
+import { clients, snapshot, tableOf } from '../fixtures/snapshot.ts';
 import { fixtureExporter, fixtureView } from '../fixtures/view.ts';
 
 const cleanUp: (() => unknown)[] = [];
@@ -186,11 +186,8 @@ describe('too many', () => {
 	});
 
 	/** Of 20,000 clients: more than the sockets hold. */
-	const [client] = snapshot.clients;
-	const crowd: Snapshot = {
-		...snapshot,
-		clients: Array.from({ length: 20_000 }, (_, at) => ({ ...client, client: `2001:db8::${at.toString(16)}` })),
-	} as Snapshot;
+	const one = (_: unknown, at: number) => ({ ...clients[0], client: `2001:db8::${at.toString(16)}` }) as ClientSeries;
+	const crowd: Snapshot = { ...snapshot, clients: tableOf(Array.from({ length: 20_000 }, one)) };
 
 	it('large answers that nobody reads: further ones are refused, small ones are not', async () => {
 		const server = await start({ largeAnswers: 2 }, crowd);

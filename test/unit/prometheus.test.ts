@@ -6,7 +6,7 @@ import { metricTable } from '../../daemon/export/metric_table.ts';
 import { createPrometheusExporter, type PrometheusExporter } from '../../daemon/export/prometheus/exporter.ts';
 import type { Format } from '../../daemon/export/prometheus/text.ts';
 import type { Snapshot } from '../../daemon/model/snapshot.ts';
-import { listenerTotals, noTraffic, snapshot } from '../fixtures/snapshot.ts';
+import { listenerTotals, noTraffic, snapshot, tableOf } from '../fixtures/snapshot.ts';
 import { fixtureExporter } from '../fixtures/view.ts';
 
 async function text(exporter: PrometheusExporter, format: Format = 'prometheus'): Promise<string> {
@@ -29,7 +29,7 @@ function manyClients(count: number): Snapshot {
 		sinceNs: 0n,
 		traffic,
 	});
-	return { ...snapshot, clients: Array.from({ length: count }, client) };
+	return { ...snapshot, clients: tableOf(Array.from({ length: count }, client)) };
 }
 
 describe('the whole answer', () => {
@@ -163,9 +163,9 @@ describe('pieces', () => {
 	it('come from one snapshot, also when a new one is taken in between', async () => {
 		let latest = manyClients(3000);
 		const render = fixtureExporter(() => latest).render('prometheus');
-		let all = (await render.next()).value ?? '';
+		let all = String((await render.next()).value);
 		const total = { ...listenerTotals.total, sentBytes: 43n };
-		latest = { ...latest, clients: [], clientsTracked: 99, listeners: [{ ...listenerTotals, total }] };
+		latest = { ...latest, clients: tableOf([]), clientsTracked: 99, listeners: [{ ...listenerTotals, total }] };
 		for await (const piece of render) all += piece;
 		expect(all).toContain('toascope_clients_tracked 12\n');
 		expect(all.match(/^toascope_client_connection_duration_seconds_count/gm)).toHaveLength(3000);

@@ -69,13 +69,13 @@ it.each(seeds)('every sum is exact and nothing falls (seed %i)', async (seed) =>
 	};
 	const look = async (nextTurn: NextTurn): Promise<Snapshot | undefined> => {
 		const before = store.snapshot;
-		const copy = structuredClone(before);
+		const copy = [...(before?.clients ?? [])];
 		const most = Math.max(maxExported, kernel.readExported().size);
 		const snapshot = await store.look(nextTurn).catch((error: unknown) => {
 			expect(error).toBe(givenUp);
 			return undefined;
 		});
-		expect(before).toEqual(copy);
+		expect([...(before?.clients ?? [])]).toEqual(copy);
 		expect(store.snapshot).toBe(snapshot ?? before);
 		if (snapshot === undefined) return undefined;
 		if (last !== undefined) expectMonotonic(last, snapshot);

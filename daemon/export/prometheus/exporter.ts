@@ -17,7 +17,7 @@ export interface PrometheusExporter {
 	/** Other parts of the daemon may register metrics of their own here. */
 	readonly registry: Registry;
 	/** The text of one scrape, in pieces of at most 256 KiB. */
-	render(format: Format): AsyncGenerator<string, void, void>;
+	render(format: Format): AsyncGenerator<Buffer, void, void>;
 }
 
 export interface PrometheusOptions {
@@ -43,7 +43,8 @@ export function createPrometheusExporter(options: PrometheusOptions): Prometheus
 
 	/** All get() are called, and the clients taken, in one turn of the event loop: one snapshot. */
 	async function collect(): Promise<Family[]> {
-		const clients = clientFamilies(options.latest()?.clients ?? []);
+		const snapshot = options.latest();
+		const clients = snapshot === undefined ? [] : clientFamilies(snapshot.clients);
 		const metrics = registry.getMetricsAsArray() as unknown as RegisteredMetric[];
 		const collected = await Promise.allSettled(metrics.map(async (metric) => metric.get()));
 		const families: Family[] = [];

@@ -4,8 +4,8 @@ import { type FamilyHead, formatLabels, formatValue } from './text.ts';
 
 export interface Family {
 	readonly head: FamilyHead;
-	/** Complete sample lines, one or a few in each string, each with its line feed. */
-	readonly lines: Iterable<string>;
+	/** Complete sample lines, each with its line feed: one in a string, or as many as make a piece in bytes. */
+	readonly lines: Iterable<string | Buffer>;
 }
 
 /** One sample as prom-client's collectors give it, but the value may also be exact: a bigint or a decimal string. */

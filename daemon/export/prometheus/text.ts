@@ -4,6 +4,9 @@
  * Sample lines are the same bytes in both, so a series keeps its identity whatever was negotiated.
  */
 
+/** A piece of the answer is given out when it has grown past this many bytes or characters. */
+export const pieceLength = 240 * 1024;
+
 export type Format = 'prometheus' | 'openmetrics';
 
 export interface FamilyHead {

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * The exported set as one look found it: of whom each series is, and what they show, in columns. Ten thousand series
+ * are taken and printed every few seconds: as objects they would keep the garbage collector busy.
+ */
+import type { ClientSeries, Series, Traffic } from './snapshot.ts';
+import { readWords, trafficWord, trafficWords } from './traffic.ts';
+
+/** High halves below this make exact numbers: together with the low half less than 2^53. */
+const exactHigh = 2 ** 21;
+
+/** Immutable. */
+export class SeriesTable implements Iterable<ClientSeries> {
+	readonly #series: readonly Series[];
+	readonly #words: BigUint64Array;
+	/** The same as 32-bit words, of each the low half first. */
+	readonly #halves: Uint32Array;
+
+	/** `words`: `trafficWords` of them for each series. */
+	constructor(series: readonly Series[], words: BigUint64Array) {
+		this.#series = series;
+		this.#words = words;
+		this.#halves = new Uint32Array(words.buffer, words.byteOffset, 2 * words.length);
+	}
+
+	get length(): number {
+		return this.#series.length;
+	}
+
+	/** The same object as long as the series lives. @throws {RangeError} there is no such row */
+	series(row: number): Series {
+		const series = this.#series[row];
+		if (series === undefined) throw new RangeError(`no series ${row}`);
+		return series;
+	}
+
+	/** Exact: a number below 2^53, from there on a bigint. */
+	value(row: number, field: keyof Traffic): number | bigint {
+		const word = row * trafficWords + trafficWord[field];
+		const high = this.#halves[2 * word + 1] ?? 0;
+		return high < exactHigh ? high * 2 ** 32 + (this.#halves[2 * word] ?? 0) : (this.#words[word] ?? 0n);
+	}
+
+	*[Symbol.iterator](): Generator<ClientSeries> {
+		for (const [row, { client, listener, sinceNs }] of this.#series.entries()) {
+			yield { client, listener, sinceNs, traffic: readWords(this.#words, row * trafficWords) };
+		}
+	}
+}
+
+/** Puts a table together, row by row. */
+export class SeriesTableBuilder {
+	readonly #series: Series[] = [];
+	#words: BigUint64Array;
+
+	/** `rows`: how many are expected. */
+	constructor(rows: number) {
+		this.#words = new BigUint64Array(rows * trafficWords);
+	}
+
+	/** Where the traffic of the rows is to be written; another one after add(). */
+	get words(): BigUint64Array {
+		return this.#words;
+	}
+
+	/** One more row, all zeros. Returns where its words begin. */
+	add(series: Series): number {
+		const at = this.#series.length * trafficWords;
+		this.#series.push(series);
+		if (at + trafficWords > this.#words.length) {
+			const larger = new BigUint64Array(2 * (at + trafficWords));
+			larger.set(this.#words);
+			this.#words = larger;
+		}
+		return at;
+	}
+
+	/** To be called once, at the end. */
+	build(): SeriesTable {
+		return new SeriesTable(this.#series, this.#words.subarray(0, this.#series.length * trafficWords));
+	}
+}
