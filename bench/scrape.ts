@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { Agent, get, type IncomingMessage } from 'node:http';
 import { setTimeout } from 'node:timers/promises';
 import { ToascopeError } from '../daemon/errors.ts';
-import { parseMetrics, total } from '../test/fixtures/metrics.ts';
+import { total } from '../test/fixtures/metrics.ts';
 import { startDaemon, whenClosed } from './daemon.ts';
 import { Generator } from './generator.ts';
 import type { Ground } from './ground.ts';
@@ -21,8 +21,11 @@ const tickMs = 10;
 
 interface Answer {
 	readonly ms: number;
-	readonly body: Buffer;
+	readonly bytes: number;
 	readonly encoding: string;
+	/** The daemon's longest block of its event loop since the scrape before, seconds; NaN where the answer was compressed. */
+	readonly lag: number;
+	readonly series: number;
 }
 
 interface Figures {
@@ -75,32 +78,37 @@ async function repeat(ground: Ground, agent: Agent, url: string, encoding: strin
 	return answers;
 }
 
-/** From the request to the last byte of the answer. */
+/** From the request to the last byte of the answer. Of that, no more is kept than is shown: the bench's own memory is not to be measured. */
 async function scrape(agent: Agent, url: string, encoding: string, signal: AbortSignal): Promise<Answer> {
 	const begun = performance.now();
 	const request = get(url, { agent, signal, headers: { 'accept-encoding': encoding } });
 	const [response] = (await once(request, 'response')) as [IncomingMessage];
-	const body = Buffer.concat(await response.toArray());
+	const pieces = await response.toArray();
 	const ms = performance.now() - begun;
 	if (response.statusCode !== 200) throw new ToascopeError('LAB_FAILED', `GET /metrics: ${response.statusCode}`);
-	return { ms, body, encoding: response.headers['content-encoding'] ?? 'identity' };
+	const body = Buffer.concat(pieces);
+	const text = body.toString('latin1');
+	return {
+		ms,
+		bytes: body.length,
+		encoding: response.headers['content-encoding'] ?? 'identity',
+		lag: Number(/^nodejs_eventloop_lag_max_seconds (\S+)$/m.exec(text)?.[1]),
+		series: text.match(/^[^#].*$/gm)?.length ?? 0,
+	};
 }
 
 function figuresOf(answers: readonly Answer[]): Figures {
 	const times = answers.map(({ ms }) => ms);
-	return { p50_ms: quantile(times, 0.5), p99_ms: quantile(times, 0.99), bytes: answers.at(-1)?.body.length ?? 0 };
+	return { p50_ms: quantile(times, 0.5), p99_ms: quantile(times, 0.99), bytes: answers.at(-1)?.bytes ?? 0 };
 }
 
 function summarise(clients: number, plain: readonly Answer[], gzip: readonly Answer[]): Part {
 	if (gzip.some(({ encoding }) => encoding !== 'gzip')) throw new ToascopeError('LAB_FAILED', 'no gzip came');
-	const parsed = plain.map(({ body }) => parseMetrics(body.toString()));
 	const figures = { plain: figuresOf(plain), gzip: figuresOf(gzip) };
 	// each scrape shows what was since the one before: the first shows what was before the first
-	const lags = parsed
-		.slice(1)
-		.map((samples) => Number(samples.find(({ name }) => name === 'nodejs_eventloop_lag_max_seconds')?.value));
+	const lags = plain.slice(1).map(({ lag }) => lag);
 	const blockMs = Math.max(0, Math.max(...lags) * 1000 - tickMs);
-	const series = parsed.at(-1)?.length ?? 0;
+	const series = plain.at(-1)?.series ?? 0;
 	const row = (name: string, what: string, { p50_ms, p99_ms, bytes }: Figures): Row => ({
 		name: `scrape_${clients}_${name}`,
 		what: `scrape, ${clients} clients, ${what}: p99`,
