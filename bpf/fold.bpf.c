@@ -77,6 +77,9 @@ int toascope_fold(struct __sk_buff *skb)
 		return IN_USE;
 	}
 	last = client->traffic;
+	/* first: what is added for an entry that stays would be added again */
+	if (bpf_map_delete_elem(&clients, &request.key))
+		return IN_USE;
 	if (request.shown) {
 		subtract(&last, &request.base);
 		add_traffic(&listener->folded, &last);
@@ -87,7 +90,6 @@ int toascope_fold(struct __sk_buff *skb)
 	count = bpf_map_lookup_elem(&ledger, &folded);
 	if (count)
 		add(*count, 1);
-	bpf_map_delete_elem(&clients, &request.key);
 	bpf_map_delete_elem(&exported, &request.key);
 	return OK;
 }
