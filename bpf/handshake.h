@@ -14,6 +14,12 @@
 #define IPPROTO_TCP 6
 #define TCP_SAVE_SYN 27
 
+/* Data offset, RFC 9293 section 3.1. */
+static __always_inline __u32 header_bytes(const __u8 *segment)
+{
+	return (segment[12] >> 4) * 4;
+}
+
 /*
  * Copies the segment's options into the socket's state and parses them there. Global, so
  * that it is verified once and by itself; the copy goes in fixed steps, since a variable
@@ -36,7 +42,7 @@ __noinline int parse_options(struct bpf_sock_ops *ctx)
 	state = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	if (!state || segment + TCP_HEADER > end)
 		return TOA_FOUND_NONE;
-	header = (segment[12] >> 4) * 4;
+	header = header_bytes(segment);
 #pragma unroll
 	for (i = 0; i < TOA_OPTIONS_MAX / 4; i++) {
 		__u8 *word = segment + TCP_HEADER + 4 * i;
@@ -113,7 +119,7 @@ static __always_inline __u8 segment_kind(struct bpf_sock_ops *ctx)
 		return SEGMENT_SYN;
 	if (ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
 		return SEGMENT_ACK;
-	return ctx->skb_len > (segment[12] >> 4) * 4 ? SEGMENT_DATA : SEGMENT_ACK;
+	return ctx->skb_len > header_bytes(segment) ? SEGMENT_DATA : SEGMENT_ACK;
 }
 
 /* What a found option means: whether its sender may be believed. */

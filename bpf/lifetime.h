@@ -114,7 +114,7 @@ static __always_inline void close_connection(const struct tcp_sock *tcp, struct 
 	attribute(on, &delta);
 	if (on->connection) {
 		tell(on, EVENT_CLOSED);
-		free_connection_place(state->slot);
+		free_connection_place(state->place);
 	}
 }
 

@@ -16,7 +16,7 @@
  */
 struct socket_state {
 	struct bpf_spin_lock lock;
-	__u32 slot; /* in the table of connections, or NO_SLOT */
+	__u32 place; /* in the table of connections, or NO_PLACE */
 	__u64 cookie;
 	__u64 opened_ns;
 	__u64 received; /* payload counted so far */

@@ -10,7 +10,7 @@
 extern const volatile __u32 connection_places;
 extern const volatile __u32 listener_places_max;
 
-/* A place that nobody has had, or NO_SLOT. */
+/* A place that nobody has had, or NO_PLACE. */
 static __always_inline __u32 take_fresh(__u32 of, __u32 places)
 {
 	struct fresh_places *fresh_of = bpf_map_lookup_elem(&fresh, &of);
@@ -18,13 +18,13 @@ static __always_inline __u32 take_fresh(__u32 of, __u32 places)
 
 	/* on a busy host this is a look at a line that nobody writes any more */
 	if (!fresh_of || fresh_of->next >= places)
-		return NO_SLOT;
+		return NO_PLACE;
 	bpf_spin_lock(&fresh_of->lock);
 	place = fresh_of->next;
 	if (place < places)
 		fresh_of->next = place + 1;
 	bpf_spin_unlock(&fresh_of->lock);
-	return place < places ? place : NO_SLOT;
+	return place < places ? place : NO_PLACE;
 }
 
 /* One that was taken and not used, where nobody has taken the next one yet; else it is lost. */
@@ -46,7 +46,7 @@ static __noinline __u32 enter_listener(const struct listener_key *key)
 	__u32 fresh_place, place, *found;
 
 	fresh_place = take_fresh(FRESH_LISTENER, listener_places_max);
-	if (fresh_place == NO_SLOT)
+	if (fresh_place == NO_PLACE)
 		return OTHER_LISTENER;
 	place = fresh_place + 1;
 	/* the name first: who finds the place may need it */
@@ -70,15 +70,15 @@ static __always_inline __u32 listener_place(const struct sock_common *sk)
 	return place ? *place : enter_listener(&key);
 }
 
-/* A place for a new connection: fresh, else that of the one that closed first. NO_SLOT: all are open. */
+/* A place for a new connection: fresh, else that of the one that closed first. NO_PLACE: all are open. */
 static __always_inline __u32 connection_place(void)
 {
 	__u32 place = take_fresh(FRESH_CONNECTION, connection_places);
 
-	if (place != NO_SLOT || !bpf_map_pop_elem(&closed_queue, &place))
+	if (place != NO_PLACE || !bpf_map_pop_elem(&closed_queue, &place))
 		return place;
 	count_drop(DROP_CONNECTIONS_FULL);
-	return NO_SLOT;
+	return NO_PLACE;
 }
 
 /* Last in the row of those that make room. */

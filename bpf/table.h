@@ -12,8 +12,8 @@
 /* A socket may outlive its entry: once closed, the place may have gone to another connection. */
 static __always_inline void find_connection(struct subject *on)
 {
-	__u32 slot = on->state->slot;
-	struct connection *connection = bpf_map_lookup_elem(&connections, &slot);
+	__u32 place = on->state->place;
+	struct connection *connection = bpf_map_lookup_elem(&connections, &place);
 
 	on->connection = connection && connection->cookie == on->state->cookie ? connection : 0;
 }
@@ -21,11 +21,11 @@ static __always_inline void find_connection(struct subject *on)
 /* Enters the connection. Who reads it meanwhile finds no cookie. */
 static __always_inline void enter_connection(struct subject *on)
 {
-	__u32 slot = connection_place(), line = slot / TAGS_IN_LINE;
-	struct connection *connection = bpf_map_lookup_elem(&connections, &slot);
+	__u32 place = connection_place(), line = place / TAGS_IN_LINE;
+	struct connection *connection = bpf_map_lookup_elem(&connections, &place);
 	struct tag_line *tags = bpf_map_lookup_elem(&peer_tags, &line);
 
-	on->state->slot = slot;
+	on->state->place = place;
 	on->connection = connection;
 	if (!connection || !tags)
 		return;
@@ -38,7 +38,7 @@ static __always_inline void enter_connection(struct subject *on)
 	connection->netns = on->sk->skc_net.net->ns.inum;
 	local_endpoint(on->sk, &connection->local);
 	peer_endpoint(on->sk, &connection->peer);
-	tags->tags[slot % TAGS_IN_LINE] = peer_tag(&connection->peer);
+	tags->tags[place % TAGS_IN_LINE] = peer_tag(&connection->peer);
 	asm volatile("" ::: "memory");
 	*(volatile __u64 *)&connection->cookie = on->state->cookie;
 }

@@ -4,6 +4,7 @@ import type { MapUsage, ProgramUsage } from '../model/snapshot.ts';
 import type { ClientPage, Exported, ListenerRecord, Source } from '../model/source.ts';
 import { Clients, clientKeyLength } from './clients.ts';
 import { clientKeyLayout, drop, foldRequestLayout, ledgerEntry } from './layout.gen.ts';
+import { readLedger, writeLedger } from './ledger.ts';
 import { type BpfObject, native } from './native.ts';
 import { writeTraffic } from './records.ts';
 import { encodeExported, Listeners, readExported } from './tables.ts';
@@ -69,28 +70,16 @@ export class Counters implements Source {
 		return this.#bpf.run('toascope_fold', this.#foldRequest(key, exported)) === 0;
 	}
 
-	#ledger(entry: number): bigint {
-		const key = Buffer.alloc(4);
-		const value = Buffer.alloc(8);
-		key.writeUInt32LE(entry);
-		this.#bpf.lookup('ledger', key, value);
-		return value.readBigUInt64LE();
-	}
-
 	get classifiedNs(): bigint {
-		return this.#ledger(ledgerEntry.LEDGER_CLASSIFIED_NS);
+		return readLedger(this.#bpf, ledgerEntry.LEDGER_CLASSIFIED_NS);
 	}
 
 	set classifiedNs(ns: bigint) {
-		const key = Buffer.alloc(4);
-		const value = Buffer.alloc(8);
-		key.writeUInt32LE(ledgerEntry.LEDGER_CLASSIFIED_NS);
-		value.writeBigUInt64LE(ns);
-		this.#bpf.update('ledger', key, value);
+		writeLedger(this.#bpf, ledgerEntry.LEDGER_CLASSIFIED_NS, ns);
 	}
 
 	clientsFolded(): bigint {
-		return this.#ledger(ledgerEntry.LEDGER_FOLDED);
+		return readLedger(this.#bpf, ledgerEntry.LEDGER_FOLDED);
 	}
 
 	drops(): Readonly<Record<string, bigint>> {

@@ -6,10 +6,8 @@
 import { statSync } from 'node:fs';
 import type { Config } from '../config/config.ts';
 import { ledgerEntry } from './layout.gen.ts';
+import { readLedger, writeLedger } from './ledger.ts';
 import type { BpfObject } from './native.ts';
-
-const key = Buffer.alloc(4);
-key.writeUInt32LE(ledgerEntry.LEDGER_FOUNDATION);
 
 /** A cgroup's id is the inode number of its directory; what is left for it beside the two prefixes are 48 bits. */
 function foundationOf({ clients }: Config, cgroup: string): bigint {
@@ -19,14 +17,10 @@ function foundationOf({ clients }: Config, cgroup: string): bigint {
 
 /** False: the counters stand on another one. */
 export function standsOn(bpf: BpfObject, config: Config, cgroup: string): boolean {
-	const value = Buffer.alloc(8);
-	bpf.lookup('ledger', key, value);
-	const before = value.readBigUInt64LE();
+	const before = readLedger(bpf, ledgerEntry.LEDGER_FOUNDATION);
 	return before === 0n || before === foundationOf(config, cgroup);
 }
 
 export function layFoundation(bpf: BpfObject, config: Config, cgroup: string): void {
-	const value = Buffer.alloc(8);
-	value.writeBigUInt64LE(foundationOf(config, cgroup));
-	bpf.update('ledger', key, value);
+	writeLedger(bpf, ledgerEntry.LEDGER_FOUNDATION, foundationOf(config, cgroup));
 }

@@ -6,7 +6,8 @@ import { metricTable } from '../../daemon/export/metric_table.ts';
 import { createPrometheusExporter, type PrometheusExporter } from '../../daemon/export/prometheus/exporter.ts';
 import type { Format } from '../../daemon/export/prometheus/text.ts';
 import type { Snapshot } from '../../daemon/model/snapshot.ts';
-import { listenerTotals, noTraffic, snapshot, tableOf } from '../fixtures/snapshot.ts';
+import { noTraffic } from '../../daemon/model/traffic.ts';
+import { listenerTotals, snapshot, tableOf } from '../fixtures/snapshot.ts';
 import { fixtureExporter } from '../fixtures/view.ts';
 
 async function text(exporter: PrometheusExporter, format: Format = 'prometheus'): Promise<string> {
