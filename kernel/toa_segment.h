@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What a segment says: its addresses, its options, and what they are worth. */
+#ifndef TOA_SEGMENT_H
+#define TOA_SEGMENT_H
+
+#include <linux/skbuff.h>
+#include <linux/tcp.h>
+#include "toa_option.h"
+#include "toa_verdict.h"
+
+struct toa_address {
+	u8 family;    /* 4 or 6 */
+	u8 bytes[16]; /* IPv4 in the first four, the rest zero */
+};
+
+/* Who sent it, and to whom. */
+void toa_segment_source(const struct sk_buff *skb, struct toa_address *address);
+void toa_segment_destination(const struct sk_buff *skb, struct toa_address *address);
+
+/*
+ * Reads the options with the profiles in force; of_syn: only those that are looked for on a SYN.
+ * Fills client for TOA_FOUND_ONE and TOA_FOUND_CONFLICT.
+ */
+enum toa_found toa_segment_find(const struct sk_buff *skb, bool of_syn, struct toa_client *client);
+
+static inline bool toa_option_found(enum toa_found found)
+{
+	return found == TOA_FOUND_ONE || found == TOA_FOUND_CONFLICT;
+}
+
+/* The verdict on an option that was found: may its sender be believed? */
+u8 toa_segment_judge(const struct sk_buff *skb, enum toa_found found);
+
+static inline unsigned int toa_segment_payload(const struct sk_buff *skb)
+{
+	return skb->len - skb_transport_offset(skb) - tcp_hdrlen(skb);
+}
+
+/*
+ * Would the kernel take it? Hooks see a segment before it is checked (tcp_validate_incoming(), tcp_ack()), and who
+ * forges one must not need less than the connection's numbers: part of the window, an acknowledgment of what was
+ * sent, no SYN and no RST.
+ */
+bool toa_segment_acceptable(const struct sock *sk, const struct sk_buff *skb);
+
+#endif

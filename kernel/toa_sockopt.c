@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Answers getsockopt(fd, IPPROTO_IP, 4096, peer, 20). A socket of AF_INET6 comes here as well: ipv6_getsockopt()
+ * hands the level IPPROTO_IP on to IPv4's. The level IPPROTO_IPV6 has nothing at 4096, and so it stays.
+ */
+#include <linux/in6.h>
+#include <linux/module.h>
+#include <linux/netfilter.h>
+#include <linux/uaccess.h>
+#include <net/ipv6.h>
+#include "toa_sockopt.h"
+#include "toa_stats.h"
+#include "toa_store.h"
+
+#define TOA_SO_GET_LOOKUP 4096
+
+/* The vendor's, padding included. */
+struct toa_nat64_peer {
+	struct in6_addr saddr;
+	__be16 sport;
+	u16 padding;
+};
+
+static_assert(sizeof(struct toa_nat64_peer) == 20, "what applications compiled against");
+
+/* Is there a client that may be shown? An option on the SYN is, until a later segment has one. */
+static bool client_of(const struct sock *sk, struct toa_client *client)
+{
+	struct toa_connection *connection;
+	bool known = false;
+	unsigned long flags;
+
+	rcu_read_lock();
+	connection = toa_store_find(sk);
+	if (connection) {
+		raw_spin_lock_irqsave(&connection->lock, flags);
+		known = toa_believed(connection->verdict) ||
+			(connection->verdict == TOA_VERDICT_PENDING && toa_believed(connection->syn_verdict));
+		*client = connection->client;
+		raw_spin_unlock_irqrestore(&connection->lock, flags);
+	}
+	rcu_read_unlock();
+	return known;
+}
+
+static int get_lookup(struct sock *sk, int optname, void __user *user, int *length)
+{
+	struct toa_nat64_peer peer = {};
+	struct toa_client client;
+
+	if (*length < (int)sizeof(peer)) {
+		toa_count(TOA_COUNT_ASKED_SHORT);
+		return -EINVAL;
+	}
+	if (!client_of(sk, &client)) {
+		toa_count(TOA_COUNT_ASKED_NONE);
+		return -EINVAL;
+	}
+	if (client.family == 6) {
+		memcpy(&peer.saddr, client.address, sizeof(peer.saddr));
+	} else {
+		__be32 ipv4;
+
+		memcpy(&ipv4, client.address, sizeof(ipv4));
+		ipv6_addr_set_v4mapped(ipv4, &peer.saddr);
+	}
+	peer.sport = htons(client.port);
+	if (copy_to_user(user, &peer, sizeof(peer)))
+		return -EFAULT;
+	*length = sizeof(peer);
+	toa_count(TOA_COUNT_ASKED_OK);
+	return 0;
+}
+
+static struct nf_sockopt_ops lookup = {
+	.pf = PF_INET,
+	.get_optmin = TOA_SO_GET_LOOKUP,
+	.get_optmax = TOA_SO_GET_LOOKUP + 1,
+	.get = get_lookup,
+	.owner = THIS_MODULE,
+};
+
+int toa_sockopt_setup(void)
+{
+	return nf_register_sockopt(&lookup);
+}
+
+void toa_sockopt_teardown(void)
+{
+	nf_unregister_sockopt(&lookup);
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A SYN leaves no socket behind, and its options are gone when the ACK comes. TCP_SAVE_SYN would keep them, but it is
+ * the application's; so options that a profile looks for on a SYN are kept here, by addresses, ports and initial
+ * sequence number. Other SYNs leave nothing. It works with SYN cookies, and for listeners from before.
+ */
+#include <linux/jhash.h>
+#include <linux/jiffies.h>
+#include <linux/mm.h>
+#include <linux/random.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <net/sock.h>
+#include <net/tcp.h>
+#include "toa_profiles.h"
+#include "toa_segment.h"
+#include "toa_stats.h"
+#include "toa_syn.h"
+
+#define SETS 4096
+#define WAYS 4
+#define LIFE (120 * HZ) /* SYN-ACKs go on for 63 s by default */
+
+struct syn_key {
+	const struct net *net;
+	struct toa_address source, destination;
+	__be16 source_port, destination_port;
+	u32 isn;
+};
+
+struct syn {
+	struct syn_key key;
+	unsigned long seen; /* jiffies */
+	struct toa_client client;
+	u8 verdict; /* TOA_VERDICT_PENDING: the place is free */
+};
+
+struct set {
+	raw_spinlock_t lock;
+	struct syn syn[WAYS];
+};
+
+static struct set *sets;
+static u32 seed;
+
+int toa_syn_setup(void)
+{
+	struct set *fresh;
+	int i;
+
+	if (sets)
+		return 0;
+	fresh = kvcalloc(SETS, sizeof(*fresh), GFP_KERNEL);
+	if (!fresh)
+		return -ENOMEM;
+	seed = get_random_u32();
+	for (i = 0; i < SETS; i++)
+		raw_spin_lock_init(&fresh[i].lock);
+	smp_store_release(&sets, fresh);
+	return 0;
+}
+
+void toa_syn_teardown(void)
+{
+	kvfree(sets);
+	sets = NULL;
+}
+
+/* All of its bytes count, those between the fields too. */
+static void make_key(struct syn_key *key, const struct sock *sk, const struct sk_buff *skb, u32 isn)
+{
+	const struct tcphdr *header = tcp_hdr(skb);
+
+	memset(key, 0, sizeof(*key));
+	key->net = sock_net(sk);
+	toa_segment_source(skb, &key->source);
+	toa_segment_destination(skb, &key->destination);
+	key->source_port = header->source;
+	key->destination_port = header->dest;
+	key->isn = isn;
+}
+
+static struct set *set_of(struct set *table, const struct syn_key *key)
+{
+	BUILD_BUG_ON(sizeof(*key) % sizeof(u32));
+	return &table[jhash2((const u32 *)key, sizeof(*key) / sizeof(u32), seed) % SETS];
+}
+
+static bool is_free(const struct syn *syn)
+{
+	return syn->verdict == TOA_VERDICT_PENDING || time_after(jiffies, syn->seen + LIFE);
+}
+
+/* Its own place where it comes again, a free one, or that of the oldest. */
+static struct syn *choose(struct set *set, const struct syn_key *key)
+{
+	struct syn *chosen = NULL, *oldest = &set->syn[0];
+	int i;
+
+	for (i = 0; i < WAYS; i++) {
+		struct syn *syn = &set->syn[i];
+
+		if (syn->verdict != TOA_VERDICT_PENDING && !memcmp(&syn->key, key, sizeof(*key)))
+			return syn;
+		if (!chosen && is_free(syn))
+			chosen = syn;
+		if (time_before(syn->seen, oldest->seen))
+			oldest = syn;
+	}
+	if (chosen)
+		return chosen;
+	toa_count(TOA_COUNT_SYN_EVICTED);
+	return oldest;
+}
+
+static bool read_syn(void)
+{
+	const struct toa_profiles *profiles;
+	bool wanted;
+
+	rcu_read_lock();
+	profiles = toa_profiles_now();
+	wanted = profiles && profiles->read_syn;
+	rcu_read_unlock();
+	return wanted;
+}
+
+void toa_syn_arrived(const struct sock *listener, const struct sk_buff *skb)
+{
+	struct set *table = smp_load_acquire(&sets), *set;
+	const struct tcphdr *header = tcp_hdr(skb);
+	struct toa_client client = {};
+	enum toa_found found;
+	unsigned long flags;
+	struct syn *syn;
+	struct syn_key key;
+
+	if (!table || !header->syn || header->ack || header->rst || !read_syn())
+		return;
+	found = toa_segment_find(skb, true, &client);
+	if (found == TOA_FOUND_NONE)
+		return;
+	make_key(&key, listener, skb, ntohl(header->seq));
+	set = set_of(table, &key);
+	raw_spin_lock_irqsave(&set->lock, flags);
+	syn = choose(set, &key);
+	syn->key = key;
+	syn->seen = jiffies;
+	syn->client = client;
+	syn->verdict = found == TOA_FOUND_MALFORMED ? TOA_VERDICT_MALFORMED : toa_segment_judge(skb, found);
+	raw_spin_unlock_irqrestore(&set->lock, flags);
+}
+
+u8 toa_syn_take(const struct sock *child, const struct sk_buff *skb, struct toa_client *client)
+{
+	struct set *table = smp_load_acquire(&sets), *set;
+	u8 verdict = TOA_VERDICT_PENDING;
+	unsigned long flags;
+	struct syn_key key;
+	int i;
+
+	/* one that made the socket by itself, by Fast Open, is read as other segments are */
+	if (!table || tcp_hdr(skb)->syn)
+		return verdict;
+	make_key(&key, child, skb, tcp_sk(child)->copied_seq - 1);
+	set = set_of(table, &key);
+	raw_spin_lock_irqsave(&set->lock, flags);
+	for (i = 0; i < WAYS; i++) {
+		struct syn *syn = &set->syn[i];
+
+		if (!is_free(syn) && !memcmp(&syn->key, &key, sizeof(key))) {
+			verdict = syn->verdict;
+			*client = syn->client;
+			syn->verdict = TOA_VERDICT_PENDING;
+		}
+	}
+	raw_spin_unlock_irqrestore(&set->lock, flags);
+	return verdict;
+}

@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The tracepoints themselves. */
+#define CREATE_TRACE_POINTS
+#include "toa_trace.h"

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Tracepoints. A BPF program on one (raw tracepoint) has the arguments of TP_PROTO as they stand: client points to a
+ * struct toa_client (toa_option.h). Both run before the sockops callback of the same segment, on the same CPU.
+ */
+/* clang-format off: macros of the tracing headers */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM toa
+
+#if !defined(TOA_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
+#define TOA_TRACE_H
+
+#include <linux/in6.h>
+#include <linux/tracepoint.h>
+#include <net/ipv6.h>
+#include <net/sock.h>
+#include "toa_option.h"
+
+/* A socket got its peer: once for each. verdict is TOA_VERDICT_TOA or TOA_VERDICT_CONFLICT. */
+TRACE_EVENT(toa_peer,
+
+	    TP_PROTO(const struct sock *sk, const struct toa_client *client, u8 segment, u8 verdict),
+
+	    TP_ARGS(sk, client, segment, verdict),
+
+	    TP_STRUCT__entry(__field(const void *, sk) __field(u16, local_port) __field(u8, profile)
+				     __field(u8, segment) __field(u8, verdict)
+					     __array(u8, client, sizeof(struct sockaddr_in6))),
+
+	    TP_fast_assign(
+		    __entry->sk = sk; __entry->local_port = sk->sk_num; __entry->profile = client->profile;
+		    __entry->segment = segment; __entry->verdict = verdict;
+		    memset(__entry->client, 0, sizeof(struct sockaddr_in6)); if (client->family == 6) {
+			    struct sockaddr_in6 *to = (struct sockaddr_in6 *)__entry->client;
+
+			    to->sin6_family = AF_INET6;
+			    to->sin6_port = htons(client->port);
+			    memcpy(&to->sin6_addr, client->address, sizeof(to->sin6_addr));
+		    } else {
+			    struct sockaddr_in *to = (struct sockaddr_in *)__entry->client;
+
+			    to->sin_family = AF_INET;
+			    to->sin_port = htons(client->port);
+			    memcpy(&to->sin_addr, client->address, sizeof(to->sin_addr));
+		    }),
+
+	    TP_printk("local_port=%u client=%pISpc profile=%u segment=%u verdict=%u", __entry->local_port,
+		      __entry->client, __entry->profile, __entry->segment, __entry->verdict));
+
+/* The verdict on a socket fell, and it has no peer: none, malformed or untrusted. */
+TRACE_EVENT(toa_no_peer,
+
+	    TP_PROTO(const struct sock *sk, u8 verdict),
+
+	    TP_ARGS(sk, verdict),
+
+	    TP_STRUCT__entry(__field(const void *, sk) __field(u16, local_port) __field(u8, verdict)),
+
+	    TP_fast_assign(__entry->sk = sk; __entry->local_port = sk->sk_num; __entry->verdict = verdict;),
+
+	    TP_printk("local_port=%u verdict=%u", __entry->local_port, __entry->verdict));
+
+#endif
+
+#undef TRACE_INCLUDE_PATH
+#define TRACE_INCLUDE_PATH .
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_FILE toa_trace
+#include <trace/define_trace.h>

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Who may send TOA: the parameter `trust`. */
+#ifndef TOA_TRUST_H
+#define TOA_TRUST_H
+
+#include <linux/types.h>
+
+struct toa_address;
+
+/* May this sender be believed? Without networks every sender is. */
+bool toa_trusted(const struct toa_address *source);
+
+#endif

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* From the segment that makes the socket to the verdict: the rules are those of bpf/handshake.h. */
+#include <net/sock.h>
+#include <net/tcp.h>
+#include "toa_segment.h"
+#include "toa_stats.h"
+#include "toa_store.h"
+#include "toa_syn.h"
+#include "toa_trace.h"
+#include "toa_verdict.h"
+
+/*
+ * The verdict falls, once. A connection without a peer needs no object any more: no later segment
+ * finds one, and an application that asks is told so.
+ */
+static void settle(struct toa_connection *connection, u8 verdict, u8 segment)
+{
+	struct toa_client client;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&connection->lock, flags);
+	connection->verdict = verdict;
+	connection->segment = segment;
+	client = connection->client;
+	raw_spin_unlock_irqrestore(&connection->lock, flags);
+
+	toa_count(TOA_COUNT_TOA + verdict - TOA_VERDICT_TOA);
+	if (toa_believed(verdict)) {
+		toa_count(TOA_COUNT_ON_SYN + segment - TOA_SEGMENT_SYN);
+		trace_toa_peer(connection->sk, &client, segment, verdict);
+	} else {
+		trace_toa_no_peer(connection->sk, verdict);
+		toa_store_drop(connection);
+	}
+}
+
+/* No segment after the SYN had an option: what was on the SYN counts. */
+static void settle_without_option(struct toa_connection *connection)
+{
+	if (connection->syn_verdict != TOA_VERDICT_PENDING)
+		settle(connection, connection->syn_verdict, TOA_SEGMENT_SYN);
+	else
+		settle(connection, connection->saw_malformed ? TOA_VERDICT_MALFORMED : TOA_VERDICT_NONE,
+		       TOA_SEGMENT_NONE);
+}
+
+/* An option on the SYN loses to one here. */
+static void read_segment(struct toa_connection *connection, const struct sk_buff *skb, u8 segment)
+{
+	struct toa_client client = {};
+	enum toa_found found = toa_segment_find(skb, false, &client);
+	unsigned long flags;
+
+	if (found == TOA_FOUND_MALFORMED)
+		connection->saw_malformed = true;
+	if (!toa_option_found(found))
+		return;
+	if (connection->syn_verdict == TOA_VERDICT_CONFLICT ||
+	    (connection->syn_verdict != TOA_VERDICT_PENDING &&
+	     !toa_same_client(&client, &connection->client)))
+		found = TOA_FOUND_CONFLICT;
+	raw_spin_lock_irqsave(&connection->lock, flags);
+	connection->client = client;
+	raw_spin_unlock_irqrestore(&connection->lock, flags);
+	settle(connection, toa_segment_judge(skb, found), segment);
+}
+
+void toa_connection_opened(struct sock *sk, const struct sk_buff *skb)
+{
+	struct toa_connection *connection;
+	struct toa_client client;
+	unsigned long flags;
+	u8 verdict;
+
+	rcu_read_lock();
+	connection = toa_store_add(sk);
+	if (!connection)
+		goto out;
+	verdict = toa_syn_take(sk, skb, &client);
+	if (verdict == TOA_VERDICT_MALFORMED) {
+		connection->saw_malformed = true;
+	} else if (verdict != TOA_VERDICT_PENDING) {
+		raw_spin_lock_irqsave(&connection->lock, flags);
+		connection->syn_verdict = verdict;
+		connection->client = client;
+		raw_spin_unlock_irqrestore(&connection->lock, flags);
+	}
+	read_segment(connection, skb, tcp_hdr(skb)->syn ? TOA_SEGMENT_SYN : TOA_SEGMENT_ACK);
+out:
+	rcu_read_unlock();
+}
+
+void toa_segment_arrived(struct sock *sk, const struct sk_buff *skb)
+{
+	struct toa_connection *connection;
+
+	rcu_read_lock();
+	connection = toa_store_find(sk);
+	if (!connection || connection->verdict != TOA_VERDICT_PENDING)
+		goto out;
+	if (tcp_sk(sk)->bytes_received)
+		settle_without_option(connection);
+	else if (toa_segment_acceptable(sk, skb))
+		read_segment(connection, skb, toa_segment_payload(skb) ? TOA_SEGMENT_DATA : TOA_SEGMENT_ACK);
+out:
+	rcu_read_unlock();
+}
+
+void toa_connection_closed(const struct sock *sk)
+{
+	struct toa_connection *connection;
+
+	rcu_read_lock();
+	connection = toa_store_find(sk);
+	if (connection && connection->verdict == TOA_VERDICT_PENDING)
+		settle_without_option(connection);
+	rcu_read_unlock();
+}
+
+void toa_connection_gone(const struct sock *sk)
+{
+	struct toa_connection *connection;
+
+	toa_connection_closed(sk);
+	rcu_read_lock();
+	connection = toa_store_find(sk);
+	if (connection)
+		toa_store_drop(connection);
+	rcu_read_unlock();
+}
