@@ -20,12 +20,14 @@
 #include "toa_compat.h"
 #include "toa_hook.h"
 #include "toa_stats.h"
-#include "toa_store.h"
 #include "toa_syn.h"
 #include "toa_verdict.h"
 
 /* Beyond so many bytes no verdict is waited for at a segment; it falls at the close. */
 #define WATCHED_BYTES 65536
+
+/* The child that a kretprobe has just seen: the same segment is about to come to process_state(), on the same CPU. */
+static DEFINE_PER_CPU(const struct sock *, just_made);
 
 struct making {
 	const struct sk_buff *skb;
@@ -56,10 +58,12 @@ static int made(struct kretprobe_instance *instance, struct pt_regs *regs)
 	if (!sk)
 		return 0;
 	/* another CPU has made the same socket, and this one goes without a trace */
-	if (!*making->own_req)
+	if (!*making->own_req) {
 		toa_count(TOA_COUNT_LOST_RACE);
-	else
-		toa_connection_opened(sk, making->skb);
+		return 0;
+	}
+	this_cpu_write(just_made, sk);
+	toa_connection_opened(sk, making->skb);
 	return 0;
 }
 
@@ -92,15 +96,11 @@ static int process_state(struct kprobe *probe, struct pt_regs *regs)
 	if (sk->sk_state == TCP_LISTEN) {
 		toa_syn_arrived(sk, skb);
 	} else if (is_fresh_child(sk)) {
-		bool known;
-
-		rcu_read_lock();
-		known = toa_store_find(sk);
-		rcu_read_unlock();
-		if (!known) {
+		if (this_cpu_read(just_made) != sk) {
 			toa_count(TOA_COUNT_REPAIRED);
 			toa_connection_opened(sk, skb);
 		}
+		this_cpu_write(just_made, NULL);
 	} else if (sk->sk_state != TCP_SYN_SENT) {
 		toa_segment_arrived(sk, skb);
 	}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Checks of a test in a guest: a line for each that fails, one for each test, and the proof at the end. */
+#ifndef TOASCOPE_TEST_VM_CHECK_H
+#define TOASCOPE_TEST_VM_CHECK_H
+
+#include <stdio.h>
+
+extern int checks_failed;
+
+#define CHECK(what, ...)                                                      \
+	do {                                                                  \
+		if (!(what)) {                                                \
+			checks_failed++;                                      \
+			printf("  %s:%d: not so: %s: ", __FILE__, __LINE__, #what); \
+			printf(__VA_ARGS__);                                  \
+			printf("\n");                                         \
+		}                                                             \
+	} while (0)
+
+#define CHECK_NUMBER(is, should, ...)                                                             \
+	do {                                                                                      \
+		long long is_ = (is), should_ = (should);                                         \
+		if (is_ != should_) {                                                             \
+			checks_failed++;                                                          \
+			printf("  %s:%d: %s is %lld, should be %lld: ", __FILE__, __LINE__, #is, is_, should_); \
+			printf(__VA_ARGS__);                                                      \
+			printf("\n");                                                             \
+		}                                                                                 \
+	} while (0)
+
+struct test {
+	const char *name;
+	void (*run)(void);
+};
+
+/* Runs them all, and says so. Returns the exit status. */
+int run_tests(const char *suite, const struct test *tests, int count);
+
+#endif

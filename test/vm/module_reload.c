@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+/* toa.ko loaded and unloaded again and again while connections come and go. Arguments: toa.ko, and how often. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <err.h>
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "check.h"
+#include "module.h"
+#include "wire.h"
+
+#define NAT64 "fd1415b320010db8000000000000000000000042"
+#define CDN4 "1c0701cb007107"
+#define NAT64_SAYS "2001:db8::42 5555"
+#define PARAMETERS "profiles=nat64,toa4,cdn4 trust=198.18.0.0/15,2001:db8:f::/64"
+#define OPEN_MAX_ 32
+#define TRAFFIC 3
+
+static const char *module_file;
+static int cycles;
+
+/* Connections with options, of which the last OPEN_MAX_ stay open. */
+static void send_options(void)
+{
+	static const char *const options[][3] = {
+		{ "", NAT64, "" }, { "", "", NAT64 }, { CDN4, "", "" }, { "", "", "" }, { CDN4, NAT64, "" }, { "", "fd01", "" },
+	};
+	int fds[OPEN_MAX_] = {}, wire, listener;
+	struct host hosts[OPEN_MAX_] = {};
+	uint16_t port;
+	unsigned int i;
+
+	if (unshare(CLONE_NEWNET))
+		err(1, "a network namespace");
+	wire = wire_open("wire0");
+	listener = listen_on(AF_INET6, false, &port);
+	for (i = 0;; i++) {
+		struct host *host = &hosts[i % OPEN_MAX_];
+		int *fd = &fds[i % OPEN_MAX_];
+		const char *const *on = options[i % (sizeof(options) / sizeof(options[0]))];
+		char said[64], byte;
+
+		if (*fd) {
+			wire_send(wire, host, i % 2 ? RST | ACK : FIN | ACK, no_options, NULL);
+			ask(*fd, said);
+			close(*fd);
+			wire_send(wire, host, RST, no_options, NULL);
+		}
+		*host = wire_host(i % 4 < 2 ? 4 : 6, port);
+		if (wire_connect(wire, host, hex_options(on[0]), hex_options(on[1])))
+			continue; /* no answer: the kernel does not like such an option */
+		if (!strcmp(on[1], "fd01"))
+			wire_send(wire, host, ACK, no_options, NULL);
+		*fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		ask(*fd, said);
+		wire_send(wire, host, ACK | PUSH, hex_options(on[2]), "x");
+		if (recv(*fd, &byte, 1, 0) != 1)
+			err(1, "data of the host");
+		/* while the module is away, or was when the connection began, there is no answer; a wrong one never */
+		if (!ask(*fd, said) && strcmp(said, NAT64_SAYS) && strcmp(said, "::ffff:203.0.113.7 0"))
+			errx(1, "%s", said);
+	}
+}
+
+/* Ordinary connections over loopback. */
+static void send_plain(void)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	uint16_t port;
+	int listener;
+
+	if (unshare(CLONE_NEWNET) || system("ip link set lo up"))
+		err(1, "a network namespace");
+	listener = listen_on(AF_INET, false, &port);
+	to.sin_port = htons(port);
+	for (;;) {
+		int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), server;
+		struct linger reset = { .l_onoff = 1 };
+		char said[64];
+
+		setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+		if (connect(client, (struct sockaddr *)&to, sizeof(to)))
+			err(1, "connect");
+		server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		if (write(client, "x", 1) != 1 || read(server, said, 1) != 1)
+			err(1, "data");
+		if (!ask(server, said))
+			errx(1, "a connection without an option has the peer %s", said);
+		close(client);
+		close(server);
+	}
+}
+
+static pid_t start(void (*traffic)(void))
+{
+	pid_t child = fork();
+
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		traffic();
+	}
+	return child;
+}
+
+/* Unloads; a caller of getsockopt() holds the module for a moment. */
+static int unload(void)
+{
+	int result;
+
+	while ((result = module_unload()) == -EWOULDBLOCK)
+		sched_yield();
+	return result;
+}
+
+static void reloads(void)
+{
+	long long toa = 0, none = 0, repaired = 0, missed = 0;
+	pid_t traffic[TRAFFIC];
+	int i, status;
+
+	traffic[0] = start(send_options);
+	traffic[1] = start(send_options);
+	traffic[2] = start(send_plain);
+	for (i = 0; i < cycles; i++) {
+		int result = module_load(module_file, PARAMETERS);
+
+		CHECK_NUMBER(result, 0, "loading, time %d", i);
+		if (result)
+			break;
+		/* it sees the traffic before it goes */
+		while (counter("verdict_toa") < 3 || counter("verdict_none") < 1)
+			sched_yield();
+		CHECK_NUMBER(counter("stale") + counter("drop_no_memory"), 0, "time %d", i);
+		if (i % 4 == 1)
+			parameter_write("trust", i % 8 == 1 ? "198.18.0.0/15,::/0" : "\n");
+		if (i % 4 == 2)
+			parameter_write("profiles", i % 8 == 2 ? "nat64" : "cdn4,nat64");
+		toa += counter("verdict_toa");
+		none += counter("verdict_none");
+		repaired += counter("repaired");
+		missed += counter("missed_tcp_v4_syn_recv_sock") + counter("missed_tcp_v6_syn_recv_sock");
+		CHECK_NUMBER(unload(), 0, "unloading, time %d", i);
+	}
+	printf("  %d times; verdicts toa %lld, none %lld; repaired %lld, missed %lld\n", i, toa, none, repaired, missed);
+	for (i = 0; i < TRAFFIC; i++) {
+		CHECK_NUMBER(waitpid(traffic[i], &status, WNOHANG), 0, "traffic ran to the end");
+		kill(traffic[i], SIGKILL);
+		waitpid(traffic[i], &status, 0);
+	}
+	CHECK_NUMBER(slab_objects("toa_connection"), -1, "its slab cache is gone");
+}
+
+/* Everything that is made is freed while the module stays. */
+static void settles(void)
+{
+	pid_t traffic;
+	int status;
+
+	CHECK_NUMBER(module_load(module_file, PARAMETERS), 0, "loading");
+	CHECK(slab_objects("toa_connection") >= 0, "a slab cache of its own");
+	traffic = start(send_options);
+	while (counter("verdict_toa") < 2000)
+		sched_yield();
+	kill(traffic, SIGKILL);
+	waitpid(traffic, &status, 0);
+	/* the sockets of the process are closed; what the namespace still holds goes with it */
+	while (counter("connections") > 0)
+		sched_yield();
+	CHECK_NUMBER(counter("objects_allocated") - counter("objects_freed"), 0, "objects");
+	CHECK_NUMBER(unload(), 0, "unloading");
+}
+
+int main(int count, char **arguments)
+{
+	static const struct test tests[] = {
+		{ "loads and unloads under traffic", reloads },
+		{ "all objects are freed with their sockets", settles },
+	};
+
+	if (count != 3)
+		errx(2, "usage: module_reload TOA.KO TIMES");
+	module_file = arguments[1];
+	cycles = atoi(arguments[2]);
+	return run_tests("reload", tests, sizeof(tests) / sizeof(tests[0]));
+}
