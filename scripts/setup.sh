@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# setup.sh [check|test|fuzz]: makes this tree ready to run, for the checks, for the tests, or for the fuzzers.
+# setup.sh [check|test|fuzz|vm]: makes this tree ready to run, for the checks, the tests, the fuzzers, or tests in guests.
 #
 # What is missing comes by apt (as root); elsewhere it is named with the command that installs it.
 # Then the npm packages of the lockfile, a pinned Node among them, and the native parts, each only
@@ -12,9 +12,9 @@ exec 1>&2
 
 goal=${1:-all}
 case $goal in
-all | check | test | fuzz) ;;
+all | check | test | fuzz | vm) ;;
 *)
-	echo 'usage: setup.sh [check|test|fuzz]'
+	echo 'usage: setup.sh [check|test|fuzz|vm]'
 	exit 2
 	;;
 esac

@@ -7,25 +7,26 @@
 
 extern int checks_failed;
 
-#define CHECK(what, ...)                                                      \
-	do {                                                                  \
-		if (!(what)) {                                                \
-			checks_failed++;                                      \
+#define CHECK(what, ...)                                                            \
+	do {                                                                        \
+		if (!(what)) {                                                      \
+			checks_failed++;                                            \
 			printf("  %s:%d: not so: %s: ", __FILE__, __LINE__, #what); \
-			printf(__VA_ARGS__);                                  \
-			printf("\n");                                         \
-		}                                                             \
+			printf(__VA_ARGS__);                                        \
+			printf("\n");                                               \
+		}                                                                   \
 	} while (0)
 
-#define CHECK_NUMBER(is, should, ...)                                                             \
-	do {                                                                                      \
-		long long is_ = (is), should_ = (should);                                         \
-		if (is_ != should_) {                                                             \
-			checks_failed++;                                                          \
-			printf("  %s:%d: %s is %lld, should be %lld: ", __FILE__, __LINE__, #is, is_, should_); \
-			printf(__VA_ARGS__);                                                      \
-			printf("\n");                                                             \
-		}                                                                                 \
+#define CHECK_NUMBER(is, should, ...)                                                                 \
+	do {                                                                                          \
+		long long is_ = (is), should_ = (should);                                             \
+		if (is_ != should_) {                                                                 \
+			checks_failed++;                                                              \
+			printf("  %s:%d: %s is %lld, should be %lld: ", __FILE__, __LINE__, #is, is_, \
+			       should_);                                                              \
+			printf(__VA_ARGS__);                                                          \
+			printf("\n");                                                                 \
+		}                                                                                     \
 	} while (0)
 
 struct test {

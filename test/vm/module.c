@@ -90,7 +90,8 @@ long long vendor_row(const char *name)
 	while (fgets(line, sizeof(line), file)) {
 		char *colon = strchr(line, ':'), *at;
 
-		if (!colon || strncmp(line, name, strlen(name)) || (line[strlen(name)] != ' ' && line[strlen(name)] != ':'))
+		if (!colon || strncmp(line, name, strlen(name)) ||
+		    (line[strlen(name)] != ' ' && line[strlen(name)] != ':'))
 			continue;
 		found = 0;
 		for (at = strtok(colon + 1, " \n"); at; at = strtok(NULL, " \n"))

@@ -30,7 +30,8 @@ static int cycles;
 static void send_options(void)
 {
 	static const char *const options[][3] = {
-		{ "", NAT64, "" }, { "", "", NAT64 }, { CDN4, "", "" }, { "", "", "" }, { CDN4, NAT64, "" }, { "", "fd01", "" },
+		{ "", NAT64, "" }, { "", "", NAT64 },   { CDN4, "", "" },
+		{ "", "", "" },    { CDN4, NAT64, "" }, { "", "fd01", "" },
 	};
 	int fds[OPEN_MAX_] = {}, wire, listener;
 	struct host hosts[OPEN_MAX_] = {};
@@ -148,7 +149,8 @@ static void reloads(void)
 		missed += counter("missed_tcp_v4_syn_recv_sock") + counter("missed_tcp_v6_syn_recv_sock");
 		CHECK_NUMBER(unload(), 0, "unloading, time %d", i);
 	}
-	printf("  %d times; verdicts toa %lld, none %lld; repaired %lld, missed %lld\n", i, toa, none, repaired, missed);
+	printf("  %d times; verdicts toa %lld, none %lld; repaired %lld, missed %lld\n", i, toa, none,
+	       repaired, missed);
 	for (i = 0; i < TRAFFIC; i++) {
 		CHECK_NUMBER(waitpid(traffic[i], &status, WNOHANG), 0, "traffic ran to the end");
 		kill(traffic[i], SIGKILL);

@@ -35,13 +35,15 @@ static int accept_host(int listener, const struct host *host)
 	struct sockaddr_in6 peer;
 	socklen_t size = sizeof(peer);
 	int fd = accept4(listener, (struct sockaddr *)&peer, &size, SOCK_CLOEXEC);
-	const uint8_t *address = peer.sin6_family == AF_INET ? (uint8_t *)&((struct sockaddr_in *)&peer)->sin_addr :
-				 host->family == 4	     ? peer.sin6_addr.s6_addr + 12 :
-							       peer.sin6_addr.s6_addr;
+	const uint8_t *address = peer.sin6_family == AF_INET ?
+					 (uint8_t *)&((struct sockaddr_in *)&peer)->sin_addr :
+				 host->family == 4 ? peer.sin6_addr.s6_addr + 12 :
+						     peer.sin6_addr.s6_addr;
 
 	if (fd < 0)
 		err(1, "accept");
-	CHECK(peer.sin6_port == htons(host->port) && !memcmp(address, host->address, host->family == 4 ? 4 : 16),
+	CHECK(peer.sin6_port == htons(host->port) &&
+		      !memcmp(address, host->address, host->family == 4 ? 4 : 16),
 	      "accept() gives the balancer's address");
 	return fd;
 }
@@ -94,14 +96,16 @@ static void check_refusals(int fd, const char *kind)
 
 	memset(untouched, 0xa5, sizeof(untouched));
 	memcpy(bytes, untouched, sizeof(bytes));
-	CHECK(getsockopt(fd, IPPROTO_IP, TOA_SO_GET_LOOKUP, bytes, &length) == -1 && errno == EINVAL, "%s: 19 bytes", kind);
+	CHECK(getsockopt(fd, IPPROTO_IP, TOA_SO_GET_LOOKUP, bytes, &length) == -1 && errno == EINVAL,
+	      "%s: 19 bytes", kind);
 	CHECK(!memcmp(bytes, untouched, sizeof(bytes)), "%s: the buffer stays as it was", kind);
 	length = sizeof(bytes);
 	if (!getsockopt(fd, IPPROTO_IP, TOA_SO_GET_LOOKUP, bytes, &length)) {
 		CHECK_NUMBER(length, 20, "%s: of a larger buffer", kind);
 		CHECK(!memcmp(bytes + 20, untouched + 20, 12), "%s: no more than 20 bytes are written", kind);
 	}
-	CHECK_NUMBER(refusal(fd, IPPROTO_IPV6, TOA_SO_GET_LOOKUP), refusal(fd, IPPROTO_IPV6, 4000), "%s: another level", kind);
+	CHECK_NUMBER(refusal(fd, IPPROTO_IPV6, TOA_SO_GET_LOOKUP), refusal(fd, IPPROTO_IPV6, 4000),
+		     "%s: another level", kind);
 	CHECK_NUMBER(refusal(fd, IPPROTO_IP, TOA_SO_GET_LOOKUP + 1), ENOPROTOOPT, "%s: another option", kind);
 }
 
@@ -254,8 +258,11 @@ static void trust(void)
 		{ "198.18.0.0/16,198.18.1.0/24,198.18.7.0/24", "198.18.3.1", 4, true },
 		{ "", "198.18.1.1", 4, true },
 	};
-	static const char *const wrong[] = { "10.0.0.1/8", "10.0.0.0", "010.0.0.0/8", "::ffff:10.0.0.0/104", "10.0.0.0/33",
-					     "2001:db8::1/64", "x", "10.0.0.0/8,,10.1.0.0/16", "::/129" };
+	static const char *const wrong[] = { "10.0.0.1/8",  "10.0.0.0",
+					     "010.0.0.0/8", "::ffff:10.0.0.0/104",
+					     "10.0.0.0/33", "2001:db8::1/64",
+					     "x",           "10.0.0.0/8,,10.1.0.0/16",
+					     "::/129" };
 	char long_list[4090] = "";
 	uint16_t port;
 	int listener = listen_on(AF_INET6, false, &port), fd;
@@ -264,7 +271,8 @@ static void trust(void)
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct host host = wire_host_at(cases[i].family, cases[i].host, port);
 
-		CHECK_NUMBER(parameter_write("trust", *cases[i].networks ? cases[i].networks : "\n"), 0, "%s", cases[i].networks);
+		CHECK_NUMBER(parameter_write("trust", *cases[i].networks ? cases[i].networks : "\n"), 0, "%s",
+			     cases[i].networks);
 		fd = connection(listener, &host, "", NAT64);
 		expect_said(fd, cases[i].trusted ? NAT64_SAYS : "-", cases[i].networks);
 		end(fd, &host);
@@ -273,7 +281,8 @@ static void trust(void)
 	CHECK(!strcmp(parameter_read("trust"), "10.0.0.0/8,2001:db8::/32"), "%s", parameter_read("trust"));
 	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		CHECK_NUMBER(parameter_write("trust", wrong[i]), -EINVAL, "%s", wrong[i]);
-		CHECK(!strcmp(parameter_read("trust"), "10.0.0.0/8,2001:db8::/32"), "what was stays: %s", parameter_read("trust"));
+		CHECK(!strcmp(parameter_read("trust"), "10.0.0.0/8,2001:db8::/32"), "what was stays: %s",
+		      parameter_read("trust"));
 	}
 	/* 50 pieces of 200 networks, and the one that counts */
 	for (i = 0; i < 50; i++) {
@@ -303,17 +312,32 @@ static void trust(void)
 static void profiles(void)
 {
 	static const char *const wrong[] = {
-		"", "nat65", "nat64,nat64", "own:253:20:ipv6:4:2,nat64", "own:8:20:ipv6:4:2", "own:252:5:ipv4:4", "own:252:41:ipv6:4",
-		"own:252:20:ipv5:4:2", "own:252:20:ipv6:5:2", "own:252:20:ipv6:4:3", "own:252:20:ipv6:2:17", "nat64:252:20:ipv6:4:2",
-		"Own:252:20:ipv6:4:2", "own:252:20:ipv6:4:2:ack", "own:252:20:ipv6:4:2:syn:x", "own:252:20:ipv6",
+		"",
+		"nat65",
+		"nat64,nat64",
+		"own:253:20:ipv6:4:2,nat64",
+		"own:8:20:ipv6:4:2",
+		"own:252:5:ipv4:4",
+		"own:252:41:ipv6:4",
+		"own:252:20:ipv5:4:2",
+		"own:252:20:ipv6:5:2",
+		"own:252:20:ipv6:4:3",
+		"own:252:20:ipv6:2:17",
+		"nat64:252:20:ipv6:4:2",
+		"Own:252:20:ipv6:4:2",
+		"own:252:20:ipv6:4:2:ack",
+		"own:252:20:ipv6:4:2:syn:x",
+		"own:252:20:ipv6",
 	};
 	size_t i;
 
 	CHECK(!strcmp(parameter_read("profiles"), DEFAULT_PROFILES), "%s", parameter_read("profiles"));
 	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		CHECK_NUMBER(parameter_write("profiles", *wrong[i] ? wrong[i] : "\n"), -EINVAL, "%s", wrong[i]);
+		CHECK_NUMBER(parameter_write("profiles", *wrong[i] ? wrong[i] : "\n"), -EINVAL, "%s",
+			     wrong[i]);
 	CHECK(!strcmp(parameter_read("profiles"), DEFAULT_PROFILES), "%s", parameter_read("profiles"));
-	CHECK_NUMBER(parameter_write("profiles", "own:252:20:ipv6:2:18:syn, toa4,two:28:7:ipv4:3:-\n"), 0, "own ones");
+	CHECK_NUMBER(parameter_write("profiles", "own:252:20:ipv6:2:18:syn, toa4,two:28:7:ipv4:3:-\n"), 0,
+		     "own ones");
 	CHECK(!strcmp(parameter_read("profiles"), "own:252:20:ipv6:2:18:syn,toa4,two:28:7:ipv4:3:-"), "%s",
 	      parameter_read("profiles"));
 	CHECK_NUMBER(parameter_write("profiles", DEFAULT_PROFILES), 0, "profiles");
@@ -401,8 +425,10 @@ static void counters(void)
 		const char *name, *option, *trust;
 		int grows;
 	} cases[] = {
-		{ "verdict_toa", NAT64, "", 1 },	      { "verdict_none", "", "", 1 },
-		{ "verdict_untrusted", NAT64, "10.0.0.0/8", 1 }, { "verdict_conflict", NAT64 TOA4, "", 1 },
+		{ "verdict_toa", NAT64, "", 1 },
+		{ "verdict_none", "", "", 1 },
+		{ "verdict_untrusted", NAT64, "10.0.0.0/8", 1 },
+		{ "verdict_conflict", NAT64 TOA4, "", 1 },
 		{ "option_on_ack", NAT64, "", 1 },
 	};
 	uint16_t port;
@@ -423,12 +449,15 @@ static void counters(void)
 	toa = vendor_row("syn_recv_sock_toa");
 	no_toa = vendor_row("syn_recv_sock_no_toa");
 	CHECK_NUMBER(toa, counter("verdict_toa") + counter("verdict_conflict"), "the vendor's row");
-	CHECK_NUMBER(no_toa, counter("verdict_none") + counter("verdict_malformed") + counter("verdict_untrusted"), "its other");
+	CHECK_NUMBER(no_toa,
+		     counter("verdict_none") + counter("verdict_malformed") + counter("verdict_untrusted"),
+		     "its other");
 	CHECK_NUMBER(vendor_row("getname_toa_ok"), counter("asked_ok"), "its third");
 	CHECK_NUMBER(vendor_row("getname_toa_mismatch"), 0, "its fourth");
 	CHECK_NUMBER(counter("connections"), 0, "all of them are closed");
 	CHECK_NUMBER(counter("objects_allocated"), counter("objects_freed"), "no object is left");
-	CHECK_NUMBER(counter("drop_no_memory") + counter("drop_full") + counter("stale"), 0, "nothing is lost");
+	CHECK_NUMBER(counter("drop_no_memory") + counter("drop_full") + counter("stale"), 0,
+		     "nothing is lost");
 	close(listener);
 }
 
@@ -458,7 +487,8 @@ static void failed_loads(void)
 	CHECK_NUMBER(counter("connections"), -1, "the files are gone");
 	CHECK_NUMBER(module_load(module_file, "profiles=nat65"), -EINVAL, "an unknown profile");
 	CHECK_NUMBER(module_load(module_file, "trust=10.0.0.0"), -EINVAL, "no network");
-	CHECK_NUMBER(module_load(module_file, "trust=10.0.0.0/8 profiles=cdn4,x"), -EINVAL, "a bad one after good ones");
+	CHECK_NUMBER(module_load(module_file, "trust=10.0.0.0/8 profiles=cdn4,x"), -EINVAL,
+		     "a bad one after good ones");
 	CHECK_NUMBER(module_load(module_file, "trust=10.0.0.0/8 profiles=cdn4"), 0, "good ones");
 	CHECK(!strcmp(parameter_read("trust"), "10.0.0.0/8"), "%s", parameter_read("trust"));
 	CHECK(!strcmp(parameter_read("profiles"), "cdn4"), "%s", parameter_read("profiles"));

@@ -33,10 +33,11 @@ int wire_open(const char *name)
 	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
 	if (wire < 0 || ioctl(wire, TUNSETIFF, &request))
 		err(1, "TUN device");
-	snprintf(command, sizeof(command),
-		 "ip link set lo up && ip address add 192.0.2.1/32 dev %s && ip -6 address add 2001:db8:5::2/128 dev %s nodad && "
-		 "ip link set %s up && ip route add 198.18.0.0/15 dev %s && ip -6 route add 2001:db8:f::/64 dev %s",
-		 name, name, name, name, name);
+	snprintf(
+		command, sizeof(command),
+		"ip link set lo up && ip address add 192.0.2.1/32 dev %s && ip -6 address add 2001:db8:5::2/128 dev %s nodad && "
+		"ip link set %s up && ip route add 198.18.0.0/15 dev %s && ip -6 route add 2001:db8:f::/64 dev %s",
+		name, name, name, name, name);
 	if (system(command))
 		errx(1, "%s", command);
 	return wire;
@@ -137,7 +138,8 @@ static size_t put_ip(uint8_t *packet, const struct host *host, size_t tcp)
 
 void wire_send(int wire, struct host *host, int flags, struct options options, const char *data)
 {
-	size_t header = TCP_HEADER + options.length, payload = data ? strlen(data) : 0, tcp = header + payload;
+	size_t header = TCP_HEADER + options.length, payload = data ? strlen(data) : 0,
+	       tcp = header + payload;
 	size_t address = host->family == 4 ? 4 : 16;
 	uint8_t packet[PACKET_MAX] = {}, *segment = packet + put_ip(packet, host, tcp);
 	uint32_t sum;
@@ -168,7 +170,8 @@ static const uint8_t *segment_for(const struct host *host, const uint8_t *packet
 	if (packet[0] >> 4 != host->family || packet + length < segment + TCP_HEADER ||
 	    (segment[2] << 8 | segment[3]) != host->port || (segment[0] << 8 | segment[1]) != host->to)
 		return NULL;
-	return memcmp(host->family == 4 ? packet + 16 : packet + 24, host->address, host->family == 4 ? 4 : 16) ?
+	return memcmp(host->family == 4 ? packet + 16 : packet + 24, host->address,
+		      host->family == 4 ? 4 : 16) ?
 		       NULL :
 		       segment;
 }

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+/** toa.ko for a kernel of the matrix, without a warning. */
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Kernel } from './kernels.ts';
+import { cache, type Fetched, sourcesOf } from './packages.ts';
+import { run } from './run.ts';
+
+const root = join(import.meta.dirname, '../..');
+const compiler = 'gcc-12';
+
+/** Debian's headers name their own place: /usr/src. */
+function adoptHeaders({ release, headers }: Fetched): string {
+	const own = join(headers, 'usr/src', `linux-headers-${release}`);
+	const makefile = join(own, 'Makefile');
+	writeFileSync(makefile, readFileSync(makefile, 'utf8').replace(/ \/usr\/src\//, ` ${join(headers, 'usr/src')}/`));
+	// BTF of a module wants pahole, which need not be here
+	rmSync(join(own, 'vmlinux'), { force: true });
+	return own;
+}
+
+/** A Debian of that release with the headers and the compiler that belongs to them. */
+async function chrootOf(kernel: Kernel, { release, headerPackages }: Fetched): Promise<string> {
+	const chroot = join(cache, release, 'chroot');
+	if (existsSync(chroot)) return chroot;
+	const wanted = ['make', 'binutils', 'kmod', ...headerPackages].join(',');
+	const fresh = `${chroot}.fresh`;
+	rmSync(fresh, { recursive: true, force: true });
+	await run('mmdebstrap', [
+		'--variant=apt',
+		`--include=${wanted}`,
+		kernel.build,
+		fresh,
+		...(await sourcesOf(kernel.suite)),
+	]);
+	await run('mv', [fresh, chroot]);
+	return chroot;
+}
+
+/** Builds into a directory of its own, and gives the file. @throws Error with what the compiler said, also a mere warning. */
+export async function buildModule(kernel: Kernel, fetched: Fetched, directory: string): Promise<string> {
+	rmSync(directory, { recursive: true, force: true });
+	let said: string;
+	if (kernel.build === 'here') {
+		mkdirSync(directory, { recursive: true });
+		cpSync(join(root, 'kernel'), directory, { recursive: true });
+		said = await run('make', ['-C', directory, `KDIR=${adoptHeaders(fetched)}`, 'W=1', `CC=${compiler}`]);
+	} else {
+		const chroot = await chrootOf(kernel, fetched);
+		const inside = join(chroot, 'module');
+		rmSync(inside, { recursive: true, force: true });
+		cpSync(join(root, 'kernel'), inside, { recursive: true });
+		// a mount namespace of its own: /proc goes with it
+		const script = `mount -t proc proc "$1/proc" && exec chroot "$1" make -C /module KDIR=/lib/modules/$2/build W=1`;
+		said = await run('unshare', ['--mount', 'sh', '-c', script, 'sh', chroot, fetched.release]);
+		mkdirSync(directory, { recursive: true });
+		for (const file of readdirSync(inside).filter((name) => name.endsWith('.ko'))) {
+			cpSync(join(inside, file), join(directory, file));
+		}
+	}
+	if (/warning|WARNING/.test(said)) throw new Error(`${kernel.name}: warnings\n${said}`);
+	const file = join(directory, 'toa.ko');
+	await run('strip', ['--strip-debug', file]);
+	return file;
+}
+
+/** The test programs, for every guest: they run on this machine's libraries. */
+export async function buildPrograms(directory: string): Promise<void> {
+	const here = import.meta.dirname;
+	const shared = ['module.c', 'check.c', 'wire.c'].map((name) => join(here, name));
+	mkdirSync(directory, { recursive: true });
+	for (const name of ['module_test', 'module_reload']) {
+		const flags = ['-std=gnu17', '-O1', '-g', '-Wall', '-Wextra', '-Werror'];
+		await run('cc', [...flags, '-o', join(directory, name), join(here, `${name}.c`), ...shared]);
+	}
+}

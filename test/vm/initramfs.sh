@@ -1,0 +1,54 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# initramfs.sh IMAGE RELEASE FILE: makes the first root of a guest: static busybox and the modules that it takes to
+# mount this machine's / read-only over 9p. Then it hands over to the script that the kernel's command line names
+# (toascope.script=PATH).
+set -eu
+
+image=$1 release=$2 file=$3
+base=$image
+[ -d "$base/lib/modules" ] || base=$image/usr
+depmod -b "$base" "$release"
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$work/bin" "$work/modules" "$work/newroot"
+cp "$(command -v busybox)" "$work/bin/busybox"
+
+order=
+for module in virtio_pci 9p 9pnet_virtio veth overlay tun; do
+	order="$order $(modprobe -d "$base" -S "$release" --show-depends "$module" | awk '$1 == "insmod" { print $2 }')"
+done
+cat >"$work/init" <<-'END'
+	#!/bin/busybox sh
+	b=/bin/busybox
+	$b mkdir -p /proc /sys /dev
+	$b mount -t proc proc /proc
+	$b mount -t sysfs sys /sys
+	$b mount -t devtmpfs dev /dev
+END
+for path in $(printf '%s\n' $order | awk '!seen[$0]++'); do
+	name=$(basename "$path")
+	case $name in
+	*.xz) xz -dc "$path" >"$work/modules/${name%.xz}" ;;
+	*.zst) zstd -qdc "$path" >"$work/modules/${name%.zst}" ;;
+	*) cp "$path" "$work/modules/$name" ;;
+	esac
+	# shellcheck disable=SC2016
+	printf '$b insmod /modules/%s\n' "$(printf %s "$name" | sed 's/\.xz$//; s/\.zst$//')" >>"$work/init"
+done
+cat >>"$work/init" <<-'END'
+	$b mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288,cache=loose,ro hostroot /newroot
+	for name in proc sys dev; do $b mount --move /$name /newroot/$name; done
+	$b mount -t tmpfs tmpfs /newroot/run
+	$b mount -t cgroup2 cgroup /newroot/sys/fs/cgroup
+	$b mount -t bpf bpf /newroot/sys/fs/bpf
+	$b mount -t debugfs debugfs /newroot/sys/kernel/debug
+	$b mkdir -p /newroot/dev/net
+	[ -e /newroot/dev/net/tun ] || $b mknod /newroot/dev/net/tun c 10 200
+	script=$($b sed 's/.*toascope.script=\([^ ]*\).*/\1/' /newroot/proc/cmdline)
+	exec $b switch_root /newroot /bin/sh "$script"
+END
+chmod +x "$work/init"
+(cd "$work" && find . | cpio -o -H newc 2>/dev/null | gzip -1) >"$file"
