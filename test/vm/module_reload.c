@@ -25,6 +25,7 @@
 
 static const char *module_file;
 static int cycles;
+static bool reset_at_close; /* else sockets stay for minutes, since the hosts acknowledge no FIN */
 
 /* Connections with options, of which the last OPEN_MAX_ stay open. */
 static void send_options(void)
@@ -42,6 +43,10 @@ static void send_options(void)
 		err(1, "a network namespace");
 	wire = wire_open("wire0");
 	listener = listen_on(AF_INET6, false, &port);
+	/* what is accepted inherits it */
+	if (setsockopt(listener, SOL_SOCKET, SO_LINGER, &(struct linger){ reset_at_close, 0 },
+		       sizeof(struct linger)))
+		err(1, "SO_LINGER");
 	for (i = 0;; i++) {
 		struct host *host = &hosts[i % OPEN_MAX_];
 		int *fd = &fds[i % OPEN_MAX_];
@@ -148,6 +153,10 @@ static void reloads(void)
 		repaired += counter("repaired");
 		missed += counter("missed_tcp_v4_syn_recv_sock") + counter("missed_tcp_v6_syn_recv_sock");
 		CHECK_NUMBER(unload(), 0, "unloading, time %d", i);
+		if (i % 20 == 19) {
+			printf("toascope: loaded and unloaded %d times\n", i + 1);
+			fflush(stdout);
+		}
 	}
 	printf("  %d times; verdicts toa %lld, none %lld; repaired %lld, missed %lld\n", i, toa, none,
 	       repaired, missed);
@@ -167,12 +176,12 @@ static void settles(void)
 
 	CHECK_NUMBER(module_load(module_file, PARAMETERS), 0, "loading");
 	CHECK(slab_objects("toa_connection") >= 0, "a slab cache of its own");
+	reset_at_close = true;
 	traffic = start(send_options);
 	while (counter("verdict_toa") < 2000)
 		sched_yield();
 	kill(traffic, SIGKILL);
 	waitpid(traffic, &status, 0);
-	/* the sockets of the process are closed; what the namespace still holds goes with it */
 	while (counter("connections") > 0)
 		sched_yield();
 	CHECK_NUMBER(counter("objects_allocated") - counter("objects_freed"), 0, "objects");

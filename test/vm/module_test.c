@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -239,6 +240,63 @@ static void on_the_syn(void)
 	close(listener);
 }
 
+static void set_ipv4(const char *name, int value)
+{
+	char path[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/%s", name);
+	file = fopen(path, "we");
+	if (!file || fprintf(file, "%d", value) < 0 || fclose(file))
+		err(1, "%s", path);
+}
+
+static void with_cookies(void)
+{
+	set_ipv4("tcp_syncookies", 2);
+	on_the_syn();
+	later_segments();
+	set_ipv4("tcp_syncookies", 1);
+}
+
+static void fast_open(void)
+{
+	static const struct {
+		const char *on_syn, *on_ack, *says;
+	} cases[] = { { NAT64, "", NAT64_SAYS }, { "", NAT64, "-" }, { "", "", "-" } };
+	uint16_t port;
+	int listener = listen_on(AF_INET6, false, &port), pending = 16, family;
+	size_t i;
+
+	/* server, and no cookie needed */
+	set_ipv4("tcp_fastopen", 0x202);
+	if (setsockopt(listener, IPPROTO_TCP, TCP_FASTOPEN, &pending, sizeof(pending)))
+		err(1, "TCP_FASTOPEN");
+	for (family = 4; family <= 6; family += 2) {
+		for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+			long long settled = counter("verdict_toa") + counter("verdict_none");
+			long long on_syn = counter("option_on_syn");
+			struct host host = wire_host(family, port);
+			int fd;
+
+			CHECK_NUMBER(wire_syn_data(wire, &host, hex_options(cases[i].on_syn), "abc"), 0,
+				     "SYN-ACK");
+			fd = accept_host(listener, &host);
+			expect_said(fd, i ? "-" : NAT64_SAYS, "on the SYN that made the socket");
+			receive(fd, "abc");
+			wire_send(wire, &host, ACK, hex_options(cases[i].on_ack), NULL);
+			wire_send(wire, &host, ACK, no_options, NULL);
+			expect_said(fd, cases[i].says, "after data that was acknowledged");
+			end(fd, &host);
+			CHECK_NUMBER(counter("option_on_syn") - on_syn, !i, "case %zu", i);
+			CHECK_NUMBER(counter("verdict_toa") + counter("verdict_none") - settled, 1,
+				     "counted once");
+		}
+	}
+	set_ipv4("tcp_fastopen", 1);
+	close(listener);
+}
+
 static void trust(void)
 {
 	static const struct {
@@ -461,6 +519,23 @@ static void counters(void)
 	close(listener);
 }
 
+/* Tools cut the lines at these columns. */
+static void vendor_layout(void)
+{
+	FILE *file = fopen("/proc/net/toa_stats", "re");
+	char line[512], should[64];
+	int length;
+
+	if (!file)
+		err(1, "toa_stats");
+	length = snprintf(should, sizeof(should), "%34sCPU0       ", "");
+	CHECK(fgets(line, sizeof(line), file) && !strncmp(line, should, length), "the head: %s", line);
+	length = snprintf(should, sizeof(should), "syn_recv_sock_toa        :");
+	CHECK(fgets(line, sizeof(line), file) && !strncmp(line, should, length) && line[length + 10] == ' ',
+	      "the first row: %s", line);
+	fclose(file);
+}
+
 static void another_connection(void)
 {
 	struct sockaddr any = { .sa_family = AF_UNSPEC };
@@ -525,11 +600,14 @@ int main(int count, char **arguments)
 		{ "section 5 in another network namespace", section5_elsewhere },
 		{ "the option on later segments", later_segments },
 		{ "the option on the SYN", on_the_syn },
+		{ "both with SYN cookies", with_cookies },
+		{ "Fast Open", fast_open },
 		{ "trust", trust },
 		{ "profiles", profiles },
 		{ "the vectors", vectors },
 		{ "sockets that become others", another_connection },
 		{ "counters", counters },
+		{ "the vendor's layout", vendor_layout },
 		{ "loads that fail", failed_loads },
 		{ "more connections than it may have", full },
 	};

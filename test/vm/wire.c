@@ -178,9 +178,14 @@ static const uint8_t *segment_for(const struct host *host, const uint8_t *packet
 
 int wire_syn(int wire, struct host *host, struct options on_syn)
 {
+	return wire_syn_data(wire, host, on_syn, NULL);
+}
+
+int wire_syn_data(int wire, struct host *host, struct options on_syn, const char *data)
+{
 	struct pollfd ready = { .fd = wire, .events = POLLIN };
 
-	wire_send(wire, host, SYN, on_syn, NULL);
+	wire_send(wire, host, SYN, on_syn, data);
 	while (poll(&ready, 1, ANSWER_MS) == 1) {
 		uint8_t packet[PACKET_MAX];
 		ssize_t length = read(wire, packet, sizeof(packet));

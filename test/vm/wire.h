@@ -39,6 +39,9 @@ void wire_send(int wire, struct host *host, int flags, struct options options, c
 /* SYN, and waits for the SYN-ACK. 0: it came. */
 int wire_syn(int wire, struct host *host, struct options on_syn);
 
+/* The same with data on the SYN, by Fast Open. */
+int wire_syn_data(int wire, struct host *host, struct options on_syn, const char *data);
+
 /* The whole handshake. 0: done. */
 int wire_connect(int wire, struct host *host, struct options on_syn, struct options on_ack);
 
