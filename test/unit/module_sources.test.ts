@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What the kernel module states again: the version, the built-in profiles, the numbers of verdicts and segments. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { builtInProfiles } from '../../daemon/config/profiles.ts';
+
+const root = join(import.meta.dirname, '../..');
+const text = (path: string): string => readFileSync(join(root, path), 'utf8');
+
+it.each([
+	['kernel/toa_main.c', /MODULE_VERSION\("(.*)"\)/],
+	['kernel/dkms.conf', /PACKAGE_VERSION="(.*)"/],
+])('%s has the version of the package', (path, pattern) => {
+	expect(pattern.exec(text(path))?.[1]).toBe(JSON.parse(text('package.json')).version);
+});
+
+it('the built-in profiles are those of the configuration', () => {
+	const rows = text('kernel/toa_profiles.c').matchAll(/\{ "(\w+)", \{ (.*?) \} \}/g);
+	const stated = [...rows].map(([, name, numbers = '']) => {
+		const [id, kind, length, family, port, addressAt, onSyn] = numbers.split(', ');
+		return {
+			id: Number(id),
+			name,
+			kind: Number(kind),
+			length: Number(length),
+			portAt: port === 'TOA_NO_PORT' ? undefined : Number(port),
+			addressAt: Number(addressAt),
+			family: Number(family),
+			onSyn: onSyn === '1',
+		};
+	});
+	expect(stated).toEqual(builtInProfiles);
+});
+
+describe.each(['VERDICT', 'SEGMENT'])('the numbers of each %s', (what) => {
+	const numbers = (path: string, prefix: string): Record<string, string> =>
+		Object.fromEntries(
+			[...text(path).matchAll(new RegExp(`\\b${prefix}${what}_(\\w+) = (\\d+)`, 'g'))].map(([, name, number]) => [
+				name,
+				number,
+			]),
+		);
+
+	it('are those of bpf/records.h', () => {
+		const stated = numbers('kernel/toa_verdict.h', 'TOA_');
+		expect(Object.keys(stated).length).toBeGreaterThan(3);
+		expect(numbers('bpf/records.h', '')).toEqual(stated);
+	});
+});
