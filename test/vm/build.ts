@@ -67,10 +67,13 @@ export async function buildModule(kernel: Kernel, fetched: Fetched, directory: s
 /** The test programs, for every guest: they run on this machine's libraries. */
 export async function buildPrograms(directory: string): Promise<void> {
 	const here = import.meta.dirname;
-	const shared = ['module.c', 'check.c', 'wire.c'].map((name) => join(here, name));
+	const sources = {
+		module_test: readdirSync(here).filter((name) => /^module_.*\.c$/.test(name) && name !== 'module_reload.c'),
+		module_reload: ['module_reload.c'],
+	};
 	mkdirSync(directory, { recursive: true });
-	for (const name of ['module_test', 'module_reload']) {
-		const flags = ['-std=gnu17', '-O1', '-g', '-Wall', '-Wextra', '-Werror'];
-		await run('cc', [...flags, '-o', join(directory, name), join(here, `${name}.c`), ...shared]);
+	for (const [name, own] of Object.entries(sources)) {
+		const files = [...own, 'module.c', 'check.c', 'wire.c'].map((file) => join(here, file));
+		await run('cc', ['-std=gnu17', '-O1', '-g', '-Wall', '-Wextra', '-Werror', '-o', join(directory, name), ...files]);
 	}
 }

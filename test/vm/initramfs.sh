@@ -45,6 +45,7 @@ cat >>"$work/init" <<-'END'
 	$b mount -t cgroup2 cgroup /newroot/sys/fs/cgroup
 	$b mount -t bpf bpf /newroot/sys/fs/bpf
 	$b mount -t debugfs debugfs /newroot/sys/kernel/debug
+	$b mount -t tracefs tracefs /newroot/sys/kernel/tracing
 	$b mkdir -p /newroot/dev/net
 	[ -e /newroot/dev/net/tun ] || $b mknod /newroot/dev/net/tun c 10 200
 	script=$($b sed 's/.*toascope.script=\([^ ]*\).*/\1/' /newroot/proc/cmdline)

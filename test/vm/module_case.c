@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Connections of hand-made hosts. */
+#define _GNU_SOURCE
+#include <err.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "module_case.h"
+
+int accept_host(int listener, const struct host *host)
+{
+	struct sockaddr_in6 peer;
+	socklen_t size = sizeof(peer);
+	int fd = accept4(listener, (struct sockaddr *)&peer, &size, SOCK_CLOEXEC);
+	const uint8_t *address = peer.sin6_family == AF_INET ?
+					 (uint8_t *)&((struct sockaddr_in *)&peer)->sin_addr :
+				 host->family == 4 ? peer.sin6_addr.s6_addr + 12 :
+						     peer.sin6_addr.s6_addr;
+
+	if (fd < 0)
+		err(1, "accept");
+	CHECK(peer.sin6_port == htons(host->port) &&
+		      !memcmp(address, host->address, host->family == 4 ? 4 : 16),
+	      "accept() gives the balancer's address");
+	return fd;
+}
+
+void end(int fd, struct host *host)
+{
+	wire_send(wire, host, RST | ACK, no_options, NULL);
+	close(fd);
+}
+
+void expect_said(int fd, const char *should, const char *when)
+{
+	char said[SAID];
+	int result = ask(fd, said);
+
+	CHECK_NUMBER(result, strcmp(should, "-") ? 0 : -EINVAL, "%s", when);
+	CHECK(!strcmp(said, should), "%s: %s, should be %s", when, said, should);
+}
+
+void receive(int fd, const char *data)
+{
+	char bytes[256];
+
+	CHECK_NUMBER(recv(fd, bytes, strlen(data), MSG_WAITALL), (long long)strlen(data), "data of the host");
+}
+
+int connection(int listener, struct host *host, const char *on_syn, const char *on_ack)
+{
+	if (wire_connect(wire, host, hex_options(on_syn), hex_options(on_ack))) {
+		CHECK(0, "no SYN-ACK came");
+		return -1;
+	}
+	return accept_host(listener, host);
+}

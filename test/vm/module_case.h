@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the tests of toa.ko share: connections of hand-made hosts, and what is said of them. */
+#ifndef TOASCOPE_TEST_VM_MODULE_CASE_H
+#define TOASCOPE_TEST_VM_MODULE_CASE_H
+
+#include "check.h"
+#include "module.h"
+#include "wire.h"
+
+#define NAT64 "fd1415b320010db8000000000000000000000042"
+#define OTHER "fd1415b320010db8000000000000000000000043"
+#define TOA4 "fe0815b3cb007107"
+#define CDN4 "1c0701cb007107"
+#define NAT64_SAYS "2001:db8::42 5555"
+#define TOA4_SAYS "::ffff:203.0.113.7 5555"
+#define DEFAULT_PROFILES "nat64,toa6,toa4"
+#define SAID 64
+
+extern const char *module_file, *vectors_file;
+extern int wire;
+
+/* The handshake with options as hex. Returns the accepted socket, whose peer is the host. */
+int connection(int listener, struct host *host, const char *on_syn, const char *on_ack);
+
+/* Accepts, and compares the address with the host's: it is no other connection's. */
+int accept_host(int listener, const struct host *host);
+
+/* Reads what the host sends, so that it has been acknowledged. */
+void receive(int fd, const char *data);
+
+/* should is as ask() has it, `-`: EINVAL. */
+void expect_said(int fd, const char *should, const char *when);
+
+void end(int fd, struct host *host);
+
+/* module_section5.c */
+void section5(void);
+void section5_elsewhere(void);
+
+/* module_segments.c */
+void later_segments(void);
+void on_the_syn(void);
+void with_cookies(void);
+void fast_open(void);
+void another_connection(void);
+
+/* module_parameters.c */
+void trust(void);
+void profiles(void);
+void failed_loads(void);
+void full(void);
+
+/* module_vectors.c */
+void vectors(void);
+
+/* module_counters.c */
+void counters(void);
+void vendor_layout(void);
+void tracepoints(void);
+
+#endif

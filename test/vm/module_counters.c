@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the module tells of itself: counters and tracepoints. */
+#include <err.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "module_case.h"
+
+void counters(void)
+{
+	static const struct {
+		const char *name, *option, *trust;
+		int grows;
+	} cases[] = {
+		{ "verdict_toa", NAT64, "", 1 },
+		{ "verdict_none", "", "", 1 },
+		{ "verdict_untrusted", NAT64, "10.0.0.0/8", 1 },
+		{ "verdict_conflict", NAT64 TOA4, "", 1 },
+		{ "option_on_ack", NAT64, "", 1 },
+	};
+	uint16_t port;
+	int listener = listen_on(AF_INET, false, &port), fd;
+	long long toa, no_toa;
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct host host = wire_host(4, port);
+		long long before = counter(cases[i].name);
+
+		CHECK_NUMBER(parameter_write("trust", *cases[i].trust ? cases[i].trust : "\n"), 0, "trust");
+		fd = connection(listener, &host, "", cases[i].option);
+		end(fd, &host);
+		CHECK_NUMBER(counter(cases[i].name) - before, cases[i].grows, "%s", cases[i].name);
+	}
+	CHECK_NUMBER(parameter_write("trust", "\n"), 0, "trust");
+	toa = vendor_row("syn_recv_sock_toa");
+	no_toa = vendor_row("syn_recv_sock_no_toa");
+	CHECK_NUMBER(toa, counter("verdict_toa") + counter("verdict_conflict"), "the vendor's row");
+	CHECK_NUMBER(no_toa,
+		     counter("verdict_none") + counter("verdict_malformed") + counter("verdict_untrusted"),
+		     "its other");
+	CHECK_NUMBER(vendor_row("getname_toa_ok"), counter("asked_ok"), "its third");
+	CHECK_NUMBER(vendor_row("getname_toa_mismatch"), 0, "its fourth");
+	CHECK_NUMBER(counter("connections"), 0, "all of them are closed");
+	CHECK_NUMBER(counter("objects_allocated"), counter("objects_freed"), "no object is left");
+	CHECK_NUMBER(counter("drop_no_memory") + counter("drop_full") + counter("stale"), 0,
+		     "nothing is lost");
+	close(listener);
+}
+
+#define TRACING "/sys/kernel/tracing/"
+
+static void tell_tracing(const char *name, const char *value)
+{
+	char path[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), TRACING "%s", name);
+	file = fopen(path, "we");
+	if (!file || fputs(value, file) < 0 || fclose(file))
+		err(1, "%s", path);
+}
+
+static int traced(const char *what)
+{
+	FILE *file = fopen(TRACING "trace", "re");
+	char line[512];
+	int count = 0;
+
+	if (!file)
+		err(1, "trace");
+	while (fgets(line, sizeof(line), file))
+		count += !!strstr(line, what);
+	fclose(file);
+	return count;
+}
+
+void tracepoints(void)
+{
+	static const struct {
+		const char *on_ack, *on_data, *trace;
+	} cases[] = {
+		{ NAT64, NAT64,
+		  "toa_peer: local_port=%u client=[2001:db8::42]:5555 profile=1 segment=2 verdict=1" },
+		{ "", TOA4, "toa_peer: local_port=%u client=203.0.113.7:5555 profile=3 segment=3 verdict=1" },
+		{ NAT64 TOA4, "",
+		  "toa_peer: local_port=%u client=[2001:db8::42]:5555 profile=1 segment=2 verdict=5" },
+		{ "", "", "toa_no_peer: local_port=%u verdict=2" },
+	};
+	size_t i;
+
+	tell_tracing("events/toa/enable", "1");
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint16_t port;
+		int listener = listen_on(AF_INET6, false, &port), fd;
+		struct host host = wire_host(4, port);
+		char should[128];
+
+		tell_tracing("trace", "");
+		fd = connection(listener, &host, "", cases[i].on_ack);
+		wire_send(wire, &host, ACK | PUSH, hex_options(cases[i].on_data), "abc");
+		receive(fd, "abc");
+		end(fd, &host);
+		close(listener);
+		snprintf(should, sizeof(should), cases[i].trace, port);
+		CHECK_NUMBER(traced(should), 1, "%s", should);
+		CHECK_NUMBER(traced("toa_peer:") + traced("toa_no_peer:"), 1, "once");
+	}
+	tell_tracing("events/toa/enable", "0");
+}
+
+/* Tools cut the lines at these columns. */
+void vendor_layout(void)
+{
+	FILE *file = fopen("/proc/net/toa_stats", "re");
+	char line[512], should[64];
+	int length;
+
+	if (!file)
+		err(1, "toa_stats");
+	length = snprintf(should, sizeof(should), "%34sCPU0       ", "");
+	CHECK(fgets(line, sizeof(line), file) && !strncmp(line, should, length), "the head: %s", line);
+	length = snprintf(should, sizeof(should), "syn_recv_sock_toa        :");
+	CHECK(fgets(line, sizeof(line), file) && !strncmp(line, should, length) && line[length + 10] == ' ',
+	      "the first row: %s", line);
+	fclose(file);
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Parameters: what they take, what they refuse, and what they do. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "module_case.h"
+
+void trust(void)
+{
+	static const struct {
+		const char *networks, *host;
+		int family;
+		bool trusted;
+	} cases[] = {
+		{ "198.18.0.0/16,2001:db8:f::/64", "198.18.1.1", 4, true },
+		{ "198.18.0.0/16,2001:db8:f::/64", "198.19.1.1", 4, false },
+		{ "10.0.0.0/8, 198.18.3.0/25 ,198.18.0.0/24\n", "198.18.3.127", 4, true },
+		{ "10.0.0.0/8,198.18.3.0/25,198.18.0.0/24", "198.18.3.128", 4, false },
+		{ "2001:db8:f::/127", "2001:db8:f::1", 6, true },
+		{ "2001:db8:f::/127", "2001:db8:f::2", 6, false },
+		{ "::/0", "198.18.1.1", 4, false },
+		{ "0.0.0.0/0", "198.18.1.1", 4, true },
+		{ "0.0.0.0/0", "2001:db8:f::1", 6, false },
+		{ "198.18.0.0/16,198.18.1.0/24,198.18.7.0/24", "198.18.3.1", 4, true },
+		{ "", "198.18.1.1", 4, true },
+	};
+	static const char *const wrong[] = { "10.0.0.1/8",  "10.0.0.0",
+					     "010.0.0.0/8", "::ffff:10.0.0.0/104",
+					     "10.0.0.0/33", "2001:db8::1/64",
+					     "x",           "10.0.0.0/8,,10.1.0.0/16",
+					     "::/129" };
+	char long_list[4090] = "";
+	uint16_t port;
+	int listener = listen_on(AF_INET6, false, &port), fd;
+	size_t i, length = 0;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct host host = wire_host_at(cases[i].family, cases[i].host, port);
+
+		CHECK_NUMBER(parameter_write("trust", *cases[i].networks ? cases[i].networks : "\n"), 0, "%s",
+			     cases[i].networks);
+		fd = connection(listener, &host, "", NAT64);
+		expect_said(fd, cases[i].trusted ? NAT64_SAYS : "-", cases[i].networks);
+		end(fd, &host);
+	}
+	CHECK_NUMBER(parameter_write("trust", "2001:db8::/32,10.0.0.0/8,10.1.0.0/16"), 0, "sorted");
+	CHECK(!strcmp(parameter_read("trust"), "10.0.0.0/8,2001:db8::/32"), "%s", parameter_read("trust"));
+	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		CHECK_NUMBER(parameter_write("trust", wrong[i]), -EINVAL, "%s", wrong[i]);
+		CHECK(!strcmp(parameter_read("trust"), "10.0.0.0/8,2001:db8::/32"), "what was stays: %s",
+		      parameter_read("trust"));
+	}
+	/* 50 pieces of 200 networks, and the one that counts */
+	for (i = 0; i < 50; i++) {
+		int j;
+
+		for (j = length = 0; j < 200; j++)
+			length += sprintf(long_list + length, "100.%zu.%d.0/24,", 64 + i, j);
+		CHECK_NUMBER(parameter_write("trust", long_list), 0, "a piece");
+	}
+	CHECK(!strcmp(parameter_read("trust"), "10.0.0.0/8,2001:db8::/32"), "not before its end");
+	CHECK_NUMBER(parameter_write("trust", "198.18.9.0/24"), 0, "the last piece");
+	CHECK(strstr(parameter_read("trust"), " more"), "%s", parameter_read("trust"));
+	for (i = 8; i < 10; i++) {
+		char address[32];
+		struct host host;
+
+		snprintf(address, sizeof(address), "198.18.%zu.1", i);
+		host = wire_host_at(4, address, port);
+		fd = connection(listener, &host, "", NAT64);
+		expect_said(fd, i == 9 ? NAT64_SAYS : "-", "10,001 networks");
+		end(fd, &host);
+	}
+	CHECK_NUMBER(parameter_write("trust", "\n"), 0, "nothing");
+	close(listener);
+}
+
+void profiles(void)
+{
+	static const char *const wrong[] = {
+		"",
+		"nat65",
+		"nat64,nat64",
+		"own:253:20:ipv6:4:2,nat64",
+		"own:8:20:ipv6:4:2",
+		"own:252:5:ipv4:4",
+		"own:252:41:ipv6:4",
+		"own:252:20:ipv5:4:2",
+		"own:252:20:ipv6:5:2",
+		"own:252:20:ipv6:4:3",
+		"own:252:20:ipv6:2:17",
+		"nat64:252:20:ipv6:4:2",
+		"Own:252:20:ipv6:4:2",
+		"own:252:20:ipv6:4:2:ack",
+		"own:252:20:ipv6:4:2:syn:x",
+		"own:252:20:ipv6",
+	};
+	size_t i;
+
+	CHECK(!strcmp(parameter_read("profiles"), DEFAULT_PROFILES), "%s", parameter_read("profiles"));
+	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		CHECK_NUMBER(parameter_write("profiles", *wrong[i] ? wrong[i] : "\n"), -EINVAL, "%s",
+			     wrong[i]);
+	CHECK(!strcmp(parameter_read("profiles"), DEFAULT_PROFILES), "%s", parameter_read("profiles"));
+	CHECK_NUMBER(parameter_write("profiles", "own:252:20:ipv6:2:18:syn, toa4,two:28:7:ipv4:3:-\n"), 0,
+		     "own ones");
+	CHECK(!strcmp(parameter_read("profiles"), "own:252:20:ipv6:2:18:syn,toa4,two:28:7:ipv4:3:-"), "%s",
+	      parameter_read("profiles"));
+	CHECK_NUMBER(parameter_write("profiles", DEFAULT_PROFILES), 0, "profiles");
+}
+
+void failed_loads(void)
+{
+	CHECK_NUMBER(module_unload(), 0, "unloading");
+	CHECK_NUMBER(counter("connections"), -1, "the files are gone");
+	CHECK_NUMBER(module_load(module_file, "profiles=nat65"), -EINVAL, "an unknown profile");
+	CHECK_NUMBER(module_load(module_file, "trust=10.0.0.0"), -EINVAL, "no network");
+	CHECK_NUMBER(module_load(module_file, "trust=10.0.0.0/8 profiles=cdn4,x"), -EINVAL,
+		     "a bad one after good ones");
+	CHECK_NUMBER(module_load(module_file, "trust=10.0.0.0/8 profiles=cdn4"), 0, "good ones");
+	CHECK(!strcmp(parameter_read("trust"), "10.0.0.0/8"), "%s", parameter_read("trust"));
+	CHECK(!strcmp(parameter_read("profiles"), "cdn4"), "%s", parameter_read("profiles"));
+	CHECK_NUMBER(module_unload(), 0, "unloading");
+	CHECK_NUMBER(module_load(module_file, "connections=2"), 0, "few connections");
+}
+
+void full(void)
+{
+	uint16_t port;
+	int listener = listen_on(AF_INET, false, &port), fd[3], i;
+	struct host host[3];
+
+	for (i = 0; i < 3; i++) {
+		host[i] = wire_host(4, port);
+		fd[i] = connection(listener, &host[i], "", NAT64);
+		expect_said(fd[i], i < 2 ? NAT64_SAYS : "-", "two have room");
+	}
+	CHECK_NUMBER(counter("drop_full"), 1, "the third");
+	end(fd[0], &host[0]);
+	host[0] = wire_host(4, port);
+	fd[0] = connection(listener, &host[0], "", NAT64);
+	expect_said(fd[0], NAT64_SAYS, "one has gone");
+	for (i = 0; i < 3; i++)
+		end(fd[i], &host[i]);
+	close(listener);
+	CHECK_NUMBER(module_unload(), 0, "unloading");
+}
