@@ -1,90 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Hosts and configurations that cannot work: one line says what is wrong, one what to do, and nothing is changed. */
+/** Hosts and processes that cannot work: one line says what is wrong, one what to do, and nothing is changed. */
 import { type ChildProcess, execFileSync } from 'node:child_process';
-import {
-	chmodSync,
-	existsSync,
-	mkdirSync,
-	mkdtempSync,
-	readdirSync,
-	readFileSync,
-	rmdirSync,
-	rmSync,
-	writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { limit } from '../../daemon/capture/layout.gen.ts';
-import { findCgroup2, readMounts } from '../../daemon/capture/mounts.ts';
-import { type ErrorCode, errorCodes } from '../../daemon/errors.ts';
-import { type Ended, toascope } from '../fixtures/command.ts';
+import { toascope } from '../fixtures/command.ts';
 import { Daemon } from '../fixtures/daemon.ts';
-import { attachAlone, attachedAt, mounts, pinnedLink } from '../fixtures/leftovers.ts';
-import { somePorts } from '../fixtures/stage.ts';
+import { attachAlone, attachedAt, pinnedLink } from '../fixtures/leftovers.ts';
+import {
+	bpffs,
+	cgroup,
+	configuration,
+	directory,
+	expectNothingLeft,
+	expectRefusal,
+	own,
+	pins,
+	port,
+	root,
+	run,
+} from '../fixtures/refused_start.ts';
 import { asNobody, inMountNamespace, inUserNamespace, MemoryLimit, unusable, without } from '../fixtures/wrong_host.ts';
 
-const bpffs = '/sys/fs/bpf';
-const pins = `${bpffs}/toascope-test-${process.pid}`;
-const port = somePorts(1);
-const root = findCgroup2(readMounts()) ?? '';
-/** The tests' own, where nobody else attaches. */
-const cgroup = join(root, `toascope-test-${process.pid}`);
-
-let directory = '';
-let before: readonly string[] = [];
-beforeEach(() => {
-	directory = mkdtempSync(join(tmpdir(), 'toascope-test-'));
-	chmodSync(directory, 0o777);
-	mkdirSync(cgroup);
-	before = mounts();
-});
-afterEach(() => {
-	const leftovers = {
-		attached: attachedAt(cgroup),
-		mounts: mounts(),
-		pins: existsSync(pins),
-		files: readdirSync(directory).filter((name) => name !== 'toascope.yaml'),
-	};
-	rmdirSync(cgroup);
-	rmSync(directory, { recursive: true });
-	expect(leftovers).toEqual({ attached: [], mounts: before, pins: false, files: [] });
-});
-
-/** `lines` over what else a run needs here. */
-function configuration(...lines: string[]): string {
-	const text = lines.join('\n');
-	const has = (key: string) => new RegExp(`^${key}:`, 'm').test(text);
-	const file = join(directory, 'toascope.yaml');
-	const rest = [
-		...(has('cgroup') ? [] : [`cgroup: ${cgroup}`]),
-		...(has('http') ? [] : [`http: {listen: "127.0.0.1:0", socket: ${directory}/run/toascope.sock}`]),
-		...(has('bpf') ? [] : [`bpf: {pin: ${pins}}`]),
-		...(has('listeners') ? [] : [`listeners: {ports: [${port}]}`]),
-		'log: {format: json}',
-		'',
-	];
-	writeFileSync(file, [text, ...rest].join('\n'));
-	chmodSync(file, 0o644);
-	return file;
-}
-
-/** For a daemon at the tests' own cgroup. */
-const own = (pin = pins) => `cgroup: ${cgroup}\nlisteners: {ports: [${port}]}\nbpf: {pin: ${pin}}`;
-
-const run = (lines: readonly string[], by: readonly string[] = []): Promise<Ended> =>
-	toascope(['run', '--config', configuration(...lines)], { by });
-
-/** Exactly two lines: what is wrong, and what to do. */
-function expectRefusal({ code, out, err }: Ended, error: ErrorCode, message: string | RegExp, hint: string | RegExp) {
-	const [first = '', second = '', ...rest] = err.split('\n');
-	expect(rest, err).toEqual(['']);
-	expect(first.startsWith('toascope: ') && first.endsWith(` [${error}]`), err).toBe(true);
-	expect(first).toMatch(message);
-	expect(second).toMatch(/^ {2}\S/);
-	expect(second).toMatch(hint);
-	expect({ code, out }).toEqual({ code: errorCodes[error].exit, out: '' });
-}
+expectNothingLeft();
 
 describe('the host', () => {
 	test('has no BTF', async () => {
@@ -212,90 +151,6 @@ describe('the process', () => {
 		}
 		const socket = `http: {listen: off, socket: ${bpffs}/../toascope.sock}`;
 		expectRefusal(await run([socket, 'bpf: {pin: off}'], by), 'NO_PRIVILEGE', 'http.socket', 'set http.socket');
-	});
-});
-
-describe('the configuration', () => {
-	test.each<[string, string, ErrorCode, string]>([
-		['is missing', '/nowhere/toascope.yaml', 'CONFIG_UNREADABLE', 'no such file or directory'],
-		['is a directory', '/proc', 'CONFIG_UNREADABLE', 'is a directory'],
-		['is a part of a file', '/etc/passwd/toascope.yaml', 'CONFIG_UNREADABLE', 'a part of the path is no directory'],
-	])('%s', async (_what, file, code, message) => {
-		const ended = await toascope(['run', '--config', file]);
-		expectRefusal(ended, code, `${file}: ${message}`, /./);
-	});
-
-	test('may not be read', async ({ skip }) => {
-		const reason = unusable(asNobody());
-		skip(reason !== undefined, reason);
-		const file = configuration();
-		chmodSync(file, 0o600);
-		const ended = await toascope(['run', '--config', file], { by: asNobody() });
-		expectRefusal(ended, 'CONFIG_UNREADABLE', `${file}: permission denied`, 'this user can read');
-	});
-
-	test.each([
-		['never ends', '/dev/zero', 'is larger than 1 MiB'],
-		['is no text', process.execPath, 'is larger than 1 MiB'],
-	])('%s', async (_what, file, message) => {
-		const { code, out, err } = await toascope(['run', '--config', file]);
-		expect({ code, out, err }).toEqual({ code: 2, out: '', err: `toascope: ${file}: ${message} [CONFIG_INVALID]\n` });
-	});
-
-	test.each<[string, string, RegExp]>([
-		['a word that is no key', 'trusts: []', /:1:1: trusts is no key of toascope, did you mean trust\? /],
-		['no YAML', 'trust: }', /:1:\d+: is no valid YAML: /],
-		['a network with host bits', 'trust: [10.0.0.1/8]', /trust\[0\] is "10\.0\.0\.1\/8", must have no bits set /],
-		[
-			'two profiles of one kind and length',
-			'profiles: [nat64, {name: x, kind: 253, length: 20, family: ipv6, address_at: 4}]',
-			/must not have two profiles of kind 253 and length 20: nat64 and x /,
-		],
-		[
-			'a profile of more than 40 bytes',
-			'profiles: [{name: x, kind: 99, length: 41, family: ipv6, address_at: 4}]',
-			/length is 41, must be a whole number from 6 to 40 /,
-		],
-		[
-			'an address that is no ADDR:PORT',
-			'http: {listen: localhost}',
-			/http\.listen is "localhost", must be ADDR:PORT such as /,
-		],
-	])('has %s', async (_what, line, message) => {
-		const { code, out, err } = await run([line]);
-		expect(err).toMatch(message);
-		expect(err).toMatch(/^toascope: [^\n]+ \[CONFIG_INVALID\]\n$/);
-		expect({ code, out }).toEqual({ code: 2, out: '' });
-	});
-
-	test('has several mistakes: each has its line', async () => {
-		const { code, err } = await run(['trusts: []', 'sockopt: maybe']);
-		expect(code).toBe(2);
-		expect(err.split('\n')).toHaveLength(3);
-	});
-
-	test.each<[string, string, ErrorCode, string]>([
-		['below a file', '/etc/passwd/toascope.sock', 'CONFIG_INVALID', 'a file has that name'],
-		['where no directory can be made', '/proc/toascope/toascope.sock', 'CONFIG_INVALID', 'no such file or directory'],
-		['where no socket can be made', `${bpffs}/toascope`, 'NO_PRIVILEGE', 'not permitted'],
-		['in the place of a directory', '/tmp', 'ADDRESS_IN_USE', 'is not a socket'],
-	])('has a socket %s', async (_what, socket, code, message) => {
-		for (const bpf of ['bpf: {pin: off}', `bpf: {pin: ${pins}}`]) {
-			const ended = await run([`http: {listen: off, socket: ${socket}}`, bpf]);
-			expectRefusal(ended, code, message, 'set http.socket');
-		}
-	});
-
-	test('has a cgroup that is a file', async () => {
-		const ended = await run([`cgroup: ${cgroup}/cgroup.procs`]);
-		expectRefusal(ended, 'CONFIG_INVALID', 'is no directory of cgroup v2', `name one below ${root}`);
-	});
-
-	test.each([
-		['a part of a file', `${cgroup}/cgroup.procs/pins`, 'is not on a bpffs'],
-		['a name with a dot, which bpffs refuses', `${pins}/a.b/c`, 'not permitted'],
-	])('has pins at %s', async (_what, pin, message) => {
-		expectRefusal(await run([`bpf: {pin: ${pin}}`]), 'NO_BPFFS', message, 'set bpf.pin to a directory');
 	});
 });
 
