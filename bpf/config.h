@@ -42,6 +42,12 @@ static __always_inline bool port_transparent(const struct settings *set, __u16 p
 	return bits && bits->transparent >> (port & 63) & 1;
 }
 
+/* Are the sockets of this network namespace watched? */
+static __always_inline bool namespace_watched(const struct settings *set, const struct sock_common *sk)
+{
+	return !set->netns || set->netns == sk->skc_net.net->ns.inum;
+}
+
 /* May this sender be believed? */
 static __always_inline bool trusted(const struct settings *set, const struct endpoint *peer)
 {

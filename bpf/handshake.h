@@ -160,7 +160,8 @@ static __always_inline void keep_syns(struct bpf_sock_ops *ctx)
 	if (!set || !set->read_syn || !sk || !port_watched(set, ctx->local_port))
 		return;
 	tcp = bpf_skc_to_tcp_sock(sk);
-	if (!tcp || BPF_CORE_READ_BITFIELD(tcp, save_syn))
+	if (!tcp || !namespace_watched(set, &tcp->inet_conn.icsk_inet.sk.__sk_common) ||
+	    BPF_CORE_READ_BITFIELD(tcp, save_syn))
 		return;
 	if (!bpf_setsockopt(ctx, IPPROTO_TCP, TCP_SAVE_SYN, &on, sizeof(on)))
 		bpf_sk_storage_get(&syn_kept, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);

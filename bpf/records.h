@@ -204,8 +204,8 @@ struct settings {
 	__u8 trust_any;
 	__u8 transparent;
 	__u8 sockopt;
-	__u8 read_syn; /* a profile is marked on_syn */
-	__u8 reserved[4];
+	__u8 read_syn;           /* a profile is marked on_syn */
+	__u32 netns;             /* inode number of the one that is watched; 0: all are */
 	__u64 retain_ns;         /* a closed connection is to stay in the table for so long */
 	struct prefix prefix[2]; /* IPv4, IPv6 */
 	struct toa_table table;

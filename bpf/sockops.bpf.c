@@ -44,7 +44,7 @@ __noinline int connection_opened(struct bpf_sock_ops *ctx)
 	struct subject on = {};
 	int found;
 
-	if (!sk || !begin(sk, &on))
+	if (!sk || !begin(sk, &on) || !namespace_watched(on.set, on.sk))
 		return 0;
 	on.state = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!on.state) {

@@ -6,8 +6,9 @@
 import type { Config } from '../config/config.ts';
 import { includesPort } from '../config/ports.ts';
 import { type LogSink, logLines, tell } from '../log_lines.ts';
-import type { ListeningSockets } from './listening.ts';
+import type { Listening, ListeningSockets } from './listening.ts';
 import type { BpfObject, NativeError } from './native.ts';
+import { ownNetns } from './netns.ts';
 
 export class KeptSyns {
 	readonly #bpf: BpfObject;
@@ -26,7 +27,13 @@ export class KeptSyns {
 		const wanted = profiles.some(({ onSyn }) => onSyn);
 		if (!wanted && !this.#wanted && !adopted) return;
 		this.#wanted = wanted;
-		this.#set((port) => wanted && includesPort(listeners.ports, port));
+		const netns = listeners.netns === 'host' ? ownNetns() : undefined;
+		this.#set(
+			(listening) =>
+				wanted &&
+				includesPort(listeners.ports, listening.local.port) &&
+				(netns === undefined || netns === listening.netns),
+		);
 	}
 
 	/** Leaves every listener as it was found. */
@@ -35,10 +42,11 @@ export class KeptSyns {
 		this.#wanted = false;
 	}
 
-	#set(wanted: (port: number) => boolean): void {
+	#set(wanted: (listening: Listening) => boolean): void {
 		const refused = new Map<string, number>();
-		for (const { local, owner, fd, keepsSyns, keptForUs } of this.#sockets.read()) {
-			const keep = wanted(local.port);
+		for (const listening of this.#sockets.read()) {
+			const { owner, fd, keepsSyns, keptForUs } = listening;
+			const keep = wanted(listening);
 			if (keep ? keepsSyns : !keptForUs) continue;
 			try {
 				this.#bpf.keepSyns(owner.pid, fd, keep);

@@ -7,6 +7,7 @@ import type { Config } from '../config/config.ts';
 import { ToascopeError } from '../errors.ts';
 import { limit, portBitsLayout } from './layout.gen.ts';
 import type { BpfObject } from './native.ts';
+import { ownNetns } from './netns.ts';
 import { encodePorts, encodeSettings, encodeTrust } from './settings.ts';
 
 const yes = Buffer.from([1, 0, 0, 0]);
@@ -43,7 +44,7 @@ export class KernelSettings {
 		const trusted = config.trust.map((network) => encodeTrust(network, generation));
 		try {
 			this.#writeTrusted(trusted);
-			this.#bpf.update('settings', word(place), encodeSettings(config, generation, events));
+			this.#bpf.update('settings', word(place), encodeSettings(config, generation, events, ownNetns()));
 			this.#bpf.update('generation', word(0), word(generation));
 		} catch (error) {
 			// the next try has the same generation: it must not find these

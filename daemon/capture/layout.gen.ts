@@ -33,6 +33,7 @@ export const settingsLayout = {
 	transparent: 9,
 	sockopt: 10,
 	readSyn: 11,
+	netns: 12,
 	retainNs: 16,
 	prefix: 24,
 	table: 64,

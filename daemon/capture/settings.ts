@@ -45,8 +45,11 @@ export function encodePrefix(length: number): Buffer {
 	return bytes;
 }
 
-/** struct settings. `events` holds the bits 1 << enum event_type that go into the ring. */
-export function encodeSettings(config: Config, generation: number, events: number): Buffer {
+/**
+ * struct settings. `events` holds the bits 1 << enum event_type that go into the ring; `ownNetns` is the inode number of
+ * the network namespace that this process is in.
+ */
+export function encodeSettings(config: Config, generation: number, events: number, ownNetns: number): Buffer {
 	const bytes = Buffer.alloc(settingsLayout.size);
 	bytes.writeUInt32LE(generation, settingsLayout.generation);
 	bytes.writeUInt32LE(events, settingsLayout.events);
@@ -55,6 +58,7 @@ export function encodeSettings(config: Config, generation: number, events: numbe
 	bytes[settingsLayout.transparent] = config.transparent.enabled ? 1 : 0;
 	bytes[settingsLayout.sockopt] = config.sockopt ? 1 : 0;
 	bytes[settingsLayout.readSyn] = config.profiles.some(({ onSyn }) => onSyn) ? 1 : 0;
+	bytes.writeUInt32LE(config.listeners.netns === 'host' ? ownNetns : 0, settingsLayout.netns);
 	encodePrefix(config.clients.prefix4).copy(bytes, settingsLayout.prefix);
 	encodePrefix(config.clients.prefix6).copy(bytes, settingsLayout.prefix + prefixLayout.size);
 	encodeProfiles(config.profiles).copy(bytes, settingsLayout.table);

@@ -22,7 +22,7 @@ export interface Config {
 	readonly profiles: readonly Profile[];
 	readonly transparent: { readonly enabled: boolean; readonly ports: Ports };
 	readonly sockopt: boolean;
-	readonly listeners: { readonly ports: Ports; readonly max: number };
+	readonly listeners: { readonly ports: Ports; readonly netns: 'all' | 'host'; readonly max: number };
 	readonly clients: {
 		readonly prefix4: number;
 		readonly prefix6: number;
@@ -96,6 +96,7 @@ export function written(config: Config): Readonly<Record<string, unknown>> {
 		'transparent.ports': formatPorts(config.transparent.ports),
 		sockopt: onOff(config.sockopt),
 		'listeners.ports': formatPorts(config.listeners.ports),
+		'listeners.netns': config.listeners.netns,
 		'listeners.max': config.listeners.max,
 		'clients.prefix4': config.clients.prefix4,
 		'clients.prefix6': config.clients.prefix6,

@@ -85,6 +85,12 @@ export const fileSchema = section({
 			reloadable: reload,
 			list: true,
 		}),
+		netns: key(
+			'Network namespaces that are watched: `all`, or `host`, the one that toascope runs in. Connections in others appear ' +
+				'nowhere, and nobody can claim an address of `trust` there.',
+			word('all', 'host').prefault('all'),
+			{ reloadable: reload },
+		),
 		max: key('Listeners with counters of their own; the rest is `other`.', integer(1, 16_384).prefault(256), {
 			reloadable: restart,
 		}),

@@ -44,7 +44,8 @@ function trust({ trust: networks }: Values): Check {
 function scope(values: Values): Check {
 	const ports = values['listeners.ports'];
 	const where = ports === 'all' ? 'all local ports' : `local ports ${(ports as readonly unknown[]).join(', ')}`;
-	return check('scope', 'What is looked for', 'ok', `${profileNames(values).join(', ')} on ${where}`);
+	const namespace = values['listeners.netns'] === 'host' ? ", in toascope's own network namespace" : '';
+	return check('scope', 'What is looked for', 'ok', `${profileNames(values).join(', ')} on ${where}${namespace}`);
 }
 
 export function profileNames({ profiles }: Values): string[] {

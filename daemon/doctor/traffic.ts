@@ -59,8 +59,12 @@ function nothingOpened(status: Status, recent: RecentJson, total: TallyJson): Ch
 	}
 	const ports = status.config.values['listeners.ports'];
 	const narrowed = ports === 'all' ? '' : '; is its port in listeners.ports?';
+	const elsewhere =
+		status.config.values['listeners.netns'] === 'host'
+			? '; other network namespaces are not seen (listeners.netns)'
+			: '';
 	const outside = status.whole_host ? '' : '; sockets outside of the cgroup are not seen';
-	const advice = `connections from before the start are not seen: make a new one${narrowed}${outside}`;
+	const advice = `connections from before the start are not seen: make a new one${narrowed}${elsewhere}${outside}`;
 	return check('toa', title, 'warn', found, advice);
 }
 

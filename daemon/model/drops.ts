@@ -14,7 +14,7 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
 	},
 	listeners_full: {
 		meaning: 'A connection of a listener that found no place of its own: it counts under `listener="other"`.',
-		advice: 'raise listeners.max, or narrow listeners.ports; both count from a restart on',
+		advice: 'raise listeners.max (a restart), or narrow listeners.ports or listeners.netns and restart',
 	},
 	clients_full: {
 		meaning: 'A connection of a new client that found the table full: it counts under `client="other"`.',

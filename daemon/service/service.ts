@@ -271,7 +271,7 @@ function reloaded(old: Config, next: Config): Config {
 		profiles: next.profiles,
 		transparent: next.transparent,
 		sockopt: next.sockopt,
-		listeners: { ...old.listeners, ports: next.listeners.ports },
+		listeners: { ...next.listeners, max: old.listeners.max },
 		clients: { ...old.clients, maxExported: next.clients.maxExported, idleMs: next.clients.idleMs },
 		connections: { ...old.connections, retainMs: next.connections.retainMs },
 		log: { ...old.log, level: next.log.level },

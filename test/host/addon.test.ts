@@ -102,7 +102,7 @@ describe('the ring', () => {
 			object.update('ports', place, ports.subarray(index * portBitsLayout.size, (index + 1) * portBitsLayout.size));
 		}
 		const events = (1 << eventType.EVENT_OPENED) | (1 << eventType.EVENT_CLOSED);
-		object.update('settings', key, encodeSettings(config, 0, events));
+		object.update('settings', key, encodeSettings(config, 0, events, 0));
 		object.attach('toascope_sockops', { cgroup: findCgroup2(readMounts()) ?? '' });
 		return {
 			object,

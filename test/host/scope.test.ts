@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** `sockopt` and `transparent` limited to some ports, and to the listeners of a cgroup. */
+/** `sockopt` and `transparent` limited to some ports, to a network namespace, and to the listeners of a cgroup. */
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer, connect as dial } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Lab, nat64Server } from '../../daemon/lab/lab.ts';
@@ -149,6 +151,53 @@ describe('ports', () => {
 		const moved = await connect(second);
 		expectClient(moved);
 		expectAnswer(moved);
+	});
+});
+
+describe('listeners.netns: host', () => {
+	const [name = '' as PlaceName] = names;
+	const config = (netns: string, port = portOf(name)) =>
+		`transparent: on\nlisteners: {ports: [${port}], netns: ${netns}}\nbpf: {pin: off}\nlog: {format: json}`;
+
+	it('nothing of another network namespace, also from a sender that is trusted; a reload brings it in', async () => {
+		await using daemon = await Daemon.start({ config: config('host') });
+		expectBalancer(await connect(name));
+
+		await daemon.reload(config('all'));
+		const shown = await connect(name);
+		expectClient(shown);
+		expectAnswer(shown);
+		const counted = await daemon.until((samples) => {
+			const opened = total(samples, 'toascope_connections_opened_total', {});
+			return opened > 0n ? opened : undefined;
+		});
+		expect(counted).toBe(1n);
+
+		await daemon.reload(config('host'));
+		expectBalancer(await connect(name));
+	});
+
+	it('all of the one that toascope runs in', async () => {
+		// to those in the lab it is the server's
+		const { pid } = probes.get(name) as Probe;
+		const through = ['nsenter', `--net=/proc/${pid}/ns/net`, '--'];
+		await using _inside = await Daemon.start({ config: config('host'), through });
+		const told = await connect(name);
+		expectClient(told);
+		expectAnswer(told);
+
+		// and to this process its own
+		const server = createServer((socket) => socket.end()).listen(0, '127.0.0.1');
+		await once(server, 'listening');
+		const { port } = server.address() as AddressInfo;
+		await using outside = await Daemon.start({ config: config('host', port) });
+		const socket = dial(port, '127.0.0.1').resume();
+		await once(socket, 'close');
+		server.close();
+		await outside.until(
+			(samples) =>
+				total(samples, 'toascope_connections_closed_total', { listener: `127.0.0.1:${port}` }) === 1n || undefined,
+		);
 	});
 });
 

@@ -226,6 +226,21 @@ describe('listeners that began later', () => {
 		expect(await savedBy(listener, port)).toEqual({ save: 0, saved: 0 });
 	});
 
+	it('save SYNs where the network namespace is watched', async () => {
+		const port = somePorts(1);
+		const config = (netns: string) => `listeners: {ports: [${port}], netns: ${netns}}\n${profiles}\nbpf: {pin: off}`;
+		await using daemon = await Daemon.start({ config: config('host') });
+		await using listener = await Listener.start(stage.lab, '4', port, 'telling');
+		expect(await savedBy(listener, port)).toEqual({ save: 0, saved: 0 });
+		for (const [netns, save] of [
+			['all', 1],
+			['host', 0],
+		] as const) {
+			await daemon.reload(config(netns));
+			expect(await savedBy(listener, port), netns).toMatchObject({ save });
+		}
+	});
+
 	it('save SYNs no longer when no profile is looked for there', async () => {
 		const port = somePorts(1);
 		const config = (some: string) => `listeners: {ports: [${port}]}\nprofiles: [${some}]\nbpf: {pin: off}`;
@@ -274,10 +289,11 @@ describe('listeners that were there before', () => {
 		expect(await saved()).toEqual({ save: 0, saved: 0 });
 	});
 
-	it('save no SYNs where no profile is marked, or the port is not watched', async () => {
+	it('save no SYNs where no profile is marked, or the port or the network namespace is not watched', async () => {
 		for (const other of [
 			`listeners: {ports: [${port}-${port + 2}]}\nprofiles: [nat64]`,
 			`listeners: {ports: [${port}]}\n${profiles}`,
+			`listeners: {ports: [${port}-${port + 2}], netns: host}\n${profiles}`,
 		]) {
 			await using _ = await Daemon.start({ config: other });
 			expect(await savedBy(started[2], port + 2)).toEqual({ save: 0, saved: 0 });

@@ -173,6 +173,8 @@ test('what is looked for', () => {
 	const own = { name: 'mine', kind: 99, length: 10, family: 'ipv4', address_at: 4 };
 	const settings = { profiles: ['toa4', own], listeners: { ports: [443, '8000-8100'] } };
 	expect(named(forceChecks(values(settings)), 'scope').found).toBe('toa4, mine on local ports 443, 8000-8100');
+	const host = values({ profiles: ['toa4'], listeners: { netns: 'host' } });
+	expect(named(forceChecks(host), 'scope').found).toBe("toa4 on all local ports, in toascope's own network namespace");
 });
 
 const path = '/etc/toascope/toascope.yaml';

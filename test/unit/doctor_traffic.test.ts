@@ -33,6 +33,13 @@ test.each<[string, StatusParts, Check['state'], RegExp, RegExp]>([
 		/^no connection/,
 		/is its port in listeners\.ports\?; sockets outside of the cgroup/,
 	],
+	[
+		'nothing yet, in one network namespace',
+		{ values: { 'listeners.ports': 'all', 'listeners.netns': 'host' } },
+		'warn',
+		/^no connection/,
+		/make a new one; other network namespaces are not seen \(listeners\.netns\)$/,
+	],
 	['nothing any more', { total: { toa: 1234 } }, 'warn', /^no connection/, /^1,234 were before: has the traffic gone/],
 	['no verdict yet', { now: { opened: 3 } }, 'warn', /^no verdict yet on the 3 connections/, /ask again/],
 	['just started', { now: { toa: 1 }, recent: { seconds: 12 } }, 'ok', /of the last 12 s have/, /^$/],

@@ -62,13 +62,14 @@ describe('settings for the kernel', () => {
 	const base = defaultConfig();
 
 	it('the defaults believe everybody', () => {
-		const bytes = encodeSettings(base, 7, 0b1010);
+		const bytes = encodeSettings(base, 7, 0b1010, 99);
 		expect(bytes).toHaveLength(settingsLayout.size);
 		expect(bytes.readUInt32LE(settingsLayout.generation)).toBe(7);
 		expect(bytes.readUInt32LE(settingsLayout.events)).toBe(0b1010);
 		// trust_any, transparent, sockopt
 		expect([...bytes.subarray(8, 11)]).toEqual([1, 0, 1]);
 		expect(bytes.readBigUInt64LE(settingsLayout.retainNs)).toBe(120_000_000_000n);
+		expect(bytes.readUInt32LE(settingsLayout.netns)).toBe(0);
 		expect(bytes.subarray(settingsLayout.table)).toEqual(encodeProfiles(base.profiles));
 	});
 
@@ -78,9 +79,11 @@ describe('settings for the kernel', () => {
 			trust: [parseNetwork('192.0.2.0/24')],
 			transparent: { enabled: true, ports: 'all' },
 			sockopt: false,
+			listeners: { ...base.listeners, netns: 'host' },
 			clients: { ...base.clients, prefix4: 24, prefix6: 64 },
 		};
-		const bytes = encodeSettings(config, 0, 0);
+		const bytes = encodeSettings(config, 0, 0, 4026531840);
+		expect(bytes.readUInt32LE(settingsLayout.netns)).toBe(4026531840);
 		expect([...bytes.subarray(8, 11)]).toEqual([0, 1, 0]);
 		const prefixes = bytes.subarray(settingsLayout.prefix, settingsLayout.prefix + 2 * prefixLayout.size);
 		expect(prefixes).toEqual(Buffer.concat([encodePrefix(24), encodePrefix(64)]));
