@@ -163,8 +163,13 @@ static __always_inline void keep_syns(struct bpf_sock_ops *ctx)
 	if (!tcp || !namespace_watched(set, &tcp->inet_conn.icsk_inet.sk.__sk_common) ||
 	    BPF_CORE_READ_BITFIELD(tcp, save_syn))
 		return;
-	if (!bpf_setsockopt(ctx, IPPROTO_TCP, TCP_SAVE_SYN, &on, sizeof(on)))
-		bpf_sk_storage_get(&syn_kept, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	/* the mark first: SYNs kept without it would be kept also when we are gone */
+	if (!bpf_sk_storage_get(&syn_kept, sk, 0, BPF_SK_STORAGE_GET_F_CREATE)) {
+		count_drop(DROP_SYN_NOT_KEPT);
+	} else if (bpf_setsockopt(ctx, IPPROTO_TCP, TCP_SAVE_SYN, &on, sizeof(on))) {
+		bpf_sk_storage_delete(&syn_kept, sk);
+		count_drop(DROP_SYN_NOT_KEPT);
+	}
 }
 
 /*

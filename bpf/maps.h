@@ -81,6 +81,13 @@ struct {
 	__type(value, __u32);
 } listener_places __weak SEC(".maps");
 
+/* size: listeners.max; places that were taken for a listener which had one already */
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK);
+	__uint(max_entries, 256);
+	__type(value, __u32);
+} spare_listeners __weak SEC(".maps");
+
 /* size: clients.capacity */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

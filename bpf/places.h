@@ -27,34 +27,23 @@ static __always_inline __u32 take_fresh(__u32 of, __u32 places)
 	return place < places ? place : NO_PLACE;
 }
 
-/* One that was taken and not used, where nobody has taken the next one yet; else it is lost. */
-static __always_inline void give_back(__u32 of, __u32 place)
-{
-	struct fresh_places *fresh_of = bpf_map_lookup_elem(&fresh, &of);
-
-	if (!fresh_of)
-		return;
-	bpf_spin_lock(&fresh_of->lock);
-	if (fresh_of->next == place + 1)
-		fresh_of->next = place;
-	bpf_spin_unlock(&fresh_of->lock);
-}
-
 /* Makes a listener. Returns its place; OTHER_LISTENER: there is no room. */
 static __noinline __u32 enter_listener(const struct listener_key *key)
 {
-	__u32 fresh_place, place, *found;
+	__u32 place, *found;
 
-	fresh_place = take_fresh(FRESH_LISTENER, listener_places_max);
-	if (fresh_place == NO_PLACE)
+	place = take_fresh(FRESH_LISTENER, listener_places_max);
+	if (place != NO_PLACE)
+		place++; /* the first is OTHER_LISTENER */
+	else if (bpf_map_pop_elem(&spare_listeners, &place))
 		return OTHER_LISTENER;
-	place = fresh_place + 1;
 	/* the name first: who finds the place may need it */
 	bpf_map_update_elem(&listener_keys, &place, key, BPF_ANY);
 	if (!bpf_map_update_elem(&listener_places, key, &place, BPF_NOEXIST))
 		return place;
-	/* of two that come at once, one finds it made */
-	give_back(FRESH_LISTENER, fresh_place);
+	/* of two that come at once, one finds it made, and leaves its place to a later one */
+	if (bpf_map_push_elem(&spare_listeners, &place, BPF_ANY))
+		count_drop(DROP_LISTENER_SLOT);
 	found = bpf_map_lookup_elem(&listener_places, key);
 	return found ? *found : OTHER_LISTENER;
 }

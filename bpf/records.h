@@ -19,7 +19,7 @@
 #endif
 
 enum limit {
-	TOASCOPE_LAYOUT = 2,
+	TOASCOPE_LAYOUT = 3,
 	HISTOGRAM_BUCKETS = 24, /* the last one has no upper bound */
 	SEGMENTS = 3,
 	COMM_SIZE = 16,
@@ -72,7 +72,9 @@ enum drop {
 		7, /* a connection counted under client="other": its client was leaving the table */
 	DROP_UNKNOWN_OPTIONS_FULL =
 		8, /* an option that no profile takes, of a kind beyond the first that were counted */
-	DROPS = 9,
+	DROP_SYN_NOT_KEPT = 9,   /* a listener that was to keep SYNs does not */
+	DROP_LISTENER_SLOT = 10, /* a place of a listener was lost: the stack of spare ones refused it */
+	DROPS = 11,
 };
 
 enum event_type { EVENT_OPENED = 1, EVENT_ACCEPTED = 2, EVENT_CLOSED = 3 };

@@ -38,13 +38,15 @@ void BpfObject::keep_syns(const Napi::CallbackInfo &info)
 	socklen_t size = sizeof(listens);
 	if (getsockopt(listener, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) || !listens)
 		throw system_error(env, EBADF, "find a listener at", target);
-	if (setsockopt(listener, IPPROTO_TCP, TCP_SAVE_SYN, &on, sizeof(on)))
-		throw system_error(env, errno, "set TCP_SAVE_SYN at", target);
-	int error = on ? bpf_map_update_elem(marks, &listener, &mark, BPF_ANY) :
-			 bpf_map_delete_elem(marks, &listener);
-	// processes share a listener: the mark went with the first descriptor of it
-	if (error && (on || errno != ENOENT))
+	// the mark first, and last: SYNs kept without it would be kept also when we are gone
+	if (on && bpf_map_update_elem(marks, &listener, &mark, BPF_ANY))
 		throw system_error(env, errno, "mark", target);
+	int error = setsockopt(listener, IPPROTO_TCP, TCP_SAVE_SYN, &on, sizeof(on)) ? errno : 0;
+	// processes share a listener: the mark went with the first descriptor of it
+	if ((on ? error : !error) && bpf_map_delete_elem(marks, &listener) && errno != ENOENT)
+		throw system_error(env, errno, "unmark", target);
+	if (error)
+		throw system_error(env, error, "set TCP_SAVE_SYN at", target);
 }
 
 } // namespace toascope

@@ -176,7 +176,7 @@ export const unknownOptionLayout = {
 } as const;
 
 export const limit = {
-	TOASCOPE_LAYOUT: 2,
+	TOASCOPE_LAYOUT: 3,
 	HISTOGRAM_BUCKETS: 24,
 	SEGMENTS: 3,
 	COMM_SIZE: 16,
@@ -237,7 +237,9 @@ export const drop = {
 	DROP_RING_FULL: 6,
 	DROP_CLIENT_FOLDING: 7,
 	DROP_UNKNOWN_OPTIONS_FULL: 8,
-	DROPS: 9,
+	DROP_SYN_NOT_KEPT: 9,
+	DROP_LISTENER_SLOT: 10,
+	DROPS: 11,
 } as const;
 
 export const eventType = {

@@ -19,6 +19,7 @@ function sizeOf(map: string, { clients, connections, listeners, bpf }: Config): 
 		listeners: byListeners,
 		listener_keys: byListeners,
 		listener_places: byListeners,
+		spare_listeners: byListeners,
 		ring: `bpf.ring_bytes (${bpf.ringBytes})`,
 	}[map];
 }

@@ -43,6 +43,15 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
 	unknown_options_full: {
 		meaning: 'An option that no profile takes, of one kind and length too many to be told.',
 	},
+	syn_not_kept: {
+		meaning:
+			'A listener that began while a profile is looked for on the SYN was not told to keep SYNs: the kernel refused it, or had no memory. An option on its SYNs is not seen.',
+		advice: 'restart that server; its sockets may have used up net.core.optmem_max',
+	},
+	listener_slot: {
+		meaning: 'A place of the table of listeners was lost: the stack of spare places refused it.',
+		advice: 'report it: this should not happen',
+	},
 	span_queue_full: {
 		meaning: 'A span was lost: the collector does not keep up.',
 		advice: 'raise OTEL_BSP_MAX_QUEUE_SIZE, or sample',

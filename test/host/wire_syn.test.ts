@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The option on the SYN, for profiles that are marked so: alone, with another one later, and on every kind of listener. */
+import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Lab } from '../../daemon/lab/lab.ts';
 import { Daemon } from '../fixtures/daemon.ts';
 import { Listener } from '../fixtures/listener.ts';
 import { closedConnection } from '../fixtures/lookup.ts';
+import { total } from '../fixtures/metrics.ts';
 import { somePorts } from '../fixtures/stage.ts';
 import { type ProfileName, toaOption } from '../fixtures/toa_option.ts';
 import { wireNetwork } from '../fixtures/wire.ts';
@@ -256,6 +258,22 @@ describe('listeners that began later', () => {
 		}
 	});
 });
+
+// the limit is each network namespace's own since Linux 6.8
+it.skipIf(spawnSync('unshare', ['--net', 'test', '-e', '/proc/sys/net/core/optmem_max']).status !== 0)(
+	'a listener without memory for the mark that its SYNs are kept for toascope: they are not, and that is counted',
+	async () => {
+		await using poor = await WireStage.open(
+			{ telling: ['4', 'telling'] },
+			{ sysctls: { 'core/optmem_max': '64' }, config: [profiles] },
+		);
+		(await open(poor.connection('telling'), cdn4)).reset();
+		expect(await poor.listeners.telling.told()).toEqual({ save: 0, saved: 0 });
+		await poor.daemon.until(
+			(samples) => total(samples, 'toascope_drops_total', { reason: 'syn_not_kept' }) === 1n || undefined,
+		);
+	},
+);
 
 describe('listeners that were there before', () => {
 	const port = somePorts(3);
