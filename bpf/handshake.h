@@ -125,10 +125,7 @@ static __always_inline __u8 segment_kind(struct bpf_sock_ops *ctx)
 /* What a found option means: whether its sender may be believed. */
 static __always_inline __u8 judge(const struct subject *on, int found)
 {
-	struct endpoint peer;
-
-	peer_endpoint(on->sk, &peer);
-	if (!trusted(on->set, &peer))
+	if (!peer_trusted(on))
 		return VERDICT_UNTRUSTED;
 	return found == TOA_FOUND_CONFLICT ? VERDICT_CONFLICT : VERDICT_TOA;
 }

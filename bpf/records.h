@@ -71,7 +71,7 @@ enum drop {
 	DROP_CLIENT_FOLDING =
 		7, /* a connection counted under client="other": its client was leaving the table */
 	DROP_UNKNOWN_OPTIONS_FULL =
-		8, /* an option that no profile takes, of a kind beyond the first that were counted */
+		8, /* an option of a trusted sender that no profile takes, of a kind beyond the first that were counted */
 	DROP_SYN_NOT_KEPT = 9,   /* a listener that was to keep SYNs does not */
 	DROP_LISTENER_SLOT = 10, /* a place of a listener was lost: the stack of spare ones refused it */
 	DROPS = 11,
@@ -193,7 +193,7 @@ struct prefix {
 	__u32 length;
 };
 
-/* An option that no active profile takes, seen on a connection without TOA: what a wrong profile looks like. */
+/* An option that no active profile takes, seen on a trusted sender's connection without TOA: what a wrong profile looks like. */
 struct unknown_option {
 	__u8 kind;
 	__u8 length;

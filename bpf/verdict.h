@@ -5,13 +5,26 @@
 
 #include "table.h"
 
-/* Of one connection; who looks why TOA does not arrive finds here what arrives instead. */
-static __always_inline void count_unknown(const struct toa_list *options)
+/* May the sender be believed? */
+static __always_inline bool peer_trusted(const struct subject *on)
 {
+	struct endpoint peer;
+
+	peer_endpoint(on->sk, &peer);
+	return trusted(on->set, &peer);
+}
+
+/*
+ * Of one connection; who looks why TOA does not arrive finds here what arrives instead. The places are few: only those
+ * who are trusted may take them.
+ */
+static __always_inline void count_unknown(const struct subject *on)
+{
+	const struct toa_list *options = &on->state->options;
 	struct unknown_option key = { .kind = options->unknown_kind, .length = options->unknown_length };
 	__u64 none = 0, *count;
 
-	if (!key.kind)
+	if (!key.kind || !peer_trusted(on))
 		return;
 	count = bpf_map_lookup_elem(&unknown_options, &key);
 	if (!count) {
@@ -61,7 +74,7 @@ static __noinline bool settle(struct subject *on, __u8 verdict, __u8 segment)
 		credit(on, client, &before);
 	}
 	if (verdict == VERDICT_NONE)
-		count_unknown(&state->options);
+		count_unknown(on);
 	if (verdict < VERDICTS)
 		add(on->listener->handshakes[verdict], 1);
 	if (believed(verdict)) {

@@ -23,12 +23,15 @@ export function explainAbsence(status: Status, now: TallyJson): string {
 	return wrongKind(status, none) ?? withoutOption(status);
 }
 
-/** An option that nobody looks for, on a good part of the connections. */
-function wrongKind({ recent, config }: Status, none: bigint): string | undefined {
+/** An option that nobody looks for, on a good part of the connections whose options are counted: those from trusted senders. */
+function wrongKind({ recent, config, peers }: Status, none: bigint): string | undefined {
 	const [option] = recent?.unknown_options ?? [];
-	if (option === undefined || BigInt(option.connections) * 10n < none) return undefined;
+	const trust = config.values.trust as readonly string[];
+	const counted = trust.length === 0 ? none : BigInt(sum(peersWithout(peers.busiest).filter(({ trusted }) => trusted)));
+	if (option === undefined || BigInt(option.connections) * 10n < (counted < none ? counted : none)) return undefined;
 	const { kind, length } = option;
-	const seen = `${count(BigInt(option.connections))} of them had an option of kind ${kind} and length ${length}, which no active profile takes`;
+	const from = trust.length === 0 ? '' : ', from trusted networks,';
+	const seen = `${count(BigInt(option.connections))} of them${from} had an option of kind ${kind} and length ${length}, which no active profile takes`;
 	const known = builtInProfiles.find((profile) => profile.kind === kind && profile.length === length);
 	if (known !== undefined) return `${seen}: if it is your balancer's, add ${known.name} to profiles`;
 	const sameKind = builtInProfiles.find(
@@ -38,10 +41,15 @@ function wrongKind({ recent, config }: Status, none: bigint): string | undefined
 	return `${seen}${like}: if it is your balancer's, describe it as a profile of your own (docs/reference/configuration.md)`;
 }
 
+/** Peers of connections without an option. */
+const peersWithout = (busiest: readonly PeerJson[]) => busiest.filter(({ verdict }) => verdict === 'none');
+
+const sum = (of: readonly PeerJson[]) => of.reduce((total, { connections }) => total + connections, 0);
+
 /** No option at all: then it matters who the peers are. */
 function withoutOption({ config, peers }: Status): string {
 	const names = profileNames(config.values).join(', ');
-	const direct = peers.busiest.filter(({ verdict }) => verdict === 'none');
+	const direct = peersWithout(peers.busiest);
 	const trust = config.values.trust as readonly string[];
 	if (direct.length === 0) {
 		return `no option of ${names} came: clients connect directly, or the balancer does not send TOA`;
@@ -50,7 +58,6 @@ function withoutOption({ config, peers }: Status): string {
 		return `no option of ${names} came; the peers are ${namePeers(direct)}: are these your balancers (then TOA is off there, or on the SYN alone: profiles with syn), or clients that come directly?`;
 	}
 	const [balancers, others] = [direct.filter(({ trusted }) => trusted), direct.filter(({ trusted }) => !trusted)];
-	const sum = (of: readonly PeerJson[]) => of.reduce((total, { connections }) => total + connections, 0);
 	return sum(balancers) >= sum(others)
 		? `they come from trusted networks, without an option: ${namePeers(balancers)}. Switch TOA on in the balancer, for this listener; or is it on the SYN alone, for which a profile needs syn: on? ${showSyns(balancers[0]?.address ?? '')}`
 		: `they come from outside of trust, past the balancer: ${namePeers(others)}. Close that way, or add these networks to trust if they are your balancers`;

@@ -41,7 +41,7 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
 		meaning: 'A connection of a client whose series was just ending: it counts under `client="other"`.',
 	},
 	unknown_options_full: {
-		meaning: 'An option that no profile takes, of one kind and length too many to be told.',
+		meaning: 'An option of a trusted sender that no profile takes, of one kind and length too many to be told.',
 	},
 	syn_not_kept: {
 		meaning:

@@ -2,7 +2,7 @@
 /** What the last minutes brought: the totals as they stood then, against those of now. Whoever looks for a fault asks this. */
 import type { ListenerTotals, Result, Snapshot } from './snapshot.ts';
 
-/** An option that no active profile takes, on connections without TOA. */
+/** An option that no active profile takes, on connections without TOA from trusted senders. */
 export interface UnknownOption {
 	readonly kind: number;
 	readonly length: number;

@@ -94,7 +94,8 @@ describe('whether TOA arrives, and if not, what fits', () => {
 			{
 				trust: trusted,
 				ack: foreign('fd', 12),
-				advice: /^3 of them had an option of kind 253 and length 12, .* \(nat64 has length 20\)/,
+				advice:
+					/^3 of them, from trusted networks, had an option of kind 253 and length 12, .* \(nat64 has length 20\)/,
 			},
 		],
 		[
@@ -282,4 +283,19 @@ test('/v1/status says what is in force, without passwords, and what the last min
 	});
 	const plain = await daemon.json<object>('/v1/status');
 	expect(plain).not.toHaveProperty('peers');
+});
+
+test('options that no profile takes are counted for trusted senders alone: others cannot use up the places', async () => {
+	const config = (trust: string) => `${narrowed()}\n${trust}\nbpf: {pin: off}\nlog: {format: json, level: debug}`;
+	await using daemon = await Daemon.start({ config: config(elsewhere) });
+	const kinds = 70;
+	for (let kind = 100; kind < 100 + kinds; kind++) await connect(foreign(kind.toString(16), 4));
+	await counted(daemon, kinds);
+	expect((await daemon.json<Status>('/v1/status')).recent).toMatchObject({ unknown_options: [], drops: {} });
+	await daemon.reload(config(trusted));
+	await connect(foreign('fd', 12));
+	await counted(daemon, kinds + 1);
+	expect((await daemon.json<Status>('/v1/status')).recent).toMatchObject({
+		unknown_options: [{ kind: 253, length: 12, connections: '1' }],
+	});
 });

@@ -77,6 +77,25 @@ test.each<[string, StatusParts, Check['state'], RegExp, RegExp]>([
 		/clients connect directly, or the balancer does not send TOA$/,
 	],
 	[
+		'a kind that nobody knows, from balancers, beside clients past them',
+		{
+			now: { none: 1000 },
+			recent: option(99, 8, 3),
+			values: trust,
+			peers: [peer('203.0.113.9', 'none', 997), peer('10.0.0.7', 'none', 3, true)],
+		},
+		'warn',
+		/^0 of 1,000/,
+		/^3 of them, from trusted networks, had an option of kind 99 and length 8/,
+	],
+	[
+		'an unknown option now and then from balancers',
+		{ now: { none: 100 }, recent: option(99, 8, 3), values: trust, peers: [peer('10.0.0.7', 'none', 100, true)] },
+		'warn',
+		/^0 of 100/,
+		/^they come from trusted networks, without an option/,
+	],
+	[
 		'balancers without an option',
 		{ now: { none: 9 }, values: trust, peers: [peer('10.0.0.7', 'none', 8, true), peer('203.0.113.9', 'none', 1)] },
 		'warn',
