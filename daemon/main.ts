@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: Apache-2.0
 /** The command `toascope`. The only file that ends the process. */
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { configCheck } from './cli/config.ts';
 import { exitCode, ToascopeError } from './errors.ts';
 import { version } from './version.ts';
@@ -26,7 +26,6 @@ const program = new Command('toascope')
 	.description('Names the real client of NAT64 and load-balanced TCP connections, from the TOA option.')
 	.version(version)
 	.exitOverride()
-	.showHelpAfterError('(toascope --help tells more)')
 	.addHelpText(
 		'after',
 		exitCodes('done', 'the thing asked for failed', undefined, 'this host cannot do it (toascope doctor tells why)'),
@@ -137,14 +136,33 @@ program
 function positive(text: string): number {
 	const number = Number(text);
 	if (Number.isSafeInteger(number) && number > 0) return number;
-	throw new CommanderError(exitCode.usage, 'toascope.number', `error: '${text}' is not a whole number above 0`);
+	throw new InvalidArgumentError('It must be a whole number above 0.');
+}
+
+/** The words of the command line that commander could not take: `toascope config check`. */
+let refusedBy = '';
+
+/** Wrong usage is told as every other failure is, so commander does not tell of it itself. */
+function silence(command: Command, words: string): void {
+	command.configureOutput({ outputError: () => (refusedBy = words) });
+	for (const inner of command.commands) silence(inner, `${words} ${inner.name()}`);
+}
+silence(program, 'toascope');
+
+/** `error: unknown command 'runn'`, and often `(Did you mean run?)` below it. */
+function usageError({ message }: CommanderError): ToascopeError {
+	const [what = '', meant] = message.replace(/^error: /, '').split('\n');
+	const more = `${refusedBy} --help tells more`;
+	const hint = meant === undefined ? more : `${meant.slice(1, -1).replace('Did', 'did')} ${more}`;
+	return new ToascopeError('USAGE', what.replace(/\.$/, ''), { hint });
 }
 
 function report(error: unknown): number {
-	// commander has printed its own
 	if (error instanceof CommanderError) {
-		if (error.code === 'toascope.number') process.stderr.write(`${error.message}\n`);
-		return error.exitCode === 0 ? exitCode.done : exitCode.usage;
+		if (error.exitCode === 0) return exitCode.done;
+		// the help has been shown in its place
+		if (error.code.startsWith('commander.help')) return exitCode.usage;
+		return report(usageError(error));
 	}
 	if (!(error instanceof ToascopeError)) {
 		process.stderr.write(`toascope: ${error instanceof Error ? error.stack : String(error)}\n`);

@@ -4,6 +4,7 @@ import type { Change } from '../config/config.ts';
 import { changes } from '../config/config.ts';
 import { defaultConfig, loadConfig } from '../config/load.ts';
 import { ConfigError, formatProblem } from '../config/problem.ts';
+import { keys } from '../config/schema.ts';
 import { exitCode, ToascopeError } from '../errors.ts';
 
 export interface CheckOutput {
@@ -36,7 +37,9 @@ function json(value: unknown): string {
 }
 
 function formatChange({ key, from, to }: Change): string {
-	return `  ${key}: ${show(to)} (default: ${show(from)})\n`;
+	// null is what something else decides: the table of keys says what
+	const otherwise = from === null ? keys.find(({ path }) => path === key)?.otherwise?.replaceAll('`', '') : undefined;
+	return `  ${key}: ${show(to)} (default: ${otherwise ?? show(from)})\n`;
 }
 
 function show(value: unknown): string {

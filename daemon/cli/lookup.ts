@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** `toascope lookup ADDR:PORT`: asks the running daemon who is behind a peer. */
-import type { Environment } from '../config/config.ts';
-import { loadConfig } from '../config/load.ts';
+import type { Config, Environment } from '../config/config.ts';
+import { defaultConfig, loadConfig } from '../config/load.ts';
 import { ask, kindOf, type Place, placesOf, showPlace } from '../doctor/ask.ts';
 import { exitCode, ToascopeError } from '../errors.ts';
 import type { ConnectionJson, EndpointJson } from '../http/json.ts';
@@ -30,14 +30,41 @@ export function placeToAsk(
 	options: { readonly socket?: string; readonly url?: string; readonly config?: string },
 	env: Environment,
 ): Place {
-	if (options.url !== undefined) {
-		if (URL.parse(options.url)?.protocol === 'http:') return { url: options.url };
-		throw new ToascopeError('USAGE', `${options.url} is no http URL`, { hint: 'such as http://127.0.0.1:10646' });
-	}
+	if (options.url !== undefined) return placeAt(options.url);
 	if (options.socket !== undefined) return { socket: options.socket };
-	const [place] = placesOf(loadConfig({ path: options.config, env }));
+	const [place] = placesOf(configured(options.config, env));
 	if (place !== undefined) return place;
-	throw new ToascopeError('NOT_RUNNING', 'http.socket and http.listen are off: the daemon cannot be asked');
+	throw new ToascopeError('NOT_RUNNING', 'http.socket and http.listen are off: the daemon cannot be asked', {
+		hint: 'switch one of them on, and restart it',
+	});
+}
+
+function placeAt(url: string): Place {
+	const protocol = URL.parse(url)?.protocol;
+	if (protocol === 'http:') return { url };
+	if (protocol === 'https:') {
+		throw new ToascopeError('USAGE', `${url}: toascope has no TLS`, {
+			hint: 'ask at its own address, such as http://127.0.0.1:10646; through a proxy with TLS: curl URL/v1/connections?peer=ADDR:PORT',
+		});
+	}
+	const meant = url.includes('://') ? null : URL.parse(`http://${url}`);
+	throw new ToascopeError('USAGE', `${url} is no http URL`, {
+		hint: meant === null ? 'such as http://127.0.0.1:10646' : `write http://${url}`,
+	});
+}
+
+/** The daemon may run with the file as it was: what is wrong with it now keeps nobody from asking. */
+function configured(path: string | undefined, env: Environment): Config {
+	try {
+		return loadConfig({ path, env });
+	} catch (error) {
+		if (!(error instanceof ToascopeError)) throw error;
+		const { code, message, cause } = error;
+		throw new ToascopeError(code, message, {
+			hint: `a daemon that runs can be asked all the same: --socket ${defaultConfig().http.socket}`,
+			cause,
+		});
+	}
 }
 
 /**
@@ -49,16 +76,16 @@ export function placeToAsk(
 export async function lookup(target: string, options: LookupOptions): Promise<number> {
 	const { json = false, out = process.stdout } = options;
 	const peer = formatEndpoint(parseEndpoint(target));
-	const query = new URLSearchParams({ peer });
-	if (options.local !== undefined) query.set('local', formatEndpoint(parseEndpoint(options.local)));
+	const local = options.local === undefined ? undefined : readLocal(options.local);
 	const span = options.at === undefined ? undefined : parseWhen(options.at);
-	const found = await read(`/v1/connections?${query}`, options.daemon);
-	const connections = span === undefined ? found : found.filter((connection) => wasOpen(connection, span));
+	const known = await read(`/v1/connections?${new URLSearchParams({ peer })}`, options.daemon);
+	const there = known.filter((connection) => local === undefined || endpointText(connection.local) === local);
+	const connections = there.filter((connection) => span === undefined || wasOpen(connection, span));
 	if (json) {
 		out.write(`${JSON.stringify({ connections })}\n`);
 		return connections.length > 0 ? exitCode.done : exitCode.failed;
 	}
-	if (connections.length === 0) throw notFound(peer, found);
+	if (connections.length === 0) throw notFound(peer, local, known, there);
 	out.write(connectionTable(connections));
 	return exitCode.done;
 }
@@ -67,9 +94,30 @@ function wasOpen({ opened_at: opened, closed_at: closed }: ConnectionJson, { fro
 	return Date.parse(opened) <= toMs && (closed === null || Date.parse(closed) >= fromMs);
 }
 
-/** `others`: of this peer, but open at other times. */
-function notFound(peer: string, others: readonly ConnectionJson[]): ToascopeError {
-	const [latest] = others;
+function readLocal(text: string): string {
+	try {
+		return formatEndpoint(parseEndpoint(text));
+	} catch (error) {
+		if (!(error instanceof ToascopeError)) throw error;
+		const { code, message, hint = '' } = error;
+		throw new ToascopeError(code, `--local: ${message}`, { hint, cause: error });
+	}
+}
+
+/** `known`: of this peer; `there`: with `local` too, but open at other times. */
+function notFound(
+	peer: string,
+	local: string | undefined,
+	known: readonly ConnectionJson[],
+	there: readonly ConnectionJson[],
+): ToascopeError {
+	if (known.length > 0 && there.length === 0) {
+		const locals = [...new Set(known.map((connection) => endpointText(connection.local)))];
+		return new ToascopeError('NOT_FOUND', `no connection of the peer ${peer} with ${local} is known`, {
+			hint: `there is one with ${locals.slice(0, 3).join(', ')}`,
+		});
+	}
+	const [latest] = there;
 	if (latest !== undefined) {
 		return new ToascopeError('NOT_FOUND', `no connection with the peer ${peer} was open at that time`, {
 			hint: `the latest that is known was opened at ${formatInstant(latest.opened_at)}`,
@@ -92,7 +140,7 @@ export function connectionTable(connections: readonly ConnectionJson[], now: num
 			`${endpointText(connection.peer)} -> ${real}${note}`,
 			profile === null ? '-' : `${profile}/${segment}`,
 			owner === null ? '-' : `${printable(owner.comm)}[${owner.pid}]`,
-			`${connection.state} ${formatInstant(connection.opened_at)} +${formatLength(Math.max(0, lengthMs))}`,
+			`opened ${formatInstant(connection.opened_at)}, ${connection.state === 'open' ? 'open for' : 'closed after'} ${formatLength(Math.max(0, lengthMs))}`,
 			`${formatBytes(BigInt(connection.received_bytes))} in ${formatBytes(BigInt(connection.sent_bytes))} out`,
 		];
 	});
@@ -108,22 +156,32 @@ async function read(path: string, daemon: Place): Promise<readonly ConnectionJso
 	const { status, body } = await ask(daemon, path).catch((error: unknown) => {
 		throw askError(error, showPlace(daemon));
 	});
-	if (status !== 200) throw askError(new Error(`it answered with status ${status}`), showPlace(daemon));
-	let connections: unknown;
-	try {
-		connections = (JSON.parse(body) as { connections?: unknown } | null)?.connections;
-	} catch (cause) {
-		throw new ToascopeError('NOT_RUNNING', 'what answers there is not toascope', { cause });
+	const { connections, detail } = parse(body);
+	if (status === 200 && Array.isArray(connections)) return connections as ConnectionJson[];
+	if (status === 503 && typeof detail === 'string') {
+		throw new ToascopeError('NOT_RUNNING', `the daemon at ${showPlace(daemon)} cannot answer now: ${detail}`, {
+			hint: 'ask again',
+		});
 	}
-	if (Array.isArray(connections)) return connections as ConnectionJson[];
-	throw new ToascopeError('NOT_RUNNING', 'what answers there is not toascope');
+	throw new ToascopeError('NOT_RUNNING', `what answers at ${showPlace(daemon)} is not toascope (status ${status})`, {
+		hint: 'see http.listen and http.socket of its configuration, and toascope doctor',
+	});
+}
+
+/** A member of a JSON object; of anything else there is none. */
+function parse(body: string): { readonly connections?: unknown; readonly detail?: unknown } {
+	try {
+		return (JSON.parse(body) as object | null) ?? {};
+	} catch {
+		return {};
+	}
 }
 
 function askError(error: unknown, where: string): ToascopeError {
 	const kind = kindOf(error);
 	if (kind === 'denied') {
-		return new ToascopeError('NO_PRIVILEGE', `may not use ${where}`, {
-			hint: 'use sudo, or be of the group of the socket',
+		return new ToascopeError('NO_PRIVILEGE', `this user may not use ${where}`, {
+			hint: 'use sudo, or be of the group of the socket; or ask at http.listen, with --url',
 			cause: error,
 		});
 	}

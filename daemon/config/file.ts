@@ -86,7 +86,7 @@ export function readTree(
 		.map(({ problem: { path, message }, offset }) => ({
 			at: place(offset),
 			key: path.length === 0 ? undefined : formatPath(path),
-			message,
+			message: path.length === 0 ? `the file ${message}` : message,
 		}));
 	return { tree: tree as Tree, problems };
 }

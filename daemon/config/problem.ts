@@ -80,6 +80,10 @@ function isInside(issue: z.core.$ZodIssue): boolean {
 
 function unknownKey(above: Path, name: string): TreeProblem {
 	const known = Object.keys(shapeAt(above));
+	if (above.length === 0 && keys.some(({ path }) => path === name)) {
+		const [outer = '', inner = ''] = name.split('.');
+		return { path: [name], unknown: true, message: `is two keys: ${outer}, and ${inner} in the map below it` };
+	}
 	const near = nearest(name, known);
 	const meant =
 		near === undefined ? keys.find(({ path }) => path.endsWith(`.${name}`))?.path : formatPath([...above, near]);

@@ -15,7 +15,9 @@ export function fileCheck(file: string | undefined, error: ToascopeError | undef
 	if (running && isDenied(error)) return check('configuration', title, 'ok', `${file} (not for this user to read)`);
 	const lines = error.message.split('\n');
 	const more = lines.length > 1 ? ` (and ${lines.length - 1} more: toascope config check)` : '';
-	return check('configuration', title, 'fail', `${lines[0]}${more}`, 'neither a start nor a reload takes it so');
+	const way = error.code === 'CONFIG_UNREADABLE' ? (error.hint ?? '') : 'correct it';
+	const advice = `${way}; neither a start nor a reload takes it so`;
+	return check('configuration', title, 'fail', `${lines[0]}${more}`, advice);
 }
 
 /** Whoever starts the daemon may read it, this user may not. */
@@ -43,7 +45,8 @@ function trust({ trust: networks }: Values): Check {
 
 function scope(values: Values): Check {
 	const ports = values['listeners.ports'];
-	const where = ports === 'all' ? 'all local ports' : `local ports ${(ports as readonly unknown[]).join(', ')}`;
+	const list = ports === 'all' ? [] : (ports as readonly unknown[]);
+	const where = ports === 'all' ? 'all local ports' : `local port${list.length === 1 ? '' : 's'} ${list.join(', ')}`;
 	const namespace = values['listeners.netns'] === 'host' ? ", in toascope's own network namespace" : '';
 	return check('scope', 'What is looked for', 'ok', `${profileNames(values).join(', ')} on ${where}${namespace}`);
 }

@@ -27,7 +27,13 @@ function unanswered({ place, error }: Extract<Found, { error: unknown }>): Check
 				'start it: systemctl start toascope, or toascope run',
 			);
 		case 'denied':
-			return check('daemon', title, 'warn', `may not use ${where}`, 'use sudo, or be of the group of the socket');
+			return check(
+				'daemon',
+				title,
+				'warn',
+				`this user may not use ${where}`,
+				'use sudo, or be of the group of the socket',
+			);
 		default:
 			return check(
 				'daemon',
@@ -72,15 +78,14 @@ export function reloadCheck({ pid, config, config_reload: reload }: Status, file
 	const later = differing.filter(({ reloadable }) => !reloadable).map(({ path }) => path);
 	const advice = [
 		now.length === 0 ? '' : `kill -HUP ${pid} loads ${now.join(', ')}`,
-		later.length === 0 ? '' : `${later.join(', ')}: with a restart`,
+		later.length === 0 ? '' : `a restart loads ${later.join(', ')}`,
 	];
-	return check(
-		'reload',
-		about,
-		'warn',
-		`the file was changed since it was ${loaded}`,
-		advice.filter((part) => part !== '').join('; '),
-	);
+	// a reload has loaded the file, and left these as they were at the start
+	const found =
+		now.length === 0
+			? `${loaded}; the file has other values of ${later.join(', ')}, which hold from a start on`
+			: `the file was changed since it was ${loaded}`;
+	return check('reload', about, 'warn', found, advice.filter((part) => part !== '').join('; '));
 }
 
 export interface FileInForce {

@@ -93,25 +93,33 @@ function doubts(status: Status, { total }: RecentJson): Check[] {
 		const count = BigInt(total[verdict]);
 		if (count === 0n) return [];
 		const from = namePeers(status.peers.busiest.filter((peer) => peer.verdict === verdict));
-		return [check(verdict, about, 'warn', `${number(count)} ${found}${from === '' ? '' : `: from ${from}`}`, advice)];
+		return [
+			check(
+				verdict,
+				about,
+				'warn',
+				`${number(count)} ${count === 1n ? 'connection' : 'connections'} ${found}${from === '' ? '' : `: from ${from}`}`,
+				advice,
+			),
+		];
 	};
 	return [
 		...of(
 			'untrusted',
 			'Untrusted senders',
-			'connections had an option from outside of trust',
+			'had an option from outside of trust',
 			'add their networks to trust if they are your balancers; if not, somebody forges',
 		),
 		...of(
 			'malformed',
 			'Malformed options',
-			'connections had an option list that cannot be read',
+			'had an option list that cannot be read',
 			'look at one: tcpdump -vvX -c 20 "tcp[13] & 16 != 0 and (tcp[12] >> 4) > 5"',
 		),
 		...of(
 			'conflict',
 			'Conflicting options',
-			'connections had options with different addresses',
+			'had options with different addresses',
 			'the first counts; the balancer passes on what clients send (docs/security.md)',
 		),
 	];

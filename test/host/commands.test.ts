@@ -62,7 +62,7 @@ describe('with a daemon and a connection', () => {
 	test('lookup narrows by the time and by the local address', async () => {
 		const ask = (...args: string[]) => toascope(['lookup', peer, '--socket', daemon.socket, ...args]);
 		const { out } = await ask('--local', `${network.server}:${port}`);
-		const opened = / open (\S+) /.exec(out)?.[1] ?? '';
+		const opened = / opened (\S+), open for /.exec(out)?.[1] ?? '';
 		expect(await ask('--at', opened)).toMatchObject({ code: 0, out: expect.stringContaining(clientAddress) });
 		expect(await ask('--at', '2001-01-01 00:00:00')).toMatchObject({
 			code: 1,
@@ -70,7 +70,13 @@ describe('with a daemon and a connection', () => {
 		});
 		expect(await ask('--local', '192.0.2.99:1')).toMatchObject({
 			code: 1,
-			err: expect.stringContaining('[NOT_FOUND]'),
+			err: expect.stringMatching(
+				RegExp(`with 192.0.2.99:1 is known \\[NOT_FOUND\\]\n  there is one with ${network.server}:${port}\n$`),
+			),
+		});
+		expect(await ask('--local', '80')).toMatchObject({
+			code: 2,
+			err: expect.stringContaining("--local: bad address '80'"),
 		});
 		expect(await ask('--at', 'noon')).toMatchObject({
 			code: 2,
@@ -104,6 +110,14 @@ describe('with a daemon and a connection', () => {
 	test.each(['203.0.113.1', '203.0.113.1:99999', '::1:80', 'localhost:80', ''])('lookup of %j: 2', async (target) => {
 		const { code, err } = await toascope(['lookup', target, '--socket', daemon.socket]);
 		expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining('[BAD_ADDRESS]') });
+	});
+
+	test('lookup with a configuration that is wrong says how to ask all the same', async () => {
+		const { code, err } = await toascope(['lookup', peer, '--config', file('wrong.yaml', 'trsut: []')]);
+		expect({ code, err }).toEqual({
+			code: 2,
+			err: expect.stringMatching(/CONFIG_INVALID\]\n.* --socket \/run\/\S+\n$/),
+		});
 	});
 
 	test('lookup where no daemon is: 1', async () => {
@@ -186,11 +200,19 @@ test.each([
 	['a missing argument', ['lookup'], /missing required argument/],
 	['one argument too many', ['run', 'now'], /too many arguments/],
 	['no http URL', ['lookup', '192.0.2.1:1', '--url', 'ftp://127.0.0.1'], /ftp:\/\/127.0.0.1 is no http URL \[USAGE\]/],
-	['no number', ['demo', '--clients', 'many'], /'many' is not a whole number/],
+	['no scheme', ['lookup', '192.0.2.1:1', '--url', '127.0.0.1:1'], /\n {2}write http:\/\/127.0.0.1:1\n$/],
+	['TLS', ['lookup', '192.0.2.1:1', '--url', 'https://127.0.0.1'], /https:\/\/127.0.0.1: toascope has no TLS/],
+	[
+		'no number',
+		['demo', '--clients', 'many'],
+		/option '--clients <n>' argument 'many' .* must be a whole number above 0/,
+	],
+	['a typing error', ['config', 'chek'], /\n {2}did you mean check\? toascope config --help tells more\n$/],
 ])('wrong usage, %s: 2', async (_what, args, message) => {
 	const { code, out, err } = await toascope(args);
 	expect({ code, out }).toEqual({ code: 2, out: '' });
 	expect(err).toMatch(message);
+	expect(err).toMatch(/^toascope: .+ \[USAGE\]\n {2}.+\n$/);
 });
 
 test('--help and --version: 0; every command tells its exit codes', async () => {

@@ -305,7 +305,7 @@ describe('config check', () => {
 	it('says ok and what differs from the defaults', () => {
 		expect(check('clients: {max_exported: 5}\ntrust: [10.0.0.0/8]\ncgroup: /x')).toEqual({
 			exit: 0,
-			said: 'c.yaml: ok\n  cgroup: /x (default: none)\n  trust: ["10.0.0.0/8"] (default: [])\n  clients.max_exported: 5 (default: 1000)\n',
+			said: 'c.yaml: ok\n  cgroup: /x (default: the root of the cgroup v2 mount)\n  trust: ["10.0.0.0/8"] (default: [])\n  clients.max_exported: 5 (default: 1000)\n',
 		});
 		expect(JSON.parse(check('sockopt: off', true).said)).toEqual({
 			file: 'c.yaml',

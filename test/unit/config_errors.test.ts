@@ -50,6 +50,8 @@ describe('a key', () => {
 			'clients:\n  maxExported: 5',
 			'c.yaml:2:3: clients.maxExported is no key of toascope, did you mean clients.max_exported?',
 		],
+		['trsut: []', 'c.yaml:1:1: trsut is no key of toascope, did you mean trust?'],
+		['listeners.ports: [80]', 'c.yaml:1:1: listeners.ports is two keys: listeners, and ports in the map below it'],
 		['max_exported: 5', 'c.yaml:1:1: max_exported is no key of toascope, did you mean clients.max_exported?'],
 		['bpf: {colour: 5}', 'c.yaml:1:7: bpf.colour is no key of toascope, may be pin, ring_bytes'],
 		[
@@ -117,7 +119,10 @@ describe('a value', () => {
 		['log:', 'c.yaml:1:5: log is empty, must be a map with keys of level, format'],
 		['trust:', 'c.yaml:1:7: trust is empty, must be a list of at most 1024 networks'],
 		['trust: 10.0.0.0/8', 'c.yaml:1:8: trust is "10.0.0.0/8", must be a list of at most 1024 networks'],
-		['just a text', expect.stringMatching(/^c.yaml:1:1: is "just a text", must be a map with keys of provider, /)],
+		[
+			'just a text',
+			expect.stringMatching(/^c.yaml:1:1: the file is "just a text", must be a map with keys of provider, /),
+		],
 	])('%s', (text, message) => {
 		expect(problems(text)).toEqual([message]);
 	});

@@ -167,6 +167,9 @@ test('an empty trust is a warning, a wrong file a FAIL that says how much is wro
 	const denied = new ToascopeError('CONFIG_UNREADABLE', '/f: permission denied', { cause });
 	expect(fileCheck('/f', denied, true).state).toBe('ok');
 	expect(fileCheck('/f', denied, false).state).toBe('fail');
+	const missing = new ToascopeError('CONFIG_UNREADABLE', '/f: no such file', { hint: 'name it', cause: {} });
+	expect(fileCheck('/f', missing, true).advice).toBe('name it; neither a start nor a reload takes it so');
+	expect(fileCheck('/f', new ToascopeError('CONFIG_INVALID', '/f:1:1: x'), true).advice).toMatch(/^correct it; /);
 });
 
 test('what is looked for', () => {
@@ -175,6 +178,8 @@ test('what is looked for', () => {
 	expect(named(forceChecks(values(settings)), 'scope').found).toBe('toa4, mine on local ports 443, 8000-8100');
 	const host = values({ profiles: ['toa4'], listeners: { netns: 'host' } });
 	expect(named(forceChecks(host), 'scope').found).toBe("toa4 on all local ports, in toascope's own network namespace");
+	const one = { profiles: ['toa4'], listeners: { ports: [443] } };
+	expect(named(forceChecks(values(one)), 'scope').found).toBe('toa4 on local port 443');
 });
 
 const path = '/etc/toascope/toascope.yaml';
@@ -193,7 +198,15 @@ test.each<[string, Status, Parameters<typeof reloadCheck>[1], Check['state'], Re
 		file({ trust: ['10.0.0.0/8'], clients: { capacity: 5 } }),
 		'warn',
 		/was changed since/,
-		/^kill -HUP 812 loads trust; clients\.capacity: with a restart$/,
+		/^kill -HUP 812 loads trust; a restart loads clients\.capacity$/,
+	],
+	[
+		'keys that a reload has left as they were',
+		running({}),
+		file({ clients: { capacity: 5 } }),
+		'warn',
+		/^loaded at .*; the file has other values of clients\.capacity, which hold from a start on$/,
+		/^a restart loads clients\.capacity$/,
 	],
 	[
 		'a key that the environment of the daemon sets',

@@ -131,10 +131,10 @@ describe('toascope lookup', () => {
 		expect(code).toBe(0);
 		const [first = '', second, ...rest] = text.split('\n');
 		expect(first).toMatch(
-			/^10\.0\.0\.1:4711 -> \[2001:db8::1\]:5555 {2}nat64\/ack {2}nginx\[123\] {2}open 2025-10-09T08:53:20\.123Z \+[\d.]+ d +3\.2 kB in 9\.2 EB out$/,
+			/^10\.0\.0\.1:4711 -> \[2001:db8::1\]:5555 {2}nat64\/ack {2}nginx\[123\] {2}opened 2025-10-09T08:53:20\.123Z, open for [\d.]+ d +3\.2 kB in 9\.2 EB out$/,
 		);
 		expect(second).toMatch(
-			/^10\.0\.0\.1:4711 -> \(none\) +- +- +closed 2025-10-09T08:53:20\.123Z \+4\.9 s {2,}17 B in 0 B out$/,
+			/^10\.0\.0\.1:4711 -> \(none\) +- +- +opened 2025-10-09T08:53:20\.123Z, closed after 4\.9 s {2,}17 B in 0 B out$/,
 		);
 		expect(rest).toEqual(['']);
 	});
@@ -145,7 +145,11 @@ describe('toascope lookup', () => {
 		cleanUp.push(() => app.close());
 		await listenUnix(app, path);
 		expect((await run('10.0.0.1:4711', { local: '[::ffff:192.0.2.10]:443' })).code).toBe(0);
-		expect(view.asked.at(-1)?.local).toEqual({ family: 4, text: '192.0.2.10', port: 443 });
+		await expect(run('10.0.0.1:4711', { local: '192.0.2.10:80' })).rejects.toMatchObject({
+			code: 'NOT_FOUND',
+			message: 'no connection of the peer 10.0.0.1:4711 with 192.0.2.10:80 is known',
+			hint: 'there is one with 192.0.2.10:443',
+		});
 		const states = async (at: string) => {
 			const { text } = await run('10.0.0.1:4711', { at, json: true });
 			return (JSON.parse(text) as { connections: ConnectionJson[] }).connections.map(({ state }) => state);
@@ -196,6 +200,18 @@ describe('toascope lookup', () => {
 		await once(server, 'listening');
 		const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 		await expect(lookup('10.0.0.1:1', { daemon: { url } })).rejects.toMatchObject({ code: 'NOT_RUNNING' });
+	});
+
+	it('tells what keeps a daemon from answering', async () => {
+		const body = '{"detail":"toascope is not attached yet, or no longer"}';
+		const server = createServer((_request, response) => response.writeHead(503).end(body)).listen(0, '127.0.0.1');
+		cleanUp.push(() => server.close());
+		await once(server, 'listening');
+		const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+		await expect(lookup('10.0.0.1:1', { daemon: { url } })).rejects.toMatchObject({
+			code: 'NOT_RUNNING',
+			message: `the daemon at ${url} cannot answer now: toascope is not attached yet, or no longer`,
+		});
 	});
 
 	it('shows a conflict, and nothing that steers the terminal', () => {
