@@ -27,7 +27,7 @@ export function isDenied({ code, cause }: ToascopeError): boolean {
 
 /** What holds: of the daemon that runs, else of the file. */
 export function forceChecks(values: Values): Check[] {
-	return [trust(values), scope(values)];
+	return [trust(values), scope(values), ...openToOthers(values)];
 }
 
 function trust({ trust: networks }: Values): Check {
@@ -49,6 +49,14 @@ function scope(values: Values): Check {
 	const where = ports === 'all' ? 'all local ports' : `local port${list.length === 1 ? '' : 's'} ${list.join(', ')}`;
 	const namespace = values['listeners.netns'] === 'host' ? ", in toascope's own network namespace" : '';
 	return check('scope', 'What is looked for', 'ok', `${profileNames(values).join(', ')} on ${where}${namespace}`);
+}
+
+/** Nothing is said of a loopback address, nor where there is none. */
+function openToOthers({ 'http.listen': listen }: Values): Check[] {
+	if (/^(off$|127\.|\[::1\])/.test(String(listen))) return [];
+	const found = `http.listen is ${listen}: whoever reaches it may read the addresses of clients; it asks for no password`;
+	const advice = 'let a firewall say who does, or a proxy with authentication before 127.0.0.1 (docs/security.md)';
+	return [check('http_open', 'Open to others', 'warn', found, advice)];
 }
 
 export function profileNames({ profiles }: Values): string[] {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the host offers before any program is tried: kernel, BTF, privileges, mounts, lockdown, JIT. */
 import { existsSync, readFileSync } from 'node:fs';
+import { limit } from '../capture/layout.gen.ts';
 import { findBpffs, findCgroup2, isCgroup2, isRootCgroup, type Mount } from '../capture/mounts.ts';
 import { missingCapabilities } from '../capture/privileges.ts';
 import { type Check, check } from './check.ts';
@@ -41,6 +42,7 @@ export function hostChecks(host: Host, values: Values, runs: boolean): Check[] {
 		privileges(host, runs),
 		cgroup(host, values),
 		bpffs(host, values),
+		...(runs ? [] : leftAttached(host, values)),
 		lockdown(host),
 		jit(host),
 	];
@@ -112,6 +114,15 @@ function bpffs({ mounts, exists }: Host, values: Values): Check {
 		`${pin} is not on a bpffs`,
 		`set bpf.pin to a directory below ${bpffsPoint}, or mount one: mount -t bpf bpf DIRECTORY`,
 	);
+}
+
+/** Of a daemon that was killed, or that was told to keep them. */
+function leftAttached({ exists }: Host, values: Values): Check[] {
+	const pin = values['bpf.pin'] as string;
+	if (pin === 'off' || !exists(`${pin}/v${limit.TOASCOPE_LAYOUT}/links`)) return [];
+	const found = `programs pinned in ${pin}, of a daemon that was killed or left them there: they go on by its settings`;
+	const advice = `toascope run goes on with them, or says which daemon has them; if none does, this takes them away: rm -r ${pin}`;
+	return [check('left_attached', 'Still attached', 'warn', found, advice)];
 }
 
 function lockdown({ lockdown: text }: Host): Check {

@@ -109,9 +109,11 @@ export function createHttp(options: HttpOptions): FastifyInstance {
 	});
 	app.setNotFoundHandler((request, reply) => {
 		const known = methods.get(request.url.split('?', 1)[0] ?? '');
-		if (known === undefined) throw new HttpProblem(404, 'there is nothing at this path');
-		reply.header('allow', [...known].join(', '));
-		throw new HttpProblem(405, `${request.method} is not possible here`);
+		if (known === undefined)
+			throw new HttpProblem(404, `there is nothing at this path, only at ${[...methods.keys()].join(', ')}`);
+		const allowed = [...known].join(', ');
+		reply.header('allow', allowed);
+		throw new HttpProblem(405, `${request.method} is not possible here, only ${allowed}`);
 	});
 
 	app.register(compress, {

@@ -60,6 +60,7 @@ export function problemOf(error: unknown): ProblemBody {
 	}
 	const { statusCode: status, message } = error as { statusCode?: unknown; message?: unknown };
 	if (error instanceof HttpProblem) return problemBody(error.statusCode, error.message);
+	if (status === 415) return problemBody(status, 'the body must be JSON, sent with content-type: application/json');
 	if (isCallers(status)) return problemBody(status, String(message));
 	return problemBody(500, 'an error inside toascope; its log says more');
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Reads what callers ask. Unknown and repeated parameters are errors: a typing error must not widen a question. */
+import { ToascopeError } from '../errors.ts';
 import { parseEndpoint } from '../model/endpoint.ts';
 import type { LookupQuery } from '../model/lookup.ts';
 import type { ClientSeries } from '../model/snapshot.ts';
@@ -43,6 +44,7 @@ export function readLookup(input: unknown, clock: Clock): LookupQuery {
  * A batch: `{"queries": [{"peer": "192.0.2.1:54321"}, ...]}`.
  *
  * @throws {HttpProblem} 400 that names the query, 413 when there are more than `batchMax`
+ * @throws {ToascopeError} BAD_ADDRESS that names the query
  */
 export function readBatch(body: unknown, clock: Clock): LookupQuery[] {
 	const queries = (body as { queries?: unknown } | null | undefined)?.queries;
@@ -54,7 +56,10 @@ export function readBatch(body: unknown, clock: Clock): LookupQuery[] {
 		try {
 			return readLookup(query, clock);
 		} catch (error) {
-			throw new HttpProblem(400, `queries[${index}]: ${(error as Error).message}`);
+			const message = `queries[${index}]: ${(error as Error).message}`;
+			if (!(error instanceof ToascopeError)) throw new HttpProblem(400, message);
+			const { code, hint = '' } = error;
+			throw new ToascopeError(code, message, { hint, cause: error });
 		}
 	});
 }

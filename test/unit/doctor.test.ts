@@ -32,7 +32,7 @@ const goodHost: Host = {
 	mounts: mounts(cgroup2, bpffs),
 	lockdown: '[none] integrity confidentiality',
 	jit: '1',
-	exists: () => true,
+	exists: (path) => !path.includes('/sys/fs/bpf/'),
 	isRootCgroup: () => true,
 };
 
@@ -105,6 +105,33 @@ test.each<[string, string, Partial<Host>, object, Check['state'], RegExp]>([
 	const result = named(hostChecks({ ...goodHost, ...host }, values(settings), false), name);
 	expect(result).toMatchObject({ state, found: expect.stringMatching(found) });
 	if (state !== 'ok') expect(result.advice).toMatch(/./);
+});
+
+test('programs that no daemon answers for are told of, with how to be rid of them', () => {
+	const host = { ...goodHost, exists: (path: string) => /^\/sys\/fs\/bpf\/toascope\/v\d+\/links$/.test(path) };
+	const left = (settings: object, runs: boolean) =>
+		hostChecks(host, values(settings), runs).find(({ name }) => name === 'left_attached');
+	expect(left({}, false)).toMatchObject({
+		state: 'warn',
+		advice: expect.stringMatching(/rm -r \/sys\/fs\/bpf\/toascope$/),
+	});
+	expect(left({}, true)).toBeUndefined();
+	expect(left({ bpf: { pin: 'off' } }, false)).toBeUndefined();
+	expect(left({ bpf: { pin: '/sys/fs/bpf/other' } }, false)).toBeUndefined();
+});
+
+test.each([
+	['0.0.0.0:10646', true],
+	['[::]:10646', true],
+	['192.0.2.1:10646', true],
+	['127.0.0.1:10646', false],
+	['127.9.0.1:10646', false],
+	['[::1]:10646', false],
+	['off', false],
+])('http.listen %s, which others reach: %s', (listen, open) => {
+	const found = forceChecks(values({ http: { listen } })).find(({ name }) => name === 'http_open');
+	expect(found?.state).toBe(open ? 'warn' : undefined);
+	if (open) expect(found?.found).toContain(listen);
 });
 
 test('who asks while a daemon runs needs no privileges', () => {

@@ -201,27 +201,28 @@ describe('a batch', () => {
 	});
 
 	it.each([
-		[{}, 400, 'the body must be'],
-		[{ queries: {} }, 400, 'the body must be'],
-		[{ queries: [], other: 1 }, 400, 'the body must be'],
-		[{ queries: [{ peer: '10.0.0.1:1' }, { peer: 'x' }] }, 400, "queries[1]: bad address 'x'"],
-		[{ queries: [null] }, 400, 'queries[0]: must be an object'],
-		[{ queries: [['10.0.0.1:1']] }, 400, 'queries[0]: must be an object'],
-		[{ queries: [{ peer: {} }] }, 400, 'queries[0]: peer must be one string'],
-	])('refuses %j', async (payload, status, detail) => {
+		[{}, 'BAD_REQUEST', 'the body must be'],
+		[{ queries: {} }, 'BAD_REQUEST', 'the body must be'],
+		[{ queries: [], other: 1 }, 'BAD_REQUEST', 'the body must be'],
+		[{ queries: [{ peer: '10.0.0.1:1' }, { peer: 'x' }] }, 'BAD_ADDRESS', "queries[1]: bad address 'x'"],
+		[{ queries: [null] }, 'BAD_REQUEST', 'queries[0]: must be an object'],
+		[{ queries: [['10.0.0.1:1']] }, 'BAD_REQUEST', 'queries[0]: must be an object'],
+		[{ queries: [{ peer: {} }] }, 'BAD_REQUEST', 'queries[0]: peer must be one string'],
+	])('refuses %j', async (payload, code, detail) => {
 		const response = await post(payload);
-		expect(response.statusCode).toBe(status);
+		expect(response.statusCode).toBe(400);
+		expect(response.json().code).toBe(code);
 		expect(response.headers['content-type']).toMatch(/^application\/problem\+json(;|$)/);
 		expect(response.json().detail).toContain(detail);
 	});
 
 	it.each([
-		['application/json', '{"queries": [', 400],
-		['application/json', 'null', 400],
-		['application/json', '', 400],
-		['text/plain', '{"queries": []}', 415],
-		['application/json', `{"queries": ["${'x'.repeat(httpLimits.bodyBytes)}"]}`, 413],
-	])('refuses a body of %s', async (type, payload, status) => {
+		['application/json', '{"queries": [', 400, 'not valid JSON'],
+		['application/json', 'null', 400, 'the body must be'],
+		['application/json', '', 400, 'empty'],
+		['text/plain', '{"queries": []}', 415, 'content-type: application/json'],
+		['application/json', `{"queries": ["${'x'.repeat(httpLimits.bodyBytes)}"]}`, 413, 'too large'],
+	])('refuses a body of %s', async (type, payload, status, detail) => {
 		const response = await start().inject({
 			method: 'POST',
 			url: '/v1/connections',
@@ -229,7 +230,7 @@ describe('a batch', () => {
 			payload,
 		});
 		expect(response.statusCode).toBe(status);
-		expect(response.json()).toMatchObject({ type: 'about:blank', status });
+		expect(response.json()).toMatchObject({ type: 'about:blank', status, detail: expect.stringContaining(detail) });
 	});
 });
 
@@ -313,17 +314,19 @@ it('/v1/status tells of peers when it is asked to', async () => {
 
 describe('errors', () => {
 	it.each([
-		['GET', '/nothing', 404, 'NOT_FOUND'],
-		['GET', '/debug/pprof', 404, 'NOT_FOUND'],
-		['GET', '/v1/%zz', 400, 'BAD_REQUEST'],
-		['POST', '/metrics', 405, 'METHOD_NOT_ALLOWED'],
-		['DELETE', '/v1/connections?peer=10.0.0.1:1', 405, 'METHOD_NOT_ALLOWED'],
-		['OPTIONS', '/v1/clients', 405, 'METHOD_NOT_ALLOWED'],
-	] as const)('%s %s', async (method, url, status, code) => {
+		['GET', '/nothing', 404, 'NOT_FOUND', 'nothing at this path'],
+		['GET', '/', 404, 'NOT_FOUND', 'only at /metrics, /healthz, /readyz, /v1/connections, /v1/clients, /v1/status'],
+		['GET', '/debug/pprof', 404, 'NOT_FOUND', ''],
+		['GET', '/v1/%zz', 400, 'BAD_REQUEST', ''],
+		['POST', '/metrics', 405, 'METHOD_NOT_ALLOWED', 'POST is not possible here, only GET, HEAD'],
+		['DELETE', '/v1/connections?peer=10.0.0.1:1', 405, 'METHOD_NOT_ALLOWED', 'only GET, HEAD, POST'],
+		['OPTIONS', '/v1/clients', 405, 'METHOD_NOT_ALLOWED', 'only GET, HEAD'],
+	] as const)('%s %s', async (method, url, status, code, detail) => {
 		const response = await start().inject({ method, url });
 		expect(response.statusCode).toBe(status);
 		expect(response.headers['content-type']).toMatch(/^application\/problem\+json(;|$)/);
-		expect(response.json()).toMatchObject({ type: 'about:blank', status, code });
+		const said = { type: 'about:blank', status, code, detail: expect.stringContaining(detail) };
+		expect(response.json()).toMatchObject(said);
 		if (status === 405) expect(response.headers.allow).toMatch(/^GET, HEAD(, POST)?$|^HEAD, GET(, POST)?$/);
 	});
 
