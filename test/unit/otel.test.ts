@@ -306,10 +306,13 @@ describe('a collector that does not do its part', () => {
 	it('is not there: the end comes in time, also between two attempts', async () => {
 		const { endpoint } = receiver;
 		await replaceReceiver();
-		const spans = await start({ endpoint });
+		const lines: string[] = [];
+		const logger = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) });
+		const spans = await start({ endpoint, logger });
 		close(spans);
-		await spans.shutdown(50);
+		await spans.shutdown(200);
 		expect(spans.stats()).toMatchObject({ pending: 0, dropped: { span_export_failed: 1n } });
+		expect(lines.join('')).toContain('ECONNREFUSED');
 	});
 
 	it('is busy: the request is repeated', async () => {
@@ -346,5 +349,18 @@ describe('a collector that does not do its part', () => {
 
 	it('has no URL: CONFIG_INVALID', async () => {
 		await expect(start({ endpoint: 'nowhere' })).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
+	});
+
+	it.each([
+		['OTEL_EXPORTER_OTLP_ENDPOINT', '127.0.0.1:4318'],
+		['OTEL_EXPORTER_OTLP_ENDPOINT', 'collector:4318'],
+		['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', 'collector'],
+	])('has no URL in %s, %s: CONFIG_INVALID', async (name, value) => {
+		vi.stubEnv('OTEL_EXPORTER_OTLP_ENDPOINT', receiver.endpoint);
+		vi.stubEnv(name, value);
+		await expect(start({ endpoint: undefined })).rejects.toMatchObject({
+			code: 'CONFIG_INVALID',
+			message: `${name} is no URL of HTTP`,
+		});
 	});
 });

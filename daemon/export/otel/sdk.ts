@@ -49,9 +49,25 @@ function protocolFromEnv(logger: Logger): OtlpProtocol {
 	return 'http/protobuf';
 }
 
-async function openConfiguredWire({ protocol, endpoint, logger }: SpanOptions): Promise<Wire> {
+/** The variable that names the collector, where it holds no URL of HTTP: the SDK would send to another one. */
+function unusableVariable(): string | undefined {
+	const names = ['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', 'OTEL_EXPORTER_OTLP_ENDPOINT'];
+	const name = names.find((each) => getStringFromEnv(each) !== undefined);
+	if (name === undefined) return undefined;
+	return /^https?:$/.test(URL.parse(getStringFromEnv(name) ?? '')?.protocol ?? '') ? undefined : name;
+}
+
+async function openConfiguredWire({ protocol: chosen, endpoint, logger }: SpanOptions): Promise<Wire> {
+	const protocol = chosen ?? protocolFromEnv(logger);
+	// over gRPC it may be HOST:PORT
+	const unusable = endpoint === undefined && protocol !== 'grpc' ? unusableVariable() : undefined;
+	if (unusable !== undefined) {
+		throw new ToascopeError('CONFIG_INVALID', `${unusable} is no URL of HTTP`, {
+			hint: 'give a base URL, such as http://127.0.0.1:4318',
+		});
+	}
 	try {
-		return await openWire(protocol ?? protocolFromEnv(logger), endpoint);
+		return await openWire(protocol, endpoint);
 	} catch (cause) {
 		throw new ToascopeError('CONFIG_INVALID', `otel.endpoint: ${endpoint ?? 'OTEL_EXPORTER_OTLP_ENDPOINT'} is no URL`, {
 			hint: 'give a base URL, such as http://127.0.0.1:4318',

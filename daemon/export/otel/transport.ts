@@ -37,15 +37,20 @@ export function createTransport(channel: Channel, timeoutMs: number): Transport 
 		const deadline = performance.now() + timeoutMs;
 		const limit = AbortSignal.timeout(timeoutMs);
 		const signal = AbortSignal.any([closing.signal, limit]);
+		let last: Error | undefined;
 		for (let backoff = FIRST_DELAY_MS; ; backoff = Math.min(backoff * GROWTH, LAST_DELAY_MS)) {
 			const attempt = await channel.attempt(body, signal);
 			if (attempt.status === 'done') return attempt.body;
-			closing.signal.throwIfAborted();
+			// why it failed before says more than that it was given up
+			if (closing.signal.aborted) throw last ?? closing.signal.reason;
+			last = attempt.error;
 			if (limit.aborted) throw new Error(`no answer within ${timeoutMs} ms`);
 			if (attempt.status === 'failed') throw attempt.error;
 			const waitMs = attempt.afterMs ?? backoff * (0.8 + 0.4 * Math.random());
 			if (performance.now() + waitMs > deadline) throw attempt.error;
-			await delay(waitMs, undefined, { signal: closing.signal });
+			await delay(waitMs, undefined, { signal: closing.signal }).catch(() => {
+				throw attempt.error;
+			});
 		}
 	}
 
