@@ -57,7 +57,7 @@ program
 	.description('show it at work in a lab of three network namespaces on this machine')
 	.option('--once', 'make the connections, check them, and end')
 	.option('--clients <n>', 'distinct clients', positive, 50)
-	.option('--connections <n>', 'connections in all (with --once)', positive, 500)
+	.option('--connections <n>', 'connections in all (with --once; default: 500)', positive)
 	.option('--json', 'print one JSON object at the end (with --once)')
 	.option('--listen <address>', 'where /metrics is served', '127.0.0.1:10646')
 	.addHelpText(
@@ -69,7 +69,7 @@ program
 			'this host cannot',
 		),
 	)
-	.action(async (options: { once?: true; clients: number; connections: number; json?: true; listen: string }) => {
+	.action(async (options: { once?: true; clients: number; connections?: number; json?: true; listen: string }) => {
 		const { demo } = await import('./cli/demo.ts');
 		code = await demo(options);
 	});

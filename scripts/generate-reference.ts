@@ -69,7 +69,8 @@ and wins there. No file at all means the defaults. [toascope.yaml](../../deploy/
 
 - An unknown key, an unknown variable that begins with \`TOASCOPE_\`, or a bad value is an error: the daemon does not start on it, and
   a reload (SIGHUP) keeps what it had. Variables of the form that Kubernetes sets for a Service are passed over.
-- \`toascope config check FILE\` shows each problem with its line, or what the file changes.
+- \`toascope config check FILE\` shows each problem with its line, or what the file changes. It looks at the
+  file alone: variables have no part in it, and nothing is tried on this host (\`toascope doctor\` does).
 - **Reload**: \`yes\` takes effect on SIGHUP; \`restart\` when the daemon starts.
 - Durations are \`500 ms\`, \`15 s\`, \`15 min\`, \`2 h\`, or a number of seconds; sizes \`512 KiB\`, \`4 MiB\`, or a number of bytes.
 - In a variable a list is separated by commas: \`TOASCOPE_TRUST=10.0.0.0/8,2001:db8::/32\`. Profiles of your own are written there as in
@@ -110,8 +111,9 @@ function errors(): string {
 
 # Errors
 
-Every expected failure of a command is one line on standard error, \`toascope: WHAT IS WRONG [CODE]\`, and below it what to do about it. In the
-JSON log it is \`err\`, with \`code\`, \`message\` and \`hint\`. Match the codes; the prose beside them may change.
+Every expected failure of a command is one line on standard error, \`toascope: WHAT IS WRONG [CODE]\`, and below it what to do about it; a
+configuration has a line for each of its problems, the code behind the last. In the JSON log it is \`err\`, with \`code\`, \`message\` and
+\`hint\`. Match the codes; the prose beside them may change.
 
 ## Exit codes
 
@@ -143,8 +145,8 @@ function log(): string {
 # Log
 
 On standard error: readable lines on a terminal, else JSON (\`log.format\`), one object a line with \`level\`, \`time\` (RFC 3339, UTC), \`pid\`,
-\`hostname\`, \`msg\` and the fields below. \`err\` has \`code\`, \`message\` and \`hint\` ([codes](errors.md#codes)). \`log.level\` says from which
-level on.
+\`hostname\`, \`msg\` and the fields below. \`err\` has \`code\`, \`message\` and \`hint\` ([codes](errors.md#codes)), and for what toascope
+has no code for what Node.js says of it, with a \`stack\`. \`log.level\` says from which level on. Lines that begin with \`OpenTelemetry:\` are the SDK's own.
 
 ${table(['Level', 'Message', 'Fields', 'Meaning'], rows)}
 `;

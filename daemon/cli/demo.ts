@@ -20,7 +20,8 @@ export interface DemoOptions {
 	/** Make the connections, check them, end. */
 	readonly once?: true;
 	readonly clients: number;
-	readonly connections: number;
+	/** With `once`. */
+	readonly connections?: number;
 	readonly json?: true;
 	/** ADDR:PORT of /metrics. */
 	readonly listen: string;
@@ -31,6 +32,7 @@ const port = 8080;
 const publicPort = 80;
 const firstClient = '2001:db8:c::1';
 const defaultListen = '127.0.0.1:10646';
+const defaultConnections = 500;
 /** So many at a time: what the table of connections holds is asked before it is full. */
 const batchSize = 10_000;
 
@@ -39,13 +41,15 @@ const batchSize = 10_000;
  * @throws {ToascopeError} what keeps it from running on this host
  */
 export async function demo(options: DemoOptions): Promise<number> {
-	if (options.once !== undefined && options.clients > options.connections) {
-		throw new ToascopeError('USAGE', `${options.connections} connections cannot come from ${options.clients} clients`, {
+	const { once, clients, connections = defaultConnections } = options;
+	if (once !== undefined && clients > connections) {
+		throw new ToascopeError('USAGE', `${connections} connections cannot come from ${clients} clients`, {
 			hint: 'raise --connections, or lower --clients',
 		});
 	}
-	if (options.once === undefined && options.json !== undefined) {
-		throw new ToascopeError('USAGE', '--json goes with --once', { hint: 'add --once' });
+	for (const name of ['json', 'connections'] as const) {
+		if (once !== undefined || options[name] === undefined) continue;
+		throw new ToascopeError('USAGE', `--${name} goes with --once`, { hint: 'add --once' });
 	}
 	configuration(options.listen);
 	requirePrivileges('the demo', ['CAP_SYS_ADMIN']);
@@ -107,11 +111,12 @@ async function startService(options: DemoOptions, onEvent: (event: ConnectionEve
 }
 
 async function runOnce(options: DemoOptions, lab: Lab, judge: Judge, service: Service, stop: Stop): Promise<number> {
+	const { connections = defaultConnections } = options;
 	const client = await lab.client();
 	const begun = performance.now();
 	let tally: Tally = emptyTally;
-	for (let made = 0; made < options.connections; made += batchSize) {
-		const count = Math.min(batchSize, options.connections - made);
+	for (let made = 0; made < connections; made += batchSize) {
+		const count = Math.min(batchSize, connections - made);
 		const clients = Math.min(options.clients, count);
 		const run = client.run({
 			from: firstClient,
@@ -140,7 +145,7 @@ async function runOnce(options: DemoOptions, lab: Lab, judge: Judge, service: Se
 		seconds: Math.round(seconds * 1000) / 1000,
 	};
 	process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : tallyText(report));
-	const right = tally.resolved === options.connections && tally.mismatched === 0 && tally.bytesMismatched === 0;
+	const right = tally.resolved === connections && tally.mismatched === 0 && tally.bytesMismatched === 0;
 	return right ? exitCode.done : exitCode.failed;
 }
 

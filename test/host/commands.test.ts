@@ -207,6 +207,11 @@ test.each([
 		['demo', '--clients', 'many'],
 		/option '--clients <n>' argument 'many' .* must be a whole number above 0/,
 	],
+	[
+		'no --once for',
+		['demo', '--connections', '5'],
+		/^toascope: --connections goes with --once \[USAGE\]\n {2}add --once\n$/,
+	],
 	['a typing error', ['config', 'chek'], /\n {2}did you mean check\? toascope config --help tells more\n$/],
 ])('wrong usage, %s: 2', async (_what, args, message) => {
 	const { code, out, err } = await toascope(args);
