@@ -253,6 +253,23 @@ test('the JSON log has the level as a word and the time as RFC 3339', async () =
 	expect(lines.map(({ level }) => level)).toContain('warn');
 });
 
+test('npm that is told to stop takes the daemon along', async () => {
+	const quiet = 'http: {listen: off, socket: off}\nbpf: {pin: off}\nlisteners: {ports: [1]}\nlog: {format: json}\n';
+	const args = ['run', '--silent', 'toascope', '--', 'run', '--config', file('npm.yaml', quiet)];
+	const npm = spawn('npm', args, { stdio: ['ignore', 'ignore', 'pipe'] });
+	const ended = once(npm, 'exit');
+	const daemon = await new Promise<number>((resolve, reject) => {
+		createInterface({ input: npm.stderr }).on('line', (line) => {
+			if (line.includes('"attached')) resolve((JSON.parse(line) as { pid: number }).pid);
+		});
+		ended.then(() => reject(new Error('it ended before it was attached')));
+	});
+	npm.kill('SIGTERM');
+	await ended;
+	// ends what is left, and throws where nothing is
+	expect(() => process.kill(daemon)).toThrow('ESRCH');
+});
+
 test('systemd is told: ready, reloading and ready again, also when the reload fails, stopping', async () => {
 	const socket = join(directory, 'notify.sock');
 	const receiver = spawn(compile('notify_receiver'), [socket], { stdio: ['ignore', 'pipe', 'inherit'] });
