@@ -12,6 +12,7 @@ struct everything {
 	struct client client;
 	struct exported exported;
 	struct fold_request fold_request;
+	struct reap_request reap_request;
 	struct connection connection;
 	struct event event;
 	struct owner owner;

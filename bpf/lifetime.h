@@ -45,9 +45,12 @@ static __always_inline void flush(const struct tcp_sock *tcp, struct subject *on
 	struct traffic delta = {};
 	bool pending = true, closed;
 
-	if (!state->opened_ns || state->closed || on->sk->skc_state == BPF_TCP_CLOSE || !take_listener(on))
+	if (!state->opened_ns || state->closed || !take_listener(on))
 		return;
 	find_connection(on);
+	mark_flushed(on);
+	if (on->sk->skc_state == BPF_TCP_CLOSE || reaped(on))
+		return;
 	/* at two flushes: an accept() under way has had its time to be seen */
 	if (state->grafted)
 		note_unseen(tcp, on);

@@ -74,7 +74,8 @@ enum drop {
 		8, /* an option of a trusted sender that no profile takes, of a kind beyond the first that were counted */
 	DROP_SYN_NOT_KEPT = 9,   /* a listener that was to keep SYNs does not */
 	DROP_LISTENER_SLOT = 10, /* a place of a listener was lost: the stack of spare ones refused it */
-	DROPS = 11,
+	DROP_CLOSE_UNHEARD = 11, /* a connection that was found gone: no callback told of its close */
+	DROPS = 12,
 };
 
 enum event_type { EVENT_OPENED = 1, EVENT_ACCEPTED = 2, EVENT_CLOSED = 3 };
@@ -160,6 +161,10 @@ struct connection {
 	__u8 profile;
 	__u8 segment;
 	__u8 seen;
+	__u32 flushed;    /* 2^30 ns: when a flush last came by the open socket, or 0 */
+	__u16 listener;   /* its place */
+	__u8 in_overflow; /* counts under client="other" */
+	__u8 missed;      /* the run of the reaper that found it gone, or 0 */
 };
 
 /*
@@ -233,6 +238,13 @@ struct fold_request {
 	struct traffic base; /* what of it had gone into "other" before its series began */
 };
 
+/* Argument of the program that closes what is gone. Run again with one argument, it goes from place to place. */
+struct reap_request {
+	__u64 flushed_ns; /* when the latest flush that went to its end began */
+	__u32 place;      /* the first */
+	__u32 run;        /* from 1 to 255 */
+};
+
 /* A series of the exported set. Pinned with the counters: a restart shows the same series. */
 struct exported {
 	struct traffic base;
@@ -268,11 +280,12 @@ RECORD_ASSERT(sizeof(struct listener_key) == 20, "listener_key");
 RECORD_ASSERT(sizeof(struct client_key) == 40, "client_key");
 RECORD_ASSERT(sizeof(struct traffic) == 64, "traffic");
 RECORD_ASSERT(sizeof(struct client) == 88, "client");
-RECORD_ASSERT(sizeof(struct connection) == 152, "connection");
-RECORD_ASSERT(sizeof(struct event) == 160, "event");
+RECORD_ASSERT(sizeof(struct connection) == 160, "connection");
+RECORD_ASSERT(sizeof(struct event) == 168, "event");
 RECORD_ASSERT(sizeof(struct tag_line) == 64, "tag_line");
 RECORD_ASSERT(sizeof(struct unknown_option) == 2, "unknown_option");
 RECORD_ASSERT(sizeof(struct trust_key) == 28, "trust_key");
+RECORD_ASSERT(sizeof(struct reap_request) == 16, "reap_request");
 RECORD_ASSERT(sizeof(struct exported) == 72, "exported");
 RECORD_ASSERT(sizeof(struct owner) == 72, "owner");
 RECORD_ASSERT(__builtin_offsetof(struct settings, table) == 64, "settings.table");

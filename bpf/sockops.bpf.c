@@ -29,7 +29,7 @@ static __always_inline struct tcp_sock *resume(struct bpf_sock *sk, struct subje
 	if (!tcp || !take_listener(on))
 		return 0;
 	find_connection(on);
-	return tcp;
+	return reaped(on) ? 0 : tcp;
 }
 
 /*

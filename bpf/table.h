@@ -18,6 +18,28 @@ static __always_inline void find_connection(struct subject *on)
 	on->connection = connection && connection->cookie == on->state->cookie ? connection : 0;
 }
 
+/* 0 is never now, for all but the first second of a host. */
+static __always_inline __u32 coarse_time(__u64 ns)
+{
+	return ns >> 30;
+}
+
+/* Its socket is still there: see reap.bpf.c. */
+static __always_inline void mark_flushed(const struct subject *on)
+{
+	if (on->connection)
+		on->connection->flushed = coarse_time(on->now);
+}
+
+/*
+ * Has the reaper closed it? Then all of it is counted, although a callback comes after all. A connection that is
+ * open keeps its entry: if that is closed, or another's, the reaper did so.
+ */
+static __always_inline bool reaped(const struct subject *on)
+{
+	return on->state->place != NO_PLACE && (!on->connection || on->connection->closed_ns);
+}
+
 /* Enters the connection. Who reads it meanwhile finds no cookie. */
 static __always_inline void enter_connection(struct subject *on)
 {
@@ -36,6 +58,7 @@ static __always_inline void enter_connection(struct subject *on)
 	__builtin_memset(connection, 0, sizeof(*connection));
 	connection->opened_ns = on->now;
 	connection->netns = on->sk->skc_net.net->ns.inum;
+	connection->listener = on->state->listener;
 	local_endpoint(on->sk, &connection->local);
 	peer_endpoint(on->sk, &connection->peer);
 	tags->tags[place % TAGS_IN_LINE] = peer_tag(&connection->peer);

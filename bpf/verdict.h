@@ -91,6 +91,7 @@ static __noinline bool settle(struct subject *on, __u8 verdict, __u8 segment)
 					 sizeof(connection->client.address));
 			connection->client.port = state->client.port;
 			connection->client.family = state->client.family;
+			connection->in_overflow = state->in_overflow;
 		}
 		connection->segment = segment;
 		asm volatile("" ::: "memory");

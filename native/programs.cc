@@ -44,16 +44,21 @@ Napi::Value BpfObject::iterate(const Napi::CallbackInfo &info)
 	return Napi::Number::New(env, static_cast<double>(used));
 }
 
-// run(program, input) -> what the program returned; the input is its packet
+// run(program, input, times) -> what the program returned the last time; the input is its packet
 Napi::Value BpfObject::run(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	bpf_program *of = program(env, info[0]);
 	auto input = bytes_of(env, info[1], 0, "input");
+	const int times = info[2].IsNumber() ? info[2].As<Napi::Number>().Int32Value() : 1;
 	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = input.Data(),
-		    .data_size_in = static_cast<__u32>(input.ByteLength()), .repeat = 1);
-	if (bpf_prog_test_run_opts(bpf_program__fd(of), &options))
-		throw system_error(env, errno, "run", bpf_program__name(of));
+		    .data_size_in = static_cast<__u32>(input.ByteLength()), .repeat = times);
+	int error;
+	do
+		error = bpf_prog_test_run_opts(bpf_program__fd(of), &options) ? errno : 0;
+	while (error == EINTR);
+	if (error)
+		throw system_error(env, error, "run", bpf_program__name(of));
 	return Napi::Number::New(env, options.retval);
 }
 

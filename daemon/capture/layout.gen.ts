@@ -127,8 +127,15 @@ export const foldRequestLayout = {
 	base: 48,
 } as const;
 
+export const reapRequestLayout = {
+	size: 16,
+	flushedNs: 0,
+	place: 8,
+	run: 12,
+} as const;
+
 export const connectionLayout = {
-	size: 152,
+	size: 160,
 	cookie: 0,
 	openedNs: 8,
 	acceptedNs: 16,
@@ -148,10 +155,14 @@ export const connectionLayout = {
 	profile: 149,
 	segment: 150,
 	seen: 151,
+	flushed: 152,
+	listener: 156,
+	inOverflow: 158,
+	missed: 159,
 } as const;
 
 export const eventLayout = {
-	size: 160,
+	size: 168,
 	type: 0,
 	connection: 8,
 } as const;
@@ -239,7 +250,8 @@ export const drop = {
 	DROP_UNKNOWN_OPTIONS_FULL: 8,
 	DROP_SYN_NOT_KEPT: 9,
 	DROP_LISTENER_SLOT: 10,
-	DROPS: 11,
+	DROP_CLOSE_UNHEARD: 11,
+	DROPS: 12,
 } as const;
 
 export const eventType = {

@@ -74,8 +74,11 @@ export interface BpfObject {
 	): { readonly entries: number; readonly next: number | undefined };
 	/** Runs an attached iterator to its end. Returns the bytes that it wrote; ENOBUFS: there were more. */
 	iterate(program: string, output: Uint8Array): number;
-	/** Runs a program once, with the input as its packet. Returns what it returned. */
-	run(program: string, input: Uint8Array): number;
+	/**
+	 * Runs a program, with the input as its packet, so many times on that one packet (default: once). Returns what it
+	 * returned the last time. A signal may make it begin anew.
+	 */
+	run(program: string, input: Uint8Array, times?: number): number;
 	programStatistics(): ProgramStatistics[];
 	/** Whole records from the ring. Returns bytes; less than a buffer full: the ring is empty. */
 	drain(buffer: Uint8Array): number;

@@ -24,6 +24,7 @@ import { type BpfObject, type Features, native, type Probed } from './native.ts'
 import { Owners } from './owners.ts';
 import { Pins } from './pins.ts';
 import { requirePrivileges } from './privileges.ts';
+import { Reaper } from './reaper.ts';
 import { readEvent } from './records.ts';
 import { explain } from './refusal.ts';
 import { readUnknownOptions } from './tables.ts';
@@ -53,6 +54,7 @@ export class BpfProvider {
 	readonly #connections: Connections;
 	readonly #owners: Owners;
 	readonly #keptSyns: KeptSyns;
+	readonly #reaper: Reaper;
 	readonly #settings: KernelSettings;
 	readonly #profileNames = new Map<number, string>();
 	readonly #events = Buffer.allocUnsafeSlow(ringBatchBytes);
@@ -82,6 +84,7 @@ export class BpfProvider {
 		this.libbpf = native().libbpfVersion;
 		const profileName = (id: number) => this.#profileNames.get(id);
 		this.counters = new Counters(bpf, profileName);
+		this.#reaper = new Reaper(bpf);
 		this.#settings = new KernelSettings(bpf);
 		this.#connections = new Connections(bpf, profileName);
 		const sockets = new ListeningSockets(bpf);
@@ -224,7 +227,14 @@ export class BpfProvider {
 
 	/** Counts what open connections did since the last flush. */
 	flush(): void {
+		const beganNs = this.monotonicNs();
 		this.#bpf.iterate('toascope_flush', none);
+		this.#reaper.flushed(beganNs);
+	}
+
+	/** Has connections closed that are gone unheard: those that two calls find so, each after a flush of its own. */
+	reap(nextTurn: NextTurn): Promise<void> {
+		return this.#reaper.reap(nextTurn);
 	}
 
 	/** Connections of a peer, newest first. */

@@ -52,6 +52,11 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
 		meaning: 'A place of the table of listeners was lost: the stack of spare places refused it.',
 		advice: 'report it: this should not happen',
 	},
+	close_unheard: {
+		meaning:
+			'A connection was gone, and no callback had told of its close: it counts as closed, at most 5 s after it was last seen open. What it transferred after that is lost; without a verdict it counts as `none`.',
+		advice: "another's sockops program replaces the callback flags of sockets: it should add to them",
+	},
 	span_queue_full: {
 		meaning: 'A span was lost: the collector does not keep up.',
 		advice: 'raise OTEL_BSP_MAX_QUEUE_SIZE, or sample',
