@@ -48,6 +48,7 @@ static __noinline bool settle(struct subject *on, __u8 verdict, __u8 segment)
 	struct client *client = entry && !entry->retired ? entry : 0;
 	struct connection *connection = on->connection;
 	struct traffic before = { .opened = 1 };
+	__u64 of_verdict = verdict, of_segment = segment - 1ULL;
 	bool first;
 
 	bpf_spin_lock(&state->lock);
@@ -75,13 +76,15 @@ static __noinline bool settle(struct subject *on, __u8 verdict, __u8 segment)
 	}
 	if (verdict == VERDICT_NONE)
 		count_unknown(on);
-	if (verdict < VERDICTS)
-		add(on->listener->handshakes[verdict], 1);
+	/* hidden from the compiler: it then checks and uses one register of 64 bits, as the verifier wants */
+	asm volatile("" : "+r"(of_verdict), "+r"(of_segment));
+	if (of_verdict < VERDICTS)
+		add(on->listener->handshakes[of_verdict], 1);
 	if (believed(verdict)) {
 		__u32 profile = state->client.profile & (TOA_PROFILE_SLOTS - 1);
 
-		if (segment >= SEGMENT_SYN && segment <= SEGMENT_DATA)
-			add(on->listener->options[profile][segment - 1], 1);
+		if (of_segment < SEGMENTS)
+			add(on->listener->options[profile][of_segment], 1);
 	}
 	/* the flush does not hold the socket: the place may have gone to another connection */
 	if (connection && connection->cookie == state->cookie) {
