@@ -23,13 +23,14 @@ _Static_assert(sizeof(struct toa_nat64_peer) == 20, "what applications compiled 
 /*
  * The answer stays as it is. The kernel takes the length for the program's own, and answers EFAULT where it
  * reaches past the buffer that the program is given: one page of a larger one (5.10), or of a call that
- * asks how much there is. 0 tells the kernel to leave the caller's buffer and length alone.
+ * asks how much there is. 0 tells the kernel to leave the caller's buffer and length alone. Kernels where a program
+ * can't set an error need that for each call that fails: they would write zeros into the caller's buffer.
  */
 static __always_inline int pass(struct bpf_sockopt *ctx)
 {
 	__u32 length = ctx->optlen > PAGE ? PAGE + 1 : ctx->optlen & (2 * PAGE - 1);
 
-	if (ctx->optval + length > ctx->optval_end)
+	if (ctx->optval + length > ctx->optval_end || (!can_set_error && ctx->retval))
 		*(volatile __s32 *)&ctx->optlen = 0;
 	return 1;
 }
