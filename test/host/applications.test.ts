@@ -9,10 +9,10 @@ import { type Application, findProgram } from '../fixtures/applications/applicat
 import { applications, Matrix, type Named, type Option, options } from '../fixtures/applications/matrix.ts';
 import { type Cell, pagePath, renderPage, type Transparent, transparencies } from '../fixtures/applications/page.ts';
 import { Daemon } from '../fixtures/daemon.ts';
+import { noToaErrno } from '../fixtures/no_toa_error.ts';
 import { ipv4Of, type Listener, listeners, type Place } from '../fixtures/stage.ts';
 
 const connections = 3;
-const EINVAL = 22;
 
 let matrix: Matrix;
 const cells: Cell[] = [];
@@ -32,7 +32,7 @@ function peerName(listener: Listener, transparent: Transparent, option: Option):
 	return listener === 'AF_INET' ? 'balancer' : 'client';
 }
 
-const sockopt = { IPv6: 'client', IPv4: '::ffff:client', none: EINVAL } as const;
+const sockopt = { IPv6: 'client', IPv4: '::ffff:client', none: noToaErrno } as const;
 
 /** As the daemon has it: IPv4 is IPv4. */
 function knownClient(option: Option, { address, port }: Place): Place | null {
