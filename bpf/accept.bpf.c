@@ -12,17 +12,17 @@ static __always_inline int accept_returned(__u64 *ctx)
 	struct socket *newsock = (struct socket *)ctx[1];
 	struct socket_state *state;
 	struct sock *sk = newsock->sk;
-	struct tcp_sock *tcp;
 
 	/* accept() failed */
 	if (!sk)
 		return 0;
-	tcp = bpf_skc_to_tcp_sock(sk);
-	if (!tcp)
+	if (!tracing_locks) {
+		accepted_by_cookie(sk->__sk_common.skc_cookie.counter, SEEN_FEXIT);
 		return 0;
+	}
 	state = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	if (state)
-		accepted(&tcp->inet_conn.icsk_inet.sk.__sk_common, state, SEEN_FEXIT);
+		accepted(state, SEEN_FEXIT);
 	return 0;
 }
 

@@ -3,7 +3,7 @@
 #ifndef TOASCOPE_ACCEPT_H
 #define TOASCOPE_ACCEPT_H
 
-#include "table.h"
+#include "seen.h"
 
 /* The process's name: the accepting thread may have one of its own. */
 static __always_inline void process_name(__u8 comm[COMM_SIZE])
@@ -14,37 +14,51 @@ static __always_inline void process_name(__u8 comm[COMM_SIZE])
 	bpf_core_read_str(comm, COMM_SIZE, &leader->comm);
 }
 
-/* Runs in the accepting process. */
-static __always_inline void accepted(const struct sock_common *sk, struct socket_state *state, __u8 seen)
+/* The accept is first seen, by the accepting process itself. */
+static __always_inline void note_accept(const struct subject *on, __u64 opened_ns, __u8 seen)
 {
-	struct subject on = {
-		.sk = sk, .set = current_settings(), .state = state, .now = bpf_ktime_get_ns()
-	};
-	struct connection *connection;
-	bool first;
+	struct connection *connection = on->connection;
 
-	if (!on.set || !state->opened_ns || state->seen || !take_listener(&on))
-		return;
-	bpf_spin_lock(&state->lock);
-	first = !state->seen;
-	if (first)
-		state->seen = seen;
-	bpf_spin_unlock(&state->lock);
-	if (!first)
-		return;
 	if (seen < SEENS)
-		add(on.listener->accepts[seen], 1);
-	observe(&on.listener->accept_wait, on.now - state->opened_ns, ACCEPT_WAIT_FIRST_NS);
-	find_connection(&on);
-	connection = on.connection;
+		add(on->listener->accepts[seen], 1);
+	observe(&on->listener->accept_wait, on->now - opened_ns, ACCEPT_WAIT_FIRST_NS);
 	if (!connection)
 		return;
-	connection->accepted_ns = on.now;
+	connection->accepted_ns = on->now;
 	connection->seen = seen;
 	connection->pid = bpf_get_current_pid_tgid() >> 32;
 	connection->cgroup_id = bpf_get_current_cgroup_id();
 	process_name(connection->comm);
-	tell(&on, EVENT_ACCEPTED);
+	tell(on, EVENT_ACCEPTED);
+}
+
+/* Runs in the accepting process. */
+static __always_inline void accepted(struct socket_state *state, __u8 seen)
+{
+	struct subject on = { .set = current_settings(), .state = state, .now = bpf_ktime_get_ns() };
+
+	if (!on.set || !state->opened_ns || state->seen || !take_listener(&on) || !first_to_see(state, seen))
+		return;
+	find_connection(&on);
+	note_accept(&on, state->opened_ns, seen);
+}
+
+/* The same, for a program that does not reach the state. */
+static __always_inline void accepted_by_cookie(__u64 cookie, __u8 seen)
+{
+	struct subject on = { .set = current_settings(), .now = bpf_ktime_get_ns() };
+	struct unaccepted *entry = bpf_map_lookup_elem(&unaccepted, &cookie), found;
+
+	if (!on.set || !entry)
+		return;
+	found = *entry;
+	if (bpf_map_delete_elem(&unaccepted, &cookie))
+		return;
+	on.listener = bpf_map_lookup_elem(&listeners, &found.listener);
+	if (!on.listener)
+		return;
+	on.connection = connection_at(found.place, cookie);
+	note_accept(&on, found.opened_ns, seen);
 }
 
 #endif

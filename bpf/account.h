@@ -3,9 +3,9 @@
  * Who a connection counts for, and what of it has not been counted yet.
  *
  * Two count for one connection at the same time: callbacks, which hold the socket, and the
- * flush iterator, which does not. Under the state's lock each takes the difference to what
- * has been taken before and moves the mark; the sums are added after. A byte is in exactly
- * one difference.
+ * flush iterator, which does not. Under the state's lock, or in his turn (turns.h), each takes
+ * the difference to what has been taken before and moves the mark; the sums are added after. A
+ * byte is in exactly one difference.
  */
 #ifndef TOASCOPE_ACCOUNT_H
 #define TOASCOPE_ACCOUNT_H
@@ -13,6 +13,7 @@
 #include "config.h"
 #include "count.h"
 #include "endpoint.h"
+#include "turns.h"
 
 #define RTT_INTERVAL_NS 14000000000ULL /* flushes come every 5 s: at most one sample in 15 s */
 
@@ -124,13 +125,6 @@ static __always_inline void attribute(const struct subject *on, const struct tra
 }
 
 /* A raw count includes the FIN from the moment that it is in order (tcp_queue_rcv()) or acknowledged. */
-struct progress {
-	__u64 received;
-	__u64 sent;
-	__u32 retransmitted;
-	__u32 srtt_us; /* in eighths */
-};
-
 static __always_inline bool fin_received(const struct tcp_sock *tcp)
 {
 	return tcp->inet_conn.icsk_inet.sk.__sk_common.skc_flags >> SOCK_DONE & 1;
@@ -180,7 +174,20 @@ static __always_inline void read_progress_unlocked(const struct tcp_sock *tcp, i
 	state->seen_acked = acked;
 }
 
-/* Takes what is new. The lock is held. */
+/* Who has the turn needs no lock. */
+static __always_inline void lock_state(struct socket_state *state)
+{
+	if (tracing_locks)
+		bpf_spin_lock(&state->lock);
+}
+
+static __always_inline void unlock_state(struct socket_state *state)
+{
+	if (tracing_locks)
+		bpf_spin_unlock(&state->lock);
+}
+
+/* Takes what is new. The state is locked. */
 static __always_inline void take(struct socket_state *state, const struct progress *now,
 				 struct traffic *delta)
 {

@@ -34,6 +34,10 @@ typedef struct {
 	struct net *net;
 } possible_net_t;
 
+typedef struct {
+	__s64 counter;
+} atomic64_t;
+
 struct in6_addr_words {
 	__u32 words[4];
 };
@@ -47,6 +51,7 @@ struct sock_common {
 	volatile unsigned char skc_state;
 	unsigned long skc_flags;
 	possible_net_t skc_net;
+	atomic64_t skc_cookie;
 	struct in6_addr_words skc_v6_daddr;
 	struct in6_addr_words skc_v6_rcv_saddr;
 } CORE;
@@ -56,6 +61,7 @@ struct socket;
 struct sock {
 	struct sock_common __sk_common;
 	struct socket *sk_socket;
+	__u16 sk_protocol;
 } CORE;
 
 struct inet_sock {
@@ -80,9 +86,17 @@ struct tcp_sock {
 
 struct socket {
 	struct sock *sk;
+	struct file *file;
 } CORE;
 
-struct file;
+struct inode {
+	__u16 i_mode;
+} CORE;
+
+struct file {
+	void *private_data;
+	struct inode *f_inode;
+} CORE;
 
 struct kernfs_node {
 	__u64 id;
@@ -97,6 +111,7 @@ struct css_set {
 } CORE;
 
 struct task_struct {
+	void *stack;
 	int tgid;
 	char comm[16];
 	struct task_struct *group_leader;
@@ -129,6 +144,7 @@ struct bpf_iter__task_file {
 /* x86: the number of the system call; arm64 has a field of its own for it */
 struct pt_regs___x86 {
 	unsigned long orig_ax;
+	unsigned long cs;
 } CORE;
 
 struct pt_regs___arm64 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Walks the open connections of all network namespaces; run by the daemon every few seconds. */
-#include "lifetime.h"
+#include "in_turn.h"
 
 SEC("iter/bpf_sk_storage_map")
 int toascope_flush(struct bpf_iter__bpf_sk_storage_map *ctx)
@@ -11,7 +11,7 @@ int toascope_flush(struct bpf_iter__bpf_sk_storage_map *ctx)
 
 	if (!sk || !on.set)
 		return 0;
-	on.state = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	on.state = tracing_locks ? bpf_sk_storage_get(&sockets, sk, 0, 0) : ctx->value;
 	tcp = bpf_skc_to_tcp_sock(sk);
 	if (!on.state || !tcp)
 		return 0;

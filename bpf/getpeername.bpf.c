@@ -5,10 +5,37 @@
  */
 #include "accept.h"
 
+/* Set before loading, by probe: has the kernel a helper that finds a task's registers? */
+const volatile bool task_registers_helper = true;
+
+/* THREAD_SIZE of x86_64, and of arm64 with pages of 4 KiB; with KASAN it is more. */
+#define STACK_SIZE 16384
+
+/* What the task had when it called the kernel. */
+static __always_inline void *task_registers(void)
+{
+	struct pt_regs___x86 *size_of_registers = 0;
+	struct task_struct *task;
+
+	if (task_registers_helper)
+		return (void *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
+	/* at the end of its stack, as task_pt_regs() of these two has it */
+	task = (void *)bpf_get_current_task();
+	return BPF_CORE_READ(task, stack) + STACK_SIZE - bpf_core_type_size(*size_of_registers);
+}
+
 /* io_uring's threads keep the number of the call that made them: io_uring_setup() for the one that polls. */
 static __always_inline bool io_uring(long number)
 {
 	return number == 425 || number == 426;
+}
+
+/* __USER_CS and __USER32_CS. A stack of another size has something else there: better no accept than a wrong one. */
+static __always_inline bool from_user_space(const struct pt_regs___x86 *registers)
+{
+	unsigned long selector = BPF_CORE_READ(registers, cs);
+
+	return selector == 0x33 || selector == 0x23;
 }
 
 /*
@@ -19,18 +46,20 @@ static __always_inline bool in_accept(void)
 {
 	struct pt_regs___x86 *x86 = 0;
 	struct pt_regs___arm64 *arm64 = 0;
-	void *regs = (void *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
+	void *registers = task_registers();
 	long number;
 
 	if (bpf_core_field_exists(x86->orig_ax)) {
-		x86 = regs;
-		number = x86->orig_ax & ~0x40000000L /* x32 */;
+		x86 = registers;
+		if (!task_registers_helper && !from_user_space(x86))
+			return false;
+		number = BPF_CORE_READ(x86, orig_ax) & ~0x40000000L /* x32 */;
 		return number == 43 || number == 288 || number == 364 /* accept4() of i386 */ ||
 		       io_uring(number);
 	}
 	if (bpf_core_field_exists(arm64->syscallno)) {
-		arm64 = regs;
-		number = arm64->syscallno;
+		arm64 = registers;
+		number = BPF_CORE_READ(arm64, syscallno);
 		return number == 202 || number == 242 || io_uring(number);
 	}
 	return false;
@@ -40,18 +69,14 @@ static __always_inline struct socket_state *peer_asked(struct bpf_sock_addr *ctx
 {
 	struct bpf_sock *sk = ctx->sk;
 	struct socket_state *state;
-	struct tcp_sock *tcp;
 
 	if (!sk)
 		return 0;
 	state = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	if (!state)
 		return 0;
-	if (!state->seen && in_accept()) {
-		tcp = bpf_skc_to_tcp_sock(sk);
-		if (tcp)
-			accepted(&tcp->inet_conn.icsk_inet.sk.__sk_common, state, SEEN_GETPEERNAME);
-	}
+	if (!state->seen && in_accept())
+		accepted(state, SEEN_GETPEERNAME);
 	return state;
 }
 

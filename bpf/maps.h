@@ -35,6 +35,7 @@ struct socket_state {
 	__u16 listener;   /* place in the table of listeners */
 	__u8 grafted;     /* a flush has seen that it was accepted */
 	__u8 parse_flag;  /* we asked for option callbacks, nobody before us had */
+	__u8 wished;      /* the verdict is to fall by a wish: see turns.h */
 	struct toa_client client;
 	struct toa_list options; /* the list being parsed */
 };
@@ -47,6 +48,64 @@ struct {
 	__type(key, int);
 	__type(value, struct socket_state);
 } sockets __weak SEC(".maps");
+
+/* What a connection did so far. */
+struct progress {
+	__u64 received;
+	__u64 sent;
+	__u32 retransmitted;
+	__u32 srtt_us; /* in eighths */
+};
+
+/* What a callback asks of who has the turn: see turns.h. */
+struct wish_key {
+	__u64 cookie;
+	__u64 kind; /* enum wish_kind */
+};
+
+enum wish_kind { WISH_VERDICT = 0, WISH_CLOSE = 1 };
+
+struct wish {
+	__u64 now;            /* WISH_CLOSE */
+	struct progress last; /* WISH_CLOSE */
+	__u32 verdict;        /* WISH_VERDICT, as is the next */
+	__u32 segment;
+};
+
+/* A connection that nobody was seen to accept yet. */
+struct unaccepted {
+	__u64 opened_ns;
+	__u32 place;
+	__u32 listener;
+};
+
+/*
+ * The next three are made only where programs of type tracing may take no spin lock.
+ * Whose turn it is at a connection's state, by cookie: one for each program that is running.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, __u32);
+} turns __weak SEC(".maps");
+
+/* at most two for each flush that is running */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, struct wish_key);
+	__type(value, struct wish);
+} wishes __weak SEC(".maps");
+
+/* by cookie; size: connections.max. Who takes a connection out has seen its accept, nobody else. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct unaccepted);
+} unaccepted __weak SEC(".maps");
 
 /* Listeners that keep the SYNs of their connections for us: the mark says that it was not the application's wish. */
 struct {

@@ -14,7 +14,7 @@
  * the mark of the first. And should an iterator ever miss a socket, then those who count for it find that it
  * was closed (reaped()).
  */
-#include "table.h"
+#include "seen.h"
 
 #define OK 0
 #define BAD_REQUEST 1
@@ -62,6 +62,7 @@ static __always_inline void close_gone(struct connection *connection)
 	if (!on.set || !take_listener(&on))
 		return;
 	__builtin_memcpy(state.client.address, connection->client.address, sizeof(state.client.address));
+	forget_unaccepted(connection->cookie);
 	add_traffic(&on.listener->total, &delta);
 	observe(&on.listener->duration, delta.duration_sum_ns, DURATION_FIRST_NS);
 	if (state.verdict == VERDICT_PENDING) {

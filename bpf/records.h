@@ -269,7 +269,7 @@ struct owner {
 	__u8 comm[COMM_SIZE];
 	__u32 fd;
 	__u8 keeps_syns;  /* TCP_SAVE_SYN */
-	__u8 kept_for_us; /* and we set it */
+	__u8 kept_for_us; /* and we set it, or may have: the mark in syn_kept tells */
 	__u16 reserved;
 };
 

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The callbacks of TCP sockets: a connection opens, an option arrives, a connection closes. */
 #include "handshake.h"
-#include "lifetime.h"
+#include "in_turn.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
 /* places.h */
 const volatile __u32 connection_places = 65536;
 const volatile __u32 listener_places_max = 256;
+
+/* turns.h */
+const volatile bool tracing_locks = true;
 
 static __always_inline struct tcp_sock *begin(struct bpf_sock *sk, struct subject *on)
 {
@@ -62,6 +65,7 @@ __noinline int connection_opened(struct bpf_sock_ops *ctx)
 	found = parse_options(ctx);
 	if (option_found(&on, found))
 		settle(&on, judge(&on, found), segment_kind(ctx));
+	await_accept(&on);
 	on.state->opened_ns = on.now;
 	watch(ctx, on.state);
 	return 0;
@@ -80,7 +84,7 @@ __noinline int segment_arrived(struct bpf_sock_ops *ctx)
 	on.state = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	if (!on.state || !on.state->opened_ns)
 		return 0;
-	if (on.state->verdict == VERDICT_PENDING) {
+	if (on.state->verdict == VERDICT_PENDING && !on.state->wished) {
 		tcp = resume(sk, &on);
 		if (!tcp)
 			return 0;
@@ -115,7 +119,7 @@ __noinline int state_changed(struct bpf_sock_ops *ctx)
 	if (closing)
 		close_connection(tcp, &on, ctx->args[0]);
 	else
-		note_unseen(tcp, &on);
+		note_unseen(tcp, &on, false);
 	return 0;
 }
 

@@ -10,12 +10,16 @@
 #include "places.h"
 
 /* A socket may outlive its entry: once closed, the place may have gone to another connection. */
-static __always_inline void find_connection(struct subject *on)
+static __always_inline struct connection *connection_at(__u32 place, __u64 cookie)
 {
-	__u32 place = on->state->place;
 	struct connection *connection = bpf_map_lookup_elem(&connections, &place);
 
-	on->connection = connection && connection->cookie == on->state->cookie ? connection : 0;
+	return connection && connection->cookie == cookie ? connection : 0;
+}
+
+static __always_inline void find_connection(struct subject *on)
+{
+	on->connection = connection_at(on->state->place, on->state->cookie);
 }
 
 /* 0 is never now, for all but the first second of a host. */

@@ -39,9 +39,9 @@ static __always_inline void count_unknown(const struct subject *on)
 
 /*
  * The verdict falls, once: who comes second changes nothing. What was counted for the
- * listener while it was open goes to the client now.
+ * listener while it was open goes to the client now. Where there is no lock, for who has the turn.
  */
-static __noinline bool settle(struct subject *on, __u8 verdict, __u8 segment)
+static __noinline bool let_fall(struct subject *on, __u8 verdict, __u8 segment)
 {
 	struct socket_state *state = on->state;
 	struct client *entry = believed(verdict) ? enter_client(on) : 0;
@@ -51,7 +51,7 @@ static __noinline bool settle(struct subject *on, __u8 verdict, __u8 segment)
 	__u64 of_verdict = verdict, of_segment = segment - 1ULL;
 	bool first;
 
-	bpf_spin_lock(&state->lock);
+	lock_state(state);
 	first = state->verdict == VERDICT_PENDING;
 	if (first) {
 		state->verdict = verdict;
@@ -61,7 +61,7 @@ static __noinline bool settle(struct subject *on, __u8 verdict, __u8 segment)
 		before.sent_bytes = state->sent;
 		before.retransmitted_segments = state->retransmitted;
 	}
-	bpf_spin_unlock(&state->lock);
+	unlock_state(state);
 	if (!first)
 		return false;
 
@@ -86,7 +86,7 @@ static __noinline bool settle(struct subject *on, __u8 verdict, __u8 segment)
 		if (of_segment < SEGMENTS)
 			add(on->listener->options[profile][of_segment], 1);
 	}
-	/* the flush does not hold the socket: the place may have gone to another connection */
+	/* a flush does not hold the socket: the place may have gone to another connection */
 	if (connection && connection->cookie == state->cookie) {
 		if (believed(verdict)) {
 			connection->profile = state->client.profile;
@@ -105,13 +105,20 @@ static __noinline bool settle(struct subject *on, __u8 verdict, __u8 segment)
 }
 
 /* No segment after the SYN had an option: what was on the SYN counts. */
-static __always_inline bool settle_without_option(struct subject *on)
+static __always_inline __u8 verdict_without_option(const struct socket_state *state, __u8 *segment)
 {
-	const struct socket_state *state = on->state;
+	*segment = SEGMENT_NONE;
+	if (state->syn_verdict == VERDICT_PENDING)
+		return state->saw_malformed ? VERDICT_MALFORMED : VERDICT_NONE;
+	*segment = SEGMENT_SYN;
+	return state->syn_verdict;
+}
 
-	if (state->syn_verdict != VERDICT_PENDING)
-		return settle(on, state->syn_verdict, SEGMENT_SYN);
-	return settle(on, state->saw_malformed ? VERDICT_MALFORMED : VERDICT_NONE, SEGMENT_NONE);
+static __always_inline void let_fall_without_option(struct subject *on)
+{
+	__u8 segment, verdict = verdict_without_option(on->state, &segment);
+
+	let_fall(on, verdict, segment);
 }
 
 #endif

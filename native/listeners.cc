@@ -16,7 +16,8 @@
 namespace toascope
 {
 
-// keepSyns(pid, fd, keep): TCP_SAVE_SYN on a listener of another process, and the mark that it is ours
+// keepSyns(pid, fd, keep): TCP_SAVE_SYN on a listener of another process, and the mark that it is ours; only
+// where that mark is, it is taken back
 void BpfObject::keep_syns(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
@@ -38,6 +39,9 @@ void BpfObject::keep_syns(const Napi::CallbackInfo &info)
 	socklen_t size = sizeof(listens);
 	if (getsockopt(listener, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) || !listens)
 		throw system_error(env, EBADF, "find a listener at", target);
+	uint32_t ours;
+	if (!on && bpf_map_lookup_elem(marks, &listener, &ours))
+		return;
 	// the mark first, and last: SYNs kept without it would be kept also when we are gone
 	if (on && bpf_map_update_elem(marks, &listener, &mark, BPF_ANY))
 		throw system_error(env, errno, "mark", target);

@@ -92,6 +92,11 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 	skeleton_->rodata->connection_places = bpf_map__max_entries(skeleton_->maps.connections);
 	skeleton_->rodata->listener_places_max = bpf_map__max_entries(skeleton_->maps.listeners) - 1;
 	skeleton_->rodata->can_set_error = options.Get("canSetError").ToBoolean();
+	skeleton_->rodata->task_registers_helper = options.Get("registersHelper").ToBoolean();
+	const bool tracing_locks = options.Get("tracingLocks").ToBoolean();
+	skeleton_->rodata->tracing_locks = tracing_locks;
+	for (bpf_map *each : { skeleton_->maps.turns, skeleton_->maps.wishes, skeleton_->maps.unaccepted })
+		bpf_map__set_autocreate(each, !tracing_locks);
 
 	if (options.Get("pin").IsObject()) {
 		Napi::Object pin = options.Get("pin").As<Napi::Object>();

@@ -33,6 +33,9 @@ const stateMaps = [
 	'unknown_options',
 ];
 
+/** The same, where programs of type tracing can take no lock (bpf/turns.h). */
+const turnMaps = ['turns', 'wishes', 'unaccepted'];
+
 /** Where the state outlives the daemon, and which sockets it is of. */
 export interface Pinning {
 	readonly pins: Pins;
@@ -47,6 +50,8 @@ export interface Pinning {
  */
 export function load(config: Config, probed: Probed, pinning?: Pinning): BpfObject {
 	const { clients, connections, listeners, bpf } = config;
+	const tracingLocks = probed.features.tracingLocks === '';
+	const maps = tracingLocks ? stateMaps : [...stateMaps, ...turnMaps];
 	const options: BpfOptions = {
 		mapEntries: {
 			listeners: listeners.max + 1,
@@ -58,11 +63,14 @@ export function load(config: Config, probed: Probed, pinning?: Pinning): BpfObje
 			connections: connections.max,
 			peer_tags: Math.ceil(connections.max / limit.TAGS_IN_LINE),
 			closed_queue: connections.max,
+			unaccepted: connections.max,
 			ring: bpf.ringBytes,
 		},
 		autoload: Object.fromEntries(fexitPrograms(probed).map((program) => [program, true])),
 		canSetError: probed.features.setError === '',
-		...(pinning === undefined ? {} : { pin: { directory: pinning.pins.maps, maps: stateMaps } }),
+		registersHelper: probed.registersHelper,
+		tracingLocks,
+		...(pinning === undefined ? {} : { pin: { directory: pinning.pins.maps, maps } }),
 	};
 	if (pinning === undefined) return new (native().BpfObject)(options);
 	const { pins, cgroup, log } = pinning;
@@ -74,7 +82,7 @@ export function load(config: Config, probed: Probed, pinning?: Pinning): BpfObje
 		return new (native().BpfObject)(options);
 	};
 	// connections have opened and closed unseen, or the maps deny each other: places and clients would be held for ever
-	if (pins.adopted && !pins.has(stateMaps, ['toascope_sockops'])) return startOver(logLines.pinsMissing);
+	if (pins.adopted && !pins.has(maps, ['toascope_sockops'])) return startOver(logLines.pinsMissing);
 	let object: BpfObject;
 	try {
 		object = new (native().BpfObject)(options);

@@ -18,6 +18,9 @@ export interface BpfOptions {
 	readonly mapEntries: Readonly<Record<string, number>>;
 	readonly autoload: Readonly<Record<string, boolean>>;
 	readonly canSetError: boolean;
+	readonly registersHelper: boolean;
+	/** False: the maps are made by which programs without a lock take turns. */
+	readonly tracingLocks: boolean;
 	/** A directory under bpffs: those of the maps that are found there are adopted, the others are pinned there. */
 	readonly pin?: undefined | { readonly directory: string; readonly maps: readonly string[] };
 }
@@ -58,7 +61,8 @@ export interface BpfObject {
 	/** Places in the map `connections` that may be this peer's (struct endpoint); who asks compares the addresses. */
 	findPeer(endpoint: Uint8Array): Uint32Array;
 	/**
-	 * Has the kernel keep, or forget, the SYNs of a listener of another process (pidfd_getfd(2), TCP_SAVE_SYN).
+	 * Has the kernel keep the SYNs of a listener of another process (pidfd_getfd(2), TCP_SAVE_SYN), or forget them where
+	 * it was toascope that wanted them.
 	 * EPERM: it takes CAP_SYS_PTRACE.
 	 */
 	keepSyns(pid: number, fd: number, keep: boolean): void;
@@ -94,6 +98,7 @@ export type Features = Readonly<
 		| 'socketStorage'
 		| 'setError'
 		| 'taskRegisters'
+		| 'tracingLocks'
 		| 'fexit'
 		| 'memoryAccounting',
 		string
@@ -102,6 +107,8 @@ export type Features = Readonly<
 
 export interface Probed {
 	readonly features: Features;
+	/** The kernel has bpf_task_pt_regs() for the getpeername programs. */
+	readonly registersHelper: boolean;
 	/** The kernel has the function __inet_accept(). */
 	readonly innerAccept: boolean;
 }

@@ -93,10 +93,11 @@ export class BpfProvider {
 	}
 
 	/**
-	 * Loads, sets and attaches. Nothing is left of it when it throws, but the pins that it found.
+	 * Loads, sets and attaches. Nothing is left of it when it throws, but the pins that it found. `probed`: what to take
+	 * the kernel for; it can be less than it is.
 	 * @throws {ToascopeError} NO_PRIVILEGE, NO_BTF, NO_CGROUP2, NO_BPFFS, ALREADY_RUNNING, NO_MEMORY, BPF_FAILED, PROVIDER_UNSUPPORTED
 	 */
-	static open(config: Config, log: LogSink): BpfProvider {
+	static open(config: Config, log: LogSink, probed: Probed = native().probe()): BpfProvider {
 		requirePrivileges();
 		if (!existsSync('/sys/kernel/btf/vmlinux')) {
 			throw new ToascopeError('NO_BTF', 'this kernel tells nothing of its types: /sys/kernel/btf/vmlinux is missing', {
@@ -104,7 +105,6 @@ export class BpfProvider {
 			});
 		}
 		const cgroup = findCgroup(config);
-		const probed = native().probe();
 		const pins = config.bpf.pin === undefined ? undefined : Pins.open(native(), config.bpf.pin);
 		let bpf: BpfObject | undefined;
 		try {

@@ -29,6 +29,11 @@ const table: Readonly<Record<keyof Features, Feature>> = {
 		refused: 'ok',
 		advice: 'getpeername() cannot be told from accept(): without fexit no accept is seen',
 	},
+	tracingLocks: {
+		title: 'locks in iterators and fexit',
+		refused: 'ok',
+		advice: 'programs take turns at a connection instead, which costs each connection some operations on hash tables',
+	},
 	fexit: {
 		title: 'fexit programs',
 		refused: 'ok',
@@ -99,7 +104,7 @@ function acceptProgram({ features: { fexit, taskRegisters } }: Tried): Check {
 		return check('accept_program', title, 'ok', found);
 	}
 	const found = `none: ${why}, and getpeername cannot be told from accept() (${taskRegisters})`;
-	return check('accept_program', title, 'warn', found, 'owners are the listeners; a kernel from 5.15 on can do better');
+	return check('accept_program', title, 'warn', found, 'owners are the listeners');
 }
 
 function getsockopt({ features }: Tried, { sockopt }: Values): Check {

@@ -144,7 +144,7 @@ const tried = (refused: Partial<Features> = {}, refusal?: string) =>
 	({ features: featuresBut(refused), refusal, by: 'trial' }) as const;
 
 test('each refused feature has its errno and what follows; what there is another way for is no fault', () => {
-	const otherWay = ['setError', 'taskRegisters', 'fexit', 'memoryAccounting'];
+	const otherWay = ['setError', 'taskRegisters', 'tracingLocks', 'fexit', 'memoryAccounting'];
 	for (const name of Object.keys(allFeatures)) {
 		const result = named(featureChecks(tried({ [name]: 'EPERM' })), `feature.${name}`);
 		expect(result, name).toMatchObject({ state: otherWay.includes(name) ? 'ok' : 'fail', found: 'refused (EPERM)' });
