@@ -1,31 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Boots a kernel of the matrix in QEMU, with this machine's / as its read-only root, and sees what its tests say. */
+/**
+ * Boots a kernel of the matrix in QEMU, with this machine's / as its root (what it writes stays in its memory), and sees
+ * what its tests say.
+ */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { createWriteStream, globSync } from 'node:fs';
+import { createWriteStream, globSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Fetched } from './packages.ts';
+import { Report } from './report.ts';
 import { run } from './run.ts';
 
 const here = import.meta.dirname;
 
+/** A command that the guest runs; its exit code must be 0. */
+export interface Step {
+	readonly name: string;
+	readonly command: readonly string[];
+}
+
 export interface Task {
 	readonly fetched: Fetched;
-	readonly module: string;
-	readonly programs: string;
-	/** How often the module is loaded and unloaded under traffic. */
-	readonly times: number;
-	/** Where the initramfs and the serial log go. */
+	readonly steps: readonly Step[];
+	/** Where the initramfs, the steps and the serial log go. */
 	readonly directory: string;
 	/** The guest's own limit. */
 	readonly limitSeconds: number;
+	/** More for the kernel's command line. */
+	readonly kernelArguments?: readonly string[];
+	/** Called for each line of the tests. */
+	readonly onLine?: (line: string) => void;
 }
 
 export interface Outcome {
-	readonly passed: boolean;
-	/** What failed, in the guest's words; or how it ended. */
-	readonly why: readonly string[];
+	readonly report: Report;
 	/** The whole of the serial line. */
 	readonly log: string;
 	readonly seconds: number;
@@ -33,30 +42,32 @@ export interface Outcome {
 
 // Two processors, but one thread of QEMU for both: up to QEMU 8.0 two threads may run code that the other has just
 // patched (mended by "accel/tcg: Always lock pages before translation"), and the kernel patches itself for each probe.
-const machine = ['-accel', 'tcg,thread=single', '-smp', '2', '-cpu', 'max', '-m', '2048', '-nographic', '-no-reboot'];
+const machine = ['-accel', 'tcg,thread=single', '-smp', '2', '-cpu', 'max', '-m', '3072', '-nographic', '-no-reboot'];
 
-const ownWords = /^(ok |not ok| {2}\S+\.c:\d+: |toascope: |module_\w+: |\w+: \d+ passed)/;
-const endWords = /Kernel panic|BUG: |Oops/;
+const quote = (word: string) => `'${word.replaceAll("'", "'\\''")}'`;
 
+/** Resolves when the guest has ended, however it did. @throws Error when it cannot be started. */
 export async function runGuest(task: Task): Promise<Outcome> {
-	const { fetched, directory, limitSeconds } = task;
+	const { fetched, directory, limitSeconds, onLine = () => {} } = task;
 	const begun = performance.now();
-	const initramfs = join(directory, 'initramfs');
-	const log = join(directory, 'serial.log');
+	mkdirSync(directory, { recursive: true });
+	const [initramfs, steps, log] = ['initramfs', 'steps', 'serial.log'].map((name) => join(directory, name)) as [
+		string,
+		string,
+		string,
+	];
 	const proof = randomBytes(16).toString('hex');
+	writeFileSync(
+		steps,
+		task.steps.map(({ name, command }) => `step ${[name, ...command].map(quote).join(' ')}\n`).join(''),
+	);
 	await run('sh', [join(here, 'initramfs.sh'), fetched.image, fetched.release, initramfs]);
 	const [image] = globSync(['boot/vmlinuz*', 'usr/lib/modules/*/vmlinuz'], { cwd: fetched.image });
 	if (image === undefined) throw new Error(`${fetched.release}: no kernel in ${fetched.image}`);
-	const words = {
-		script: join(here, 'guest.sh'),
-		module: task.module,
-		programs: task.programs,
-		times: task.times,
-		proof,
-	};
 	const line = [
 		'console=ttyS0 panic=-1 quiet',
-		...Object.entries(words).map(([name, value]) => `toascope.${name}=${value}`),
+		`toascope.script=${join(here, 'guest.sh')} toascope.steps=${steps} toascope.proof=${proof}`,
+		...(task.kernelArguments ?? []),
 	];
 	const qemu = spawn(
 		'qemu-system-x86_64',
@@ -69,24 +80,24 @@ export async function runGuest(task: Task): Promise<Outcome> {
 	);
 	const file = createWriteStream(log);
 	const limit = setTimeout(() => qemu.kill('SIGKILL'), limitSeconds * 1000);
-	const why: string[] = [];
+	const report = new Report();
 	let proven = false;
 	try {
 		for await (const raw of createInterface({ input: qemu.stdout })) {
 			const text = raw.replace(/\r/g, '');
 			file.write(`${text}\n`);
-			if (ownWords.test(text)) console.log(`    ${text}`);
-			if (/^not ok/.test(text) || endWords.test(text)) why.push(text);
+			if (report.read(text)) onLine(text);
 			if (text === `toascope: all passed ${proof}`) proven = true;
 		}
 	} finally {
 		clearTimeout(limit);
 		file.end();
 	}
-	if (!proven && why.length === 0) {
-		why.push(
-			qemu.signalCode === 'SIGKILL' ? `no end after ${limitSeconds} s` : 'it ended without saying that all passed',
-		);
+	if (!proven && report.failed === 0) {
+		const step = report.steps.at(-1);
+		const where = step === undefined ? 'before its first step' : `in or after the step ${step.name}`;
+		const how = qemu.signalCode === 'SIGKILL' ? `had no end after ${limitSeconds} s` : 'ended without proof';
+		report.troubles.push(`the guest ${how}, ${where}`);
 	}
-	return { passed: proven && why.length === 0, why, log, seconds: (performance.now() - begun) / 1000 };
+	return { report, log, seconds: (performance.now() - begun) / 1000 };
 }

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # initramfs.sh IMAGE RELEASE FILE: makes the first root of a guest: static busybox and the modules that it takes to
-# mount this machine's / read-only over 9p. Then it hands over to the script that the kernel's command line names
-# (toascope.script=PATH).
+# mount this machine's / over 9p, read-only, and above it what the guest writes, in its memory. Then it hands over to
+# the script that the kernel's command line names (toascope.script=PATH).
 set -eu
 
 image=$1 release=$2 file=$3
@@ -39,14 +39,21 @@ for path in $(printf '%s\n' $order | awk '!seen[$0]++'); do
 	printf '$b insmod /modules/%s\n' "$(printf %s "$name" | sed 's/\.xz$//; s/\.zst$//')" >>"$work/init"
 done
 cat >>"$work/init" <<-'END'
-	$b mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288,cache=loose,ro hostroot /newroot
+	nine=trans=virtio,version=9p2000.L,msize=524288
+	$b mkdir /host /writes
+	$b mount -t 9p -o "$nine,cache=loose,ro" hostroot /host
+	$b mount -t tmpfs -o size=50% writes /writes
+	$b mkdir /writes/upper /writes/work
+	$b mount -t overlay -o lowerdir=/host,upperdir=/writes/upper,workdir=/writes/work root /newroot
 	for name in proc sys dev; do $b mount --move /$name /newroot/$name; done
+	$b mkdir -p /newroot/dev/net /newroot/dev/shm /newroot/dev/pts
 	$b mount -t tmpfs tmpfs /newroot/run
+	$b mount -t tmpfs tmpfs /newroot/dev/shm
+	$b mount -t devpts devpts /newroot/dev/pts
 	$b mount -t cgroup2 cgroup /newroot/sys/fs/cgroup
 	$b mount -t bpf bpf /newroot/sys/fs/bpf
 	$b mount -t debugfs debugfs /newroot/sys/kernel/debug
 	$b mount -t tracefs tracefs /newroot/sys/kernel/tracing
-	$b mkdir -p /newroot/dev/net
 	[ -e /newroot/dev/net/tun ] || $b mknod /newroot/dev/net/tun c 10 200
 	script=$($b sed 's/.*toascope.script=\([^ ]*\).*/\1/' /newroot/proc/cmdline)
 	exec $b switch_root /newroot /bin/sh "$script"

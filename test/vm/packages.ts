@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Debian packages of other suites, by apt with lists of its own, unpacked and never installed. */
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+	existsSync,
+	mkdirSync,
+	readdirSync,
+	readFileSync,
+	renameSync,
+	rmSync,
+	statSync,
+	writeFileSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { type Kernel, kernels } from './kernels.ts';
@@ -16,6 +25,9 @@ const aptOptions = [
 	`Dir::State=${apt}/state`,
 	'Dir::State::status=/dev/null',
 	`Dir::Cache=${apt}/cache`,
+	// container images switch these off, and then each call reads all lists again
+	'Dir::Cache::pkgcache=pkgcache.bin',
+	'Dir::Cache::srcpkgcache=srcpkgcache.bin',
 	`Dir::Etc::sourcelist=${apt}/sources.list`,
 	'Dir::Etc::sourceparts=/dev/null',
 	'APT::Sandbox::User=root',
@@ -39,25 +51,36 @@ export async function sourcesOf(suite: string): Promise<string[]> {
 	return [...new Set([line('debian', release), line('debian', suite), line('debian-security', `${release}-security`)])];
 }
 
-/** Reads the lists of all suites. */
-export async function updateLists(): Promise<void> {
+const listsLastMs = 7 * 24 * 3600 * 1000;
+
+/** Reads the lists of all suites: when a suite is new or they are old, or at once. Without a network the old ones stay. */
+export async function updateLists({ now = false } = {}): Promise<void> {
+	const file = join(apt, 'sources.list');
+	const suites = await Promise.all(kernels.map(({ suite }) => sourcesOf(suite)));
+	const text = `${[...new Set(suites.flat())].join('\n')}\n`;
+	const fresh = existsSync(file) && Date.now() - statSync(file).mtimeMs < listsLastMs;
+	if (!now && fresh && readFileSync(file, 'utf8') === text) return;
 	mkdirSync(join(apt, 'state/lists/partial'), { recursive: true });
 	mkdirSync(join(apt, 'cache/archives/partial'), { recursive: true });
-	const suites = await Promise.all(kernels.map(({ suite }) => sourcesOf(suite)));
-	writeFileSync(join(apt, 'sources.list'), `${[...new Set(suites.flat())].join('\n')}\n`);
+	writeFileSync(file, text);
 	await run('apt-get', [...aptOptions, '-q', 'update']);
 }
 
-/** The newest version of a kernel whose image and headers there are, as the names of its packages have it. */
-async function newest({ name, version }: Kernel): Promise<string> {
-	const search = `^linux-headers-${name.replace('.', '\\.')}\\.`;
-	const found = (await output('apt-cache', [...aptOptions, 'search', '--names-only', search]))
-		.split('\n')
-		.map((line) => line.replace(/ .*/, '').replace('linux-headers-', ''))
+/** The versions that a kind of package exists in. */
+async function versions(prefix: string): Promise<string[]> {
+	const names = await output('apt-cache', [...aptOptions, 'pkgnames', prefix]);
+	return names.split('\n').map((name) => name.slice(prefix.length));
+}
+
+/** The newest version of a kernel whose image there is, and whose headers are if it has any. */
+async function newest({ name, version, build }: Kernel): Promise<string> {
+	const images = new Set(await versions('linux-image-'));
+	const all = build === 'nowhere' ? images : images.intersection(new Set(await versions('linux-headers-')));
+	const last = [...all]
 		.filter((candidate) => version.test(candidate))
-		.sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
-	const last = found.at(-1);
-	if (last === undefined) throw new Error(`${name}: no package linux-headers-${name}.*: apt has none`);
+		.sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
+		.at(-1);
+	if (last === undefined) throw new Error(`${name}: apt has no package linux-image-VERSION with ${version}`);
 	return last;
 }
 
@@ -74,15 +97,20 @@ async function headerPackages(version: string): Promise<string[]> {
 }
 
 async function unpack(names: readonly string[], directory: string): Promise<void> {
-	const fresh = `${directory}.fresh`;
+	// another run may do the same at this time
+	const fresh = `${directory}.${process.pid}`;
 	rmSync(fresh, { recursive: true, force: true });
 	mkdirSync(fresh, { recursive: true });
-	await run('apt-get', [...aptOptions, '-q', 'download', ...names], { cwd: fresh });
-	for (const file of readdirSync(fresh)) {
-		await run('dpkg-deb', ['-x', file, '.'], { cwd: fresh });
-		rmSync(join(fresh, file));
+	try {
+		await run('apt-get', [...aptOptions, '-q', 'download', ...names], { cwd: fresh });
+		for (const file of readdirSync(fresh)) {
+			await run('dpkg-deb', ['-x', file, '.'], { cwd: fresh });
+			rmSync(join(fresh, file));
+		}
+		if (!existsSync(directory)) renameSync(fresh, directory);
+	} finally {
+		rmSync(fresh, { recursive: true, force: true });
 	}
-	renameSync(fresh, directory);
 }
 
 export interface Fetched {
@@ -95,19 +123,31 @@ export interface Fetched {
 	readonly headers: string;
 }
 
-/** A kernel in the cache; what is missing is downloaded. */
-export async function fetchKernel(kernel: Kernel): Promise<Fetched> {
-	if (!existsSync(join(apt, 'sources.list'))) await updateLists();
+async function fetchNow(kernel: Kernel): Promise<Fetched> {
 	const release = await newest(kernel);
 	const image = join(cache, release, 'image');
 	const headers = join(cache, release, 'headers');
-	const packages = await headerPackages(release);
 	mkdirSync(join(cache, release), { recursive: true });
 	if (!existsSync(image)) {
-		// since 7.x the image's package is empty
+		// since 6.19 the image's package is empty
 		const split = await isPackage(`linux-binary-${release}`);
-		await unpack(split ? [`linux-binary-${release}`, `linux-modules-${release}`] : [`linux-image-${release}`], image);
+		const modules = `linux-modules-${release}`;
+		const parts = [`linux-binary-${release}`, ...((await isPackage(modules)) ? [modules] : [])];
+		await unpack(split ? parts : [`linux-image-${release}`], image);
 	}
+	const packages = kernel.build === 'nowhere' ? [] : await headerPackages(release);
 	if (kernel.build === 'here' && !existsSync(headers)) await unpack(packages, headers);
 	return { release, image, headerPackages: packages, headers };
+}
+
+/** A kernel in the cache; what is missing is downloaded. */
+export async function fetchKernel(kernel: Kernel): Promise<Fetched> {
+	await updateLists();
+	try {
+		return await fetchNow(kernel);
+	} catch {
+		// the archive has a newer one than the lists
+		await updateLists({ now: true });
+		return fetchNow(kernel);
+	}
 }

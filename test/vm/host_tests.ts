@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * In a guest: `host_tests.ts FILTER...` runs the host tests whose paths contain a FILTER, and says a line for each of them
+ * (see report.ts). Exit code 0: something passed and nothing failed.
+ */
+import { join } from 'node:path';
+import { type Reporter, startVitest, type TestCase, type TestModule } from 'vitest/node';
+
+const root = join(import.meta.dirname, '../..');
+let passed = 0;
+let failed = 0;
+
+/** Writes a line, after details that are indented. */
+function tell(line: string, details: readonly { readonly message: string; readonly stack?: string }[] = []): void {
+	const text = details.map(({ stack, message }) => stack ?? message).join('\n');
+	const indented = text === '' ? '' : `${text.replace(/^/gm, '  ')}\n`;
+	process.stdout.write(indented + line.replaceAll('\n', ' ') + '\n');
+}
+
+const reporter: Reporter = {
+	onTestCaseResult(test: TestCase) {
+		const name = `${test.module.relativeModuleId} ${test.fullName}`;
+		const result = test.result();
+		if (result.state === 'passed') {
+			passed++;
+			tell(`ok ${name}`);
+		} else if (result.state === 'failed') {
+			failed++;
+			tell(`not ok ${name}`, result.errors);
+		} else tell(`skip ${name}: ${(result.state === 'skipped' && result.note) || 'not run'}`);
+	},
+	onTestModuleEnd(module: TestModule) {
+		const { collectDuration, duration } = module.diagnostic();
+		const seconds = ((collectDuration + duration) / 1000).toFixed(1);
+		process.stdout.write(`# ${module.relativeModuleId}: ${module.state()}, ${seconds} s\n`);
+		// a file that does not load, or a hook that fails
+		const errors = [...module.errors(), ...[...module.children.allSuites()].flatMap((suite) => suite.errors())];
+		if (errors.length === 0) return;
+		failed++;
+		tell(`not ok ${module.relativeModuleId}`, errors);
+	},
+};
+
+process.chdir(root);
+process.env.PATH = `${join(root, 'build/tools/bin')}:${process.env.PATH}`;
+const vitest = await startVitest('test', process.argv.slice(2), {
+	run: true,
+	watch: false,
+	configLoader: 'native',
+	project: ['host'],
+	reporters: [reporter],
+});
+for (const error of vitest.state.getUnhandledErrors()) {
+	failed++;
+	tell('not ok an error outside of any test', [error as Error]);
+}
+await vitest.close();
+process.exit(passed > 0 && failed === 0 ? 0 : 1);
