@@ -1,6 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Two suites: `unit` needs no privilege; `host` works on this kernel as root, one file after the other. */
+/**
+ * Three suites: `unit` needs no privilege; `host` works on the running kernel as root, one file after the other; `guest` does so
+ * in guests alone, with toa.ko (test/vm).
+ */
 import { defineConfig } from 'vitest/config';
+import { patient } from './test/fixtures/patience.ts';
+
+const onThisKernel = (name: string, files: string) => ({
+	test: {
+		name,
+		include: [files],
+		testTimeout: patient(120_000),
+		hookTimeout: patient(120_000),
+		fileParallelism: false,
+		sequence: { groupOrder: 1 },
+	},
+});
 
 export default defineConfig({
 	test: {
@@ -9,20 +24,12 @@ export default defineConfig({
 				test: {
 					name: 'unit',
 					include: ['test/unit/**/*.test.ts'],
-					testTimeout: 20_000,
+					testTimeout: patient(20_000),
 					sequence: { groupOrder: 0 },
 				},
 			},
-			{
-				test: {
-					name: 'host',
-					include: ['test/host/**/*.test.ts'],
-					testTimeout: 120_000,
-					hookTimeout: 120_000,
-					fileParallelism: false,
-					sequence: { groupOrder: 1 },
-				},
-			},
+			onThisKernel('host', 'test/host/**/*.test.ts'),
+			onThisKernel('guest', 'test/vm/guest/**/*.test.ts'),
 		],
 	},
 });

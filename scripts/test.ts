@@ -1,24 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * `npm test [-- FILTER...]`: the unit tests, then the tests on this kernel. FILTER narrows to files whose path
- * contains it. Says what is skipped and why, what each file took, and in the last line
+ * `npm test [-- FILTER...]`: the unit tests, the tests on this kernel, and those in guests with other kernels. FILTER narrows to
+ * files whose path contains it; of a guest that is `test/vm/KERNEL`. Says what is skipped and why, what each file took, and in the last line
  * `N passed, N failed[, N skipped]`. Exit code 0 only if something passed and nothing failed.
  */
 import { execFileSync } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { join } from 'node:path';
 import { startVitest, type TestModule } from 'vitest/node';
-
-interface Suite {
-	readonly name: string;
-	readonly passed: number;
-	readonly failed: number;
-	readonly skipped: number;
-	/** Tests, hooks and the file's own imports. */
-	readonly seconds: number;
-	/** `test: reason` of each test that did not run. */
-	readonly skips: readonly string[];
-}
+import { dailyKernels, dailyPlan } from '../test/vm/plans.ts';
+import { testGuests } from '../test/vm/suites.ts';
+import { printLastLine, printSkips, printTable, type Suite } from './summary.ts';
 
 const root = join(import.meta.dirname, '..');
 
@@ -39,7 +31,6 @@ function countSuite(module: TestModule): Suite {
 		name: module.relativeModuleId,
 		passed,
 		failed,
-		skipped: skips.length,
 		seconds: (collectDuration + duration) / 1000,
 		skips,
 	};
@@ -62,17 +53,6 @@ function shortcomings(isRoot: boolean): string[] {
 		if (!hasCommand(name)) lines.push(`no ${name} here: the tests that need it are skipped.`);
 	}
 	return lines;
-}
-
-function printTable(suites: readonly Suite[]): void {
-	const width = Math.max(5, ...suites.map((suite) => suite.name.length));
-	const row = (name: string, ...cells: readonly (string | number)[]): void =>
-		console.log(name.padEnd(width) + cells.map((cell) => String(cell).padStart(9)).join(''));
-	console.log('');
-	row('suite', 'passed', 'failed', 'skipped', 'seconds');
-	for (const suite of suites) {
-		row(suite.name, suite.passed, suite.failed, suite.skipped, suite.seconds.toFixed(1));
-	}
 }
 
 process.chdir(root);
@@ -98,23 +78,17 @@ if (!isRoot) {
 		(file) => filters.length === 0 || filters.some((filter) => file.includes(filter)),
 	);
 	for (const name of files) {
-		suites.push({ name, passed: 0, failed: 0, skipped: 1, seconds: 0, skips: ['the whole file: not root'] });
+		suites.push({ name, passed: 0, failed: 0, seconds: 0, skips: ['the whole file: not root'] });
 	}
 }
-printTable(suites);
+const guests = dailyKernels(filters);
+if (guests.length > 0) suites.push(...(await testGuests(guests, dailyPlan)));
 
-console.log('');
-for (const suite of suites) for (const skip of suite.skips) console.log(`SKIPPED ${suite.name} > ${skip}`);
+printTable(suites);
+printSkips(suites);
 for (const line of lacks) console.log(`!! ${line}`);
 if (strayErrors > 0) console.log(`!! ${strayErrors} error(s) outside of any test: see above.`);
 
-const sum = (pick: (suite: Suite) => number): number => suites.reduce((total, suite) => total + pick(suite), 0);
-const passed = sum((suite) => suite.passed);
-const skipped = sum((suite) => suite.skipped);
-let failed = sum((suite) => suite.failed) + strayErrors;
-if (passed + failed + skipped === 0) {
-	console.log(`!! no test matches ${filters.join(' ')}`);
-	failed = 1;
-}
-console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
-process.exit(failed > 0 || passed === 0 ? 1 : 0);
+const nothing = suites.length === 0;
+if (nothing) console.log(`!! no test matches ${filters.join(' ')}`);
+process.exit(printLastLine(suites, strayErrors + (nothing ? 1 : 0)));

@@ -10,6 +10,7 @@ import { BpfProvider } from '../../daemon/capture/provider.ts';
 import { toConfig } from '../../daemon/config/config.ts';
 import { fileSchema } from '../../daemon/config/schema.ts';
 import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
+import { patient } from '../fixtures/patience.ts';
 import { somePorts } from '../fixtures/stage.ts';
 
 const connections = 30_000;
@@ -53,7 +54,7 @@ describe.each(ways)('$way', ({ features }) => {
 				[network.server, 'toa'],
 				[gateway, 'none'],
 			] as const) {
-				await expect.poll(() => at(provider, listener)?.total.closed, { timeout: 20_000 }).toBe(all.closed);
+				await expect.poll(() => at(provider, listener)?.total.closed, { timeout: patient(20_000) }).toBe(all.closed);
 				const { total, direct, handshakes, accepts } = at(provider, listener) ?? {};
 				expect(total).toMatchObject({ ...all, ...received });
 				expect(handshakes).toMatchObject({ [verdict]: all.opened });

@@ -12,6 +12,7 @@ import { Lab, nat64Server } from '../../daemon/lab/lab.ts';
 import { type Ended, toascope } from '../fixtures/command.ts';
 import { Daemon } from '../fixtures/daemon.ts';
 import { allGone, attachedAt, belongings, mounts } from '../fixtures/leftovers.ts';
+import { patient } from '../fixtures/patience.ts';
 import { somePorts } from '../fixtures/stage.ts';
 
 const pinDirectory = `/sys/fs/bpf/toascope-test-${process.pid}`;
@@ -77,7 +78,7 @@ test('SIGTERM ends it within 2 s, with connections open, scrapers waiting and a 
 	const before = had(daemon);
 
 	const ended = once(daemon.child, 'exit').then(() => 'ended');
-	const deadline = new Promise((resolve) => setTimeout(resolve, 2000, 'still there after 2 s'));
+	const deadline = new Promise((resolve) => setTimeout(resolve, patient(2000), 'still there'));
 	const began = performance.now();
 	daemon.child.kill('SIGTERM');
 	expect(await Promise.race([ended, deadline])).toBe('ended');

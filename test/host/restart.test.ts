@@ -10,6 +10,7 @@ import { network } from '../../daemon/lab/lab.ts';
 import { Daemon } from '../fixtures/daemon.ts';
 import { allGone, attachedAt, belongings, left } from '../fixtures/leftovers.ts';
 import { total } from '../fixtures/metrics.ts';
+import { patient } from '../fixtures/patience.ts';
 import { clientAddress, Stage, somePorts } from '../fixtures/stage.ts';
 
 const pin = `/sys/fs/bpf/toascope-test-${process.pid}`;
@@ -46,7 +47,9 @@ async function counted(daemon: Daemon, opened: bigint, closed = opened): Promise
 			client: of('client_connections_opened', { client: clientAddress }),
 		};
 	};
-	await expect.poll(read, { timeout: 20_000, interval: 200 }).toEqual({ opened, closed, toa: opened, client: opened });
+	await expect
+		.poll(read, { timeout: patient(20_000), interval: 200 })
+		.toEqual({ opened, closed, toa: opened, client: opened });
 }
 
 /** Waits until of the links only those of the hooks are left. */

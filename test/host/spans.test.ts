@@ -14,6 +14,7 @@ import { Daemon } from '../fixtures/daemon.ts';
 import { EchoRecords } from '../fixtures/echo_records.ts';
 import { total } from '../fixtures/metrics.ts';
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from '../fixtures/otlp_receiver.ts';
+import { patient } from '../fixtures/patience.ts';
 import { somePorts } from '../fixtures/stage.ts';
 
 const hasPython = spawnSync('python3', ['--version']).error === undefined;
@@ -95,7 +96,7 @@ describe('a span', () => {
 		]);
 		const results = [...acks, ...datas];
 		expect([...results, ...straight].filter(({ error }) => error !== undefined)).toEqual([]);
-		await receiver.waitForSpans(results.length, 20_000);
+		await receiver.waitForSpans(results.length, patient(20_000));
 		const after = nowNs();
 		const samples = await settled(daemon, `${network.server}:${port}`, results.length + straight.length);
 

@@ -10,6 +10,7 @@ import type { ConnectionJson } from '../../daemon/http/json.ts';
 import { settled } from '../fixtures/accounts.ts';
 import { lookUpAll } from '../fixtures/lookup.ts';
 import { total } from '../fixtures/metrics.ts';
+import { patient } from '../fixtures/patience.ts';
 import type { Expected } from '../fixtures/vectors.ts';
 import { wireNetwork } from '../fixtures/wire.ts';
 import type { WireConnection } from '../fixtures/wire_connection.ts';
@@ -43,7 +44,7 @@ function asExpected({ verdict, profile, client }: ConnectionJson): Expected {
 	return { verdict: word as Expected['verdict'], profile, family: address.includes(':') ? 6 : 4, address, port };
 }
 
-it(`${count} lists`, { timeout: 300_000 }, async () => {
+it(`${count} lists`, { timeout: patient(300_000) }, async () => {
 	const seed = Math.floor(Math.random() * 2 ** 32);
 	const program = compileFuzzer('lists', join(import.meta.dirname, '../../build/test/lists'), {
 		compiler: 'cc',

@@ -3,7 +3,7 @@
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Kernel } from './kernels.ts';
-import { cache, type Fetched, sourcesOf } from './packages.ts';
+import { cache, type Fetched, sourcesOf, Unavailable } from './packages.ts';
 import { run } from './run.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -19,20 +19,20 @@ function adoptHeaders({ release, headers }: Fetched): string {
 	return own;
 }
 
-/** A Debian of that release with the headers and the compiler that belongs to them. */
+/** A Debian of that release with the headers and the compiler that belongs to them. @throws Unavailable */
 async function chrootOf(kernel: Kernel, { release, headerPackages }: Fetched): Promise<string> {
 	const chroot = join(cache, release, 'chroot');
 	if (existsSync(chroot)) return chroot;
 	const wanted = ['make', 'binutils', 'kmod', ...headerPackages].join(',');
-	const fresh = `${chroot}.fresh`;
+	const fresh = `${chroot}.${process.pid}`;
 	rmSync(fresh, { recursive: true, force: true });
-	await run('mmdebstrap', [
-		'--variant=apt',
-		`--include=${wanted}`,
-		kernel.build,
-		fresh,
-		...(await sourcesOf(kernel.suite)),
-	]);
+	try {
+		const sources = await sourcesOf(kernel.suite);
+		await run('mmdebstrap', ['--variant=apt', `--include=${wanted}`, kernel.build, fresh, ...sources]);
+	} catch (error) {
+		rmSync(fresh, { recursive: true, force: true });
+		throw new Unavailable(`no chroot to build its modules in: ${(error as Error).message}`, { cause: error });
+	}
 	await run('mv', [fresh, chroot]);
 	return chroot;
 }

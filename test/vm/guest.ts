@@ -13,6 +13,8 @@ import { Report } from './report.ts';
 import { run } from './run.ts';
 
 const here = import.meta.dirname;
+/** What Node compiles in a guest; all guests share it. */
+const nodeCache = join(here, '../../build/vm/node');
 
 /** A command that the guest runs; its exit code must be 0. */
 export interface Step {
@@ -51,6 +53,7 @@ export async function runGuest(task: Task): Promise<Outcome> {
 	const { fetched, directory, limitSeconds, onLine = () => {} } = task;
 	const begun = performance.now();
 	mkdirSync(directory, { recursive: true });
+	mkdirSync(nodeCache, { recursive: true });
 	const [initramfs, steps, log] = ['initramfs', 'steps', 'serial.log'].map((name) => join(directory, name)) as [
 		string,
 		string,
@@ -75,6 +78,7 @@ export async function runGuest(task: Task): Promise<Outcome> {
 			...machine,
 			...['-kernel', join(fetched.image, image), '-initrd', initramfs, '-append', line.join(' ')],
 			...['-virtfs', 'local,path=/,mount_tag=hostroot,security_model=none,readonly=on,multidevs=remap'],
+			...['-virtfs', `local,path=${nodeCache},mount_tag=node,security_model=none`],
 		],
 		{ stdio: ['ignore', 'pipe', 'inherit'] },
 	);

@@ -48,6 +48,8 @@ cat >>"$work/init" <<-'END'
 	for name in proc sys dev; do $b mount --move /$name /newroot/$name; done
 	$b mkdir -p /newroot/dev/net /newroot/dev/shm /newroot/dev/pts
 	$b mount -t tmpfs tmpfs /newroot/run
+	$b mkdir -p /newroot/run/toascope-node
+	$b mount -t 9p -o "$nine" node /newroot/run/toascope-node
 	$b mount -t tmpfs tmpfs /newroot/dev/shm
 	$b mount -t devpts devpts /newroot/dev/pts
 	$b mount -t cgroup2 cgroup /newroot/sys/fs/cgroup

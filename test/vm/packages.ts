@@ -1,15 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Debian packages of other suites, by apt with lists of its own, unpacked and never installed. */
-import {
-	existsSync,
-	mkdirSync,
-	readdirSync,
-	readFileSync,
-	renameSync,
-	rmSync,
-	statSync,
-	writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { type Kernel, kernels } from './kernels.ts';
@@ -17,6 +8,9 @@ import { output, run } from './run.ts';
 
 /** Downloads stay here, outside of the tree. */
 export const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'toascope', 'vm');
+
+/** What a kernel needs cannot be had on this machine; the message says why. */
+export class Unavailable extends Error {}
 
 const apt = join(cache, 'apt');
 const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
@@ -140,14 +134,18 @@ async function fetchNow(kernel: Kernel): Promise<Fetched> {
 	return { release, image, headerPackages: packages, headers };
 }
 
-/** A kernel in the cache; what is missing is downloaded. */
+/** A kernel in the cache; what is missing is downloaded. @throws Unavailable */
 export async function fetchKernel(kernel: Kernel): Promise<Fetched> {
-	await updateLists();
 	try {
-		return await fetchNow(kernel);
-	} catch {
-		// the archive has a newer one than the lists
-		await updateLists({ now: true });
-		return fetchNow(kernel);
+		await updateLists();
+		try {
+			return await fetchNow(kernel);
+		} catch {
+			// the archive has a newer one than the lists
+			await updateLists({ now: true });
+			return await fetchNow(kernel);
+		}
+	} catch (error) {
+		throw new Unavailable(`its packages cannot be had: ${(error as Error).message}`, { cause: error });
 	}
 }

@@ -42,7 +42,8 @@ export class Report {
 			this.steps.push({ name: rest, passed: 0, failures: [], skips: [], seconds: 0 });
 		} else if (word === 'not ok') {
 			const failures = step?.failures ?? this.troubles;
-			failures.push([rest, ...this.#details].join('\n'));
+			// that a step failed needs no words of its own when its tests have said why
+			if (!/: ended with \d+$/.test(rest) || failures.length === 0) failures.push([rest, ...this.#details].join('\n'));
 		} else if (word === 'skip') step?.skips.push(rest);
 		else if (word === 'ok' && step !== undefined) step.passed++;
 		this.#details = [];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * In a guest: `host_tests.ts FILTER...` runs the host tests whose paths contain a FILTER, and says a line for each of them
- * (see report.ts). Exit code 0: something passed and nothing failed.
+ * In a guest: `guest_tests.ts FILTER...` runs the tests of test/host and test/vm/guest whose paths contain a FILTER, and says a
+ * line for each of them (see report.ts). Exit code 0: something passed and nothing failed.
  */
 import { join } from 'node:path';
 import { type Reporter, startVitest, type TestCase, type TestModule } from 'vitest/node';
@@ -47,7 +47,9 @@ const vitest = await startVitest('test', process.argv.slice(2), {
 	run: true,
 	watch: false,
 	configLoader: 'native',
-	project: ['host'],
+	project: ['host', 'guest'],
+	// a process for each file costs seconds here
+	isolate: false,
 	reporters: [reporter],
 });
 for (const error of vitest.state.getUnhandledErrors()) {

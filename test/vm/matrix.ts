@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The tests on each kernel of the matrix, two guests at a time. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { compileAll } from '../fixtures/c_program.ts';
+import { buildModule, buildPrograms } from './build.ts';
+import { runGuest, type Step } from './guest.ts';
+import type { Kernel } from './kernels.ts';
+import { fetchKernel, Unavailable } from './packages.ts';
+import type { StepReport } from './report.ts';
+import { vectorLines } from './vectors.ts';
+
+const root = join(import.meta.dirname, '../..');
+const work = join(root, 'build/vm');
+const programs = join(work, 'programs');
+
+/** A guest's processors are one thread of QEMU; this machine has two. */
+const atOnce = 2;
+
+export interface Plan {
+	/** How often the module is loaded and unloaded under traffic; 0: the module's own tests are left out. */
+	readonly times: number;
+	/** Filters of paths: which tests of test/host and test/vm/guest run. */
+	readonly tests: readonly string[];
+	/** A guest's own limit. */
+	readonly limitSeconds: number;
+}
+
+/** What came of one kernel. */
+export interface KernelReport {
+	readonly kernel: Kernel;
+	/** As `uname -r` says it; where there is none it could not be had. */
+	readonly release?: string;
+	readonly steps: readonly StepReport[];
+	/** What failed outside of any test: the build, or the guest itself. */
+	readonly troubles: readonly string[];
+	/** Why it did not run at all. */
+	readonly skipped?: string;
+	/** The build and the guest. */
+	readonly seconds: number;
+}
+
+/** What this machine lacks for guests; undefined: nothing that can be told before. */
+export function lacking(): string | undefined {
+	if (process.arch !== 'x64') return `kernels of the matrix are for x86_64, and this is ${process.arch}`;
+	if (process.getuid?.() !== 0) return 'not root';
+	const commands = ['qemu-system-x86_64', 'busybox', 'modprobe', 'cpio', 'xz', 'zstd', 'gcc-12', 'mmdebstrap'];
+	for (const name of commands) {
+		try {
+			execFileSync('sh', ['-c', 'command -v "$1"', 'sh', name], { stdio: 'ignore' });
+		} catch {
+			return `no ${name} here`;
+		}
+	}
+	return undefined;
+}
+
+function stepsFor(module: string | undefined, { times, tests }: Plan): Step[] {
+	const steps: Step[] = [];
+	if (module !== undefined && times > 0) {
+		const vectors = join(programs, 'vectors');
+		steps.push({ name: 'module', command: [join(programs, 'module_test'), module, vectors] });
+		steps.push({ name: 'reload', command: [join(programs, 'module_reload'), module, String(times)] });
+	}
+	if (tests.length > 0) {
+		const has = module === undefined ? [] : [`TOASCOPE_TEST_MODULE=${module}`];
+		const runner = [join(root, 'scripts/node.sh'), join(import.meta.dirname, 'guest_tests.ts')];
+		steps.push({ name: 'bpf', command: ['env', ...has, 'sh', ...runner, ...tests] });
+	}
+	return steps;
+}
+
+async function runKernel(kernel: Kernel, plan: Plan, say: (line: string) => void): Promise<KernelReport> {
+	const begun = performance.now();
+	const seconds = () => (performance.now() - begun) / 1000;
+	const directory = join(work, kernel.name);
+	mkdirSync(directory, { recursive: true });
+	let release: string | undefined;
+	try {
+		const fetched = await fetchKernel(kernel);
+		release = fetched.release;
+		const module =
+			kernel.build === 'nowhere' ? undefined : await buildModule(kernel, fetched, join(directory, 'module'));
+		say(module === undefined ? `${release}: has no headers, so no toa.ko` : `toa.ko built for ${release}, no warning`);
+		const { report, log } = await runGuest({
+			fetched,
+			steps: stepsFor(module, plan),
+			directory,
+			limitSeconds: plan.limitSeconds,
+			onLine: (line) => /^(ok|skip) /.test(line) || say(line),
+		});
+		const troubles = report.failed === 0 ? [] : [...report.troubles, `the serial log: ${log}`];
+		return { kernel, release, steps: report.steps, troubles, seconds: seconds() };
+	} catch (error) {
+		const { message } = error as Error;
+		const had = release === undefined ? {} : { release };
+		if (error instanceof Unavailable) {
+			return { kernel, ...had, steps: [], troubles: [], skipped: message, seconds: seconds() };
+		}
+		return { kernel, ...had, steps: [], troubles: [message], seconds: seconds() };
+	}
+}
+
+/** `say` is told what happens as it happens, a line at a time. */
+export async function runMatrix(
+	kernels: readonly Kernel[],
+	plan: Plan,
+	say: (line: string) => void,
+): Promise<KernelReport[]> {
+	await buildPrograms(programs);
+	writeFileSync(join(programs, 'vectors'), vectorLines());
+	compileAll();
+	const waiting = [...kernels.entries()];
+	const reports: KernelReport[] = [];
+	const work = async () => {
+		for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+			const [index, kernel] = next;
+			reports[index] = await runKernel(kernel, plan, (line) => say(`${kernel.name.padEnd(8)}${line}`));
+		}
+	};
+	await Promise.all(Array.from({ length: atOnce }, work));
+	return reports;
+}

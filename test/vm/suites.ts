@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The tests in guests, as suites of the summary. */
+import type { Suite } from '../../scripts/summary.ts';
+import type { Kernel } from './kernels.ts';
+import { type KernelReport, lacking, type Plan, runMatrix } from './matrix.ts';
+
+function suitesOf({ kernel, release, steps, troubles, skipped, seconds }: KernelReport): Suite[] {
+	const name = `test/vm/${kernel.name}`;
+	if (skipped !== undefined) return [{ name, passed: 0, failed: 0, skips: [`the whole guest: ${skipped}`], seconds }];
+	const suites: Suite[] = steps.map(({ name: step, passed, failures, skips, seconds: took }) => ({
+		name: `${name} ${step}`,
+		passed,
+		failed: failures.length,
+		skips,
+		seconds: took,
+	}));
+	const whole = `${name} (${release})`;
+	return [...suites, { name: whole, passed: 0, failed: troubles.length > 0 ? 1 : 0, skips: [], seconds }];
+}
+
+/** Runs them, and prints what happens and what failed. */
+export async function testGuests(kernels: readonly Kernel[], plan: Plan): Promise<Suite[]> {
+	const lack = lacking();
+	if (lack !== undefined) {
+		console.log(`!! ${lack}: none of the tests in guests (test/vm) runs.`);
+		return kernels.map(({ name }) => ({
+			name: `test/vm/${name}`,
+			passed: 0,
+			failed: 0,
+			skips: [`the whole guest: ${lack}`],
+			seconds: 0,
+		}));
+	}
+	const reports = await runMatrix(kernels, plan, (line) => console.log(line));
+	for (const { kernel, steps, troubles } of reports) {
+		for (const { name, failures } of steps) {
+			for (const failure of failures) console.log(`FAILED test/vm/${kernel.name} ${name} > ${failure}`);
+		}
+		for (const trouble of troubles) console.log(`FAILED test/vm/${kernel.name}: ${trouble}`);
+	}
+	return reports.flatMap(suitesOf);
+}
