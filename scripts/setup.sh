@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# setup.sh [check|test|fuzz|vm]: makes this tree ready to run, for the checks, the tests, the fuzzers, or tests in guests.
+# setup.sh [check|test|fuzz|vm]: makes this tree ready to run, for the checks, the tests, the fuzzers, or the tests in guests
+# alone.
 #
 # What is missing comes by apt (as root); elsewhere it is named with the command that installs it.
 # Then the npm packages of the lockfile, a pinned Node among them, and the native parts, each only
@@ -163,6 +164,18 @@ packages() {
 	[ -z "$(missing probe)" ] || lacking
 }
 
+# Of the guests: the tests go on without them.
+guest_packages() {
+	wanted=$(goal=vm && missing apt)
+	[ -z "$wanted" ] && return
+	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+		say "not here: $(goal=vm && missing probe); the tests in guests are skipped"
+	elif ! step "apt, for guests: $wanted" apt_install "$wanted"; then
+		say "the tests in guests are skipped"
+	fi
+	hash -r
+}
+
 # --- servers that the tests use -----------------------------------------------------------------
 
 # Unpacked under build/, not installed: an installed one would start a service. build/tools/bin has
@@ -281,5 +294,8 @@ began=$(date +%s)
 packages
 modules
 native
-[ "$goal" = test ] && test_tools
+if [ "$goal" = test ]; then
+	test_tools
+	guest_packages
+fi
 say "ready ($(($(date +%s) - began)) s)"

@@ -32,8 +32,9 @@ export class Report {
 		if (endWords.test(line)) this.troubles.push(line);
 		if (word === '') {
 			// the details of a failure to come
-			if (/^ {2}/.test(line)) this.#details.push(line);
-			return /^ {2}/.test(line);
+			const isDetail = step !== undefined && /^ {2,}\S/.test(line);
+			if (isDetail) this.#details.push(line);
+			return isDetail;
 		}
 		const [, seconds] = /^.* took (\d+) s$/.exec(rest) ?? [];
 		if (word === 'step' && seconds !== undefined) {
