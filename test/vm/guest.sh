@@ -6,8 +6,8 @@
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 HOME=/run LC_ALL=C
 # what Node compiled is kept for the next guest; emulation makes the processors some twenty times slower
-NODE_COMPILE_CACHE=/run/toascope-node TEST_PATIENCE=5
-export PATH HOME LC_ALL NODE_COMPILE_CACHE TEST_PATIENCE
+NODE_COMPILE_CACHE=/run/toascope-node TOA_TEST_PATIENCE=5
+export PATH HOME LC_ALL NODE_COMPILE_CACHE TOA_TEST_PATIENCE
 
 # value NAME: toascope.NAME=VALUE of the command line
 value() { sed -n "s/.*toascope\.$1=\([^ ]*\).*/\1/p" /proc/cmdline; }

@@ -64,7 +64,7 @@ function stepsFor(module: string | undefined, { times, tests }: Plan): Step[] {
 		steps.push({ name: 'reload', command: [join(programs, 'module_reload'), module, String(times)] });
 	}
 	if (tests.length > 0) {
-		const has = module === undefined ? [] : [`TOASCOPE_TEST_MODULE=${module}`];
+		const has = module === undefined ? [] : [`TOA_TEST_MODULE=${module}`];
 		const runner = [join(root, 'scripts/node.sh'), join(import.meta.dirname, 'guest_tests.ts')];
 		steps.push({ name: 'bpf', command: ['env', ...has, 'sh', ...runner, ...tests] });
 	}
@@ -90,8 +90,8 @@ async function runKernel(kernel: Kernel, plan: Plan, say: (line: string) => void
 			limitSeconds: plan.limitSeconds,
 			onLine: (line) => /^(ok|skip) /.test(line) || say(line),
 		});
-		const troubles = report.failed === 0 ? [] : [...report.troubles, `the serial log: ${log}`];
-		return { kernel, release, steps: report.steps, troubles, seconds: seconds() };
+		if (report.failed > 0) say(`failed; the serial log: ${log}`);
+		return { kernel, release, steps: report.steps, troubles: report.troubles, seconds: seconds() };
 	} catch (error) {
 		const { message } = error as Error;
 		const had = release === undefined ? {} : { release };
