@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # initramfs.sh IMAGE RELEASE FILE: makes the first root of a guest: static busybox and the modules that it takes to
-# mount this machine's / over 9p, read-only, and above it what the guest writes, in its memory. Then it hands over to
-# the script that the kernel's command line names (toascope.script=PATH).
+# mount this machine's / over 9p, read-only, and above it what the guest writes, in its memory. With toascope.root=PATH on
+# the kernel's command line the root is that directory, with toascope.tree=PATH at /opt/toascope. Then it hands over to the
+# script toascope.script=PATH.
 set -eu
 
 image=$1 release=$2 file=$3
@@ -44,7 +45,16 @@ cat >>"$work/init" <<-'END'
 	$b mount -t 9p -o "$nine,cache=loose,ro" hostroot /host
 	$b mount -t tmpfs -o size=50% writes /writes
 	$b mkdir /writes/upper /writes/work
-	$b mount -t overlay -o lowerdir=/host,upperdir=/writes/upper,workdir=/writes/work root /newroot
+	value() { $b sed -n "s/.*toascope\.$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
+	$b mount -t overlay -o "lowerdir=/host$(value root),upperdir=/writes/upper,workdir=/writes/work" root /newroot
+	if [ -n "$(value root)" ]; then
+		$b mkdir -p /newroot/opt/toascope
+		$b mount -o bind "/host$(value tree)" /newroot/opt/toascope
+	fi
+	modules=lib/modules/$($b uname -r)
+	$b mkdir -p "/newroot/$modules"
+	$b mount -o bind "/host$(value modules)/$($b uname -r)" "/newroot/$modules"
+	script=$(value script)
 	for name in proc sys dev; do $b mount --move /$name /newroot/$name; done
 	$b mkdir -p /newroot/dev/net /newroot/dev/shm /newroot/dev/pts
 	$b mount -t tmpfs tmpfs /newroot/run
@@ -57,7 +67,6 @@ cat >>"$work/init" <<-'END'
 	$b mount -t debugfs debugfs /newroot/sys/kernel/debug
 	$b mount -t tracefs tracefs /newroot/sys/kernel/tracing
 	[ -e /newroot/dev/net/tun ] || $b mknod /newroot/dev/net/tun c 10 200
-	script=$($b sed 's/.*toascope.script=\([^ ]*\).*/\1/' /newroot/proc/cmdline)
 	exec $b switch_root /newroot /bin/sh "$script"
 END
 chmod +x "$work/init"

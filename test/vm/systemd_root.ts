@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+/** A small Debian with systemd, of this machine's release: the root of guests in which systemd is init. */
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { cache, sourcesOf, Unavailable } from './packages.ts';
+import { run } from './run.ts';
+
+/** What toascope itself needs besides, and what a test wants to look at it with. */
+const packages = 'systemd,systemd-sysv,dbus,udev,kmod,iproute2,procps,libbpf1,libelf1,zlib1g,libstdc++6,curl';
+
+/** This machine's: its own builds run there. */
+function release(): string {
+	const [, name] = /^VERSION_CODENAME=(\w+)$/m.exec(readFileSync('/etc/os-release', 'utf8')) ?? [];
+	if (name === undefined) throw new Unavailable('no VERSION_CODENAME in /etc/os-release');
+	return name;
+}
+
+/** Made once, in the cache. @throws Unavailable */
+export async function systemdRoot(): Promise<string> {
+	const suite = release();
+	const directory = join(cache, `systemd-${suite}`);
+	if (existsSync(directory)) return directory;
+	const fresh = `${directory}.${process.pid}`;
+	mkdirSync(cache, { recursive: true });
+	try {
+		const sources = await sourcesOf(suite);
+		await run('mmdebstrap', ['--variant=apt', `--include=${packages}`, suite, fresh, ...sources]);
+		if (!existsSync(directory)) renameSync(fresh, directory);
+	} catch (error) {
+		throw new Unavailable(`no root with systemd: ${(error as Error).message}`, { cause: error });
+	} finally {
+		rmSync(fresh, { recursive: true, force: true });
+	}
+	return directory;
+}
