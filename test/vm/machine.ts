@@ -5,6 +5,7 @@ import { createWriteStream, globSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { stripVTControlCharacters } from 'node:util';
 import type { Fetched } from './packages.ts';
 import { run } from './run.ts';
 
@@ -85,7 +86,7 @@ export class Machine {
 		const file = createWriteStream(this.log);
 		try {
 			for await (const raw of createInterface({ input: this.#qemu.stdout })) {
-				const text = raw.replace(/\r/g, '');
+				const text = stripVTControlCharacters(raw).replace(/\r/g, '');
 				file.write(`${text}\n`);
 				yield text;
 			}
