@@ -14,7 +14,7 @@ let failed = 0;
 function tell(line: string, details: readonly { readonly message: string; readonly stack?: string }[] = []): void {
 	const text = details.map(({ stack, message }) => stack ?? message).join('\n');
 	const indented = text === '' ? '' : `${text.replace(/^/gm, '  ')}\n`;
-	process.stdout.write(indented + line.replaceAll('\n', ' ') + '\n');
+	process.stdout.write(`${indented}${line.replaceAll('\n', ' ')}\n`);
 }
 
 const reporter: Reporter = {
@@ -23,7 +23,7 @@ const reporter: Reporter = {
 		const result = test.result();
 		if (result.state === 'passed') {
 			passed++;
-			tell(`ok ${name}`);
+			tell(`ok ${name} (${((test.diagnostic()?.duration ?? 0) / 1000).toFixed(1)} s)`);
 		} else if (result.state === 'failed') {
 			failed++;
 			tell(`not ok ${name}`, result.errors);

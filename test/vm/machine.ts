@@ -61,9 +61,7 @@ export class Machine {
 		if (image === undefined) throw new Error(`${fetched.release}: no kernel in ${fetched.image}`);
 		const [modules] = globSync(['lib/modules', 'usr/lib/modules'], { cwd: fetched.image });
 		const given = { script, tree, modules: join(fetched.image, modules ?? ''), ...options.words };
-		const words = Object.entries(given).map(
-			([name, value]) => `toascope.${name}=${value}`,
-		);
+		const words = Object.entries(given).map(([name, value]) => `toascope.${name}=${value}`);
 		const line = ['console=ttyS0 panic=-1 quiet', ...words, ...(options.kernelArguments ?? [])];
 		const qemu = spawn(
 			// it ends with this process, however that ends
