@@ -26,12 +26,12 @@ struct named {
 	struct toa_profile profile;
 };
 
-/* Ids are those of the daemon. kind, length, family, port at, address at, on the SYN */
+/* Ids are those of the daemon. kind, length, family, port at, address at, on the SYN, version */
 static const struct named built_in[] = {
-	{ "nat64", { 1, 253, 20, 6, 2, 4, 0 } },         { "toa6", { 2, 254, 20, 6, 2, 4, 0 } },
-	{ "toa4", { 3, 254, 8, 4, 2, 4, 0 } },           { "ucloud", { 4, 253, 8, 4, 2, 4, 0 } },
-	{ "tencent", { 5, 200, 8, 4, 2, 4, 0 } },        { "cdn4", { 6, 28, 7, 4, TOA_NO_PORT, 3, 1 } },
-	{ "cdn6", { 7, 28, 19, 6, TOA_NO_PORT, 3, 1 } },
+	{ "nat64", { 1, 253, 20, 6, 2, 4, 0, 0 } },         { "toa6", { 2, 254, 20, 6, 2, 4, 0, 0 } },
+	{ "toa4", { 3, 254, 8, 4, 2, 4, 0, 0 } },           { "ucloud", { 4, 253, 8, 4, 2, 4, 0, 0 } },
+	{ "tencent", { 5, 200, 8, 4, 2, 4, 0, 0 } },        { "cdn4", { 6, 28, 7, 4, TOA_NO_PORT, 3, 1, 1 } },
+	{ "cdn6", { 7, 28, 19, 6, TOA_NO_PORT, 3, 1, 1 } },
 };
 
 const struct toa_profiles *toa_profiles_now(void)

@@ -33,7 +33,8 @@ void toa_segment_destination(const struct sk_buff *skb, struct toa_address *addr
 	address_of(skb, false, address);
 }
 
-enum toa_found toa_segment_find(const struct sk_buff *skb, bool of_syn, struct toa_client *client)
+enum toa_found toa_segment_find(const struct sk_buff *skb, bool of_syn, struct toa_client *client,
+				struct toa_unknown *unknown)
 {
 	unsigned int length = tcp_optlen(skb);
 	enum toa_found found = TOA_FOUND_NONE;
@@ -51,6 +52,10 @@ enum toa_found toa_segment_find(const struct sk_buff *skb, bool of_syn, struct t
 	if (profiles)
 		found = toa_find(&list, &profiles->table, client, &other);
 	rcu_read_unlock();
+	if (list.unknown_kind) {
+		unknown->kind = list.unknown_kind;
+		unknown->length = list.unknown_length;
+	}
 	return found;
 }
 

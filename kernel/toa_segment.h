@@ -13,15 +13,22 @@ struct toa_address {
 	u8 bytes[16]; /* IPv4 in the first four, the rest zero */
 };
 
+/* An option that no profile takes and no standard names; kind 0: there was none. */
+struct toa_unknown {
+	u8 kind;
+	u8 length;
+};
+
 /* Who sent it, and to whom. */
 void toa_segment_source(const struct sk_buff *skb, struct toa_address *address);
 void toa_segment_destination(const struct sk_buff *skb, struct toa_address *address);
 
 /*
  * Reads the options with the profiles in force; of_syn: only those that are looked for on a SYN.
- * Fills client for TOA_FOUND_ONE and TOA_FOUND_CONFLICT.
+ * Fills client for TOA_FOUND_ONE and TOA_FOUND_CONFLICT, and unknown where there is one.
  */
-enum toa_found toa_segment_find(const struct sk_buff *skb, bool of_syn, struct toa_client *client);
+enum toa_found toa_segment_find(const struct sk_buff *skb, bool of_syn, struct toa_client *client,
+				struct toa_unknown *unknown);
 
 static inline bool toa_option_found(enum toa_found found)
 {

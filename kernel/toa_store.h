@@ -7,6 +7,7 @@
 #include <linux/rcupdate.h>
 #include <linux/spinlock.h>
 #include "toa_option.h"
+#include "toa_segment.h"
 #include "toa_verdict.h"
 
 struct toa_connection {
@@ -19,6 +20,7 @@ struct toa_connection {
 	u8 segment;
 	u8 syn_verdict; /* what the option on the SYN is worth; TOA_VERDICT_PENDING: it had none */
 	bool saw_malformed;
+	struct toa_unknown unknown;
 };
 
 int toa_store_setup(void);

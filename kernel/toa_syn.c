@@ -130,6 +130,7 @@ void toa_syn_arrived(const struct sock *listener, const struct sk_buff *skb)
 	struct set *table = smp_load_acquire(&sets), *set;
 	const struct tcphdr *header = tcp_hdr(skb);
 	struct toa_client client = {};
+	struct toa_unknown unused;
 	enum toa_found found;
 	unsigned long flags;
 	struct syn *syn;
@@ -137,7 +138,7 @@ void toa_syn_arrived(const struct sock *listener, const struct sk_buff *skb)
 
 	if (!table || !header->syn || header->ack || header->rst || !read_syn())
 		return;
-	found = toa_segment_find(skb, true, &client);
+	found = toa_segment_find(skb, true, &client, &unused);
 	if (found == TOA_FOUND_NONE)
 		return;
 	make_key(&key, listener, skb, ntohl(header->seq));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Tracepoints. A BPF program on one (raw tracepoint) has the arguments of TP_PROTO as they stand: client points to a
- * struct toa_client (toa_option.h). Both run before the sockops callback of the same segment, on the same CPU.
+ * struct toa_client (toa_option.h). All run before the sockops callback of the same segment, but for the verdict of a
+ * connection that closes without one: the callback of the close comes first, and toa_pending has told what it takes.
  */
 /* clang-format off: macros of the tracing headers */
 #undef TRACE_SYSTEM
@@ -47,18 +48,48 @@ TRACE_EVENT(toa_peer,
 	    TP_printk("local_port=%u client=%pISpc profile=%u segment=%u verdict=%u", __entry->local_port,
 		      __entry->client, __entry->profile, __entry->segment, __entry->verdict));
 
-/* The verdict on a socket fell, and it has no peer: none, malformed or untrusted. */
+/*
+ * The verdict on a socket fell, and it has no peer: none, malformed or untrusted. segment is where the untrusted
+ * option was, else TOA_SEGMENT_NONE.
+ */
 TRACE_EVENT(toa_no_peer,
 
-	    TP_PROTO(const struct sock *sk, u8 verdict),
+	    TP_PROTO(const struct sock *sk, u8 segment, u8 verdict),
 
-	    TP_ARGS(sk, verdict),
+	    TP_ARGS(sk, segment, verdict),
 
-	    TP_STRUCT__entry(__field(const void *, sk) __field(u16, local_port) __field(u8, verdict)),
+	    TP_STRUCT__entry(__field(const void *, sk) __field(u16, local_port) __field(u8, segment)
+				     __field(u8, verdict)),
 
-	    TP_fast_assign(__entry->sk = sk; __entry->local_port = sk->sk_num; __entry->verdict = verdict;),
+	    TP_fast_assign(__entry->sk = sk; __entry->local_port = sk->sk_num; __entry->segment = segment;
+			   __entry->verdict = verdict;),
 
-	    TP_printk("local_port=%u verdict=%u", __entry->local_port, __entry->verdict));
+	    TP_printk("local_port=%u segment=%u verdict=%u", __entry->local_port, __entry->segment,
+		      __entry->verdict));
+
+/*
+ * A segment was read, the verdict on its socket has not fallen, and something is known: what the option on the SYN is
+ * worth, with its client, should no later segment have one (TOA_VERDICT_PENDING: it had none); that a list was
+ * malformed; an option that no profile takes (kind 0: none).
+ */
+TRACE_EVENT(toa_pending,
+
+	    TP_PROTO(const struct sock *sk, const struct toa_client *client, u8 syn_verdict, u8 saw_malformed,
+		     u8 unknown_kind, u8 unknown_length),
+
+	    TP_ARGS(sk, client, syn_verdict, saw_malformed, unknown_kind, unknown_length),
+
+	    TP_STRUCT__entry(__field(const void *, sk) __field(u16, local_port) __field(u8, syn_verdict)
+				     __field(u8, saw_malformed) __field(u8, unknown_kind)
+					     __field(u8, unknown_length)),
+
+	    TP_fast_assign(__entry->sk = sk; __entry->local_port = sk->sk_num;
+			   __entry->syn_verdict = syn_verdict; __entry->saw_malformed = saw_malformed;
+			   __entry->unknown_kind = unknown_kind; __entry->unknown_length = unknown_length;),
+
+	    TP_printk("local_port=%u syn_verdict=%u saw_malformed=%u unknown_kind=%u unknown_length=%u",
+		      __entry->local_port, __entry->syn_verdict, __entry->saw_malformed,
+		      __entry->unknown_kind, __entry->unknown_length));
 
 #endif
 

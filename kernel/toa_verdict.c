@@ -29,7 +29,7 @@ static void settle(struct toa_connection *connection, u8 verdict, u8 segment)
 		toa_count(TOA_COUNT_ON_SYN + segment - TOA_SEGMENT_SYN);
 		trace_toa_peer(connection->sk, &client, segment, verdict);
 	} else {
-		trace_toa_no_peer(connection->sk, verdict);
+		trace_toa_no_peer(connection->sk, segment, verdict);
 		toa_store_drop(connection);
 	}
 }
@@ -48,13 +48,19 @@ static void settle_without_option(struct toa_connection *connection)
 static void read_segment(struct toa_connection *connection, const struct sk_buff *skb, u8 segment)
 {
 	struct toa_client client = {};
-	enum toa_found found = toa_segment_find(skb, false, &client);
+	enum toa_found found = toa_segment_find(skb, false, &client, &connection->unknown);
 	unsigned long flags;
 
 	if (found == TOA_FOUND_MALFORMED)
 		connection->saw_malformed = true;
-	if (!toa_option_found(found))
+	if (!toa_option_found(found)) {
+		if (connection->syn_verdict != TOA_VERDICT_PENDING || connection->saw_malformed ||
+		    connection->unknown.kind)
+			trace_toa_pending(connection->sk, &connection->client, connection->syn_verdict,
+					  connection->saw_malformed, connection->unknown.kind,
+					  connection->unknown.length);
 		return;
+	}
 	if (connection->syn_verdict == TOA_VERDICT_CONFLICT ||
 	    (connection->syn_verdict != TOA_VERDICT_PENDING &&
 	     !toa_same_client(&client, &connection->client)))

@@ -18,7 +18,7 @@ it.each([
 it('the built-in profiles are those of the configuration', () => {
 	const rows = text('kernel/toa_profiles.c').matchAll(/\{ "(\w+)", \{ (.*?) \} \}/g);
 	const stated = [...rows].map(([, name, numbers = '']) => {
-		const [id, kind, length, family, port, addressAt, onSyn] = numbers.split(', ');
+		const [id, kind, length, family, port, addressAt, onSyn, version] = numbers.split(', ');
 		return {
 			id: Number(id),
 			name,
@@ -28,6 +28,7 @@ it('the built-in profiles are those of the configuration', () => {
 			addressAt: Number(addressAt),
 			family: Number(family),
 			onSyn: onSyn === '1',
+			version: version === '0' ? undefined : Number(version),
 		};
 	});
 	expect(stated).toEqual(builtInProfiles);

@@ -86,7 +86,7 @@ void tracepoints(void)
 		{ "", TOA4, "toa_peer: local_port=%u client=203.0.113.7:5555 profile=3 segment=3 verdict=1" },
 		{ NAT64 TOA4, "",
 		  "toa_peer: local_port=%u client=[2001:db8::42]:5555 profile=1 segment=2 verdict=5" },
-		{ "", "", "toa_no_peer: local_port=%u verdict=2" },
+		{ "", "", "toa_no_peer: local_port=%u segment=0 verdict=2" },
 	};
 	size_t i;
 
