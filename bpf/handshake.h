@@ -3,6 +3,7 @@
 #ifndef TOASCOPE_HANDSHAKE_H
 #define TOASCOPE_HANDSHAKE_H
 
+#include "announced.h"
 #include "verdict.h"
 
 #define TCP_HEADER 20
@@ -154,7 +155,7 @@ static __always_inline void keep_syns(struct bpf_sock_ops *ctx)
 	struct tcp_sock *tcp;
 	int on = 1;
 
-	if (!set || !set->read_syn || !sk || !port_watched(set, ctx->local_port))
+	if (from_module || !set || !set->read_syn || !sk || !port_watched(set, ctx->local_port))
 		return;
 	tcp = bpf_skc_to_tcp_sock(sk);
 	if (!tcp || !namespace_watched(set, &tcp->inet_conn.icsk_inet.sk.__sk_common) ||

@@ -5,6 +5,9 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
+/* announced.h */
+const volatile bool from_module = false;
+
 /* places.h */
 const volatile __u32 connection_places = 65536;
 const volatile __u32 listener_places_max = 256;
@@ -35,6 +38,28 @@ static __always_inline struct tcp_sock *resume(struct bpf_sock *sk, struct subje
 	return reaped(on) ? 0 : tcp;
 }
 
+/* The verdict falls where this segment has an option. */
+static __always_inline bool read_verdict(struct bpf_sock_ops *ctx, const struct tcp_sock *tcp,
+					 struct subject *on)
+{
+	__u8 verdict, segment;
+	int found;
+
+	if (from_module) {
+		verdict = hear(tcp, on, &segment);
+		if (verdict == VERDICT_PENDING)
+			return false;
+	} else {
+		found = parse_options(ctx);
+		if (!option_found(on, found))
+			return false;
+		verdict = judge(on, found);
+		segment = segment_kind(ctx);
+	}
+	settle(on, verdict, segment);
+	return true;
+}
+
 /*
  * The three below are global functions: each is verified by itself, with its paths not
  * multiplied by the callers'. So they may take the context alone, and find the rest anew.
@@ -45,9 +70,12 @@ __noinline int connection_opened(struct bpf_sock_ops *ctx)
 {
 	struct bpf_sock *sk = ctx->sk;
 	struct subject on = {};
-	int found;
+	struct tcp_sock *tcp;
 
-	if (!sk || !begin(sk, &on) || !namespace_watched(on.set, on.sk))
+	if (!sk)
+		return 0;
+	tcp = begin(sk, &on);
+	if (!tcp || !namespace_watched(on.set, on.sk))
 		return 0;
 	on.state = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!on.state) {
@@ -60,11 +88,9 @@ __noinline int connection_opened(struct bpf_sock_ops *ctx)
 		return 0;
 	add(on.listener->total.opened, 1);
 	enter_connection(&on);
-	if (on.set->read_syn)
+	if (!from_module && on.set->read_syn)
 		on.state->syn_verdict = syn_verdict(&on, parse_syn(ctx));
-	found = parse_options(ctx);
-	if (option_found(&on, found))
-		settle(&on, judge(&on, found), segment_kind(ctx));
+	read_verdict(ctx, tcp, &on);
 	await_accept(&on);
 	on.state->opened_ns = on.now;
 	watch(ctx, on.state);
@@ -77,7 +103,7 @@ __noinline int segment_arrived(struct bpf_sock_ops *ctx)
 	struct bpf_sock *sk = ctx->sk;
 	struct subject on = {};
 	struct tcp_sock *tcp;
-	int found;
+	bool readable;
 
 	if (!sk)
 		return 0;
@@ -88,13 +114,11 @@ __noinline int segment_arrived(struct bpf_sock_ops *ctx)
 		tcp = resume(sk, &on);
 		if (!tcp)
 			return 0;
-		if (tcp->bytes_received) {
-			settle_without_option(&on);
-		} else {
-			found = acceptable_ack(ctx, tcp) ? parse_options(ctx) : TOA_FOUND_NONE;
-			if (!option_found(&on, found))
+		readable = from_module || (!tcp->bytes_received && acceptable_ack(ctx, tcp));
+		if (!readable || !read_verdict(ctx, tcp, &on)) {
+			if (!tcp->bytes_received)
 				return 0;
-			settle(&on, judge(&on, found), segment_kind(ctx));
+			settle_without_option(&on);
 		}
 	}
 	stop_options(ctx, on.state);
@@ -116,10 +140,13 @@ __noinline int state_changed(struct bpf_sock_ops *ctx)
 	tcp = resume(sk, &on);
 	if (!tcp)
 		return 0;
-	if (closing)
+	if (closing) {
+		if (from_module && on.state->verdict == VERDICT_PENDING)
+			read_verdict(ctx, tcp, &on);
 		close_connection(tcp, &on, ctx->args[0]);
-	else
+	} else {
 		note_unseen(tcp, &on, false);
+	}
 	return 0;
 }
 

@@ -41,6 +41,33 @@ export const errorCodes = {
 	},
 	NO_BTF: { exit: exitCode.unsupported, meaning: 'The kernel carries no BTF (`/sys/kernel/btf/vmlinux`).' },
 	PROVIDER_UNSUPPORTED: { exit: exitCode.unsupported, meaning: 'The provider cannot work on this host.' },
+	MODULE_UNSUPPORTED: { exit: exitCode.unsupported, meaning: 'The kernel takes no modules at all.' },
+	MODULE_FOREIGN: {
+		exit: exitCode.unsupported,
+		meaning: "A module `toa` that is not of toascope is loaded, such as a vendor's. It was left in place.",
+	},
+	MODULE_OTHER_VERSION: {
+		exit: exitCode.failed,
+		meaning: 'The `toa.ko` that is loaded is of another version of toascope.',
+	},
+	MODULE_NO_HEADERS: {
+		exit: exitCode.unsupported,
+		meaning: 'Building `toa.ko` takes the headers of the running kernel, and they are not here.',
+	},
+	MODULE_BUILD_FAILED: { exit: exitCode.failed, meaning: '`make` could not build `toa.ko`: its last lines follow.' },
+	MODULE_VERMAGIC: { exit: exitCode.failed, meaning: '`toa.ko` was built for another kernel.' },
+	MODULE_UNSIGNED: {
+		exit: exitCode.unsupported,
+		meaning: 'The kernel takes signed modules alone: Secure Boot, lockdown or `module.sig_enforce`.',
+	},
+	MODULE_LOAD_FAILED: {
+		exit: exitCode.failed,
+		meaning: 'The kernel did not load, or not unload, `toa.ko`: what it said follows.',
+	},
+	MODULE_IN_USE: { exit: exitCode.failed, meaning: '`toa.ko` cannot be unloaded: a daemon or a program uses it.' },
+	MODULE_SILENT: { exit: exitCode.failed, meaning: '`toa.ko` is loaded, and does not do what it is for.' },
+	MODULE_REFUSED: { exit: exitCode.failed, meaning: '`toa.ko` did not take a parameter.' },
+	DKMS_FAILED: { exit: exitCode.failed, meaning: '`dkms` could not add, build or install the module.' },
 	MISSING_TOOL: { exit: exitCode.unsupported, meaning: 'A program that the command needs is not installed.' },
 } as const satisfies Record<string, { exit: number; meaning: string }>;
 

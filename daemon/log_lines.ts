@@ -17,6 +17,36 @@ export const logLines = {
 		meaning: 'The start is over: programs are attached, HTTP answers.',
 		fields: ['provider', 'accept', 'cgroup', 'adopted', 'http', 'socket'],
 	},
+	notBpf: {
+		level: 'warn',
+		text: 'provider auto: bpf does not work here, trying the module',
+		meaning: '`err` says why. `provider: module` in the configuration says it without this line.',
+		fields: ['err'],
+	},
+	moduleNeither: {
+		level: 'warn',
+		text: 'provider auto: the module does not work here either',
+		meaning: '`err` says why. The daemon ends with what is wrong with `bpf`.',
+		fields: ['err'],
+	},
+	moduleLoaded: {
+		level: 'info',
+		text: 'toa.ko is loaded, and answers',
+		meaning: '`how`: `loaded` by this daemon, which takes it away with the rest when it ends; or it `was loaded`.',
+		fields: ['how', 'version', 'srcversion'],
+	},
+	moduleAlone: {
+		level: 'warn',
+		text: 'BPF is refused: toa.ko alone answers getsockopt(4096); no connection, client, owner or transparent address',
+		meaning: '`err` says what refused it. Metrics have what the module counts.',
+		fields: ['err'],
+	},
+	moduleKept: {
+		level: 'warn',
+		text: 'toa.ko stays loaded',
+		meaning: 'It could not be taken away at the end; `err` says why.',
+		fields: ['err'],
+	},
 	trustEmpty: {
 		level: 'warn',
 		text: 'trust is empty: every sender of a TOA option is believed',

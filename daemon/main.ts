@@ -121,6 +121,56 @@ program
 		code = await doctor(options);
 	});
 
+const module = program.command('module').description('build, load and install the kernel module toa.ko');
+const write = (text: string) => void process.stdout.write(text);
+const moduleCommands = () => import('./cli/module.ts');
+const configOption = ['--config <file>', 'configuration (default: /etc/toascope/toascope.yaml)'] as const;
+
+module
+	.command('build')
+	.description('build it for the running kernel, below /var/lib/toascope/module')
+	.argument('[release]', 'another kernel, as uname -r says it, whose headers are installed')
+	.addHelpText('after', exitCodes('it is built', 'the build failed', undefined, 'headers or tools are missing'))
+	.action(async (release: string | undefined) => {
+		code = await (await moduleCommands()).build(release, write);
+	});
+
+module
+	.command('load')
+	.description("load it with the configuration's profiles and networks, built where it is not, and see it at work")
+	.argument('[file]', 'this toa.ko instead of the one for the running kernel')
+	.option(...configOption)
+	.addHelpText('after', exitCodes('it is loaded, and works', 'it was not loaded', undefined, 'this host takes none'))
+	.action(async (file: string | undefined, options: { config?: string }) => {
+		code = await (await moduleCommands()).load(file, options, write);
+	});
+
+module
+	.command('unload')
+	.description('unload it, and before that what a stopped daemon has left on it')
+	.option(...configOption)
+	.addHelpText('after', exitCodes('it is not loaded any more', 'it is in use', undefined, 'it is not of toascope'))
+	.action(async (options: { config?: string }) => {
+		code = (await moduleCommands()).unload(options, write);
+	});
+
+module
+	.command('status')
+	.description('whose is loaded, what is built and installed, and what building and loading would take')
+	.option('--json', 'print it as JSON')
+	.addHelpText('after', exitCodes('the toa.ko of this version is loaded', 'none is, or another one'))
+	.action(async (options: { json?: true }) => {
+		code = await (await moduleCommands()).status(options, write);
+	});
+
+module
+	.command('install')
+	.description('have DKMS build it for this kernel and each to come, and load it at boot')
+	.addHelpText('after', exitCodes('it is installed', 'dkms failed', undefined, 'dkms, headers or tools are missing'))
+	.action(async () => {
+		code = await (await moduleCommands()).install(write);
+	});
+
 program
 	.command('config')
 	.description('work with configuration files')

@@ -3,6 +3,7 @@
 #include <bpf/libbpf.h>
 #include <napi.h>
 
+#include "module_check.h"
 #include "object.h"
 #include "probe.h"
 #include "system.h"
@@ -19,6 +20,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports)
 	exports.Set("mountBpffs", Napi::Function::New<toascope::mount_bpffs>(env));
 	exports.Set("unmount", Napi::Function::New<toascope::unmount>(env));
 	exports.Set("monotonicNs", Napi::Function::New<toascope::monotonic_ns>(env));
+	exports.Set("askModule", Napi::Function::New<toascope::ask_module>(env));
 	exports.Set("libbpfVersion", Napi::String::New(env, libbpf_version_string()));
 	return exports;
 }

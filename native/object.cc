@@ -76,6 +76,7 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 	if (!skeleton_)
 		throw system_error(env, errno, "open", "toascope.bpf.o");
 
+	bool lossless;
 	Napi::Object sizes = options.Get("mapEntries").As<Napi::Object>();
 	for (const auto &name : sizes.GetPropertyNames()) {
 		Napi::Value key = name.second;
@@ -91,6 +92,9 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 	}
 	skeleton_->rodata->connection_places = bpf_map__max_entries(skeleton_->maps.connections);
 	skeleton_->rodata->listener_places_max = bpf_map__max_entries(skeleton_->maps.listeners) - 1;
+	skeleton_->rodata->from_module = options.Get("fromModule").ToBoolean();
+	skeleton_->rodata->served_cgroup =
+		options.Get("servedCgroup").As<Napi::BigInt>().Uint64Value(&lossless);
 	skeleton_->rodata->can_set_error = options.Get("canSetError").ToBoolean();
 	skeleton_->rodata->task_registers_helper = options.Get("registersHelper").ToBoolean();
 	const bool tracing_locks = options.Get("tracingLocks").ToBoolean();

@@ -268,7 +268,7 @@ native() {
 	stamp=build/.native
 	inputs=$({
 		printf '%s\n' "$root" "$(uname -m)"
-		find bench bpf kernel native CMakeLists.txt package-lock.json scripts/setup.sh -type f ! -name '*.ts' -exec sha256sum {} + |
+		find bench bpf kernel/toa_option.h native CMakeLists.txt package-lock.json scripts/setup.sh -type f ! -name '*.ts' -exec sha256sum {} + |
 			sort
 	} | sha256sum)
 	[ -f build/Release/toascope.node ] && [ -f $stamp ] && [ "$(cat $stamp)" = "$inputs" ] && return

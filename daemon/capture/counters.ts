@@ -24,12 +24,14 @@ export class Counters implements Source {
 	readonly #bpf: BpfObject;
 	readonly #clients: Clients;
 	readonly #listeners: Listeners;
+	readonly moduleEvents: Source['moduleEvents'];
 	#usage: readonly MapUsage[] = [];
 	#usageAt = Number.NEGATIVE_INFINITY;
 
 	/** `profileName` names a profile by its id. */
-	constructor(bpf: BpfObject, profileName: (id: number) => string | undefined) {
+	constructor(bpf: BpfObject, profileName: (id: number) => string | undefined, moduleEvents: Source['moduleEvents']) {
 		this.#bpf = bpf;
+		this.moduleEvents = moduleEvents;
 		this.#clients = new Clients(bpf);
 		this.#listeners = new Listeners(bpf, profileName);
 	}

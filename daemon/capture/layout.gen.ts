@@ -251,7 +251,8 @@ export const drop = {
 	DROP_SYN_NOT_KEPT: 9,
 	DROP_LISTENER_SLOT: 10,
 	DROP_CLOSE_UNHEARD: 11,
-	DROPS: 12,
+	DROP_ANNOUNCED_FULL: 12,
+	DROPS: 13,
 } as const;
 
 export const eventType = {

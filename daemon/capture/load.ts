@@ -4,8 +4,9 @@ import type { Config } from '../config/config.ts';
 import { type LogLine, type LogSink, logLines, tell } from '../log_lines.ts';
 import { standsOn } from './foundation.ts';
 import { limit } from './layout.gen.ts';
-import { type BpfObject, type BpfOptions, type NativeError, native, type Probed } from './native.ts';
+import { type BpfObject, type BpfOptions, type Features, type NativeError, native, type Probed } from './native.ts';
 import type { Pins } from './pins.ts';
+import type { ProviderName } from './provider.ts';
 
 /** The programs on accept; none where fexit is refused. */
 export function fexitPrograms({ features, innerAccept }: Probed): readonly string[] {
@@ -13,8 +14,20 @@ export function fexitPrograms({ features, innerAccept }: Probed): readonly strin
 	return innerAccept ? ['toascope_accept', 'toascope_accept_inner'] : ['toascope_accept'];
 }
 
-/** Maps that outlive a daemon. The others hold its configuration, which each daemon brings along. */
-const stateMaps = [
+/** What listens to toa.ko. That which forgets sockets comes first: none is to be remembered for ever. */
+export const modulePrograms = [
+	'toascope_toa_gone',
+	'toascope_toa_pending',
+	'toascope_toa_peer',
+	'toascope_toa_no_peer',
+];
+
+/** What toa.ko said and nobody has heard yet. */
+const announced = 'announced';
+/** Places in it: in use from the module's word on a segment until the callback of the same segment. */
+const announcedMax = 4096;
+
+const allMaps = [
 	'sockets',
 	'syn_kept',
 	'listeners',
@@ -33,12 +46,28 @@ const stateMaps = [
 	'unknown_options',
 ];
 
-/** The same, where programs of type tracing can take no lock (bpf/turns.h). */
+/** More of them, where programs of type tracing can take no lock (bpf/turns.h). */
 const turnMaps = ['turns', 'wishes', 'unaccepted'];
 
-/** Where the state outlives the daemon, and which sockets it is of. */
+/** Maps that outlive a daemon. The others hold its configuration, which each daemon brings along. */
+export function stateMaps(reader: ProviderName, { tracingLocks }: Features): readonly string[] {
+	return [...allMaps, ...(tracingLocks === '' ? [] : turnMaps), ...(reader === 'module' ? [announced] : [])];
+}
+
+/** What decides how the object is loaded. */
+export interface Wanted {
+	readonly config: Config;
+	readonly probed: Probed;
+	/** What reads the options. */
+	readonly reader: ProviderName;
+	/** Id of the cgroup whose sockets are served; 0n: all. */
+	readonly servedCgroup: bigint;
+}
+
+/** Where the state outlives the daemon. */
 export interface Pinning {
 	readonly pins: Pins;
+	/** Directory of cgroup v2. */
 	readonly cgroup: string;
 	readonly log: LogSink;
 }
@@ -48,10 +77,11 @@ export interface Pinning {
  * other sizes, or that stand on another foundation, are given up.
  * @throws {NativeError} the kernel's refusal
  */
-export function load(config: Config, probed: Probed, pinning?: Pinning): BpfObject {
+export function load({ config, probed, reader, servedCgroup }: Wanted, pinning?: Pinning): BpfObject {
 	const { clients, connections, listeners, bpf } = config;
-	const tracingLocks = probed.features.tracingLocks === '';
-	const maps = tracingLocks ? stateMaps : [...stateMaps, ...turnMaps];
+	const fromModule = reader === 'module';
+	const programs = [...fexitPrograms(probed), ...(fromModule ? modulePrograms : [])];
+	const maps = stateMaps(reader, probed.features);
 	const options: BpfOptions = {
 		mapEntries: {
 			listeners: listeners.max + 1,
@@ -65,11 +95,14 @@ export function load(config: Config, probed: Probed, pinning?: Pinning): BpfObje
 			closed_queue: connections.max,
 			unaccepted: connections.max,
 			ring: bpf.ringBytes,
+			[announced]: fromModule ? announcedMax : 1,
 		},
-		autoload: Object.fromEntries(fexitPrograms(probed).map((program) => [program, true])),
+		autoload: Object.fromEntries(programs.map((program) => [program, true])),
 		canSetError: probed.features.setError === '',
 		registersHelper: probed.registersHelper,
-		tracingLocks,
+		tracingLocks: probed.features.tracingLocks === '',
+		fromModule,
+		servedCgroup,
 		...(pinning === undefined ? {} : { pin: { directory: pinning.pins.maps, maps } }),
 	};
 	if (pinning === undefined) return new (native().BpfObject)(options);
@@ -82,7 +115,7 @@ export function load(config: Config, probed: Probed, pinning?: Pinning): BpfObje
 		return new (native().BpfObject)(options);
 	};
 	// connections have opened and closed unseen, or the maps deny each other: places and clients would be held for ever
-	if (pins.adopted && !pins.has(maps, ['toascope_sockops'])) return startOver(logLines.pinsMissing);
+	if (pins.adopted && !isComplete(pins, probed.features)) return startOver(logLines.pinsMissing);
 	let object: BpfObject;
 	try {
 		object = new (native().BpfObject)(options);
@@ -93,4 +126,11 @@ export function load(config: Config, probed: Probed, pinning?: Pinning): BpfObje
 	if (standsOn(object, config, cgroup)) return object;
 	object.close();
 	return startOver(logLines.otherFoundation);
+}
+
+/** Whether a daemon before this one left all that it needed for its counters to be exact. */
+function isComplete(pins: Pins, features: Features): boolean {
+	const reader = pins.has([announced], []) ? 'module' : 'bpf';
+	const programs = reader === 'module' ? ['toascope_sockops', ...modulePrograms] : ['toascope_sockops'];
+	return pins.has(stateMaps(reader, features), programs);
 }

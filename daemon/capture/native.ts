@@ -21,6 +21,10 @@ export interface BpfOptions {
 	readonly registersHelper: boolean;
 	/** False: the maps are made by which programs without a lock take turns. */
 	readonly tracingLocks: boolean;
+	/** toa.ko says what is in the options. */
+	readonly fromModule: boolean;
+	/** Id of the cgroup whose sockets are served; 0n: all. */
+	readonly servedCgroup: bigint;
 	/** A directory under bpffs: those of the maps that are found there are adopted, the others are pinned there. */
 	readonly pin?: undefined | { readonly directory: string; readonly maps: readonly string[] };
 }
@@ -118,6 +122,11 @@ export interface Native {
 	readonly libbpfVersion: string;
 	/** Tries each feature on the running kernel. */
 	probe(): Probed;
+	/**
+	 * Opens a connection over loopback, has a segment with the option come in for it, and asks getsockopt(4096) before and
+	 * after: names of errno, empty where it answered. `peer`: the answer after, struct toa_nat64_peer.
+	 */
+	askModule(option: Uint8Array): { readonly without: string; readonly with: string; readonly peer?: Uint8Array };
 	/** One datagram to systemd's socket (sd_notify(3)). */
 	notify(socket: string, state: string): void;
 	/** Takes a directory's lock (flock(2)) and returns its descriptor; -1: another process has it. */

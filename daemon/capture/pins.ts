@@ -30,7 +30,7 @@ export class Pins {
 		this.#lock = lock;
 		this.#layout = join(root, layoutName);
 		this.maps = join(this.#layout, 'maps');
-		this.links = join(this.#layout, 'links');
+		this.links = Pins.linksIn(root);
 		this.#adopted = readdirSync(this.maps).length > 0;
 	}
 
@@ -62,6 +62,11 @@ export class Pins {
 		}
 	}
 
+	/** Where the links are that this layout has below a directory of pins. */
+	static linksIn(root: string): string {
+		return join(root, layoutName, 'links');
+	}
+
 	link(program: string): string {
 		return join(this.links, program);
 	}
@@ -77,9 +82,15 @@ export class Pins {
 		return pins.every((pin) => existsSync(pin));
 	}
 
-	/** Detaches what an earlier daemon needed and this one does not. */
-	unlinkOthers(programs: ReadonlySet<string>): void {
+	/** Detaches and forgets what an earlier daemon needed and this one does not. */
+	unlinkOthers(maps: readonly string[], programs: ReadonlySet<string>): void {
 		for (const name of readdirSync(this.links)) if (!programs.has(name)) unlinkSync(this.link(name));
+		for (const name of readdirSync(this.maps)) if (!maps.includes(name)) unlinkSync(join(this.maps, name));
+	}
+
+	/** Detaches all, and keeps the counters. */
+	dropLinks(): void {
+		for (const name of readdirSync(this.links)) unlinkSync(this.link(name));
 	}
 
 	/** Detaches and forgets what a toascope with another layout of its records left. Returns the layouts' names. */

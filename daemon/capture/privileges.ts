@@ -4,7 +4,14 @@ import { readFileSync } from 'node:fs';
 import { ToascopeError } from '../errors.ts';
 
 /** Bits of include/uapi/linux/capability.h. */
-const bits = { CAP_BPF: 39, CAP_NET_ADMIN: 12, CAP_PERFMON: 38, CAP_SYS_ADMIN: 21 } as const;
+const bits = {
+	CAP_BPF: 39,
+	CAP_NET_ADMIN: 12,
+	CAP_NET_RAW: 13,
+	CAP_PERFMON: 38,
+	CAP_SYS_ADMIN: 21,
+	CAP_SYS_MODULE: 16,
+} as const;
 
 export type Capability = keyof typeof bits;
 
@@ -25,7 +32,12 @@ export function missingCapabilities(status: string, needed: readonly Capability[
  * @throws {ToascopeError} NO_PRIVILEGE that names what is missing; PROVIDER_UNSUPPORTED without /proc
  */
 export function requirePrivileges(what = 'loading eBPF programs', more: readonly Capability[] = []): void {
-	const missing = missingCapabilities(readStatus(), [...forBpf, ...more]);
+	requireCapabilities(what, [...forBpf, ...more]);
+}
+
+/** The same for what is no eBPF. */
+export function requireCapabilities(what: string, needed: readonly Capability[]): void {
+	const missing = missingCapabilities(readStatus(), needed);
 	if (missing.length === 0) return;
 	throw new ToascopeError('NO_PRIVILEGE', `${what} takes ${missing.join(', ')}, which this process lacks`, {
 		hint: 'run it as root, or give these capabilities to the service',

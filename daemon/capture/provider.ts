@@ -1,303 +1,66 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The `bpf` provider: the programs, loaded, attached and set, and the kernel state they keep. */
-import { existsSync, statSync } from 'node:fs';
+/** A provider learns the peers of connections and keeps what is counted. Nobody above knows which one it is. */
 import type { Config } from '../config/config.ts';
-import { builtInProfiles } from '../config/profiles.ts';
-import { ToascopeError } from '../errors.ts';
-import { type LogSink, logLines, tell } from '../log_lines.ts';
 import type { Connection, ConnectionEvent } from '../model/connection.ts';
 import type { LookupQuery } from '../model/lookup.ts';
 import type { Peers } from '../model/peers.ts';
 import type { UnknownOption } from '../model/recent.ts';
+import type { Source } from '../model/source.ts';
 import type { NextTurn } from '../model/store.ts';
-import { findBusyPeers } from './busy_peers.ts';
-import { Connections } from './connections.ts';
-import { Counters } from './counters.ts';
-import { layFoundation } from './foundation.ts';
-import { KeptSyns } from './kept_syns.ts';
-import { KernelSettings } from './kernel_settings.ts';
-import { eventLayout, limit, listenerKeyLayout } from './layout.gen.ts';
-import { ListeningSockets } from './listening.ts';
-import { fexitPrograms, load } from './load.ts';
-import { findCgroup2, isCgroup2, isRootCgroup, readMounts } from './mounts.ts';
-import { type BpfObject, type Features, native, type Probed } from './native.ts';
-import { Owners } from './owners.ts';
-import { Pins } from './pins.ts';
-import { requirePrivileges } from './privileges.ts';
-import { Reaper } from './reaper.ts';
-import { readEvent } from './records.ts';
-import { explain } from './refusal.ts';
-import { readUnknownOptions } from './tables.ts';
+import type { Features } from './native.ts';
 
-const ringBatchBytes = 4096 * eventLayout.size;
-const none = new Uint8Array(0);
-/** The event loop has others to serve. */
-const drainMs = 10;
+export type ProviderName = 'bpf' | 'module';
 
-/** How the accept of a connection is seen on this kernel. */
-export type AcceptProgram = 'fexit' | 'getpeername';
+/** How the accept of a connection is seen; `none`: without BPF nothing is. */
+export type AcceptProgram = 'fexit' | 'getpeername' | 'none';
 
-export class BpfProvider {
+export interface Provider {
+	readonly name: ProviderName;
+	readonly acceptProgram: AcceptProgram;
 	readonly features: Features;
-	readonly cgroup: string;
+	/** Directory of cgroup v2 whose sockets are seen; undefined: no socket is, BPF is refused. */
+	readonly cgroup: string | undefined;
 	/** False: the sockets of a part of this host alone are seen. */
 	readonly wholeHost: boolean;
-	readonly acceptProgram: AcceptProgram;
-	readonly libbpf: string;
 	/** True: it went on with the counters of a daemon before it. */
 	readonly adopted: boolean;
 	/** What the store reads. */
-	readonly counters: Counters;
-	readonly #fexit: readonly string[];
-	readonly #bpf: BpfObject;
-	readonly #pins: Pins | undefined;
-	readonly #connections: Connections;
-	readonly #owners: Owners;
-	readonly #keptSyns: KeptSyns;
-	readonly #reaper: Reaper;
-	readonly #settings: KernelSettings;
-	readonly #profileNames = new Map<number, string>();
-	readonly #events = Buffer.allocUnsafeSlow(ringBatchBytes);
-	readonly #attached = new Set<string>();
-	#config: Config;
-	#eventMask = 0;
-	#closed = false;
-
-	private constructor(
-		config: Config,
-		cgroup: string,
-		bpf: BpfObject,
-		pins: Pins | undefined,
-		adopted: boolean,
-		probed: Probed,
-		log: LogSink,
-	) {
-		this.#config = config;
-		this.#bpf = bpf;
-		this.#pins = pins;
-		this.cgroup = cgroup;
-		this.wholeHost = isRootCgroup(cgroup);
-		this.adopted = adopted;
-		this.features = probed.features;
-		this.#fexit = fexitPrograms(probed);
-		this.acceptProgram = this.#fexit.length === 0 ? 'getpeername' : 'fexit';
-		this.libbpf = native().libbpfVersion;
-		const profileName = (id: number) => this.#profileNames.get(id);
-		this.counters = new Counters(bpf, profileName);
-		this.#reaper = new Reaper(bpf);
-		this.#settings = new KernelSettings(bpf);
-		this.#connections = new Connections(bpf, profileName);
-		const sockets = new ListeningSockets(bpf);
-		this.#owners = new Owners(sockets);
-		this.#keptSyns = new KeptSyns(bpf, sockets, log);
-	}
-
-	/**
-	 * Loads, sets and attaches. Nothing is left of it when it throws, but the pins that it found. `probed`: what to take
-	 * the kernel for; it can be less than it is.
-	 * @throws {ToascopeError} NO_PRIVILEGE, NO_BTF, NO_CGROUP2, NO_BPFFS, ALREADY_RUNNING, NO_MEMORY, BPF_FAILED, PROVIDER_UNSUPPORTED
-	 */
-	static open(config: Config, log: LogSink, probed: Probed = native().probe()): BpfProvider {
-		requirePrivileges();
-		if (!existsSync('/sys/kernel/btf/vmlinux')) {
-			throw new ToascopeError('NO_BTF', 'this kernel tells nothing of its types: /sys/kernel/btf/vmlinux is missing', {
-				hint: 'use a kernel built with CONFIG_DEBUG_INFO_BTF',
-			});
-		}
-		const cgroup = findCgroup(config);
-		const pins = config.bpf.pin === undefined ? undefined : Pins.open(native(), config.bpf.pin);
-		let bpf: BpfObject | undefined;
-		try {
-			bpf = load(config, probed, pins && { pins, cgroup, log });
-			const provider = new BpfProvider(config, cgroup, bpf, pins, pins?.adopted ?? false, probed, log);
-			provider.#start();
-			const layouts = pins?.dropOtherLayouts() ?? [];
-			if (layouts.length > 0) tell(log, logLines.otherLayout, { layouts });
-			return provider;
-		} catch (error) {
-			bpf?.close();
-			pins?.close(pins.adopted);
-			throw explain(error, config);
-		}
-	}
-
-	#start(): void {
-		// the line "other" must be there before any listener finds the table full
-		const place = Buffer.alloc(4);
-		place.writeUInt32LE(limit.OTHER_LISTENER);
-		this.#bpf.update('listener_places', Buffer.alloc(listenerKeyLayout.size), place, 1);
-		layFoundation(this.#bpf, this.#config, this.cgroup);
-		this.#apply(this.#config);
-		this.#attach('toascope_flush', { map: 'sockets' });
-		this.#attach('toascope_listeners', {});
-		for (const program of this.#fexit) this.#attach(program, this.#pinned(program));
-		this.#attachCgroup();
-		this.#attachOnce('toascope_sockops');
-		this.#keptSyns.apply(this.#config, this.adopted);
-		this.#pins?.unlinkOthers(this.#attached);
-	}
-
-	#pinned(program: string): { pin?: string } {
-		return this.#pins === undefined ? {} : { pin: this.#pins.link(program) };
-	}
-
-	#attach(program: string, to: { cgroup?: string; map?: string; pin?: string }): void {
-		this.#bpf.attach(program, to);
-		this.#attached.add(program);
-	}
-
-	#attachOnce(program: string): void {
-		if (!this.#attached.has(program)) this.#attach(program, { cgroup: this.cgroup, ...this.#pinned(program) });
-	}
-
-	#detach(program: string): void {
-		this.#bpf.detach(program);
-		this.#attached.delete(program);
-	}
-
-	/** Hooks that cost every caller something are there only while something needs them. */
-	#attachCgroup(): void {
-		const names = this.#config.transparent.enabled || this.acceptProgram === 'getpeername';
-		const wanted = {
-			toascope_getsockopt: this.#config.sockopt,
-			toascope_getpeername4: names,
-			toascope_getpeername6: names,
-		};
-		for (const [program, needed] of Object.entries(wanted)) {
-			if (needed) this.#attachOnce(program);
-			else if (this.#attached.has(program)) this.#detach(program);
-		}
-	}
-
-	#apply(config: Config): void {
-		for (const { id, name } of [...builtInProfiles, ...config.profiles]) this.#profileNames.set(id, name);
-		this.#settings.apply(config, this.#eventMask);
-	}
-
+	readonly counters: Source;
 	/** Takes a new configuration; on an error the old one stays in force. */
-	reload(config: Config): void {
-		const before = this.#config;
-		try {
-			this.#apply(config);
-			this.#config = config;
-			this.#attachCgroup();
-			this.#keptSyns.apply(config, false);
-		} catch (error) {
-			this.#config = before;
-			const lost = this.#restore();
-			if (lost.length === 0) throw explain(error, config);
-			throw new ToascopeError('BPF_FAILED', 'the reload failed, and so did going back: restart the daemon', {
-				cause: new AggregateError([error, ...lost]),
-			});
-		}
-	}
-
-	/** Goes back to the configuration in force, as far as the kernel lets us. Returns what it refused. */
-	#restore(): unknown[] {
-		const refused: unknown[] = [];
-		for (const step of [() => this.#apply(this.#config), () => this.#attachCgroup()]) {
-			try {
-				step();
-			} catch (error) {
-				refused.push(error);
-			}
-		}
-		return refused;
-	}
-
+	reload(config: Config): void;
 	/** Which events the kernel sends. None: it spends nothing on them. */
-	listen(...types: ConnectionEvent['type'][]): void {
-		const bits = { opened: 1 << 1, accepted: 1 << 2, closed: 1 << 3 };
-		this.#eventMask = types.reduce((mask, type) => mask | bits[type], 0);
-		this.#apply(this.#config);
-	}
-
-	/** Hands over what has happened since the last call; what takes longer than `drainMs` is left for the next. */
-	drain(onEvent: (event: ConnectionEvent) => void): void {
-		const name = (id: number) => this.#profileNames.get(id);
-		const until = performance.now() + drainMs;
-		for (let bytes = this.#events.length; bytes === this.#events.length && performance.now() < until; ) {
-			bytes = this.#bpf.drain(this.#events);
-			for (let at = 0; at < bytes; at += eventLayout.size) {
-				const event = readEvent(this.#events, at, name);
-				if (event !== undefined) onEvent({ type: event.type, connection: this.#owned(event.connection) });
-			}
-		}
-	}
-
+	listen(...types: ConnectionEvent['type'][]): void;
+	/** Hands over what has happened since the last call. */
+	drain(onEvent: (event: ConnectionEvent) => void): void;
 	/** Counts what open connections did since the last flush. */
-	flush(): void {
-		const beganNs = this.monotonicNs();
-		this.#bpf.iterate('toascope_flush', none);
-		this.#reaper.flushed(beganNs);
-	}
-
+	flush(): void;
 	/** Has connections closed that are gone unheard: those that two calls find so, each after a flush of its own. */
-	reap(nextTurn: NextTurn): Promise<void> {
-		return this.#reaper.reap(nextTurn);
-	}
-
+	reap(nextTurn: NextTurn): Promise<void>;
 	/** Connections of a peer, newest first. */
-	lookup(question: LookupQuery): Connection[] {
-		const retainNs = BigInt(this.#config.connections.retainMs) * 1_000_000n;
-		return this.#connections.find(question, this.monotonicNs(), retainNs).map((found) => this.#owned(found));
-	}
-
+	lookup(question: LookupQuery): Connection[];
 	/** What arrives where TOA does not: counted since the maps were made. */
-	unknownOptions(): UnknownOption[] {
-		return readUnknownOptions(this.#bpf);
-	}
-
-	/** The peers of the connections in the table. It takes a tenth of a second, and gives the event loop back meanwhile. */
-	peers(nextTurn: NextTurn): Promise<Peers> {
-		const { trust, connections } = this.#config;
-		return findBusyPeers(this.#bpf, trust, this.monotonicNs(), BigInt(connections.retainMs) * 1_000_000n, nextTurn);
-	}
-
-	#owned(connection: Connection): Connection {
-		return connection.seen === 'unseen' ? { ...connection, owner: this.#owners.of(connection) } : connection;
-	}
-
-	monotonicNs(): bigint {
-		return native().monotonicNs();
-	}
-
-	/** Takes away what hangs in the kernel. */
-	#leave(): void {
-		// from here on no listener is told to keep SYNs
-		if (this.#attached.has('toascope_sockops')) this.#detach('toascope_sockops');
-		try {
-			this.#keptSyns.release();
-		} finally {
-			for (const program of this.#attached) this.#bpf.detach(program);
-		}
-	}
-
+	unknownOptions(): UnknownOption[];
+	/** The peers of the connections in the table. */
+	peers(nextTurn: NextTurn): Promise<Peers>;
 	/** Detaches and leaves nothing; with `keep` everything pinned goes on counting. Does nothing the second time. */
-	close(keep: boolean): void {
-		if (this.#closed) return;
-		this.#closed = true;
-		try {
-			if (!(keep && this.#pins !== undefined)) this.#leave();
-		} finally {
-			this.#bpf.close();
-			this.#pins?.close(keep);
-		}
-	}
+	close(keep: boolean): void;
 }
 
-/** @throws {ToascopeError} NO_CGROUP2, CONFIG_INVALID */
-function findCgroup(config: Config): string {
-	const mounts = readMounts();
-	const root = findCgroup2(mounts);
-	if (root === undefined) {
-		throw new ToascopeError('NO_CGROUP2', 'cgroup v2 is not mounted', {
-			hint: 'mount -t cgroup2 none /sys/fs/cgroup/unified, or boot with systemd.unified_cgroup_hierarchy=1',
-		});
-	}
-	const cgroup = config.cgroup ?? root;
-	if (isCgroup2(mounts, cgroup) && statSync(cgroup, { throwIfNoEntry: false })?.isDirectory() === true) return cgroup;
-	throw new ToascopeError('CONFIG_INVALID', `cgroup: ${cgroup} is no directory of cgroup v2`, {
-		hint: `name one below ${root}, or leave the key out to serve the whole host`,
-	});
+/** What reads the options of segments, and decides whom to believe. */
+export interface OptionReader {
+	readonly name: ProviderName;
+	/** Puts profiles and trusted networks in force. @throws {ToascopeError} where that is refused */
+	apply(config: Config): void;
+	/** What it counts itself, by event. */
+	events(): Readonly<Record<string, bigint>>;
+	/** Leaves nothing of its own; with `keep` all that it needs to go on. */
+	close(keep: boolean): void;
 }
+
+/** The BPF programs read options themselves: what is in force for them stands in their settings. */
+export const bpfReader: OptionReader = {
+	name: 'bpf',
+	apply() {},
+	events: () => ({}),
+	close() {},
+};

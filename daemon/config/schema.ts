@@ -51,7 +51,7 @@ const transparentKeys = section({
 /** What a file may hold. Parsing it gives values in base units: milliseconds, bytes. */
 export const fileSchema = section({
 	provider: key(
-		'What parses the option: BPF programs or the kernel module. `auto` takes `bpf` where it works. This version has no `module`.',
+		'What reads the option: BPF programs or the kernel module `toa.ko`. `auto` takes `bpf` where it works, else `module` where one is loaded or ready; `module` builds it as well.',
 		word('auto', 'bpf', 'module').prefault('auto'),
 		{ reloadable: restart },
 	),
@@ -76,7 +76,7 @@ export const fileSchema = section({
 		})
 		.prefault({}),
 	sockopt: key(
-		'Answers `getsockopt(IPPROTO_IP, 4096)`. It costs every getsockopt() of the cgroup a fraction of a microsecond.',
+		'Answers `getsockopt(IPPROTO_IP, 4096)`. It costs every getsockopt() of the cgroup a fraction of a microsecond. `toa.ko` always answers.',
 		onOff.prefault('on'),
 		{ reloadable: reload },
 	),

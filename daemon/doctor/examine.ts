@@ -11,6 +11,7 @@ import { fileCheck, forceChecks } from './configuration.ts';
 import { daemonCheck, type FileInForce, reloadCheck } from './daemon.ts';
 import { choiceChecks, featureChecks, featuresBut, type Tried } from './features.ts';
 import { type Host, hostChecks } from './host.ts';
+import { moduleOutlook } from './module.ts';
 import type { Found, Status } from './status.ts';
 import { arrivalChecks } from './traffic.ts';
 
@@ -46,7 +47,14 @@ export function examine({ host, config, file, configError, found, version }: Sub
 		...(status === undefined ? [] : [...arrivalChecks(status), reloadCheck(status, file)]),
 		fileCheck(file.path, configError, running),
 		...forceChecks(values),
-		...choiceChecks(works ? features.tried : undefined, values),
+		...choiceChecks(
+			{
+				tried: works ? features.tried : undefined,
+				module: moduleOutlook(host.module),
+				running: status?.provider,
+			},
+			values,
+		),
 		...about,
 		...features.checks,
 	];
@@ -71,7 +79,7 @@ function tryFeatures(host: Host, config: Config): Features {
 		const probed = native().probe();
 		let refusal: string | undefined;
 		try {
-			load(config, probed).close();
+			load({ config, probed, reader: 'bpf', servedCgroup: 0n }).close();
 		} catch (error) {
 			refusal = firstLine(explain(error, config));
 		}

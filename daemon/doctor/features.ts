@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the kernel takes, found by trying, and what follows: provider, accept program, what applications can ask. */
 import type { Features } from '../capture/native.ts';
+import type { ProviderName } from '../capture/provider.ts';
+import type { Config } from '../config/config.ts';
 import { type Check, check, type State } from './check.ts';
 import type { Values } from './configuration.ts';
+import { type ModuleOutlook, moduleCheck } from './module.ts';
 
 interface Feature {
 	readonly title: string;
@@ -78,20 +81,33 @@ function programs(refusal: string | undefined, by: Tried['by']): Check {
 	return check('programs', title, 'ok', found);
 }
 
-/** Undefined: something before is missing, and nothing could be tried. */
-export function choiceChecks(tried: Tried | undefined, values: Values): Check[] {
+/** Which provider it is, and why. */
+export interface Choice {
+	/** What is known of BPF; undefined: something before is missing, and nothing could be tried. */
+	readonly tried: Tried | undefined;
+	readonly module: ModuleOutlook;
+	/** What the daemon that runs has taken; undefined: none runs. */
+	readonly running: ProviderName | undefined;
+}
+
+export function choiceChecks({ tried, module, running }: Choice, values: Values): Check[] {
+	const wanted = values.provider as Config['provider'];
+	const takes = running ?? (wanted === 'auto' ? (tried === undefined ? 'module' : 'bpf') : wanted);
+	const about = moduleCheck(module, takes === 'module');
 	const provider = (state: State, found: string, advice?: string) =>
 		check('provider', 'Provider', state, found, advice);
-	if (values.provider === 'module')
-		return [provider('fail', 'module: this version has none', 'set provider to auto or bpf')];
-	if (tried === undefined) return [provider('fail', 'none works here', 'put right what has FAIL')];
-	const why = values.provider === 'bpf' ? 'chosen in the configuration' : 'auto: it works here';
-	return [
-		provider('ok', `bpf (${why}); module: this version has none`),
-		acceptProgram(tried),
-		getsockopt(tried, values),
-		transparent(values),
-	];
+	if (
+		running === undefined &&
+		!(takes === 'bpf' ? tried !== undefined : wanted === 'auto' ? module.ready : module.works)
+	) {
+		return [provider('fail', 'none works here', 'put right what has FAIL'), about];
+	}
+	const because = takes === 'bpf' ? 'it works here' : 'bpf does not work here';
+	const why = wanted === 'auto' ? `auto: ${because}` : 'chosen in the configuration';
+	const choice = [provider('ok', `${takes} (${why})`), about];
+	// without BPF the module answers applications, and that is all
+	if (tried === undefined) return choice;
+	return [...choice, acceptProgram(tried), getsockopt(tried, values, takes), transparent(values)];
 }
 
 function acceptProgram({ features: { fexit, taskRegisters } }: Tried): Check {
@@ -107,8 +123,10 @@ function acceptProgram({ features: { fexit, taskRegisters } }: Tried): Check {
 	return check('accept_program', title, 'warn', found, 'owners are the listeners');
 }
 
-function getsockopt({ features }: Tried, { sockopt }: Values): Check {
+function getsockopt({ features }: Tried, { sockopt }: Values, provider: ProviderName): Check {
 	const title = 'getsockopt(4096)';
+	if (provider === 'module')
+		return check('getsockopt', title, 'ok', 'toa.ko answers; EINVAL for a connection without TOA');
 	if (sockopt === 'off') return check('getsockopt', title, 'ok', 'off in the configuration (sockopt)');
 	const error = features.setError === '' ? 'EINVAL' : 'ENOPROTOOPT';
 	return check('getsockopt', title, 'ok', `works; ${error} for a connection without TOA`);

@@ -6,6 +6,7 @@ import { findBpffs, findCgroup2, isCgroup2, isRootCgroup, type Mount } from '../
 import { missingCapabilities } from '../capture/privileges.ts';
 import { type Check, check } from './check.ts';
 import type { Values } from './configuration.ts';
+import { type ModuleFacts, readModuleFacts } from './module.ts';
 
 /** What is read of the host; undefined: not there, or not readable. */
 export interface Host {
@@ -17,6 +18,7 @@ export interface Host {
 	readonly mounts: readonly Mount[];
 	readonly lockdown: string | undefined;
 	readonly jit: string | undefined;
+	readonly module: ModuleFacts;
 	/** Whether a path exists. */
 	readonly exists: (path: string) => boolean;
 	/** Whether a directory of cgroup v2 is the host's root. */
@@ -149,6 +151,7 @@ export function readHost(kernel: string, machine: string, mounts: readonly Mount
 		mounts,
 		lockdown: readText('/sys/kernel/security/lockdown'),
 		jit: readText('/proc/sys/net/core/bpf_jit_enable'),
+		module: readModuleFacts(kernel),
 		exists: existsSync,
 		isRootCgroup,
 	};

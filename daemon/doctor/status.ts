@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the running daemon says of itself: `/v1/status?peers=on`, and where it is found. */
+import type { ProviderName } from '../capture/provider.ts';
 import { ask, kindOf, type Place } from './ask.ts';
 
 /** 64-bit integers arrive as decimal strings. */
@@ -37,6 +38,7 @@ export interface Status {
 	readonly version: string;
 	readonly pid: number;
 	readonly started_at: string;
+	readonly provider: ProviderName;
 	readonly adopted: boolean;
 	readonly accept_program: string;
 	readonly cgroup: string;

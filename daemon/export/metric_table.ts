@@ -199,6 +199,18 @@ export const metricTable = [
 		help: 'Time spent in a BPF program; only while kernel.bpf_stats_enabled is on',
 	},
 	{
+		name: 'toascope_module_events_total',
+		type: 'counter',
+		labels: ['event'],
+		help: 'What toa.ko counts, as /proc/net/toa_counters and /proc/net/toa_stats have it; only with the module provider',
+	},
+	{
+		name: 'toascope_module_connections',
+		type: 'gauge',
+		labels: [],
+		help: 'Connections that toa.ko keeps an object for; only with the module provider',
+	},
+	{
 		name: 'toascope_config_last_reload_successful',
 		type: 'gauge',
 		labels: [],
@@ -270,9 +282,9 @@ export const labelMeanings: Readonly<Record<(typeof metricTable)[number]['labels
 	version: 'Of toascope.',
 	node: 'Version of Node.js.',
 	libbpf: 'Version of libbpf.',
-	provider: 'What reads the option: `bpf`.',
+	provider: 'What reads the option: `bpf` or `module`.',
 	kernel: 'Release of the running kernel.',
-	mode: 'The accept program: `fexit` or `getpeername`.',
+	mode: 'The accept program: `fexit` or `getpeername`; `none` where BPF is refused and the module works alone.',
 	listener:
 		'Local `ADDR:PORT`, IPv6 in brackets; equal ones are summed over network namespaces. `other`: those beyond `listeners.max`.',
 	client:
@@ -285,6 +297,7 @@ export const labelMeanings: Readonly<Record<(typeof metricTable)[number]['labels
 	reason: 'Why: [below](#reasons-of-toascope_drops_total).',
 	map: 'Name of a BPF map.',
 	program: 'Name of a BPF program.',
+	event: 'What `toa.ko` counted: [below](#events-of-toascope_module_events_total).',
 };
 
 export type MetricName = (typeof metricTable)[number]['name'];

@@ -15,6 +15,8 @@ export interface Clock {
 export interface View {
 	/** The latest; undefined before the first. */
 	snapshot(): Snapshot | undefined;
+	/** False: nothing is known of connections and clients, whatever passes. */
+	knowsConnections(): boolean;
 	/** All that match, newest first. */
 	lookup(query: LookupQuery): readonly Connection[];
 	/** What `/v1/status` shows: plain data with snake_case keys; a bigint goes out as a decimal string. */

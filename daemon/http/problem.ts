@@ -17,6 +17,7 @@ export const problems = {
 	429: 'Too many requests wait on this connection, which ends.',
 	431: 'Path and headers are too large.',
 	500: 'An error inside toascope: the log has it (`a request failed`).',
+	501: 'BPF is refused on this host, and `toa.ko` works alone: nothing is known of connections and clients.',
 	503: 'Not attached yet, or no longer; or too many large answers are on their way (`retry-after`).',
 } as const;
 

@@ -12,6 +12,7 @@ import { HttpProblem } from './problem.ts';
 import { readBatch, readClientsQuery, readLookup, readStatusQuery } from './query.ts';
 import { formatTime } from './time.ts';
 
+const moduleAlone = 'BPF is refused on this host: toa.ko works alone, and tells applications alone';
 const notReady = 'toascope is not attached yet, or no longer';
 
 export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusExporter): void {
@@ -28,8 +29,14 @@ export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusE
 		return plain(reply, 'ready\n');
 	});
 
+	const requireConnections = () => {
+		if (!view.knowsConnections()) throw new HttpProblem(501, moduleAlone);
+	};
 	const connections = (query: LookupQuery) => ({
 		connections: view.lookup(query).map((connection) => connectionJson(connection, view.clock)),
+	});
+	app.addHook('preHandler', async ({ url }) => {
+		if (/^\/v1\/(connections|clients)/.test(url)) requireConnections();
 	});
 	app.get('/v1/connections', (request) => connections(readLookup(request.query, view.clock)));
 	app.post('/v1/connections', large, (request) => ({ results: readBatch(request.body, view.clock).map(connections) }));

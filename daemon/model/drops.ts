@@ -57,6 +57,10 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
 			'A connection was gone, and no callback had told of its close: it counts as closed, at most 5 s after it was last seen open. What it transferred after that is lost; without a verdict it counts as `none`.',
 		advice: "another's sockops program replaces the callback flags of sockets: it should add to them",
 	},
+	announced_full: {
+		meaning: 'What `toa.ko` said of a connection was lost on its way to the BPF programs: it counts as without TOA.',
+		advice: 'report it: this should not happen',
+	},
 	span_queue_full: {
 		meaning: 'A span was lost: the collector does not keep up.',
 		advice: 'raise OTEL_BSP_MAX_QUEUE_SIZE, or sample',

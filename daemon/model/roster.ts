@@ -44,7 +44,7 @@ export class Roster {
 
 	/** `keyLength` in units of 16 bits. Memory is taken as numbers are given out. */
 	constructor(capacity: number, keyLength: number) {
-		const hashBits = Math.max(1, 32 - Math.clz32(capacity - 1));
+		const hashBits = Math.max(1, 32 - Math.clz32(Math.max(0, capacity - 1)));
 		this.standings = new Uint8Array(capacity + 1);
 		this.weights = new Float64Array(capacity + 1);
 		this.lines = new Uint32Array(capacity + 1);

@@ -91,6 +91,8 @@ export interface Snapshot {
 	readonly clientsOverflowed: bigint;
 	/** By reason; every reason is present. */
 	readonly drops: Readonly<Record<string, bigint>>;
+	/** What the kernel module counts, by event; none where it is not used. */
+	readonly moduleEvents: Readonly<Record<string, bigint>>;
 	readonly maps: readonly MapUsage[];
 	readonly programs: readonly ProgramUsage[];
 }

@@ -77,4 +77,6 @@ export interface Source {
 	maps(): readonly MapUsage[];
 	programs(): readonly ProgramUsage[];
 	monotonicNs(): bigint;
+	/** What the kernel module counts, by event; none where it is not used. */
+	moduleEvents(): Readonly<Record<string, bigint>>;
 }

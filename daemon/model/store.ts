@@ -281,6 +281,7 @@ export class Store {
 			clientsFolded: this.#source.clientsFolded(),
 			clientsOverflowed: drops.clients_full ?? 0n,
 			drops,
+			moduleEvents: this.#source.moduleEvents(),
 			maps: this.#source.maps(),
 			programs: this.#source.programs(),
 		});

@@ -8,10 +8,9 @@ import { setImmediate as immediate } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { native } from '../capture/native.ts';
-import { type AcceptProgram, BpfProvider } from '../capture/provider.ts';
+import type { AcceptProgram, Provider } from '../capture/provider.ts';
 import { explain } from '../capture/refusal.ts';
 import { type Config, changedRestartKeys } from '../config/config.ts';
-import { ToascopeError } from '../errors.ts';
 import { type SpanExport, startSpans } from '../export/otel/spans.ts';
 import { createPrometheusExporter, type PrometheusExporter } from '../export/prometheus/exporter.ts';
 import { createHttp } from '../http/app.ts';
@@ -27,6 +26,7 @@ import { Recent } from '../model/recent.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { type NextTurn, Store } from '../model/store.ts';
 import { version } from '../version.ts';
+import { openProvider } from './choose.ts';
 import { SystemClock } from './clock.ts';
 import { type Repeated, repeat } from './schedule.ts';
 import { describe } from './status.ts';
@@ -53,7 +53,7 @@ export interface ServiceOptions {
 export class Service implements View {
 	readonly clock = new SystemClock();
 	readonly #logger: Logger;
-	readonly #provider: BpfProvider;
+	readonly #provider: Provider;
 	readonly #store: Store;
 	readonly #onEvent: ((event: ConnectionEvent) => void) | undefined;
 	readonly #servers: FastifyInstance[] = [];
@@ -68,7 +68,7 @@ export class Service implements View {
 	#listening: Endpoint | undefined;
 	#attached = true;
 
-	private constructor(config: Config, logger: Logger, options: ServiceOptions, provider: BpfProvider) {
+	private constructor(config: Config, logger: Logger, options: ServiceOptions, provider: Provider) {
 		this.#config = config;
 		this.#logger = logger;
 		this.#onEvent = options.onEvent;
@@ -82,12 +82,7 @@ export class Service implements View {
 	 * @throws {ToascopeError} every code that has to do with this host or the configuration
 	 */
 	static async start(config: Config, logger: Logger, options: ServiceOptions = {}): Promise<Service> {
-		if (config.provider === 'module') {
-			throw new ToascopeError('PROVIDER_UNSUPPORTED', 'this version has no module provider', {
-				hint: 'set provider to auto or bpf',
-			});
-		}
-		const provider = BpfProvider.open(config, logger);
+		const provider = await openProvider(config, logger);
 		// what an earlier daemon left is not ours to throw away
 		const keep = provider.adopted;
 		let service: Service | undefined;
@@ -125,15 +120,15 @@ export class Service implements View {
 	}
 
 	#tell(): void {
-		const { acceptProgram, cgroup, adopted } = this.#provider;
+		const { name: provider, acceptProgram, cgroup, adopted } = this.#provider;
 		const http = this.#listening === undefined ? 'off' : formatEndpoint(this.#listening);
 		const socket = this.#config.http.socket ?? 'off';
-		tell(this.#logger, logLines.attached, { provider: 'bpf', accept: acceptProgram, cgroup, adopted, http, socket });
+		tell(this.#logger, logLines.attached, { provider, accept: acceptProgram, cgroup, adopted, http, socket });
 		if (this.#config.trust.length === 0) tell(this.#logger, logLines.trustEmpty);
 		if (!this.#provider.wholeHost && this.#config.cgroup === undefined) {
 			tell(this.#logger, logLines.notTheRoot, { cgroup });
 		}
-		if (acceptProgram !== 'fexit') {
+		if (acceptProgram === 'getpeername') {
 			tell(this.#logger, logLines.noFexit, { errno: this.#provider.features.fexit });
 		}
 	}
@@ -171,9 +166,11 @@ export class Service implements View {
 		return createPrometheusExporter({
 			latest: () => this.snapshot(),
 			facts: {
-				build: { version, node: process.versions.node, libbpf: this.#provider.libbpf },
-				provider: () =>
-					this.#attached ? { provider: 'bpf', kernel: release(), mode: this.#provider.acceptProgram } : undefined,
+				build: { version, node: process.versions.node, libbpf: native().libbpfVersion },
+				provider: () => {
+					const { name, acceptProgram } = this.#provider;
+					return this.#attached ? { provider: name, kernel: release(), mode: acceptProgram } : undefined;
+				},
 				configReload: () => this.#reload,
 			},
 			onError: (err, metric) => tell(this.#logger, logLines.metricFailed, { err, metric }),
@@ -201,6 +198,11 @@ export class Service implements View {
 
 	lookup(query: LookupQuery): readonly Connection[] {
 		return this.#provider.lookup(query);
+	}
+
+	/** False: BPF is refused, the module alone works. */
+	knowsConnections(): boolean {
+		return this.acceptProgram !== 'none';
 	}
 
 	ready(): boolean {

@@ -2,18 +2,19 @@
 /** What `/v1/status` says: what runs here, what is in force, and what the last minutes brought. */
 import { release } from 'node:os';
 import { native } from '../capture/native.ts';
-import type { BpfProvider } from '../capture/provider.ts';
+import type { Provider } from '../capture/provider.ts';
 import { type Config, shown } from '../config/config.ts';
 import { setVariables } from '../config/environment.ts';
 import { type ListenerTally, type RecentTraffic, type Tally, totalOf } from '../model/recent.ts';
 import type { Snapshot } from '../model/snapshot.ts';
+import { readLoaded } from '../module/loaded.ts';
 import { version } from '../version.ts';
 
 /** Listeners with lines of their own in `recent`. */
 const listenersMax = 100;
 
 export interface Facts {
-	readonly provider: BpfProvider;
+	readonly provider: Provider;
 	readonly config: Config;
 	/** Undefined: none, the defaults hold. */
 	readonly configFile: string | undefined;
@@ -35,9 +36,9 @@ export function describe(facts: Facts): object {
 		pid: process.pid,
 		kernel: release(),
 		started_at: new Date(facts.startedMs).toISOString(),
-		provider: 'bpf',
+		provider: provider.name,
 		accept_program: provider.acceptProgram,
-		cgroup: provider.cgroup,
+		cgroup: provider.cgroup ?? null,
 		whole_host: provider.wholeHost,
 		adopted: provider.adopted,
 		trust: config.trust.map(({ text }) => text),
@@ -58,7 +59,13 @@ export function describe(facts: Facts): object {
 		total: snapshot === undefined ? null : tallyJson(totalOf(snapshot)),
 		recent: recent === undefined ? null : recentJson(recent),
 		maps: snapshot?.maps ?? [],
+		module: provider.name === 'module' ? moduleJson(snapshot) : null,
 	};
+}
+
+function moduleJson(snapshot: Snapshot | undefined): object {
+	const { version: own, srcversion } = readLoaded() ?? {};
+	return { version: own ?? null, srcversion: srcversion ?? null, events: snapshot?.moduleEvents ?? {} };
 }
 
 function tallyJson({ opened, toa, none, malformed, untrusted, conflict }: Tally): object {

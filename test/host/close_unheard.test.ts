@@ -67,8 +67,12 @@ class Programs implements Disposable {
 
 	constructor(keys: Record<string, object> = {}) {
 		const config: Config = toConfig(fileSchema.parse({ listeners: { ports: [port] }, ...keys }), {});
-		this.bpf = load(config, native().probe());
-		this.counters = new Counters(this.bpf, () => undefined);
+		this.bpf = load({ config, probed: native().probe(), reader: 'bpf', servedCgroup: 0n });
+		this.counters = new Counters(
+			this.bpf,
+			() => undefined,
+			() => ({}),
+		);
 		this.reaper = new Reaper(this.bpf);
 		new KernelSettings(this.bpf).apply(config, 0);
 		// "other"

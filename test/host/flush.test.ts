@@ -6,7 +6,8 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { native } from '../../daemon/capture/native.ts';
-import { BpfProvider } from '../../daemon/capture/provider.ts';
+import { Programs } from '../../daemon/capture/programs.ts';
+import { bpfReader, type Provider } from '../../daemon/capture/provider.ts';
 import { toConfig } from '../../daemon/config/config.ts';
 import { fileSchema } from '../../daemon/config/schema.ts';
 import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
@@ -32,8 +33,9 @@ describe.each(ways)('$way', ({ features }) => {
 		await lab.echoServer({ port });
 		const client = await lab.client();
 		const settings = { listeners: { ports: [port] }, trust: [network.pool], bpf: { pin: 'off' } };
-		const provider = BpfProvider.open(
+		const provider = Programs.open(
 			toConfig(fileSchema.parse(settings), {}),
+			bpfReader,
 			{ info() {}, warn() {}, error() {} },
 			{ ...probed, features },
 		);
@@ -70,12 +72,12 @@ describe.each(ways)('$way', ({ features }) => {
 	});
 });
 
-function at(provider: BpfProvider, address: string) {
+function at(provider: Provider, address: string) {
 	return provider.counters.readListeners().find(({ endpoint }) => endpoint?.text === address);
 }
 
 /** The sums of all clients. */
-function clients(provider: BpfProvider) {
+function clients(provider: Provider) {
 	const sum = { opened: 0n, closed: 0n, receivedBytes: 0n, sentBytes: 0n };
 	for (const page of provider.counters.readClients()) {
 		for (let index = 0; index < page.length; index++) {

@@ -2,7 +2,8 @@
 /** Places of listeners: two connections that arrive at a new one at the same moment take one place, and lose none. */
 import { availableParallelism } from 'node:os';
 import { expect, it } from 'vitest';
-import { BpfProvider } from '../../daemon/capture/provider.ts';
+import { Programs } from '../../daemon/capture/programs.ts';
+import { bpfReader } from '../../daemon/capture/provider.ts';
 import { toConfig } from '../../daemon/config/config.ts';
 import { fileSchema } from '../../daemon/config/schema.ts';
 import { Lab } from '../../daemon/lab/lab.ts';
@@ -17,7 +18,11 @@ it.skipIf(availableParallelism() < 2)('each listener finds a place while there a
 	await using lab = await Lab.open();
 	// one more: while the last of them is made, two are taken
 	const settings = { listeners: { ports: [port], max: count + 1 }, bpf: { pin: 'off' } };
-	const provider = BpfProvider.open(toConfig(fileSchema.parse(settings), {}), { info() {}, warn() {}, error() {} });
+	const provider = Programs.open(toConfig(fileSchema.parse(settings), {}), bpfReader, {
+		info() {},
+		warn() {},
+		error() {},
+	});
 	try {
 		const rivals = lab.spawn('server', compile('rivals'), [String(port), String(count)], { stdio: 'pipe' });
 		await finish(rivals, 'rivals', '');

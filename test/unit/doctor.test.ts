@@ -13,9 +13,11 @@ import { fileCheck, forceChecks } from '../../daemon/doctor/configuration.ts';
 import { daemonCheck, reloadCheck } from '../../daemon/doctor/daemon.ts';
 import { choiceChecks, featureChecks, featuresBut } from '../../daemon/doctor/features.ts';
 import { type Host, hostChecks } from '../../daemon/doctor/host.ts';
+import { type ModuleFacts, moduleOutlook } from '../../daemon/doctor/module.ts';
 import { formatReport } from '../../daemon/doctor/report.ts';
 import { findDaemon, type Status } from '../../daemon/doctor/status.ts';
 import { ToascopeError } from '../../daemon/errors.ts';
+import type { Loaded } from '../../daemon/module/loaded.ts';
 import { statusOf } from '../fixtures/status.ts';
 
 const config = (settings: object = {}) => toConfig(fileSchema.parse(settings), {});
@@ -32,6 +34,14 @@ const goodHost: Host = {
 	mounts: mounts(cgroup2, bpffs),
 	lockdown: '[none] integrity confidentiality',
 	jit: '1',
+	module: {
+		takesModules: true,
+		loaded: undefined,
+		built: false,
+		missing: [],
+		install: '',
+		policy: { lockdown: 'none', signedOnly: false, secureBoot: undefined },
+	},
 	exists: (path) => !path.includes('/sys/fs/bpf/'),
 	isRootCgroup: () => true,
 };
@@ -158,11 +168,62 @@ test("the kernel's refusal of the programs is a FAIL with its words", () => {
 	expect(result).toMatchObject({ state: 'fail', found: expect.stringContaining('toascope_sockops') });
 });
 
+const facts: ModuleFacts = {
+	takesModules: true,
+	loaded: undefined,
+	built: false,
+	missing: [],
+	install: '',
+	policy: { lockdown: 'none', signedOnly: false, secureBoot: undefined },
+};
+const noModule = moduleOutlook({ ...facts, takesModules: false });
+const loaded: Loaded = {
+	whose: 'own',
+	version: '0.1.0',
+	srcversion: 'ABC',
+	parameters: {},
+	references: 0,
+	taint: 'OE',
+};
+
+test.each<[string, Partial<ModuleFacts>, boolean, RegExp]>([
+	['a kernel without modules', { takesModules: false }, false, /takes no modules/],
+	['its own is loaded', { loaded }, true, /^loaded: version 0\.1\.0, srcversion ABC: toascope's own$/],
+	["somebody else's is loaded", { loaded: { ...loaded, whose: 'foreign' } }, false, /not toascope's$/],
+	['another version is loaded', { loaded: { ...loaded, whose: 'other' } }, false, /of another version$/],
+	['signatures', { built: true, policy: { ...facts.policy, signedOnly: true } }, false, /signed modules alone$/],
+	['lockdown', { built: true, policy: { ...facts.policy, lockdown: 'integrity' } }, false, /signed modules alone$/],
+	['built before', { built: true, missing: [{ part: 'make' }] }, true, /built for this kernel$/],
+	['nothing missing', {}, true, /all that building it takes is here$/],
+	['make is missing', { missing: [{ part: 'make' }] }, false, /building it takes make$/],
+])('the module: %s', (_, more, works, found) => {
+	const outlook = moduleOutlook({ ...facts, ...more });
+	expect(outlook).toMatchObject({ works, found: expect.stringMatching(found) });
+	expect(outlook.advice === undefined).toBe(works);
+});
+
+test('where bpf does not work the module is taken, and the module where it is chosen', () => {
+	const module = moduleOutlook({ ...facts, loaded });
+	const auto = choiceChecks({ tried: undefined, module, running: undefined }, values());
+	expect(named(auto, 'provider')).toMatchObject({ state: 'ok', found: 'module (auto: bpf does not work here)' });
+	const chosen = choiceChecks({ tried: tried(), module, running: undefined }, values({ provider: 'module' }));
+	expect(named(chosen, 'provider').found).toBe('module (chosen in the configuration)');
+	expect(named(chosen, 'getsockopt').found).toMatch(/^toa\.ko answers/);
+	const running = choiceChecks({ tried: tried(), module, running: 'module' }, values());
+	expect(named(running, 'provider').found).toBe('module (auto: bpf does not work here)');
+});
+
 test('provider and accept program follow from what works, and say why the others do not', () => {
 	const choice = (refused: Partial<Features> = {}, settings: object = {}) =>
-		choiceChecks(tried(refused), values(settings));
-	expect(states(choice())).toEqual({ provider: 'ok', accept_program: 'ok', getsockopt: 'ok', transparent: 'ok' });
-	expect(named(choice(), 'provider').found).toBe('bpf (auto: it works here); module: this version has none');
+		choiceChecks({ tried: tried(refused), module: noModule, running: undefined }, values(settings));
+	expect(states(choice())).toEqual({
+		provider: 'ok',
+		module: 'ok',
+		accept_program: 'ok',
+		getsockopt: 'ok',
+		transparent: 'ok',
+	});
+	expect(named(choice(), 'provider').found).toBe('bpf (auto: it works here)');
 	expect(named(choice({ fexit: 'EPERM' }), 'accept_program')).toMatchObject({
 		state: 'ok',
 		found: expect.stringMatching(/^getpeername, since fexit is refused \(EPERM\)/),
@@ -171,8 +232,9 @@ test('provider and accept program follow from what works, and say why the others
 		state: 'warn',
 		found: expect.stringMatching(/^none: fexit .*\(EPERM\).*\(EINVAL\)$/),
 	});
-	expect(states(choice({}, { provider: 'module' }))).toEqual({ provider: 'fail' });
-	expect(states(choiceChecks(undefined, values()))).toEqual({ provider: 'fail' });
+	expect(states(choice({}, { provider: 'module' }))).toEqual({ provider: 'fail', module: 'fail' });
+	const nothing = { tried: undefined, module: noModule, running: undefined };
+	expect(states(choiceChecks(nothing, values()))).toEqual({ provider: 'fail', module: 'fail' });
 	expect(named(choice({ setError: 'EINVAL' }), 'getsockopt').found).toMatch(/ENOPROTOOPT/);
 	expect(named(choice({}, { sockopt: false }), 'getsockopt').found).toMatch(/off/);
 	const some = { transparent: { enabled: true, ports: [80, '8000-8100'] } };

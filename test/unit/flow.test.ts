@@ -52,6 +52,8 @@ describe('imports against the flow are refused', () => {
 		['daemon/model/store.ts', '../export/prometheus/text.ts'],
 		['daemon/model/store.ts', '../../native/binding.ts'],
 		['daemon/capture/provider.ts', '../http/server.ts'],
+		['daemon/capture/provider.ts', '../module/load.ts'],
+		['daemon/module/load.ts', '../service/service.ts'],
 		['daemon/export/prometheus/text.ts', '../../capture/provider.ts'],
 		['daemon/export/prometheus/text.ts', '../../../native/binding.ts'],
 		['daemon/http/server.ts', '../capture/provider.ts'],
@@ -81,6 +83,7 @@ describe('imports along the flow pass', () => {
 		['daemon/export/prometheus/text.ts', '../../model/snapshot.ts'],
 		['daemon/export/prometheus/text.ts', '../metrics.ts'],
 		['daemon/http/server.ts', '../export/prometheus/text.ts'],
+		['daemon/module/kernel_module.ts', '../capture/provider.ts'],
 		['daemon/cli/run.ts', '../capture/provider.ts'],
 		['daemon/main.ts', './cli/run.ts'],
 	])('%s <- %s', (path, from) => {

@@ -20,6 +20,8 @@ async function text(exporter: PrometheusExporter, format: Format = 'prometheus')
 const families = (exposition: string): string[] =>
 	[...exposition.matchAll(/^# TYPE (\S+)/gm)].map(([, name = '']) => name);
 
+/** Of the module provider. */
+const moduleEvents = { verdict_toa: 2n, connections: 1n };
 const programs = [{ program: 'toa_sockops', runs: 9_007_199_254_740_993n, runNs: 1_234_567_891n }];
 
 function manyClients(count: number): Snapshot {
@@ -53,13 +55,13 @@ describe('the whole answer', () => {
 	});
 
 	it('shows every metric of the table, and each family once', async () => {
-		const exporter = fixtureExporter(() => ({ ...snapshot, programs }));
+		const exporter = fixtureExporter(() => ({ ...snapshot, programs, moduleEvents }));
 		const shown = families(await text(exporter));
 		expect(shown.toSorted()).toEqual(metricTable.map(({ name }) => name).toSorted());
 	});
 
 	it('has the programs while the kernel counts them, exactly', async () => {
-		const all = await text(fixtureExporter(() => ({ ...snapshot, programs })));
+		const all = await text(fixtureExporter(() => ({ ...snapshot, programs, moduleEvents })));
 		expect(all).toContain('toascope_bpf_program_runs_total{program="toa_sockops"} 9007199254740993\n');
 		expect(all).toContain('toascope_bpf_program_run_seconds_total{program="toa_sockops"} 1.234567891\n');
 		expect(await text(fixtureExporter())).not.toContain('bpf_program');
@@ -72,7 +74,7 @@ describe('the whole answer', () => {
 	});
 
 	it('shows the labels that the table names', async () => {
-		const all = await text(fixtureExporter(() => ({ ...snapshot, programs })));
+		const all = await text(fixtureExporter(() => ({ ...snapshot, programs, moduleEvents })));
 		for (const { name, labels } of metricTable) {
 			const line = all.split('\n').find((one) => new RegExp(`^${name}(_bucket|_sum)?[ {]`).test(one));
 			const names = [...(line ?? '').matchAll(/[{,](\w+)="/g)].map(([, label]) => label).filter((one) => one !== 'le');

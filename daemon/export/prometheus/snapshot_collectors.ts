@@ -27,6 +27,9 @@ export interface CollectedFamily {
 	readonly values: Iterable<Sample>;
 }
 
+/** The one among the module's counters that falls as well. */
+const connectionsEvent = 'connections';
+
 type Read = (snapshot: Snapshot) => Iterable<Sample>;
 
 /** A collector for every metric of the snapshot but the per-client ones. */
@@ -88,6 +91,17 @@ function reads(): [MetricName, Read][] {
 		[
 			'toascope_drops_total',
 			({ drops }) => Object.entries(drops).map(([reason, value]) => ({ labels: { reason }, value })),
+		],
+		[
+			'toascope_module_events_total',
+			({ moduleEvents }) =>
+				Object.entries(moduleEvents)
+					.filter(([event]) => event !== connectionsEvent)
+					.map(([event, value]) => ({ labels: { event }, value })),
+		],
+		[
+			'toascope_module_connections',
+			({ moduleEvents: { [connectionsEvent]: value } }) => (value === undefined ? [] : [{ labels: {}, value }]),
 		],
 		['toascope_map_entries', ({ maps }) => maps.map(({ map, entries }) => ({ labels: { map }, value: entries }))],
 		['toascope_map_capacity', ({ maps }) => maps.map(({ map, capacity }) => ({ labels: { map }, value: capacity }))],

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Listens to toa.ko: what it says of a socket is kept until the callback of the same segment takes it. Raw tracepoints,
+ * since a module built out of tree has no BTF; their arguments are those of kernel/toa_trace.h.
+ */
+#include "announced.h"
+
+/* Of the directory whose sockets are served; 0: all. Set before loading. */
+const volatile __u64 served_cgroup = 0;
+
+#define CGROUP_DEPTH_MAX 32
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+} CORE;
+
+struct cgroup___self {
+	struct cgroup_subsys_state self;
+} CORE;
+
+/* Its first eight bytes point to the cgroup; before 5.15 they may hold numbers instead, with one of the two low bits set. */
+struct sock_cgroup_data {
+	char opaque;
+};
+
+struct sock___cgroup {
+	struct sock_cgroup_data sk_cgrp_data;
+} CORE;
+
+/* Is the socket of the cgroup whose sockets the other programs see? */
+static __always_inline bool served(const struct sock *sk)
+{
+	struct cgroup_subsys_state *state;
+	__u64 of = 0;
+	int depth;
+
+	if (!served_cgroup)
+		return true;
+	bpf_probe_read_kernel(&of, sizeof(of), &((struct sock___cgroup *)sk)->sk_cgrp_data);
+	if (!of || of & 3)
+		return false;
+	state = &((struct cgroup___self *)of)->self;
+	for (depth = 0; depth < CGROUP_DEPTH_MAX && state; depth++) {
+		struct cgroup *cgroup = BPF_CORE_READ(state, cgroup);
+
+		if (BPF_CORE_READ(cgroup, kn, id) == served_cgroup)
+			return true;
+		state = BPF_CORE_READ(state, parent);
+	}
+	return false;
+}
+
+/* For sockets that nobody takes it from, it would stay until they are gone. */
+static __always_inline void announce(const struct sock *sk, const struct announcement *said)
+{
+	const struct settings *set = current_settings();
+	__u64 socket = (__u64)sk;
+
+	if (!set || !port_watched(set, BPF_CORE_READ(sk, __sk_common.skc_num)) ||
+	    (set->netns && set->netns != BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum)) || !served(sk))
+		return;
+	if (bpf_map_update_elem(&announced, &socket, said, BPF_ANY))
+		count_drop(DROP_ANNOUNCED_FULL);
+}
+
+static __always_inline void read_client(struct announcement *said, __u64 from)
+{
+	bpf_probe_read_kernel(&said->client, sizeof(said->client), (const void *)from);
+}
+
+SEC("?raw_tp/toa_peer")
+int toascope_toa_peer(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct announcement said = { .segment = ctx->args[2], .verdict = ctx->args[3] };
+
+	read_client(&said, ctx->args[1]);
+	announce((const struct sock *)ctx->args[0], &said);
+	return 0;
+}
+
+/* Without a peer one verdict alone needs to be told: of none and malformed the sockops program has the same rules. */
+SEC("?raw_tp/toa_no_peer")
+int toascope_toa_no_peer(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct announcement said = { .segment = ctx->args[1], .verdict = ctx->args[2] };
+
+	if (said.verdict == VERDICT_UNTRUSTED)
+		announce((const struct sock *)ctx->args[0], &said);
+	return 0;
+}
+
+SEC("?raw_tp/toa_pending")
+int toascope_toa_pending(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct announcement said = {
+		.syn_verdict = ctx->args[2],
+		.saw_malformed = ctx->args[3],
+		.unknown_kind = ctx->args[4],
+		.unknown_length = ctx->args[5],
+	};
+
+	read_client(&said, ctx->args[1]);
+	announce((const struct sock *)ctx->args[0], &said);
+	return 0;
+}
+
+/* The handshake failed after all, or the verdict fell at the close: nobody has taken it. */
+SEC("?raw_tp/tcp_destroy_sock")
+int toascope_toa_gone(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u64 socket = ctx->args[0];
+
+	bpf_map_delete_elem(&announced, &socket);
+	return 0;
+}

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The BPF programs, loaded, attached and set, and the kernel state they keep: all of a provider but what reads the options. */
+import { existsSync, statSync } from 'node:fs';
+import type { Config } from '../config/config.ts';
+import { builtInProfiles } from '../config/profiles.ts';
+import { ToascopeError } from '../errors.ts';
+import { type LogSink, logLines, tell } from '../log_lines.ts';
+import type { Connection, ConnectionEvent } from '../model/connection.ts';
+import type { LookupQuery } from '../model/lookup.ts';
+import type { Peers } from '../model/peers.ts';
+import type { UnknownOption } from '../model/recent.ts';
+import type { NextTurn } from '../model/store.ts';
+import { Attachments } from './attachments.ts';
+import { findBusyPeers } from './busy_peers.ts';
+import { Connections } from './connections.ts';
+import { Counters } from './counters.ts';
+import { layFoundation } from './foundation.ts';
+import { KeptSyns } from './kept_syns.ts';
+import { KernelSettings } from './kernel_settings.ts';
+import { eventLayout, limit, listenerKeyLayout } from './layout.gen.ts';
+import { ListeningSockets } from './listening.ts';
+import { fexitPrograms, load, modulePrograms, stateMaps } from './load.ts';
+import { findCgroup2, isCgroup2, isRootCgroup, readMounts } from './mounts.ts';
+import { type BpfObject, type Features, native, type Probed } from './native.ts';
+import { Owners } from './owners.ts';
+import { Pins } from './pins.ts';
+import { requirePrivileges } from './privileges.ts';
+import type { AcceptProgram, OptionReader, Provider, ProviderName } from './provider.ts';
+import { Reaper } from './reaper.ts';
+import { readEvent } from './records.ts';
+import { explain } from './refusal.ts';
+import { readUnknownOptions } from './tables.ts';
+
+const ringBatchBytes = 4096 * eventLayout.size;
+const none = new Uint8Array(0);
+/** The event loop has others to serve. */
+const drainMs = 10;
+
+export class Programs implements Provider {
+	readonly name: ProviderName;
+	readonly features: Features;
+	readonly cgroup: string;
+	readonly wholeHost: boolean;
+	readonly acceptProgram: AcceptProgram;
+	readonly adopted: boolean;
+	readonly counters: Counters;
+	readonly #reader: OptionReader;
+	readonly #fexit: readonly string[];
+	readonly #bpf: BpfObject;
+	readonly #pins: Pins | undefined;
+	readonly #attachments: Attachments;
+	readonly #connections: Connections;
+	readonly #owners: Owners;
+	readonly #keptSyns: KeptSyns;
+	readonly #reaper: Reaper;
+	readonly #settings: KernelSettings;
+	readonly #profileNames = new Map<number, string>();
+	readonly #events = Buffer.allocUnsafeSlow(ringBatchBytes);
+	#config: Config;
+	#eventMask = 0;
+	#closed = false;
+
+	private constructor(
+		config: Config,
+		reader: OptionReader,
+		cgroup: string,
+		bpf: BpfObject,
+		pins: Pins | undefined,
+		probed: Probed,
+		log: LogSink,
+	) {
+		this.#config = config;
+		this.#reader = reader;
+		this.#bpf = bpf;
+		this.#pins = pins;
+		this.name = reader.name;
+		this.cgroup = cgroup;
+		this.wholeHost = isRootCgroup(cgroup);
+		this.adopted = pins?.adopted ?? false;
+		this.features = probed.features;
+		this.#fexit = fexitPrograms(probed);
+		this.acceptProgram = this.#fexit.length === 0 ? 'getpeername' : 'fexit';
+		this.#attachments = new Attachments(bpf, pins, cgroup);
+		const profileName = (id: number) => this.#profileNames.get(id);
+		this.counters = new Counters(bpf, profileName, () => reader.events());
+		this.#reaper = new Reaper(bpf);
+		this.#settings = new KernelSettings(bpf);
+		this.#connections = new Connections(bpf, profileName);
+		const sockets = new ListeningSockets(bpf);
+		this.#owners = new Owners(sockets);
+		this.#keptSyns = new KeptSyns(bpf, sockets, log);
+	}
+
+	/**
+	 * Loads, sets and attaches. Nothing is left of it when it throws, but the pins that it found. `probed`: what to take
+	 * the kernel for; it can be less than it is.
+	 * @throws {ToascopeError} NO_PRIVILEGE, NO_BTF, NO_CGROUP2, NO_BPFFS, ALREADY_RUNNING, NO_MEMORY, BPF_FAILED, PROVIDER_UNSUPPORTED
+	 */
+	static open(
+		config: Config,
+		reader: OptionReader,
+		log: LogSink,
+		probed: Probed = native().probe(),
+	): Programs {
+		requirePrivileges();
+		if (!existsSync('/sys/kernel/btf/vmlinux')) {
+			throw new ToascopeError('NO_BTF', 'this kernel tells nothing of its types: /sys/kernel/btf/vmlinux is missing', {
+				hint: 'use a kernel built with CONFIG_DEBUG_INFO_BTF',
+			});
+		}
+		const cgroup = findCgroup(config);
+		const pins = config.bpf.pin === undefined ? undefined : Pins.open(native(), config.bpf.pin);
+		let bpf: BpfObject | undefined;
+		try {
+			const servedCgroup = isRootCgroup(cgroup) ? 0n : statSync(cgroup, { bigint: true }).ino;
+			bpf = load({ config, probed, reader: reader.name, servedCgroup }, pins && { pins, cgroup, log });
+			const provider = new Programs(config, reader, cgroup, bpf, pins, probed, log);
+			provider.#start();
+			const layouts = pins?.dropOtherLayouts() ?? [];
+			if (layouts.length > 0) tell(log, logLines.otherLayout, { layouts });
+			return provider;
+		} catch (error) {
+			bpf?.close();
+			pins?.close(pins.adopted);
+			throw explain(error, config);
+		}
+	}
+
+	#start(): void {
+		// the line "other" must be there before any listener finds the table full
+		const place = Buffer.alloc(4);
+		place.writeUInt32LE(limit.OTHER_LISTENER);
+		this.#bpf.update('listener_places', Buffer.alloc(listenerKeyLayout.size), place, 1);
+		layFoundation(this.#bpf, this.#config, this.cgroup);
+		this.#apply(this.#config);
+		this.#attachments.iterator('toascope_flush', 'sockets');
+		this.#attachments.iterator('toascope_listeners');
+		for (const program of this.#fexit) this.#attachments.traced(program);
+		// what the module says must be kept before anybody comes for it
+		if (this.name === 'module') for (const program of modulePrograms) this.#attachments.traced(program);
+		this.#attachCgroup();
+		this.#attachments.cgroup('toascope_sockops');
+		this.#keepSyns(this.adopted);
+		this.#attachments.dropOthers(stateMaps(this.name, this.features));
+	}
+
+	/** Hooks that cost every caller something are there only while something needs them. */
+	#attachCgroup(): void {
+		const names = this.#config.transparent.enabled || this.acceptProgram === 'getpeername';
+		// the module answers by itself
+		this.#attachments.cgroup('toascope_getsockopt', this.#config.sockopt && this.name === 'bpf');
+		this.#attachments.cgroup('toascope_getpeername4', names);
+		this.#attachments.cgroup('toascope_getpeername6', names);
+	}
+
+	/** The module keeps what stands on SYNs itself. */
+	#keepSyns(adopted: boolean): void {
+		this.#keptSyns.apply(this.name === 'bpf' ? this.#config : { ...this.#config, profiles: [] }, adopted);
+	}
+
+	#apply(config: Config): void {
+		for (const { id, name } of [...builtInProfiles, ...config.profiles]) this.#profileNames.set(id, name);
+		this.#reader.apply(config);
+		this.#settings.apply(config, this.#eventMask);
+	}
+
+	reload(config: Config): void {
+		const before = this.#config;
+		try {
+			this.#apply(config);
+			this.#config = config;
+			this.#attachCgroup();
+			this.#keepSyns(false);
+		} catch (error) {
+			this.#config = before;
+			const lost = this.#restore();
+			if (lost.length === 0) throw explain(error, config);
+			throw new ToascopeError('BPF_FAILED', 'the reload failed, and so did going back: restart the daemon', {
+				cause: new AggregateError([error, ...lost]),
+			});
+		}
+	}
+
+	/** Goes back to the configuration in force, as far as the kernel lets us. Returns what it refused. */
+	#restore(): unknown[] {
+		const refused: unknown[] = [];
+		for (const step of [() => this.#apply(this.#config), () => this.#attachCgroup()]) {
+			try {
+				step();
+			} catch (error) {
+				refused.push(error);
+			}
+		}
+		return refused;
+	}
+
+	listen(...types: ConnectionEvent['type'][]): void {
+		const bits = { opened: 1 << 1, accepted: 1 << 2, closed: 1 << 3 };
+		this.#eventMask = types.reduce((mask, type) => mask | bits[type], 0);
+		this.#settings.apply(this.#config, this.#eventMask);
+	}
+
+	/** What takes longer than `drainMs` is left for the next call. */
+	drain(onEvent: (event: ConnectionEvent) => void): void {
+		const name = (id: number) => this.#profileNames.get(id);
+		const until = performance.now() + drainMs;
+		for (let bytes = this.#events.length; bytes === this.#events.length && performance.now() < until; ) {
+			bytes = this.#bpf.drain(this.#events);
+			for (let at = 0; at < bytes; at += eventLayout.size) {
+				const event = readEvent(this.#events, at, name);
+				if (event !== undefined) onEvent({ type: event.type, connection: this.#owned(event.connection) });
+			}
+		}
+	}
+
+	flush(): void {
+		const beganNs = native().monotonicNs();
+		this.#bpf.iterate('toascope_flush', none);
+		this.#reaper.flushed(beganNs);
+	}
+
+	reap(nextTurn: NextTurn): Promise<void> {
+		return this.#reaper.reap(nextTurn);
+	}
+
+	lookup(question: LookupQuery): Connection[] {
+		const retainNs = BigInt(this.#config.connections.retainMs) * 1_000_000n;
+		return this.#connections.find(question, native().monotonicNs(), retainNs).map((found) => this.#owned(found));
+	}
+
+	unknownOptions(): UnknownOption[] {
+		return readUnknownOptions(this.#bpf);
+	}
+
+	/** It takes a tenth of a second, and gives the event loop back meanwhile. */
+	peers(nextTurn: NextTurn): Promise<Peers> {
+		const { trust, connections } = this.#config;
+		const retainNs = BigInt(connections.retainMs) * 1_000_000n;
+		return findBusyPeers(this.#bpf, trust, native().monotonicNs(), retainNs, nextTurn);
+	}
+
+	#owned(connection: Connection): Connection {
+		return connection.seen === 'unseen' ? { ...connection, owner: this.#owners.of(connection) } : connection;
+	}
+
+	/** Takes away what hangs in the kernel. */
+	#leave(): void {
+		// from here on no listener is told to keep SYNs
+		this.#attachments.detach('toascope_sockops');
+		try {
+			this.#keptSyns.release();
+		} finally {
+			this.#attachments.detachAll();
+		}
+	}
+
+	close(keep: boolean): void {
+		if (this.#closed) return;
+		this.#closed = true;
+		try {
+			if (!(keep && this.#pins !== undefined)) this.#leave();
+		} finally {
+			this.#bpf.close();
+			this.#pins?.close(keep);
+			this.#reader.close(keep);
+		}
+	}
+}
+
+/** @throws {ToascopeError} NO_CGROUP2, CONFIG_INVALID */
+function findCgroup(config: Config): string {
+	const mounts = readMounts();
+	const root = findCgroup2(mounts);
+	if (root === undefined) {
+		throw new ToascopeError('NO_CGROUP2', 'cgroup v2 is not mounted', {
+			hint: 'mount -t cgroup2 none /sys/fs/cgroup/unified, or boot with systemd.unified_cgroup_hierarchy=1',
+		});
+	}
+	const cgroup = config.cgroup ?? root;
+	if (isCgroup2(mounts, cgroup) && statSync(cgroup, { throwIfNoEntry: false })?.isDirectory() === true) return cgroup;
+	throw new ToascopeError('CONFIG_INVALID', `cgroup: ${cgroup} is no directory of cgroup v2`, {
+		hint: `name one below ${root}, or leave the key out to serve the whole host`,
+	});
+}

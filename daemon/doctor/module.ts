@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The kernel module: loaded, or what it would take. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { buildDirectory, missingParts } from '../module/build.ts';
+import { type Policy, readPolicy } from '../module/load.ts';
+import { describeLoaded, type Loaded, readLoaded, takesModules } from '../module/loaded.ts';
+import { howToInstall, inWords, type Part, readDistribution } from '../module/packages.ts';
+import { hostRoots } from '../module/roots.ts';
+import { type Check, check } from './check.ts';
+
+/** What decides whether toa.ko can be had here. */
+export interface ModuleFacts {
+	/** False: this kernel takes none at all. */
+	readonly takesModules: boolean;
+	readonly loaded: Loaded | undefined;
+	/** One was built for this kernel. */
+	readonly built: boolean;
+	/** What building it takes and is not here, and how that comes here. */
+	readonly missing: readonly Part[];
+	readonly install: string;
+	readonly policy: Policy;
+}
+
+export function readModuleFacts(release: string): ModuleFacts {
+	const missing = missingParts(release);
+	return {
+		takesModules: takesModules(),
+		loaded: readLoaded(),
+		built: existsSync(join(buildDirectory(release), 'toa.ko')),
+		missing,
+		install: howToInstall(missing, readDistribution(hostRoots)),
+		policy: readPolicy(),
+	};
+}
+
+/** Whether it is there, or could be. */
+export interface ModuleOutlook {
+	readonly works: boolean;
+	/** Without being built: what `auto` takes. */
+	readonly ready: boolean;
+	readonly found: string;
+	readonly advice?: string;
+}
+
+export function moduleOutlook({ takesModules, loaded, built, missing, install, policy }: ModuleFacts): ModuleOutlook {
+	if (!takesModules)
+		return { works: false, ready: false, found: 'this kernel takes no modules', advice: 'set provider to bpf' };
+	if (loaded !== undefined) {
+		const found = `loaded: ${describeLoaded(loaded)}`;
+		if (loaded.whose === 'own') return { works: true, ready: true, found };
+		const away = loaded.whose === 'foreign' ? 'rmmod toa' : 'toascope module unload';
+		return { works: false, ready: false, found, advice: `${away}, or set provider to bpf` };
+	}
+	if (policy.signedOnly || (policy.lockdown ?? 'none') !== 'none') {
+		const found = 'not loaded, and this kernel takes signed modules alone';
+		return { works: false, ready: false, found, advice: 'sign it, or set provider to bpf' };
+	}
+	if (built) return { works: true, ready: true, found: 'not loaded; built for this kernel' };
+	if (missing.length === 0) {
+		return { works: true, ready: false, found: 'not loaded; all that building it takes is here' };
+	}
+	return {
+		works: false,
+		ready: false,
+		found: `not loaded, and building it takes ${missing.map(inWords).join(', ')}`,
+		advice: install,
+	};
+}
+
+/** `needed`: the provider is `module`, so that what is missing is a fault. */
+export function moduleCheck({ works, found, advice }: ModuleOutlook, needed: boolean): Check {
+	return check(
+		'module',
+		'Kernel module (toa.ko)',
+		works || !needed ? 'ok' : 'fail',
+		found,
+		needed ? advice : undefined,
+	);
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The module where BPF is refused altogether: applications may ask it, its counters are shown, and nothing else is known. */
+import { native } from '../capture/native.ts';
+import type { OptionReader, Provider } from '../capture/provider.ts';
+import type { Config } from '../config/config.ts';
+import type { Source } from '../model/source.ts';
+
+/** Kernel state that nobody keeps. */
+function nothing(reader: OptionReader): Source {
+	return {
+		readListeners: () => [],
+		readClients: () => [],
+		clientsCapacity: 0,
+		clientKeyLength: 1,
+		readExported: () => new Map(),
+		admit: () => false,
+		retire: () => false,
+		fold: () => false,
+		classifiedNs: 0n,
+		clientsFolded: () => 0n,
+		drops: () => ({}),
+		maps: () => [],
+		programs: () => [],
+		monotonicNs: () => native().monotonicNs(),
+		moduleEvents: () => reader.events(),
+	};
+}
+
+export class ModuleAlone implements Provider {
+	readonly name = 'module';
+	readonly acceptProgram = 'none';
+	readonly features = native().probe().features;
+	readonly cgroup = undefined;
+	readonly wholeHost = true;
+	readonly adopted = false;
+	readonly counters: Source;
+	readonly refusal: unknown;
+	readonly #reader: OptionReader;
+
+	/** `refusal`: why there is no BPF. */
+	constructor(reader: OptionReader, refusal: unknown) {
+		this.#reader = reader;
+		this.refusal = refusal;
+		this.counters = nothing(reader);
+	}
+
+	reload(config: Config): void {
+		this.#reader.apply(config);
+	}
+
+	listen(): void {}
+
+	drain(): void {}
+
+	flush(): void {}
+
+	async reap(): Promise<void> {}
+
+	lookup(): [] {
+		return [];
+	}
+
+	unknownOptions(): [] {
+		return [];
+	}
+
+	async peers() {
+		return { connections: 0, busiest: [] };
+	}
+
+	close(keep: boolean): void {
+		this.#reader.close(keep);
+	}
+}

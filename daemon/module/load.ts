@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Loads toa.ko by insmod or modprobe, and explains why it could not. */
+import { release } from 'node:os';
+import { join } from 'node:path';
+import { requireCapabilities } from '../capture/privileges.ts';
+import { ToascopeError } from '../errors.ts';
+import { version } from '../version.ts';
+import { buildModule, findBuilt } from './build.ts';
+import { KernelLog } from './kernel_log.ts';
+import { findInstalled, type KernelObject, readKernelObject } from './kernel_object.ts';
+import { describeLoaded, type Loaded, readLoaded, readText, takesModules } from './loaded.ts';
+import { hostRoots, type Roots } from './roots.ts';
+import { lastLines, runTool } from './tool.ts';
+
+/** What may forbid a module, whatever is in it. */
+export interface Policy {
+	/** `none`, `integrity` or `confidentiality`; undefined: this kernel has no lockdown. */
+	readonly lockdown: string | undefined;
+	/** module.sig_enforce: signed modules alone. */
+	readonly signedOnly: boolean;
+	/** UEFI Secure Boot; undefined: this machine does not tell. */
+	readonly secureBoot: boolean | undefined;
+}
+
+export function readPolicy({ sys }: Roots = hostRoots): Policy {
+	// four bytes of attributes, and the value (UEFI specification, section 8.2)
+	const variable = 'firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c';
+	const secureBoot = readText(join(sys, variable));
+	return {
+		lockdown: /\[(\w+)\]/.exec(readText(join(sys, 'kernel/security/lockdown')) ?? '')?.[1],
+		signedOnly: readText(join(sys, 'module/module/parameters/sig_enforce')) === 'Y',
+		secureBoot: secureBoot === undefined ? undefined : secureBoot.charCodeAt(secureBoot.length - 1) === 1,
+	};
+}
+
+const sign =
+	'sign it with a key that this machine trusts (docs/kernel-module.md), or set provider to bpf, which needs no signature';
+
+/** One of toascope's is loaded, the one that goes with this version. @throws {ToascopeError} MODULE_FOREIGN, MODULE_OTHER_VERSION */
+export function requireOwn(loaded: Loaded): void {
+	if (loaded.whose === 'own') return;
+	const what = describeLoaded(loaded);
+	if (loaded.whose === 'foreign') {
+		throw new ToascopeError('MODULE_FOREIGN', `another module called toa is loaded (${what})`, {
+			hint: 'it was left in place. Take it away (rmmod toa, and where it is loaded at boot), or set provider to bpf',
+		});
+	}
+	throw new ToascopeError(
+		'MODULE_OTHER_VERSION',
+		`toa.ko of another toascope is loaded (${what}); this one is ${version}`,
+		{
+			hint: 'toascope module unload, then toascope module load; applications get no clients in between',
+		},
+	);
+}
+
+/** @throws {ToascopeError} MODULE_UNSUPPORTED, NO_PRIVILEGE */
+export function requireModules(roots: Roots = hostRoots): void {
+	if (!takesModules(roots)) {
+		throw new ToascopeError('MODULE_UNSUPPORTED', 'this kernel takes no modules (built without CONFIG_MODULES)', {
+			hint: 'set provider to bpf',
+		});
+	}
+	requireCapabilities('loading a kernel module', ['CAP_SYS_MODULE']);
+}
+
+/** Why insmod or modprobe did not load it. `said`: lines of the kernel log since. */
+export function explainRefusal(
+	output: string,
+	said: readonly string[],
+	{ object, policy }: { readonly object: KernelObject | undefined; readonly policy: Policy },
+): ToascopeError {
+	const detail = [lastLines(output, 3), ...said].filter((line) => line !== '').join('\n');
+	const file = object?.file ?? 'toa.ko';
+	if (/invalid module format|exec format error/i.test(output)) {
+		const built = object === undefined ? 'another kernel' : object.vermagic;
+		return new ToascopeError('MODULE_VERMAGIC', `${file} was built for ${built}; this is ${release()}`, {
+			hint: 'toascope module build, here; a copied module fits the very same kernel alone',
+			detail,
+		});
+	}
+	const { lockdown = 'none', signedOnly, secureBoot } = policy;
+	const locked = lockdown !== 'none';
+	if (
+		/key was rejected|required key not available|bad message/i.test(output) ||
+		(/operation not permitted/i.test(output) && locked)
+	) {
+		const because = locked
+			? `kernel lockdown is ${lockdown}${secureBoot === true ? ' under Secure Boot' : ''}`
+			: signedOnly
+				? 'module.sig_enforce is on'
+				: 'its signature is of a key that this kernel does not know';
+		const what = object?.signed === true ? 'signed, but of no key that counts' : 'not signed';
+		return new ToascopeError(
+			'MODULE_UNSIGNED',
+			`the kernel takes signed modules alone (${because}), and ${file} is ${what}`,
+			{
+				hint: sign,
+				detail,
+			},
+		);
+	}
+	if (/operation not permitted/i.test(output)) {
+		return new ToascopeError('NO_PRIVILEGE', 'the kernel lets this process load no module', {
+			hint: 'a container, a seccomp filter, or kernel.modules_disabled=1, which a reboot alone takes back, forbids it',
+			detail,
+		});
+	}
+	return new ToascopeError('MODULE_LOAD_FAILED', `the kernel does not load ${file}`, {
+		hint: 'what it said is below; report it where it is not clear',
+		detail,
+	});
+}
+
+/** One of this version is loaded, or could be without being built; and this process may load it. */
+export async function isModuleReady(roots: Roots = hostRoots): Promise<boolean> {
+	const loaded = readLoaded(roots);
+	if (loaded !== undefined) return loaded.whose === 'own';
+	try {
+		requireModules(roots);
+	} catch (error) {
+		if (error instanceof ToascopeError) return false;
+		throw error;
+	}
+	return (await findInstalled(release()))?.version === version || (await findBuilt(release(), roots)) !== undefined;
+}
+
+/** The module for this kernel: installed, built before, or built now. */
+export async function provideModule(
+	roots: Roots = hostRoots,
+): Promise<{ readonly object: KernelObject; readonly installed: boolean }> {
+	const installed = await findInstalled(release());
+	if (installed?.version === version) return { object: installed, installed: true };
+	const object = (await findBuilt(release(), roots)) ?? (await buildModule(release(), roots));
+	return { object, installed: false };
+}
+
+/**
+ * Loads it, where it is not loaded. `file`: that one; otherwise what fits this kernel is found, or built.
+ * @throws {ToascopeError} the MODULE_ codes
+ */
+export async function loadModule(file?: string, roots: Roots = hostRoots): Promise<'loaded' | 'was loaded'> {
+	const before = readLoaded(roots);
+	if (before !== undefined) {
+		requireOwn(before);
+		return 'was loaded';
+	}
+	requireModules(roots);
+	const { object, installed } =
+		file === undefined ? await provideModule(roots) : { object: await readKernelObject(file), installed: false };
+	const log = new KernelLog();
+	try {
+		const { code, output } = installed ? await runTool('modprobe', ['toa']) : await runTool('insmod', [object.file]);
+		const after = readLoaded(roots);
+		if (after !== undefined && code === 0) {
+			requireOwn(after);
+			return 'loaded';
+		}
+		throw explainRefusal(output, log.lines(), { object, policy: readPolicy(roots) });
+	} finally {
+		log.close();
+	}
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Profiles and trusted networks as the module's parameters: written, and read back. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Network, networksInclude, parseNetwork } from '../config/cidr.ts';
+import type { Config } from '../config/config.ts';
+import type { Profile } from '../config/profiles.ts';
+import { reasonOf } from '../directories.ts';
+import { ToascopeError } from '../errors.ts';
+import { KernelLog } from './kernel_log.ts';
+import { hostRoots } from './roots.ts';
+
+/** sysfs takes a page in one write, its end included. */
+const pageMax = 4095;
+const firstOwnId = 8;
+
+/** As kernel/toa_profiles.c reads it and shows it. */
+export function formatProfiles(profiles: readonly Profile[]): string {
+	return profiles
+		.map((profile) => {
+			const { id, name, kind, length, family, addressAt, portAt, onSyn } = profile;
+			if (id < firstOwnId) return name;
+			return `${[name, kind, length, `ipv${family}`, addressAt, portAt ?? '-'].join(':')}${onSyn ? ':syn' : ''}`;
+		})
+		.join(',');
+}
+
+/** The writes that a list of networks takes: each but the last ends with a comma, and the next goes on. */
+export function trustWrites(networks: readonly Network[]): string[] {
+	const writes: string[] = [];
+	let piece = '';
+	for (const { text } of networks) {
+		if (piece.length + text.length + 2 > pageMax) {
+			writes.push(piece);
+			piece = '';
+		}
+		piece += `${text},`;
+	}
+	return [...writes, `${piece.replace(/,$/, '')}\n`];
+}
+
+/** Without those that lie within another, as the module keeps them. */
+function reduced(networks: readonly Network[]): string[] {
+	const kept = networks.filter(
+		(network, at) =>
+			!networks.some(
+				(other, otherAt) =>
+					other !== network &&
+					other.prefixLength <= network.prefixLength &&
+					networksInclude([other], network.family, network.address) &&
+					(other.text !== network.text || otherAt < at),
+			),
+	);
+	return kept.map(({ text }) => text).toSorted();
+}
+
+/** Whether what the module shows of its networks is this list. Of one longer than a page it shows a part, and how many more. */
+export function isTrust(shown: string, networks: readonly Network[]): boolean {
+	const [, listed = '', more = '0'] = /^(.*?)(?: \.\.\. and (\d+) more)?$/.exec(shown) ?? [];
+	const texts = listed === '' ? [] : listed.split(',').map((text) => parseNetwork(text).text);
+	const wanted = reduced(networks);
+	if (texts.length + Number(more) !== wanted.length) return false;
+	const known = new Set(wanted);
+	return texts.every((text) => known.has(text));
+}
+
+/** Puts the configuration in force for the module; what is in force already is left alone. */
+export class Parameters {
+	readonly #directory: string;
+
+	constructor({ sys } = hostRoots) {
+		this.#directory = join(sys, 'module/toa/parameters');
+	}
+
+	/** @throws {ToascopeError} MODULE_REFUSED; then the parameter that it names is as it was */
+	apply({ profiles, trust }: Config): void {
+		const text = formatProfiles(profiles);
+		this.#set('profiles', [text], (shown) => shown === text);
+		this.#set('trust', trustWrites(trust), (shown) => isTrust(shown, trust));
+	}
+
+	#set(name: string, writes: readonly string[], isInForce: (shown: string) => boolean): void {
+		const file = join(this.#directory, name);
+		const log = new KernelLog();
+		try {
+			if (isInForce(readFileSync(file, 'utf8').trim())) return;
+			for (const piece of writes) writeFileSync(file, piece);
+			const shown = readFileSync(file, 'utf8').trim();
+			if (isInForce(shown)) return;
+			throw new ToascopeError(
+				'MODULE_REFUSED',
+				`toa.ko took ${name}, and shows something else: ${shown.slice(0, 200)}`,
+				{
+					hint: 'another process writes it as well, or the module is of another version',
+				},
+			);
+		} catch (cause) {
+			if (cause instanceof ToascopeError) throw cause;
+			const said = log.lines().join('\n');
+			throw new ToascopeError('MODULE_REFUSED', `toa.ko refuses ${name}: ${reasonOf(cause)}`, {
+				hint: `${file} can be written by root alone`,
+				...(said === '' ? {} : { detail: said }),
+				cause,
+			});
+		} finally {
+			log.close();
+		}
+	}
+}

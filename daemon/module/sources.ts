@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The sources of toa.ko: part of this installation, and copied out of it before anything is built. */
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { reasonOf } from '../directories.ts';
+import { ToascopeError } from '../errors.ts';
+
+/** What a build leaves behind is no source. */
+const source = /^(?:Kbuild|Makefile|dkms\.conf|toa_\w+\.[ch]|probes(?:\/\w+\.c)?)$/;
+
+/** Beside daemon/, or beside dist/. @throws {ToascopeError} MISSING_TOOL */
+function findSources(): string {
+	const places = ['../../kernel', '../../../kernel'].map((place) => new URL(place, import.meta.url).pathname);
+	const found = places.find((place) => existsSync(join(place, 'Kbuild')));
+	if (found === undefined) {
+		throw new ToascopeError('MISSING_TOOL', 'the sources of toa.ko are not part of this installation', {
+			hint: 'install toascope again: its folder kernel/ is missing',
+		});
+	}
+	return found;
+}
+
+/** Copies them to a directory, which is made anew. @throws {ToascopeError} NO_PRIVILEGE, MISSING_TOOL */
+export function copySources(to: string): void {
+	const from = findSources();
+	try {
+		rmSync(to, { recursive: true, force: true });
+		mkdirSync(to, { recursive: true });
+		const filter = (path: string) => path === from || source.test(path.slice(from.length + 1));
+		cpSync(from, to, { recursive: true, filter });
+	} catch (cause) {
+		throw new ToascopeError('NO_PRIVILEGE', `cannot copy the sources of toa.ko to ${to}: ${reasonOf(cause)}`, {
+			hint: 'run it as root',
+			cause,
+		});
+	}
+}
+
+/** Whether a directory has these very sources. */
+export function hasSameSources(directory: string): boolean {
+	const from = findSources();
+	const names = readdirSync(from, { recursive: true, encoding: 'utf8' }).filter(
+		(name) => name !== 'probes' && source.test(name),
+	);
+	return names.every((name) => {
+		const copy = join(directory, name);
+		return existsSync(copy) && readFileSync(copy).equals(readFileSync(join(from, name)));
+	});
+}
