@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+/** `provider: module` from loading to unloading: what applications are told, what is counted, restarts, and what stands in the way. */
+import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { release, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { ClientJson } from '../../../daemon/http/json.ts';
+import { Lab, nat64Server, network } from '../../../daemon/lab/lab.ts';
+import type { LabClient } from '../../../daemon/lab/lab_client.ts';
+import type { ModuleStatus } from '../../../daemon/module/status.ts';
+import { version } from '../../../daemon/version.ts';
+import {
+	clientAccounts,
+	expectIdentity,
+	labAccount,
+	labAccounts,
+	listenerAccount,
+	settled,
+} from '../../fixtures/accounts.ts';
+import { toascope } from '../../fixtures/command.ts';
+import { Daemon } from '../../fixtures/daemon.ts';
+import { EchoRecords } from '../../fixtures/echo_records.ts';
+import { lookUpAll } from '../../fixtures/lookup.ts';
+import { total } from '../../fixtures/metrics.ts';
+import { loadToa, moduleFile, noConfig, unloadToa } from '../../fixtures/module.ts';
+import { isGateway, Stage, somePorts } from '../../fixtures/stage.ts';
+
+const port = somePorts(2);
+const listener = `${network.server}:${port}`;
+const pin = `/sys/fs/bpf/toascope-test-${process.pid}`;
+const config = (...more: string[]) =>
+	['provider: module', `listeners: {ports: [${port}-${port + 1}]}`, ...more].join('\n');
+
+const status = async () => {
+	const { code, out } = await toascope(['module', 'status', '--json']);
+	return { code, ...(JSON.parse(out) as ModuleStatus) };
+};
+const unload = (...args: string[]) => toascope(['module', 'unload', ...(args.length === 0 ? noConfig : args)]);
+
+it('module load loads it, sees it at work, and status tells of it; unload takes it away', async () => {
+	expect(await status()).toMatchObject({ code: 1, loaded: null, takes_modules: true, kernel: release() });
+	const { code, out, err } = await toascope(['module', 'load', moduleFile(), ...noConfig]);
+	expect({ code, out, err }).toEqual({ code: 0, out: 'toa.ko is loaded: getsockopt(4096) answers\n', err: '' });
+	expect(readFileSync('/proc/net/toa_counters', 'utf8')).toMatch(/^verdict_toa 1$/m);
+	expect(await status()).toMatchObject({
+		code: 0,
+		loaded: { whose: 'own', version, references: 0, parameters: { profiles: 'nat64,toa6,toa4', trust: '' } },
+	});
+	expect((await toascope(['module', 'load', ...noConfig])).out).toMatch(/was loaded before/);
+	expect((await unload()).out).toBe('toa.ko is unloaded\n');
+	expect(existsSync('/sys/module/toa')).toBe(false);
+	expect((await unload()).out).toBe('toa.ko was not loaded\n');
+});
+
+describe('with a daemon', () => {
+	let stage: Stage;
+	beforeAll(async () => {
+		stage = await Stage.open(port);
+		await loadToa();
+	});
+	afterAll(async () => {
+		await stage?.[Symbol.asyncDispose]();
+		await unloadToa();
+	});
+
+	it('applications are told, status and metrics say by whom, and nothing hangs on getsockopt()', async () => {
+		await using daemon = await Daemon.start({ config: config() });
+		expect(await daemon.logged(/^attached/)).toMatchObject({ provider: 'module' });
+		for (const [kind, variant] of [
+			['AF_INET', 'nat64'],
+			['AF_INET', 'toa6'],
+			['AF_INET6 dual-stack', 'nat64 on data alone'],
+		] as const) {
+			await using connection = await stage.connect(kind, variant);
+			const { result, bytes } = await connection.probe.getsockopt(0, 4096, 20);
+			expect({ result, port: bytes.readUInt16BE(16), padding: bytes.readUInt16BE(18) }).toEqual({
+				result: 0,
+				port: connection.client.port,
+				padding: 0,
+			});
+			expect(isGateway(connection.accepted.address)).toBe(true);
+		}
+		for (const variant of ['none', 'unknown'] as const) {
+			await using connection = await stage.connect('AF_INET', variant);
+			expect(await connection.probe.getsockopt(0, 4096, 20)).toMatchObject({ result: -1, error: 'EINVAL' });
+			expect(await connection.probe.getsockopt(0, 4096, 19)).toMatchObject({ result: -1, error: 'EINVAL' });
+		}
+		const samples = await settled(daemon, listener, 4);
+		const events = (event: string) => total(samples, 'toascope_module_events_total', { event });
+		expect(total(samples, 'toascope_provider_info', { provider: 'module' })).toBe(1n);
+		expect(events('asked_ok')).toBeGreaterThanOrEqual(3n);
+		expect(events('asked_none')).toBeGreaterThanOrEqual(2n);
+		expect(events('syn_recv_sock_toa')).toBe(events('verdict_toa') + events('verdict_conflict'));
+		expect(total(samples, 'toascope_module_connections')).toBe(0n);
+		expect(await daemon.json('/v1/status')).toMatchObject({ provider: 'module', module: { version } });
+	});
+
+	it('transparent gives the client, and off takes it back', async () => {
+		await using daemon = await Daemon.start({ config: config('transparent: on') });
+		const accepted = async () => {
+			await using connection = await stage.connect('AF_INET6 dual-stack', 'nat64');
+			return { accepted: connection.accepted.address, client: connection.client.address };
+		};
+		const first = await accepted();
+		expect(first.accepted).toBe(first.client);
+		const before = readFileSync(daemon.configFile, 'utf8');
+		expect((await daemon.reload(before.replace('transparent: on', 'transparent: off'))).msg).toMatch(/reloaded/);
+		expect(isGateway((await accepted()).accepted)).toBe(true);
+	});
+
+	it('trust and profiles of a reload are in force for the module', async () => {
+		await using daemon = await Daemon.start({ config: config(`trust: [${network.pool}]`) });
+		const text = readFileSync(daemon.configFile, 'utf8');
+		const verdicts = async (variant: 'nat64' | 'toa6') => {
+			await using connection = await stage.connect('AF_INET', variant);
+			return (await connection.probe.getsockopt(0, 4096, 20)).result;
+		};
+		expect(await verdicts('nat64')).toBe(0);
+		await daemon.reload(text.replace(network.pool, '10.99.0.0/16'));
+		expect(await verdicts('nat64')).toBe(-1);
+		await daemon.reload(`${text}\nprofiles: [toa6]\n`);
+		expect(await verdicts('nat64')).toBe(-1);
+		expect(await verdicts('toa6')).toBe(0);
+		const samples = await settled(daemon, listener, 4);
+		const count = (result: string) => total(samples, 'toascope_handshakes_total', { listener, result });
+		expect([count('toa'), count('untrusted'), count('none')]).toEqual([2n, 1n, 1n]);
+		expect(readFileSync('/sys/module/toa/parameters/profiles', 'utf8').trim()).toBe('toa6');
+	});
+});
+
+describe('thousands of bytes and hundreds of connections', () => {
+	let lab: Lab;
+	let client: LabClient;
+	const echoed = new EchoRecords();
+	const [nat64Port] = [10_001];
+
+	beforeAll(async () => {
+		await loadToa();
+		lab = await Lab.open({ routes: [{ listenPort: nat64Port, backendPort: port, profile: 'nat64' }] });
+		await lab.echoServer({ port, onRecords: echoed.onRecords });
+		client = await lab.client();
+	});
+	afterAll(async () => {
+		await lab?.close();
+		await unloadToa();
+	});
+	afterEach(() => expect(existsSync(pin)).toBe(false));
+
+	const run = (clients: number, count: number) =>
+		client.run({
+			from: '2001:db8:c::1',
+			clients,
+			count,
+			to: nat64Server,
+			port: nat64Port,
+			send: 2000,
+			receive: 3000,
+			concurrency: 16,
+		});
+
+	it('each has its real client, and every counter is exact', async () => {
+		await using daemon = await Daemon.start({ config: config() });
+		const results = await run(20, 200);
+		const records = await echoed.of(results);
+		const samples = await settled(daemon, listener, 200);
+		const found = await lookUpAll(
+			daemon,
+			results.map(({ id }) => `${records.get(id)?.peer}:${records.get(id)?.peerPort}`),
+		);
+		expect(found.map(([first]) => first?.client)).toEqual(
+			results.map(({ client: address, clientPort }) => ({ address, port: clientPort })),
+		);
+		expect(listenerAccount(samples, listener)).toEqual(labAccount(results));
+		const accounts = clientAccounts(samples, listener);
+		for (const [address, account] of labAccounts(results)) expect(accounts.get(address), address).toEqual(account);
+		expectIdentity(samples, listener);
+		expect(total(samples, 'toascope_drops_total')).toBe(0n);
+		const { clients } = await daemon.json<{ clients: ClientJson[] }>('/v1/clients?limit=100');
+		expect(clients.filter(({ client: name }) => name.startsWith('2001:'))).toHaveLength(20);
+	});
+
+	it('a daemon that takes over from another under traffic counts each connection once', async () => {
+		const kept = config(`bpf: {pin: ${pin}}`, 'on_exit: keep');
+		const first = await Daemon.start({ config: kept });
+		// while they are made, one daemon ends and the next exchanges its programs
+		const running = run(20, 600);
+		expect(await first.stop()).toBe(0);
+		await using second = await Daemon.start({ config: kept.replace('keep', 'detach') });
+		expect(await second.logged(/^attached/)).toMatchObject({ adopted: true, provider: 'module' });
+		const results = await running;
+		expect(results.filter(({ error }) => error !== undefined)).toEqual([]);
+		const samples = await settled(second, listener, 600);
+		expect(listenerAccount(samples, listener)).toEqual(labAccount(results));
+		expect(total(samples, 'toascope_handshakes_total', { listener, result: 'toa' })).toBe(600n);
+		const accounts = clientAccounts(samples, listener);
+		for (const [address, account] of labAccounts(results)) expect(accounts.get(address), address).toEqual(account);
+	});
+
+	it('a daemon that runs is no reason to wait; one that has ended leaves links, and unload takes them away', async () => {
+		const kept = config(`bpf: {pin: ${pin}}`, 'on_exit: keep');
+		const daemon = await Daemon.start({ config: kept });
+		const file = join(mkdtempSync(join(tmpdir(), 'toascope-test-')), 'toascope.yaml');
+		writeFileSync(file, `bpf: {pin: ${pin}}\n`);
+		const refused = await unload('--config', file);
+		expect(refused).toMatchObject({ code: 1 });
+		expect(refused.err).toMatch(/toa\.ko is in use: another toascope \(pid \d+\) has .* \[MODULE_IN_USE\]/);
+		await daemon.stop();
+		expect((await status()).loaded?.references).toBeGreaterThan(0);
+		expect(await unload('--config', file)).toMatchObject({ code: 0, err: '', out: 'toa.ko is unloaded\n' });
+		await loadToa();
+		await using next = await Daemon.start({ config: kept.replace('keep', 'detach') });
+		expect((await next.logged(/some of the pins are missing/)).level).toBe(40);
+		rmSync(join(file, '..'), { recursive: true });
+	});
+
+	it('links without pins hold it, and say so', async () => {
+		await using _daemon = await Daemon.start({ config: config() });
+		const { code, err } = await unload();
+		expect(code).toBe(1);
+		expect(err).toMatch(/in use by \d+ others \[MODULE_IN_USE\]/);
+	});
+});
+
+describe('what cannot be loaded', () => {
+	const directory = mkdtempSync(join(tmpdir(), 'toascope-test-'));
+	afterAll(() => rmSync(directory, { recursive: true }));
+	const altered = (name: string, alter: (bytes: Buffer) => void) => {
+		const file = join(directory, name);
+		const bytes = readFileSync(moduleFile());
+		alter(bytes);
+		writeFileSync(file, bytes);
+		return file;
+	};
+	const load = (file: string) => toascope(['module', 'load', file, ...noConfig]);
+
+	it('of another kernel', async () => {
+		const other = altered(
+			'other.ko',
+			(bytes) => void bytes.write('9.9', bytes.indexOf('vermagic=') + 'vermagic='.length),
+		);
+		const { code, err } = await load(other);
+		expect(code).toBe(1);
+		expect(err).toMatch(/was built for 9\.9.*; this is .* \[MODULE_VERMAGIC\]\n {2}toascope module build/);
+		// what the kernel said
+		expect(err).toMatch(/version magic '9\.9/);
+	});
+
+	it('half of one', async () => {
+		const half = altered('half.ko', () => {});
+		truncateSync(half, 20_000);
+		expect((await load(half)).code).not.toBe(0);
+		expect(existsSync('/sys/module/toa')).toBe(false);
+	});
+
+	it('with headers of no kernel: what is missing is named', async () => {
+		const { code, err } = await toascope(['module', 'build', '9.9.9-none']);
+		expect(code).toBe(3);
+		expect(err).toMatch(
+			/the headers of kernel 9\.9\.9-none: not found \[MODULE_NO_HEADERS\]\n {2}apt install linux-headers-9\.9\.9-none/,
+		);
+	});
+
+	it("beside somebody else's: it is reported and left in place", async () => {
+		// whoever has the name: ours, without its parameters
+		const foreign = altered('foreign.ko', (bytes) => {
+			for (let at = bytes.indexOf('version=0.'); at >= 0; at = bytes.indexOf('version=0.', at + 1))
+				bytes.write('vershun', at);
+		});
+		await toascope(['module', 'load', foreign, ...noConfig]);
+		const { loaded } = await status();
+		expect(loaded?.whose).toBe('other');
+		await expect(Daemon.start({ config: config() })).rejects.toThrow(/MODULE_OTHER_VERSION/);
+		expect(existsSync('/sys/module/toa')).toBe(true);
+		await unloadToa();
+	});
+});
