@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /** `provider: module` from loading to unloading: what applications are told, what is counted, restarts, and what stands in the way. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { limit } from '../../../daemon/capture/layout.gen.ts';
+import { modulePrograms } from '../../../daemon/capture/load.ts';
 import type { ClientJson } from '../../../daemon/http/json.ts';
 import { Lab, nat64Server, network } from '../../../daemon/lab/lab.ts';
 import type { LabClient } from '../../../daemon/lab/lab_client.ts';
+import type { Result } from '../../../daemon/lab/protocol.ts';
 import type { ModuleStatus } from '../../../daemon/module/status.ts';
 import { version } from '../../../daemon/version.ts';
 import {
@@ -179,21 +182,46 @@ describe('thousands of bytes and hundreds of connections', () => {
 		expect(clients.filter(({ client: name }) => name.startsWith('2001:'))).toHaveLength(20);
 	});
 
-	it('a daemon that takes over from another under traffic counts each connection once', async () => {
-		const kept = config(`bpf: {pin: ${pin}}`, 'on_exit: keep');
-		const first = await Daemon.start({ config: kept });
-		// while they are made, one daemon ends and the next exchanges its programs
-		const running = run(20, 600);
+	/** Connections all the time, until told to end; resolves with those that were made. */
+	function traffic(): { end(): Promise<Result[]> } {
+		let ended = false;
+		const made = (async () => {
+			const results: Result[] = [];
+			while (!ended) results.push(...(await run(20, 40)));
+			return results;
+		})();
+		return {
+			end() {
+				ended = true;
+				return made;
+			},
+		};
+	}
+
+	it.each([
+		['module', 'module'],
+		['bpf', 'module'],
+		['module', 'bpf'],
+	])('a daemon with %s, and one with %s that takes over under traffic: each connection counts once', async (a, b) => {
+		const kept = (provider: string, onExit: string) =>
+			config(`bpf: {pin: ${pin}}`, `on_exit: ${onExit}`).replace('provider: module', `provider: ${provider}`);
+		const first = await Daemon.start({ config: kept(a, 'keep') });
+		const connections = traffic();
 		expect(await first.stop()).toBe(0);
-		await using second = await Daemon.start({ config: kept.replace('keep', 'detach') });
-		expect(await second.logged(/^attached/)).toMatchObject({ adopted: true, provider: 'module' });
-		const results = await running;
+		await using second = await Daemon.start({ config: kept(b, 'detach') });
+		expect(await second.logged(/^attached/)).toMatchObject({ adopted: true, provider: b });
+		const results = await connections.end();
+		expect(results.length).toBeGreaterThan(40);
 		expect(results.filter(({ error }) => error !== undefined)).toEqual([]);
-		const samples = await settled(second, listener, 600);
+		const samples = await settled(second, listener, results.length);
 		expect(listenerAccount(samples, listener)).toEqual(labAccount(results));
-		expect(total(samples, 'toascope_handshakes_total', { listener, result: 'toa' })).toBe(600n);
+		expect(total(samples, 'toascope_handshakes_total', { listener, result: 'toa' })).toBe(BigInt(results.length));
 		const accounts = clientAccounts(samples, listener);
 		for (const [address, account] of labAccounts(results)) expect(accounts.get(address), address).toEqual(account);
+		const links = readdirSync(join(pin, `v${limit.TOASCOPE_LAYOUT}`, 'links'));
+		expect(links.filter((name) => modulePrograms.includes(name))).toHaveLength(
+			b === 'module' ? modulePrograms.length : 0,
+		);
 	});
 
 	it('a daemon that runs is no reason to wait; one that has ended leaves links, and unload takes them away', async () => {
