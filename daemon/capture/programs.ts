@@ -96,12 +96,7 @@ export class Programs implements Provider {
 	 * the kernel for; it can be less than it is.
 	 * @throws {ToascopeError} NO_PRIVILEGE, NO_BTF, NO_CGROUP2, NO_BPFFS, ALREADY_RUNNING, NO_MEMORY, BPF_FAILED, PROVIDER_UNSUPPORTED
 	 */
-	static open(
-		config: Config,
-		reader: OptionReader,
-		log: LogSink,
-		probed: Probed = native().probe(),
-	): Programs {
+	static open(config: Config, reader: OptionReader, log: LogSink, probed: Probed = native().probe()): Programs {
 		requirePrivileges();
 		if (!existsSync('/sys/kernel/btf/vmlinux')) {
 			throw new ToascopeError('NO_BTF', 'this kernel tells nothing of its types: /sys/kernel/btf/vmlinux is missing', {
