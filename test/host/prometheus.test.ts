@@ -139,7 +139,9 @@ describe.skipIf(!hasPrometheus)('the real Prometheus', () => {
 		const metadata = await prometheus.metadata();
 		for (const { name, type, unit, help } of metricTable as readonly MetricDefinition[]) {
 			const family = type === 'counter' ? name.replace(/_total$/, '') : name;
-			expect(metadata[family], family).toEqual([{ type, unit: unit ?? '', help: expect.stringContaining(help) }]);
+			// families of toa.ko have no samples here
+			if (name.startsWith('toascope_module_')) expect(metadata[family], family).toBeUndefined();
+			else expect(metadata[family], family).toEqual([{ type, unit: unit ?? '', help: expect.stringContaining(help) }]);
 		}
 	});
 

@@ -165,7 +165,7 @@ describe('too many', () => {
 		for (let further = 0; further < 3; further++) await once(open(server), 'close');
 		expect(server.log).toMatchObject([{ level: 40, connections: 1 }]);
 		first.destroy();
-		await expect.poll(() => isAlive(server).catch(() => false)).toBe(true);
+		await expect.poll(() => isAlive(server).catch(() => false), { timeout: 10_000 }).toBe(true);
 	});
 
 	it('requests on one connection: it ends after those that may wait, and the one that is told', async () => {
@@ -208,7 +208,7 @@ describe('too many', () => {
 		expect(await isAlive(server)).toBe(true);
 		deaf[0]?.destroy();
 		const scrape = async () => (await fetch(`http://127.0.0.1:${server.port}/metrics`)).status;
-		await expect.poll(scrape).toBe(200);
+		await expect.poll(scrape, { timeout: 10_000 }).toBe(200);
 	});
 
 	it('a large answer that is not read within its time ends its connection', async () => {
