@@ -96,7 +96,8 @@ static int process_state(struct kprobe *probe, struct pt_regs *regs)
 	if (sk->sk_state == TCP_LISTEN) {
 		toa_syn_arrived(sk, skb);
 	} else if (is_fresh_child(sk)) {
-		if (this_cpu_read(just_made) != sk) {
+		/* a real-time kernel may have handled another handshake on this CPU in between */
+		if (this_cpu_read(just_made) != sk && !toa_connection_known(sk)) {
 			toa_count(TOA_COUNT_REPAIRED);
 			toa_connection_opened(sk, skb);
 		}

@@ -12,11 +12,15 @@
 #include "toa_sockopt.h"
 #include "toa_stats.h"
 #include "toa_store.h"
+#include "toa_trust.h"
 
 static int __init toa_init(void)
 {
 	int failed;
 
+	failed = toa_trust_setup();
+	if (failed)
+		return failed;
 	failed = toa_profiles_setup();
 	if (failed)
 		return failed;
@@ -26,19 +30,20 @@ static int __init toa_init(void)
 	failed = toa_stats_setup();
 	if (failed)
 		goto teardown_store;
+	failed = toa_hook_setup();
+	if (failed)
+		goto teardown_stats;
+	/* the last that can fail: nobody waits for a getsockopt() that still runs in a module that did not load */
 	failed = toa_sockopt_setup();
 	if (failed) {
 		pr_err("getsockopt 4096 is another module's: %d\n", failed);
-		goto teardown_stats;
+		goto teardown_hook;
 	}
-	failed = toa_hook_setup();
-	if (failed)
-		goto teardown_sockopt;
 	pr_info("toa loaded\n");
 	return 0;
 
-teardown_sockopt:
-	toa_sockopt_teardown();
+teardown_hook:
+	toa_hook_teardown();
 teardown_stats:
 	toa_stats_teardown();
 teardown_store:
@@ -48,8 +53,8 @@ teardown_store:
 
 static void __exit toa_exit(void)
 {
-	toa_hook_teardown();
 	toa_sockopt_teardown();
+	toa_hook_teardown();
 	toa_stats_teardown();
 	toa_store_teardown();
 	pr_info("toa unloaded\n");

@@ -91,8 +91,19 @@ static bool is_free(const struct syn *syn)
 	return syn->verdict == TOA_VERDICT_PENDING || time_after(jiffies, syn->seen + LIFE);
 }
 
-/* Its own place where it comes again, a free one, or that of the oldest. */
-static struct syn *choose(struct set *set, const struct syn_key *key)
+/* Of two, the one that is missed less. */
+static bool gives_way(const struct syn *a, const struct syn *b)
+{
+	if (toa_believed(a->verdict) != toa_believed(b->verdict))
+		return toa_believed(b->verdict);
+	return time_before(a->seen, b->seen);
+}
+
+/*
+ * Its own place where it comes again, a free one, or that of the oldest. NULL: there is none for one that is not
+ * believed, or any host could crowd out what a balancer wrote.
+ */
+static struct syn *choose(struct set *set, const struct syn_key *key, u8 verdict)
 {
 	struct syn *chosen = NULL, *oldest = &set->syn[0];
 	int i;
@@ -104,13 +115,13 @@ static struct syn *choose(struct set *set, const struct syn_key *key)
 			return syn;
 		if (!chosen && is_free(syn))
 			chosen = syn;
-		if (time_before(syn->seen, oldest->seen))
+		if (gives_way(syn, oldest))
 			oldest = syn;
 	}
 	if (chosen)
 		return chosen;
 	toa_count(TOA_COUNT_SYN_EVICTED);
-	return oldest;
+	return toa_believed(verdict) || !toa_believed(oldest->verdict) ? oldest : NULL;
 }
 
 static bool read_syn(void)
@@ -135,20 +146,24 @@ void toa_syn_arrived(const struct sock *listener, const struct sk_buff *skb)
 	unsigned long flags;
 	struct syn *syn;
 	struct syn_key key;
+	u8 verdict;
 
 	if (!table || !header->syn || header->ack || header->rst || !read_syn())
 		return;
 	found = toa_segment_find(skb, true, &client, &unused);
 	if (found == TOA_FOUND_NONE)
 		return;
+	verdict = found == TOA_FOUND_MALFORMED ? TOA_VERDICT_MALFORMED : toa_segment_judge(skb, found);
 	make_key(&key, listener, skb, ntohl(header->seq));
 	set = set_of(table, &key);
 	raw_spin_lock_irqsave(&set->lock, flags);
-	syn = choose(set, &key);
-	syn->key = key;
-	syn->seen = jiffies;
-	syn->client = client;
-	syn->verdict = found == TOA_FOUND_MALFORMED ? TOA_VERDICT_MALFORMED : toa_segment_judge(skb, found);
+	syn = choose(set, &key, verdict);
+	if (syn) {
+		syn->key = key;
+		syn->seen = jiffies;
+		syn->client = client;
+		syn->verdict = verdict;
+	}
 	raw_spin_unlock_irqrestore(&set->lock, flags);
 }
 

@@ -35,7 +35,7 @@ struct networks {
 
 static struct networks __rcu *now;
 
-/* Of a list whose end has not come yet. The kernel lets one writer in at a time. */
+/* Of a list whose end has not come yet; it is in nobody's way. The kernel lets one writer in at a time. */
 static struct networks *unfinished;
 
 static int compare_address(const struct toa_address *a, const struct toa_address *b)
@@ -216,6 +216,11 @@ static int set_trust(const char *value, const struct kernel_param *unused)
 	bool open;
 	int failed;
 
+	/* a writer that was ended between its pieces has no part in the next one's list */
+	if (*value == ',' && unfinished)
+		value++;
+	else
+		forget_unfinished();
 	text = kvmalloc(strlen(value) + 1, GFP_KERNEL);
 	networks = grow(unfinished, count_words(value));
 	failed = text && networks ? 0 : -ENOMEM;
@@ -280,4 +285,12 @@ static const struct kernel_param_ops trust_ops = {
 module_param_cb(trust, &trust_ops, NULL, 0644);
 MODULE_PARM_DESC(
 	trust,
-	"Networks that may send TOA, such as 10.0.0.0/8,2001:db8::/32; empty: every sender is believed. A list longer than a page is written in pieces: after one that ends with a comma the next goes on, and all take effect with the last.");
+	"Networks that may send TOA, such as 10.0.0.0/8,2001:db8::/32; empty: every sender is believed. A list longer than a page is written in pieces: one that ends with a comma is not the last, the next begins with one, and all take effect with the last.");
+
+int toa_trust_setup(void)
+{
+	if (!unfinished)
+		return 0;
+	pr_err("ends with a comma: a network is missing\n");
+	return -EINVAL;
+}

@@ -10,4 +10,7 @@ struct toa_address;
 /* May this sender be believed? Without networks every sender is. */
 bool toa_trusted(const struct toa_address *source);
 
+/* -EINVAL: the list that the module was loaded with has no end. Without it every sender would be believed. */
+int toa_trust_setup(void);
+
 #endif

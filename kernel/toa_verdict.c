@@ -96,6 +96,16 @@ out:
 	rcu_read_unlock();
 }
 
+bool toa_connection_known(const struct sock *sk)
+{
+	bool known;
+
+	rcu_read_lock();
+	known = toa_store_find(sk);
+	rcu_read_unlock();
+	return known;
+}
+
 void toa_segment_arrived(struct sock *sk, const struct sk_buff *skb)
 {
 	struct toa_connection *connection;

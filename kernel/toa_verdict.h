@@ -38,6 +38,9 @@ static inline bool toa_believed(u8 verdict)
 /* A child socket was made by this segment. */
 void toa_connection_opened(struct sock *sk, const struct sk_buff *skb);
 
+/* Whether a connection has its object: it was opened, and has a peer or may get one. */
+bool toa_connection_known(const struct sock *sk);
+
 /* A segment for a socket that is there; most of them are for sockets that nobody waits for. */
 void toa_segment_arrived(struct sock *sk, const struct sk_buff *skb);
 

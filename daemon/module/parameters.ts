@@ -25,14 +25,14 @@ export function formatProfiles(profiles: readonly Profile[]): string {
 		.join(',');
 }
 
-/** The writes that a list of networks takes: each but the last ends with a comma, and the next goes on. */
+/** The writes that a list of networks takes: each but the last ends with a comma, and the next, which goes on, begins with one. */
 export function trustWrites(networks: readonly Network[]): string[] {
 	const writes: string[] = [];
 	let piece = '';
 	for (const { text } of networks) {
 		if (piece.length + text.length + 2 > pageMax) {
 			writes.push(piece);
-			piece = '';
+			piece = ',';
 		}
 		piece += `${text},`;
 	}
@@ -81,9 +81,10 @@ export class Parameters {
 
 	#set(name: string, writes: readonly string[], isInForce: (shown: string) => boolean): void {
 		const file = join(this.#directory, name);
-		const log = new KernelLog();
+		let log: KernelLog | undefined;
 		try {
 			if (isInForce(readFileSync(file, 'utf8').trim())) return;
+			log = new KernelLog();
 			for (const piece of writes) writeFileSync(file, piece);
 			const shown = readFileSync(file, 'utf8').trim();
 			if (isInForce(shown)) return;
@@ -96,14 +97,14 @@ export class Parameters {
 			);
 		} catch (cause) {
 			if (cause instanceof ToascopeError) throw cause;
-			const said = log.lines().join('\n');
+			const said = log?.lines().join('\n') ?? '';
 			throw new ToascopeError('MODULE_REFUSED', `toa.ko refuses ${name}: ${reasonOf(cause)}`, {
 				hint: `${file} can be written by root alone`,
 				...(said === '' ? {} : { detail: said }),
 				cause,
 			});
 		} finally {
-			log.close();
+			log?.close();
 		}
 	}
 }

@@ -52,16 +52,22 @@ void trust(void)
 		CHECK(!strcmp(parameter_read("trust"), "10.0.0.0/8,2001:db8::/32"), "what was stays: %s",
 		      parameter_read("trust"));
 	}
+	/* what a writer that was ended leaves has no part in the next list */
+	CHECK_NUMBER(parameter_write("trust", "192.0.2.0/24,"), 0, "a list without an end");
+	CHECK_NUMBER(parameter_write("trust", "10.0.0.0/8"), 0, "another list");
+	CHECK(!strcmp(parameter_read("trust"), "10.0.0.0/8"), "%s", parameter_read("trust"));
+	CHECK_NUMBER(parameter_write("trust", ",10.0.0.0/8"), -EINVAL, "a later piece alone");
 	/* 50 pieces of 200 networks, and the one that counts */
 	for (i = 0; i < 50; i++) {
 		int j;
 
-		for (j = length = 0; j < 200; j++)
+		length = sprintf(long_list, "%s", i ? "," : "");
+		for (j = 0; j < 200; j++)
 			length += sprintf(long_list + length, "100.%zu.%d.0/24,", 64 + i, j);
 		CHECK_NUMBER(parameter_write("trust", long_list), 0, "a piece");
 	}
-	CHECK(!strcmp(parameter_read("trust"), "10.0.0.0/8,2001:db8::/32"), "not before its end");
-	CHECK_NUMBER(parameter_write("trust", "198.18.9.0/24"), 0, "the last piece");
+	CHECK(!strcmp(parameter_read("trust"), "10.0.0.0/8"), "not before its end");
+	CHECK_NUMBER(parameter_write("trust", ",198.18.9.0/24"), 0, "the last piece");
 	CHECK(strstr(parameter_read("trust"), " more"), "%s", parameter_read("trust"));
 	for (i = 8; i < 10; i++) {
 		char address[32];
@@ -117,6 +123,7 @@ void failed_loads(void)
 	CHECK_NUMBER(counter("connections"), -1, "the files are gone");
 	CHECK_NUMBER(module_load(module_file, "profiles=nat65"), -EINVAL, "an unknown profile");
 	CHECK_NUMBER(module_load(module_file, "trust=10.0.0.0"), -EINVAL, "no network");
+	CHECK_NUMBER(module_load(module_file, "trust=10.0.0.0/8,"), -EINVAL, "a list without an end");
 	CHECK_NUMBER(module_load(module_file, "trust=10.0.0.0/8 profiles=cdn4,x"), -EINVAL,
 		     "a bad one after good ones");
 	CHECK_NUMBER(module_load(module_file, "trust=10.0.0.0/8 profiles=cdn4"), 0, "good ones");
