@@ -33,7 +33,10 @@ export class KernelLog {
 		const buffer = Buffer.alloc(recordMax);
 		while (this.#fd >= 0) {
 			try {
-				onRecord(buffer.toString('utf8', 0, readSync(this.#fd, buffer)));
+				const length = readSync(this.#fd, buffer);
+				// a container may have /dev/null there
+				if (length === 0) return;
+				onRecord(buffer.toString('utf8', 0, length));
 			} catch (error) {
 				const { code } = error as NodeJS.ErrnoException;
 				// EPIPE: the oldest were written over meanwhile

@@ -2,11 +2,12 @@
 /** Runs the system's own tools: make, insmod, modprobe, rmmod, modinfo, dkms. */
 import { execFile, spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, isAbsolute, join } from 'node:path';
 
 /** A service, or sudo, may have it without the directories of the administrator's tools. */
 const path = [
-	...(process.env['PATH'] ?? '').split(delimiter),
+	// an empty or relative one would be the current directory, whoever's that is
+	...(process.env['PATH'] ?? '').split(delimiter).filter(isAbsolute),
 	'/usr/local/sbin',
 	'/usr/sbin',
 	'/sbin',
