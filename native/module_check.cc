@@ -46,6 +46,8 @@ Fd tcp_socket(Napi::Env env)
 		fail(env, "make");
 	timeval limit = { .tv_sec = 1, .tv_usec = 0 };
 	setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	// connect() too: where a firewall drops it, it would wait for two minutes
+	setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	return fd;
 }
 

@@ -14,6 +14,8 @@ import type { Native } from './native.ts';
 const standardPoint = '/sys/fs/bpf';
 const layoutName = `v${limit.TOASCOPE_LAYOUT}`;
 
+const isLayout = (name: string) => /^v\d+$/.test(name);
+
 export class Pins {
 	readonly maps: string;
 	readonly links: string;
@@ -62,6 +64,19 @@ export class Pins {
 		}
 	}
 
+	/** Nobody has the lock at this moment, as far as this process can tell. @throws {ToascopeError} ALREADY_RUNNING */
+	static requireFree(native: Native, root: string): void {
+		let lock: number;
+		try {
+			lock = native.lock(root);
+		} catch {
+			// it is not there, or open() says better what is wrong with it
+			return;
+		}
+		if (lock < 0) throw alreadyRunning(root);
+		closeSync(lock);
+	}
+
 	/** Where the links are that this layout has below a directory of pins. */
 	static linksIn(root: string): string {
 		return join(root, layoutName, 'links');
@@ -88,14 +103,18 @@ export class Pins {
 		for (const name of readdirSync(this.maps)) if (!maps.includes(name)) unlinkSync(join(this.maps, name));
 	}
 
-	/** Detaches all, and keeps the counters. */
-	dropLinks(): void {
-		for (const name of readdirSync(this.links)) unlinkSync(this.link(name));
+	/** Detaches all where one of these programs is, in each layout, and keeps the counters. */
+	dropLinksWith(programs: readonly string[]): void {
+		for (const layout of readdirSync(this.#root).filter(isLayout)) {
+			const directory = join(this.#root, layout, 'links');
+			const links = existsSync(directory) ? readdirSync(directory) : [];
+			if (links.some((name) => programs.includes(name))) for (const name of links) unlinkSync(join(directory, name));
+		}
 	}
 
 	/** Detaches and forgets what a toascope with another layout of its records left. Returns the layouts' names. */
 	dropOtherLayouts(): string[] {
-		const others = readdirSync(this.#root).filter((name) => /^v\d+$/.test(name) && name !== layoutName);
+		const others = readdirSync(this.#root).filter((name) => isLayout(name) && name !== layoutName);
 		for (const name of others) {
 			const layout = join(this.#root, name);
 			for (const part of ['links', 'maps'].map((each) => join(layout, each)).filter((each) => existsSync(each))) {

@@ -29,7 +29,7 @@ export async function build(kernel: string = release(), write: Write): Promise<n
 /** Loads it with the configuration's profiles and networks, and sees it at work. @throws {ToascopeError} */
 export async function load(file: string | undefined, { config: path }: ModuleOptions, write: Write): Promise<number> {
 	const config = loadConfig({ path, env: process.env });
-	const how = await loadModule(file);
+	const how = await loadModule(config, file);
 	if (how === 'was loaded') {
 		write('toa.ko was loaded before; its parameters are those of whoever loaded it\n');
 		return exitCode.done;

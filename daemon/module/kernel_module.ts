@@ -28,7 +28,7 @@ export class KernelModule implements OptionReader {
 	 * @throws {ToascopeError} the MODULE_ codes, NO_PRIVILEGE, MISSING_TOOL
 	 */
 	static async open(config: Config, log: LogSink, inUse: boolean): Promise<KernelModule> {
-		const how = await loadModule();
+		const how = await loadModule(config);
 		const module = new KernelModule(how === 'loaded', log);
 		try {
 			module.apply(config);

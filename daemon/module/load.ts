@@ -3,12 +3,14 @@
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { requireCapabilities } from '../capture/privileges.ts';
+import type { Config } from '../config/config.ts';
 import { ToascopeError } from '../errors.ts';
 import { version } from '../version.ts';
 import { buildModule, findBuilt } from './build.ts';
 import { KernelLog } from './kernel_log.ts';
 import { findInstalled, type KernelObject, readKernelObject } from './kernel_object.ts';
 import { describeLoaded, type Loaded, readLoaded, readText, takesModules } from './loaded.ts';
+import { loadArguments } from './parameters.ts';
 import { hostRoots, type Roots } from './roots.ts';
 import { lastLines, runTool } from './tool.ts';
 
@@ -136,10 +138,15 @@ export async function provideModule(
 }
 
 /**
- * Loads it, where it is not loaded. `file`: that one; otherwise what fits this kernel is found, or built.
+ * Loads it with the configuration's profiles and networks, where it is not loaded. `file`: that one; otherwise what
+ * fits this kernel is found, or built.
  * @throws {ToascopeError} the MODULE_ codes
  */
-export async function loadModule(file?: string, roots: Roots = hostRoots): Promise<'loaded' | 'was loaded'> {
+export async function loadModule(
+	config: Config,
+	file?: string,
+	roots: Roots = hostRoots,
+): Promise<'loaded' | 'was loaded'> {
 	const before = readLoaded(roots);
 	if (before !== undefined) {
 		requireOwn(before);
@@ -150,11 +157,15 @@ export async function loadModule(file?: string, roots: Roots = hostRoots): Promi
 		file === undefined ? await provideModule(roots) : { object: await readKernelObject(file), installed: false };
 	const log = new KernelLog();
 	try {
-		const { code, output } = installed ? await runTool('modprobe', ['toa']) : await runTool('insmod', [object.file]);
+		const given = loadArguments(config);
+		const { code, output } = installed
+			? await runTool('modprobe', ['toa', ...given])
+			: await runTool('insmod', [object.file, ...given]);
 		const after = readLoaded(roots);
-		if (after !== undefined && code === 0) {
+		// somebody else may have loaded one meanwhile
+		if (after !== undefined && (code === 0 || /file exists/i.test(output))) {
 			requireOwn(after);
-			return 'loaded';
+			return code === 0 ? 'loaded' : 'was loaded';
 		}
 		throw explainRefusal(output, log.lines(), { object, policy: readPolicy(roots) });
 	} finally {

@@ -39,6 +39,21 @@ export function trustWrites(networks: readonly Network[]): string[] {
 	return [...writes, `${piece.replace(/,$/, '')}\n`];
 }
 
+/** An argument of a command is at most 128 KiB (MAX_ARG_STRLEN). */
+const argumentMax = 100_000;
+
+/**
+ * What the module is loaded with, so that it never believes a sender that the configuration does not. A list that is
+ * too long follows later; until then nobody is believed.
+ */
+export function loadArguments({ profiles, trust }: Pick<Config, 'profiles' | 'trust'>): string[] {
+	const networks = trust.map(({ text }) => text).join(',');
+	return [
+		`profiles=${formatProfiles(profiles)}`,
+		...(networks === '' ? [] : [`trust=${networks.length > argumentMax ? '255.255.255.255/32' : networks}`]),
+	];
+}
+
 /** Without those that lie within another, as the module keeps them. */
 function reduced(networks: readonly Network[]): string[] {
 	const kept = networks.filter(

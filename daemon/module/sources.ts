@@ -25,7 +25,7 @@ export function copySources(to: string): void {
 	const from = findSources();
 	try {
 		rmSync(to, { recursive: true, force: true });
-		mkdirSync(to, { recursive: true });
+		mkdirSync(to, { recursive: true, mode: 0o755 });
 		const filter = (path: string) => path === from || source.test(path.slice(from.length + 1));
 		cpSync(from, to, { recursive: true, filter });
 	} catch (cause) {

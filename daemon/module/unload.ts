@@ -46,7 +46,7 @@ function dropLinks(pin: string): void {
 		});
 	}
 	try {
-		if (pins.has([], modulePrograms.slice(0, 1))) pins.dropLinks();
+		pins.dropLinksWith(modulePrograms);
 	} finally {
 		pins.close(true);
 	}
@@ -66,7 +66,8 @@ export function removeModule(roots: Roots = hostRoots): void {
 		const { output } = runToolNow('rmmod', ['toa']);
 		const after = readLoaded(roots);
 		if (after === undefined) return;
-		if (after.references > 0 && performance.now() < until) {
+		// a getsockopt() holds it as well, and has ended by the time we look
+		if ((after.references > 0 || /in use|temporarily unavailable/i.test(output)) && performance.now() < until) {
 			Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pauseMs);
 			continue;
 		}

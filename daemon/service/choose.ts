@@ -48,6 +48,8 @@ export async function openProvider(config: Config, log: LogSink): Promise<Provid
 }
 
 async function openModule(config: Config, log: LogSink): Promise<Provider> {
+	// the module is one for all: a start that fails must not change what it believes for the daemon that runs
+	if (config.bpf.pin !== undefined) Pins.requireFree(native(), config.bpf.pin);
 	const module = await KernelModule.open(config, log, hangsOnModule(config));
 	try {
 		return Programs.open(config, module, log);

@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What building toa.ko takes: found or missing, and the packages that have it in each family of distributions. */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { compilerOf, missingParts, requireParts } from '../../daemon/module/build.ts';
+import {
+	buildDirectory,
+	buildModule,
+	compilerOf,
+	findBuilt,
+	missingParts,
+	requireParts,
+} from '../../daemon/module/build.ts';
 import { howToInstall, type Part, parseOsRelease } from '../../daemon/module/packages.ts';
 import { hostRoots, type Roots } from '../../daemon/module/roots.ts';
 import { copySources, hasSameSources } from '../../daemon/module/sources.ts';
@@ -122,5 +129,28 @@ describe('the sources', () => {
 		expect(hasSameSources(to)).toBe(true);
 		writeFileSync(join(to, 'toa_main.c'), 'changed');
 		expect(hasSameSources(to)).toBe(false);
+	});
+});
+
+describe('what is built', () => {
+	it.each(['../../etc', '/lib/modules/6.1.0', '.', ''])('for %j, which is no kernel: nothing', async (release) => {
+		await expect(buildModule(release, roots)).rejects.toMatchObject({ code: 'USAGE' });
+	});
+
+	it('half a file is none', async () => {
+		const directory = buildDirectory('6.1.0-56-amd64', roots);
+		copySources(directory);
+		writeFileSync(join(directory, 'toa.ko'), '\u007fELF');
+		expect(await findBuilt('6.1.0-56-amd64', roots)).toBeUndefined();
+	});
+
+	it('where others may write: neither built nor taken', async () => {
+		mkdirSync(roots.state, { recursive: true });
+		chmodSync(roots.state, 0o777);
+		await expect(buildModule('6.1.0-56-amd64', roots)).rejects.toMatchObject({
+			code: 'NO_PRIVILEGE',
+			message: expect.stringContaining(roots.state),
+		});
+		chmodSync(roots.state, 0o755);
 	});
 });

@@ -11,7 +11,7 @@ import { moduleEvents } from '../../daemon/model/module_events.ts';
 import { parseCounters, parseStats } from '../../daemon/module/counters.ts';
 import { readPolicy } from '../../daemon/module/load.ts';
 import { readLoaded } from '../../daemon/module/loaded.ts';
-import { formatProfiles, isTrust, Parameters, trustWrites } from '../../daemon/module/parameters.ts';
+import { formatProfiles, isTrust, loadArguments, Parameters, trustWrites } from '../../daemon/module/parameters.ts';
 import { hostRoots, type Roots } from '../../daemon/module/roots.ts';
 import { encodeOption, readPeer } from '../../daemon/module/verify.ts';
 import { version } from '../../daemon/version.ts';
@@ -60,6 +60,14 @@ describe('trust', () => {
 		const wanted = networks('10.0.0.0/8', '11.0.0.0/8', '12.0.0.0/8');
 		expect(isTrust('10.0.0.0/8 ... and 2 more', wanted)).toBe(true);
 		expect(isTrust('10.0.0.0/8 ... and 3 more', wanted)).toBe(false);
+	});
+
+	it('is in force from the first moment, or nobody is believed until it is', () => {
+		const args = (trust: ReturnType<typeof networks>) => loadArguments({ profiles: profiles.parse(['nat64']), trust });
+		expect(args([])).toEqual(['profiles=nat64']);
+		expect(args(networks('10.0.0.0/8', '2001:db8::/32'))).toEqual(['profiles=nat64', 'trust=10.0.0.0/8,2001:db8::/32']);
+		const many = Array.from({ length: 7000 }, (_, i) => parseNetwork(`100.${64 + (i >> 8)}.${i & 255}.0/24`));
+		expect(args(many)).toEqual(['profiles=nat64', 'trust=255.255.255.255/32']);
 	});
 
 	it('of nobody', () => {

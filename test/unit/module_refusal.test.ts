@@ -2,7 +2,7 @@
 /** Why a toa.ko is not loaded, in an operator's words: each way has a code and a way out of its own. */
 import { release } from 'node:os';
 import { describe, expect, it } from 'vitest';
-import { messageOf } from '../../daemon/module/kernel_log.ts';
+import { KernelLog, messageOf } from '../../daemon/module/kernel_log.ts';
 import { type KernelObject, parseModinfo } from '../../daemon/module/kernel_object.ts';
 import { explainRefusal, type Policy, requireOwn } from '../../daemon/module/load.ts';
 import type { Loaded } from '../../daemon/module/loaded.ts';
@@ -136,4 +136,10 @@ it.each([
 	['30,1,2,-;systemd[1]: Started\n', undefined],
 ])('a record of the kernel log: %j', (record, message) => {
 	expect(messageOf(record)).toBe(message);
+});
+
+it('a kernel log that is none has no lines', () => {
+	const log = new KernelLog('/dev/null');
+	expect(log.lines()).toEqual([]);
+	log.close();
 });
