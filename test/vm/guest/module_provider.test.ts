@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** `provider: module` from loading to unloading: what applications are told, what is counted, restarts, and what stands in the way. */
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -241,6 +242,13 @@ describe('thousands of bytes and hundreds of connections', () => {
 		rmSync(join(file, '..'), { recursive: true });
 	});
 
+	it('a second daemon that cannot start changes nothing that the first one believes', async () => {
+		const pinned = (trust: string) => config(`bpf: {pin: ${pin}}`, 'on_exit: detach', `trust: ${trust}`);
+		await using _first = await Daemon.start({ config: pinned('[10.9.0.0/16]') });
+		await expect(Daemon.start({ config: pinned('[]') })).rejects.toThrow(/ALREADY_RUNNING/);
+		expect(readFileSync('/sys/module/toa/parameters/trust', 'utf8')).toBe('10.9.0.0/16\n');
+	});
+
 	it('links without pins hold it, and say so', async () => {
 		await using _daemon = await Daemon.start({ config: config() });
 		const { code, err } = await unload();
@@ -288,17 +296,28 @@ describe('what cannot be loaded', () => {
 		);
 	});
 
-	it("beside somebody else's: it is reported and left in place", async () => {
-		// whoever has the name: ours, without its parameters
-		const foreign = altered('foreign.ko', (bytes) => {
-			for (let at = bytes.indexOf('version=0.'); at >= 0; at = bytes.indexOf('version=0.', at + 1))
-				bytes.write('vershun', at);
-		});
-		await toascope(['module', 'load', foreign, ...noConfig]);
-		const { loaded } = await status();
-		expect(loaded?.whose).toBe('other');
+	const replaced = (what: string, by: string) => (bytes: Buffer) => {
+		for (let at = bytes.indexOf(what); at >= 0; at = bytes.indexOf(what, at + 1)) bytes.write(by, at);
+	};
+
+	it('beside one of another version: it is reported and left in place', async () => {
+		await load(altered('other_version.ko', replaced('version=0.', 'vershun=0.')));
+		expect((await status()).loaded?.whose).toBe('other');
 		await expect(Daemon.start({ config: config() })).rejects.toThrow(/MODULE_OTHER_VERSION/);
 		expect(existsSync('/sys/module/toa')).toBe(true);
 		await unloadToa();
+	});
+
+	it("beside somebody else's: it is reported, left in place and not unloaded", async () => {
+		// whoever has the name: ours, with another parameter
+		const foreign = altered('foreign.ko', replaced('\0connections\0', '\0konnections\0'));
+		expect(spawnSync('insmod', [foreign]).status).toBe(0);
+		expect(await status()).toMatchObject({ code: 1, loaded: { whose: 'foreign' } });
+		await expect(Daemon.start({ config: config() })).rejects.toThrow(/MODULE_FOREIGN/);
+		for (const command of [load(moduleFile()), unload()]) {
+			expect(await command).toMatchObject({ code: 3, err: expect.stringContaining('[MODULE_FOREIGN]') });
+		}
+		expect(existsSync('/sys/module/toa')).toBe(true);
+		expect(spawnSync('rmmod', ['toa']).status).toBe(0);
 	});
 });
