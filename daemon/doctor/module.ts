@@ -3,10 +3,13 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildDirectory, missingParts } from '../module/build.ts';
+import { type KernelObject, parseModinfo } from '../module/kernel_object.ts';
 import { type Policy, readPolicy } from '../module/load.ts';
 import { describeLoaded, type Loaded, readLoaded, takesModules } from '../module/loaded.ts';
 import { howToInstall, inWords, type Part, readDistribution } from '../module/packages.ts';
 import { hostRoots } from '../module/roots.ts';
+import { runToolNow } from '../module/tool.ts';
+import { version } from '../version.ts';
 import { type Check, check } from './check.ts';
 
 /** What decides whether toa.ko can be had here. */
@@ -14,6 +17,8 @@ export interface ModuleFacts {
 	/** False: this kernel takes none at all. */
 	readonly takesModules: boolean;
 	readonly loaded: Loaded | undefined;
+	/** What modprobe would load, where that is of this version. */
+	readonly installed: Pick<KernelObject, 'signed'> | undefined;
 	/** One was built for this kernel. */
 	readonly built: boolean;
 	/** What building it takes and is not here, and how that comes here. */
@@ -27,11 +32,18 @@ export function readModuleFacts(release: string): ModuleFacts {
 	return {
 		takesModules: takesModules(),
 		loaded: readLoaded(),
+		installed: readInstalled(release),
 		built: existsSync(join(buildDirectory(release), 'toa.ko')),
 		missing,
 		install: howToInstall(missing, readDistribution(hostRoots)),
 		policy: readPolicy(),
 	};
+}
+
+function readInstalled(release: string): KernelObject | undefined {
+	const { code, output } = runToolNow('modinfo', ['-k', release, 'toa']);
+	const object = code === 0 ? parseModinfo(output) : undefined;
+	return object?.version === version ? object : undefined;
 }
 
 /** Whether it is there, or could be. */
@@ -43,7 +55,8 @@ export interface ModuleOutlook {
 	readonly advice?: string;
 }
 
-export function moduleOutlook({ takesModules, loaded, built, missing, install, policy }: ModuleFacts): ModuleOutlook {
+export function moduleOutlook(facts: ModuleFacts): ModuleOutlook {
+	const { takesModules, loaded, installed, built, missing, install, policy } = facts;
 	if (!takesModules)
 		return { works: false, ready: false, found: 'this kernel takes no modules', advice: 'set provider to bpf' };
 	if (loaded !== undefined) {
@@ -52,10 +65,14 @@ export function moduleOutlook({ takesModules, loaded, built, missing, install, p
 		const away = loaded.whose === 'foreign' ? 'rmmod toa' : 'toascope module unload';
 		return { works: false, ready: false, found, advice: `${away}, or set provider to bpf` };
 	}
+	if (installed?.signed === true) {
+		return { works: true, ready: true, found: 'not loaded; installed for this kernel, and signed' };
+	}
 	if (policy.signedOnly || (policy.lockdown ?? 'none') !== 'none') {
 		const found = 'not loaded, and this kernel takes signed modules alone';
 		return { works: false, ready: false, found, advice: 'sign it, or set provider to bpf' };
 	}
+	if (installed !== undefined) return { works: true, ready: true, found: 'not loaded; installed for this kernel' };
 	if (built) return { works: true, ready: true, found: 'not loaded; built for this kernel' };
 	if (missing.length === 0) {
 		return { works: true, ready: false, found: 'not loaded; all that building it takes is here' };

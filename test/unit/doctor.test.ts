@@ -37,6 +37,7 @@ const goodHost: Host = {
 	module: {
 		takesModules: true,
 		loaded: undefined,
+		installed: undefined,
 		built: false,
 		missing: [],
 		install: '',
@@ -171,6 +172,7 @@ test("the kernel's refusal of the programs is a FAIL with its words", () => {
 const facts: ModuleFacts = {
 	takesModules: true,
 	loaded: undefined,
+	installed: undefined,
 	built: false,
 	missing: [],
 	install: '',
@@ -193,6 +195,13 @@ test.each<[string, Partial<ModuleFacts>, boolean, RegExp]>([
 	['another version is loaded', { loaded: { ...loaded, whose: 'other' } }, false, /of another version$/],
 	['signatures', { built: true, policy: { ...facts.policy, signedOnly: true } }, false, /signed modules alone$/],
 	['lockdown', { built: true, policy: { ...facts.policy, lockdown: 'integrity' } }, false, /signed modules alone$/],
+	[
+		'signed, where signatures are needed',
+		{ installed: { signed: true }, policy: { ...facts.policy, signedOnly: true } },
+		true,
+		/and signed$/,
+	],
+	['installed', { installed: { signed: false }, missing: [{ part: 'make' }] }, true, /installed for this kernel$/],
 	['built before', { built: true, missing: [{ part: 'make' }] }, true, /built for this kernel$/],
 	['nothing missing', {}, true, /all that building it takes is here$/],
 	['make is missing', { missing: [{ part: 'make' }] }, false, /building it takes make$/],
