@@ -54,19 +54,19 @@ export function loadArguments({ profiles, trust }: Pick<Config, 'profiles' | 'tr
 	];
 }
 
-/** Without those that lie within another, as the module keeps them. */
+/** Sorted, without those that lie within another, as the module keeps them. */
 function reduced(networks: readonly Network[]): string[] {
-	const kept = networks.filter(
-		(network, at) =>
-			!networks.some(
-				(other, otherAt) =>
-					other !== network &&
-					other.prefixLength <= network.prefixLength &&
-					networksInclude([other], network.family, network.address) &&
-					(other.text !== network.text || otherAt < at),
-			),
-	);
-	return kept.map(({ text }) => text).toSorted();
+	const order = (one: Network) => Buffer.from([one.family, ...one.address, one.prefixLength]);
+	const sorted = networks
+		.map((network) => ({ network, order: order(network) }))
+		.toSorted((a, b) => Buffer.compare(a.order, b.order));
+	const kept: Network[] = [];
+	for (const { network } of sorted) {
+		const before = kept.at(-1);
+		// one that holds another comes before it, and nothing that it does not hold comes between
+		if (before === undefined || !networksInclude([before], network.family, network.address)) kept.push(network);
+	}
+	return kept.map(({ text }) => text);
 }
 
 /** Whether what the module shows of its networks is this list. Of one longer than a page it shows a part, and how many more. */
