@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * `toascope module install` with the headers of the guest's kernel: DKMS builds the module as it would for a
+ * new kernel, modprobe finds it, and all of it goes as docs/kernel-module.md has it.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { release } from 'node:os';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { ModuleStatus } from '../../../daemon/module/status.ts';
+import { version } from '../../../daemon/version.ts';
+import { toascope } from '../../fixtures/command.ts';
+import { noConfig } from '../../fixtures/module.ts';
+import { patient } from '../../fixtures/patience.ts';
+
+const kernel = release();
+/** Beside the guest's kernel, where the harness has unpacked them; undefined: they are for a newer compiler, or there are none. */
+const headers = /toascope\.modules=(\S+)\/image\//.exec(readFileSync('/proc/cmdline', 'utf8'))?.[1]?.concat('/headers');
+const sources = headers === undefined ? undefined : join(headers, 'usr/src');
+const modules = `/lib/modules/${kernel}`;
+const bootFile = '/etc/modules-load.d/toa.conf';
+/** Compiling takes minutes under emulation. */
+const limit = patient(600_000);
+
+const run = (command: string, ...args: string[]) => execFileSync(command, args, { encoding: 'utf8' });
+const status = async () => JSON.parse((await toascope(['module', 'status', '--json'])).out) as ModuleStatus;
+
+describe.runIf(sources !== undefined && existsSync(sources))('with headers', () => {
+	beforeAll(() => {
+		// as the packages would lie, and what is written stays in the guest
+		for (const name of readdirSync(sources as string)) {
+			const place = join('/usr/src', name);
+			rmSync(place, { recursive: true, force: true });
+			symlinkSync(join(sources as string, name), place);
+		}
+		for (const name of ['upper', 'work']) mkdirSync(join('/run/modules', name), { recursive: true });
+		const lower = `lowerdir=${headers}/lib/modules/${kernel}:${modules}`;
+		const options = `${lower},upperdir=/run/modules/upper,workdir=/run/modules/work`;
+		run('mount', '-t', 'overlay', '-o', options, 'modules', modules);
+	});
+
+	it(
+		'install: DKMS has it, modprobe loads it, and so does module load',
+		async () => {
+			const { code, out, err } = await toascope(['module', 'install']);
+			expect({ code, err }).toEqual({ code: 0, err: '' });
+			expect(out.split('\n')).toEqual([
+				`/usr/src/toa-${version}: the sources`,
+				`dkms: built and installed for ${kernel}, and for each kernel to come`,
+				`${bootFile}: loaded at boot`,
+				'',
+			]);
+			expect(readFileSync(bootFile, 'utf8')).toMatch(/^toa$/m);
+			const file = `${modules}/updates/dkms/toa.ko`;
+			expect(await status()).toMatchObject({
+				installed: { release: kernel, version, file: expect.stringContaining(file) },
+				dkms: [expect.stringContaining('installed')],
+				loaded_at_boot: true,
+			});
+			// as systemd-modules-load does
+			run('modprobe', 'toa');
+			expect(await status()).toMatchObject({ loaded: { whose: 'own', version } });
+			run('modprobe', '-r', 'toa');
+			expect((await toascope(['module', 'load', ...noConfig])).out).toMatch('getsockopt(4096) answers');
+			expect((await toascope(['module', 'unload', ...noConfig])).out).toBe('toa.ko is unloaded\n');
+		},
+		limit,
+	);
+
+	it(
+		'and away again',
+		async () => {
+			run('dkms', 'remove', `toa/${version}`, '--all');
+			rmSync(`/usr/src/toa-${version}`, { recursive: true });
+			rmSync(bootFile);
+			expect(await status()).toMatchObject({ installed: null, dkms: [], loaded_at_boot: false });
+		},
+		limit,
+	);
+});
