@@ -13,9 +13,9 @@ import { hostRoots, type Roots } from './roots.ts';
 import { copySources, hasSameSources } from './sources.ts';
 import { isInstalled, lastLines, runTool } from './tool.ts';
 
-/** The compiler that a kernel was built with, as the configuration in its headers names it. */
+/** The compiler that a kernel was built with, as the configuration in its headers names it: auto.conf has no quotes since 5.17. */
 export function compilerOf(configuration: string): string {
-	const text = /^CONFIG_CC_VERSION_TEXT="(.*)"/m.exec(configuration)?.[1] ?? '';
+	const text = /^CONFIG_CC_VERSION_TEXT="?([^"\n]*)/m.exec(configuration)?.[1] ?? '';
 	if (/^[\w.-]*gcc[\w.-]*/.test(text)) return text.split(' ', 1)[0] as string;
 	return text.includes('clang') ? 'clang' : 'gcc';
 }

@@ -7,16 +7,16 @@ set -eu
 
 has() { command -v "$1" >/dev/null; }
 
-# libelf and libcrypto: programs among the headers are linked with them
+# programs among the headers are linked with libelf, sign-file with the library of openssl
 if has apt-get; then
 	apt-get update
-	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends make gcc binutils kmod libelf1 libssl3 "$@"
+	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends make gcc binutils kmod libelf1 openssl "$@"
 	rm -rf /var/lib/apt/lists/*
 elif has dnf; then
-	dnf install -y make gcc binutils kmod elfutils-libelf openssl-libs "$@"
+	dnf install -y make gcc binutils kmod elfutils-libelf openssl "$@"
 	dnf clean all
 elif has zypper; then
-	zypper --non-interactive install make gcc binutils kmod libelf1 libopenssl3 "$@"
+	zypper --non-interactive install make gcc binutils kmod libelf1 openssl "$@"
 	zypper clean --all
 else
 	echo "packages.sh: no apt-get, dnf or zypper here" >&2

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What building toa.ko takes: found or missing, and the packages that have it in each family of distributions. */
+import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -37,12 +38,30 @@ afterAll(() => rmSync(root, { recursive: true }));
 describe('the compiler of a kernel', () => {
 	it.each([
 		['CONFIG_CC_VERSION_TEXT="gcc-12 (Debian 12.2.0-14) 12.2.0"', 'gcc-12'],
+		['CONFIG_CC_VERSION_TEXT=gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0', 'gcc-12'],
 		['CONFIG_CC_VERSION_TEXT="x86_64-linux-gnu-gcc-13 (Ubuntu 13.3.0) 13.3.0"', 'x86_64-linux-gnu-gcc-13'],
 		['CONFIG_CC_VERSION_TEXT="gcc (GCC) 11.4.1 20231218 (Red Hat 11.4.1-3)"', 'gcc'],
 		['CONFIG_CC_VERSION_TEXT="Debian clang version 16.0.6"', 'clang'],
 		['', 'gcc'],
 	])('%s', (configuration, compiler) => {
 		expect(compilerOf(configuration)).toBe(compiler);
+	});
+
+	it.each([
+		['CONFIG_CC_VERSION_TEXT="sh-of-none (Debian 1) 1"', [], 'cc:  llvm: '],
+		['CONFIG_CC_VERSION_TEXT="gcc (GCC) 11.4.1 20231218 (Red Hat 11.4.1-3)"', [], 'cc: gcc llvm: '],
+		['CONFIG_CC_VERSION_TEXT=gcc (Debian 12.2.0-14+deb12u1) 12.2.0', [], 'cc: gcc llvm: '],
+		['CONFIG_CC_VERSION_TEXT=Debian clang version 16.0.6', [], 'cc:  llvm: 1'],
+		['CONFIG_CC_VERSION_TEXT=Debian clang version 16.0.6', ['CC=gcc'], 'cc: gcc llvm: '],
+		['', [], 'cc:  llvm: '],
+	])('the Makefile gives it to the kernel: %s %j', (configuration, given, expected) => {
+		const headers = mkdtempSync(join(root, 'headers-'));
+		mkdirSync(join(headers, 'include/config'), { recursive: true });
+		writeFileSync(join(headers, 'include/config/auto.conf'), `${configuration}\n`);
+		const says = '\t@echo "cc: $(if $(filter command,$(origin CC)),$(CC)) llvm: $(LLVM)"\n';
+		writeFileSync(join(headers, 'Makefile'), `modules:\n${says}`);
+		const args = ['-s', '-C', join(import.meta.dirname, '../../kernel'), `KDIR=${headers}`, ...given];
+		expect(execFileSync('make', args, { encoding: 'utf8' })).toBe(`${expected}\n`);
 	});
 });
 
