@@ -62,7 +62,8 @@ export class Machine {
 		const [modules] = globSync(['lib/modules', 'usr/lib/modules'], { cwd: fetched.image });
 		const given = { script, tree, modules: join(fetched.image, modules ?? ''), ...options.words };
 		const words = Object.entries(given).map(([name, value]) => `toascope.${name}=${value}`);
-		const line = ['console=ttyS0 panic=-1 quiet', ...words, ...(options.kernelArguments ?? [])];
+		// on a busy machine the kernel would not see its emulated timer tick in time, and panic (no_timer_check)
+		const line = ['console=ttyS0 panic=-1 quiet no_timer_check', ...words, ...(options.kernelArguments ?? [])];
 		const qemu = spawn(
 			// it ends with this process, however that ends
 			'setpriv',
