@@ -38,14 +38,15 @@ static __noinline int grant_wishes(struct subject *on)
 	return 0;
 }
 
-static __always_inline void grant_in_turn(struct subject *on)
+static __always_inline bool grant_in_turn(struct subject *on)
 {
 	__u64 cookie = on->state->cookie;
 
 	if (!take_turn(cookie))
-		return;
+		return false;
 	grant_wishes(on);
 	give_turn_back(cookie);
+	return true;
 }
 
 static __noinline int settle_in_turn(struct subject *on, __u8 verdict, __u8 segment)
@@ -139,10 +140,11 @@ static __always_inline void flush(const struct tcp_sock *tcp, struct subject *on
 	grant_wishes(on);
 	count_progress(on, &progress);
 	give_turn_back(cookie);
-	/* one for the verdict, one for the close: the second may be made while the first is granted */
-	if (wished(cookie))
-		grant_in_turn(on);
-	if (wished(cookie))
+	/*
+	 * After each turn: one for the verdict, one for the close, and the second may be made while the first is granted.
+	 * Where the turn is taken, a callback has it, and grants what it wished itself.
+	 */
+	if (wished(cookie) && grant_in_turn(on) && wished(cookie))
 		grant_in_turn(on);
 }
 

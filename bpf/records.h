@@ -243,7 +243,9 @@ struct fold_request {
 struct reap_request {
 	__u64 flushed_ns; /* when the latest flush that went to its end began */
 	__u32 place;      /* the first */
+	__u32 protocol;   /* 0: an Ethernet header ends in here, and of IP the kernel runs no packet as short as this */
 	__u32 run;        /* from 1 to 255 */
+	__u32 reserved;
 };
 
 /* A series of the exported set. Pinned with the counters: a restart shows the same series. */
@@ -286,7 +288,8 @@ RECORD_ASSERT(sizeof(struct event) == 168, "event");
 RECORD_ASSERT(sizeof(struct tag_line) == 64, "tag_line");
 RECORD_ASSERT(sizeof(struct unknown_option) == 2, "unknown_option");
 RECORD_ASSERT(sizeof(struct trust_key) == 28, "trust_key");
-RECORD_ASSERT(sizeof(struct reap_request) == 16, "reap_request");
+RECORD_ASSERT(sizeof(struct reap_request) == 24, "reap_request");
+RECORD_ASSERT(__builtin_offsetof(struct reap_request, protocol) == 12, "reap_request.protocol");
 RECORD_ASSERT(sizeof(struct exported) == 72, "exported");
 RECORD_ASSERT(sizeof(struct owner) == 72, "owner");
 RECORD_ASSERT(__builtin_offsetof(struct settings, table) == 64, "settings.table");

@@ -128,10 +128,11 @@ export const foldRequestLayout = {
 } as const;
 
 export const reapRequestLayout = {
-	size: 16,
+	size: 24,
 	flushedNs: 0,
 	place: 8,
-	run: 12,
+	protocol: 12,
+	run: 16,
 } as const;
 
 export const connectionLayout = {

@@ -212,6 +212,15 @@ it('a close that is heard after all is not counted again', async () => {
 	expect(programs.counters.drops()).toMatchObject({ close_unheard: 3n });
 });
 
+it('every run is taken: none looks like a protocol that the kernel would look into', () => {
+	using programs = new Programs();
+	const request = Buffer.alloc(reapRequestLayout.size);
+	for (let run = 1; run <= 255; run++) {
+		request.writeUInt32LE(run, reapRequestLayout.run);
+		expect(programs.bpf.run('toascope_reap', request, 1)).toBe(0);
+	}
+});
+
 it('the daemon does so by itself', async () => {
 	await using daemon = await Daemon.start({ config: `listeners: {ports: [${port}]}` });
 	await using _foreign = await ForeignSockops.deafen(cgroup, port);
