@@ -38,6 +38,10 @@ export class Attachments {
 		this.#attached.add(program);
 	}
 
+	has(program: string): boolean {
+		return this.#attached.has(program);
+	}
+
 	detach(program: string): void {
 		if (this.#attached.delete(program)) this.#bpf.detach(program);
 	}

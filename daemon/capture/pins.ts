@@ -23,6 +23,8 @@ export class Pins {
 	readonly #layout: string;
 	/** Takes away what was made to get here: directories, the mount. */
 	readonly #leave: () => void;
+	/** Paths of what was pinned when it was opened. */
+	readonly #found: ReadonlySet<string>;
 	#lock: number;
 	#adopted: boolean;
 
@@ -33,7 +35,12 @@ export class Pins {
 		this.#layout = join(root, layoutName);
 		this.maps = join(this.#layout, 'maps');
 		this.links = Pins.linksIn(root);
+		this.#found = new Set(this.#pinned());
 		this.#adopted = readdirSync(this.maps).length > 0;
+	}
+
+	#pinned(): string[] {
+		return [this.links, this.maps].flatMap((directory) => readdirSync(directory).map((name) => join(directory, name)));
 	}
 
 	/**
@@ -126,11 +133,14 @@ export class Pins {
 		return others;
 	}
 
+	/** Detaches and forgets what was pinned since it was opened. */
+	dropNew(): void {
+		for (const pin of this.#pinned()) if (!this.#found.has(pin)) unlinkSync(pin);
+	}
+
 	/** Forgets what is pinned: the counters start from zero. */
 	clear(): void {
-		for (const directory of [this.links, this.maps]) {
-			for (const name of readdirSync(directory)) unlinkSync(join(directory, name));
-		}
+		for (const pin of this.#pinned()) unlinkSync(pin);
 		this.#adopted = false;
 	}
 

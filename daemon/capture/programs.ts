@@ -106,16 +106,20 @@ export class Programs implements Provider {
 		const cgroup = findCgroup(config);
 		const pins = config.bpf.pin === undefined ? undefined : Pins.open(native(), config.bpf.pin);
 		let bpf: BpfObject | undefined;
+		let provider: Programs | undefined;
 		try {
 			const servedCgroup = isRootCgroup(cgroup) ? 0n : statSync(cgroup, { bigint: true }).ino;
 			bpf = load({ config, probed, reader: reader.name, servedCgroup }, pins && { pins, cgroup, log });
-			const provider = new Programs(config, reader, cgroup, bpf, pins, probed, log);
+			provider = new Programs(config, reader, cgroup, bpf, pins, probed, log);
 			provider.#start();
 			const layouts = pins?.dropOtherLayouts() ?? [];
 			if (layouts.length > 0) tell(log, logLines.otherLayout, { layouts });
 			return provider;
 		} catch (error) {
 			bpf?.close();
+			// until then it is an earlier daemon's programs that count, and pins of another provider would deny theirs
+			const counting = provider !== undefined && provider.#attachments.has('toascope_sockops');
+			if (!counting) pins?.dropNew();
 			pins?.close(pins.adopted);
 			throw explain(error, config);
 		}

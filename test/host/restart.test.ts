@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What is pinned outlives the daemon: it goes on counting and answering, and the next daemon goes on with it. */
 import { once } from 'node:events';
-import { existsSync, mkdirSync, rmdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { fexitPrograms } from '../../daemon/capture/load.ts';
 import { findCgroup2, readMounts } from '../../daemon/capture/mounts.ts';
 import { native } from '../../daemon/capture/native.ts';
+import { Programs } from '../../daemon/capture/programs.ts';
+import { bpfReader, type OptionReader } from '../../daemon/capture/provider.ts';
+import { toConfig } from '../../daemon/config/config.ts';
+import { fileSchema } from '../../daemon/config/schema.ts';
 import { network } from '../../daemon/lab/lab.ts';
 import { Daemon } from '../fixtures/daemon.ts';
 import { allGone, attachedAt, belongings, left } from '../fixtures/leftovers.ts';
@@ -131,6 +136,27 @@ test('a start that fails throws away nothing that an earlier daemon left', async
 	await connections(stage, 1);
 
 	await using second = await Daemon.start({ config: config() });
+	await counted(second, 3n);
+});
+
+test('a start with the other provider that fails leaves no pins of it, and the counters go on', async () => {
+	await using stage = await Stage.open(port);
+	await using first = await Daemon.start({ config: config('on_exit: keep') });
+	await connections(stage, 2);
+	await counted(first, 2n);
+	await first.stop();
+	const pinned = () => readdirSync(pin, { recursive: true }).sort();
+	const before = pinned();
+
+	// no toa.ko has made these tracepoints
+	const reader: OptionReader = { ...bpfReader, name: 'module' };
+	const given = toConfig(fileSchema.parse({ listeners: { ports: [port] }, bpf: { pin } }), {});
+	expect(() => Programs.open(given, reader, pino({ enabled: false }))).toThrow(/toascope_toa_pending/);
+	expect(pinned()).toEqual(before);
+	await connections(stage, 1);
+
+	await using second = await Daemon.start({ config: config() });
+	expect((await second.logged(/^attached/)).adopted).toBe(true);
 	await counted(second, 3n);
 });
 
