@@ -25,6 +25,7 @@ export default defineConfig({
 					name: 'unit',
 					include: ['test/unit/**/*.test.ts'],
 					testTimeout: patient(20_000),
+					hookTimeout: patient(60_000),
 					sequence: { groupOrder: 0 },
 				},
 			},

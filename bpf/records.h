@@ -243,8 +243,8 @@ struct fold_request {
 struct reap_request {
 	__u64 flushed_ns; /* when the latest flush that went to its end began */
 	__u32 place;      /* the first */
-	__u32 protocol;   /* 0: an Ethernet header ends in here, and of IP the kernel runs no packet as short as this */
-	__u32 run;        /* from 1 to 255 */
+	__u32 protocol; /* 0: an Ethernet header ends here, and of IP the kernel runs no packet this short */
+	__u32 run;      /* from 1 to 255 */
 	__u32 reserved;
 };
 

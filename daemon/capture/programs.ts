@@ -66,6 +66,7 @@ export class Programs implements Provider {
 		cgroup: string,
 		bpf: BpfObject,
 		pins: Pins | undefined,
+		attachments: Attachments,
 		probed: Probed,
 		log: LogSink,
 	) {
@@ -80,7 +81,7 @@ export class Programs implements Provider {
 		this.features = probed.features;
 		this.#fexit = fexitPrograms(probed);
 		this.acceptProgram = this.#fexit.length === 0 ? 'getpeername' : 'fexit';
-		this.#attachments = new Attachments(bpf, pins, cgroup);
+		this.#attachments = attachments;
 		const profileName = (id: number) => this.#profileNames.get(id);
 		this.counters = new Counters(bpf, profileName, () => reader.events());
 		this.#reaper = new Reaper(bpf);
@@ -106,11 +107,12 @@ export class Programs implements Provider {
 		const cgroup = findCgroup(config);
 		const pins = config.bpf.pin === undefined ? undefined : Pins.open(native(), config.bpf.pin);
 		let bpf: BpfObject | undefined;
-		let provider: Programs | undefined;
+		let attachments: Attachments | undefined;
 		try {
 			const servedCgroup = isRootCgroup(cgroup) ? 0n : statSync(cgroup, { bigint: true }).ino;
 			bpf = load({ config, probed, reader: reader.name, servedCgroup }, pins && { pins, cgroup, log });
-			provider = new Programs(config, reader, cgroup, bpf, pins, probed, log);
+			attachments = new Attachments(bpf, pins, cgroup);
+			const provider = new Programs(config, reader, cgroup, bpf, pins, attachments, probed, log);
 			provider.#start();
 			const layouts = pins?.dropOtherLayouts() ?? [];
 			if (layouts.length > 0) tell(log, logLines.otherLayout, { layouts });
@@ -118,8 +120,7 @@ export class Programs implements Provider {
 		} catch (error) {
 			bpf?.close();
 			// until then it is an earlier daemon's programs that count, and pins of another provider would deny theirs
-			const counting = provider !== undefined && provider.#attachments.has('toascope_sockops');
-			if (!counting) pins?.dropNew();
+			if (attachments?.has('toascope_sockops') !== true) pins?.dropNew();
 			pins?.close(pins.adopted);
 			throw explain(error, config);
 		}
