@@ -13,18 +13,27 @@ import { testGuests } from './suites.ts';
 
 function usage(problem: string): never {
 	const names = kernels.map(({ name }) => name).join('|');
-	console.error(`${problem}\nusage: npm run test:vm [-- --kernel ${names}] [--times N] [--tests FILTER]`);
+	console.error(`${problem}; usage: npm run test:vm [-- --kernel ${names}] [--times N] [--tests FILTER]`);
 	process.exit(2);
 }
 
+function readArguments() {
+	try {
+		return parseArgs({
+			options: {
+				kernel: { type: 'string', multiple: true },
+				times: { type: 'string' },
+				tests: { type: 'string', multiple: true },
+			},
+		}).values;
+	} catch (error) {
+		// further sentences are for programmers
+		return usage((error as Error).message.replace(/\. .*/s, ''));
+	}
+}
+
 function chosen(): { kernels: readonly Kernel[]; plan: Plan } {
-	const { values } = parseArgs({
-		options: {
-			kernel: { type: 'string', multiple: true },
-			times: { type: 'string' },
-			tests: { type: 'string', multiple: true },
-		},
-	});
+	const values = readArguments();
 	const times = Number(values.times ?? (values.tests === undefined ? 200 : 0));
 	if (!Number.isInteger(times) || times < 0) usage(`--times must be a whole number, not ${values.times}`);
 	const unknown = values.kernel?.find((name) => !kernels.some((kernel) => kernel.name === name));
