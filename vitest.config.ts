@@ -4,12 +4,14 @@
  * in guests alone, with toa.ko (test/vm).
  */
 import { defineConfig } from 'vitest/config';
+import { hasModule } from './test/fixtures/module_file.ts';
 import { patient } from './test/fixtures/patience.ts';
 
-const onThisKernel = (name: string, files: string) => ({
+const onThisKernel = (name: string, files: string, exclude: string[] = []) => ({
 	test: {
 		name,
 		include: [files],
+		exclude,
 		testTimeout: patient(120_000),
 		hookTimeout: patient(120_000),
 		fileParallelism: false,
@@ -30,7 +32,11 @@ export default defineConfig({
 				},
 			},
 			onThisKernel('host', 'test/host/**/*.test.ts'),
-			onThisKernel('guest', 'test/vm/guest/**/*.test.ts'),
+			onThisKernel(
+				'guest',
+				'test/vm/guest/**/*.test.ts',
+				hasModule ? [] : ['test/vm/guest/{identical,module_*}.test.ts'],
+			),
 		],
 	},
 });

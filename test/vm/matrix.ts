@@ -23,6 +23,8 @@ export interface Plan {
 	readonly times: number;
 	/** Filters of paths: which tests of test/host and test/vm/guest run. */
 	readonly tests: readonly string[];
+	/** More of them, for kernels of these names. */
+	readonly testsOf?: Readonly<Record<string, readonly string[]>>;
 	/** A guest's own limit. */
 	readonly limitSeconds: number;
 }
@@ -56,7 +58,8 @@ export function lacking(): string | undefined {
 	return undefined;
 }
 
-function stepsFor(module: string | undefined, { times, tests }: Plan): Step[] {
+function stepsFor({ name }: Kernel, module: string | undefined, { times, tests: ofAll, testsOf }: Plan): Step[] {
+	const tests = [...ofAll, ...(testsOf?.[name] ?? [])];
 	const steps: Step[] = [];
 	if (module !== undefined && times > 0) {
 		const vectors = join(programs, 'vectors');
@@ -85,7 +88,7 @@ async function runKernel(kernel: Kernel, plan: Plan, say: (line: string) => void
 		say(module === undefined ? `${release}: has no headers, so no toa.ko` : `toa.ko built for ${release}, no warning`);
 		const { report, log } = await runGuest({
 			fetched,
-			steps: stepsFor(module, plan),
+			steps: stepsFor(kernel, module, plan),
 			directory,
 			limitSeconds: plan.limitSeconds,
 			onLine: (line) => /^(ok|skip) /.test(line) || say(line),

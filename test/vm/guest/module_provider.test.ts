@@ -26,7 +26,8 @@ import { Daemon } from '../../fixtures/daemon.ts';
 import { EchoRecords } from '../../fixtures/echo_records.ts';
 import { lookUpAll } from '../../fixtures/lookup.ts';
 import { total } from '../../fixtures/metrics.ts';
-import { loadToa, moduleFile, noConfig, unloadToa } from '../../fixtures/module.ts';
+import { loadToa, noConfig, unloadToa } from '../../fixtures/module.ts';
+import { moduleFile } from '../../fixtures/module_file.ts';
 import { isGateway, Stage, somePorts } from '../../fixtures/stage.ts';
 
 const port = somePorts(2);

@@ -5,7 +5,8 @@ import { expect, it } from 'vitest';
 import { readPolicy } from '../../../daemon/module/load.ts';
 import { toascope } from '../../fixtures/command.ts';
 import { Daemon } from '../../fixtures/daemon.ts';
-import { moduleFile, noConfig } from '../../fixtures/module.ts';
+import { noConfig } from '../../fixtures/module.ts';
+import { moduleFile } from '../../fixtures/module_file.ts';
 import { Stage, somePorts } from '../../fixtures/stage.ts';
 
 const policy = readPolicy();

@@ -13,7 +13,8 @@ import { RunningApplication } from '../../fixtures/applications/running.ts';
 import { nginx } from '../../fixtures/applications/servers.ts';
 import { compile } from '../../fixtures/c_program.ts';
 import { Daemon } from '../../fixtures/daemon.ts';
-import { hasModule, loadToa, unloadToa } from '../../fixtures/module.ts';
+import { loadToa, unloadToa } from '../../fixtures/module.ts';
+import { hasModule } from '../../fixtures/module_file.ts';
 import { somePorts } from '../../fixtures/stage.ts';
 
 const clients = 200;
