@@ -216,8 +216,6 @@ Napi::Value BpfObject::attach(const Napi::CallbackInfo &info)
 			links_[name] = std::move(old);
 			return Napi::String::New(env, "replaced");
 		}
-		if (old)
-			bpf_link__unpin(old.get());
 	}
 
 	Link link;
@@ -233,6 +231,9 @@ Napi::Value BpfObject::attach(const Napi::CallbackInfo &info)
 	if (!link)
 		throw system_error(env, error, "attach", name);
 	if (!pin.empty()) {
+		// not before: where its successor is refused, it stays
+		if (old)
+			bpf_link__unpin(old.get());
 		error = bpf_link__pin(link.get(), pin.c_str());
 		if (error)
 			throw system_error(env, error, "pin", pin);
