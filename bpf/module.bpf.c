@@ -64,6 +64,15 @@ static __always_inline void announce(const struct sock *sk, const struct announc
 		count_drop(DROP_ANNOUNCED_FULL);
 }
 
+/*
+ * A verdict for what stood on the SYN falls at a later segment, of which no callback may come, or at the close. The socket's
+ * state knows by then what it takes, and the same rules apply to it. A SYN that makes the socket by itself is another matter.
+ */
+static __always_inline bool known(const struct sock *sk, __u8 segment)
+{
+	return segment == SEGMENT_SYN && BPF_CORE_READ(sk, __sk_common.skc_state) != BPF_TCP_SYN_RECV;
+}
+
 static __always_inline void read_client(struct announcement *said, __u64 from)
 {
 	bpf_probe_read_kernel(&said->client, sizeof(said->client), (const void *)from);
@@ -74,6 +83,8 @@ int toascope_toa_peer(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct announcement said = { .segment = ctx->args[2], .verdict = ctx->args[3] };
 
+	if (known((const struct sock *)ctx->args[0], said.segment))
+		return 0;
 	read_client(&said, ctx->args[1]);
 	announce((const struct sock *)ctx->args[0], &said);
 	return 0;
@@ -85,7 +96,7 @@ int toascope_toa_no_peer(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct announcement said = { .segment = ctx->args[1], .verdict = ctx->args[2] };
 
-	if (said.verdict == VERDICT_UNTRUSTED)
+	if (said.verdict == VERDICT_UNTRUSTED && !known((const struct sock *)ctx->args[0], said.segment))
 		announce((const struct sock *)ctx->args[0], &said);
 	return 0;
 }
@@ -105,7 +116,7 @@ int toascope_toa_pending(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* The handshake failed after all, or the verdict fell at the close: nobody has taken it. */
+/* The handshake failed after all, or another has replaced the callback flags: nobody has taken it. */
 SEC("?raw_tp/tcp_destroy_sock")
 int toascope_toa_gone(struct bpf_raw_tracepoint_args *ctx)
 {

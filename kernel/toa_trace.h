@@ -68,7 +68,7 @@ TRACE_EVENT(toa_no_peer,
 		      __entry->verdict));
 
 /*
- * A segment was read, the verdict on its socket has not fallen, and something is known: what the option on the SYN is
+ * A segment was read, the verdict on its socket has not fallen, and something new is known: what the option on the SYN is
  * worth, with its client, should no later segment have one (TOA_VERDICT_PENDING: it had none); that a list was
  * malformed; an option that no profile takes (kind 0: none).
  */

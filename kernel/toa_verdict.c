@@ -44,18 +44,25 @@ static void settle_without_option(struct toa_connection *connection)
 		       TOA_SEGMENT_NONE);
 }
 
-/* An option on the SYN loses to one here. */
-static void read_segment(struct toa_connection *connection, const struct sk_buff *skb, u8 segment)
+/*
+ * An option on the SYN loses to one here. What is known is told once, at the segment that brought it: one without
+ * options may be of those that the kernel takes in without a sockops callback, and then nobody comes for it.
+ */
+static void read_segment(struct toa_connection *connection, const struct sk_buff *skb, u8 segment, bool news)
 {
+	const struct toa_unknown unknown = connection->unknown;
 	struct toa_client client = {};
 	enum toa_found found = toa_segment_find(skb, false, &client, &connection->unknown);
 	unsigned long flags;
 
-	if (found == TOA_FOUND_MALFORMED)
+	if (found == TOA_FOUND_MALFORMED && !connection->saw_malformed) {
 		connection->saw_malformed = true;
+		news = true;
+	}
+	if (connection->unknown.kind != unknown.kind || connection->unknown.length != unknown.length)
+		news = true;
 	if (!toa_option_found(found)) {
-		if (connection->syn_verdict != TOA_VERDICT_PENDING || connection->saw_malformed ||
-		    connection->unknown.kind)
+		if (news)
 			trace_toa_pending(connection->sk, &connection->client, connection->syn_verdict,
 					  connection->saw_malformed, connection->unknown.kind,
 					  connection->unknown.length);
@@ -76,6 +83,7 @@ void toa_connection_opened(struct sock *sk, const struct sk_buff *skb)
 	struct toa_connection *connection;
 	struct toa_client client;
 	unsigned long flags;
+	bool news;
 	u8 verdict;
 
 	rcu_read_lock();
@@ -83,6 +91,7 @@ void toa_connection_opened(struct sock *sk, const struct sk_buff *skb)
 	if (!connection)
 		goto out;
 	verdict = toa_syn_take(sk, skb, &client);
+	news = verdict != TOA_VERDICT_PENDING;
 	if (verdict == TOA_VERDICT_MALFORMED) {
 		connection->saw_malformed = true;
 	} else if (verdict != TOA_VERDICT_PENDING) {
@@ -91,7 +100,7 @@ void toa_connection_opened(struct sock *sk, const struct sk_buff *skb)
 		connection->client = client;
 		raw_spin_unlock_irqrestore(&connection->lock, flags);
 	}
-	read_segment(connection, skb, tcp_hdr(skb)->syn ? TOA_SEGMENT_SYN : TOA_SEGMENT_ACK);
+	read_segment(connection, skb, tcp_hdr(skb)->syn ? TOA_SEGMENT_SYN : TOA_SEGMENT_ACK, news);
 out:
 	rcu_read_unlock();
 }
@@ -117,7 +126,8 @@ void toa_segment_arrived(struct sock *sk, const struct sk_buff *skb)
 	if (tcp_sk(sk)->bytes_received)
 		settle_without_option(connection);
 	else if (toa_segment_acceptable(sk, skb))
-		read_segment(connection, skb, toa_segment_payload(skb) ? TOA_SEGMENT_DATA : TOA_SEGMENT_ACK);
+		read_segment(connection, skb, toa_segment_payload(skb) ? TOA_SEGMENT_DATA : TOA_SEGMENT_ACK,
+			     false);
 out:
 	rcu_read_unlock();
 }

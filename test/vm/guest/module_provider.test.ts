@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** `provider: module` from loading to unloading: what applications are told, what is counted, restarts, and what stands in the way. */
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,6 +28,7 @@ import { lookUpAll } from '../../fixtures/lookup.ts';
 import { total } from '../../fixtures/metrics.ts';
 import { loadToa, noConfig, unloadToa } from '../../fixtures/module.ts';
 import { moduleFile } from '../../fixtures/module_file.ts';
+import { patient } from '../../fixtures/patience.ts';
 import { isGateway, Stage, somePorts } from '../../fixtures/stage.ts';
 
 const port = somePorts(2);
@@ -137,11 +138,16 @@ describe('thousands of bytes and hundreds of connections', () => {
 	let lab: Lab;
 	let client: LabClient;
 	const echoed = new EchoRecords();
-	const [nat64Port] = [10_001];
+	const [nat64Port, unknownPort] = [10_001, 10_002];
 
 	beforeAll(async () => {
 		await loadToa();
-		lab = await Lab.open({ routes: [{ listenPort: nat64Port, backendPort: port, profile: 'nat64' }] });
+		lab = await Lab.open({
+			routes: [
+				{ listenPort: nat64Port, backendPort: port, profile: 'nat64' },
+				{ listenPort: unknownPort, backendPort: port, profile: 'hex:fd04abcd', segments: ['ack'] },
+			],
+		});
 		await lab.echoServer({ port, onRecords: echoed.onRecords });
 		client = await lab.client();
 	});
@@ -182,6 +188,25 @@ describe('thousands of bytes and hundreds of connections', () => {
 		expect(total(samples, 'toascope_drops_total')).toBe(0n);
 		const { clients } = await daemon.json<{ clients: ClientJson[] }>('/v1/clients?limit=100');
 		expect(clients.filter(({ client: name }) => name.startsWith('2001:'))).toHaveLength(20);
+	});
+
+	it('a connection that is open holds no place of what is announced', async () => {
+		await using daemon = await Daemon.start({ config: config(`bpf: {pin: ${pin}}`, 'on_exit: detach') });
+		const clients = 5;
+		// an option that no profile takes, then data that the kernel takes in without a callback, and nothing more
+		const silent = { to: nat64Server, port: unknownPort, send: 100, receive: 0, hold: true };
+		await client.run({ from: '2001:db8:c::1', clients, ...silent });
+		await expect
+			.poll(async () => listenerAccount(await daemon.metrics(), listener).received, {
+				timeout: patient(60_000),
+				interval: 1000,
+			})
+			.toBe(BigInt(clients * silent.send));
+		const map = join(pin, `v${limit.TOASCOPE_LAYOUT}`, 'maps', 'announced');
+		const dump = execFileSync('/usr/sbin/bpftool', ['-j', 'map', 'dump', 'pinned', map], { encoding: 'utf8' });
+		expect(JSON.parse(dump)).toEqual([]);
+		await client.release();
+		await settled(daemon, listener, clients);
 	});
 
 	/** Connections all the time, until told to end; resolves with those that were made. */
