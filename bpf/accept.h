@@ -4,15 +4,7 @@
 #define TOASCOPE_ACCEPT_H
 
 #include "seen.h"
-
-/* The process's name: the accepting thread may have one of its own. */
-static __always_inline void process_name(__u8 comm[COMM_SIZE])
-{
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
-
-	bpf_core_read_str(comm, COMM_SIZE, &leader->comm);
-}
+#include "task.h"
 
 /* The accept is first seen, by the accepting process itself. */
 static __always_inline void note_accept(const struct subject *on, __u64 opened_ns, __u8 seen)

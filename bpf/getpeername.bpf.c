@@ -5,8 +5,9 @@
  */
 #include "accept.h"
 
-/* Set before loading, by probe: has the kernel a helper that finds a task's registers? */
-const volatile bool task_registers_helper = true;
+/* task.h */
+const volatile bool task_helpers = true;
+const volatile bool kernel_reads = true;
 
 /* THREAD_SIZE of x86_64, and of arm64 with pages of 4 KiB; with KASAN it is more. */
 #define STACK_SIZE 16384
@@ -17,12 +18,15 @@ static __always_inline void *task_registers(void)
 	struct pt_regs___x86 *size_of_registers = 0;
 	struct task_struct *task;
 
-	if (task_registers_helper)
+	if (task_helpers)
 		return (void *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
 	/* at the end of its stack, as task_pt_regs() of these two has it */
 	task = (void *)bpf_get_current_task();
 	return BPF_CORE_READ(task, stack) + STACK_SIZE - bpf_core_type_size(*size_of_registers);
 }
+
+/* Those that a helper found have a type; others are a mere address. */
+#define read_register(registers, name) (task_helpers ? (registers)->name : BPF_CORE_READ(registers, name))
 
 /* io_uring's threads keep the number of the call that made them: io_uring_setup() for the one that polls. */
 static __always_inline bool io_uring(long number)
@@ -46,20 +50,23 @@ static __always_inline bool in_accept(void)
 {
 	struct pt_regs___x86 *x86 = 0;
 	struct pt_regs___arm64 *arm64 = 0;
-	void *registers = task_registers();
+	void *registers;
 	long number;
 
+	if (!task_helpers && !kernel_reads)
+		return false;
+	registers = task_registers();
 	if (bpf_core_field_exists(x86->orig_ax)) {
 		x86 = registers;
-		if (!task_registers_helper && !from_user_space(x86))
+		if (!task_helpers && !from_user_space(x86))
 			return false;
-		number = BPF_CORE_READ(x86, orig_ax) & ~0x40000000L /* x32 */;
+		number = read_register(x86, orig_ax) & ~0x40000000L /* x32 */;
 		return number == 43 || number == 288 || number == 364 /* accept4() of i386 */ ||
 		       io_uring(number);
 	}
 	if (bpf_core_field_exists(arm64->syscallno)) {
 		arm64 = registers;
-		number = BPF_CORE_READ(arm64, syscallno);
+		number = read_register(arm64, syscallno);
 		return number == 202 || number == 242 || io_uring(number);
 	}
 	return false;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The descriptors that listen: who owns a connection whose accept was not seen, and which listeners keep SYNs. */
 #include "endpoint.h"
+#include "task.h"
 #include "turns.h"
 
 #define S_IFMT 0170000 /* include/uapi/linux/stat.h */
@@ -8,10 +9,16 @@
 #define IPPROTO_TCP 6
 
 /*
- * Not by bpf_sock_from_file(), which 5.10 lacks. A file with an inode of this kind is a socket's, or, opened
- * with O_PATH, a name in a file system: that one has no private data, and no socket names it as its file.
+ * Where tracing programs have locks and storage they have bpf_sock_from_file() as well (5.11), and what it finds has
+ * a type. Elsewhere a socket is a mere address.
  */
-static __always_inline struct socket *socket_of(struct file *file)
+#define read_field(of, field) (tracing_locks ? (of)->field : BPF_CORE_READ(of, field))
+
+/*
+ * By its address: a file with an inode of this kind is a socket's, or, opened with O_PATH, a name in a file system:
+ * that one has no private data, and no socket names it as its file.
+ */
+static __always_inline struct socket *socket_at(struct file *file)
 {
 	struct socket *socket = file->private_data;
 
@@ -20,23 +27,39 @@ static __always_inline struct socket *socket_of(struct file *file)
 	return socket;
 }
 
+static __always_inline struct sock *sock_of(struct file *file)
+{
+	struct socket *socket = tracing_locks ? bpf_sock_from_file(file) : socket_at(file);
+
+	return socket ? read_field(socket, sk) : 0;
+}
+
 static __always_inline void read_local_endpoint(const struct sock *sk, struct endpoint *to)
 {
 	__u32 ipv6[4] = {};
 
+	if (tracing_locks) {
+		local_endpoint(&sk->__sk_common, to);
+		return;
+	}
 	bpf_core_read(ipv6, sizeof(ipv6), &sk->__sk_common.skc_v6_rcv_saddr);
 	set_address(to, BPF_CORE_READ(sk, __sk_common.skc_family),
 		    BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr), ipv6);
 	to->port = BPF_CORE_READ(sk, __sk_common.skc_num);
 }
 
-/* Did we tell it to keep SYNs? */
-static __always_inline bool marked(struct file *file)
+/* Does it keep the SYNs of its connections? */
+static __always_inline bool keeps_syns(struct sock *sk)
 {
-	struct socket *socket = bpf_sock_from_file(file);
-	struct sock *sk = socket ? socket->sk : 0;
+	struct tcp_sock *tcp;
 
-	return sk && bpf_sk_storage_get(&syn_kept, sk, 0, 0);
+	if (tracing_locks) {
+		tcp = bpf_skc_to_tcp_sock(sk);
+		return tcp && BPF_CORE_READ_BITFIELD(tcp, save_syn);
+	}
+	/* MPTCP's is no struct tcp_sock */
+	tcp = (struct tcp_sock *)sk;
+	return BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP && BPF_CORE_READ_BITFIELD_PROBED(tcp, save_syn);
 }
 
 SEC("iter/task_file")
@@ -45,34 +68,30 @@ int toascope_listeners(struct bpf_iter__task_file *ctx)
 	struct task_struct *task = ctx->task;
 	struct file *file = ctx->file;
 	struct owner owner = {};
-	struct socket *socket;
-	struct tcp_sock *tcp;
 	struct sock *sk;
+	struct net *net;
 	__u16 family;
 
 	if (!task || !file)
 		return 0;
-	socket = socket_of(file);
-	if (!socket)
+	sk = sock_of(file);
+	if (!sk)
 		return 0;
-	sk = BPF_CORE_READ(socket, sk);
-	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	family = read_field(sk, __sk_common.skc_family);
 	if ((family != AF_INET && family != AF_INET6) ||
-	    BPF_CORE_READ(sk, __sk_common.skc_state) != BPF_TCP_LISTEN)
+	    read_field(sk, __sk_common.skc_state) != BPF_TCP_LISTEN)
 		return 0;
 	read_local_endpoint(sk, &owner.local);
-	owner.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	net = read_field(sk, __sk_common.skc_net.net);
+	owner.netns = read_field(net, ns.inum);
 	owner.pid = task->tgid;
 	owner.started_ns = task->group_leader->start_time;
 	owner.cgroup_id = task->cgroups->dfl_cgrp->kn->id;
-	bpf_probe_read_kernel_str(owner.comm, sizeof(owner.comm), task->group_leader->comm);
+	copy_name(owner.comm, task->group_leader);
 	owner.fd = ctx->fd;
-	/* MPTCP's is no struct tcp_sock */
-	tcp = (struct tcp_sock *)sk;
-	if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP)
-		owner.keeps_syns = BPF_CORE_READ_BITFIELD_PROBED(tcp, save_syn);
-	/* where an iterator cannot read the mark: perhaps; who acts on it reads it */
-	owner.kept_for_us = tracing_locks ? marked(file) : owner.keeps_syns;
+	owner.keeps_syns = keeps_syns(sk);
+	/* did we tell it to? Where an iterator cannot read the mark: perhaps; who acts on it reads it */
+	owner.kept_for_us = tracing_locks ? bpf_sk_storage_get(&syn_kept, sk, 0, 0) != 0 : owner.keeps_syns;
 	bpf_seq_write(ctx->meta->seq, &owner, sizeof(owner));
 	return 0;
 }

@@ -96,7 +96,8 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 	skeleton_->rodata->served_cgroup =
 		options.Get("servedCgroup").As<Napi::BigInt>().Uint64Value(&lossless);
 	skeleton_->rodata->can_set_error = options.Get("canSetError").ToBoolean();
-	skeleton_->rodata->task_registers_helper = options.Get("registersHelper").ToBoolean();
+	skeleton_->rodata->task_helpers = options.Get("taskHelpers").ToBoolean();
+	skeleton_->rodata->kernel_reads = options.Get("kernelReads").ToBoolean();
 	const bool tracing_locks = options.Get("tracingLocks").ToBoolean();
 	skeleton_->rodata->tracing_locks = tracing_locks;
 	for (bpf_map *each : { skeleton_->maps.turns, skeleton_->maps.wishes, skeleton_->maps.unaccepted })

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <vector>
 
 #include "errors.h"
 #include "handles.h"
@@ -17,10 +18,42 @@ namespace toascope
 namespace
 {
 
-const bpf_insn return_zero[] = {
-	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .src_reg = 0, .off = 0, .imm = 0 },
-	{ .code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0 },
-};
+constexpr bpf_insn set(uint8_t to, int32_t value)
+{
+	return { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = to, .src_reg = 0, .off = 0, .imm = value };
+}
+
+constexpr bpf_insn copy(uint8_t to, uint8_t from)
+{
+	return { .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = to, .src_reg = from, .off = 0, .imm = 0 };
+}
+
+constexpr bpf_insn add(uint8_t to, int32_t value)
+{
+	return { .code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = to, .src_reg = 0, .off = 0, .imm = value };
+}
+
+constexpr bpf_insn call(bpf_func_id helper)
+{
+	return { .code = BPF_JMP | BPF_CALL, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = helper };
+}
+
+constexpr bpf_insn leave = { .code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0 };
+
+const bpf_insn return_zero[] = { set(BPF_REG_0, 0), leave };
+
+// Does it load? libbpf_probe_bpf_helper() calls helpers with wrong arguments, and goes by what the verifier says of
+// that: kernels since 6.10 say it otherwise. Returns 0, or the errno that refused it.
+int probe_calls(bpf_prog_type type, bpf_attach_type attach, std::vector<bpf_insn> instructions)
+{
+	LogCapture quiet;
+	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = attach);
+	// the one result that all types take
+	instructions.insert(instructions.end(), { set(BPF_REG_0, 1), leave });
+	Fd program(bpf_prog_load(type, "toascope_probe", "GPL", instructions.data(), instructions.size(),
+				 &options));
+	return program ? 0 : errno;
+}
 
 // 0, or the errno that refused it
 int probe_fexit()
@@ -38,35 +71,39 @@ int probe_fexit()
 	return link ? 0 : errno;
 }
 
-// May programs of type tracing call it? libbpf_probe_bpf_helper() does not know these programs.
+// May programs of type tracing call it?
 int probe_tracing_helper(bpf_func_id helper)
 {
 	LogCapture quiet;
 	int btf_id = libbpf_find_vmlinux_btf_id("bpf_sk_storage_map", BPF_TRACE_ITER);
 	if (btf_id < 0)
 		return -btf_id;
-	const bpf_insn call[] = {
-		{ .code = BPF_JMP | BPF_CALL, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = helper },
-		return_zero[1],
-	};
+	const bpf_insn instructions[] = { call(helper), leave };
 	char log[4096] = "";
 	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_TRACE_ITER,
 		    .attach_btf_id = static_cast<__u32>(btf_id), .log_level = 1, .log_size = sizeof(log),
 		    .log_buf = log);
-	Fd program(bpf_prog_load(BPF_PROG_TYPE_TRACING, "toascope_probe", "GPL", call, 2, &options));
+	Fd program(bpf_prog_load(BPF_PROG_TYPE_TRACING, "toascope_probe", "GPL", instructions, 2, &options));
 	if (program)
 		return 0;
 	int error = errno;
 	// where it may, the verifier finds fault with the arguments instead
-	const bool unknown = strstr(log, "unknown func ") || strstr(log, "invalid func ") ||
-			     strstr(log, "cannot use helper ");
-	return *log && !unknown ? 0 : error;
+	for (const char *unknown :
+	     { "unknown func ", "invalid func ", "cannot use helper ", "policy check failed for helper " })
+		if (strstr(log, unknown))
+			return error;
+	return *log ? 0 : error;
 }
 
+// Locks, and the way to what they protect: a socket's storage, a file's socket. They came together.
 int probe_tracing_locks()
 {
-	int error = probe_tracing_helper(BPF_FUNC_spin_lock);
-	return error ? error : probe_tracing_helper(BPF_FUNC_sk_storage_get);
+	for (bpf_func_id helper : { BPF_FUNC_spin_lock, BPF_FUNC_sk_storage_get, BPF_FUNC_sock_from_file }) {
+		int error = probe_tracing_helper(helper);
+		if (error)
+			return error;
+	}
+	return 0;
 }
 
 // Has this kernel __inet_accept()? Older ones do all of it in inet_accept().
@@ -74,13 +111,6 @@ bool has_inner_accept()
 {
 	LogCapture quiet;
 	return libbpf_find_vmlinux_btf_id("__inet_accept", BPF_TRACE_FEXIT) > 0;
-}
-
-int probe_helper(bpf_prog_type type, bpf_func_id helper)
-{
-	LogCapture quiet;
-	int result = libbpf_probe_bpf_helper(type, helper, nullptr);
-	return result == 1 ? 0 : result == 0 ? EOPNOTSUPP : -result;
 }
 
 int probe_program(bpf_prog_type type)
@@ -99,31 +129,40 @@ int probe_map(bpf_map_type type)
 
 } // namespace
 
-// probe() -> {features: {name: "" | errno's name}, registersHelper, innerAccept}
+// probe() -> {features: {name: "" | errno's name}, taskHelpers, innerAccept}
 Napi::Value probe(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	Napi::Object result = Napi::Object::New(env), features = Napi::Object::New(env);
-	auto set = [&](const char *feature, int error) {
+	auto tell = [&](const char *feature, int error) {
 		const char *name = error ? strerrorname_np(error) : "";
 		features.Set(feature, Napi::String::New(env, name ? name : "UNKNOWN"));
 	};
-	set("sockops", probe_program(BPF_PROG_TYPE_SOCK_OPS));
-	set("getsockopt", probe_program(BPF_PROG_TYPE_CGROUP_SOCKOPT));
-	set("getpeername", probe_program(BPF_PROG_TYPE_CGROUP_SOCK_ADDR));
-	set("ringbuf", probe_map(BPF_MAP_TYPE_RINGBUF));
-	set("socketStorage", probe_map(BPF_MAP_TYPE_SK_STORAGE));
-	set("setError", probe_helper(BPF_PROG_TYPE_CGROUP_SOCKOPT, BPF_FUNC_set_retval));
-	const int no_helper = probe_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_task_pt_regs);
-	// without it they are read from the stack
-	set("taskRegisters",
-	    no_helper ? probe_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_probe_read_kernel) : 0);
-	set("tracingLocks", probe_tracing_locks());
-	set("fexit", probe_fexit());
+	tell("sockops", probe_program(BPF_PROG_TYPE_SOCK_OPS));
+	tell("getsockopt", probe_program(BPF_PROG_TYPE_CGROUP_SOCKOPT));
+	tell("getpeername", probe_program(BPF_PROG_TYPE_CGROUP_SOCK_ADDR));
+	tell("ringbuf", probe_map(BPF_MAP_TYPE_RINGBUF));
+	tell("socketStorage", probe_map(BPF_MAP_TYPE_SK_STORAGE));
+	tell("setError", probe_calls(BPF_PROG_TYPE_CGROUP_SOCKOPT, BPF_CGROUP_GETSOCKOPT,
+				     { set(BPF_REG_1, 0), call(BPF_FUNC_set_retval) }));
+	const int no_task_helpers = probe_calls(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_GETPEERNAME,
+						{ call(BPF_FUNC_get_current_task_btf),
+						  copy(BPF_REG_1, BPF_REG_0), call(BPF_FUNC_task_pt_regs) });
+	const int no_reads = probe_calls(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_GETPEERNAME,
+					 { copy(BPF_REG_1, BPF_REG_10), add(BPF_REG_1, -8), set(BPF_REG_2, 8),
+					   set(BPF_REG_3, 0), call(BPF_FUNC_probe_read_kernel) });
+	const int no_locks = probe_tracing_locks();
+	tell("kernelReads", no_reads);
+	// what has no type there is read by its address
+	tell("taskRegisters", no_task_helpers ? no_reads : 0);
+	tell("tracingLocks", no_locks);
+	tell("listeningSockets", no_locks ? no_reads : 0);
+	tell("fexit", probe_fexit());
 	// came with the accounting of maps to memory cgroups; before, they count as locked memory
-	set("memoryAccounting", probe_helper(BPF_PROG_TYPE_SOCKET_FILTER, BPF_FUNC_ktime_get_coarse_ns));
+	tell("memoryAccounting", probe_calls(BPF_PROG_TYPE_SOCKET_FILTER, BPF_CGROUP_INET_INGRESS,
+					     { call(BPF_FUNC_ktime_get_coarse_ns) }));
 	result.Set("features", features);
-	result.Set("registersHelper", Napi::Boolean::New(env, !no_helper));
+	result.Set("taskHelpers", Napi::Boolean::New(env, !no_task_helpers));
 	result.Set("innerAccept", Napi::Boolean::New(env, has_inner_accept()));
 	return result;
 }

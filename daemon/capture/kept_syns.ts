@@ -38,11 +38,17 @@ export class KeptSyns {
 
 	/** Leaves every listener as it was found. */
 	release(): void {
-		if (this.#wanted) this.#set(() => false);
+		const kept = this.#wanted;
 		this.#wanted = false;
+		if (kept) this.#set(() => false);
 	}
 
 	#set(wanted: (listening: Listening) => boolean): void {
+		const { refused: unreadable } = this.#sockets;
+		if (unreadable !== '') {
+			if (this.#wanted) tell(this.#log, logLines.synsNotKept, { code: unreadable, hint: 'restart these servers' });
+			return;
+		}
 		const refused = new Map<string, number>();
 		for (const listening of this.#sockets.read()) {
 			const { owner, fd, keepsSyns, keptForUs } = listening;

@@ -22,16 +22,20 @@ export interface Listening {
 }
 
 export class ListeningSockets {
+	/** Empty: they can be read. Else the name of the errno that forbids it: then there are none. */
+	readonly refused: string;
 	readonly #bpf: BpfObject;
 	#buffer = Buffer.allocUnsafeSlow(4096 * ownerLayout.size);
 
-	/** The iterator `toascope_listeners` must be attached. */
-	constructor(bpf: BpfObject) {
+	/** The iterator `toascope_listeners` must be attached, unless it is refused. */
+	constructor(bpf: BpfObject, refused: string) {
 		this.#bpf = bpf;
+		this.refused = refused;
 	}
 
 	/** Walks all descriptors: milliseconds. */
 	read(): Listening[] {
+		if (this.refused !== '') return [];
 		const bytes = this.#walk();
 		const found: Listening[] = [];
 		for (let at = 0; at < bytes; at += ownerLayout.size) {

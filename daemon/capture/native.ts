@@ -18,7 +18,10 @@ export interface BpfOptions {
 	readonly mapEntries: Readonly<Record<string, number>>;
 	readonly autoload: Readonly<Record<string, boolean>>;
 	readonly canSetError: boolean;
-	readonly registersHelper: boolean;
+	/** See Probed. */
+	readonly taskHelpers: boolean;
+	/** Programs may read the kernel's memory by address. */
+	readonly kernelReads: boolean;
 	/** False: the maps are made by which programs without a lock take turns. */
 	readonly tracingLocks: boolean;
 	/** toa.ko says what is in the options. */
@@ -101,8 +104,10 @@ export type Features = Readonly<
 		| 'ringbuf'
 		| 'socketStorage'
 		| 'setError'
+		| 'kernelReads'
 		| 'taskRegisters'
 		| 'tracingLocks'
+		| 'listeningSockets'
 		| 'fexit'
 		| 'memoryAccounting',
 		string
@@ -111,8 +116,8 @@ export type Features = Readonly<
 
 export interface Probed {
 	readonly features: Features;
-	/** The kernel has bpf_task_pt_regs() for the getpeername programs. */
-	readonly registersHelper: boolean;
+	/** The kernel has bpf_get_current_task_btf() and bpf_task_pt_regs() for the getpeername programs. */
+	readonly taskHelpers: boolean;
 	/** The kernel has the function __inet_accept(). */
 	readonly innerAccept: boolean;
 }

@@ -87,7 +87,7 @@ export class Programs implements Provider {
 		this.#reaper = new Reaper(bpf);
 		this.#settings = new KernelSettings(bpf);
 		this.#connections = new Connections(bpf, profileName);
-		const sockets = new ListeningSockets(bpf);
+		const sockets = new ListeningSockets(bpf, probed.features.listeningSockets);
 		this.#owners = new Owners(sockets);
 		this.#keptSyns = new KeptSyns(bpf, sockets, log);
 	}
@@ -102,6 +102,12 @@ export class Programs implements Provider {
 		if (!existsSync('/sys/kernel/btf/vmlinux')) {
 			throw new ToascopeError('NO_BTF', 'this kernel tells nothing of its types: /sys/kernel/btf/vmlinux is missing', {
 				hint: 'use a kernel built with CONFIG_DEBUG_INFO_BTF',
+			});
+		}
+		if (reader.name === 'module' && probed.features.kernelReads !== '') {
+			const why = `programs may not read what toa.ko says (${probed.features.kernelReads})`;
+			throw new ToascopeError('PROVIDER_UNSUPPORTED', `the kernel is locked down: ${why}`, {
+				hint: 'set provider to bpf, which works here, or boot with lockdown=integrity',
 			});
 		}
 		const cgroup = findCgroup(config);
@@ -134,7 +140,7 @@ export class Programs implements Provider {
 		layFoundation(this.#bpf, this.#config, this.cgroup);
 		this.#apply(this.#config);
 		this.#attachments.iterator('toascope_flush', 'sockets');
-		this.#attachments.iterator('toascope_listeners');
+		if (this.features.listeningSockets === '') this.#attachments.iterator('toascope_listeners');
 		for (const program of this.#fexit) this.#attachments.traced(program);
 		// what the module says must be kept before anybody comes for it
 		if (this.name === 'module') for (const program of modulePrograms) this.#attachments.traced(program);

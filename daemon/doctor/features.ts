@@ -27,15 +27,28 @@ const table: Readonly<Record<keyof Features, Feature>> = {
 		refused: 'ok',
 		advice: 'getsockopt(4096) on a connection without TOA says ENOPROTOOPT, not EINVAL',
 	},
-	taskRegisters: {
-		title: 'task registers',
+	kernelReads: {
+		title: 'reads of kernel memory by address',
 		refused: 'ok',
-		advice: 'getpeername() cannot be told from accept(): without fexit no accept is seen',
+		advice:
+			'the kernel is locked down (confidentiality): what toa.ko says is not heard, and provider module counts nothing',
+	},
+	taskRegisters: {
+		title: 'registers and name of the current task',
+		refused: 'ok',
+		advice:
+			"the name of who accepted is its thread's; getpeername() cannot be told from accept(): without fexit no accept is seen",
 	},
 	tracingLocks: {
 		title: 'locks in iterators and fexit',
 		refused: 'ok',
 		advice: 'programs take turns at a connection instead, which costs each connection some operations on hash tables',
+	},
+	listeningSockets: {
+		title: 'sockets of processes',
+		refused: 'ok',
+		advice:
+			'accepts that no program saw have no owner; options on the SYN are not read for listeners from before toascope',
 	},
 	fexit: {
 		title: 'fexit programs',
@@ -110,7 +123,7 @@ export function choiceChecks({ tried, module, running }: Choice, values: Values)
 	return [...choice, acceptProgram(tried), getsockopt(tried, values, takes), transparent(values)];
 }
 
-function acceptProgram({ features: { fexit, taskRegisters } }: Tried): Check {
+function acceptProgram({ features: { fexit, taskRegisters, listeningSockets } }: Tried): Check {
 	const title = 'Accept program';
 	if (fexit === '')
 		return check('accept_program', title, 'ok', 'fexit: accepts are seen, with or without an address buffer');
@@ -120,7 +133,8 @@ function acceptProgram({ features: { fexit, taskRegisters } }: Tried): Check {
 		return check('accept_program', title, 'ok', found);
 	}
 	const found = `none: ${why}, and getpeername cannot be told from accept() (${taskRegisters})`;
-	return check('accept_program', title, 'warn', found, 'owners are the listeners');
+	const owners = listeningSockets === '' ? 'owners are the listeners' : 'connections have no owners';
+	return check('accept_program', title, 'warn', found, owners);
 }
 
 function getsockopt({ features }: Tried, { sockopt }: Values, provider: ProviderName): Check {

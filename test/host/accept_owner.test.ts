@@ -5,6 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { native } from '../../daemon/capture/native.ts';
 import type { ConnectionJson } from '../../daemon/http/json.ts';
 import { Lab, nat64Server } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
@@ -90,6 +91,7 @@ async function request({ port }: Server, together = 1): Promise<Answered[]> {
 interface Server extends AsyncDisposable {
 	readonly pid: number;
 	readonly port: number;
+	/** Its name, as it is known of an accept. */
 	readonly comm: string;
 }
 
@@ -100,7 +102,11 @@ async function start(mode: Mode, silently: boolean, port = firstPort + portsTake
 	const child = lab.spawn('server', program, args, { stdio: 'pipe' });
 	await untilReady(child, `acceptor ${mode}`, isReadyLine);
 	const pid = child.pid ?? 0;
-	const comm = readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+	// of a thread with a name of its own, where a program can read no other's: that one
+	const comm =
+		mode === 'thread' && native().probe().features.taskRegisters !== ''
+			? 'a-thread'
+			: readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
 	return { pid, port, comm, [Symbol.asyncDispose]: () => stop(child) };
 }
 
