@@ -38,6 +38,12 @@ export function readPolicy({ sys }: Roots = hostRoots): Policy {
 const sign =
 	'sign it with a key that this machine trusts (docs/kernel-module.md), or set provider to bpf, which needs no signature';
 
+/** Why modules without a signature are refused; undefined: they are not, as far as is told. */
+function whySignedOnly({ lockdown = 'none', signedOnly, secureBoot }: Policy): string | undefined {
+	if (lockdown !== 'none') return `kernel lockdown is ${lockdown}${secureBoot === true ? ' under Secure Boot' : ''}`;
+	return signedOnly ? 'module.sig_enforce is on' : undefined;
+}
+
 /** One of toascope's is loaded, the one that goes with this version. @throws {ToascopeError} MODULE_FOREIGN, MODULE_OTHER_VERSION */
 export function requireOwn(loaded: Loaded): void {
 	if (loaded.whose === 'own') return;
@@ -81,17 +87,13 @@ export function explainRefusal(
 			detail,
 		});
 	}
-	const { lockdown = 'none', signedOnly, secureBoot } = policy;
-	const locked = lockdown !== 'none';
+	const why = whySignedOnly(policy);
+	const locked = (policy.lockdown ?? 'none') !== 'none';
 	if (
 		/key was rejected|required key not available|bad message/i.test(output) ||
 		(/operation not permitted/i.test(output) && locked)
 	) {
-		const because = locked
-			? `kernel lockdown is ${lockdown}${secureBoot === true ? ' under Secure Boot' : ''}`
-			: signedOnly
-				? 'module.sig_enforce is on'
-				: 'its signature is of a key that this kernel does not know';
+		const because = why ?? 'its signature is of a key that this kernel does not know';
 		const what = object?.signed === true ? 'signed, but of no key that counts' : 'not signed';
 		return new ToascopeError(
 			'MODULE_UNSIGNED',
@@ -127,14 +129,20 @@ export async function isModuleReady(roots: Roots = hostRoots): Promise<boolean> 
 	return (await findInstalled(release()))?.version === version || (await findBuilt(release(), roots)) !== undefined;
 }
 
-/** The module for this kernel: installed, built before, or built now. */
+/** The module for this kernel: installed, built before, or built now, where that is of use. */
 export async function provideModule(
 	roots: Roots = hostRoots,
 ): Promise<{ readonly object: KernelObject; readonly installed: boolean }> {
 	const installed = await findInstalled(release());
 	if (installed?.version === version) return { object: installed, installed: true };
-	const object = (await findBuilt(release(), roots)) ?? (await buildModule(release(), roots));
-	return { object, installed: false };
+	const built = await findBuilt(release(), roots);
+	if (built !== undefined) return { object: built, installed: false };
+	const why = whySignedOnly(readPolicy(roots));
+	if (why !== undefined) {
+		const message = `the kernel takes signed modules alone (${why}), and none is here; one that is built now is not signed`;
+		throw new ToascopeError('MODULE_UNSIGNED', message, { hint: sign });
+	}
+	return { object: await buildModule(release(), roots), installed: false };
 }
 
 /**
