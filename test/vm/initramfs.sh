@@ -66,6 +66,7 @@ cat >>"$work/init" <<-'END'
 	$b mount -t bpf bpf /newroot/sys/fs/bpf
 	$b mount -t debugfs debugfs /newroot/sys/kernel/debug
 	$b mount -t tracefs tracefs /newroot/sys/kernel/tracing
+	$b mount -t securityfs securityfs /newroot/sys/kernel/security
 	[ -e /newroot/dev/net/tun ] || $b mknod /newroot/dev/net/tun c 10 200
 	exec $b switch_root /newroot /bin/sh "$script"
 END

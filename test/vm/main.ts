@@ -38,8 +38,10 @@ function chosen(): { kernels: readonly Kernel[]; plan: Plan } {
 	if (!Number.isInteger(times) || times < 0) usage(`--times must be a whole number, not ${values.times}`);
 	const unknown = values.kernel?.find((name) => !kernels.some((kernel) => kernel.name === name));
 	if (unknown !== undefined) usage(`no kernel ${unknown} in the matrix`);
+	const { tests } = values;
+	const asked = kernels.filter(({ name }) => values.kernel?.includes(name) ?? true);
 	return {
-		kernels: kernels.filter(({ name }) => values.kernel?.includes(name) ?? true),
+		kernels: asked.map((kernel) => (kernel.boot && tests ? { ...kernel, boot: { ...kernel.boot, tests } } : kernel)),
 		plan: { ...allTests, times, tests: values.tests ?? allTests.tests },
 	};
 }

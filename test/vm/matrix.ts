@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { compileAll } from '../fixtures/c_program.ts';
 import { buildModule, buildPrograms } from './build.ts';
 import { runGuest, type Step } from './guest.ts';
-import type { Kernel } from './kernels.ts';
-import { fetchKernel, Unavailable } from './packages.ts';
+import { kernels as all, type Kernel } from './kernels.ts';
+import { type Fetched, fetchKernel, Unavailable } from './packages.ts';
 import type { StepReport } from './report.ts';
 import { vectorLines } from './vectors.ts';
 
@@ -58,8 +58,44 @@ export function lacking(): string | undefined {
 	return undefined;
 }
 
-function stepsFor({ name }: Kernel, module: string | undefined, { times, tests: ofAll, testsOf }: Plan): Step[] {
-	const tests = [...ofAll, ...(testsOf?.[name] ?? [])];
+/** Guests of one kernel share what is made for it. */
+function shared<T>(make: (kernel: Kernel) => Promise<T>): (kernel: Kernel) => Promise<T> {
+	const made = new Map<string, Promise<T>>();
+	return (kernel) => {
+		const key = `${kernel.suite} ${kernel.version}`;
+		const found = made.get(key) ?? make(kernel);
+		made.set(key, found);
+		return found;
+	};
+}
+
+const fetched: (kernel: Kernel) => Promise<Fetched> = shared(fetchKernel);
+
+/** toa.ko; undefined: there are no headers to build it with. */
+const moduleOf = shared(async (kernel) => {
+	if (kernel.build === 'nowhere') return undefined;
+	const sources = await fetched(kernel);
+	return buildModule(kernel, sources, join(work, 'modules', sources.release));
+});
+
+/** One that is not for this kernel. */
+function foreignOf({ version }: Kernel): Promise<string | undefined> {
+	const other = all.find((kernel) => kernel.build === 'here' && `${kernel.version}` !== `${version}`);
+	return other === undefined ? Promise.resolve(undefined) : moduleOf(other);
+}
+
+interface Modules {
+	readonly module: string | undefined;
+	readonly foreign: string | undefined;
+}
+
+/** Where it is not booted as usual, what is tested is that. */
+function planOf({ name, boot }: Kernel, { times, tests, testsOf }: Plan): Pick<Plan, 'times' | 'tests'> {
+	if (boot !== undefined) return { times: 0, tests: boot.tests };
+	return { times, tests: [...tests, ...(testsOf?.[name] ?? [])] };
+}
+
+function stepsFor({ module, foreign }: Modules, { times, tests }: Pick<Plan, 'times' | 'tests'>): Step[] {
 	const steps: Step[] = [];
 	if (module !== undefined && times > 0) {
 		const vectors = join(programs, 'vectors');
@@ -67,7 +103,8 @@ function stepsFor({ name }: Kernel, module: string | undefined, { times, tests: 
 		steps.push({ name: 'reload', command: [join(programs, 'module_reload'), module, String(times)] });
 	}
 	if (tests.length > 0) {
-		const has = module === undefined ? [] : [`TOA_TEST_MODULE=${module}`];
+		const files = { TOA_TEST_MODULE: module, TOA_TEST_FOREIGN_MODULE: foreign };
+		const has = Object.entries(files).flatMap(([name, file]) => (file === undefined ? [] : [`${name}=${file}`]));
 		const runner = [join(root, 'scripts/node.sh'), join(import.meta.dirname, 'guest_tests.ts')];
 		steps.push({ name: 'bpf', command: ['env', ...has, 'sh', ...runner, ...tests] });
 	}
@@ -81,15 +118,16 @@ async function runKernel(kernel: Kernel, plan: Plan, say: (line: string) => void
 	mkdirSync(directory, { recursive: true });
 	let release: string | undefined;
 	try {
-		const fetched = await fetchKernel(kernel);
-		release = fetched.release;
-		const module =
-			kernel.build === 'nowhere' ? undefined : await buildModule(kernel, fetched, join(directory, 'module'));
+		const sources = await fetched(kernel);
+		release = sources.release;
+		const module = await moduleOf(kernel);
+		const foreign = module === undefined || kernel.boot !== undefined ? undefined : await foreignOf(kernel);
 		say(module === undefined ? `${release}: has no headers, so no toa.ko` : `toa.ko built for ${release}, no warning`);
 		const { report, log } = await runGuest({
-			fetched,
-			steps: stepsFor(kernel, module, plan),
+			fetched: sources,
+			steps: stepsFor({ module, foreign }, planOf(kernel, plan)),
 			directory,
+			kernelArguments: kernel.boot?.arguments ?? [],
 			limitSeconds: plan.limitSeconds,
 			onLine: (line) => /^(ok|skip) /.test(line) || say(line),
 		});
@@ -115,11 +153,12 @@ export async function runMatrix(
 	writeFileSync(join(programs, 'vectors'), vectorLines());
 	compileAll();
 	const waiting = [...kernels.entries()];
+	const nameWidth = Math.max(...kernels.map(({ name }) => name.length));
 	const reports: KernelReport[] = [];
 	const work = async () => {
 		for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
 			const [index, kernel] = next;
-			reports[index] = await runKernel(kernel, plan, (line) => say(`${kernel.name.padEnd(8)}${line}`));
+			reports[index] = await runKernel(kernel, plan, (line) => say(`${kernel.name.padEnd(nameWidth)} ${line}`));
 		}
 	};
 	await Promise.all(Array.from({ length: atOnce }, work));

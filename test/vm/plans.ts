@@ -16,7 +16,7 @@ export const dailyPlan: Plan = {
 	testsOf: {
 		'5.10': ['host/section5_getsockopt', 'host/wire_vectors'],
 		'6.1': ['host/wire_vectors'],
-		'6.12': ['guest/identical'],
+		'6.12': ['guest/identical', 'guest/module_copied'],
 		'6.18': ['host/section5_getsockopt', 'host/wire_vectors'],
 		newest: ['guest/identical'],
 	},
