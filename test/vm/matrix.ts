@@ -91,8 +91,8 @@ interface Modules {
 
 /** Where it is not booted as usual, what is tested is that. */
 function planOf({ name, boot }: Kernel, { times, tests, testsOf }: Plan): Pick<Plan, 'times' | 'tests'> {
-	if (boot !== undefined) return { times: 0, tests: boot.tests };
-	return { times, tests: [...tests, ...(testsOf?.[name] ?? [])] };
+	const more = testsOf?.[name] ?? [];
+	return boot === undefined ? { times, tests: [...tests, ...more] } : { times: 0, tests: [...boot.tests, ...more] };
 }
 
 function stepsFor({ module, foreign }: Modules, { times, tests }: Pick<Plan, 'times' | 'tests'>): Step[] {
