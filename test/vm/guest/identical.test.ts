@@ -227,11 +227,11 @@ async function drive(provider: string): Promise<Outcome> {
 	await driveActs(stage, byHand, port);
 	await driveVectors(stage, byHand, port);
 	const ofLab = await driveLab(stage, port);
-	const opened = (await stage.daemon.metrics()).filter(({ name }) => name === 'toascope_connections_opened_total');
+	// all are closed: one look later the metrics say so
 	const samples = await settled(stage.daemon, '', 0);
-	expect(total(samples, 'toascope_connections_closed_total')).toBe(
-		opened.reduce((sum, { value }) => sum + BigInt(value), 0n),
-	);
+	const opened = total(samples, 'toascope_connections_opened_total');
+	expect(opened).toBeGreaterThan(400n);
+	expect(total(samples, 'toascope_connections_closed_total')).toBe(opened);
 	const { clients } = await stage.daemon.json<{ clients: ClientJson[] }>('/v1/clients?limit=1000');
 	const status = await stage.daemon.json<{ recent: { unknown_options: object[] } }>('/v1/status');
 	return {
