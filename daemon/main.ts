@@ -165,10 +165,11 @@ module
 
 module
 	.command('install')
-	.description('have DKMS build it for this kernel and each to come, and load it at boot')
+	.description("have DKMS build it for this kernel and each to come, loaded at boot with the configuration's networks")
+	.option(...configOption)
 	.addHelpText('after', exitCodes('it is installed', 'dkms failed', undefined, 'dkms, headers or tools are missing'))
-	.action(async () => {
-		code = await (await moduleCommands()).install(write);
+	.action(async (options: { config?: string }) => {
+		code = await (await moduleCommands()).install(options, write);
 	});
 
 program

@@ -54,8 +54,8 @@ export async function status({ json }: ModuleOptions, write: Write): Promise<num
 	return found.loaded?.whose === 'own' ? exitCode.done : exitCode.failed;
 }
 
-/** Builds by DKMS, again at each new kernel, and has it loaded at boot. @throws {ToascopeError} */
-export async function install(write: Write): Promise<number> {
-	for (const step of await installModule()) write(`${step}\n`);
+/** Builds by DKMS, again at each new kernel, and has it loaded at boot with the configuration. @throws {ToascopeError} */
+export async function install({ config: path }: ModuleOptions, write: Write): Promise<number> {
+	for (const step of await installModule(loadConfig({ path, env: process.env }))) write(`${step}\n`);
 	return exitCode.done;
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** How toa.ko fares on this host. */
-import { existsSync } from 'node:fs';
 import { release } from 'node:os';
 import { version } from '../version.ts';
+import { isLoadedAtBoot } from './boot.ts';
 import { buildDirectory, findBuilt, headersOf, missingParts } from './build.ts';
-import { bootFile, dkmsStatus } from './install.ts';
+import { dkmsStatus } from './dkms.ts';
 import { findInstalled, type KernelObject } from './kernel_object.ts';
 import { type Policy, readPolicy } from './load.ts';
 import { describeLoaded, type Loaded, readLoaded, takesModules } from './loaded.ts';
@@ -52,7 +52,7 @@ export async function readStatus(roots: Roots = hostRoots): Promise<ModuleStatus
 		},
 		policy: readPolicy(roots),
 		dkms: (await dkmsStatus()) ?? null,
-		loaded_at_boot: existsSync(bootFile(roots)),
+		loaded_at_boot: isLoadedAtBoot(roots),
 	};
 }
 

@@ -4,8 +4,18 @@
  * new kernel, modprobe finds it, and all of it goes as docs/kernel-module.md has it.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
-import { release } from 'node:os';
+import {
+	cpSync,
+	existsSync,
+	mkdirSync,
+	mkdtempSync,
+	readdirSync,
+	readFileSync,
+	rmSync,
+	symlinkSync,
+	writeFileSync,
+} from 'node:fs';
+import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { ModuleStatus } from '../../../daemon/module/status.ts';
@@ -20,6 +30,8 @@ const headers = /toascope\.modules=(\S+)\/image\//.exec(readFileSync('/proc/cmdl
 const sources = headers === undefined ? undefined : join(headers, 'usr/src');
 const modules = `/lib/modules/${kernel}`;
 const bootFile = '/etc/modules-load.d/toa.conf';
+const parametersFile = '/etc/modprobe.d/toa.conf';
+const env = { TOASCOPE_TRUST: '198.51.100.0/24', TOASCOPE_PROFILES: 'nat64,toa4' };
 /** Compiling takes minutes under emulation. */
 const limit = patient(600_000);
 
@@ -43,11 +55,12 @@ describe.runIf(sources !== undefined && existsSync(sources))('with headers', () 
 	it(
 		'install: DKMS has it, modprobe loads it, and so does module load',
 		async () => {
-			const { code, out, err } = await toascope(['module', 'install']);
+			const { code, out, err } = await toascope(['module', 'install', ...noConfig], { env });
 			expect({ code, err }).toEqual({ code: 0, err: '' });
 			expect(out.split('\n')).toEqual([
 				`/usr/src/toa-${version}: the sources`,
 				`dkms: built and installed for ${kernel}, and for each kernel to come`,
+				`${parametersFile}: at boot, until the daemon runs: options toa profiles=nat64,toa4 trust=198.51.100.0/24`,
 				`${bootFile}: loaded at boot`,
 				'',
 			]);
@@ -60,10 +73,44 @@ describe.runIf(sources !== undefined && existsSync(sources))('with headers', () 
 			});
 			// as systemd-modules-load does
 			run('modprobe', 'toa');
-			expect(await status()).toMatchObject({ loaded: { whose: 'own', version } });
+			expect(await status()).toMatchObject({
+				loaded: { whose: 'own', version, parameters: { profiles: 'nat64,toa4', trust: '198.51.100.0/24' } },
+			});
 			run('modprobe', '-r', 'toa');
 			expect((await toascope(['module', 'load', ...noConfig])).out).toMatch('getsockopt(4096) answers');
 			expect((await toascope(['module', 'unload', ...noConfig])).out).toBe('toa.ko is unloaded\n');
+		},
+		limit,
+	);
+
+	it(
+		'a build that fails changes nothing, and one that does not takes an older version away',
+		async () => {
+			const older = '/usr/src/toa-0.0.9';
+			cpSync(`/usr/src/toa-${version}`, older, { recursive: true });
+			const conf = readFileSync(join(older, 'dkms.conf'), 'utf8');
+			writeFileSync(join(older, 'dkms.conf'), conf.replace(`="${version}"`, '="0.0.9"'));
+			run('dkms', 'remove', `toa/${version}`, '--all');
+			run('dkms', 'install', 'toa/0.0.9', '-k', kernel);
+			rmSync('/var/lib/toascope/module', { recursive: true });
+			const before = (await status()).dkms;
+			expect(before).toEqual([expect.stringContaining('0.0.9')]);
+
+			const tools = mkdtempSync(join(tmpdir(), 'toascope-tools-'));
+			writeFileSync(join(tools, 'make'), '#!/bin/sh\necho no; exit 2\n', { mode: 0o755 });
+			const failed = await toascope(['module', 'install', ...noConfig], {
+				env: { ...env, PATH: `${tools}:${process.env.PATH}` },
+			});
+			expect(failed).toMatchObject({ code: 1, err: expect.stringContaining('[MODULE_BUILD_FAILED]') });
+			expect(await status()).toMatchObject({ dkms: before, installed: { release: kernel } });
+
+			expect((await toascope(['module', 'install', ...noConfig], { env })).err).toBe('');
+			expect(await status()).toMatchObject({
+				dkms: [expect.stringContaining(`toa/${version}, ${kernel}`)],
+				installed: { release: kernel, version },
+			});
+			expect(existsSync(older)).toBe(false);
+			rmSync(tools, { recursive: true });
 		},
 		limit,
 	);
@@ -74,6 +121,7 @@ describe.runIf(sources !== undefined && existsSync(sources))('with headers', () 
 			run('dkms', 'remove', `toa/${version}`, '--all');
 			rmSync(`/usr/src/toa-${version}`, { recursive: true });
 			rmSync(bootFile);
+			rmSync(parametersFile);
 			expect(await status()).toMatchObject({ installed: null, dkms: [], loaded_at_boot: false });
 		},
 		limit,
