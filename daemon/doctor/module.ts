@@ -9,7 +9,6 @@ import { describeLoaded, type Loaded, readLoaded, takesModules } from '../module
 import { howToInstall, inWords, type Part, readDistribution } from '../module/packages.ts';
 import { hostRoots } from '../module/roots.ts';
 import { runToolNow } from '../module/tool.ts';
-import { version } from '../version.ts';
 import { type Check, check } from './check.ts';
 
 /** What decides whether toa.ko can be had here. */
@@ -17,7 +16,7 @@ export interface ModuleFacts {
 	/** False: this kernel takes none at all. */
 	readonly takesModules: boolean;
 	readonly loaded: Loaded | undefined;
-	/** What modprobe would load, where that is of this version. */
+	/** What modprobe would load, where that is toascope's, of this version. */
 	readonly installed: Pick<KernelObject, 'signed'> | undefined;
 	/** One was built for this kernel. */
 	readonly built: boolean;
@@ -43,7 +42,7 @@ export function readModuleFacts(release: string): ModuleFacts {
 function readInstalled(release: string): KernelObject | undefined {
 	const { code, output } = runToolNow('modinfo', ['-k', release, 'toa']);
 	const object = code === 0 ? parseModinfo(output) : undefined;
-	return object?.version === version ? object : undefined;
+	return object?.whose === 'own' ? object : undefined;
 }
 
 /** Whether it is there, or could be. */

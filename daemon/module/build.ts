@@ -5,7 +5,6 @@ import { dirname, join } from 'node:path';
 import { native } from '../capture/native.ts';
 import { makeDirectories, reasonOf } from '../directories.ts';
 import { ToascopeError } from '../errors.ts';
-import { version } from '../version.ts';
 import { type KernelObject, readKernelObject } from './kernel_object.ts';
 import { readText } from './loaded.ts';
 import { howToInstall, inWords, type Part, readDistribution } from './packages.ts';
@@ -126,7 +125,7 @@ export async function findBuilt(release: string, roots: Roots = hostRoots): Prom
 	if ([dirname(roots.state), roots.state, directory, file].some(writableByOthers)) return undefined;
 	try {
 		const object = await readKernelObject(file);
-		return object.version === version && object.release === release ? object : undefined;
+		return object.whose === 'own' && object.release === release ? object : undefined;
 	} catch (error) {
 		// half a file, such as a full disk leaves
 		if (error instanceof ToascopeError && error.code === 'NOT_FOUND') return undefined;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What a toa.ko says of itself: modinfo(8). */
 import { ToascopeError } from '../errors.ts';
+import { type Whose, whoseIs } from './loaded.ts';
 import { lastLines, runTool } from './tool.ts';
 
 export interface KernelObject {
 	readonly file: string;
+	readonly whose: Whose;
 	readonly version: string | undefined;
 	readonly srcversion: string | undefined;
 	/** What the kernel compares with its own: release, SMP, preemption, modversions. */
@@ -19,9 +21,12 @@ export function parseModinfo(text: string): KernelObject | undefined {
 	const field = (name: string) => new RegExp(`^${name}:[ \\t]*(.+)$`, 'm').exec(text)?.[1]?.trim();
 	const [file, vermagic] = [field('filename'), field('vermagic')];
 	if (file === undefined || vermagic === undefined) return undefined;
+	const parameters = [...text.matchAll(/^parm:[ \t]*(\w+)/gm)].map(([, name = '']) => name);
+	const version = field('version');
 	return {
 		file,
-		version: field('version'),
+		whose: whoseIs(parameters, version),
+		version,
 		srcversion: field('srcversion'),
 		vermagic,
 		release: vermagic.split(' ', 1)[0] ?? '',

@@ -62,6 +62,22 @@ export function requireOwn(loaded: Loaded): void {
 	);
 }
 
+/** A file that may be loaded: what is in the kernel could be in use at once. @throws {ToascopeError} MODULE_FOREIGN, MODULE_OTHER_VERSION */
+export function requireOwnFile(object: KernelObject): void {
+	if (object.whose === 'own') return;
+	const what = describeLoaded(object);
+	if (object.whose === 'foreign') {
+		throw new ToascopeError('MODULE_FOREIGN', `${object.file} is not toascope's (${what})`, {
+			hint: 'it was not loaded. Give the toa.ko that toascope module build has built, or none',
+		});
+	}
+	throw new ToascopeError(
+		'MODULE_OTHER_VERSION',
+		`${object.file} is of another toascope (${what}); this one is ${version}`,
+		{ hint: 'it was not loaded. toascope module build builds one of this version' },
+	);
+}
+
 /** @throws {ToascopeError} MODULE_UNSUPPORTED, NO_PRIVILEGE */
 export function requireModules(roots: Roots = hostRoots): void {
 	if (!takesModules(roots)) {
@@ -81,11 +97,18 @@ export function explainRefusal(
 	const detail = [lastLines(output, 3), ...said].filter((line) => line !== '').join('\n');
 	const file = object?.file ?? 'toa.ko';
 	if (/invalid module format|exec format error/i.test(output)) {
-		const built = object === undefined ? 'another kernel' : object.vermagic;
-		return new ToascopeError('MODULE_VERMAGIC', `${file} was built for ${built}; this is ${release()}`, {
-			hint: 'toascope module build, here; a copied module fits the very same kernel alone',
-			detail,
-		});
+		// a rebuilt kernel may keep its release and have other symbols
+		const same = object?.release === release();
+		const built = same ? `another build of ${release()}` : (object?.vermagic ?? 'another kernel');
+		const hint = 'toascope module build, here; a copied module fits the very same kernel alone';
+		return new ToascopeError(
+			'MODULE_VERMAGIC',
+			`${file} was built for ${built}${same ? '' : `; this is ${release()}`}`,
+			{
+				hint: same ? `${hint}. Where the headers are newer than the running kernel: restart into the new one` : hint,
+				detail,
+			},
+		);
 	}
 	const why = whySignedOnly(policy);
 	const locked = (policy.lockdown ?? 'none') !== 'none';
@@ -126,28 +149,42 @@ export async function isModuleReady(roots: Roots = hostRoots): Promise<boolean> 
 		if (error instanceof ToascopeError) return false;
 		throw error;
 	}
-	return (await findInstalled(release()))?.version === version || (await findBuilt(release(), roots)) !== undefined;
+	return (await findInstalled(release()))?.whose === 'own' || (await findBuilt(release(), roots)) !== undefined;
 }
 
-/** The module for this kernel: installed, built before, or built now, where that is of use. */
-export async function provideModule(
-	roots: Roots = hostRoots,
-): Promise<{ readonly object: KernelObject; readonly installed: boolean }> {
+interface Provided {
+	readonly object: KernelObject;
+	readonly how: 'installed' | 'built before' | 'built now' | 'given';
+}
+
+/** The module for this kernel. */
+async function provideModule(roots: Roots): Promise<Provided> {
 	const installed = await findInstalled(release());
-	if (installed?.version === version) return { object: installed, installed: true };
-	const built = await findBuilt(release(), roots);
-	if (built !== undefined) return { object: built, installed: false };
+	if (installed?.whose === 'own') return { object: installed, how: 'installed' };
+	const object = await findBuilt(release(), roots);
+	return object === undefined ? buildNow(roots) : { object, how: 'built before' };
+}
+
+/** Where what comes of it can be loaded. */
+async function buildNow(roots: Roots): Promise<Provided> {
 	const why = whySignedOnly(readPolicy(roots));
 	if (why !== undefined) {
 		const message = `the kernel takes signed modules alone (${why}), and none is here; one that is built now is not signed`;
 		throw new ToascopeError('MODULE_UNSIGNED', message, { hint: sign });
 	}
-	return { object: await buildModule(release(), roots), installed: false };
+	return { object: await buildModule(release(), roots), how: 'built now' };
+}
+
+/** @throws {ToascopeError} MODULE_FOREIGN, MODULE_OTHER_VERSION, NOT_FOUND, MISSING_TOOL */
+async function takeFile(file: string): Promise<Provided> {
+	const object = await readKernelObject(file);
+	requireOwnFile(object);
+	return { object, how: 'given' };
 }
 
 /**
  * Loads it with the configuration's profiles and networks, where it is not loaded. `file`: that one; otherwise what
- * fits this kernel is found, or built.
+ * fits this kernel is found, or built, anew where the kernel refuses what was found.
  * @throws {ToascopeError} the MODULE_ codes
  */
 export async function loadModule(
@@ -161,14 +198,24 @@ export async function loadModule(
 		return 'was loaded';
 	}
 	requireModules(roots);
-	const { object, installed } =
-		file === undefined ? await provideModule(roots) : { object: await readKernelObject(file), installed: false };
+	const provided = file === undefined ? await provideModule(roots) : await takeFile(file);
+	try {
+		return await insert(provided, config, roots);
+	} catch (error) {
+		const stale = error instanceof ToascopeError && error.code === 'MODULE_VERMAGIC';
+		if (!stale || provided.how === 'given' || provided.how === 'built now') throw error;
+		return await insert(await buildNow(roots), config, roots);
+	}
+}
+
+async function insert({ object, how }: Provided, config: Config, roots: Roots): Promise<'loaded' | 'was loaded'> {
 	const log = new KernelLog();
 	try {
 		const given = loadArguments(config);
-		const { code, output } = installed
-			? await runTool('modprobe', ['toa', ...given])
-			: await runTool('insmod', [object.file, ...given]);
+		const { code, output } =
+			how === 'installed'
+				? await runTool('modprobe', ['toa', ...given])
+				: await runTool('insmod', [object.file, ...given]);
 		const after = readLoaded(roots);
 		// somebody else may have loaded one meanwhile
 		if (after !== undefined && (code === 0 || /file exists/i.test(output))) {

@@ -8,9 +8,17 @@ import { hostRoots } from './roots.ts';
 /** What no other module of that name has, all at once. */
 const ownParameters = ['connections', 'profiles', 'trust'];
 
+/** `other`: toascope's, of another version; `foreign`: somebody else's, such as a vendor's. */
+export type Whose = 'own' | 'other' | 'foreign';
+
+/** By its parameters' names and the version that it states. */
+export function whoseIs(parameters: readonly string[], version: string | undefined): Whose {
+	if (!ownParameters.every((name) => parameters.includes(name))) return 'foreign';
+	return version === ownVersion ? 'own' : 'other';
+}
+
 export interface Loaded {
-	/** `other`: toascope's, of another version; `foreign`: somebody else's, such as a vendor's. */
-	readonly whose: 'own' | 'other' | 'foreign';
+	readonly whose: Whose;
 	/** Undefined: it states none. */
 	readonly version: string | undefined;
 	/** A hash of its sources. */
@@ -43,9 +51,8 @@ export function readLoaded({ sys } = hostRoots): Loaded | undefined {
 	if (readText(join(directory, 'initstate')) !== 'live') return undefined;
 	const parameters = readParameters(join(directory, 'parameters'));
 	const version = readText(join(directory, 'version'));
-	const looksOwn = ownParameters.every((name) => name in parameters);
 	return {
-		whose: looksOwn ? (version === ownVersion ? 'own' : 'other') : 'foreign',
+		whose: whoseIs(Object.keys(parameters), version),
 		version,
 		srcversion: readText(join(directory, 'srcversion')),
 		parameters,
@@ -60,7 +67,11 @@ function readParameters(directory: string): Record<string, string> {
 }
 
 /** One line on it, as errors and `module status` have it. */
-export function describeLoaded({ whose, version, srcversion }: Loaded): string {
+export function describeLoaded({
+	whose,
+	version,
+	srcversion,
+}: Pick<Loaded, 'whose' | 'version' | 'srcversion'>): string {
 	const stated = version === undefined ? 'without a version' : `version ${version}`;
 	const sources = srcversion === undefined ? '' : `, srcversion ${srcversion}`;
 	const by = { own: "toascope's own", other: "toascope's, of another version", foreign: "not toascope's" }[whose];

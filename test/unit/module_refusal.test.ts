@@ -4,12 +4,14 @@ import { release } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { KernelLog, messageOf } from '../../daemon/module/kernel_log.ts';
 import { type KernelObject, parseModinfo } from '../../daemon/module/kernel_object.ts';
-import { explainRefusal, type Policy, requireOwn } from '../../daemon/module/load.ts';
+import { explainRefusal, type Policy, requireOwn, requireOwnFile } from '../../daemon/module/load.ts';
 import type { Loaded } from '../../daemon/module/loaded.ts';
+import { version } from '../../daemon/version.ts';
 
 const open: Policy = { lockdown: 'none', signedOnly: false, secureBoot: undefined };
 const object: KernelObject = {
 	file: '/x/toa.ko',
+	whose: 'own',
 	version: '0.1.0',
 	srcversion: '30CB',
 	vermagic: '5.10.0-1-amd64 SMP mod_unload modversions ',
@@ -28,6 +30,15 @@ describe.each([
 		const error = explainRefusal(says('Invalid module format'), said, { object, policy: open });
 		expect(error).toMatchObject({ code: 'MODULE_VERMAGIC', exitCode: 1 });
 		expect(error.message).toBe(`/x/toa.ko was built for ${object.vermagic}; this is ${release()}`);
+		expect(error.detail).toContain(said[0]);
+	});
+
+	it('of this kernel, built from other sources or options', () => {
+		const same = { ...object, release: release(), vermagic: `${release()} SMP mod_unload modversions` };
+		const said = ['toa: disagrees about version of symbol tcp_prot'];
+		const error = explainRefusal(says('Invalid module format'), said, { object: same, policy: open });
+		expect(error.message).toBe(`/x/toa.ko was built for another build of ${release()}`);
+		expect(error.hint).toMatch(/headers are newer than the running kernel: restart/);
 		expect(error.detail).toContain(said[0]);
 	});
 
@@ -101,17 +112,20 @@ describe('the module that is loaded', () => {
 describe('modinfo', () => {
 	const text = `filename:       /x/toa.ko
 license:        GPL
-version:        0.1.0
+version:        ${version}
 srcversion:     30CB13F3B785E045A1EF730
 depends:        
 vermagic:       6.1.0-56-amd64 SMP preempt mod_unload modversions 
 parm:           trust:Networks that may send TOA
+parm:           profiles:Layouts of the option, with commas
+parm:           connections:Connections at the same time (uint)
 `;
 
 	it('says whose it is and for what', () => {
 		expect(parseModinfo(text)).toEqual({
 			file: '/x/toa.ko',
-			version: '0.1.0',
+			whose: 'own',
+			version,
 			srcversion: '30CB13F3B785E045A1EF730',
 			vermagic: '6.1.0-56-amd64 SMP preempt mod_unload modversions',
 			release: '6.1.0-56-amd64',
@@ -122,6 +136,29 @@ parm:           trust:Networks that may send TOA
 	it('says that it is signed', () => {
 		const signature = 'sig_id:         PKCS#7\nsigner:         somebody\n';
 		expect(parseModinfo(text + signature)?.signed).toBe(true);
+	});
+
+	const stating = (other: string) =>
+		text.replace(`version:        ${version}`, `version:        ${other}`).replace('30CB13', 'AAAAAA');
+
+	it('of this version is loaded', () => {
+		expect(() => requireOwnFile(parseModinfo(stating(version)) as KernelObject)).not.toThrow();
+	});
+
+	it('of another version is not loaded', () => {
+		expect(() => requireOwnFile(parseModinfo(stating('0.0.9')) as KernelObject)).toThrow(
+			expect.objectContaining({
+				code: 'MODULE_OTHER_VERSION',
+				message: expect.stringContaining('/x/toa.ko is of another toascope (version 0.0.9'),
+			}),
+		);
+	});
+
+	it("of a vendor's that states the very version is not loaded", () => {
+		const vendors = stating(version).replace(/^parm:.*\n/gm, '');
+		expect(() => requireOwnFile(parseModinfo(vendors) as KernelObject)).toThrow(
+			expect.objectContaining({ code: 'MODULE_FOREIGN', exitCode: 3 }),
+		);
 	});
 
 	it('of what is none', () => {

@@ -126,4 +126,20 @@ describe.runIf(sources !== undefined && existsSync(sources))('with headers', () 
 		},
 		limit,
 	);
+
+	it(
+		'one that was built for another build of this kernel is built anew, once, when it is loaded',
+		async () => {
+			const file = `/var/lib/toascope/module/${kernel}/toa.ko`;
+			const bytes = readFileSync(file);
+			bytes.write('moq_unload', bytes.indexOf('mod_unload', bytes.indexOf('vermagic=')));
+			writeFileSync(file, bytes);
+			const given = await toascope(['module', 'load', file, ...noConfig]);
+			expect(given.err).toMatch(/was built for another build of .* \[MODULE_VERMAGIC\]/);
+			expect(await toascope(['module', 'load', ...noConfig])).toMatchObject({ code: 0, err: '' });
+			expect((await toascope(['module', 'unload', ...noConfig])).out).toBe('toa.ko is unloaded\n');
+			expect(readFileSync(file).includes('moq_unload')).toBe(false);
+		},
+		limit,
+	);
 });

@@ -327,7 +327,10 @@ describe('what cannot be loaded', () => {
 	};
 
 	it('beside one of another version: it is reported and left in place', async () => {
-		await load(altered('other_version.ko', replaced('version=0.', 'vershun=0.')));
+		const other = altered('other_version.ko', replaced('version=0.', 'vershun=0.'));
+		expect(await load(other)).toMatchObject({ code: 1, err: expect.stringContaining('[MODULE_OTHER_VERSION]') });
+		expect(existsSync('/sys/module/toa')).toBe(false);
+		expect(spawnSync('insmod', [other]).status).toBe(0);
 		expect((await status()).loaded?.whose).toBe('other');
 		await expect(Daemon.start({ config: config() })).rejects.toThrow(/MODULE_OTHER_VERSION/);
 		expect(existsSync('/sys/module/toa')).toBe(true);
@@ -337,6 +340,9 @@ describe('what cannot be loaded', () => {
 	it("beside somebody else's: it is reported, left in place and not unloaded", async () => {
 		// whoever has the name: ours, with another parameter
 		const foreign = altered('foreign.ko', replaced('\0connections\0', '\0konnections\0'));
+		const named = altered('vendors.ko', replaced('parm=connections', 'parm=konnections'));
+		expect(await load(named)).toMatchObject({ code: 3, err: expect.stringContaining('[MODULE_FOREIGN]') });
+		expect(existsSync('/sys/module/toa')).toBe(false);
 		expect(spawnSync('insmod', [foreign]).status).toBe(0);
 		expect(await status()).toMatchObject({ code: 1, loaded: { whose: 'foreign' } });
 		await expect(Daemon.start({ config: config() })).rejects.toThrow(/MODULE_FOREIGN/);
