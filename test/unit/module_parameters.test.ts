@@ -8,7 +8,7 @@ import { parseNetwork } from '../../daemon/config/cidr.ts';
 import { loadConfig } from '../../daemon/config/load.ts';
 import { type Profile, profiles } from '../../daemon/config/profiles.ts';
 import { moduleEvents } from '../../daemon/model/module_events.ts';
-import { parseCounters, parseStats } from '../../daemon/module/counters.ts';
+import { parseCounters, readEvents, vendorRows } from '../../daemon/module/counters.ts';
 import { readPolicy } from '../../daemon/module/load.ts';
 import { readLoaded } from '../../daemon/module/loaded.ts';
 import { formatProfiles, isTrust, loadArguments, Parameters, trustWrites } from '../../daemon/module/parameters.ts';
@@ -164,12 +164,27 @@ describe('counters', () => {
 		});
 	});
 
-	it("of the vendor's layout are summed over CPUs", () => {
-		const text = `                                  CPU0       CPU1       
-syn_recv_sock_toa        :         2          3 
-getname_toa_mismatch     :         0          0 
-`;
-		expect(parseStats(text)).toEqual({ syn_recv_sock_toa: 5n, getname_toa_mismatch: 0n });
+	it("of the vendor's rows are sums of ours, as the module has them", () => {
+		const stats = readFileSync(join(import.meta.dirname, '../../kernel/toa_stats.c'), 'utf8');
+		const names = new Map([...stats.matchAll(/^\t\[(TOA_COUNT_\w+)\] = "(\w+)"/gm)].map(([, id, name]) => [id, name]));
+		// each counter a bit of its own, so that a sum says what is in it
+		const counters = Object.fromEntries([...names.values()].map((name, i) => [name, 1n << BigInt(i)]));
+		const expected = [...stats.matchAll(/^\t\{ "(\w+)", \d, \{(.*?)\} \}/gm)].map(([, row, parts = '']) => [
+			row,
+			[...parts.matchAll(/\w+/g)].reduce((sum, [id]) => sum + (counters[names.get(id) ?? ''] ?? 0n), 0n),
+		]);
+		expect(expected).toHaveLength(8);
+		expect(vendorRows(counters)).toEqual(Object.fromEntries(expected));
+	});
+
+	it('do not fall when a CPU goes offline: the file of its columns is not read', () => {
+		const proc = mkdtempSync(join(tmpdir(), 'toascope-module-'));
+		expect(readEvents({ ...hostRoots, proc })).toEqual({});
+		mkdirSync(join(proc, 'net'));
+		writeFileSync(join(proc, 'net/toa_counters'), 'verdict_toa 5\nverdict_conflict 2\n');
+		writeFileSync(join(proc, 'net/toa_stats'), '     CPU0\nsyn_recv_sock_toa        :         3 \n');
+		expect(readEvents({ ...hostRoots, proc })).toMatchObject({ verdict_toa: 5n, syn_recv_sock_toa: 7n });
+		rmSync(proc, { recursive: true });
 	});
 
 	it('are explained, each that the module has and no other', () => {
