@@ -21,7 +21,10 @@ export const errorCodes = {
 	USAGE: { exit: exitCode.usage, meaning: 'A command was called with wrong arguments.' },
 	BAD_ADDRESS: { exit: exitCode.usage, meaning: 'An argument is not an address, or not `ADDR:PORT`.' },
 	ADDRESS_IN_USE: { exit: exitCode.failed, meaning: 'Another process listens on the address or the socket.' },
-	ALREADY_RUNNING: { exit: exitCode.failed, meaning: 'Another toascope runs with the same pins or the same socket.' },
+	ALREADY_RUNNING: {
+		exit: exitCode.failed,
+		meaning: 'Another toascope runs with the same pins, the same socket or the kernel module.',
+	},
 	NOT_RUNNING: { exit: exitCode.failed, meaning: 'No daemon answers at the address or the socket.' },
 	NOT_FOUND: { exit: exitCode.failed, meaning: 'No such connection, client or file.' },
 	NO_MEMORY: {

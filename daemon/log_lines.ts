@@ -47,6 +47,12 @@ export const logLines = {
 		meaning: 'It could not be taken away at the end; `err` says why.',
 		fields: ['err'],
 	},
+	moduleNotRestored: {
+		level: 'warn',
+		text: 'toa.ko keeps profiles and networks of a start that failed',
+		meaning: 'It was loaded before, and what it believed could not be put back; `err` says why. Write its parameters.',
+		fields: ['err'],
+	},
 	trustEmpty: {
 		level: 'warn',
 		text: 'trust is empty: every sender of a TOA option is believed',

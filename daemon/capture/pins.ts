@@ -219,7 +219,7 @@ function ensureBpffs(native: Native, root: string): boolean {
 }
 
 /** The process that has the lock of a file: proc(5), /proc/locks. */
-function lockHolder(path: string): number | undefined {
+export function lockHolder(path: string): number | undefined {
 	const inode = statSync(path).ino;
 	for (const line of readFileSync('/proc/locks', 'utf8').split('\n')) {
 		const fields = line.trim().split(/\s+/);

@@ -260,7 +260,7 @@ export class Programs implements Provider {
 		}
 	}
 
-	close(keep: boolean): void {
+	close(keep: boolean, started = true): void {
 		if (this.#closed) return;
 		this.#closed = true;
 		try {
@@ -268,7 +268,7 @@ export class Programs implements Provider {
 		} finally {
 			this.#bpf.close();
 			this.#pins?.close(keep);
-			this.#reader.close(keep);
+			this.#reader.close(keep, started);
 		}
 	}
 }

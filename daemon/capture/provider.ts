@@ -42,8 +42,11 @@ export interface Provider {
 	unknownOptions(): UnknownOption[];
 	/** The peers of the connections in the table. */
 	peers(nextTurn: NextTurn): Promise<Peers>;
-	/** Detaches and leaves nothing; with `keep` everything pinned goes on counting. Does nothing the second time. */
-	close(keep: boolean): void;
+	/**
+	 * Detaches and leaves nothing; with `keep` everything pinned goes on counting. `started` false: the start failed, and
+	 * what others had in force is put back. Does nothing the second time.
+	 */
+	close(keep: boolean, started?: boolean): void;
 }
 
 /** What reads the options of segments, and decides whom to believe. */
@@ -53,8 +56,8 @@ export interface OptionReader {
 	apply(config: Config): void;
 	/** What it counts itself, by event. */
 	events(): Readonly<Record<string, bigint>>;
-	/** Leaves nothing of its own; with `keep` all that it needs to go on. */
-	close(keep: boolean): void;
+	/** Leaves nothing of its own; with `keep` all that it needs to go on. `started` false: as it was found. */
+	close(keep: boolean, started?: boolean): void;
 }
 
 /** The BPF programs read options themselves: what is in force for them stands in their settings. */

@@ -68,7 +68,7 @@ export class ModuleAlone implements Provider {
 		return { connections: 0, busiest: [] };
 	}
 
-	close(keep: boolean): void {
-		this.#reader.close(keep);
+	close(keep: boolean, started = true): void {
+		this.#reader.close(keep, started);
 	}
 }

@@ -4,9 +4,10 @@ import type { OptionReader } from '../capture/provider.ts';
 import type { Config } from '../config/config.ts';
 import { type LogSink, logLines, tell } from '../log_lines.ts';
 import { readEvents } from './counters.ts';
+import { HostLock } from './host_lock.ts';
 import { loadModule } from './load.ts';
 import { readLoaded } from './loaded.ts';
-import { Parameters } from './parameters.ts';
+import { Parameters, type Shown } from './parameters.ts';
 import { removeModule } from './unload.ts';
 import { verifyModule } from './verify.ts';
 
@@ -14,27 +15,30 @@ export class KernelModule implements OptionReader {
 	readonly name = 'module';
 	readonly #parameters = new Parameters();
 	readonly #log: LogSink;
-	/** It was not there before. */
-	readonly #ours: boolean;
+	readonly #lock: HostLock;
+	/** What was in force before; undefined: it was not loaded, so that it is ours to take away. */
+	readonly #before: Shown | undefined;
 
-	private constructor(ours: boolean, log: LogSink) {
-		this.#ours = ours;
+	private constructor(loaded: boolean, lock: HostLock, log: LogSink) {
+		this.#lock = lock;
+		this.#before = loaded ? undefined : this.#parameters.read();
 		this.#log = log;
 	}
 
 	/**
 	 * Builds it where none fits this kernel, loads it where it is not loaded, and checks what it does.
 	 * `inUse`: programs that a daemon left hang on it, so that it works, and a connection to check it would be counted.
-	 * @throws {ToascopeError} the MODULE_ codes, NO_PRIVILEGE, MISSING_TOOL
+	 * @throws {ToascopeError} the MODULE_ codes, ALREADY_RUNNING, NO_PRIVILEGE, MISSING_TOOL
 	 */
 	static async open(config: Config, log: LogSink, inUse: boolean): Promise<KernelModule> {
 		const how = await loadModule(config);
-		const module = new KernelModule(how === 'loaded', log);
+		// who else has it at this moment may have found it loaded by us: then it stays
+		const module = new KernelModule(how === 'loaded', HostLock.take(), log);
 		try {
 			module.apply(config);
 			if (!inUse) verifyModule(config);
 		} catch (error) {
-			module.close(false);
+			module.close(false, false);
 			throw error;
 		}
 		const { version, srcversion } = readLoaded() ?? {};
@@ -50,13 +54,16 @@ export class KernelModule implements OptionReader {
 		return readEvents();
 	}
 
-	/** One that was loaded before stays. */
-	close(keep: boolean): void {
-		if (keep || !this.#ours) return;
+	/** One that was loaded before stays; where the start failed, with the parameters that it had. */
+	close(keep: boolean, started = true): void {
 		try {
-			removeModule();
+			if (this.#before === undefined) {
+				if (!keep) removeModule();
+			} else if (!started) this.#parameters.restore(this.#before);
 		} catch (err) {
-			tell(this.#log, logLines.moduleKept, { err });
+			tell(this.#log, this.#before === undefined ? logLines.moduleKept : logLines.moduleNotRestored, { err });
+		} finally {
+			this.#lock.release();
 		}
 	}
 }

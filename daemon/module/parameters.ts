@@ -79,6 +79,12 @@ export function isTrust(shown: string, networks: readonly Network[]): boolean {
 	return texts.every((text) => known.has(text));
 }
 
+/** As the module shows them. */
+export interface Shown {
+	readonly profiles: string;
+	readonly trust: string;
+}
+
 /** Puts the configuration in force for the module; what is in force already is left alone. */
 export class Parameters {
 	readonly #directory: string;
@@ -92,6 +98,22 @@ export class Parameters {
 		const text = formatProfiles(profiles);
 		this.#set('profiles', [text], (shown) => shown === text);
 		this.#set('trust', trustWrites(trust), (shown) => isTrust(shown, trust));
+	}
+
+	read(): Shown {
+		const shown = (name: string) => readFileSync(join(this.#directory, name), 'utf8').trim();
+		return { profiles: shown('profiles'), trust: shown('trust') };
+	}
+
+	/** Puts back what read() gave. @throws {ToascopeError} MODULE_REFUSED, also where that was a part of a long list */
+	restore({ profiles, trust }: Shown): void {
+		this.#set('profiles', [profiles], (shown) => shown === profiles);
+		if (/ \.\.\. and \d+ more$/.test(trust) && trust !== this.read().trust) {
+			throw new ToascopeError('MODULE_REFUSED', 'the networks before were more than toa.ko shows', {
+				hint: 'toascope run with their configuration writes them all',
+			});
+		}
+		this.#set('trust', [`${trust}\n`], (shown) => shown === trust);
 	}
 
 	#set(name: string, writes: readonly string[], isInForce: (shown: string) => boolean): void {

@@ -6,6 +6,7 @@ import { native } from '../capture/native.ts';
 import { Pins } from '../capture/pins.ts';
 import { requireCapabilities } from '../capture/privileges.ts';
 import { ToascopeError } from '../errors.ts';
+import { HostLock } from './host_lock.ts';
 import { describeLoaded, readLoaded } from './loaded.ts';
 import { hostRoots, type Roots } from './roots.ts';
 import { lastLines, runToolNow } from './tool.ts';
@@ -28,16 +29,20 @@ export function unloadModule(pin: string | undefined, roots: Roots = hostRoots):
 		);
 	}
 	requireCapabilities('unloading a kernel module', ['CAP_SYS_MODULE']);
-	if (pin !== undefined && existsSync(pin)) dropLinks(pin);
-	removeModule(roots);
+	if (pin !== undefined && existsSync(pin)) asInUse(() => dropLinks(pin));
+	const lock = asInUse(() => HostLock.take(roots));
+	try {
+		removeModule(roots);
+	} finally {
+		lock.release();
+	}
 	return 'unloaded';
 }
 
 /** @throws {ToascopeError} MODULE_IN_USE, where a daemon runs */
-function dropLinks(pin: string): void {
-	let pins: Pins;
+function asInUse<T>(act: () => T): T {
 	try {
-		pins = Pins.open(native(), pin);
+		return act();
 	} catch (cause) {
 		if (!(cause instanceof ToascopeError) || cause.code !== 'ALREADY_RUNNING') throw cause;
 		throw new ToascopeError('MODULE_IN_USE', `toa.ko is in use: ${cause.message}`, {
@@ -45,6 +50,10 @@ function dropLinks(pin: string): void {
 			cause,
 		});
 	}
+}
+
+function dropLinks(pin: string): void {
+	const pins = Pins.open(native(), pin);
 	try {
 		pins.dropLinksWith(modulePrograms);
 	} finally {

@@ -58,7 +58,7 @@ async function openModule(config: Config, log: LogSink): Promise<Provider> {
 			tell(log, logLines.moduleAlone, { err: error });
 			return new ModuleAlone(module, error);
 		}
-		module.close(false);
+		module.close(false, false);
 		throw error;
 	}
 }

@@ -91,8 +91,8 @@ export class Service implements View {
 			await service.#begin();
 			return service;
 		} catch (error) {
-			if (service === undefined) provider.close(keep);
-			else await service.stop(keep ? 'keep' : 'detach');
+			if (service === undefined) provider.close(keep, false);
+			else await service.stop(keep ? 'keep' : 'detach', false);
 			throw explain(error, config);
 		}
 	}
@@ -253,8 +253,8 @@ export class Service implements View {
 		}
 	}
 
-	/** Ends within 2 s. 'keep': what is pinned goes on counting. Does nothing the second time. */
-	async stop(onExit: 'detach' | 'keep' = this.#config.onExit): Promise<void> {
+	/** Ends within 2 s. 'keep': what is pinned goes on counting. `started` false: #begin() failed. Does nothing the second time. */
+	async stop(onExit: 'detach' | 'keep' = this.#config.onExit, started = true): Promise<void> {
 		if (!this.#attached) return;
 		this.#attached = false;
 		try {
@@ -263,7 +263,7 @@ export class Service implements View {
 			this.#provider.listen();
 			await Promise.allSettled([this.#spans?.shutdown(spansMs), ...this.#servers.map((server) => server.close())]);
 		} finally {
-			this.#provider.close(onExit === 'keep');
+			this.#provider.close(onExit === 'keep', started);
 		}
 	}
 }

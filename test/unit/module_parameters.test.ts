@@ -9,6 +9,7 @@ import { loadConfig } from '../../daemon/config/load.ts';
 import { type Profile, profiles } from '../../daemon/config/profiles.ts';
 import { moduleEvents } from '../../daemon/model/module_events.ts';
 import { parseCounters, readEvents, vendorRows } from '../../daemon/module/counters.ts';
+import { HostLock } from '../../daemon/module/host_lock.ts';
 import { readPolicy } from '../../daemon/module/load.ts';
 import { readLoaded } from '../../daemon/module/loaded.ts';
 import { formatProfiles, isTrust, loadArguments, Parameters, trustWrites } from '../../daemon/module/parameters.ts';
@@ -139,6 +140,38 @@ describe('in a tree of its own', () => {
 		write('sys/module/toa/parameters/trust', ' 10.0.0.0/8 \n\n');
 		new Parameters(roots).apply(config);
 		expect(text('trust')).toBe(' 10.0.0.0/8 \n\n');
+	});
+
+	it('what was in force can be put back, all of it or nothing', () => {
+		ownModule();
+		write('sys/module/toa/parameters/profiles', 'nat64\n');
+		write('sys/module/toa/parameters/trust', '10.0.0.0/8\n');
+		const parameters = new Parameters(roots);
+		const before = parameters.read();
+		parameters.apply(loadConfig({ path: undefined, env: { TOASCOPE_TRUST: '192.0.2.0/24' } }));
+		expect(parameters.read().trust).toBe('192.0.2.0/24');
+		parameters.restore(before);
+		expect(parameters.read()).toEqual({ profiles: 'nat64', trust: '10.0.0.0/8' });
+		expect(() => parameters.restore({ profiles: 'nat64', trust: '10.0.0.0/8 ... and 2 more' })).toThrow(
+			expect.objectContaining({ code: 'MODULE_REFUSED' }),
+		);
+		expect(parameters.read().trust).toBe('10.0.0.0/8');
+	});
+
+	it('one daemon has it at a time, and who unloads it is told which', () => {
+		ownModule();
+		const first = HostLock.take(roots);
+		expect(() => HostLock.take(roots)).toThrow(
+			expect.objectContaining({
+				code: 'ALREADY_RUNNING',
+				message: `another toascope (pid ${process.pid}) has toa.ko, which is one for the whole host`,
+			}),
+		);
+		first.release();
+		first.release();
+		HostLock.take(roots).release();
+		rmSync(join(root, 'sys'), { recursive: true });
+		expect(() => HostLock.take(roots)).toThrow(expect.objectContaining({ code: 'MODULE_LOAD_FAILED' }));
 	});
 
 	it('a parameter that is not there is refused', () => {

@@ -261,6 +261,7 @@ describe('thousands of bytes and hundreds of connections', () => {
 		expect(refused.err).toMatch(/toa\.ko is in use: another toascope \(pid \d+\) has .* \[MODULE_IN_USE\]/);
 		await daemon.stop();
 		expect((await status()).loaded?.references).toBeGreaterThan(0);
+		expect((await unload()).err).toMatch(/in use by \d+ others \[MODULE_IN_USE\]/);
 		expect(await unload('--config', file)).toMatchObject({ code: 0, err: '', out: 'toa.ko is unloaded\n' });
 		await loadToa();
 		await using next = await Daemon.start({ config: kept.replace('keep', 'detach') });
@@ -275,11 +276,29 @@ describe('thousands of bytes and hundreds of connections', () => {
 		expect(readFileSync('/sys/module/toa/parameters/trust', 'utf8')).toBe('10.9.0.0/16\n');
 	});
 
-	it('links without pins hold it, and say so', async () => {
-		await using _daemon = await Daemon.start({ config: config() });
+	it('nor does one with other pins, or without: the module is one for the whole host', async () => {
+		await using first = await Daemon.start({ config: config('trust: [10.9.0.0/16]') });
 		const { code, err } = await unload();
 		expect(code).toBe(1);
-		expect(err).toMatch(/in use by \d+ others \[MODULE_IN_USE\]/);
+		expect(err).toMatch(/in use: another toascope \(pid \d+\) has toa\.ko, .* \[MODULE_IN_USE\]/);
+		for (const more of ['bpf: {pin: off}', `bpf: {pin: ${pin}}`]) {
+			await expect(Daemon.start({ config: config(more, 'trust: []') })).rejects.toThrow(/ALREADY_RUNNING/);
+		}
+		expect(readFileSync('/sys/module/toa/parameters/trust', 'utf8')).toBe('10.9.0.0/16\n');
+		// which of them reads the options itself is free to
+		await using _beside = await Daemon.start({ config: config().replace('provider: module', 'provider: bpf') });
+		await first.stop();
+		await using _next = await Daemon.start({ config: config('bpf: {pin: off}') });
+	});
+
+	it('a start that fails puts back what the module believed', async () => {
+		const trust = '/sys/module/toa/parameters/trust';
+		writeFileSync(trust, '10.8.0.0/16\n');
+		// nobody's address
+		const failing = Daemon.start({ config: config('trust: [10.9.0.0/16]', 'http: {listen: 192.0.2.1:9100}') });
+		await expect(failing).rejects.toThrow(/192\.0\.2\.1/);
+		expect(readFileSync(trust, 'utf8')).toBe('10.8.0.0/16\n');
+		writeFileSync(trust, '\n');
 	});
 });
 
