@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Loads toa.ko by insmod or modprobe, and explains why it could not. */
+import { existsSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { requireCapabilities } from '../capture/privileges.ts';
@@ -152,6 +153,17 @@ export async function isModuleReady(roots: Roots = hostRoots): Promise<boolean> 
 	return (await findInstalled(release()))?.whose === 'own' || (await findBuilt(release(), roots)) !== undefined;
 }
 
+/** Whose files toa.ko would make: the kernel warns, with a trace, of one that is there already. @throws {ToascopeError} MODULE_FOREIGN */
+export function requireFreeFiles({ proc, sys }: Roots = hostRoots): void {
+	// of a toa that is on its way in or out
+	if (existsSync(join(sys, 'module/toa'))) return;
+	const taken = ['toa_stats', 'toa_counters'].map((name) => join(proc, 'net', name)).find((file) => existsSync(file));
+	if (taken === undefined) return;
+	throw new ToascopeError('MODULE_FOREIGN', `a module with another name does the same: ${taken} is there`, {
+		hint: 'toa.ko was not loaded. Take the other one away (lsmod | grep -i toa), or set provider to bpf',
+	});
+}
+
 interface Provided {
 	readonly object: KernelObject;
 	readonly how: 'installed' | 'built before' | 'built now' | 'given';
@@ -198,6 +210,7 @@ export async function loadModule(
 		return 'was loaded';
 	}
 	requireModules(roots);
+	requireFreeFiles(roots);
 	const provided = file === undefined ? await provideModule(roots) : await takeFile(file);
 	try {
 		return await insert(provided, config, roots);

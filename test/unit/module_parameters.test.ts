@@ -10,7 +10,7 @@ import { type Profile, profiles } from '../../daemon/config/profiles.ts';
 import { moduleEvents } from '../../daemon/model/module_events.ts';
 import { parseCounters, readEvents, vendorRows } from '../../daemon/module/counters.ts';
 import { HostLock } from '../../daemon/module/host_lock.ts';
-import { readPolicy } from '../../daemon/module/load.ts';
+import { readPolicy, requireFreeFiles } from '../../daemon/module/load.ts';
 import { readLoaded } from '../../daemon/module/loaded.ts';
 import { formatProfiles, isTrust, loadArguments, Parameters, trustWrites } from '../../daemon/module/parameters.ts';
 import { hostRoots, type Roots } from '../../daemon/module/roots.ts';
@@ -127,6 +127,19 @@ describe('in a tree of its own', () => {
 	it("a vendor's: no parameters, and no version", () => {
 		write('sys/module/toa/initstate', 'live\n');
 		expect(readLoaded(roots)).toMatchObject({ whose: 'foreign', version: undefined });
+	});
+
+	it("a vendor's under another name: its file in /proc/net says so before anything is loaded", () => {
+		expect(() => requireFreeFiles(roots)).not.toThrow();
+		write('proc/net/toa_stats', '');
+		expect(() => requireFreeFiles(roots)).toThrow(
+			expect.objectContaining({
+				code: 'MODULE_FOREIGN',
+				message: expect.stringContaining(join(root, 'proc/net/toa_stats')),
+			}),
+		);
+		write('sys/module/toa/initstate', 'going\n');
+		expect(() => requireFreeFiles(roots)).not.toThrow();
 	});
 
 	it('the configuration is written, and once', () => {
