@@ -69,7 +69,7 @@ async function build(container: string, host: string, release: string): Promise<
 		bind "$1" "$3" mnt/toa ro
 		bind "$1" "$4" mnt/kernel ro
 		bind "$1" "$5" mnt/out rw
-		exec chroot "$1" env TOA_SOURCES=/mnt/kernel TOA_OUT=/mnt/out sh /mnt/toa/build.sh "$6"`;
+		exec chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin TOA_SOURCES=/mnt/kernel TOA_OUT=/mnt/out sh /mnt/toa/build.sh "$6"`;
 	mkdirSync(out);
 	const args = [container, host, deployed, join(root, 'kernel'), out, release];
 	const said = await run('unshare', ['--mount', 'sh', '-c', script, 'sh', ...args]);
