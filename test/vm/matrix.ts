@@ -106,7 +106,7 @@ function stepsFor({ module, foreign }: Modules, { times, tests }: Pick<Plan, 'ti
 		const files = { TOA_TEST_MODULE: module, TOA_TEST_FOREIGN_MODULE: foreign };
 		const has = Object.entries(files).flatMap(([name, file]) => (file === undefined ? [] : [`${name}=${file}`]));
 		const runner = [join(root, 'scripts/node.sh'), join(import.meta.dirname, 'guest_tests.ts')];
-		steps.push({ name: 'bpf', command: ['env', ...has, 'sh', ...runner, ...tests] });
+		steps.push({ name: 'daemon', command: ['env', ...has, 'sh', ...runner, ...tests] });
 	}
 	return steps;
 }

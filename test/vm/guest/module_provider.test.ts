@@ -315,10 +315,12 @@ describe('what cannot be loaded', () => {
 	const load = (file: string) => toascope(['module', 'load', file, ...noConfig]);
 
 	it('of another kernel', async () => {
-		const other = altered(
-			'other.ko',
-			(bytes) => void bytes.write('9.9', bytes.indexOf('vermagic=') + 'vermagic='.length),
-		);
+		const other = altered('other.ko', (bytes) => {
+			const magic = bytes.indexOf('vermagic=') + 'vermagic='.length;
+			bytes.write('9.9', magic);
+			// with CONFIG_MODVERSIONS the kernel compares what follows the release alone (same_magic())
+			bytes.write('SMX', bytes.indexOf('SMP', magic));
+		});
 		const { code, err } = await load(other);
 		expect(code).toBe(1);
 		expect(err).toMatch(/was built for 9\.9.*; this is .* \[MODULE_VERMAGIC\]\n {2}toascope module build/);
@@ -359,7 +361,9 @@ describe('what cannot be loaded', () => {
 	it("beside somebody else's: it is reported, left in place and not unloaded", async () => {
 		// whoever has the name: ours, with another parameter
 		const foreign = altered('foreign.ko', replaced('\0connections\0', '\0konnections\0'));
-		const named = altered('vendors.ko', replaced('parm=connections', 'parm=konnections'));
+		const named = altered('vendors.ko', (bytes) => {
+			for (const what of ['parm', 'parmtype']) replaced(`${what}=connections`, `${what}=konnections`)(bytes);
+		});
 		expect(await load(named)).toMatchObject({ code: 3, err: expect.stringContaining('[MODULE_FOREIGN]') });
 		expect(existsSync('/sys/module/toa')).toBe(false);
 		expect(spawnSync('insmod', [foreign]).status).toBe(0);
