@@ -4,9 +4,9 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildDirectory, missingParts } from '../module/build.ts';
 import { type KernelObject, parseModinfo } from '../module/kernel_object.ts';
-import { type Policy, readPolicy } from '../module/load.ts';
 import { describeLoaded, type Loaded, readLoaded, takesModules } from '../module/loaded.ts';
 import { howToInstall, inWords, type Part, readDistribution } from '../module/packages.ts';
+import { type Policy, readPolicy, whySignedOnly } from '../module/policy.ts';
 import { hostRoots } from '../module/roots.ts';
 import { runToolNow } from '../module/tool.ts';
 import { type Check, check } from './check.ts';
@@ -67,7 +67,7 @@ export function moduleOutlook(facts: ModuleFacts): ModuleOutlook {
 	if (installed?.signed === true) {
 		return { works: true, ready: true, found: 'not loaded; installed for this kernel, and signed' };
 	}
-	if (policy.signedOnly || (policy.lockdown ?? 'none') !== 'none') {
+	if (whySignedOnly(policy) !== undefined) {
 		const found = 'not loaded, and this kernel takes signed modules alone';
 		return { works: false, ready: false, found, advice: 'sign it, or set provider to bpf' };
 	}

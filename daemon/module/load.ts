@@ -10,40 +10,14 @@ import { version } from '../version.ts';
 import { buildModule, findBuilt } from './build.ts';
 import { KernelLog } from './kernel_log.ts';
 import { findInstalled, type KernelObject, readKernelObject } from './kernel_object.ts';
-import { describeLoaded, type Loaded, readLoaded, readText, takesModules } from './loaded.ts';
+import { describeLoaded, type Loaded, readLoaded, takesModules } from './loaded.ts';
 import { loadArguments } from './parameters.ts';
+import { isLocked, type Policy, readPolicy, whySignedOnly } from './policy.ts';
 import { hostRoots, type Roots } from './roots.ts';
 import { lastLines, runTool } from './tool.ts';
 
-/** What may forbid a module, whatever is in it. */
-export interface Policy {
-	/** `none`, `integrity` or `confidentiality`; undefined: this kernel has no lockdown. */
-	readonly lockdown: string | undefined;
-	/** module.sig_enforce: signed modules alone. */
-	readonly signedOnly: boolean;
-	/** UEFI Secure Boot; undefined: this machine does not tell. */
-	readonly secureBoot: boolean | undefined;
-}
-
-export function readPolicy({ sys }: Roots = hostRoots): Policy {
-	// four bytes of attributes, and the value (UEFI specification, section 8.2)
-	const variable = 'firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c';
-	const secureBoot = readText(join(sys, variable));
-	return {
-		lockdown: /\[(\w+)\]/.exec(readText(join(sys, 'kernel/security/lockdown')) ?? '')?.[1],
-		signedOnly: readText(join(sys, 'module/module/parameters/sig_enforce')) === 'Y',
-		secureBoot: secureBoot === undefined ? undefined : secureBoot.charCodeAt(secureBoot.length - 1) === 1,
-	};
-}
-
 const sign =
 	'sign it with a key that this machine trusts (docs/kernel-module.md), or set provider to bpf, which needs no signature';
-
-/** Why modules without a signature are refused; undefined: they are not, as far as is told. */
-function whySignedOnly({ lockdown = 'none', signedOnly, secureBoot }: Policy): string | undefined {
-	if (lockdown !== 'none') return `kernel lockdown is ${lockdown}${secureBoot === true ? ' under Secure Boot' : ''}`;
-	return signedOnly ? 'module.sig_enforce is on' : undefined;
-}
 
 /** One of toascope's is loaded, the one that goes with this version. @throws {ToascopeError} MODULE_FOREIGN, MODULE_OTHER_VERSION */
 export function requireOwn(loaded: Loaded): void {
@@ -112,10 +86,9 @@ export function explainRefusal(
 		);
 	}
 	const why = whySignedOnly(policy);
-	const locked = (policy.lockdown ?? 'none') !== 'none';
 	if (
 		/key was rejected|required key not available|bad message/i.test(output) ||
-		(/operation not permitted/i.test(output) && locked)
+		(/operation not permitted/i.test(output) && isLocked(policy))
 	) {
 		const because = why ?? 'its signature is of a key that this kernel does not know';
 		const what = object?.signed === true ? 'signed, but of no key that counts' : 'not signed';

@@ -6,9 +6,9 @@ import { isLoadedAtBoot } from './boot.ts';
 import { buildDirectory, findBuilt, headersOf, missingParts } from './build.ts';
 import { dkmsStatus } from './dkms.ts';
 import { findInstalled, type KernelObject } from './kernel_object.ts';
-import { type Policy, readPolicy } from './load.ts';
 import { describeLoaded, type Loaded, readLoaded, takesModules } from './loaded.ts';
 import { howToInstall, inWords, readDistribution } from './packages.ts';
+import { type Policy, readPolicy, whySignedOnly } from './policy.ts';
 import { hostRoots, type Roots } from './roots.ts';
 
 export interface ModuleStatus {
@@ -81,9 +81,10 @@ export function formatStatus(status: ModuleStatus): string {
 	return rows.map(([name, value]) => `${name.padEnd(14)}${value}\n`).join('');
 }
 
-function formatPolicy({ lockdown, signedOnly, secureBoot }: Policy): string {
-	const locked = lockdown !== undefined && lockdown !== 'none';
-	const needed = signedOnly || locked ? 'the kernel takes signed modules alone' : 'unsigned modules are taken';
+function formatPolicy(policy: Policy): string {
+	const { lockdown, signedOnly, secureBoot } = policy;
+	const needed =
+		whySignedOnly(policy) === undefined ? 'unsigned modules are taken' : 'the kernel takes signed modules alone';
 	const told = [`lockdown ${lockdown ?? 'not told'}`, `sig_enforce ${signedOnly ? 'on' : 'off'}`];
 	if (secureBoot !== undefined) told.push(`Secure Boot ${secureBoot ? 'on' : 'off'}`);
 	return `${needed} (${told.join(', ')})`;

@@ -26,6 +26,16 @@ const mounts = (...lines: string[]) => parseMounts(lines.join('\n'));
 const cgroup2 = '32 25 0:27 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw';
 const bpffs = '33 25 0:28 / /sys/fs/bpf rw,nosuid shared:10 - bpf bpf rw,mode=700';
 
+const facts: ModuleFacts = {
+	takesModules: true,
+	loaded: undefined,
+	installed: undefined,
+	built: false,
+	missing: [],
+	install: '',
+	policy: { lockdown: 'none', signedOnly: false, secureBoot: undefined },
+};
+
 const goodHost: Host = {
 	kernel: '6.1.0-18-amd64',
 	machine: 'x64',
@@ -34,15 +44,7 @@ const goodHost: Host = {
 	mounts: mounts(cgroup2, bpffs),
 	lockdown: '[none] integrity confidentiality',
 	jit: '1',
-	module: {
-		takesModules: true,
-		loaded: undefined,
-		installed: undefined,
-		built: false,
-		missing: [],
-		install: '',
-		policy: { lockdown: 'none', signedOnly: false, secureBoot: undefined },
-	},
+	module: facts,
 	exists: (path) => !path.includes('/sys/fs/bpf/'),
 	isRootCgroup: () => true,
 };
@@ -169,15 +171,6 @@ test("the kernel's refusal of the programs is a FAIL with its words", () => {
 	expect(result).toMatchObject({ state: 'fail', found: expect.stringContaining('toascope_sockops') });
 });
 
-const facts: ModuleFacts = {
-	takesModules: true,
-	loaded: undefined,
-	installed: undefined,
-	built: false,
-	missing: [],
-	install: '',
-	policy: { lockdown: 'none', signedOnly: false, secureBoot: undefined },
-};
 const noModule = moduleOutlook({ ...facts, takesModules: false });
 const loaded: Loaded = {
 	whose: 'own',

@@ -4,8 +4,9 @@ import { release } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { KernelLog, messageOf } from '../../daemon/module/kernel_log.ts';
 import { type KernelObject, parseModinfo } from '../../daemon/module/kernel_object.ts';
-import { explainRefusal, type Policy, requireOwn, requireOwnFile } from '../../daemon/module/load.ts';
+import { explainRefusal, requireOwn, requireOwnFile } from '../../daemon/module/load.ts';
 import type { Loaded } from '../../daemon/module/loaded.ts';
+import type { Policy } from '../../daemon/module/policy.ts';
 import { version } from '../../daemon/version.ts';
 
 const open: Policy = { lockdown: 'none', signedOnly: false, secureBoot: undefined };

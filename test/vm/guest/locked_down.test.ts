@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { native } from '../../../daemon/capture/native.ts';
 import type { Check } from '../../../daemon/doctor/check.ts';
-import { readPolicy } from '../../../daemon/module/load.ts';
+import { readPolicy } from '../../../daemon/module/policy.ts';
 import { toascope } from '../../fixtures/command.ts';
 import { Daemon } from '../../fixtures/daemon.ts';
 import { noConfig } from '../../fixtures/module.ts';

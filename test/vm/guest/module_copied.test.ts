@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { buildDirectory } from '../../../daemon/module/build.ts';
 import { readKernelObject } from '../../../daemon/module/kernel_object.ts';
-import { readPolicy } from '../../../daemon/module/load.ts';
+import { readPolicy } from '../../../daemon/module/policy.ts';
 import { copySources } from '../../../daemon/module/sources.ts';
 import { version } from '../../../daemon/version.ts';
 import { toascope } from '../../fixtures/command.ts';

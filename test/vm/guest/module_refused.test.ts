@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import type { Check } from '../../../daemon/doctor/check.ts';
 import { network } from '../../../daemon/lab/lab.ts';
 import { buildDirectory } from '../../../daemon/module/build.ts';
-import { readPolicy } from '../../../daemon/module/load.ts';
+import { readPolicy } from '../../../daemon/module/policy.ts';
 import { copySources } from '../../../daemon/module/sources.ts';
 import { settled } from '../../fixtures/accounts.ts';
 import { toascope } from '../../fixtures/command.ts';
