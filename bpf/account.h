@@ -42,9 +42,6 @@ struct subject {
 	__u64 now;
 };
 
-/* All zeros. */
-static const struct client no_client;
-
 /* The listener's counters: of the place that its connection found when it opened. */
 static __always_inline bool take_listener(struct subject *on)
 {
@@ -85,21 +82,27 @@ static __always_inline struct client *find_client(const struct subject *on)
 	return bpf_map_lookup_elem(&clients, &key);
 }
 
-/* The entry for a new connection; made while there is room. */
-static __always_inline struct client *enter_client(const struct subject *on)
+/*
+ * The entry for a new connection; made while there is room. `*leaving`: there is one, but it is being folded.
+ *
+ * One that has its tag now is whole until this run ends: who folds takes the tag away, and then waits for all runs
+ * that had begun (fold.bpf.c). One that is deleted and used for another client in this moment has no tag, or another's.
+ */
+static __always_inline struct client *enter_client(const struct subject *on, bool *leaving)
 {
+	struct client fresh = { .created_ns = on->now };
 	struct client_key key;
 	struct client *client;
 
 	client_key(on, &key);
+	fresh.tag = client_tag(&key);
 	client = bpf_map_lookup_elem(&clients, &key);
 	if (!client) {
-		bpf_map_update_elem(&clients, &key, &no_client, BPF_NOEXIST);
+		bpf_map_update_elem(&clients, &key, &fresh, BPF_NOEXIST);
 		client = bpf_map_lookup_elem(&clients, &key);
-		if (client && !client->created_ns)
-			client->created_ns = on->now;
 	}
-	return client;
+	*leaving = client && *(volatile __u64 *)&client->tag != fresh.tag;
+	return *leaving ? 0 : client;
 }
 
 /* Adds to the client, or to the listener's "other" where it has none. */
@@ -110,7 +113,6 @@ static __always_inline void credit(const struct subject *on, struct client *clie
 		add_traffic(&on->listener->overflow, delta);
 		return;
 	}
-	/* before the sums: who folds must see that somebody is at it */
 	client->active_ns = on->now;
 	add_traffic(&client->traffic, delta);
 }

@@ -2,17 +2,14 @@
 /*
  * Takes a client out of the table without losing a count. Both are run by the daemon with
  * BPF_PROG_TEST_RUN; the request is the packet. First retire: from then on programs count
- * elsewhere. After a grace period, when no program holds the entry any more, fold: read,
- * add and delete in one run, so that a kill of the daemon cannot split it.
+ * elsewhere. The daemon waits until all that were running by then are done, so that none holds the entry any more.
+ * Then fold: read, add and delete in one run, so that a kill of the daemon cannot split it.
  */
 #include "count.h"
 
 #define OK 0
 #define MISSING 1
 #define IN_USE 2
-
-/* longer than any program runs: who took hold of an entry before it was retired is done */
-#define GRACE_NS 500000000ULL
 
 static __always_inline bool read_request(struct __sk_buff *skb, struct fold_request *request)
 {
@@ -32,7 +29,7 @@ int toascope_retire(struct __sk_buff *skb)
 		return MISSING;
 	if (client->traffic.opened != client->traffic.closed)
 		return IN_USE;
-	client->retired = 1;
+	client->tag = 0;
 	return OK;
 }
 
@@ -63,7 +60,7 @@ int toascope_fold(struct __sk_buff *skb)
 	if (!read_request(skb, &request))
 		return MISSING;
 	client = bpf_map_lookup_elem(&clients, &request.key);
-	if (!client || !client->retired)
+	if (!client || client->tag)
 		return MISSING;
 	__builtin_memcpy(&key.local, &request.key.listener, sizeof(key.local));
 	place = bpf_map_lookup_elem(&listener_places, &key);
@@ -71,9 +68,8 @@ int toascope_fold(struct __sk_buff *skb)
 	if (!listener)
 		return MISSING;
 	/* it was taken hold of again between the look at it and the mark: let it live */
-	if (client->traffic.opened != client->traffic.closed ||
-	    client->active_ns + GRACE_NS > bpf_ktime_get_ns()) {
-		client->retired = 0;
+	if (client->traffic.opened != client->traffic.closed) {
+		client->tag = client_tag(&request.key);
 		return IN_USE;
 	}
 	last = client->traffic;

@@ -19,7 +19,7 @@
 #endif
 
 enum limit {
-	TOASCOPE_LAYOUT = 3,
+	TOASCOPE_LAYOUT = 4,
 	HISTOGRAM_BUCKETS = 24, /* the last one has no upper bound */
 	SEGMENTS = 3,
 	COMM_SIZE = 16,
@@ -117,9 +117,22 @@ struct client {
 	struct traffic traffic;
 	__u64 created_ns;
 	__u64 active_ns; /* last time that anything was counted */
-	__u32 retired;   /* being folded: programs count elsewhere */
-	__u32 reserved;
+	__u64 tag;       /* client_tag() of its key; 0: it is being folded, and programs count elsewhere */
 };
+
+/* What tells whose an entry is: the kernel uses the memory of one that was deleted at once again. Never 0. */
+static inline __u64 client_tag(const struct client_key *key)
+{
+	__u64 words[sizeof(*key) / 8], mixed = 0;
+	unsigned int i;
+
+	__builtin_memcpy(words, key, sizeof(*key));
+	for (i = 0; i < sizeof(*key) / 8; i++) {
+		mixed = (mixed ^ words[i]) * 0x9e3779b97f4a7c15ULL;
+		mixed ^= mixed >> 32;
+	}
+	return mixed | 1;
+}
 
 struct histogram {
 	__u64 sum_ns;

@@ -44,8 +44,8 @@ static __always_inline void count_unknown(const struct subject *on)
 static __noinline bool let_fall(struct subject *on, __u8 verdict, __u8 segment)
 {
 	struct socket_state *state = on->state;
-	struct client *entry = believed(verdict) ? enter_client(on) : 0;
-	struct client *client = entry && !entry->retired ? entry : 0;
+	bool leaving = false;
+	struct client *client = believed(verdict) ? enter_client(on, &leaving) : 0;
 	struct connection *connection = on->connection;
 	struct traffic before = { .opened = 1 };
 	__u64 of_verdict = verdict, of_segment = segment - 1ULL;
@@ -71,7 +71,7 @@ static __noinline bool let_fall(struct subject *on, __u8 verdict, __u8 segment)
 		add_traffic(&on->listener->direct, &before);
 	} else {
 		if (!client)
-			count_drop(entry ? DROP_CLIENT_FOLDING : DROP_CLIENTS_FULL);
+			count_drop(leaving ? DROP_CLIENT_FOLDING : DROP_CLIENTS_FULL);
 		credit(on, client, &before);
 	}
 	if (verdict == VERDICT_NONE)

@@ -31,6 +31,7 @@ Napi::Function BpfObject::define(Napi::Env env)
 				   InstanceMethod<&BpfObject::read_page>("readPage"),
 				   InstanceMethod<&BpfObject::iterate>("iterate"),
 				   InstanceMethod<&BpfObject::run>("run"),
+				   InstanceMethod<&BpfObject::runs_over>("runsOver"),
 				   InstanceMethod<&BpfObject::program_statistics>("programStatistics"),
 				   InstanceMethod<&BpfObject::drain>("drain"),
 			   });
@@ -57,6 +58,7 @@ void BpfObject::release()
 {
 	ring_.reset();
 	tags_.reset();
+	runs_over_.reset();
 	links_.clear();
 	if (skeleton_)
 		toascope_bpf__destroy(skeleton_);
@@ -126,6 +128,9 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 			      bpf_map__max_entries(skeleton_->maps.peer_tags));
 	if (!tags_)
 		throw system_error(env, errno, "map", "peer_tags");
+	runs_over_ = RunsOver::create();
+	if (!runs_over_)
+		throw system_error(env, errno, "create", "toascope_wait");
 }
 
 bpf_map *BpfObject::map(Napi::Env env, const Napi::Value &name) const

@@ -10,6 +10,7 @@
 
 #include "handles.h"
 #include "peer_tags.h"
+#include "runs_over.h"
 
 struct toascope_bpf;
 
@@ -52,6 +53,9 @@ private:
 	Napi::Value run(const Napi::CallbackInfo &info);
 	Napi::Value program_statistics(const Napi::CallbackInfo &info);
 
+	// runs_over.cc
+	Napi::Value runs_over(const Napi::CallbackInfo &info);
+
 	// ring.cc
 	Napi::Value drain(const Napi::CallbackInfo &info);
 	void open_ring(Napi::Env env);
@@ -73,6 +77,7 @@ private:
 	std::map<std::string, Link> links_;
 	Ring ring_;
 	std::unique_ptr<PeerTags> tags_;
+	std::shared_ptr<RunsOver> runs_over_;
 	Slab slab_;
 };
 

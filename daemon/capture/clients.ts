@@ -122,6 +122,6 @@ export class Clients implements ClientPage {
 	}
 
 	retired(index: number): boolean {
-		return this.#values[index * clientLayout.size + clientLayout.retired] !== 0;
+		return this.#word(index, clientLayout.tag) === 0n;
 	}
 }

@@ -68,6 +68,10 @@ export class Counters implements Source {
 		return this.#bpf.run('toascope_retire', this.#foldRequest(key, undefined)) === 0;
 	}
 
+	runsOver(): Promise<void> {
+		return this.#bpf.runsOver();
+	}
+
 	fold(key: string, exported: Exported | undefined): boolean {
 		return this.#bpf.run('toascope_fold', this.#foldRequest(key, exported)) === 0;
 	}

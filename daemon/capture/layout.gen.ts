@@ -111,7 +111,7 @@ export const clientLayout = {
 	traffic: 0,
 	createdNs: 64,
 	activeNs: 72,
-	retired: 80,
+	tag: 80,
 } as const;
 
 export const exportedLayout = {
@@ -188,7 +188,7 @@ export const unknownOptionLayout = {
 } as const;
 
 export const limit = {
-	TOASCOPE_LAYOUT: 3,
+	TOASCOPE_LAYOUT: 4,
 	HISTOGRAM_BUCKETS: 24,
 	SEGMENTS: 3,
 	COMM_SIZE: 16,

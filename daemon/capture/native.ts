@@ -90,6 +90,8 @@ export interface BpfObject {
 	 * returned the last time. A signal may make it begin anew.
 	 */
 	run(program: string, input: Uint8Array, times?: number): number;
+	/** Every run of a program that had begun is over, on all CPUs. Waits in a thread of its own, some milliseconds. */
+	runsOver(): Promise<void>;
 	programStatistics(): ProgramStatistics[];
 	/** Whole records from the ring. Returns bytes; less than a buffer full: the ring is empty. */
 	drain(buffer: Uint8Array): number;

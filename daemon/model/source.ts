@@ -68,7 +68,12 @@ export interface Source {
 	admit(key: string, exported: Exported): boolean;
 	/** From now on programs count this client elsewhere. False: it has open connections again. */
 	retire(key: string): boolean;
-	/** Takes a retired client out of the table, its counts into its listener's. False: it goes on. */
+	/** Every run of a program that had begun is over: none holds who was retired before. Takes milliseconds. */
+	runsOver(): Promise<void>;
+	/**
+	 * Takes a client that was retired before the latest runsOver() out of the table, its counts into its listener's.
+	 * False: it goes on.
+	 */
 	fold(key: string, exported: Exported | undefined): boolean;
 	/** Clients made before have been given a series, or put into "other" (CLOCK_MONOTONIC nanoseconds). */
 	classifiedNs: bigint;

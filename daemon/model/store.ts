@@ -78,6 +78,8 @@ export class Store {
 	/** Their places, by the listeners' keys. */
 	readonly #linePlaces = new Map<string, number>();
 	#leaving = 0;
+	/** Whether somebody was retired since the runs of programs were waited for; by the daemon before this one, perhaps. */
+	#retired = true;
 	#looking = false;
 	#snapshot: Snapshot | undefined;
 
@@ -109,6 +111,8 @@ export class Store {
 		if (this.#looking) throw new Error('another look is under way');
 		this.#looking = true;
 		try {
+			if (this.#retired) await this.#source.runsOver();
+			this.#retired = false;
 			const look = this.#begin();
 			for (const page of this.#source.readClients()) {
 				// after the read: whom it holds, "other" may show from now on, also to a daemon after this one
@@ -191,8 +195,8 @@ export class Store {
 	}
 
 	/**
-	 * Retires who is idle, and folds who was retired before: two looks apart, so that no program that still holds the
-	 * entry can lose a count. True: it has left, its counts are in its listener's.
+	 * Retires who is idle, and folds who was retired at a look before: no program holds the entry any more. True: it has
+	 * left, its counts are in its listener's.
 	 */
 	#leaves(page: ClientPage, index: number, number: number, look: Look): boolean {
 		if (page.retired(index)) {
@@ -201,7 +205,8 @@ export class Store {
 			this.#roster.remove(number);
 			return true;
 		}
-		if (page.open(index) === 0n && lastSignNs(page, index, look.readNs) + look.idleNs < look.readNs) {
+		if (page.open(index) === 0n && lastSignNs(page, index) + look.idleNs < look.readNs) {
+			this.#retired = true;
 			if (this.#source.retire(page.key(index)) && this.#shown.has(number)) look.leaving++;
 		}
 		return false;
@@ -292,10 +297,9 @@ function candidateOf(page: ClientPage, index: number, number: number, base: Traf
 	return { number, key: page.key(index), label: page.label(index), traffic: page.traffic(index), base };
 }
 
-/** When a client was last heard of; now, while its entry is being made. */
-function lastSignNs(page: ClientPage, index: number, nowNs: bigint): bigint {
+/** When a client was last heard of. */
+function lastSignNs(page: ClientPage, index: number): bigint {
 	const [created, active] = [page.createdNs(index), page.activeNs(index)];
-	if (created === 0n) return nowNs;
 	return active > created ? active : created;
 }
 

@@ -15,6 +15,7 @@ function nothing(reader: OptionReader): Source {
 		readExported: () => new Map(),
 		admit: () => false,
 		retire: () => false,
+		runsOver: () => Promise.resolve(),
 		fold: () => false,
 		classifiedNs: 0n,
 		clientsFolded: () => 0n,

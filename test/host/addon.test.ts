@@ -56,6 +56,7 @@ describe('close()', () => {
 			run: () => object.run('toascope_fold', Buffer.alloc(64)),
 			programStatistics: () => object.programStatistics(),
 			drain: () => object.drain(Buffer.alloc(4096)),
+			runsOver: () => object.runsOver(),
 		};
 		for (const [name, call] of Object.entries(calls)) {
 			expect(call, name).toThrow(expect.objectContaining({ code: 'EBADF', errno: 9 }));
@@ -69,6 +70,13 @@ describe('close()', () => {
 		expect(openObjects('link_id')).toBe(1);
 		object.close();
 		expect([openObjects('link_id'), openObjects('prog_id')]).toEqual([0, 0]);
+	});
+
+	test('while somebody waits for runs of programs takes nothing from under the wait', async () => {
+		const object = open();
+		const waits = [object.runsOver(), object.runsOver()];
+		object.close();
+		expect(await Promise.all(waits)).toEqual([undefined, undefined]);
 	});
 
 	test('of one object touches no other', () => {

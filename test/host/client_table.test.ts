@@ -30,11 +30,17 @@ function keyOf(number: number): Buffer {
 	return key;
 }
 
-function put(key: Buffer, traffic: Traffic = noTraffic, more: { createdNs?: bigint; activeNs?: bigint } = {}): void {
+/** As a program has made it; a `tag` of 0: as one that is being folded. */
+function put(
+	key: Buffer,
+	traffic: Traffic = noTraffic,
+	more: { createdNs?: bigint; activeNs?: bigint; tag?: bigint } = {},
+): void {
 	const value = Buffer.alloc(clientLayout.size);
 	writeTraffic(value, clientLayout.traffic, traffic);
 	value.writeBigUInt64LE(more.createdNs ?? 0n, clientLayout.createdNs);
 	value.writeBigUInt64LE(more.activeNs ?? 0n, clientLayout.activeNs);
+	value.writeBigUInt64LE(more.tag ?? 1n, clientLayout.tag);
 	expect(object.update('clients', key, value)).toBe(true);
 }
 
@@ -122,6 +128,8 @@ describe('a page', () => {
 		expect(page.traffic(0)).toEqual(traffic);
 		expect([page.createdNs(0), page.activeNs(0), page.open(0), page.retired(0)]).toEqual([5n, 6n, 3n, false]);
 		expect(page.weight(0)).toBe(Number(2n ** 63n - 1n + 4n + traffic.opened));
+		put(keyOf(0x10001), traffic, { tag: 0n });
+		expect(only().retired(0)).toBe(true);
 	});
 
 	test.each([

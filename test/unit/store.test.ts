@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Snapshot } from '../../daemon/model/snapshot.ts';
 import { Store } from '../../daemon/model/store.ts';
 import { noTraffic } from '../../daemon/model/traffic.ts';
-import { Kernel } from '../fixtures/kernel.ts';
+import { Kernel, type Open } from '../fixtures/kernel.ts';
 import { expectIdentity, expectMonotonic, labels, series } from '../fixtures/snapshots.ts';
 
 const lookMs = 1000;
@@ -257,13 +257,15 @@ describe('folding', () => {
 		['other', 0, 'other'],
 	])('goes on in %s with a client that a program counts for after all', async (_, maxExported, shownAs) => {
 		const { kernel, look, limit } = start({ maxExported });
+		let opened: Open | undefined;
 		kernel.visit('x', 100n);
 		await look();
+		const end = kernel.beginToOpen((connection) => (opened = connection), 'x');
 		await look(idleMs);
-		const connection = kernel.openInTime('x');
+		end();
 		limit(1);
 		await look();
-		kernel.close(connection);
+		kernel.close(opened as Open);
 		const snapshot = await look(0);
 		expect(snapshot.clientsFolded).toBe(0n);
 		expect(series(snapshot, shownAs)?.traffic).toMatchObject({ opened: 2n, closed: 2n });
@@ -283,14 +285,17 @@ describe('folding', () => {
 		expect(labels(await look())).toEqual(['z']);
 	});
 
-	it('does not take a client that is just being made for an idle one', async () => {
+	it('waits for programs that have taken hold of a client before it was retired', async () => {
 		const { kernel, look } = start({ maxExported: 2 });
 		kernel.visit('x', 1n);
 		await look();
-		kernel.begin('y');
-		await look();
-		await look();
-		expect(kernel.tracks('y')).toBe(true);
+		kernel.beginToOpen(() => {}, 'x');
+		kernel.beginToOpen(() => {}, 'y');
+		await look(idleMs);
+		const snapshot = await look();
+		expect(snapshot.clientsFolded).toBe(0n);
+		expect(series(snapshot, 'x')?.traffic).toMatchObject({ opened: 2n });
+		expect(series(snapshot, 'y')?.traffic).toMatchObject({ opened: 1n });
 	});
 });
 

@@ -44,14 +44,17 @@ it.each(seeds)('every sum is exact and nothing falls (seed %i)', async (seed) =>
 	let store = new Store(kernel, { maxExported, idleMs });
 	let last: Snapshot | undefined;
 	let connections: Open[] = [];
+	/** Programs that may be in the middle of their run, and some that are over. */
+	const running: (() => void)[] = [];
 
 	const step = () => {
 		const which = pick(10);
 		const listener = pick(4) === 0 ? 'b' : 'a';
 		const client = pick(8) === 0 ? 'direct' : `c${pick(20)}`;
 		const held = connections[pick(Math.max(1, connections.length))];
-		const inTime = which === 0 && kernel.tracks(client, listener);
-		if (which < 3) connections.push(inTime ? kernel.openInTime(client, listener) : kernel.open(client, listener));
+		if (which === 0) running.push(kernel.beginToOpen((connection) => connections.push(connection), client, listener));
+		else if (which === 1) running.splice(pick(running.length), 1)[0]?.();
+		else if (which < 3) connections.push(kernel.open(client, listener));
 		else if (which < 5) kernel.visit(client, BigInt(pick(1000)), listener);
 		else if (which < 8 && held !== undefined) kernel.transfer(held, BigInt(pick(1000)));
 		else if (held !== undefined) {
