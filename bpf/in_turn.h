@@ -6,7 +6,7 @@
 #include "lifetime.h"
 
 /* Not inlined: the verifier adds up the stack of those that call each other. */
-static __noinline int end_in_turn(struct subject *on, const struct progress *last)
+static __noinline int end_connection(struct subject *on, const struct progress *last)
 {
 	count_close(on, last);
 	return 0;
@@ -31,7 +31,7 @@ static __noinline int grant_wishes(struct subject *on)
 	if (wish) {
 		on->now = wish->now;
 		settle_for_close(on);
-		end_in_turn(on, &wish->last);
+		end_connection(on, &wish->last);
 		on->now = now;
 		bpf_map_delete_elem(&wishes, &key);
 	}
@@ -88,7 +88,7 @@ static __noinline int close_in_turn(struct subject *on, const struct progress *l
 	if (take_turn(cookie)) {
 		grant_wishes(on);
 		settle_for_close(on);
-		end_in_turn(on, last);
+		end_connection(on, last);
 		give_turn_back(cookie);
 	} else {
 		make_wish(cookie, WISH_CLOSE, &wish);
@@ -109,7 +109,7 @@ static __always_inline void close_connection(const struct tcp_sock *tcp, struct 
 		return;
 	}
 	settle_for_close(on);
-	count_close(on, &last);
+	end_connection(on, &last);
 }
 
 /* From the iterator, every few seconds. */

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { Snapshot } from '../../daemon/model/snapshot.ts';
 import { type NextTurn, Store } from '../../daemon/model/store.ts';
 import { Kernel, type Open } from '../fixtures/kernel.ts';
+import { random } from '../fixtures/random.ts';
 import { expectIdentity, expectMonotonic, labels } from '../fixtures/snapshots.ts';
 
 const lookMs = 1000;
@@ -18,17 +19,6 @@ beforeEach(() => {
 afterEach(() => {
 	vi.useRealTimers();
 });
-
-/** mulberry32: the same numbers for the same seed. */
-function random(seed: number): (below: number) => number {
-	let state = seed;
-	return (below) => {
-		state = (state + 0x6d2b79f5) | 0;
-		let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-		mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-		return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-	};
-}
 
 const seeds = [1, 2, 3, randomInt(2 ** 31)];
 

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * The real programs and the real store against what the lab knows of its connections: opened, flushed, closed, looked at,
+ * retired, folded and adopted by another daemon in any order, and all at once. In the ways of old kernels as well.
+ */
+import { randomInt } from 'node:crypto';
+import { setImmediate as turn } from 'node:timers/promises';
+import { expect, it } from 'vitest';
+import { native } from '../../daemon/capture/native.ts';
+import { Programs } from '../../daemon/capture/programs.ts';
+import { bpfReader } from '../../daemon/capture/provider.ts';
+import { toConfig } from '../../daemon/config/config.ts';
+import { fileSchema } from '../../daemon/config/schema.ts';
+import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
+import type { LabClient } from '../../daemon/lab/lab_client.ts';
+import type { Batch, Result } from '../../daemon/lab/protocol.ts';
+import type { Snapshot } from '../../daemon/model/snapshot.ts';
+import { type NextTurn, Store } from '../../daemon/model/store.ts';
+import { noTraffic } from '../../daemon/model/traffic.ts';
+import { patient } from '../fixtures/patience.ts';
+import { random } from '../fixtures/random.ts';
+import { expectIdentity, expectMonotonic, labels } from '../fixtures/snapshots.ts';
+import { somePorts } from '../fixtures/stage.ts';
+
+const rounds = 25;
+const addresses = 24;
+/** Fewer than there are clients: some find no room in the kernel's table, and most no series. */
+const [capacity, maxExported] = [16, 6];
+/** So short that every look retires somebody. */
+const idleMs = 1;
+const port = somePorts(1);
+const nat64Port = 10_001;
+const listener = `${network.server}:${port}`;
+const givenUp = new Error('given up');
+const quietly = { info() {}, warn() {}, error() {} };
+
+const probed = native().probe();
+// where iterators take no locks (5.10), and where they do, if this kernel is one
+const ways = [
+	{ way: 'in turns', features: { ...probed.features, tracingLocks: 'EINVAL' } },
+	...(probed.features.tracingLocks === '' ? [{ way: 'under locks', features: probed.features }] : []),
+];
+
+it.each(ways.map((one) => ({ ...one, seed: randomInt(2 ** 31) })))(
+	'$way: every sum is exact and nothing falls (seed $seed)',
+	async ({ way, features, seed }) => {
+		const pick = random(seed);
+		await using lab = await Lab.open({ routes: [{ listenPort: nat64Port, backendPort: port, profile: 'nat64' }] });
+		await lab.echoServer({ port });
+		const [passing, direct, ...holding] = await Promise.all([
+			lab.client(),
+			lab.client('gateway'),
+			...Array.from({ length: 4 }, () => lab.client()),
+		]);
+		const config = toConfig(
+			fileSchema.parse({
+				listeners: { ports: [port] },
+				trust: [network.pool],
+				clients: { capacity, max_exported: maxExported },
+				bpf: { pin: `/sys/fs/bpf/toascope-property-${process.pid}-${way.replace(' ', '-')}` },
+			}),
+			{},
+		);
+		const start = () => Programs.open(config, bpfReader, quietly, { ...probed, features });
+		const limits = { maxExported, idleMs };
+
+		let provider = start();
+		try {
+			let store = new Store(provider.counters, limits);
+			let last: Snapshot | undefined;
+			const results: Result[] = [];
+			/** Who holds connections open. */
+			const open = new Map<LabClient, Result[]>();
+			const underWay = new Set<Promise<void>>();
+
+			const run = async (client: LabClient, batch: Partial<Batch>): Promise<Result[]> => {
+				const made = await client.run({ to: nat64Server, port: nat64Port, ...batch });
+				expect(made.filter(({ error }) => error !== undefined)).toEqual([]);
+				results.push(...made);
+				return made;
+			};
+			const begin = (work: Promise<unknown>) => {
+				const one: Promise<void> = work.then(() => void underWay.delete(one));
+				underWay.add(one);
+			};
+			const load = (): Partial<Batch> => ({
+				from: `2001:db8:c::${(1 + pick(addresses)).toString(16)}`,
+				clients: 1 + pick(4),
+				count: 1 + pick(200),
+				send: 24 + pick(3000),
+				receive: pick(3000),
+			});
+			const step = () => {
+				const holder = holding[pick(holding.length)] as LabClient;
+				switch (pick(8)) {
+					case 0:
+						provider.flush();
+						break;
+					case 1:
+					case 2:
+						if (open.has(holder)) break;
+						open.set(holder, []);
+						begin(run(holder, { ...load(), count: 1 + pick(8), hold: true }).then((made) => open.set(holder, made)));
+						break;
+					case 3:
+						if ((open.get(holder) ?? []).length === 0) break;
+						open.delete(holder);
+						begin(holder.release());
+						break;
+					case 4:
+						begin(run(direct as LabClient, { count: 1 + pick(100), to: network.server, port }));
+						break;
+					default:
+						begin(run(passing as LabClient, load()));
+				}
+			};
+			const quiet = () => turn();
+			/** What others do between two pages; now and then the look is given up there. */
+			const busy = async () => {
+				step();
+				await turn();
+				if (pick(10) === 0) throw givenUp;
+			};
+			const look = async (nextTurn: NextTurn): Promise<Snapshot | undefined> => {
+				const snapshot = await store.look(nextTurn).catch((error: unknown) => {
+					expect(error).toBe(givenUp);
+					return undefined;
+				});
+				if (snapshot === undefined) return undefined;
+				if (last !== undefined) expectMonotonic(last, snapshot);
+				expect(labels(snapshot).length).toBeLessThanOrEqual(maxExported);
+				last = snapshot;
+				return snapshot;
+			};
+			/** A daemon that is gone without a word, and the next one. */
+			const kill = () => {
+				provider.close(true);
+				provider = start();
+				expect(provider.adopted).toBe(true);
+				store = new Store(provider.counters, limits);
+			};
+			const total = () => provider.counters.readListeners().find(({ endpoint }) => endpoint?.port === port)?.total;
+
+			for (let round = 0; round < rounds; round++) {
+				for (let steps = 1 + pick(5); steps > 0; steps--) {
+					step();
+					if (pick(2) === 0) await turn();
+				}
+				for (let looks = pick(4); looks > 0; looks--) await look(busy);
+				if (pick(3) === 0) kill();
+				if (pick(3) > 0) continue;
+
+				while (underWay.size > 0) await Promise.all([...underWay]);
+				const held = [...open.values()].flat().length;
+				const closed = BigInt(results.length - held);
+				await expect.poll(() => total()?.closed ?? 0n, { timeout: patient(20_000), interval: 5 }).toBe(closed);
+				// the second one counts what the first saw
+				provider.flush();
+				provider.flush();
+				const snapshot = (await look(quiet)) as Snapshot;
+				expectIdentity(snapshot);
+				const sum = (of: (result: Result) => number) => results.reduce((all, one) => all + BigInt(of(one)), 0n);
+				expect(snapshot.listeners.find((one) => one.listener === listener)?.total ?? noTraffic).toMatchObject({
+					opened: BigInt(results.length),
+					closed,
+					receivedBytes: sum(({ sent }) => sent),
+					sentBytes: sum(({ received }) => received),
+				});
+			}
+			expect(last?.clientsFolded).toBeGreaterThan(0n);
+			expect(last?.drops).toMatchObject({ socket_storage: 0n, listeners_full: 0n, close_unheard: 0n });
+		} finally {
+			provider.close(false);
+		}
+	},
+);
