@@ -48,7 +48,7 @@ static __noinline bool let_fall(struct subject *on, __u8 verdict, __u8 segment)
 	struct client *client = believed(verdict) ? enter_client(on, &leaving) : 0;
 	struct connection *connection = on->connection;
 	struct traffic before = { .opened = 1 };
-	__u64 of_verdict = verdict, of_segment = segment - 1ULL;
+	__u64 of_verdict, of_segment;
 	bool first;
 
 	lock_state(state);
@@ -76,6 +76,8 @@ static __noinline bool let_fall(struct subject *on, __u8 verdict, __u8 segment)
 	}
 	if (verdict == VERDICT_NONE)
 		count_unknown(on);
+	of_verdict = verdict;
+	of_segment = segment - 1ULL;
 	/* hidden from the compiler: it then checks and uses one register of 64 bits, as the verifier wants */
 	asm volatile("" : "+r"(of_verdict), "+r"(of_segment));
 	if (of_verdict < VERDICTS)

@@ -141,15 +141,7 @@ it.each(ways.map((one) => ({ ...one, seed: randomInt(2 ** 31) })))(
 			};
 			const total = () => provider.counters.readListeners().find(({ endpoint }) => endpoint?.port === port)?.total;
 
-			for (let round = 0; round < rounds; round++) {
-				for (let steps = 1 + pick(5); steps > 0; steps--) {
-					step();
-					if (pick(2) === 0) await turn();
-				}
-				for (let looks = pick(4); looks > 0; looks--) await look(busy);
-				if (pick(3) === 0) kill();
-				if (pick(3) > 0) continue;
-
+			const atRest = async () => {
 				while (underWay.size > 0) await Promise.all([...underWay]);
 				const held = [...open.values()].flat().length;
 				const closed = BigInt(results.length - held);
@@ -166,9 +158,21 @@ it.each(ways.map((one) => ({ ...one, seed: randomInt(2 ** 31) })))(
 					receivedBytes: sum(({ sent }) => sent),
 					sentBytes: sum(({ received }) => received),
 				});
+				return snapshot;
+			};
+
+			for (let round = 0; round < rounds; round++) {
+				for (let steps = 1 + pick(5); steps > 0; steps--) {
+					step();
+					if (pick(2) === 0) await turn();
+				}
+				for (let looks = pick(4); looks > 0; looks--) await look(busy);
+				if (pick(3) === 0) kill();
+				if (pick(3) === 0) await atRest();
 			}
-			expect(last?.clientsFolded).toBeGreaterThan(0n);
-			expect(last?.drops).toMatchObject({ socket_storage: 0n, listeners_full: 0n, close_unheard: 0n });
+			const { clientsFolded, drops } = await atRest();
+			expect(clientsFolded).toBeGreaterThan(0n);
+			expect(drops).toMatchObject({ socket_storage: 0n, listeners_full: 0n, close_unheard: 0n });
 		} finally {
 			provider.close(false);
 		}
