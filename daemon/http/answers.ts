@@ -24,7 +24,7 @@ function isLarge(request: FastifyRequest): boolean {
 }
 
 /** Calls back once: when the answer has gone, or its connection. */
-function onceGone(reply: FastifyReply, socket: Socket, then: () => void): void {
+export function onceGone(reply: FastifyReply, socket: Socket, then: () => void): void {
 	const gone = () => {
 		reply.raw.off('close', gone);
 		socket.off('close', gone);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The routes of DESIGN.md, section 7: each a view on the store. */
-import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply } from 'fastify';
-import { contentTypes, negotiateFormat } from '../export/prometheus/accept.ts';
+import { contentTypes, negotiateFormat, negotiateGzip } from '../export/prometheus/accept.ts';
 import type { PrometheusExporter } from '../export/prometheus/exporter.ts';
 import type { LookupQuery } from '../model/lookup.ts';
 import { large } from './answers.ts';
 import { clientJson, connectionJson } from './json.ts';
+import { sendPieces } from './pieces.ts';
 import type { View } from './ports.ts';
 import { HttpProblem } from './problem.ts';
 import { readBatch, readClientsQuery, readLookup, readStatusQuery } from './query.ts';
@@ -16,10 +16,12 @@ const moduleAlone = 'BPF is refused on this host: toa.ko works alone, and tells 
 const notReady = 'toascope is not attached yet, or no longer';
 
 export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusExporter): void {
-	app.get('/metrics', large, (request, reply) => {
-		const format = negotiateFormat(request.headers.accept);
+	app.get('/metrics', large, async (request, reply) => {
+		const { accept, 'accept-encoding': encodings } = request.headers;
+		const format = negotiateFormat(accept);
 		reply.header('content-type', contentTypes[format]).header('vary', 'accept, accept-encoding');
-		return reply.send(Readable.from(metrics.render(format), { objectMode: false, highWaterMark: 256 * 1024 }));
+		const pieces = request.method === 'HEAD' ? [] : metrics.render(format);
+		await sendPieces(request, reply, pieces, { gzip: negotiateGzip(encodings), giveBack: metrics.giveBack });
 	});
 
 	app.get('/healthz', (_request, reply) => plain(reply, 'alive\n'));

@@ -2,6 +2,7 @@
 /** Lines as bytes: the same as the text would be. */
 import { describe, expect, it } from 'vitest';
 import { LineWriter } from '../../daemon/export/prometheus/line_writer.ts';
+import { PiecePool } from '../../daemon/export/prometheus/piece_pool.ts';
 import { formatInteger, formatSeconds } from '../../daemon/export/prometheus/text.ts';
 
 /** 0, 1, and around each power of two and of ten up to 2^64. */
@@ -15,7 +16,7 @@ const values = (): bigint[] => {
 const asTable = (value: bigint) => (value < 2n ** 53n ? Number(value) : value);
 
 function written(write: (out: LineWriter) => void, size = 1000): string {
-	const out = new LineWriter(size);
+	const out = new LineWriter(new PiecePool(size));
 	write(out);
 	return String(out.take());
 }
@@ -54,7 +55,7 @@ describe('what was written', () => {
 	});
 
 	it('is handed over for good: what follows goes elsewhere', () => {
-		const out = new LineWriter(100);
+		const out = new LineWriter(new PiecePool(100));
 		out.integer(1);
 		expect(out.length).toBe(1);
 		const first = out.take();

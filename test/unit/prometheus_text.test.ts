@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Numbers, labels and heads of the text formats, and the choice between them. */
 import { describe, expect, it } from 'vitest';
-import { negotiateFormat } from '../../daemon/export/prometheus/accept.ts';
+import { negotiateFormat, negotiateGzip } from '../../daemon/export/prometheus/accept.ts';
 import {
 	formatBound,
 	formatHead,
@@ -121,5 +121,27 @@ describe('the Accept header', () => {
 		],
 	])('%s', (accept, format) => {
 		expect(negotiateFormat(accept)).toBe(format);
+	});
+});
+
+describe('packed or not', () => {
+	it.each([
+		[undefined, false],
+		['', false],
+		['gzip', true],
+		['GZIP;q=0.5', true],
+		['x-gzip', true],
+		['deflate, gzip;q=1.0, *;q=0.5', true],
+		['*', true],
+		['gzip;q=0', false],
+		['*, gzip;q=0', false],
+		['*;q=0', false],
+		['identity, gzip;q=0.5', false],
+		['identity;q=0.5, gzip;q=0.5', true],
+		['identity;q=0, gzip', true],
+		['br', false],
+		['gzip;q=x', false],
+	])('%s', (acceptEncoding, gzip) => {
+		expect(negotiateGzip(acceptEncoding)).toBe(gzip);
 	});
 });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Which format a scraper wants: the Accept header, RFC 9110, section 12.5.1. */
+/** Which format a scraper wants, and how packed: RFC 9110, sections 12.5.1 and 12.5.3. */
 import type { Format } from './text.ts';
 
 /** Content-Type of each format. */
@@ -26,6 +26,17 @@ export function negotiateFormat(accept: string | undefined): Format {
 		}
 	}
 	return openmetrics > 0 && openmetrics >= (named ?? 0) ? 'openmetrics' : 'prometheus';
+}
+
+/** Whether gzip is wanted: named in Accept-Encoding, or part of its `*`, and liked no less than what is not packed. */
+export function negotiateGzip(acceptEncoding: string | undefined): boolean {
+	const qualities = new Map<string, number>();
+	for (const coding of (acceptEncoding ?? '').split(',')) {
+		const [name = '', ...parameters] = coding.split(';').map((part) => part.trim().toLowerCase());
+		qualities.set(name === 'x-gzip' ? 'gzip' : name, qualityOf(parameters));
+	}
+	const gzip = qualities.get('gzip') ?? qualities.get('*') ?? 0;
+	return gzip > 0 && gzip >= (qualities.get('identity') ?? 0);
 }
 
 function qualityOf(parameters: readonly string[]): number {

@@ -8,6 +8,7 @@ import type { Traffic } from '../../model/snapshot.ts';
 import { type MetricName, metricDefinition } from '../metric_table.ts';
 import type { Family } from './family.ts';
 import { LineWriter } from './line_writer.ts';
+import type { PiecePool } from './piece_pool.ts';
 import { escapeLabelValue, pieceLength } from './text.ts';
 
 /** Writes the value that one row shows. */
@@ -53,12 +54,12 @@ const families: readonly (readonly [MetricName, readonly (readonly [suffix: stri
 	],
 ];
 
-/** Room for the line with which a piece is full. */
-const lineRoom = 1024;
-
-/** The families of these series. Each family's lines can be iterated once, one family after the other. */
-export function clientFamilies(table: SeriesTable): Family[] {
-	const out = new LineWriter(pieceLength + lineRoom);
+/**
+ * The families of these series. Each family's lines can be iterated once, one family after the other; they are
+ * pieces of the pool.
+ */
+export function clientFamilies(table: SeriesTable, pool: PiecePool): Family[] {
+	const out = new LineWriter(pool);
 	const labels: Uint8Array[] = [];
 	const listeners = new Map<string, string>();
 	const labelsOf = (row: number): Uint8Array => {

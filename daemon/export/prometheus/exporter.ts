@@ -10,6 +10,7 @@ import { clientFamilies } from './client_families.ts';
 import { type DaemonFacts, registerDaemonMetrics, registerProcessMetrics } from './daemon_metrics.ts';
 import { exposition } from './exposition.ts';
 import { type Family, type Sample, sampleLines } from './family.ts';
+import { PiecePool } from './piece_pool.ts';
 import { snapshotCollectors } from './snapshot_collectors.ts';
 import type { Format } from './text.ts';
 
@@ -18,6 +19,8 @@ export interface PrometheusExporter {
 	readonly registry: Registry;
 	/** The text of one scrape, in pieces of at most 256 KiB. */
 	render(format: Format): AsyncGenerator<Buffer, void, void>;
+	/** Nobody reads this piece any more, nor will: its memory is for the next. One that is kept stays as it is. */
+	giveBack(piece: Buffer): void;
 }
 
 export interface PrometheusOptions {
@@ -34,6 +37,7 @@ const units = new Map(metricTable.map((metric) => [metric.name as string, 'unit'
 
 export function createPrometheusExporter(options: PrometheusOptions): PrometheusExporter {
 	const registry = new Registry();
+	const pool = new PiecePool();
 	registerDaemonMetrics(registry, options.facts);
 	for (const collector of snapshotCollectors(options.latest)) {
 		// the registry takes any object with get(), its type knows only the library's own classes
@@ -44,7 +48,7 @@ export function createPrometheusExporter(options: PrometheusOptions): Prometheus
 	/** All get() are called, and the clients taken, in one turn of the event loop: one snapshot. */
 	async function collect(): Promise<Family[]> {
 		const snapshot = options.latest();
-		const clients = snapshot === undefined ? [] : clientFamilies(snapshot.clients);
+		const clients = snapshot === undefined ? [] : clientFamilies(snapshot.clients, pool);
 		const metrics = registry.getMetricsAsArray() as unknown as RegisteredMetric[];
 		const collected = await Promise.allSettled(metrics.map(async (metric) => metric.get()));
 		const families: Family[] = [];
@@ -64,6 +68,7 @@ export function createPrometheusExporter(options: PrometheusOptions): Prometheus
 		async *render(format) {
 			yield* exposition(await collect(), format);
 		},
+		giveBack: (piece) => pool.giveBack(piece),
 	};
 }
 

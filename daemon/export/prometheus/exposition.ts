@@ -30,7 +30,8 @@ function* pieces(families: Iterable<Family>, format: Format): Generator<Buffer> 
 				if (text.length < pieceLength) continue;
 				yield Buffer.from(text);
 			} else {
-				yield text === '' ? line : Buffer.concat([Buffer.from(text), line]);
+				if (text !== '') yield Buffer.from(text);
+				yield line;
 			}
 			text = '';
 		}

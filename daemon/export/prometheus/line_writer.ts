@@ -3,24 +3,21 @@
  * Sample lines as bytes. A scrape has a hundred thousand of them where ten thousand clients are exported: put
  * together as strings they take five times as long, a good part of it for the garbage collector.
  */
+import type { PiecePool } from './piece_pool.ts';
 import { formatInteger, formatSeconds } from './text.ts';
 
 const zero = 0x30;
 const lineFeed = 0x0a;
 const point = 0x2e;
-/** More than any number below 2^53 needs. */
-const digitsMax = 16;
 const nsDigits = 9;
 
 export class LineWriter {
-	readonly #size: number;
-	#bytes: Buffer;
+	readonly #pool: PiecePool;
+	#piece: Buffer | undefined;
 	#length = 0;
 
-	/** `size`: of the buffers, in bytes; one that has to hold more grows. */
-	constructor(size: number) {
-		this.#size = size;
-		this.#bytes = Buffer.allocUnsafeSlow(size);
+	constructor(pool: PiecePool) {
+		this.#pool = pool;
 	}
 
 	/** Bytes written since the last take(). */
@@ -28,17 +25,16 @@ export class LineWriter {
 		return this.#length;
 	}
 
-	/** Hands over what was written. */
+	/** Hands over what was written, in memory of the pool that whoever has read it may give back. */
 	take(): Buffer {
-		const taken = this.#bytes.subarray(0, this.#length);
-		this.#bytes = Buffer.allocUnsafeSlow(this.#size);
+		const taken = this.#room(0).subarray(0, this.#length);
+		this.#piece = undefined;
 		this.#length = 0;
 		return taken;
 	}
 
 	bytes(bytes: Uint8Array): void {
-		this.#reserve(bytes.length);
-		this.#bytes.set(bytes, this.#length);
+		this.#room(bytes.length).set(bytes, this.#length);
 		this.#length += bytes.length;
 	}
 
@@ -60,40 +56,41 @@ export class LineWriter {
 		if (rest === 0) return;
 		let digits = nsDigits;
 		for (; rest % 10 === 0; digits--) rest /= 10;
-		this.#reserve(1 + digits);
-		this.#bytes[this.#length] = point;
-		this.#length += 1 + digits;
+		this.#room(1)[this.#length++] = point;
 		this.#put(rest, digits);
 	}
 
 	endLine(): void {
-		this.#reserve(1);
-		this.#bytes[this.#length++] = lineFeed;
+		this.#room(1)[this.#length++] = lineFeed;
 	}
 
 	#digits(value: number): void {
-		this.#reserve(digitsMax);
 		let digits = 1;
 		for (let power = 10; value >= power; power *= 10) digits++;
-		this.#length += digits;
 		this.#put(value, digits);
 	}
 
-	/** So many digits, that end where the bytes written end. */
 	#put(value: number, digits: number): void {
+		const piece = this.#room(digits);
+		this.#length += digits;
 		let left = value;
 		for (let at = this.#length - 1; at >= this.#length - digits; at--) {
 			const quotient = Math.floor(left / 10);
-			this.#bytes[at] = zero + (left - 10 * quotient);
+			piece[at] = zero + (left - 10 * quotient);
 			left = quotient;
 		}
 	}
 
-	#reserve(bytes: number): void {
+	/** The piece, with room for so many bytes more. */
+	#room(bytes: number): Buffer {
+		this.#piece ??= this.#pool.take();
 		const needed = this.#length + bytes;
-		if (needed <= this.#bytes.length) return;
-		const larger = Buffer.allocUnsafeSlow(2 * needed);
-		this.#bytes.copy(larger, 0, 0, this.#length);
-		this.#bytes = larger;
+		if (needed > this.#piece.length) {
+			const larger = Buffer.allocUnsafeSlow(2 * needed);
+			this.#piece.copy(larger, 0, 0, this.#length);
+			this.#pool.giveBack(this.#piece);
+			this.#piece = larger;
+		}
+		return this.#piece;
 	}
 }

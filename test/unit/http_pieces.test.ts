@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Answers that share memory: whoever reads, slowly or not to the end, gets or spoils no byte of another's. On real sockets. */
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { get, type IncomingMessage } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import pino from 'pino';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { PrometheusExporter } from '../../daemon/export/prometheus/exporter.ts';
+import { PiecePool } from '../../daemon/export/prometheus/piece_pool.ts';
+import { createHttp } from '../../daemon/http/app.ts';
+import { listenTcp, listenUnix } from '../../daemon/http/listen.ts';
+import type { ClientSeries, Snapshot } from '../../daemon/model/snapshot.ts';
+import { patient } from '../fixtures/patience.ts';
+import { clients, snapshot, tableOf } from '../fixtures/snapshot.ts';
+import { fixtureExporter, fixtureView } from '../fixtures/view.ts';
+
+const cleanUp: (() => unknown)[] = [];
+afterEach(async () => {
+	for (const one of cleanUp.splice(0).reverse()) await one();
+});
+
+/** 20 MB of answer, more than sockets hold, and also packed more than a Unix socket holds; no two generations share a client. */
+function crowd(generation: number): Snapshot {
+	const one = (_: unknown, at: number) =>
+		({ ...clients[0], client: `2001:db8:${generation}::${(at * 0x9e37).toString(16)}` }) as ClientSeries;
+	return { ...snapshot, clients: tableOf(Array.from({ length: 20_000 }, one)) };
+}
+const crowds = [1, 2, 3].map(crowd);
+
+const accepts = { prometheus: 'text/plain', openmetrics: 'application/openmetrics-text' } as const;
+type Format = keyof typeof accepts;
+
+/** What the answers of each generation must be, made apart. */
+const expected = { prometheus: [] as Buffer[], openmetrics: [] as Buffer[] };
+for (const format of ['prometheus', 'openmetrics'] as const) {
+	for (const one of crowds)
+		expected[format].push(
+			Buffer.concat(
+				await piecesOf(
+					fixtureExporter(() => one),
+					format,
+				),
+			),
+		);
+}
+
+async function piecesOf(exporter: PrometheusExporter, format: Format): Promise<Buffer[]> {
+	const pieces: Buffer[] = [];
+	for await (const piece of exporter.render(format)) pieces.push(piece);
+	return pieces;
+}
+
+interface Door {
+	readonly address: { readonly port: number; readonly host: string } | { readonly path: string };
+	/** The daemon's ends of its connections. */
+	readonly sockets: Socket[];
+}
+
+interface Server {
+	readonly tcp: Door;
+	readonly unix: Door;
+	/** Of which generation the next answers are. */
+	shown: number;
+	/** Pieces that were rendered, and those that were given back. */
+	readonly pieces: { rendered: number; back: number };
+	readonly log: object[];
+}
+
+/** TCP and Unix socket over one exporter, as in the daemon. */
+async function start(
+	change: (exporter: PrometheusExporter) => Partial<PrometheusExporter> = () => ({}),
+): Promise<Server> {
+	const directory = mkdtempSync(join(tmpdir(), 'toascope-'));
+	cleanUp.push(() => rmSync(directory, { recursive: true }));
+	const log: object[] = [];
+	const logger = pino({ level: 'warn' }, { write: (line: string) => void log.push(JSON.parse(line)) });
+	const exporter = fixtureExporter(() => crowds[server.shown]);
+	const pieces = { rendered: 0, back: 0 };
+	const counting: PrometheusExporter = {
+		...exporter,
+		async *render(format) {
+			for await (const piece of exporter.render(format)) {
+				pieces.rendered++;
+				yield piece;
+			}
+		},
+		giveBack(piece) {
+			pieces.back++;
+			exporter.giveBack(piece);
+		},
+	};
+	const door = () => {
+		const app = createHttp({ view: fixtureView(), metrics: { ...counting, ...change(exporter) }, logger });
+		const sockets: Socket[] = [];
+		app.server.on('connection', (socket) => sockets.push(socket));
+		cleanUp.push(() => app.close());
+		return { app, sockets };
+	};
+	const [tcp, unix] = [door(), door()];
+	await listenTcp(tcp.app, { family: 4, text: '127.0.0.1', port: 0 });
+	const path = join(directory, 'socket');
+	await listenUnix(unix.app, path);
+	const { port } = tcp.app.server.address() as AddressInfo;
+	const server: Server = {
+		tcp: { address: { port, host: '127.0.0.1' }, sockets: tcp.sockets },
+		unix: { address: { path }, sockets: unix.sockets },
+		shown: 0,
+		pieces,
+		log,
+	};
+	return server;
+}
+
+/** Asks; of the answer nobody reads more than its head until body() does. */
+async function ask(door: Door, encoding: string, format: Format = 'prometheus'): Promise<IncomingMessage> {
+	const { address } = door;
+	const where = 'path' in address ? { socketPath: address.path } : address;
+	const headers = { accept: accepts[format], 'accept-encoding': encoding };
+	const request = get({ ...where, path: '/metrics', agent: false, headers });
+	const [response] = (await once(request, 'response')) as [IncomingMessage];
+	cleanUp.push(() => response.destroy());
+	return response;
+}
+
+async function body(response: IncomingMessage): Promise<Buffer> {
+	const bytes = Buffer.concat(await response.toArray());
+	return response.headers['content-encoding'] === 'gzip' ? gunzipSync(bytes) : bytes;
+}
+
+/** One look at 20 MB tells more than expect(), which would print them. */
+const isAnswer = (found: Buffer, generation: number, format: Format = 'prometheus') =>
+	expected[format][generation]?.equals(found) === true;
+
+const patience = { timeout: patient(15_000) };
+
+/** The daemon can write no more to this connection: its reader has stopped. */
+const stuck = async (door: Door) => {
+	let written = -1;
+	await expect
+		.poll(() => {
+			const socket = door.sockets.at(-1) as Socket;
+			const before = written;
+			written = socket.bytesWritten - socket.writableLength;
+			return socket.writableLength > 0 && before === written;
+		}, patience)
+		.toBe(true);
+};
+
+describe('a pool', () => {
+	it('gives again what was given back, and nothing that is out', () => {
+		const pool = new PiecePool();
+		const [first, second] = [pool.take(), pool.take()];
+		expect(second.buffer).not.toBe(first.buffer);
+		pool.giveBack(first.subarray(10, 20));
+		const third = pool.take();
+		expect(third.buffer).toBe(first.buffer);
+		expect(third.length).toBe(first.length);
+		expect([first.buffer, second.buffer]).not.toContain(pool.take().buffer);
+	});
+
+	it('takes a piece back once, and nothing else', () => {
+		const pool = new PiecePool();
+		const [piece, foreign] = [pool.take(), Buffer.alloc(256 * 1024)];
+		for (const one of [piece, piece, foreign]) pool.giveBack(one);
+		const taken = [pool.take(), pool.take(), pool.take()].map(({ buffer }) => buffer);
+		expect(new Set(taken).size).toBe(3);
+		expect(taken).toContain(piece.buffer);
+		expect(taken).not.toContain(foreign.buffer);
+	});
+
+	it('keeps only so much', () => {
+		const pool = new PiecePool();
+		const pieces = Array.from({ length: 100 }, () => pool.take());
+		for (const piece of pieces) pool.giveBack(piece);
+		const known = new Set(pieces.map(({ buffer }) => buffer));
+		const again = Array.from({ length: 100 }, () => pool.take().buffer);
+		expect(again.filter((buffer) => known.has(buffer))).toHaveLength(8);
+	});
+});
+
+describe('an exporter', () => {
+	it('writes into pieces that were given back, and into no other', async () => {
+		let shown = 0;
+		const exporter = fixtureExporter(() => crowds[shown]);
+		const kept = await piecesOf(exporter, 'prometheus');
+		shown = 1;
+		const given = await piecesOf(exporter, 'prometheus');
+		expect(isAnswer(Buffer.concat(given), 1)).toBe(true);
+		for (const piece of given) exporter.giveBack(piece);
+		shown = 2;
+		const last = await piecesOf(exporter, 'openmetrics');
+		expect(isAnswer(Buffer.concat(last), 2, 'openmetrics')).toBe(true);
+		expect(isAnswer(Buffer.concat(kept), 0)).toBe(true);
+		expect(isAnswer(Buffer.concat(given), 1)).toBe(false);
+	});
+});
+
+describe('over HTTP', () => {
+	it.each([
+		['tcp', 'identity'],
+		['unix', 'identity'],
+		['unix', 'gzip'],
+	] as const)(
+		'who stops reading (%s, %s) gets every byte as it was, and holds three pieces',
+		async (name, encoding) => {
+			const server = await start();
+			const door = server[name];
+			const slow = await ask(door, encoding);
+			await stuck(door);
+			const { rendered, back } = server.pieces;
+			expect(rendered - back).toBeLessThanOrEqual(3);
+			// others' answers go through the memory that has come back
+			for (const [generation, format] of [
+				[1, 'openmetrics'],
+				[2, 'prometheus'],
+			] as const) {
+				server.shown = generation;
+				const answers = await Promise.all([
+					ask(server.tcp, 'identity', format).then(body),
+					ask(server.unix, 'gzip', format).then(body),
+					ask(server.unix, 'identity', format).then(body),
+				]);
+				expect(answers.map((answer) => isAnswer(answer, generation, format))).toEqual([true, true, true]);
+			}
+			expect(isAnswer(await body(slow), 0)).toBe(true);
+			await expect.poll(() => server.pieces.rendered - server.pieces.back, patience).toBe(0);
+		},
+	);
+
+	it('those that go away in the middle spoil nobody else', async () => {
+		const server = await start();
+		for (const generation of [0, 1, 2]) {
+			server.shown = generation;
+			const door = generation % 2 === 0 ? server.unix : server.tcp;
+			const left = await Promise.all(['identity', 'gzip', 'gzip'].map((encoding) => ask(door, encoding)));
+			const whole = [ask(door, 'gzip').then(body), ask(server.tcp, 'identity', 'openmetrics').then(body)];
+			for (const response of left) {
+				await once(response, 'readable');
+				response.destroy();
+			}
+			const [packed, plain] = (await Promise.all(whole)) as [Buffer, Buffer];
+			expect([isAnswer(packed, generation), isAnswer(plain, generation, 'openmetrics')]).toEqual([true, true]);
+		}
+	});
+
+	it('answers that wait behind others of their connection are whole', async () => {
+		const server = await start();
+		const { address } = server.unix;
+		const socket = connect('path' in address ? address.path : '');
+		cleanUp.push(() => socket.destroy());
+		const request = 'GET /metrics HTTP/1.1\r\nHost: x\r\nAccept-Encoding: identity\r\n';
+		socket.write(`${request}\r\n${request}\r\n${request}Connection: close\r\n\r\n`);
+		await once(socket, 'readable');
+		await stuck(server.unix);
+		server.shown = 1;
+		for (let scrape = 0; scrape < 3; scrape++) {
+			expect(isAnswer(await body(await ask(server.tcp, 'identity')), 1)).toBe(true);
+		}
+		const found = unchunked(Buffer.concat(await socket.toArray()));
+		expect(found.map((answer) => isAnswer(answer, 0))).toEqual([true, true, true]);
+	});
+
+	it('a connection that ends with answers that wait leaves nothing under way', async () => {
+		const server = await start();
+		const { address } = server.unix;
+		const socket = connect('path' in address ? address.path : '');
+		socket.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(2));
+		await once(socket, 'readable');
+		await stuck(server.unix);
+		const { rendered } = server.pieces;
+		const theirs = server.unix.sockets[0] as Socket;
+		socket.destroy();
+		await new Promise((resolve) => theirs.once('close', resolve));
+		expect(isAnswer(await body(await ask(server.unix, 'gzip')), 0)).toBe(true);
+		const all = (
+			await piecesOf(
+				fixtureExporter(() => crowds[0]),
+				'prometheus',
+			)
+		).length;
+		// at most the one that was just being made, of each
+		expect(server.pieces.rendered - rendered).toBeLessThanOrEqual(all + 2);
+	});
+
+	it('HEAD has the head, and makes no piece', async () => {
+		const server = await start();
+		const { address } = server.unix;
+		const socket = connect('path' in address ? address.path : '');
+		socket.write('HEAD /metrics HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n');
+		const head = String(Buffer.concat(await socket.toArray()));
+		expect(head).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+		expect(head).toMatch(/^content-encoding: gzip\r$/m);
+		expect(head).toMatch(/^content-type: text\/plain; version=0\.0\.4/m);
+		expect(head).toMatch(/^cache-control: no-store\r$/m);
+		expect(head.endsWith('\r\n\r\n')).toBe(true);
+		expect(server.pieces.rendered).toBe(0);
+	});
+
+	it.each([0, 3])('what fails after %i pieces is told, and no part passes for the whole', async (sound) => {
+		const server = await start((exporter) => ({
+			async *render(format) {
+				let made = 0;
+				for await (const piece of exporter.render(format)) {
+					if (made++ === sound) throw new Error('broken');
+					yield piece;
+				}
+			},
+		}));
+		const response = await ask(server.tcp, 'identity');
+		const read = body(response).then(
+			(bytes) => JSON.parse(String(bytes)).status,
+			(error: NodeJS.ErrnoException) => error.code,
+		);
+		expect([response.statusCode, await read]).toEqual(sound === 0 ? [500, 500] : [200, 'ECONNRESET']);
+		expect(server.log).toMatchObject([{ err: { message: 'broken' }, url: '/metrics' }]);
+	});
+});
+
+/** The bodies of HTTP/1.1 answers one after the other, each in chunks. */
+function unchunked(bytes: Buffer): Buffer[] {
+	const bodies: Buffer[] = [];
+	let at = 0;
+	while (at < bytes.length) {
+		at = bytes.indexOf('\r\n\r\n', at) + 4;
+		const chunks: Buffer[] = [];
+		for (;;) {
+			const end = bytes.indexOf('\r\n', at);
+			const length = Number.parseInt(bytes.toString('latin1', at, end), 16);
+			chunks.push(bytes.subarray(end + 2, end + 2 + length));
+			at = end + 2 + length + 2;
+			if (length === 0) break;
+		}
+		bodies.push(Buffer.concat(chunks));
+	}
+	return bodies;
+}
