@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The per-client families: thousands of series, so their lines are written as bytes. One series'
- * labels are written once and used by all families.
+ * The per-client families: thousands of series, so their lines are written as bytes, and the labels of a series
+ * are put together once.
  */
 import type { SeriesTable } from '../../model/series_table.ts';
-import type { Traffic } from '../../model/snapshot.ts';
+import type { Series, Traffic } from '../../model/snapshot.ts';
 import { type MetricName, metricDefinition } from '../metric_table.ts';
 import type { Family } from './family.ts';
 import { LineWriter } from './line_writer.ts';
@@ -54,30 +54,46 @@ const families: readonly (readonly [MetricName, readonly (readonly [suffix: stri
 	],
 ];
 
+/** `{client="...",listener="..."} ` of each series: as long as it lives they are the same bytes. */
+export class SeriesLabels {
+	readonly #known = new Map<Series, Uint8Array>();
+
+	/** Forgets those of series that have ended, when they are many. */
+	prune(living: number): void {
+		if (this.#known.size > 2 * living) this.#known.clear();
+	}
+
+	of(series: Series): Uint8Array {
+		let bytes = this.#known.get(series);
+		if (bytes === undefined) {
+			const { client, listener } = series;
+			bytes = Buffer.from(`{client="${escapeLabelValue(client)}",listener="${escapeLabelValue(listener)}"} `);
+			this.#known.set(series, bytes);
+		}
+		return bytes;
+	}
+}
+
 /**
  * The families of these series. Each family's lines can be iterated once, one family after the other; they are
  * pieces of the pool.
  */
-export function clientFamilies(table: SeriesTable, pool: PiecePool): Family[] {
+export function clientFamilies(table: SeriesTable, labels: SeriesLabels, pool: PiecePool): Family[] {
 	const out = new LineWriter(pool);
-	const labels: Uint8Array[] = [];
-	const listeners = new Map<string, string>();
-	const labelsOf = (row: number): Uint8Array => {
-		const { client, listener } = table.series(row);
-		let end = listeners.get(listener);
-		if (end === undefined) {
-			end = `",listener="${escapeLabelValue(listener)}"} `;
-			listeners.set(listener, end);
-		}
-		const bytes = Buffer.from(`{client="${escapeLabelValue(client)}${end}`);
-		labels[row] = bytes;
+	/** By row: asked for once, for all families. */
+	const found: Uint8Array[] = [];
+	labels.prune(table.length);
+
+	const labelsAt = (row: number): Uint8Array => {
+		const bytes = found[row] ?? labels.of(table.series(row));
+		found[row] = bytes;
 		return bytes;
 	};
 
 	function* lines(name: string, samples: readonly (readonly [string, Value])[]): Generator<Buffer> {
 		const parts = samples.map(([suffix, value]) => ({ name: Buffer.from(name + suffix), value }));
 		for (let row = 0; row < table.length; row++) {
-			const text = labels[row] ?? labelsOf(row);
+			const text = labelsAt(row);
 			for (const part of parts) {
 				out.bytes(part.name);
 				out.bytes(text);

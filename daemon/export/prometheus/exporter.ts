@@ -6,7 +6,7 @@
 import { type Gauge, Registry } from 'prom-client';
 import type { Snapshot } from '../../model/snapshot.ts';
 import { metricTable } from '../metric_table.ts';
-import { clientFamilies } from './client_families.ts';
+import { clientFamilies, SeriesLabels } from './client_families.ts';
 import { type DaemonFacts, registerDaemonMetrics, registerProcessMetrics } from './daemon_metrics.ts';
 import { exposition } from './exposition.ts';
 import { type Family, type Sample, sampleLines } from './family.ts';
@@ -38,6 +38,7 @@ const units = new Map(metricTable.map((metric) => [metric.name as string, 'unit'
 export function createPrometheusExporter(options: PrometheusOptions): PrometheusExporter {
 	const registry = new Registry();
 	const pool = new PiecePool();
+	const labels = new SeriesLabels();
 	registerDaemonMetrics(registry, options.facts);
 	for (const collector of snapshotCollectors(options.latest)) {
 		// the registry takes any object with get(), its type knows only the library's own classes
@@ -48,7 +49,7 @@ export function createPrometheusExporter(options: PrometheusOptions): Prometheus
 	/** All get() are called, and the clients taken, in one turn of the event loop: one snapshot. */
 	async function collect(): Promise<Family[]> {
 		const snapshot = options.latest();
-		const clients = snapshot === undefined ? [] : clientFamilies(snapshot.clients, pool);
+		const clients = snapshot === undefined ? [] : clientFamilies(snapshot.clients, labels, pool);
 		const metrics = registry.getMetricsAsArray() as unknown as RegisteredMetric[];
 		const collected = await Promise.allSettled(metrics.map(async (metric) => metric.get()));
 		const families: Family[] = [];
