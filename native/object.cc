@@ -4,8 +4,10 @@
 #include <bpf/bpf.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 
 #include "errors.h"
 #include "toascope.skel.h"
@@ -199,6 +201,25 @@ Link attach_iterator(bpf_program *program, int map_fd, int &error)
 	return link;
 }
 
+// Pins a link where another may be pinned: who is killed here leaves the one or the other there, never none.
+// Returns the link as the one that is pinned; null: errno says why not, and what was pinned is there still.
+Link pin_in_place(const bpf_link *link, const std::string &pin)
+{
+	const std::string next = pin + "_next";
+
+	// of one that was killed between the two steps
+	unlink(next.c_str());
+	if (bpf_obj_pin(bpf_link__fd(link), next.c_str()))
+		return nullptr;
+	if (rename(next.c_str(), pin.c_str())) {
+		int error = errno;
+		unlink(next.c_str());
+		errno = error;
+		return nullptr;
+	}
+	return Link(bpf_link__open(pin.c_str()));
+}
+
 } // namespace
 
 // attach(program, {cgroup?, map?, pin?}) -> "attached" | "replaced"
@@ -237,12 +258,9 @@ Napi::Value BpfObject::attach(const Napi::CallbackInfo &info)
 	if (!link)
 		throw system_error(env, error, "attach", name);
 	if (!pin.empty()) {
-		// not before: where its successor is refused, it stays
-		if (old)
-			bpf_link__unpin(old.get());
-		error = bpf_link__pin(link.get(), pin.c_str());
-		if (error)
-			throw system_error(env, error, "pin", pin);
+		link = pin_in_place(link.get(), pin);
+		if (!link)
+			throw system_error(env, errno, "pin", pin);
 	}
 	links_[name] = std::move(link);
 	return Napi::String::New(env, "attached");

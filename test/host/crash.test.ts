@@ -109,6 +109,8 @@ test(`killed ${kills} times at full load`, { timeout: patient(180_000) }, async 
 	for (const reason of ['socket_storage', 'connections_full', 'connection_slot', 'close_unheard']) {
 		expect([reason, total(samples, 'toascope_drops_total', { reason })]).toEqual([reason, 0n]);
 	}
+	const accepts = total(samples, 'toascope_accepts_total', { listener: load.listener });
+	expect(accepts).toBe(account.opened);
 	const probed = listenerAccount(samples, `${network.server}:${port + 1}`);
 	expect([probed.opened, probed.closed]).toEqual([BigInt(answered), BigInt(answered)]);
 

@@ -17,9 +17,9 @@ const config = (idle: string, maxExported = 500) =>
 	].join('\n');
 
 test('at rest, a daemon after a kill shows the very same series, and folding goes on where it was', async () => {
-	await using load = await SteadyLoad.start({ port: port, clients: 5000 });
 	let daemon = await Daemon.start({ config: config('1 h') });
 	await using _last = { [Symbol.asyncDispose]: async () => void (await daemon.stop()) };
+	await using load = await SteadyLoad.start({ port, clients: 5000 });
 	const next = async (...how: Parameters<typeof config>) => {
 		expect(await daemon.stop('SIGKILL')).toBe('SIGKILL');
 		daemon = await Daemon.start({ config: config(...how) });
@@ -28,8 +28,8 @@ test('at rest, a daemon after a kill shows the very same series, and folding goe
 	await load.more(2000);
 	await next('1 h');
 	await load.more(20_000);
-	await load.stop();
-	const rest = await settled(daemon, load.listener, 22_000);
+	const { closed } = await load.stop();
+	const rest = await settled(daemon, load.listener, Number(closed));
 	expect(total(rest, 'toascope_clients_tracked')).toBe(4000n);
 	expect(total(rest, 'toascope_clients_exported')).toBe(500n);
 	expectIdentity(rest, load.listener);
