@@ -3,13 +3,13 @@
  * Where the kernel state outlives the daemon: a directory under bpffs, in it one for the layout of
  * the records, in it `maps` and `links`. The directory's lock belongs to the daemon that runs.
  */
-import { closeSync, existsSync, readdirSync, readFileSync, rmdirSync, statSync, unlinkSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, readdirSync, readFileSync, rmdirSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDirectories, reasonOf, removeDirectories } from '../directories.ts';
 import { ToascopeError } from '../errors.ts';
 import { limit } from './layout.gen.ts';
 import { findBpffs, readMounts } from './mounts.ts';
-import type { Native } from './native.ts';
+import type { Native, NativeError } from './native.ts';
 
 const standardPoint = '/sys/fs/bpf';
 const layoutName = `v${limit.TOASCOPE_LAYOUT}`;
@@ -59,14 +59,12 @@ export class Pins {
 		};
 		let lock = -1;
 		try {
-			makeDirectories(root, 0o700, made);
-			lock = native.lock(root);
-			if (lock < 0) throw alreadyRunning(root);
-			for (const part of ['maps', 'links']) makeDirectories(join(root, layoutName, part), 0o700, made);
+			lock = takeLock(native, root, made);
 			return new Pins(root, lock, leave);
 		} catch (error) {
-			if (lock >= 0) closeSync(lock);
+			// while nobody else can be in there
 			leave();
+			if (lock >= 0) closeSync(lock);
 			throw error instanceof ToascopeError ? error : unusable(root, error);
 		}
 	}
@@ -154,6 +152,7 @@ export class Pins {
 			if (!keep) {
 				this.clear();
 				removeDirectories([this.#root, this.#layout, this.maps, this.links]);
+				this.#leave();
 			}
 		} catch (cause) {
 			throw new ToascopeError('NO_BPFFS', `cannot take away the pins in ${this.#layout}: ${reasonOf(cause)}`, {
@@ -164,7 +163,33 @@ export class Pins {
 			closeSync(this.#lock);
 			this.#lock = -1;
 		}
-		if (!keep) this.#leave();
+	}
+}
+
+/**
+ * Makes the directories and takes the lock. Others take away what they made, and is empty, when they end or are refused: the
+ * directory that is locked may be gone from its place, or none may be there. Once something is in it, it stays.
+ */
+function takeLock(native: Native, root: string, made: string[]): number {
+	for (;;) {
+		makeDirectories(root, 0o700, made);
+		let lock: number;
+		try {
+			lock = native.lock(root);
+		} catch (error) {
+			if ((error as NativeError).code === 'ENOENT') continue;
+			throw error;
+		}
+		if (lock < 0) throw alreadyRunning(root);
+		const inPlace = () => fstatSync(lock).ino === statSync(root, { throwIfNoEntry: false })?.ino;
+		try {
+			if (inPlace()) for (const part of ['maps', 'links']) makeDirectories(join(root, layoutName, part), 0o700, made);
+			if (inPlace()) return lock;
+		} catch (error) {
+			closeSync(lock);
+			throw error;
+		}
+		closeSync(lock);
 	}
 }
 
@@ -220,10 +245,16 @@ function ensureBpffs(native: Native, root: string): boolean {
 
 /** The process that has the lock of a file: proc(5), /proc/locks. */
 export function lockHolder(path: string): number | undefined {
-	const inode = statSync(path).ino;
-	for (const line of readFileSync('/proc/locks', 'utf8').split('\n')) {
-		const fields = line.trim().split(/\s+/);
-		if (fields[1] === 'FLOCK' && fields[5]?.endsWith(`:${inode}`)) return Number(fields[4]);
-	}
-	return undefined;
+	const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+	if (found === undefined) return undefined;
+	const { ino, dev } = found;
+	const locks = readFileSync('/proc/locks', 'utf8')
+		.split('\n')
+		.map((line) => line.trim().split(/\s+/))
+		.filter(([, kind, , , , file]) => kind === 'FLOCK' && file?.endsWith(`:${ino}`) === true);
+	// other file systems have files of that number as well, and some (overlayfs) lock them as another device's
+	const device = [(dev >> 8n) & 0xfffn, (dev & 0xffn) | ((dev >> 12n) & 0xfff00n)];
+	const name = device.map((number) => number.toString(16).padStart(2, '0')).join(':');
+	const [, , , , pid] = locks.find((fields) => fields[5]?.startsWith(`${name}:`)) ?? locks[0] ?? [];
+	return pid === undefined ? undefined : Number(pid);
 }
