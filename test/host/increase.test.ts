@@ -33,12 +33,12 @@ const names = { opened: 'connections_opened', received: 'received_bytes', sent: 
 type Counter = keyof typeof names;
 const counters = Object.keys(names) as Counter[];
 
-/** As increase() has it, before it extrapolates to the ends of its range. `from`, `to`: seconds since 1970. */
+/** As increase() has it, before it extrapolates to the ends of its range: from the last sample before `from`, seconds since 1970. */
 function increaseOf({ values }: Matrix, from = 0, to = Number.POSITIVE_INFINITY): number {
-	const within = values.filter(([at]) => at >= from && at <= to).map(([, value]) => Number(value));
-	// a counter that has fallen began anew from 0
-	return within.slice(1).reduce((sum, value, index) => {
-		const before = within[index] ?? 0;
+	return values.reduce((sum, [at, text], index) => {
+		if (index === 0 || at < from || at > to) return sum;
+		const [value, before] = [Number(text), Number(values[index - 1]?.[1])];
+		// a counter that has fallen began anew from 0
 		return sum + (value < before ? value : value - before);
 	}, 0);
 }
