@@ -14,7 +14,7 @@ import { fileSchema } from '../../daemon/config/schema.ts';
 import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
 import type { Batch, Result } from '../../daemon/lab/protocol.ts';
-import type { Snapshot } from '../../daemon/model/snapshot.ts';
+import type { Snapshot, Traffic } from '../../daemon/model/snapshot.ts';
 import { type NextTurn, Store } from '../../daemon/model/store.ts';
 import { noTraffic } from '../../daemon/model/traffic.ts';
 import { patient } from '../fixtures/patience.ts';
@@ -32,6 +32,7 @@ const port = somePorts(1);
 const nat64Port = 10_001;
 const listener = `${network.server}:${port}`;
 const givenUp = new Error('given up');
+const emptyRecord = { direct: noTraffic, overflow: noTraffic, folded: noTraffic, unshown: noTraffic };
 const quietly = { info() {}, warn() {}, error() {} };
 
 const probed = native().probe();
@@ -114,6 +115,15 @@ it.each(ways.map((one) => ({ ...one, seed: randomInt(2 ** 31) })))(
 						begin(run(passing as LabClient, load()));
 				}
 			};
+			/** Whoever it is, with open connections or without: the programs must know. */
+			const retireSomebody = async () => {
+				const keys: string[] = [];
+				for (const page of provider.counters.readClients()) {
+					for (let index = 0; index < page.length; index++) keys.push(page.key(index));
+				}
+				if (keys.length > 0) provider.counters.retire(keys[pick(keys.length)] as string);
+				await provider.counters.runsOver();
+			};
 			const quiet = () => turn();
 			/** What others do between two pages; now and then the look is given up there. */
 			const busy = async () => {
@@ -139,18 +149,32 @@ it.each(ways.map((one) => ({ ...one, seed: randomInt(2 ** 31) })))(
 				expect(provider.adopted).toBe(true);
 				store = new Store(provider.counters, limits);
 			};
-			const total = () => provider.counters.readListeners().find(({ endpoint }) => endpoint?.port === port)?.total;
+			const record = () => provider.counters.readListeners().find(({ endpoint }) => endpoint?.port === port);
+			/** Who has left the table was not open, and whoever is open counts where it opened. */
+			const expectOpen = (held: number) => {
+				const openOf = (...some: readonly Traffic[]) => some.reduce((sum, one) => sum + one.opened - one.closed, 0n);
+				const { direct, overflow, folded, unshown } = record() ?? emptyRecord;
+				expect(openOf(folded, unshown), 'open, and folded').toBe(0n);
+				expect(openOf(direct), 'open, and direct').toBe(0n);
+				const inTable: bigint[] = [];
+				for (const page of provider.counters.readClients()) {
+					for (let index = 0; index < page.length; index++) inTable.push(page.open(index));
+				}
+				expect(Math.min(0, ...inTable.map(Number)), 'more closed than opened').toBe(0);
+				expect(inTable.reduce((sum, one) => sum + one, openOf(overflow))).toBe(BigInt(held));
+			};
 
 			const atRest = async () => {
 				while (underWay.size > 0) await Promise.all([...underWay]);
 				const held = [...open.values()].flat().length;
 				const closed = BigInt(results.length - held);
-				await expect.poll(() => total()?.closed ?? 0n, { timeout: patient(20_000), interval: 5 }).toBe(closed);
+				await expect.poll(() => record()?.total.closed ?? 0n, { timeout: patient(20_000), interval: 5 }).toBe(closed);
 				// the second one counts what the first saw
 				provider.flush();
 				provider.flush();
 				const snapshot = (await look(quiet)) as Snapshot;
 				expectIdentity(snapshot);
+				expectOpen(held);
 				const sum = (of: (result: Result) => number) => results.reduce((all, one) => all + BigInt(of(one)), 0n);
 				expect(snapshot.listeners.find((one) => one.listener === listener)?.total ?? noTraffic).toMatchObject({
 					opened: BigInt(results.length),
@@ -164,7 +188,7 @@ it.each(ways.map((one) => ({ ...one, seed: randomInt(2 ** 31) })))(
 			for (let round = 0; round < rounds; round++) {
 				for (let steps = 1 + pick(5); steps > 0; steps--) {
 					step();
-					if (pick(2) === 0) await turn();
+					if (pick(2) === 0) await retireSomebody();
 				}
 				for (let looks = pick(4); looks > 0; looks--) await look(busy);
 				if (pick(3) === 0) kill();
