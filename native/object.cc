@@ -125,7 +125,6 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 		failure.Set("log", Napi::String::New(env, log.last_lines(20)));
 		throw failure;
 	}
-	open_ring(env);
 	tags_ = PeerTags::map(bpf_map__fd(skeleton_->maps.peer_tags),
 			      bpf_map__max_entries(skeleton_->maps.peer_tags));
 	if (!tags_)

@@ -27,6 +27,7 @@ int BpfObject::take_record(void *context, void *data, size_t size)
 	return slab->size - slab->used < sizeof(event) ? -ENOBUFS : 0;
 }
 
+// At the first drain: the ring counts twice in the memory of who has it open, and many never do.
 void BpfObject::open_ring(Napi::Env env)
 {
 	ring_.reset(ring_buffer__new(bpf_map__fd(skeleton_->maps.ring), take_record, this, nullptr));
@@ -38,9 +39,11 @@ void BpfObject::open_ring(Napi::Env env)
 Napi::Value BpfObject::drain(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
-	if (!ring_)
+	if (!skeleton_)
 		throw system_error(env, EBADF, "use", "a closed BPF object");
 	auto buffer = bytes_of(env, info[0], sizeof(event), "buffer");
+	if (!ring_)
+		open_ring(env);
 	slab_ = { buffer.Data(), buffer.ByteLength(), 0 };
 	int result = ring_buffer__consume(ring_.get());
 	if (result < 0 && result != -ENOBUFS)
