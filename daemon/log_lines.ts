@@ -91,11 +91,23 @@ export const logLines = {
 			'Somebody took pins away, or a start or stop was killed in the middle: what happened since was not counted.',
 		fields: ['pins'],
 	},
+	carriedOver: {
+		level: 'info',
+		text: 'counters of another layout are carried over',
+		meaning: 'Another version of toascope had pinned them. `open` connections were open then: they count as closed.',
+		fields: ['layout', 'open'],
+	},
+	carriedOverInPart: {
+		level: 'warn',
+		text: 'counters of another layout are carried over, but for some',
+		meaning: 'The same; this version has nothing that corresponds to `lost`.',
+		fields: ['layout', 'open', 'lost'],
+	},
 	otherLayout: {
 		level: 'warn',
-		text: 'counters of another layout could not be carried over: given up',
-		meaning: 'Another version of toascope had pinned them: counters start from zero.',
-		fields: ['layouts'],
+		text: 'counters of another layout could not be carried over: they start from zero',
+		meaning: 'Another version of toascope had pinned them; `why` says what does not fit.',
+		fields: ['layout', 'why'],
 	},
 	synsNotKept: {
 		level: 'warn',

@@ -5,6 +5,7 @@
 
 #include "module_check.h"
 #include "object.h"
+#include "pinned.h"
 #include "probe.h"
 #include "system.h"
 
@@ -20,6 +21,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports)
 	exports.Set("mountBpffs", Napi::Function::New<toascope::mount_bpffs>(env));
 	exports.Set("unmount", Napi::Function::New<toascope::unmount>(env));
 	exports.Set("monotonicNs", Napi::Function::New<toascope::monotonic_ns>(env));
+	exports.Set("pinnedMap", Napi::Function::New<toascope::pinned_map>(env));
+	exports.Set("detachLinks", Napi::Function::New<toascope::detach_links>(env));
 	exports.Set("askModule", Napi::Function::New<toascope::ask_module>(env));
 	exports.Set("libbpfVersion", Napi::String::New(env, libbpf_version_string()));
 	return exports;

@@ -10,7 +10,7 @@ import { readLedger, writeLedger } from './ledger.ts';
 import type { BpfObject } from './native.ts';
 
 /** A cgroup's id is the inode number of its directory; what is left for it beside the two prefixes are 48 bits. */
-function foundationOf({ clients }: Config, cgroup: string): bigint {
+export function foundationOf({ clients }: Config, cgroup: string): bigint {
 	const id = BigInt.asUintN(48, statSync(cgroup, { bigint: true }).ino);
 	return (id << 16n) | BigInt((clients.prefix4 << 8) | clients.prefix6);
 }

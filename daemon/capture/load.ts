@@ -111,15 +111,18 @@ export function load({ config, probed, reader, servedCgroup }: Wanted, pinning?:
 	};
 	if (pinning === undefined) return new (native().BpfObject)(options);
 	const { pins, cgroup, log } = pinning;
-	const startOver = (why: LogLine): BpfObject => {
+	const startOver = (why: LogLine | undefined): BpfObject => {
 		// what is pinned goes only when the new sizes are known to fit
 		new (native().BpfObject)({ ...options, pin: undefined }).close();
-		tell(log, why, { pins: pins.maps });
+		if (why !== undefined) tell(log, why, { pins: pins.maps });
 		pins.clear();
 		return new (native().BpfObject)(options);
 	};
 	// connections have opened and closed unseen, or the maps deny each other: places and clients would be held for ever
-	if (pins.adopted && !isComplete(pins, probed.features)) return startOver(logLines.pinsMissing);
+	if (pins.adopted && !isComplete(pins, probed.features)) {
+		// beside another layout's it was a start that was killed before it counted: all is in the other still
+		return startOver(pins.otherLayouts.length > 0 ? undefined : logLines.pinsMissing);
+	}
 	let object: BpfObject;
 	try {
 		object = new (native().BpfObject)(options);

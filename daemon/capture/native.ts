@@ -97,6 +97,28 @@ export interface BpfObject {
 	drain(buffer: Uint8Array): number;
 }
 
+/** A part of a record: a scalar, or an array of them. */
+export interface Field {
+	/** Such as `traffic.opened`. */
+	readonly name: string;
+	/** In bytes, as is the next. */
+	readonly offset: number;
+	readonly size: number;
+}
+
+/** A whole map. Values of per-CPU maps are the sums over all CPUs. */
+export interface PinnedMap {
+	readonly maxEntries: number;
+	readonly keySize: number;
+	readonly valueSize: number;
+	/** As the kernel knows the types (BTF); empty where it does not. */
+	readonly key: readonly Field[];
+	readonly value: readonly Field[];
+	readonly entries: number;
+	readonly keys: Buffer;
+	readonly values: Buffer;
+}
+
 /** Features of the kernel. Empty: it has them. Else the name of the errno that refused it. */
 export type Features = Readonly<
 	Record<
@@ -138,6 +160,10 @@ export interface Native {
 	notify(socket: string, state: string): void;
 	/** Takes a directory's lock (flock(2)) and returns its descriptor; -1: another process has it. */
 	lock(path: string): number;
+	/** Reads a map of whichever version, by its pin. */
+	pinnedMap(path: string): PinnedMap;
+	/** Detaches pinned links on cgroups; none of their programs runs any more when it returns. Others detach when their pins go. */
+	detachLinks(pins: readonly string[]): void;
 	mountBpffs(path: string): void;
 	unmount(path: string): void;
 	/** CLOCK_MONOTONIC: the clock of bpf_ktime_get_ns(). */

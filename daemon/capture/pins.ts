@@ -96,6 +96,11 @@ export class Pins {
 		return this.#adopted;
 	}
 
+	/** From now on it has what a daemon before this one counted. */
+	adopt(): void {
+		this.#adopted = true;
+	}
+
 	/** Whether all of these are pinned. */
 	has(maps: readonly string[], programs: readonly string[]): boolean {
 		const pins = [...maps.map((name) => join(this.maps, name)), ...programs.map((name) => this.link(name))];
@@ -117,10 +122,29 @@ export class Pins {
 		}
 	}
 
-	/** Detaches and forgets what a toascope with another layout of its records left. Returns the layouts' names. */
-	dropOtherLayouts(): string[] {
+	/** What versions with other layouts of the records left, the latest first. */
+	get otherLayouts(): readonly string[] {
 		const others = readdirSync(this.#root).filter((name) => isLayout(name) && name !== layoutName);
-		for (const name of others) {
+		return others.sort((a, b) => Number(b.slice(1)) - Number(a.slice(1)));
+	}
+
+	mapsOf(layout: string): string {
+		return join(this.#root, layout, 'maps');
+	}
+
+	/** Paths of the pins. */
+	linksOf(layout: string): readonly string[] {
+		const directory = join(this.#root, layout, 'links');
+		return existsSync(directory) ? readdirSync(directory).map((name) => join(directory, name)) : [];
+	}
+
+	dropLinksOf(layout: string): void {
+		for (const pin of this.linksOf(layout)) unlinkSync(pin);
+	}
+
+	/** Detaches and forgets all of other layouts. */
+	dropOtherLayouts(): void {
+		for (const name of this.otherLayouts) {
 			const layout = join(this.#root, name);
 			for (const part of ['links', 'maps'].map((each) => join(layout, each)).filter((each) => existsSync(each))) {
 				for (const pin of readdirSync(part)) unlinkSync(join(part, pin));
@@ -128,7 +152,6 @@ export class Pins {
 			}
 			rmdirSync(layout);
 		}
-		return others;
 	}
 
 	/** Detaches and forgets what was pinned since it was opened. */

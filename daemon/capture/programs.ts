@@ -4,7 +4,7 @@ import { existsSync, statSync } from 'node:fs';
 import type { Config } from '../config/config.ts';
 import { builtInProfiles } from '../config/profiles.ts';
 import { ToascopeError } from '../errors.ts';
-import { type LogSink, logLines, tell } from '../log_lines.ts';
+import type { LogSink } from '../log_lines.ts';
 import type { Connection, ConnectionEvent } from '../model/connection.ts';
 import type { LookupQuery } from '../model/lookup.ts';
 import type { Peers } from '../model/peers.ts';
@@ -14,7 +14,7 @@ import { Attachments } from './attachments.ts';
 import { findBusyPeers } from './busy_peers.ts';
 import { Connections } from './connections.ts';
 import { Counters } from './counters.ts';
-import { layFoundation } from './foundation.ts';
+import { foundationOf, layFoundation } from './foundation.ts';
 import { KeptSyns } from './kept_syns.ts';
 import { KernelSettings } from './kernel_settings.ts';
 import { eventLayout, limit, listenerKeyLayout } from './layout.gen.ts';
@@ -30,6 +30,7 @@ import { Reaper } from './reaper.ts';
 import { readEvent } from './records.ts';
 import { explain } from './refusal.ts';
 import { readUnknownOptions } from './tables.ts';
+import { takeOver } from './take_over.ts';
 
 const ringBatchBytes = 4096 * eventLayout.size;
 const none = new Uint8Array(0);
@@ -42,7 +43,6 @@ export class Programs implements Provider {
 	readonly cgroup: string;
 	readonly wholeHost: boolean;
 	readonly acceptProgram: AcceptProgram;
-	readonly adopted: boolean;
 	readonly counters: Counters;
 	readonly #reader: OptionReader;
 	readonly #fexit: readonly string[];
@@ -77,7 +77,6 @@ export class Programs implements Provider {
 		this.name = reader.name;
 		this.cgroup = cgroup;
 		this.wholeHost = isRootCgroup(cgroup);
-		this.adopted = pins?.adopted ?? false;
 		this.features = probed.features;
 		this.#fexit = fexitPrograms(probed);
 		this.acceptProgram = this.#fexit.length === 0 ? 'getpeername' : 'fexit';
@@ -119,9 +118,8 @@ export class Programs implements Provider {
 			bpf = load({ config, probed, reader: reader.name, servedCgroup }, pins && { pins, cgroup, log });
 			attachments = new Attachments(bpf, pins, cgroup);
 			const provider = new Programs(config, reader, cgroup, bpf, pins, attachments, probed, log);
-			provider.#start();
-			const layouts = pins?.dropOtherLayouts() ?? [];
-			if (layouts.length > 0) tell(log, logLines.otherLayout, { layouts });
+			provider.#start(log);
+			pins?.dropOtherLayouts();
 			return provider;
 		} catch (error) {
 			bpf?.close();
@@ -132,7 +130,11 @@ export class Programs implements Provider {
 		}
 	}
 
-	#start(): void {
+	get adopted(): boolean {
+		return this.#pins?.adopted ?? false;
+	}
+
+	#start(log: LogSink): void {
 		// the line "other" must be there before any listener finds the table full
 		const place = Buffer.alloc(4);
 		place.writeUInt32LE(limit.OTHER_LISTENER);
@@ -145,6 +147,7 @@ export class Programs implements Provider {
 		// what the module says must be kept before anybody comes for it
 		if (this.name === 'module') for (const program of modulePrograms) this.#attachments.traced(program);
 		this.#attachCgroup();
+		if (this.#pins !== undefined) takeOver(this.#bpf, this.#pins, foundationOf(this.#config, this.cgroup), log);
 		this.#attachments.cgroup('toascope_sockops');
 		this.#keepSyns(this.adopted);
 		this.#attachments.dropOthers(stateMaps(this.name, this.features));

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Counters of another layout of the records, carried over: each field by its name, as the kernel knows the types of the
+ * pinned maps. Connections that were open are not: another layout's states cannot be gone on with, so they count as closed.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+	clientKeyLayout,
+	clientLayout,
+	drop,
+	ledgerEntry,
+	limit,
+	listenerLayout,
+	trafficLayout,
+	verdict,
+} from './layout.gen.ts';
+import { type BpfObject, type Field, native, type PinnedMap } from './native.ts';
+
+/** Without one of these the others make no sense. */
+const counters = ['listener_places', 'listeners', 'clients', 'exported'] as const;
+const others = ['drops', 'unknown_options'] as const;
+type Carried = (typeof counters | typeof others)[number];
+
+export interface CarriedOver {
+	/** Connections that were open, and count as closed now. */
+	readonly open: bigint;
+	/** Fields and maps that this layout does not have, or has smaller. */
+	readonly lost: readonly string[];
+}
+
+/** Why nothing was carried over. */
+export class NotCarried extends Error {}
+
+interface Entry {
+	readonly key: Buffer;
+	readonly value: Buffer;
+}
+
+const isPadding = ({ name }: Field) => /(^|\.)reserved(\[\d+\])?$/.test(name);
+
+/** Writes a record anew, in another layout. */
+class Converter {
+	readonly lost: readonly Field[];
+	readonly missing: readonly Field[];
+	readonly #moves: { readonly from: number; readonly to: number; readonly size: number }[] = [];
+	readonly #size: number;
+
+	constructor(from: readonly Field[], to: readonly Field[], size: number) {
+		this.#size = size;
+		const target = new Map(to.map((field) => [field.name, field]));
+		const source = new Set(from.map(({ name }) => name));
+		for (const field of from) {
+			const other = target.get(field.name);
+			if (other === undefined || other.size < field.size) continue;
+			const last = this.#moves.at(-1);
+			// little-endian: what grows gets zeros behind it
+			if (last !== undefined && last.from + last.size === field.offset && last.to + last.size === other.offset) {
+				this.#moves[this.#moves.length - 1] = { ...last, size: last.size + field.size };
+			} else {
+				this.#moves.push({ from: field.offset, to: other.offset, size: field.size });
+			}
+		}
+		this.lost = from.filter((field) => !isPadding(field) && (target.get(field.name)?.size ?? 0) < field.size);
+		this.missing = to.filter((field) => !isPadding(field) && !source.has(field.name));
+	}
+
+	convert(bytes: Buffer, at: number): Buffer {
+		const record = Buffer.alloc(this.#size);
+		for (const { from, to, size } of this.#moves) bytes.copy(record, to, at + from, at + from + size);
+		return record;
+	}
+}
+
+/** A map of the other layout, in this one's records. `lost` is added to. */
+function convertMap(name: Carried, from: string, to: string, lost: string[]): Entry[] {
+	if (!existsSync(join(from, name))) throw new NotCarried(`${name}: missing`);
+	const old: PinnedMap = native().pinnedMap(join(from, name));
+	const own: PinnedMap = native().pinnedMap(join(to, name));
+	if (old.value.length === 0 || old.key.length === 0)
+		throw new NotCarried(`${name}: the kernel does not know its types`);
+	const keys = new Converter(old.key, own.key, own.keySize);
+	const values = new Converter(old.value, own.value, own.valueSize);
+	// keys that are cut, or would need what nobody knows, may be equal
+	const [other] = [...keys.lost, ...keys.missing];
+	if (other !== undefined) throw new NotCarried(`${name}: other keys (${other.name || 'size'})`);
+	lost.push(...values.lost.map((field) => `${name}.${field.name}`));
+	// of listeners, places that nobody has had do not count
+	if (name !== 'listeners' && old.entries > own.maxEntries) {
+		throw new NotCarried(`${name}: ${old.entries} entries, room for ${own.maxEntries}`);
+	}
+	return Array.from({ length: old.entries }, (_, index) => ({
+		key: keys.convert(old.keys, index * old.keySize),
+		value: values.convert(old.values, index * old.valueSize),
+	}));
+}
+
+/** Offsets. */
+const words = Object.entries(trafficLayout).flatMap(([name, offset]) => (name === 'size' ? [] : [offset]));
+
+function addTraffic(to: Buffer, toAt: number, from: Buffer, fromAt: number, sign: 1n | -1n = 1n): void {
+	for (const offset of words) {
+		const sum = to.readBigUInt64LE(toAt + offset) + sign * from.readBigUInt64LE(fromAt + offset);
+		to.writeBigUInt64LE(sum > 0n ? sum : 0n, toAt + offset);
+	}
+}
+
+/** What is open is closed. */
+function closeAll(bytes: Buffer, at: number): void {
+	bytes.copy(bytes, at + trafficLayout.closed, at + trafficLayout.opened, at + trafficLayout.opened + 8);
+}
+
+const openOf = (bytes: Buffer, at: number) =>
+	bytes.readBigUInt64LE(at + trafficLayout.opened) - bytes.readBigUInt64LE(at + trafficLayout.closed);
+
+/** Settles for a listener what its clients were not told yet, and closes what is open. Returns how many that were. */
+function settle(listener: Buffer, clients: Buffer): bigint {
+	const { total, direct, overflow, folded, unshown, handshakes } = listenerLayout;
+	const open = openOf(listener, total);
+	// connections without a verdict are in the total alone: without TOA, as the reaper has it
+	const pending = Buffer.alloc(trafficLayout.size);
+	addTraffic(pending, 0, listener, total);
+	for (const part of [direct, overflow, folded, unshown]) addTraffic(pending, 0, listener, part, -1n);
+	addTraffic(pending, 0, clients, 0, -1n);
+	addTraffic(listener, direct, pending, 0);
+	const none = handshakes + 8 * verdict.VERDICT_NONE;
+	listener.writeBigUInt64LE(listener.readBigUInt64LE(none) + pending.readBigUInt64LE(trafficLayout.opened), none);
+	for (const part of [total, direct, overflow]) closeAll(listener, part);
+	return open;
+}
+
+function word(value: number): Buffer {
+	const bytes = Buffer.alloc(4);
+	bytes.writeUInt32LE(value);
+	return bytes;
+}
+
+function put(bpf: BpfObject, map: string, key: Buffer, value: Buffer): void {
+	if (!bpf.update(map, key, value)) throw new Error(`${map} has no room for what is carried over`);
+}
+
+/** A number that outlives daemons (enum ledger_entry), of a map of any layout. */
+export function ledgerOf(maps: string, entry: number): bigint {
+	const path = join(maps, 'ledger');
+	if (!existsSync(path)) return 0n;
+	const { valueSize, values } = native().pinnedMap(path);
+	return valueSize === 8 && values.length >= 8 * (entry + 1) ? values.readBigUInt64LE(8 * entry) : 0n;
+}
+
+/**
+ * Fills the maps of an object whose programs are not attached yet from those of another layout, whose programs are not
+ * attached any more. `from`, `to`: directories of pinned maps.
+ * @throws {NotCarried} with the reason; what has been written is of no use then
+ */
+export function carryOver(bpf: BpfObject, from: string, to: string): CarriedOver {
+	const lost: string[] = [];
+	const tables = new Map<Carried, Entry[]>();
+	for (const name of counters) tables.set(name, convertMap(name, from, to, lost));
+	for (const name of others) {
+		try {
+			tables.set(name, convertMap(name, from, to, lost));
+		} catch (error) {
+			if (!(error instanceof NotCarried)) throw error;
+			lost.push(name);
+		}
+	}
+	const of = (name: Carried) => tables.get(name) ?? [];
+
+	const byListener = new Map<string, Buffer>();
+	for (const { key, value } of of('clients')) {
+		const listener = key.toString('latin1', clientKeyLayout.listener);
+		let sum = byListener.get(listener);
+		if (sum === undefined) {
+			sum = Buffer.alloc(trafficLayout.size);
+			byListener.set(listener, sum);
+		}
+		addTraffic(sum, 0, value, clientLayout.traffic);
+		closeAll(value, clientLayout.traffic);
+		// who was leaving decides that anew
+		value.writeUInt32LE(0, clientLayout.retired);
+		put(bpf, 'clients', key, value);
+	}
+
+	let open = 0n;
+	let next: number = limit.OTHER_LISTENER;
+	const ofPlace = new Map(of('listeners').map(({ key, value }) => [key.readUInt32LE(), value]));
+	for (const { key, value } of of('listener_places')) {
+		const before = value.readUInt32LE();
+		const place = before === limit.OTHER_LISTENER ? before : ++next;
+		const listener = ofPlace.get(before);
+		if (listener === undefined) throw new NotCarried('listeners: a place is missing');
+		open += settle(listener, byListener.get(key.toString('latin1')) ?? Buffer.alloc(trafficLayout.size));
+		put(bpf, 'listeners', word(place), listener);
+		put(bpf, 'listener_keys', word(place), key);
+		put(bpf, 'listener_places', key, word(place));
+	}
+	// struct fresh_places: a lock, and how many places are taken
+	put(bpf, 'fresh', word(1), Buffer.concat([word(0), word(next)]));
+
+	for (const { key, value } of of('exported')) put(bpf, 'exported', key, value);
+	for (const { key, value } of of('unknown_options')) put(bpf, 'unknown_options', key, value);
+	for (const { key, value } of of('drops')) {
+		if (key.readUInt32LE() === drop.DROP_CLOSE_UNHEARD) value.writeBigUInt64LE(value.readBigUInt64LE() + open);
+		put(bpf, 'drops', key, value);
+	}
+	for (const entry of [ledgerEntry.LEDGER_CLASSIFIED_NS, ledgerEntry.LEDGER_FOLDED]) {
+		const number = Buffer.alloc(8);
+		number.writeBigUInt64LE(ledgerOf(from, entry));
+		put(bpf, 'ledger', word(entry), number);
+	}
+	return { open, lost };
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+/** An upgrade, or the way back, between versions with other layouts of their records. */
+import { type LogSink, logLines, tell } from '../log_lines.ts';
+import { type CarriedOver, carryOver, ledgerOf, NotCarried } from './carry.ts';
+import { ledgerEntry } from './layout.gen.ts';
+import { type BpfObject, native } from './native.ts';
+import type { Pins } from './pins.ts';
+
+/**
+ * Ends what a version with another layout left counting, and goes on with its counters. To be called when all is ready but
+ * the program that counts: connections that open in between are not counted, for some milliseconds. Killed in the
+ * middle, it is done again, since nobody has counted meanwhile, and the other layout's maps are as they were.
+ *
+ * @param foundation what the counters must stand on
+ */
+export function takeOver(bpf: BpfObject, pins: Pins, foundation: bigint, log: LogSink): void {
+	const [layout] = pins.otherLayouts;
+	// of one that was killed when it had done this
+	if (layout === undefined || pins.adopted) return;
+	native().detachLinks(pins.linksOf(layout));
+	pins.dropLinksOf(layout);
+	const maps = pins.mapsOf(layout);
+	const before = ledgerOf(maps, ledgerEntry.LEDGER_FOUNDATION);
+	if (before !== 0n && before !== foundation) {
+		tell(log, logLines.otherFoundation, { pins: maps });
+		return;
+	}
+	let carried: CarriedOver;
+	try {
+		carried = carryOver(bpf, maps, pins.maps);
+	} catch (error) {
+		if (!(error instanceof NotCarried)) throw error;
+		tell(log, logLines.otherLayout, { layout, why: error.message });
+		return;
+	}
+	pins.adopt();
+	tell(log, carried.lost.length === 0 ? logLines.carriedOver : logLines.carriedOverInPart, {
+		layout,
+		open: Number(carried.open),
+		...(carried.lost.length === 0 ? {} : { lost: carried.lost }),
+	});
+}
