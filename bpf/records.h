@@ -4,7 +4,9 @@
  * offsets from here (daemon/capture/layout.gen.ts, made from the object's BTF).
  *
  * Integers are host order, times are CLOCK_MONOTONIC nanoseconds, byte counts are payload.
- * A change of any layout raises TOASCOPE_LAYOUT: pinned maps of another layout are not adopted.
+ * A change of any layout raises TOASCOPE_LAYOUT: pinned maps of another layout are not adopted, but what clients and
+ * listeners counted is carried over, field by field, by name. So a field that changes its meaning changes its name, and
+ * enums that index what is pinned grow at their end alone.
  */
 #ifndef TOASCOPE_RECORDS_H
 #define TOASCOPE_RECORDS_H
