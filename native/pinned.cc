@@ -3,9 +3,6 @@
 
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
-#include <linux/membarrier.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -13,8 +10,12 @@
 #include <string>
 #include <vector>
 
+#include "arguments.h"
 #include "errors.h"
 #include "handles.h"
+#include "runs_over.h"
+
+#include "../bpf/records.h"
 
 namespace toascope
 {
@@ -96,10 +97,11 @@ Napi::Value pinned_map(const Napi::CallbackInfo &info)
 
 	if (!map || bpf_obj_get_info_by_fd(map.get(), &about, &size))
 		throw system_error(env, errno, "open", path);
-	const bool per_cpu = about.type == BPF_MAP_TYPE_PERCPU_ARRAY || about.type == BPF_MAP_TYPE_PERCPU_HASH;
+	const bool per_cpu =
+		about.type == BPF_MAP_TYPE_PERCPU_ARRAY || about.type == BPF_MAP_TYPE_PERCPU_HASH;
 	const size_t stride = (about.value_size + 7) / 8 * 8;
-	std::vector<uint8_t> value(per_cpu ? stride * libbpf_num_possible_cpus() : stride), key(about.key_size),
-		keys, values;
+	std::vector<uint8_t> value(per_cpu ? stride * libbpf_num_possible_cpus() : stride),
+		key(about.key_size), keys, values;
 	for (bool more = !bpf_map_get_next_key(map.get(), nullptr, key.data()); more;
 	     more = !bpf_map_get_next_key(map.get(), key.data(), key.data())) {
 		if (bpf_map_lookup_elem(map.get(), key.data(), value.data()))
@@ -144,8 +146,20 @@ void detach_links(const Napi::CallbackInfo &info)
 		if (!link || (bpf_link_detach(link.get()) && errno != EOPNOTSUPP))
 			throw system_error(env, errno, "detach", path);
 	}
-	// synchronize_rcu(), where the kernel offers it
-	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	const auto runs = RunsOver::create();
+	int error = runs ? runs->wait() : errno;
+	if (error)
+		throw system_error(env, error, "wait for", "programs that are running");
+}
+
+// clientTag(key) -> the tag of its entry
+Napi::Value client_tag_of(const Napi::CallbackInfo &info)
+{
+	client_key key;
+	auto bytes = bytes_of(info.Env(), info[0], sizeof(key), "key");
+
+	memcpy(&key, bytes.Data(), sizeof(key));
+	return Napi::BigInt::New(info.Env(), static_cast<uint64_t>(client_tag(&key)));
 }
 
 } // namespace toascope

@@ -176,8 +176,8 @@ export function carryOver(bpf: BpfObject, from: string, to: string): CarriedOver
 		}
 		addTraffic(sum, 0, value, clientLayout.traffic);
 		closeAll(value, clientLayout.traffic);
-		// who was leaving decides that anew
-		value.writeUInt32LE(0, clientLayout.retired);
+		// also of who was leaving: that is decided anew
+		value.writeBigUInt64LE(native().clientTag(key), clientLayout.tag);
 		put(bpf, 'clients', key, value);
 	}
 

@@ -166,6 +166,8 @@ export interface Native {
 	detachLinks(pins: readonly string[]): void;
 	mountBpffs(path: string): void;
 	unmount(path: string): void;
+	/** client_tag() of bpf/records.h: of a key (struct client_key). */
+	clientTag(key: Uint8Array): bigint;
 	/** CLOCK_MONOTONIC: the clock of bpf_ktime_get_ns(). */
 	monotonicNs(): bigint;
 }
