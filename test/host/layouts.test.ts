@@ -87,6 +87,8 @@ test('at rest, with a connection open: every series is the same, but that it is 
 	}
 	expect(listenerAccount(await settled(daemon, probed, 2), probed)).toMatchObject({ opened: 2n, closed: 2n });
 	expectIdentity(await daemon.metrics(), probed);
+	// the client's entry is its own, as if it had been made here
+	expect(total(await daemon.metrics(), 'toascope_drops_total', { reason: 'client_folding' })).toBe(0n);
 
 	// and back
 	const ours = await series.look(daemon);
