@@ -5,7 +5,9 @@
  * - A kprobe on tcp_rcv_state_process(): SYNs, segments while a side closes, and once more the one that made the
  *   socket, which repairs what a kretprobe missed, or IPv6 that was loaded after this module.
  * - The tracepoint tcp_probe: every segment of an established connection, before the kernel looks at it.
- * - The tracepoints inet_sock_set_state and tcp_destroy_sock: the connection's end, and the socket's.
+ * - The tracepoints inet_sock_set_state and tcp_destroy_sock: the connection's end, and the socket's. The first also
+ *   finds sockets that all probes missed: they do while they are disarmed, and on a CPU that another kprobe's handler
+ *   was interrupted on.
  */
 #define pr_fmt(fmt) "TOA: " fmt
 
@@ -26,8 +28,11 @@
 /* Beyond so many bytes no verdict is waited for at a segment; it falls at the close. */
 #define WATCHED_BYTES 65536
 
-/* The child that a kretprobe has just seen: the same segment is about to come to process_state(), on the same CPU. */
+/* The child that a probe has just seen: the same segment is about to come to those after it, on the same CPU. */
 static DEFINE_PER_CPU(const struct sock *, just_made);
+
+/* All stand: what they do not see they missed. */
+static bool probing;
 
 struct making {
 	const struct sk_buff *skb;
@@ -101,7 +106,7 @@ static int process_state(struct kprobe *probe, struct pt_regs *regs)
 			toa_count(TOA_COUNT_REPAIRED);
 			toa_connection_opened(sk, skb);
 		}
-		this_cpu_write(just_made, NULL);
+		this_cpu_write(just_made, sk);
 	} else if (sk->sk_state != TCP_SYN_SENT) {
 		toa_segment_arrived(sk, skb);
 	}
@@ -119,11 +124,25 @@ static void on_segment(void *unused, struct sock *sk, TOA_PROBED_SKB *skb)
 		toa_segment_arrived(sk, skb);
 }
 
+/* A child is ready for its application. A connection without an object may be one whose verdict has fallen. */
+static void established(struct sock *sk)
+{
+	if (this_cpu_read(just_made) == sk) {
+		this_cpu_write(just_made, NULL);
+	} else if (READ_ONCE(probing) && !toa_connection_known(sk)) {
+		toa_count(TOA_COUNT_REPAIRED);
+		toa_connection_missed(sk);
+	}
+}
+
 static void on_state(void *unused, const struct sock *sk, const int before, const int after)
 {
 	if (sk->sk_protocol != IPPROTO_TCP)
 		return;
-	if (after == TCP_CLOSE)
+	/* the state is still the one before */
+	if (after == TCP_ESTABLISHED && is_fresh_child(sk))
+		established((struct sock *)sk);
+	else if (after == TCP_CLOSE)
 		toa_connection_closed(sk);
 	else if (before == TCP_CLOSE)
 		toa_connection_gone(sk);
@@ -217,6 +236,7 @@ int toa_hook_setup(void)
 		pr_err("no probe on %s: %d\n", make6.kp.symbol_name, failed);
 		goto unhook_make4;
 	}
+	WRITE_ONCE(probing, true);
 	return 0;
 
 unhook_make4:
@@ -230,6 +250,7 @@ unwatch:
 
 void toa_hook_teardown(void)
 {
+	WRITE_ONCE(probing, false);
 	if (make6.kp.addr)
 		unregister_kretprobe(&make6);
 	unregister_kretprobe(&make4);

@@ -2,35 +2,52 @@
 /* Reading of segments: all of the TCP header is in the linear part, since tcp_v4_rcv() and tcp_v6_rcv() pulled it. */
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <net/ipv6.h>
 #include <net/tcp.h>
 #include "toa_profiles.h"
 #include "toa_segment.h"
 #include "toa_trust.h"
 
-static void address_of(const struct sk_buff *skb, bool source, struct toa_address *address)
+static void put_ipv4(struct toa_address *address, __be32 ipv4)
 {
 	memset(address, 0, sizeof(*address));
-	if (skb->protocol == htons(ETH_P_IP)) {
-		const struct iphdr *ip = ip_hdr(skb);
+	address->family = 4;
+	memcpy(address->bytes, &ipv4, sizeof(ipv4));
+}
 
-		address->family = 4;
-		memcpy(address->bytes, source ? &ip->saddr : &ip->daddr, sizeof(ip->saddr));
-	} else {
-		const struct ipv6hdr *ip = ipv6_hdr(skb);
-
-		address->family = 6;
-		memcpy(address->bytes, source ? &ip->saddr : &ip->daddr, sizeof(ip->saddr));
-	}
+static void put_ipv6(struct toa_address *address, const struct in6_addr *ipv6)
+{
+	address->family = 6;
+	memcpy(address->bytes, ipv6, sizeof(*ipv6));
 }
 
 void toa_segment_source(const struct sk_buff *skb, struct toa_address *address)
 {
-	address_of(skb, true, address);
+	if (skb->protocol == htons(ETH_P_IP))
+		put_ipv4(address, ip_hdr(skb)->saddr);
+	else
+		put_ipv6(address, &ipv6_hdr(skb)->saddr);
 }
 
 void toa_segment_destination(const struct sk_buff *skb, struct toa_address *address)
 {
-	address_of(skb, false, address);
+	if (skb->protocol == htons(ETH_P_IP))
+		put_ipv4(address, ip_hdr(skb)->daddr);
+	else
+		put_ipv6(address, &ipv6_hdr(skb)->daddr);
+}
+
+void toa_segment_ends(const struct sock *sk, struct toa_address *source, struct toa_address *destination)
+{
+#if IS_ENABLED(CONFIG_IPV6)
+	if (sk->sk_family == AF_INET6 && !ipv6_addr_v4mapped(&sk->sk_v6_daddr)) {
+		put_ipv6(source, &sk->sk_v6_daddr);
+		put_ipv6(destination, &sk->sk_v6_rcv_saddr);
+		return;
+	}
+#endif
+	put_ipv4(source, sk->sk_daddr);
+	put_ipv4(destination, sk->sk_rcv_saddr);
 }
 
 enum toa_found toa_segment_find(const struct sk_buff *skb, bool of_syn, struct toa_client *client,

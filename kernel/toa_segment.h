@@ -23,6 +23,9 @@ struct toa_unknown {
 void toa_segment_source(const struct sk_buff *skb, struct toa_address *address);
 void toa_segment_destination(const struct sk_buff *skb, struct toa_address *address);
 
+/* Both, of the segments that a socket receives. */
+void toa_segment_ends(const struct sock *sk, struct toa_address *source, struct toa_address *destination);
+
 /*
  * Reads the options with the profiles in force; of_syn: only those that are looked for on a SYN.
  * Fills client for TOA_FOUND_ONE and TOA_FOUND_CONFLICT, and unknown where there is one.

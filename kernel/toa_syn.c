@@ -67,17 +67,28 @@ void toa_syn_teardown(void)
 }
 
 /* All of its bytes count, those between the fields too. */
-static void make_key(struct syn_key *key, const struct sock *sk, const struct sk_buff *skb, u32 isn)
+static void make_key(struct syn_key *key, const struct sock *listener, const struct sk_buff *skb)
 {
 	const struct tcphdr *header = tcp_hdr(skb);
 
 	memset(key, 0, sizeof(*key));
-	key->net = sock_net(sk);
+	key->net = sock_net(listener);
 	toa_segment_source(skb, &key->source);
 	toa_segment_destination(skb, &key->destination);
 	key->source_port = header->source;
 	key->destination_port = header->dest;
-	key->isn = isn;
+	key->isn = ntohl(header->seq);
+}
+
+/* The same of the socket that came of it: a hook may know no segment. */
+static void make_key_of_child(struct syn_key *key, const struct sock *child)
+{
+	memset(key, 0, sizeof(*key));
+	key->net = sock_net(child);
+	toa_segment_ends(child, &key->source, &key->destination);
+	key->source_port = child->sk_dport;
+	key->destination_port = htons(child->sk_num);
+	key->isn = tcp_sk(child)->copied_seq - 1;
 }
 
 static struct set *set_of(struct set *table, const struct syn_key *key)
@@ -154,7 +165,7 @@ void toa_syn_arrived(const struct sock *listener, const struct sk_buff *skb)
 	if (found == TOA_FOUND_NONE)
 		return;
 	verdict = found == TOA_FOUND_MALFORMED ? TOA_VERDICT_MALFORMED : toa_segment_judge(skb, found);
-	make_key(&key, listener, skb, ntohl(header->seq));
+	make_key(&key, listener, skb);
 	set = set_of(table, &key);
 	raw_spin_lock_irqsave(&set->lock, flags);
 	syn = choose(set, &key, verdict);
@@ -167,7 +178,7 @@ void toa_syn_arrived(const struct sock *listener, const struct sk_buff *skb)
 	raw_spin_unlock_irqrestore(&set->lock, flags);
 }
 
-u8 toa_syn_take(const struct sock *child, const struct sk_buff *skb, struct toa_client *client)
+u8 toa_syn_take(const struct sock *child, struct toa_client *client)
 {
 	struct set *table = smp_load_acquire(&sets), *set;
 	u8 verdict = TOA_VERDICT_PENDING;
@@ -175,10 +186,9 @@ u8 toa_syn_take(const struct sock *child, const struct sk_buff *skb, struct toa_
 	struct syn_key key;
 	int i;
 
-	/* one that made the socket by itself, by Fast Open, is read as other segments are */
-	if (!table || tcp_hdr(skb)->syn)
+	if (!table)
 		return verdict;
-	make_key(&key, child, skb, tcp_sk(child)->copied_seq - 1);
+	make_key_of_child(&key, child);
 	set = set_of(table, &key);
 	raw_spin_lock_irqsave(&set->lock, flags);
 	for (i = 0; i < WAYS; i++) {

@@ -17,9 +17,9 @@ void toa_syn_teardown(void);
 void toa_syn_arrived(const struct sock *listener, const struct sk_buff *skb);
 
 /*
- * Takes out what the SYN of the connection said that skb makes: a believed verdict, or untrusted, and the client;
- * TOA_VERDICT_MALFORMED; or TOA_VERDICT_PENDING: nothing.
+ * Takes out what the SYN of a connection said that has not received data: a believed verdict, or untrusted, and the
+ * client; TOA_VERDICT_MALFORMED; or TOA_VERDICT_PENDING: nothing.
  */
-u8 toa_syn_take(const struct sock *child, const struct sk_buff *skb, struct toa_client *client);
+u8 toa_syn_take(const struct sock *child, struct toa_client *client);
 
 #endif

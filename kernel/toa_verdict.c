@@ -44,6 +44,12 @@ static void settle_without_option(struct toa_connection *connection)
 		       TOA_SEGMENT_NONE);
 }
 
+static void tell_pending(const struct toa_connection *connection)
+{
+	trace_toa_pending(connection->sk, &connection->client, connection->syn_verdict,
+			  connection->saw_malformed, connection->unknown.kind, connection->unknown.length);
+}
+
 /*
  * An option on the SYN loses to one here. What is known is told once, at the segment that brought it: one without
  * options may be of those that the kernel takes in without a sockops callback, and then nobody comes for it.
@@ -63,9 +69,7 @@ static void read_segment(struct toa_connection *connection, const struct sk_buff
 		news = true;
 	if (!toa_option_found(found)) {
 		if (news)
-			trace_toa_pending(connection->sk, &connection->client, connection->syn_verdict,
-					  connection->saw_malformed, connection->unknown.kind,
-					  connection->unknown.length);
+			tell_pending(connection);
 		return;
 	}
 	if (connection->syn_verdict == TOA_VERDICT_CONFLICT ||
@@ -78,20 +82,13 @@ static void read_segment(struct toa_connection *connection, const struct sk_buff
 	settle(connection, toa_segment_judge(skb, found), segment);
 }
 
-void toa_connection_opened(struct sock *sk, const struct sk_buff *skb)
+/* Whether its SYN said something. */
+static bool read_syn(struct toa_connection *connection)
 {
-	struct toa_connection *connection;
 	struct toa_client client;
 	unsigned long flags;
-	bool news;
-	u8 verdict;
+	u8 verdict = toa_syn_take(connection->sk, &client);
 
-	rcu_read_lock();
-	connection = toa_store_add(sk);
-	if (!connection)
-		goto out;
-	verdict = toa_syn_take(sk, skb, &client);
-	news = verdict != TOA_VERDICT_PENDING;
 	if (verdict == TOA_VERDICT_MALFORMED) {
 		connection->saw_malformed = true;
 	} else if (verdict != TOA_VERDICT_PENDING) {
@@ -100,8 +97,31 @@ void toa_connection_opened(struct sock *sk, const struct sk_buff *skb)
 		connection->client = client;
 		raw_spin_unlock_irqrestore(&connection->lock, flags);
 	}
-	read_segment(connection, skb, tcp_hdr(skb)->syn ? TOA_SEGMENT_SYN : TOA_SEGMENT_ACK, news);
-out:
+	return verdict != TOA_VERDICT_PENDING;
+}
+
+void toa_connection_opened(struct sock *sk, const struct sk_buff *skb)
+{
+	struct toa_connection *connection;
+
+	rcu_read_lock();
+	connection = toa_store_add(sk);
+	/* a SYN that made the socket by itself, by Fast Open, is read as other segments are */
+	if (connection && tcp_hdr(skb)->syn)
+		read_segment(connection, skb, TOA_SEGMENT_SYN, false);
+	else if (connection)
+		read_segment(connection, skb, TOA_SEGMENT_ACK, read_syn(connection));
+	rcu_read_unlock();
+}
+
+void toa_connection_missed(struct sock *sk)
+{
+	struct toa_connection *connection;
+
+	rcu_read_lock();
+	connection = toa_store_add(sk);
+	if (connection && read_syn(connection))
+		tell_pending(connection);
 	rcu_read_unlock();
 }
 

@@ -38,6 +38,9 @@ static inline bool toa_believed(u8 verdict)
 /* A child socket was made by this segment. */
 void toa_connection_opened(struct sock *sk, const struct sk_buff *skb);
 
+/* One was made by a segment that no hook has seen: what is on later ones counts. */
+void toa_connection_missed(struct sock *sk);
+
 /* Whether a connection has its object: it was opened, and has a peer or may get one. */
 bool toa_connection_known(const struct sock *sk);
 

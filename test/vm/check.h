@@ -34,6 +34,9 @@ struct test {
 	void (*run)(void);
 };
 
+/* Of the test that runs: it cannot, for this reason. */
+void skip_test(const char *reason);
+
 /* Runs them all, and says so. Returns the exit status. */
 int run_tests(const char *suite, const struct test *tests, int count);
 

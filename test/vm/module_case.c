@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -55,4 +56,24 @@ int connection(int listener, struct host *host, const char *on_syn, const char *
 		return -1;
 	}
 	return accept_host(listener, host);
+}
+
+/* In one write: what the kernel takes line by line is not to be cut. */
+static void put(const char *path, int mode, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC | mode);
+
+	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		err(1, "%s: %s", path, text);
+	close(fd);
+}
+
+void tell_kernel(const char *path, const char *text)
+{
+	put(path, O_TRUNC, text);
+}
+
+void append_kernel(const char *path, const char *text)
+{
+	put(path, O_APPEND, text);
 }

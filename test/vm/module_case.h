@@ -33,6 +33,12 @@ void expect_said(int fd, const char *should, const char *when);
 
 void end(int fd, struct host *host);
 
+#define TRACING "/sys/kernel/tracing/"
+
+/* Writes text to a file of the kernel's; ends the test where it cannot. */
+void tell_kernel(const char *path, const char *text);
+void append_kernel(const char *path, const char *text);
+
 /* module_section5.c */
 void section5(void);
 void section5_elsewhere(void);
@@ -43,6 +49,11 @@ void on_the_syn(void);
 void with_cookies(void);
 void fast_open(void);
 void another_connection(void);
+
+/* module_probes.c */
+void missed_calls(void);
+void return_probe_missed(void);
+void interrupted_probe(void);
 
 /* module_parameters.c */
 void trust(void);

@@ -46,20 +46,8 @@ void counters(void)
 	CHECK_NUMBER(counter("objects_allocated"), counter("objects_freed"), "no object is left");
 	CHECK_NUMBER(counter("drop_no_memory") + counter("drop_full") + counter("stale"), 0,
 		     "nothing is lost");
+	CHECK_NUMBER(counter("repaired"), 0, "the probes see all");
 	close(listener);
-}
-
-#define TRACING "/sys/kernel/tracing/"
-
-static void tell_tracing(const char *name, const char *value)
-{
-	char path[128];
-	FILE *file;
-
-	snprintf(path, sizeof(path), TRACING "%s", name);
-	file = fopen(path, "we");
-	if (!file || fputs(value, file) < 0 || fclose(file))
-		err(1, "%s", path);
 }
 
 static int traced(const char *what)
@@ -90,14 +78,14 @@ void tracepoints(void)
 	};
 	size_t i;
 
-	tell_tracing("events/toa/enable", "1");
+	tell_kernel(TRACING "events/toa/enable", "1");
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		uint16_t port;
 		int listener = listen_on(AF_INET6, false, &port), fd;
 		struct host host = wire_host(4, port);
 		char should[128];
 
-		tell_tracing("trace", "");
+		tell_kernel(TRACING "trace", "\n");
 		fd = connection(listener, &host, "", cases[i].on_ack);
 		wire_send(wire, &host, ACK | PUSH, hex_options(cases[i].on_data), "abc");
 		receive(fd, "abc");
@@ -107,7 +95,7 @@ void tracepoints(void)
 		CHECK_NUMBER(traced(should), 1, "%s", should);
 		CHECK_NUMBER(traced("toa_peer:") + traced("toa_no_peer:"), 1, "once");
 	}
-	tell_tracing("events/toa/enable", "0");
+	tell_kernel(TRACING "events/toa/enable", "0");
 }
 
 /* Tools cut the lines at these columns. */

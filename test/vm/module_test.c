@@ -26,6 +26,9 @@ int main(int count, char **arguments)
 		{ "counters", counters },
 		{ "the vendor's layout", vendor_layout },
 		{ "tracepoints", tracepoints },
+		{ "connections that no probe sees", missed_calls },
+		{ "a connection that one of two probes sees", return_probe_missed },
+		{ "a probe that is interrupted", interrupted_probe },
 		{ "loads that fail", failed_loads },
 		{ "more connections than it may have", full },
 	};

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Connections whose making the probes miss: found later, with what later segments say. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <err.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include "module_case.h"
+
+#define CDN4_SAYS "::ffff:203.0.113.7 0"
+
+/* What all probes of the kernel hang on. */
+#define KPROBES "/sys/kernel/debug/kprobes/enabled"
+#define FTRACE "/proc/sys/kernel/ftrace_enabled"
+
+static const char *probes_switch;
+
+static void arm(bool on)
+{
+	tell_kernel(probes_switch, on ? "1" : "0");
+}
+
+struct unseen {
+	const char *on_syn;
+	bool syn_seen;
+	const char *on_ack, *on_data, *before, *after, *verdict, *segment;
+};
+
+static void miss(const struct unseen *c, int listens, int family)
+{
+	long long repaired = counter("repaired"), verdict = counter(c->verdict);
+	long long segment = c->segment ? counter(c->segment) : 0;
+	uint16_t port;
+	int listener = listen_on(listens, false, &port), fd;
+	struct host host = wire_host(family, port);
+
+	arm(c->syn_seen);
+	CHECK_NUMBER(wire_syn(wire, &host, hex_options(c->on_syn)), 0, "SYN-ACK");
+	arm(false);
+	wire_send(wire, &host, ACK, hex_options(c->on_ack), NULL);
+	arm(true);
+	fd = accept_host(listener, &host);
+	expect_said(fd, c->before, "nothing but the handshake");
+	wire_send(wire, &host, ACK | PUSH, hex_options(c->on_data), "abc");
+	receive(fd, "abc");
+	expect_said(fd, c->after, "a segment that was seen");
+	end(fd, &host);
+	CHECK_NUMBER(counter("repaired") - repaired, 1, "repaired");
+	CHECK_NUMBER(counter(c->verdict) - verdict, 1, "%s", c->verdict);
+	if (c->segment)
+		CHECK_NUMBER(counter(c->segment) - segment, 1, "%s", c->segment);
+	close(listener);
+}
+
+/* Neither end of it sends an option, and one end alone has a listener. */
+static void miss_own_client(void)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	long long allocated = counter("objects_allocated"), none = counter("verdict_none");
+	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), server, listener;
+	uint16_t port;
+
+	listener = listen_on(AF_INET, false, &port);
+	to.sin_port = htons(port);
+	arm(false);
+	CHECK_NUMBER(connect(client, (struct sockaddr *)&to, sizeof(to)), 0, "over loopback");
+	arm(true);
+	server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	CHECK_NUMBER(write(server, "abc", 3), 3, "data for the client");
+	receive(client, "abc");
+	CHECK_NUMBER(write(client, "abc", 3), 3, "data for the server");
+	receive(server, "abc");
+	close(client);
+	close(server);
+	CHECK_NUMBER(counter("objects_allocated") - allocated, 1, "the server's");
+	CHECK_NUMBER(counter("verdict_none") - none, 1, "the server's");
+	close(listener);
+}
+
+void missed_calls(void)
+{
+	static const struct unseen cases[] = {
+		{ "", true, "", NAT64, "-", NAT64_SAYS, "verdict_toa", "option_on_data" },
+		{ "", true, NAT64, "", "-", "-", "verdict_none", NULL },
+		{ CDN4, true, "", "", CDN4_SAYS, CDN4_SAYS, "verdict_toa", "option_on_syn" },
+		{ CDN4, true, "", NAT64, CDN4_SAYS, NAT64_SAYS, "verdict_conflict", "option_on_data" },
+		{ CDN4, false, "", NAT64, "-", NAT64_SAYS, "verdict_toa", "option_on_data" },
+		{ CDN4, false, "", "", "-", "-", "verdict_none", NULL },
+	};
+	static const char *const switches[] = { KPROBES, FTRACE };
+	size_t i, j;
+
+	CHECK_NUMBER(parameter_write("profiles", DEFAULT_PROFILES ",cdn4\n"), 0, "profiles");
+	for (j = 0; j < 2; j++) {
+		probes_switch = switches[j];
+		for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+			miss(&cases[i], AF_INET, 4);
+			miss(&cases[i], AF_INET6, 4);
+			miss(&cases[i], AF_INET6, 6);
+		}
+		miss_own_client();
+	}
+	CHECK_NUMBER(parameter_write("profiles", DEFAULT_PROFILES), 0, "profiles");
+	CHECK_NUMBER(counter("objects_allocated") - counter("objects_freed"), 0, "objects");
+}
+
+static pid_t start(void (*run)(void))
+{
+	pid_t child = fork();
+
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		run();
+	}
+	return child;
+}
+
+static void end_child(pid_t child)
+{
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+
+static void toggle(void)
+{
+	for (;;) {
+		arm(false);
+		arm(true);
+	}
+}
+
+static bool in_time(time_t begun)
+{
+	return time(NULL) - begun < 60;
+}
+
+/*
+ * Probes are armed and disarmed one after the other: in between, that of tcp_rcv_state_process() may be without the other.
+ * A client that stood on the handshake's own segment alone is known then, of a connection that was missed.
+ */
+void return_probe_missed(void)
+{
+	time_t begun = time(NULL);
+	bool found = false;
+	uint16_t port;
+	int listener = listen_on(AF_INET, false, &port);
+	pid_t toggler;
+
+	probes_switch = KPROBES;
+	toggler = start(toggle);
+	while (!found && in_time(begun)) {
+		long long repaired = counter("repaired");
+		struct host host = wire_host(4, port);
+		int fd = connection(listener, &host, "", NAT64);
+		char said[SAID];
+
+		found = counter("repaired") > repaired && !ask(fd, said);
+		end(fd, &host);
+	}
+	end_child(toggler);
+	arm(true);
+	CHECK(found, "repaired by the same segment");
+	CHECK_NUMBER(counter("objects_allocated") - counter("objects_freed"), 0, "objects");
+	close(listener);
+}
+
+static void pin(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		err(1, "CPU %d", cpu);
+}
+
+static void call(void)
+{
+	pin(0);
+	for (;;)
+		syscall(SYS_getppid);
+}
+
+/* CPUs that handle what the hosts send, in an interrupt that another sends them (RPS). */
+#define PACKETS_TO "/sys/class/net/wire0/queues/rx-0/rps_cpus"
+
+#define SLOW_PROBES 10
+
+/* Each reads some 2,000 bytes one by one. */
+static void add_slow_probes(void)
+{
+	char text[4096];
+	int i, j;
+
+	for (i = 0; i < SLOW_PROBES; i++) {
+		int length = sprintf(text, "p:toascope/slow%d __x64_sys_getppid", i);
+
+		for (j = 0; j < 32; j++)
+			length += sprintf(text + length, " @linux_banner:x8[64]");
+		sprintf(text + length, "\n");
+		append_kernel(TRACING "kprobe_events", text);
+	}
+	tell_kernel(TRACING "events/toascope/enable", "1");
+}
+
+static void remove_slow_probes(void)
+{
+	tell_kernel(TRACING "events/toascope/enable", "0");
+	tell_kernel(TRACING "kprobe_events", "\n");
+	tell_kernel(TRACING "trace", "\n");
+}
+
+/*
+ * The handler of another kprobe is interrupted, and in the interrupt a handshake ends: no kprobe's handler runs within
+ * another's, so the kernel counts both as missed.
+ */
+void interrupted_probe(void)
+{
+	struct utsname system;
+	time_t begun = time(NULL);
+	uint16_t port;
+	int listener, found = 0;
+	pid_t caller;
+
+	if (!uname(&system) && strstr(system.version, "PREEMPT_RT")) {
+		skip_test("a real-time kernel handles no segment within a probe");
+		return;
+	}
+	add_slow_probes();
+	tell_kernel(PACKETS_TO, "1");
+	caller = start(call);
+	pin(1);
+	listener = listen_on(AF_INET, false, &port);
+	while (found < 3 && in_time(begun)) {
+		long long repaired = counter("repaired"), missed = counter("missed_tcp_v4_syn_recv_sock");
+		long long state = counter("missed_tcp_rcv_state_process");
+		struct host host = wire_host(4, port);
+		int fd = connection(listener, &host, "", "");
+
+		wire_send(wire, &host, ACK | PUSH, hex_options(NAT64), "abc");
+		receive(fd, "abc");
+		expect_said(fd, NAT64_SAYS, "on the first data");
+		missed = counter("missed_tcp_v4_syn_recv_sock") - missed;
+		if (missed && counter("missed_tcp_rcv_state_process") > state)
+			found++;
+		CHECK_NUMBER(counter("repaired") - repaired, missed, "repaired");
+		end(fd, &host);
+	}
+	end_child(caller);
+	tell_kernel(PACKETS_TO, "0");
+	remove_slow_probes();
+	CHECK_NUMBER(found, 3, "connections that the probes missed");
+	close(listener);
+}
