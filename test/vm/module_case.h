@@ -42,6 +42,8 @@ void append_kernel(const char *path, const char *text);
 /* module_section5.c */
 void section5(void);
 void section5_elsewhere(void);
+void wrong_pointers(void);
+void multipath(void);
 
 /* module_segments.c */
 void later_segments(void);

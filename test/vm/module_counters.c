@@ -67,17 +67,26 @@ static int traced(const char *what)
 void tracepoints(void)
 {
 	static const struct {
-		const char *on_ack, *on_data, *trace;
+		const char *on_syn, *on_ack, *on_data, *trace;
 	} cases[] = {
-		{ NAT64, NAT64,
+		{ "", NAT64, NAT64,
 		  "toa_peer: local_port=%u client=[2001:db8::42]:5555 profile=1 segment=2 verdict=1" },
-		{ "", TOA4, "toa_peer: local_port=%u client=203.0.113.7:5555 profile=3 segment=3 verdict=1" },
-		{ NAT64 TOA4, "",
+		{ "", "", TOA4,
+		  "toa_peer: local_port=%u client=203.0.113.7:5555 profile=3 segment=3 verdict=1" },
+		{ "", NAT64 TOA4, NAT64,
 		  "toa_peer: local_port=%u client=[2001:db8::42]:5555 profile=1 segment=2 verdict=5" },
-		{ "", "", "toa_no_peer: local_port=%u segment=0 verdict=2" },
+		{ CDN4, "", "",
+		  "toa_peer: local_port=%u client=203.0.113.7:0 profile=6 segment=1 verdict=1" },
+		{ CDN4, TOA4, TOA4,
+		  "toa_peer: local_port=%u client=203.0.113.7:5555 profile=3 segment=2 verdict=1" },
+		{ CDN4, "", NAT64,
+		  "toa_peer: local_port=%u client=[2001:db8::42]:5555 profile=1 segment=3 verdict=5" },
+		{ "", "", "", "toa_no_peer: local_port=%u segment=0 verdict=2" },
 	};
 	size_t i;
+	int j;
 
+	CHECK_NUMBER(parameter_write("profiles", DEFAULT_PROFILES ",cdn4\n"), 0, "profiles");
 	tell_kernel(TRACING "events/toa/enable", "1");
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		uint16_t port;
@@ -86,9 +95,11 @@ void tracepoints(void)
 		char should[128];
 
 		tell_kernel(TRACING "trace", "\n");
-		fd = connection(listener, &host, "", cases[i].on_ack);
-		wire_send(wire, &host, ACK | PUSH, hex_options(cases[i].on_data), "abc");
-		receive(fd, "abc");
+		fd = connection(listener, &host, cases[i].on_syn, cases[i].on_ack);
+		for (j = 0; j < 2; j++) {
+			wire_send(wire, &host, ACK | PUSH, hex_options(cases[i].on_data), "abc");
+			receive(fd, "abc");
+		}
 		end(fd, &host);
 		close(listener);
 		snprintf(should, sizeof(should), cases[i].trace, port);
@@ -96,6 +107,7 @@ void tracepoints(void)
 		CHECK_NUMBER(traced("toa_peer:") + traced("toa_no_peer:"), 1, "once");
 	}
 	tell_kernel(TRACING "events/toa/enable", "0");
+	CHECK_NUMBER(parameter_write("profiles", DEFAULT_PROFILES), 0, "profiles");
 }
 
 /* Tools cut the lines at these columns. */

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What applications see: every kind of listener, every kind of option. */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -86,4 +88,92 @@ void section5_elsewhere(void)
 	}
 	waitpid(child, &status, 0);
 	CHECK_NUMBER(status, 0, "in another network namespace");
+}
+
+/* Of a buffer, or a length, that cannot be written. */
+void wrong_pointers(void)
+{
+	uint16_t port;
+	int listener = listen_on(AF_INET6, false, &port), fd;
+	struct host host = wire_host(4, port);
+	long long page = sysconf(_SC_PAGESIZE), answered;
+	uint8_t *pages = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	/* the answer's last byte lies in a page that is read-only, or in none */
+	void *const wrong[] = { pages + page - 19, pages + page, NULL, (void *)1, (void *)-4096L };
+	socklen_t *const lengths[] = { NULL, (socklen_t *)1, (socklen_t *)(pages + page) };
+	struct toa_nat64_peer peer;
+	size_t i;
+
+	if (pages == MAP_FAILED)
+		err(1, "mmap");
+	*(socklen_t *)(pages + page) = sizeof(peer);
+	if (mprotect(pages + page, page, PROT_READ))
+		err(1, "mprotect");
+	fd = connection(listener, &host, "", NAT64);
+	answered = counter("asked_ok");
+	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		socklen_t length = sizeof(peer);
+
+		CHECK(getsockopt(fd, IPPROTO_IP, TOA_SO_GET_LOOKUP, wrong[i], &length) && errno == EFAULT,
+		      "buffer %zu: %s", i, strerror(errno));
+		CHECK_NUMBER(length, sizeof(peer), "buffer %zu: the length stays", i);
+	}
+	CHECK_NUMBER(counter("asked_ok"), answered, "not counted as answers");
+	for (i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++)
+		CHECK(getsockopt(fd, IPPROTO_IP, TOA_SO_GET_LOOKUP, &peer, lengths[i]) && errno == EFAULT,
+		      "length %zu: %s", i, strerror(errno));
+	expect_said(fd, NAT64_SAYS, "a right buffer");
+	munmap(pages, 2 * page);
+	end(fd, &host);
+	close(listener);
+}
+
+/* Go's listeners are such. A client that speaks plain TCP gets a plain socket. */
+void multipath(void)
+{
+	static const struct {
+		int listens, family;
+	} kinds[] = { { AF_INET, 4 }, { AF_INET6, 4 }, { AF_INET6, 6 } };
+	struct sockaddr_in6 address;
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	char said[SAID];
+	int client, fd;
+	size_t i;
+
+	if (socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP) < 0) {
+		skip_test("no MPTCP in this kernel");
+		return;
+	}
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		socklen_t size = sizeof(address);
+		struct host host;
+		int listener = socket(kinds[i].listens, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP);
+
+		if (listener < 0 || listen(listener, 8) ||
+		    getsockname(listener, (struct sockaddr *)&address, &size))
+			err(1, "MPTCP");
+		host = wire_host(kinds[i].family, ntohs(address.sin6_port));
+		fd = connection(listener, &host, "", NAT64);
+		expect_said(fd, NAT64_SAYS, "on the ACK");
+		check_refusals(fd, "MPTCP");
+		end(fd, &host);
+		host = wire_host(kinds[i].family, ntohs(address.sin6_port));
+		fd = connection(listener, &host, "", "");
+		expect_said(fd, "-", "nothing yet");
+		wire_send(wire, &host, ACK | PUSH, hex_options(NAT64), "abc");
+		receive(fd, "abc");
+		expect_said(fd, NAT64_SAYS, "on the first data");
+		end(fd, &host);
+		if (i == 0) {
+			/* a client that speaks it too: the kernel hands no such option on to the connections below */
+			to.sin_port = address.sin6_port;
+			client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP);
+			CHECK_NUMBER(connect(client, (struct sockaddr *)&to, sizeof(to)), 0, "MPTCP");
+			fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+			CHECK_NUMBER(ask(fd, said), -EOPNOTSUPP, "between hosts that both speak MPTCP");
+			close(client);
+			close(fd);
+		}
+		close(listener);
+	}
 }

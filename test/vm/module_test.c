@@ -15,6 +15,8 @@ int main(int count, char **arguments)
 	static const struct test tests[] = {
 		{ "section 5: every listener, every option", section5 },
 		{ "section 5 in another network namespace", section5_elsewhere },
+		{ "pointers to nowhere", wrong_pointers },
+		{ "MPTCP listeners", multipath },
 		{ "the option on later segments", later_segments },
 		{ "the option on the SYN", on_the_syn },
 		{ "both with SYN cookies", with_cookies },
