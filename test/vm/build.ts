@@ -69,7 +69,7 @@ export async function buildPrograms(directory: string): Promise<void> {
 	const here = import.meta.dirname;
 	const sources = {
 		module_test: readdirSync(here).filter((name) => /^module_.*\.c$/.test(name) && name !== 'module_reload.c'),
-		module_reload: ['module_reload.c'],
+		module_reload: ['module_reload.c', 'reload_lists.c'],
 	};
 	mkdirSync(directory, { recursive: true });
 	for (const [name, own] of Object.entries(sources)) {

@@ -14,17 +14,16 @@
 #include <unistd.h>
 #include "check.h"
 #include "module.h"
+#include "module_reload.h"
 #include "wire.h"
 
-#define NAT64 "fd1415b320010db8000000000000000000000042"
 #define CDN4 "1c0701cb007107"
-#define NAT64_SAYS "2001:db8::42 5555"
 #define PARAMETERS "profiles=nat64,toa4,cdn4 trust=198.18.0.0/15,2001:db8:f::/64"
 #define OPEN_MAX_ 32
 #define TRAFFIC 3
 
-static const char *module_file;
-static int cycles;
+const char *module_file;
+int cycles;
 static bool reset_at_close; /* else sockets stay for minutes, since the hosts acknowledge no FIN */
 
 /* Connections with options, of which the last OPEN_MAX_ stay open. */
@@ -115,8 +114,7 @@ static pid_t start(void (*traffic)(void))
 	return child;
 }
 
-/* Unloads; a caller of getsockopt() holds the module for a moment. */
-static int unload(void)
+int unload(void)
 {
 	int result;
 
@@ -193,6 +191,8 @@ int main(int count, char **arguments)
 	static const struct test tests[] = {
 		{ "loads and unloads under traffic", reloads },
 		{ "all objects are freed with their sockets", settles },
+		{ "long lists, swapped under traffic", swap_lists },
+		{ "loads with long lists", load_lists },
 	};
 
 	if (count != 3)
