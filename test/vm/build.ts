@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** toa.ko for a kernel of the matrix, without a warning. */
+/** Modules for a kernel of the matrix, without a warning. */
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Kernel } from './kernels.ts';
@@ -37,19 +37,40 @@ async function chrootOf(kernel: Kernel, { release, headerPackages }: Fetched): P
 	return chroot;
 }
 
+/** Where a module's sources are, and its name. */
+export interface Source {
+	readonly directory: string;
+	readonly name: string;
+}
+
+export const toa: Source = { directory: join(root, 'kernel'), name: 'toa' };
+/** Lets allocations of it fail. */
+export const noMemory: Source = { directory: join(import.meta.dirname, 'no_memory'), name: 'no_memory' };
+
+function copySources(source: Source, directory: string): void {
+	cpSync(source.directory, directory, { recursive: true });
+	// it knows the compiler
+	cpSync(join(toa.directory, 'Makefile'), join(directory, 'Makefile'));
+}
+
 /** Builds into a directory of its own, and gives the file. @throws Error with what the compiler said, also a mere warning. */
-export async function buildModule(kernel: Kernel, fetched: Fetched, directory: string): Promise<string> {
+export async function buildModule(
+	kernel: Kernel,
+	fetched: Fetched,
+	directory: string,
+	source: Source = toa,
+): Promise<string> {
 	rmSync(directory, { recursive: true, force: true });
 	let said: string;
 	if (kernel.build === 'here') {
 		mkdirSync(directory, { recursive: true });
-		cpSync(join(root, 'kernel'), directory, { recursive: true });
+		copySources(source, directory);
 		said = await run('make', ['-C', directory, `KDIR=${adoptHeaders(fetched)}`, 'W=1', `CC=${compiler}`]);
 	} else {
 		const chroot = await chrootOf(kernel, fetched);
 		const inside = join(chroot, 'module');
 		rmSync(inside, { recursive: true, force: true });
-		cpSync(join(root, 'kernel'), inside, { recursive: true });
+		copySources(source, inside);
 		// a mount namespace of its own: /proc goes with it
 		const script = `mount -t proc proc "$1/proc" && exec chroot "$1" make -C /module KDIR=/lib/modules/$2/build W=1`;
 		said = await run('unshare', ['--mount', 'sh', '-c', script, 'sh', chroot, fetched.release]);
@@ -59,7 +80,7 @@ export async function buildModule(kernel: Kernel, fetched: Fetched, directory: s
 		}
 	}
 	if (/warning|WARNING/.test(said)) throw new Error(`${kernel.name}: warnings\n${said}`);
-	const file = join(directory, 'toa.ko');
+	const file = join(directory, `${source.name}.ko`);
 	await run('strip', ['--strip-debug', file]);
 	return file;
 }

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { compileAll } from '../fixtures/c_program.ts';
-import { buildModule, buildPrograms } from './build.ts';
+import { buildModule, buildPrograms, noMemory, type Source, toa } from './build.ts';
 import { runGuest, type Step } from './guest.ts';
 import { kernels as all, type Kernel } from './kernels.ts';
 import { type Fetched, fetchKernel, Unavailable } from './packages.ts';
@@ -71,12 +71,15 @@ function shared<T>(make: (kernel: Kernel) => Promise<T>): (kernel: Kernel) => Pr
 
 const fetched: (kernel: Kernel) => Promise<Fetched> = shared(fetchKernel);
 
-/** toa.ko; undefined: there are no headers to build it with. */
-const moduleOf = shared(async (kernel) => {
-	if (kernel.build === 'nowhere') return undefined;
+async function build(kernel: Kernel, directory: string, source: Source): Promise<string> {
 	const sources = await fetched(kernel);
-	return buildModule(kernel, sources, join(work, 'modules', sources.release));
-});
+	return buildModule(kernel, sources, join(work, directory, sources.release), source);
+}
+
+/** toa.ko; undefined: there are no headers to build it with. */
+const moduleOf = shared(async (kernel) => (kernel.build === 'nowhere' ? undefined : build(kernel, 'modules', toa)));
+
+const noMemoryOf = shared((kernel) => build(kernel, 'no_memory', noMemory));
 
 /** One that is not for this kernel. */
 function foreignOf({ version }: Kernel): Promise<string | undefined> {
@@ -87,6 +90,8 @@ function foreignOf({ version }: Kernel): Promise<string | undefined> {
 interface Modules {
 	readonly module: string | undefined;
 	readonly foreign: string | undefined;
+	/** Lets its allocations fail. */
+	readonly noMemory: string | undefined;
 }
 
 /** Where it is not booted as usual, what is tested is that. */
@@ -95,11 +100,11 @@ function planOf({ name, boot }: Kernel, { times, tests, testsOf }: Plan): Pick<P
 	return boot === undefined ? { times, tests: [...tests, ...more] } : { times: 0, tests: [...boot.tests, ...more] };
 }
 
-function stepsFor({ module, foreign }: Modules, { times, tests }: Pick<Plan, 'times' | 'tests'>): Step[] {
+function stepsFor({ module, foreign, noMemory }: Modules, { times, tests }: Pick<Plan, 'times' | 'tests'>): Step[] {
 	const steps: Step[] = [];
-	if (module !== undefined && times > 0) {
+	if (module !== undefined && noMemory !== undefined) {
 		const vectors = join(programs, 'vectors');
-		steps.push({ name: 'module', command: [join(programs, 'module_test'), module, vectors] });
+		steps.push({ name: 'module', command: [join(programs, 'module_test'), module, vectors, noMemory] });
 		steps.push({ name: 'reload', command: [join(programs, 'module_reload'), module, String(times)] });
 	}
 	if (tests.length > 0) {
@@ -122,10 +127,12 @@ async function runKernel(kernel: Kernel, plan: Plan, say: (line: string) => void
 		release = sources.release;
 		const module = await moduleOf(kernel);
 		const foreign = module === undefined || kernel.boot !== undefined ? undefined : await foreignOf(kernel);
+		const own = planOf(kernel, plan);
+		const noMemory = module === undefined || own.times === 0 ? undefined : await noMemoryOf(kernel);
 		say(module === undefined ? `${release}: has no headers, so no toa.ko` : `toa.ko built for ${release}, no warning`);
 		const { report, log } = await runGuest({
 			fetched: sources,
-			steps: stepsFor({ module, foreign }, planOf(kernel, plan)),
+			steps: stepsFor({ module, foreign, noMemory }, own),
 			directory,
 			kernelArguments: kernel.boot?.arguments ?? [],
 			limitSeconds: plan.limitSeconds,

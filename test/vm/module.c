@@ -26,9 +26,14 @@ int module_load(const char *file, const char *parameters)
 	return result;
 }
 
+int module_remove(const char *name)
+{
+	return syscall(SYS_delete_module, name, O_NONBLOCK) ? -errno : 0;
+}
+
 int module_unload(void)
 {
-	return syscall(SYS_delete_module, "toa", O_NONBLOCK) ? -errno : 0;
+	return module_remove("toa");
 }
 
 int parameter_write(const char *name, const char *value)

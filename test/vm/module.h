@@ -17,6 +17,9 @@ struct toa_nat64_peer {
 
 /* 0, or -errno. */
 int module_load(const char *file, const char *parameters);
+int module_remove(const char *name);
+
+/* toa. */
 int module_unload(void);
 
 /* 0, or -errno. */

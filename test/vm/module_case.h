@@ -16,7 +16,7 @@
 #define DEFAULT_PROFILES "nat64,toa6,toa4"
 #define SAID 64
 
-extern const char *module_file, *vectors_file;
+extern const char *module_file, *vectors_file, *no_memory_file;
 extern int wire;
 
 /* The handshake with options as hex. Returns the accepted socket, whose peer is the host. */
@@ -65,6 +65,9 @@ void full(void);
 
 /* module_vectors.c */
 void vectors(void);
+
+/* module_no_memory.c */
+void no_memory(void);
 
 /* module_counters.c */
 void counters(void);

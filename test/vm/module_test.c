@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * toa.ko in a guest, by real segments. Arguments: toa.ko, and the vectors: a line each of name, profiles, segment,
- * options, verdict, family, address and port, with tabs between.
+ * options, verdict, family, address and port, with tabs between; and no_memory.ko.
  */
 #include <err.h>
 #include <stddef.h>
 #include "module_case.h"
 
-const char *module_file, *vectors_file;
+const char *module_file, *vectors_file, *no_memory_file;
 int wire;
 
 int main(int count, char **arguments)
@@ -31,14 +31,16 @@ int main(int count, char **arguments)
 		{ "connections that no probe sees", missed_calls },
 		{ "a connection that one of two probes sees", return_probe_missed },
 		{ "a probe that is interrupted", interrupted_probe },
+		{ "no memory", no_memory },
 		{ "loads that fail", failed_loads },
 		{ "more connections than it may have", full },
 	};
 
-	if (count != 3)
-		errx(2, "usage: module_test TOA.KO VECTORS");
+	if (count != 4)
+		errx(2, "usage: module_test TOA.KO VECTORS NO_MEMORY.KO");
 	module_file = arguments[1];
 	vectors_file = arguments[2];
+	no_memory_file = arguments[3];
 	wire = wire_open("wire0");
 	if (module_load(module_file, ""))
 		err(1, "loading %s", module_file);
