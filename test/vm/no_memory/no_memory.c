@@ -52,7 +52,7 @@ static int __init no_memory_init(void)
 static void __exit no_memory_exit(void)
 {
 	unregister_ftrace_function(&ops);
-	ftrace_free_filter(&ops);
+	ftrace_set_filter(&ops, NULL, 0, 1);
 }
 
 module_init(no_memory_init);
