@@ -116,8 +116,11 @@ int toascope_toa_pending(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* The handshake failed after all, or another has replaced the callback flags: nobody has taken it. */
-SEC("?raw_tp/tcp_destroy_sock")
+/*
+ * The handshake failed after all, or another has replaced the callback flags: nobody has taken it. The module says so, as
+ * it says all else: a program on the kernel's own tracepoint (tcp_destroy_sock) might be skipped.
+ */
+SEC("?raw_tp/toa_gone")
 int toascope_toa_gone(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 socket = ctx->args[0];

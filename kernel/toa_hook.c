@@ -150,7 +150,7 @@ static void on_state(void *unused, const struct sock *sk, const int before, cons
 
 static void on_destroy(void *unused, struct sock *sk)
 {
-	toa_connection_gone(sk);
+	toa_socket_gone(sk);
 }
 
 /* The kernel's tracepoints are not exported by name. */

@@ -3,6 +3,7 @@
  * Tracepoints. A BPF program on one (raw tracepoint) has the arguments of TP_PROTO as they stand: client points to a
  * struct toa_client (toa_option.h). All run before the sockops callback of the same segment, but for the verdict of a
  * connection that closes without one: the callback of the close comes first, and toa_pending has told what it takes.
+ * They are for toa_tell() alone, which see.
  */
 /* clang-format off: macros of the tracing headers */
 #undef TRACE_SYSTEM
@@ -90,6 +91,19 @@ TRACE_EVENT(toa_pending,
 	    TP_printk("local_port=%u syn_verdict=%u saw_malformed=%u unknown_kind=%u unknown_length=%u",
 		      __entry->local_port, __entry->syn_verdict, __entry->saw_malformed,
 		      __entry->unknown_kind, __entry->unknown_length));
+
+/* The socket is going, and with it what was said of it: its address may become another's. After all else of it. */
+TRACE_EVENT(toa_gone,
+
+	    TP_PROTO(const struct sock *sk),
+
+	    TP_ARGS(sk),
+
+	    TP_STRUCT__entry(__field(const void *, sk) __field(u16, local_port)),
+
+	    TP_fast_assign(__entry->sk = sk; __entry->local_port = sk->sk_num;),
+
+	    TP_printk("local_port=%u", __entry->local_port));
 
 #endif
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* From the segment that makes the socket to the verdict: the rules are those of bpf/handshake.h. */
+#include <linux/irqflags.h>
 #include <net/sock.h>
 #include <net/tcp.h>
 #include "toa_segment.h"
@@ -8,6 +9,25 @@
 #include "toa_syn.h"
 #include "toa_trace.h"
 #include "toa_verdict.h"
+
+/*
+ * Nothing that is said may be lost. The kernel does not call a BPF program on a tracepoint while the same one runs on
+ * this CPU (prog->active, from 6.1 on), and a program's update of a hash may find the lock of its bucket in use on this
+ * CPU (EBUSY). A segment from a socket's backlog is handled with softirqs enabled, so the next one could interrupt; a
+ * real-time kernel preempts softirqs, and from 7.0 on programs on tracepoints. With interrupts off neither can be: what
+ * is left are NMIs, which handle no segment. To keep bottom halves off would not do: enabling them runs what waits, in
+ * the middle of a probe, where the kernel calls no other probe; and real-time kernels have no such lock any more.
+ */
+#define toa_tell(event, ...)                    \
+	do {                                    \
+		unsigned long irqs;             \
+                                                \
+		if (!trace_##event##_enabled()) \
+			break;                  \
+		local_irq_save(irqs);           \
+		trace_##event(__VA_ARGS__);     \
+		local_irq_restore(irqs);        \
+	} while (0)
 
 /*
  * The verdict falls, once. A connection without a peer needs no object any more: no later segment
@@ -27,9 +47,9 @@ static void settle(struct toa_connection *connection, u8 verdict, u8 segment)
 	toa_count(TOA_COUNT_TOA + verdict - TOA_VERDICT_TOA);
 	if (toa_believed(verdict)) {
 		toa_count(TOA_COUNT_ON_SYN + segment - TOA_SEGMENT_SYN);
-		trace_toa_peer(connection->sk, &client, segment, verdict);
+		toa_tell(toa_peer, connection->sk, &client, segment, verdict);
 	} else {
-		trace_toa_no_peer(connection->sk, segment, verdict);
+		toa_tell(toa_no_peer, connection->sk, segment, verdict);
 		toa_store_drop(connection);
 	}
 }
@@ -46,8 +66,8 @@ static void settle_without_option(struct toa_connection *connection)
 
 static void tell_pending(const struct toa_connection *connection)
 {
-	trace_toa_pending(connection->sk, &connection->client, connection->syn_verdict,
-			  connection->saw_malformed, connection->unknown.kind, connection->unknown.length);
+	toa_tell(toa_pending, connection->sk, &connection->client, connection->syn_verdict,
+		 connection->saw_malformed, connection->unknown.kind, connection->unknown.length);
 }
 
 /*
@@ -173,4 +193,10 @@ void toa_connection_gone(const struct sock *sk)
 	if (connection)
 		toa_store_drop(connection);
 	rcu_read_unlock();
+}
+
+void toa_socket_gone(const struct sock *sk)
+{
+	toa_connection_gone(sk);
+	toa_tell(toa_gone, sk);
 }

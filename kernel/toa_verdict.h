@@ -50,7 +50,10 @@ void toa_segment_arrived(struct sock *sk, const struct sk_buff *skb);
 /* No more segments come: the verdict falls. The application may still ask who it was. */
 void toa_connection_closed(const struct sock *sk);
 
-/* The socket is no more, or becomes another connection. */
+/* The socket becomes another connection. */
 void toa_connection_gone(const struct sock *sk);
+
+/* The socket is no more. */
+void toa_socket_gone(const struct sock *sk);
 
 #endif
