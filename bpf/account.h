@@ -83,12 +83,13 @@ static __always_inline struct client *find_client(const struct subject *on)
 }
 
 /*
- * The entry for a new connection; made while there is room. `*leaving`: there is one, but it is being folded.
+ * The entry for a new connection; made while there is room. 0: `*why` is the reason (enum drop). The kernel may refuse it
+ * (EBUSY, from 5.11 on), since this program has interrupted another that is in the table.
  *
  * One that has its tag now is whole until this run ends: who folds takes the tag away, and then waits for all runs
  * that had begun (fold.bpf.c). One that is deleted and used for another client in this moment has no tag, or another's.
  */
-static __always_inline struct client *enter_client(const struct subject *on, bool *leaving)
+static __always_inline struct client *enter_client(const struct subject *on, __u32 *why)
 {
 	struct client fresh = { .created_ns = on->now };
 	struct client_key key;
@@ -97,12 +98,17 @@ static __always_inline struct client *enter_client(const struct subject *on, boo
 	client_key(on, &key);
 	fresh.tag = client_tag(&key);
 	client = bpf_map_lookup_elem(&clients, &key);
+	*why = DROP_CLIENTS_FULL;
 	if (!client) {
-		bpf_map_update_elem(&clients, &key, &fresh, BPF_NOEXIST);
+		if (bpf_map_update_elem(&clients, &key, &fresh, BPF_NOEXIST) == -EBUSY)
+			*why = DROP_CLIENTS_BUSY;
 		client = bpf_map_lookup_elem(&clients, &key);
 	}
-	*leaving = client && *(volatile __u64 *)&client->tag != fresh.tag;
-	return *leaving ? 0 : client;
+	if (client && *(volatile __u64 *)&client->tag != fresh.tag) {
+		*why = DROP_CLIENT_FOLDING;
+		return 0;
+	}
+	return client;
 }
 
 /* Adds to the client, or to the listener's "other" where it has none. */

@@ -49,6 +49,7 @@ struct sock_common {
 	__u16 skc_num;
 	__u16 skc_family;
 	volatile unsigned char skc_state;
+	__u32 skc_hash; /* of both ends, from the time that the socket is among those that segments are for */
 	unsigned long skc_flags;
 	possible_net_t skc_net;
 	atomic64_t skc_cookie;

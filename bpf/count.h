@@ -5,6 +5,9 @@
 
 #include "maps.h"
 
+/* include/uapi/asm-generic/errno-base.h */
+#define EBUSY 16
+
 #define add(field, amount) __sync_fetch_and_add(&(field), (amount))
 
 /* Counters are per CPU and yet added atomically: a softirq may interrupt a program in process context. */

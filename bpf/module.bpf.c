@@ -52,16 +52,24 @@ static __always_inline bool served(const struct sock *sk)
 }
 
 /* For sockets that nobody takes it from, it would stay until they are gone. */
-static __always_inline void announce(const struct sock *sk, const struct announcement *said)
+static __always_inline void announce(const struct sock *sk, struct announcement *said)
 {
 	const struct settings *set = current_settings();
 	__u64 socket = (__u64)sk;
+	long error;
 
 	if (!set || !port_watched(set, BPF_CORE_READ(sk, __sk_common.skc_num)) ||
 	    (set->netns && set->netns != BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum)) || !served(sk))
 		return;
-	if (bpf_map_update_elem(&announced, &socket, said, BPF_ANY))
-		count_drop(DROP_ANNOUNCED_FULL);
+	said->of.hash = BPF_CORE_READ(sk, __sk_common.skc_hash);
+	said->of.peer_port = BPF_CORE_READ(sk, __sk_common.skc_dport);
+	said->of.local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	said->at = bpf_ktime_get_ns();
+	error = bpf_map_update_elem(&announced, &socket, said, BPF_ANY);
+	if (error == -EBUSY)
+		error = bpf_map_update_elem(&announced_aside, &socket, said, BPF_ANY);
+	if (error)
+		count_drop(error == -EBUSY ? DROP_ANNOUNCED_BUSY : DROP_ANNOUNCED_FULL);
 }
 
 /*
@@ -123,8 +131,6 @@ int toascope_toa_pending(struct bpf_raw_tracepoint_args *ctx)
 SEC("?raw_tp/toa_gone")
 int toascope_toa_gone(struct bpf_raw_tracepoint_args *ctx)
 {
-	__u64 socket = ctx->args[0];
-
-	bpf_map_delete_elem(&announced, &socket);
+	forget(ctx->args[0]);
 	return 0;
 }

@@ -74,11 +74,14 @@ enum drop {
 		7, /* a connection counted under client="other": its client was leaving the table */
 	DROP_UNKNOWN_OPTIONS_FULL =
 		8, /* an option of a trusted sender that no profile takes, of a kind beyond the first that were counted */
-	DROP_SYN_NOT_KEPT = 9,    /* a listener that was to keep SYNs does not */
-	DROP_LISTENER_SLOT = 10,  /* a place of a listener was lost: the stack of spare ones refused it */
-	DROP_CLOSE_UNHEARD = 11,  /* a connection that was found gone: no callback told of its close */
-	DROP_ANNOUNCED_FULL = 12, /* what toa.ko said of a connection was lost: it counts as without TOA */
-	DROPS = 13,
+	DROP_SYN_NOT_KEPT = 9,     /* a listener that was to keep SYNs does not */
+	DROP_LISTENER_SLOT = 10,   /* a place of a listener was lost: the stack of spare ones refused it */
+	DROP_CLOSE_UNHEARD = 11,   /* a connection that was found gone: no callback told of its close */
+	DROP_ANNOUNCED_FULL = 12,  /* what toa.ko said of a connection was lost: it counts as without TOA */
+	DROP_CLIENTS_BUSY = 13,    /* as DROP_CLIENTS_FULL, but the table was in use on its CPU */
+	DROP_ANNOUNCED_BUSY = 14,  /* as DROP_ANNOUNCED_FULL: both tables were in use on its CPU */
+	DROP_ANNOUNCED_STALE = 15, /* what toa.ko had said of a socket whose address is another's now */
+	DROPS = 16,
 };
 
 enum event_type { EVENT_OPENED = 1, EVENT_ACCEPTED = 2, EVENT_CLOSED = 3 };

@@ -44,8 +44,8 @@ static __always_inline void count_unknown(const struct subject *on)
 static __noinline bool let_fall(struct subject *on, __u8 verdict, __u8 segment)
 {
 	struct socket_state *state = on->state;
-	bool leaving = false;
-	struct client *client = believed(verdict) ? enter_client(on, &leaving) : 0;
+	__u32 why = 0;
+	struct client *client = believed(verdict) ? enter_client(on, &why) : 0;
 	struct connection *connection = on->connection;
 	struct traffic before = { .opened = 1 };
 	__u64 of_verdict, of_segment;
@@ -71,7 +71,7 @@ static __noinline bool let_fall(struct subject *on, __u8 verdict, __u8 segment)
 		add_traffic(&on->listener->direct, &before);
 	} else {
 		if (!client)
-			count_drop(leaving ? DROP_CLIENT_FOLDING : DROP_CLIENTS_FULL);
+			count_drop(why);
 		credit(on, client, &before);
 	}
 	if (verdict == VERDICT_NONE)

@@ -253,7 +253,10 @@ export const drop = {
 	DROP_LISTENER_SLOT: 10,
 	DROP_CLOSE_UNHEARD: 11,
 	DROP_ANNOUNCED_FULL: 12,
-	DROPS: 13,
+	DROP_CLIENTS_BUSY: 13,
+	DROP_ANNOUNCED_BUSY: 14,
+	DROP_ANNOUNCED_STALE: 15,
+	DROPS: 16,
 } as const;
 
 export const eventType = {

@@ -24,6 +24,8 @@ export const modulePrograms = [
 
 /** What toa.ko said and nobody has heard yet. */
 const announced = 'announced';
+/** The same, where that is busy. */
+const announcedAside = 'announced_aside';
 /** Places in it: in use from the module's word on a segment until the callback of the same segment. */
 const announcedMax = 4096;
 
@@ -51,7 +53,11 @@ const turnMaps = ['turns', 'wishes', 'unaccepted'];
 
 /** Maps that outlive a daemon. The others hold its configuration, which each daemon brings along. */
 export function stateMaps(reader: ProviderName, { tracingLocks }: Features): readonly string[] {
-	return [...allMaps, ...(tracingLocks === '' ? [] : turnMaps), ...(reader === 'module' ? [announced] : [])];
+	return [
+		...allMaps,
+		...(tracingLocks === '' ? [] : turnMaps),
+		...(reader === 'module' ? [announced, announcedAside] : []),
+	];
 }
 
 /** What decides how the object is loaded. */
@@ -96,6 +102,7 @@ export function load({ config, probed, reader, servedCgroup }: Wanted, pinning?:
 			unaccepted: connections.max,
 			ring: bpf.ringBytes,
 			[announced]: fromModule ? announcedMax : 1,
+			[announcedAside]: fromModule ? announcedMax : 1,
 		},
 		autoload: {
 			toascope_listeners: probed.features.listeningSockets === '',

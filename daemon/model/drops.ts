@@ -61,6 +61,19 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
 		meaning: 'What `toa.ko` said of a connection was lost on its way to the BPF programs: it counts as without TOA.',
 		advice: 'report it: this should not happen',
 	},
+	clients_busy: {
+		meaning:
+			'A connection of a new client whose entry the kernel refused, since the table was in use on that CPU (EBUSY, kernels from 5.11 to 6.6): it counts under `client="other"`.',
+	},
+	announced_busy: {
+		meaning: 'As `announced_full`: both tables for it were in use on that CPU.',
+		advice: 'report it: this should not happen',
+	},
+	announced_stale: {
+		meaning:
+			'What `toa.ko` had said of a socket was still there when another socket had its address: it was thrown away.',
+		advice: 'report it: this should not happen',
+	},
 	span_queue_full: {
 		meaning: 'A span was lost: the collector does not keep up.',
 		advice: 'raise OTEL_BSP_MAX_QUEUE_SIZE, or sample',
