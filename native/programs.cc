@@ -62,7 +62,15 @@ Napi::Value BpfObject::run(const Napi::CallbackInfo &info)
 	return Napi::Number::New(env, options.retval);
 }
 
-// programStatistics() -> [{program, runs, runNs}]; zeros unless kernel.bpf_stats_enabled is on
+// Whether the kernel skips the program while the same one runs on that CPU.
+static bool may_be_skipped(const bpf_program *of)
+{
+	return bpf_program__type(of) == BPF_PROG_TYPE_RAW_TRACEPOINT ||
+	       (bpf_program__type(of) == BPF_PROG_TYPE_TRACING &&
+		bpf_program__expected_attach_type(of) != BPF_TRACE_ITER);
+}
+
+// programStatistics() -> [{program, runs, runNs, misses?}]; runs and runNs are zeros unless kernel.bpf_stats_enabled is on
 Napi::Value BpfObject::program_statistics(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
@@ -82,6 +90,10 @@ Napi::Value BpfObject::program_statistics(const Napi::CallbackInfo &info)
 		one.Set("program", bpf_program__name(each));
 		one.Set("runs", Napi::BigInt::New(env, static_cast<uint64_t>(about.run_cnt)));
 		one.Set("runNs", Napi::BigInt::New(env, static_cast<uint64_t>(about.run_time_ns)));
+		// a kernel that does not tell leaves it zero
+		if (may_be_skipped(each))
+			one.Set("misses",
+				Napi::BigInt::New(env, static_cast<uint64_t>(about.recursion_misses)));
 		result.Set(result.Length(), one);
 	}
 	return result;

@@ -114,8 +114,7 @@ export class Counters implements Source {
 	}
 
 	programs(): readonly ProgramUsage[] {
-		const statistics = this.#bpf.programStatistics();
-		return statistics.some(({ runs }) => runs > 0n) ? statistics : [];
+		return this.#bpf.programStatistics();
 	}
 
 	monotonicNs(): bigint {

@@ -38,10 +38,12 @@ export interface MapInfo {
 	readonly maxEntries: number;
 }
 
+/** See ProgramUsage. */
 export interface ProgramStatistics {
 	readonly program: string;
 	readonly runs: bigint;
 	readonly runNs: bigint;
+	readonly misses?: bigint;
 }
 
 /**

@@ -199,6 +199,12 @@ export const metricTable = [
 		help: 'Time spent in a BPF program; only while kernel.bpf_stats_enabled is on',
 	},
 	{
+		name: 'toascope_bpf_program_misses_total',
+		type: 'counter',
+		labels: ['program'],
+		help: 'Calls of a BPF program on a function or a tracepoint that the kernel left out, since it was running on that CPU',
+	},
+	{
 		name: 'toascope_module_events_total',
 		type: 'counter',
 		labels: ['event'],

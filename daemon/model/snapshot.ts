@@ -68,11 +68,13 @@ export interface MapUsage {
 	readonly capacity: number;
 }
 
-/** Only while kernel.bpf_stats_enabled is on. */
 export interface ProgramUsage {
 	readonly program: string;
+	/** 0n unless kernel.bpf_stats_enabled is on; so is the next. */
 	readonly runs: bigint;
 	readonly runNs: bigint;
+	/** Calls that the kernel left out, since the program was running on that CPU; undefined: it leaves out none of this one. */
+	readonly misses?: bigint;
 }
 
 export interface Snapshot {

@@ -22,7 +22,10 @@ const families = (exposition: string): string[] =>
 
 /** Of the module provider. */
 const moduleEvents = { verdict_toa: 2n, connections: 1n };
-const programs = [{ program: 'toa_sockops', runs: 9_007_199_254_740_993n, runNs: 1_234_567_891n }];
+const programs = [
+	{ program: 'toa_sockops', runs: 9_007_199_254_740_993n, runNs: 1_234_567_891n },
+	{ program: 'toa_accept', runs: 0n, runNs: 0n, misses: 9_007_199_254_740_993n },
+];
 
 function manyClients(count: number): Snapshot {
 	const traffic = { ...noTraffic, opened: 9_007_199_254_740_993n, rttSumNs: 1n };
@@ -64,7 +67,11 @@ describe('the whole answer', () => {
 		const all = await text(fixtureExporter(() => ({ ...snapshot, programs, moduleEvents })));
 		expect(all).toContain('toascope_bpf_program_runs_total{program="toa_sockops"} 9007199254740993\n');
 		expect(all).toContain('toascope_bpf_program_run_seconds_total{program="toa_sockops"} 1.234567891\n');
-		expect(await text(fixtureExporter())).not.toContain('bpf_program');
+		const idle = programs.map((usage) => ({ ...usage, runs: 0n, runNs: 0n }));
+		const shown = await text(fixtureExporter(() => ({ ...snapshot, programs: idle })));
+		expect(shown.match(/^toascope_bpf_program_.*/gm)).toEqual([
+			'toascope_bpf_program_misses_total{program="toa_accept"} 9007199254740993',
+		]);
 	});
 
 	it("is the daemon's own metrics alone before the first snapshot", async () => {

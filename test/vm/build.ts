@@ -88,13 +88,16 @@ export async function buildModule(
 /** The test programs, for every guest: they run on this machine's libraries. */
 export async function buildPrograms(directory: string): Promise<void> {
 	const here = import.meta.dirname;
-	const sources = {
+	const sources: Record<string, readonly string[]> = {
 		module_test: readdirSync(here).filter((name) => /^module_.*\.c$/.test(name) && name !== 'module_reload.c'),
 		module_reload: ['module_reload.c', 'reload_lists.c'],
+		backlog: ['backlog.c'],
 	};
+	const libraries: Record<string, readonly string[]> = { backlog: ['-lbpf', '-lpthread'] };
 	mkdirSync(directory, { recursive: true });
 	for (const [name, own] of Object.entries(sources)) {
 		const files = [...own, 'module.c', 'check.c', 'wire.c'].map((file) => join(here, file));
-		await run('cc', ['-std=gnu17', '-O1', '-g', '-Wall', '-Wextra', '-Werror', '-o', join(directory, name), ...files]);
+		const flags = ['-std=gnu17', '-O1', '-g', '-Wall', '-Wextra', '-Werror', '-o', join(directory, name)];
+		await run('cc', [...flags, ...files, ...(libraries[name] ?? [])]);
 	}
 }

@@ -4,7 +4,7 @@
  * registry asks, and keeps nothing. Values are exact, which prom-client's own renderer cannot
  * print (it writes a bigint as +Inf); exposition.ts renders the registry instead.
  */
-import type { Histogram, ListenerTotals, Snapshot, Traffic } from '../../model/snapshot.ts';
+import type { Histogram, ListenerTotals, ProgramUsage, Snapshot, Traffic } from '../../model/snapshot.ts';
 import { type MetricName, type MetricType, metricDefinition } from '../metric_table.ts';
 import type { Sample } from './family.ts';
 import { formatSeconds } from './text.ts';
@@ -105,15 +105,24 @@ function reads(): [MetricName, Read][] {
 		],
 		['toascope_map_entries', ({ maps }) => maps.map(({ map, entries }) => ({ labels: { map }, value: entries }))],
 		['toascope_map_capacity', ({ maps }) => maps.map(({ map, capacity }) => ({ labels: { map }, value: capacity }))],
-		[
-			'toascope_bpf_program_runs_total',
-			({ programs }) => programs.map(({ program, runs }) => ({ labels: { program }, value: runs })),
-		],
+		['toascope_bpf_program_runs_total', whileCounted(({ program, runs }) => ({ labels: { program }, value: runs }))],
 		[
 			'toascope_bpf_program_run_seconds_total',
-			({ programs }) => programs.map(({ program, runNs }) => ({ labels: { program }, value: formatSeconds(runNs) })),
+			whileCounted(({ program, runNs }) => ({ labels: { program }, value: formatSeconds(runNs) })),
+		],
+		[
+			'toascope_bpf_program_misses_total',
+			({ programs }) =>
+				programs.flatMap(({ program, misses }) =>
+					misses === undefined ? [] : [{ labels: { program }, value: misses }],
+				),
 		],
 	];
+}
+
+/** The kernel counts runs for everybody or for nobody. */
+function whileCounted(sample: (usage: ProgramUsage) => Sample): Read {
+	return ({ programs }) => (programs.some(({ runs }) => runs > 0n) ? programs.map(sample) : []);
 }
 
 function eachListener(samples: (totals: ListenerTotals) => Iterable<Sample>): Read {

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * backlog OBJECT PORT ROUNDS: connections whose first data has an option, and comes while a system call holds the socket:
+ * the kernel puts it into the socket's backlog, and handles it at the end of the call, in the process, with softirqs enabled.
+ * Meanwhile the segments of others come in on the same processor. OBJECT (slow_update.bpf.o) draws out what they interrupt.
+ * Prints how many connections were made; each has the option on one segment of data, and was closed by a reset.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <bpf/libbpf.h>
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "wire.h"
+
+#define DEVICE "backlog"
+#define OPTION "fd1415b320010db8000c0000000000000000cb00" /* nat64 */
+#define CONNECTIONS 64
+#define HOLDERS 2
+#define FILTER_SIZE 4000
+
+static struct host hosts[CONNECTIONS];
+static int accepted[CONNECTIONS];
+static atomic_int from = CONNECTIONS; /* connections before it have their data */
+static atomic_bool done;
+
+static void write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0 || close(fd))
+		err(1, "%s", path);
+}
+
+static void stay_on(int cpu)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	if (sched_setaffinity(0, sizeof(cpus), &cpus))
+		err(1, "sched_setaffinity");
+}
+
+/* To check and compile a long filter, the kernel holds the socket for a long time. */
+static void *hold(void *unused)
+{
+	static struct sock_filter code[FILTER_SIZE];
+	const struct sock_fprog filter = { .len = FILTER_SIZE, .filter = code };
+	int i;
+
+	(void)unused;
+	for (i = 0; i < FILTER_SIZE - 1; i++)
+		code[i] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_IMM, i);
+	code[FILTER_SIZE - 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, -1);
+	stay_on(0);
+	while (!done) {
+		int at = from;
+
+		/* the next ones: their data is about to come */
+		for (i = at; i < at + HOLDERS && i < CONNECTIONS; i++)
+			if (setsockopt(accepted[i], SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) &&
+			    errno != EBADF)
+				err(1, "SO_ATTACH_FILTER");
+		if (at == CONNECTIONS)
+			sched_yield();
+	}
+	return NULL;
+}
+
+static bool has_data(int fd)
+{
+	int bytes;
+
+	if (ioctl(fd, FIONREAD, &bytes))
+		err(1, "FIONREAD");
+	return bytes > 0;
+}
+
+/* The kernel may drop a segment that a full backlog has no room for. */
+static void send_until_taken(int wire, int at)
+{
+	int tries;
+
+	for (tries = 0; !has_data(accepted[at]); tries++) {
+		struct host again = hosts[at];
+
+		if (tries % 1000 == 0)
+			wire_send(wire, &again, ACK | PUSH, hex_options(OPTION), "x");
+		sched_yield();
+	}
+	hosts[at].sent++;
+}
+
+static void one_round(int wire, int listener, uint16_t port)
+{
+	int i;
+
+	for (i = 0; i < CONNECTIONS; i++) {
+		hosts[i] = wire_host(4, port);
+		if (wire_connect(wire, &hosts[i], no_options, no_options))
+			errx(1, "no SYN-ACK");
+		accepted[i] = accept(listener, NULL, NULL);
+		if (accepted[i] < 0)
+			err(1, "accept");
+	}
+	for (i = 0; i < CONNECTIONS; i++) {
+		struct host first = hosts[i];
+
+		from = i;
+		wire_send(wire, &first, ACK | PUSH, hex_options(OPTION), "x");
+	}
+	for (i = 0; i < CONNECTIONS; i++) {
+		from = i;
+		send_until_taken(wire, i);
+	}
+	from = CONNECTIONS;
+	for (i = 0; i < CONNECTIONS; i++) {
+		wire_send(wire, &hosts[i], RST | ACK, no_options, "");
+		/* a holder may have its number still: then it finds none, or another's */
+		close(accepted[i]);
+	}
+}
+
+int main(int count, char **words)
+{
+	pthread_t holders[HOLDERS];
+	struct sockaddr_in any = { .sin_family = AF_INET };
+	struct bpf_object *object;
+	int wire, listener, rounds, i;
+
+	if (count != 4)
+		errx(2, "usage: backlog OBJECT PORT ROUNDS");
+	rounds = atoi(words[3]);
+	any.sin_port = htons(atoi(words[2]));
+	object = bpf_object__open_file(words[1], NULL);
+	if (!object || bpf_object__load(object) ||
+	    !bpf_program__attach(bpf_object__find_program_by_name(object, "slow_update")))
+		err(1, "%s", words[1]);
+	wire = wire_open(DEVICE);
+	/* for the filters */
+	write_file("/proc/sys/net/core/optmem_max", "1000000");
+	/* all that comes in is handled where the sockets are held */
+	write_file("/sys/class/net/" DEVICE "/queues/rx-0/rps_cpus", "1");
+	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (bind(listener, (struct sockaddr *)&any, sizeof(any)) || listen(listener, CONNECTIONS))
+		err(1, "listen");
+	for (i = 0; i < HOLDERS; i++)
+		if (pthread_create(&holders[i], NULL, hold, NULL))
+			errx(1, "pthread_create");
+	stay_on(1);
+	for (i = 0; i < rounds; i++)
+		one_round(wire, listener, atoi(words[2]));
+	done = true;
+	for (i = 0; i < HOLDERS; i++)
+		pthread_join(holders[i], NULL);
+	printf("%d\n", rounds * CONNECTIONS);
+	return 0;
+}
