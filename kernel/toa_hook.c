@@ -28,9 +28,6 @@
 /* Beyond so many bytes no verdict is waited for at a segment; it falls at the close. */
 #define WATCHED_BYTES 65536
 
-/* The child that a probe has just seen: the same segment is about to come to those after it, on the same CPU. */
-static DEFINE_PER_CPU(const struct sock *, just_made);
-
 /* All stand: what they do not see they missed. */
 static bool probing;
 
@@ -67,7 +64,6 @@ static int made(struct kretprobe_instance *instance, struct pt_regs *regs)
 		toa_count(TOA_COUNT_LOST_RACE);
 		return 0;
 	}
-	this_cpu_write(just_made, sk);
 	toa_connection_opened(sk, making->skb);
 	return 0;
 }
@@ -101,12 +97,8 @@ static int process_state(struct kprobe *probe, struct pt_regs *regs)
 	if (sk->sk_state == TCP_LISTEN) {
 		toa_syn_arrived(sk, skb);
 	} else if (is_fresh_child(sk)) {
-		/* a real-time kernel may have handled another handshake on this CPU in between */
-		if (this_cpu_read(just_made) != sk && !toa_connection_known(sk)) {
+		if (!toa_connection_known(sk) && toa_connection_opened(sk, skb))
 			toa_count(TOA_COUNT_REPAIRED);
-			toa_connection_opened(sk, skb);
-		}
-		this_cpu_write(just_made, sk);
 	} else if (sk->sk_state != TCP_SYN_SENT) {
 		toa_segment_arrived(sk, skb);
 	}
@@ -124,28 +116,19 @@ static void on_segment(void *unused, struct sock *sk, TOA_PROBED_SKB *skb)
 		toa_segment_arrived(sk, skb);
 }
 
-/* A child is ready for its application. A connection without an object may be one whose verdict has fallen. */
-static void established(struct sock *sk)
-{
-	if (this_cpu_read(just_made) == sk) {
-		this_cpu_write(just_made, NULL);
-	} else if (READ_ONCE(probing) && !toa_connection_known(sk)) {
-		toa_count(TOA_COUNT_REPAIRED);
-		toa_connection_missed(sk);
-	}
-}
-
 static void on_state(void *unused, const struct sock *sk, const int before, const int after)
 {
 	if (sk->sk_protocol != IPPROTO_TCP)
 		return;
 	/* the state is still the one before */
-	if (after == TCP_ESTABLISHED && is_fresh_child(sk))
-		established((struct sock *)sk);
-	else if (after == TCP_CLOSE)
+	if (after == TCP_ESTABLISHED && is_fresh_child(sk)) {
+		if (READ_ONCE(probing))
+			toa_connection_established(sk);
+	} else if (after == TCP_CLOSE) {
 		toa_connection_closed(sk);
-	else if (before == TCP_CLOSE)
+	} else if (before == TCP_CLOSE) {
 		toa_connection_gone(sk);
+	}
 }
 
 static void on_destroy(void *unused, struct sock *sk)

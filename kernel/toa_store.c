@@ -80,7 +80,7 @@ struct toa_connection *toa_store_find(const struct sock *sk)
 	return NULL;
 }
 
-struct toa_connection *toa_store_add(const struct sock *sk)
+struct toa_connection *toa_store_add(const struct sock *sk, bool last)
 {
 	struct toa_connection *connection = toa_store_find(sk);
 	u32 bucket = bucket_of(sk);
@@ -91,12 +91,14 @@ struct toa_connection *toa_store_add(const struct sock *sk)
 		toa_store_drop(connection);
 	}
 	if (atomic_inc_return(&connections) > connections_max) {
-		toa_count(TOA_COUNT_FULL);
+		if (last)
+			toa_count(TOA_COUNT_FULL);
 		goto undo;
 	}
 	connection = toa_pool_take();
 	if (!connection) {
-		toa_count(TOA_COUNT_NO_MEMORY);
+		if (last)
+			toa_count(TOA_COUNT_NO_MEMORY);
 		goto undo;
 	}
 	memset(connection, 0, sizeof(*connection));

@@ -29,10 +29,10 @@ int toa_store_setup(void);
 void toa_store_teardown(void);
 
 /*
- * Makes the object of a socket; one that a socket before it left behind goes. NULL: there are
- * too many, or no memory. Both are counted. The caller holds the RCU read lock, as for all below.
+ * Makes the object of a socket; one that a socket before it left behind goes. NULL: there are too many, or no memory.
+ * Both are counted where nobody tries again (last). The caller holds the RCU read lock, as for all below.
  */
-struct toa_connection *toa_store_add(const struct sock *sk);
+struct toa_connection *toa_store_add(const struct sock *sk, bool last);
 
 struct toa_connection *toa_store_find(const struct sock *sk);
 

@@ -30,8 +30,10 @@
 	} while (0)
 
 /*
- * The verdict falls, once. A connection without a peer needs no object any more: no later segment
- * finds one, and an application that asks is told so.
+ * The verdict falls, once. A connection without a peer needs no object any more: no later segment finds one, and an
+ * application that asks is told so. But while its socket is being made it keeps it, for the hooks that come after: what
+ * has no object there was missed. No CPU could remember what it has just seen: a real-time kernel handles other
+ * handshakes in between.
  */
 static void settle(struct toa_connection *connection, u8 verdict, u8 segment)
 {
@@ -50,7 +52,8 @@ static void settle(struct toa_connection *connection, u8 verdict, u8 segment)
 		toa_tell(toa_peer, connection->sk, &client, segment, verdict);
 	} else {
 		toa_tell(toa_no_peer, connection->sk, segment, verdict);
-		toa_store_drop(connection);
+		if (connection->sk->sk_state != TCP_SYN_RECV)
+			toa_store_drop(connection);
 	}
 }
 
@@ -120,28 +123,43 @@ static bool read_syn(struct toa_connection *connection)
 	return verdict != TOA_VERDICT_PENDING;
 }
 
-void toa_connection_opened(struct sock *sk, const struct sk_buff *skb)
+bool toa_connection_opened(struct sock *sk, const struct sk_buff *skb)
 {
 	struct toa_connection *connection;
 
 	rcu_read_lock();
-	connection = toa_store_add(sk);
+	connection = toa_store_add(sk, false);
 	/* a SYN that made the socket by itself, by Fast Open, is read as other segments are */
 	if (connection && tcp_hdr(skb)->syn)
 		read_segment(connection, skb, TOA_SEGMENT_SYN, false);
 	else if (connection)
 		read_segment(connection, skb, TOA_SEGMENT_ACK, read_syn(connection));
 	rcu_read_unlock();
+	return connection;
 }
 
-void toa_connection_missed(struct sock *sk)
+/* An object that has been kept for the hooks alone. */
+static bool is_left_over(const struct toa_connection *connection)
+{
+	return connection->verdict != TOA_VERDICT_PENDING && !toa_believed(connection->verdict);
+}
+
+void toa_connection_established(const struct sock *sk)
 {
 	struct toa_connection *connection;
 
 	rcu_read_lock();
-	connection = toa_store_add(sk);
-	if (connection && read_syn(connection))
-		tell_pending(connection);
+	connection = toa_store_find(sk);
+	if (!connection) {
+		connection = toa_store_add(sk, true);
+		if (connection) {
+			toa_count(TOA_COUNT_REPAIRED);
+			if (read_syn(connection))
+				tell_pending(connection);
+		}
+	} else if (is_left_over(connection)) {
+		toa_store_drop(connection);
+	}
 	rcu_read_unlock();
 }
 
@@ -161,9 +179,13 @@ void toa_segment_arrived(struct sock *sk, const struct sk_buff *skb)
 
 	rcu_read_lock();
 	connection = toa_store_find(sk);
-	if (!connection || connection->verdict != TOA_VERDICT_PENDING)
+	if (!connection)
 		goto out;
-	if (tcp_sk(sk)->bytes_received)
+	if (is_left_over(connection))
+		toa_store_drop(connection);
+	else if (connection->verdict != TOA_VERDICT_PENDING)
+		goto out;
+	else if (tcp_sk(sk)->bytes_received)
 		settle_without_option(connection);
 	else if (toa_segment_acceptable(sk, skb))
 		read_segment(connection, skb, toa_segment_payload(skb) ? TOA_SEGMENT_DATA : TOA_SEGMENT_ACK,

@@ -35,13 +35,16 @@ static inline bool toa_believed(u8 verdict)
  * disabled; with interrupts on or off. They take nothing that sleeps, and no lock that is not raw.
  */
 
-/* A child socket was made by this segment. */
-void toa_connection_opened(struct sock *sk, const struct sk_buff *skb);
+/* A child socket was made by this segment. False: it has no object; that is counted when it is established. */
+bool toa_connection_opened(struct sock *sk, const struct sk_buff *skb);
 
-/* One was made by a segment that no hook has seen: what is on later ones counts. */
-void toa_connection_missed(struct sock *sk);
+/*
+ * It is ready for its application. One that no hook has seen gets its object here, at the latest: what is on later segments
+ * counts.
+ */
+void toa_connection_established(const struct sock *sk);
 
-/* Whether a connection has its object: it was opened, and has a peer or may get one. */
+/* Whether a connection has its object: it was opened, and has a peer or may get one, or is being established. */
 bool toa_connection_known(const struct sock *sk);
 
 /* A segment for a socket that is there; most of them are for sockets that nobody waits for. */
