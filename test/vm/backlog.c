@@ -26,12 +26,12 @@
 #define DEVICE "backlog"
 #define OPTION "fd1415b320010db8000c0000000000000000cb00" /* nat64 */
 #define CONNECTIONS 64
-#define HOLDERS 2
+#define PAUSE_US 1000
 #define FILTER_SIZE 4000
 
 static struct host hosts[CONNECTIONS];
 static int accepted[CONNECTIONS];
-static atomic_int from = CONNECTIONS; /* connections before it have their data */
+static atomic_int next = CONNECTIONS; /* its data is about to come; CONNECTIONS: nobody's is */
 static atomic_bool done;
 
 static void write_file(const char *path, const char *text)
@@ -65,15 +65,13 @@ static void *hold(void *unused)
 	code[FILTER_SIZE - 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, -1);
 	stay_on(0);
 	while (!done) {
-		int at = from;
+		int at = next;
 
-		/* the next ones: their data is about to come */
-		for (i = at; i < at + HOLDERS && i < CONNECTIONS; i++)
-			if (setsockopt(accepted[i], SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) &&
-			    errno != EBADF)
-				err(1, "SO_ATTACH_FILTER");
 		if (at == CONNECTIONS)
 			sched_yield();
+		else if (setsockopt(accepted[at], SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) &&
+			 errno != EBADF)
+			err(1, "SO_ATTACH_FILTER");
 	}
 	return NULL;
 }
@@ -117,24 +115,24 @@ static void one_round(int wire, int listener, uint16_t port)
 	for (i = 0; i < CONNECTIONS; i++) {
 		struct host first = hosts[i];
 
-		from = i;
+		next = i;
+		/* time for it to be held, and for what interrupts another */
+		usleep(PAUSE_US);
 		wire_send(wire, &first, ACK | PUSH, hex_options(OPTION), "x");
 	}
-	for (i = 0; i < CONNECTIONS; i++) {
-		from = i;
+	next = CONNECTIONS;
+	for (i = 0; i < CONNECTIONS; i++)
 		send_until_taken(wire, i);
-	}
-	from = CONNECTIONS;
 	for (i = 0; i < CONNECTIONS; i++) {
 		wire_send(wire, &hosts[i], RST | ACK, no_options, "");
-		/* a holder may have its number still: then it finds none, or another's */
+		/* the holder may have its number still: then it finds none, or another's */
 		close(accepted[i]);
 	}
 }
 
 int main(int count, char **words)
 {
-	pthread_t holders[HOLDERS];
+	pthread_t holder;
 	struct sockaddr_in any = { .sin_family = AF_INET };
 	struct bpf_object *object;
 	int wire, listener, rounds, i;
@@ -155,15 +153,13 @@ int main(int count, char **words)
 	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (bind(listener, (struct sockaddr *)&any, sizeof(any)) || listen(listener, CONNECTIONS))
 		err(1, "listen");
-	for (i = 0; i < HOLDERS; i++)
-		if (pthread_create(&holders[i], NULL, hold, NULL))
-			errx(1, "pthread_create");
+	if (pthread_create(&holder, NULL, hold, NULL))
+		errx(1, "pthread_create");
 	stay_on(1);
 	for (i = 0; i < rounds; i++)
 		one_round(wire, listener, atoi(words[2]));
 	done = true;
-	for (i = 0; i < HOLDERS; i++)
-		pthread_join(holders[i], NULL);
+	pthread_join(holder, NULL);
 	printf("%d\n", rounds * CONNECTIONS);
 	return 0;
 }

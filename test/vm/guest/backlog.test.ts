@@ -15,7 +15,7 @@ import { somePorts } from '../../fixtures/stage.ts';
 const program = join(import.meta.dirname, '../../../build/vm/programs/backlog');
 const port = somePorts(1);
 const listener = `192.0.2.1:${port}`;
-const rounds = 40;
+const rounds = 20;
 
 afterEach(unloadToa);
 
