@@ -39,6 +39,13 @@ void end(int fd, struct host *host);
 void tell_kernel(const char *path, const char *text);
 void append_kernel(const char *path, const char *text);
 
+/* Runs on that CPU from now on. */
+void pin(int cpu);
+
+/* count kprobes of others on a function of the kernel; each reads some 2,000 bytes one by one. */
+void add_slow_probes(const char *function, int count);
+void remove_slow_probes(void);
+
 /* module_section5.c */
 void section5(void);
 void section5_elsewhere(void);
@@ -65,6 +72,9 @@ void full(void);
 
 /* module_vectors.c */
 void vectors(void);
+
+/* module_race.c */
+void lost_race(void);
 
 /* module_no_memory.c */
 void no_memory(void);

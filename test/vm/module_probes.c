@@ -186,16 +186,6 @@ void return_probe_missed(void)
 	close(listener);
 }
 
-static void pin(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		err(1, "CPU %d", cpu);
-}
-
 static void call(void)
 {
 	pin(0);
@@ -207,30 +197,6 @@ static void call(void)
 #define PACKETS_TO "/sys/class/net/wire0/queues/rx-0/rps_cpus"
 
 #define SLOW_PROBES 4
-
-/* Each reads some 2,000 bytes one by one. */
-static void add_slow_probes(void)
-{
-	char text[4096];
-	int i, j;
-
-	for (i = 0; i < SLOW_PROBES; i++) {
-		int length = sprintf(text, "p:toascope/slow%d __x64_sys_getppid", i);
-
-		for (j = 0; j < 32; j++)
-			length += sprintf(text + length, " @linux_banner:x8[64]");
-		sprintf(text + length, "\n");
-		append_kernel(TRACING "kprobe_events", text);
-	}
-	tell_kernel(TRACING "events/toascope/enable", "1");
-}
-
-static void remove_slow_probes(void)
-{
-	tell_kernel(TRACING "events/toascope/enable", "0");
-	tell_kernel(TRACING "kprobe_events", "\n");
-	tell_kernel(TRACING "trace", "\n");
-}
 
 /*
  * The handler of another kprobe is interrupted, and in the interrupt a handshake ends: no kprobe's handler runs within
@@ -248,7 +214,7 @@ void interrupted_probe(void)
 		skip_test("a real-time kernel handles no segment within a probe");
 		return;
 	}
-	add_slow_probes();
+	add_slow_probes("__x64_sys_getppid", SLOW_PROBES);
 	tell_kernel(PACKETS_TO, "1");
 	caller = start(call);
 	pin(1);

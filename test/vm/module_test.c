@@ -31,6 +31,7 @@ int main(int count, char **arguments)
 		{ "connections that no probe sees", missed_calls },
 		{ "a connection that one of two probes sees", return_probe_missed },
 		{ "a probe that is interrupted", interrupted_probe },
+		{ "a handshake that two CPUs end", lost_race },
 		{ "no memory", no_memory },
 		{ "loads that fail", failed_loads },
 		{ "more connections than it may have", full },

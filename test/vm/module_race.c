@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+/* One handshake that two CPUs end at the same time. */
+#define _GNU_SOURCE
+#include <err.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include "module_case.h"
+
+/* With them the making of a socket takes longer than QEMU gives one of its processors at a stretch. */
+#define SLOW_PROBES 20
+#define LOST 3
+
+static struct meeting {
+	atomic_int called, came;
+	struct host host;
+} * meeting;
+
+static void send_last(struct host host)
+{
+	wire_send(wire, &host, ACK | PUSH, hex_options(NAT64), "abc");
+}
+
+/* A processor that QEMU emulates lets the other one run at this instruction. */
+static void wait_for(atomic_int *number, int at_least)
+{
+	while (atomic_load(number) < at_least)
+		__builtin_ia32_pause();
+}
+
+/* The other CPU: the same segment each time. */
+static pid_t start_second(void)
+{
+	pid_t child = fork();
+	int time;
+
+	if (child)
+		return child;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	pin(1);
+	for (time = 1;; time++) {
+		wait_for(&meeting->called, time);
+		send_last(meeting->host);
+		atomic_store(&meeting->came, time);
+	}
+}
+
+void lost_race(void)
+{
+	long long lost = counter("lost_race"), toa = counter("verdict_toa"), repaired = counter("repaired");
+	time_t begun = time(NULL);
+	uint16_t port;
+	int listener = listen_on(AF_INET, false, &port), made = 0, fd;
+	pid_t second;
+
+	meeting = mmap(NULL, sizeof(*meeting), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (meeting == MAP_FAILED)
+		err(1, "mmap");
+	second = start_second();
+	pin(0);
+	add_slow_probes("tcp_create_openreq_child", SLOW_PROBES);
+	while (counter("lost_race") - lost < LOST && time(NULL) - begun < 30) {
+		struct host host = wire_host(4, port);
+
+		CHECK_NUMBER(wire_syn(wire, &host, no_options), 0, "SYN-ACK");
+		meeting->host = host;
+		atomic_store(&meeting->called, ++made);
+		send_last(host);
+		wait_for(&meeting->came, made);
+		fd = accept_host(listener, &host);
+		receive(fd, "abc");
+		expect_said(fd, NAT64_SAYS, "of the one socket");
+		host.sent += 3;
+		end(fd, &host);
+	}
+	remove_slow_probes();
+	kill(second, SIGKILL);
+	waitpid(second, NULL, 0);
+	CHECK(counter("lost_race") - lost >= LOST, "%d handshakes, %lld of them lost by a CPU", made,
+	      counter("lost_race") - lost);
+	CHECK_NUMBER(counter("verdict_toa") - toa, made, "one verdict for each handshake");
+	CHECK_NUMBER(counter("repaired") - repaired, 0, "repaired");
+	CHECK_NUMBER(counter("objects_allocated") - counter("objects_freed"), 0, "objects");
+	munmap(meeting, sizeof(*meeting));
+	close(listener);
+}

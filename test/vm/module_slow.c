@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Functions of the kernel that take long. */
+#define _GNU_SOURCE
+#include <err.h>
+#include <sched.h>
+#include <stdio.h>
+#include "module_case.h"
+
+void pin(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		err(1, "CPU %d", cpu);
+}
+
+void add_slow_probes(const char *function, int count)
+{
+	char text[4096];
+	int i, j;
+
+	for (i = 0; i < count; i++) {
+		int length = sprintf(text, "p:toascope/slow%d %s", i, function);
+
+		for (j = 0; j < 32; j++)
+			length += sprintf(text + length, " @linux_banner:x8[64]");
+		sprintf(text + length, "\n");
+		append_kernel(TRACING "kprobe_events", text);
+	}
+	tell_kernel(TRACING "events/toascope/enable", "1");
+}
+
+void remove_slow_probes(void)
+{
+	tell_kernel(TRACING "events/toascope/enable", "0");
+	tell_kernel(TRACING "kprobe_events", "\n");
+	tell_kernel(TRACING "trace", "\n");
+}
