@@ -5,31 +5,26 @@
  */
 #include "client.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
-
-/* Sources 127.128.0.0/16: ports in TIME_WAIT never run out. */
-#define SOURCE_NETWORK 0x7f800000U
-#define SOURCES 0x10000U
 
 /* An HTTP response's status line and header fields: a server's own are a few hundred bytes. */
 #define HEAD_MAX 4096
 
-/* 2001:db8:c::/96 and below it 10.0.0.0/8, for the profile that has room for four bytes only. */
-static const struct in6_addr first_client = {
-	.s6_addr = { 0x20, 0x01, 0x0d, 0xb8, 0, 0x0c, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0 },
-};
+#define PACED_BATCH 4
 
 struct run {
 	const struct client *client;
+	double begun;
 	double until;
+	double rate;    /* connections per second; 0: as many as come */
+	uint64_t first; /* number of the first connection */
 	uint64_t limit; /* number of the first connection that is not to be made; 0: none */
 };
 
@@ -42,38 +37,12 @@ struct worker {
 /* Numbers connections over all runs, so that addresses and ports are not used again too soon. */
 static _Atomic uint64_t next_number;
 
-static bool set_toa(const struct client *client, int fd, uint64_t number)
-{
-	struct in6_addr address = first_client;
-	struct toa_lab_option option;
-	uint32_t host;
-
-	if (!client->lab)
-		return true;
-	memcpy(&host, address.s6_addr + 12, sizeof(host));
-	host = htonl(ntohl(host) + number % client->clients);
-	memcpy(address.s6_addr + 12, &host, sizeof(host));
-	toa_lab_encode(client->profile, &address, 1024 + number % 60000, &option);
-	return toa_lab_set(client->lab, fd, &option) == 0;
-}
-
 /* A connection with its request sent, or -1. */
 static int begin(const struct client *client, uint64_t number)
 {
-	struct sockaddr_in source = { .sin_family = AF_INET,
-				      .sin_addr.s_addr = htonl(SOURCE_NETWORK + number % SOURCES) };
-	struct sockaddr_in server = { .sin_family = AF_INET,
-				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-				      .sin_port = htons(client->exchange.port) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+	int fd = source_connect(&client->source, number, client->exchange.port);
 
-	if (fd < 0)
-		return -1;
-	/* the port is then chosen at connect(), for these two ends */
-	if (!setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)) &&
-	    !bind(fd, (struct sockaddr *)&source, sizeof(source)) && set_toa(client, fd, number) &&
-	    !connect(fd, (struct sockaddr *)&server, sizeof(server)) &&
-	    send_all(fd, client->request, client->exchange.request_bytes))
+	if (fd < 0 || send_all(fd, client->request, client->exchange.request_bytes))
 		return fd;
 	close(fd);
 	return -1;
@@ -113,18 +82,33 @@ static void finish(struct worker *worker, int fd, char *buffer)
 		close(fd);
 }
 
+/* Until the connection of that number is due. */
+static void await_turn(const struct run *run, uint64_t number)
+{
+	double due = run->begun + (number - run->first) / run->rate;
+	struct timespec at = { .tv_sec = due, .tv_nsec = (due - (time_t)due) * 1e9 };
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
+		;
+}
+
 static void *work(void *argument)
 {
 	static _Thread_local char buffer[PAYLOAD_MAX + HEAD_MAX + 1];
 	struct worker *worker = argument;
 	const struct run *run = worker->run;
 	uint64_t cpu_ns = thread_cpu_ns();
-	int fds[BATCH_MAX];
+	int fds[BATCH_MAX], batch = run->client->batch;
 
+	/* a rate is to come evenly */
+	if (run->rate && batch > PACED_BATCH)
+		batch = PACED_BATCH;
 	while (monotonic_seconds() < run->until) {
-		uint64_t first = atomic_fetch_add(&next_number, run->client->batch);
-		int count = run->client->batch;
+		uint64_t first = atomic_fetch_add(&next_number, batch);
+		int count = batch;
 
+		if (run->rate)
+			await_turn(run, first);
 		if (run->limit && first >= run->limit)
 			break;
 		if (run->limit && run->limit - first < (uint64_t)count)
@@ -154,12 +138,16 @@ int client_use_http(struct client *client, const char *path)
 	return 0;
 }
 
-struct report client_run(const struct client *client, double seconds, uint64_t connections)
+struct report client_run(const struct client *client, double seconds, uint64_t connections, double rate)
 {
 	uint64_t first = atomic_load(&next_number);
+	double begun = monotonic_seconds();
 	struct run run = {
 		.client = client,
-		.until = monotonic_seconds() + seconds,
+		.begun = begun,
+		.until = begun + seconds,
+		.rate = rate,
+		.first = first,
 		.limit = connections ? first + connections : 0,
 	};
 	struct worker workers[THREADS_MAX] = {};

@@ -4,7 +4,7 @@
 #define TOASCOPE_BENCH_CLIENT_H
 
 #include "report.h"
-#include "toa_socket.h"
+#include "source.h"
 
 #define BATCH_MAX 1024
 
@@ -12,16 +12,17 @@ struct client {
 	struct exchange exchange;
 	const char *request; /* request_bytes of it */
 	bool http; /* the response: a head of any length with status 200, then the body, then the end */
-	const struct toa_lab *lab; /* NULL: no TOA */
-	enum toa_lab_profile profile;
-	uint32_t clients; /* so many distinct TOA addresses, one after the other */
-	int batch;        /* connections that a thread has open at a time */
+	struct source source;
+	int batch; /* connections that a thread has open at a time */
 };
 
 /* Requests over HTTP, for that path. 0 or -errno. */
 int client_use_http(struct client *client, const char *path);
 
-/* Runs until either limit is reached; connections 0: until the time is over. The result adds up all threads. */
-struct report client_run(const struct client *client, double seconds, uint64_t connections);
+/*
+ * Runs until either limit is reached; connections 0: until the time is over. At most rate connections begin in a second,
+ * evenly; 0: as many as come. The result adds up all threads.
+ */
+struct report client_run(const struct client *client, double seconds, uint64_t connections, double rate);
 
 #endif

@@ -49,8 +49,9 @@ static const char usage[] =
 	"Lines on standard input, each answered with JSON on standard output:\n"
 	"  open                        listen (server)\n"
 	"  close                       stop listening, report (server)\n"
-	"  run SECONDS [CONNECTIONS [PORT]]\n"
-	"                              make connections until either is reached, report (client); 0: as many as come\n";
+	"  run SECONDS [CONNECTIONS [RATE [PORT]]]\n"
+	"                              make connections until either is reached, at most RATE in a second, report (client);\n"
+	"                              0: as many as come\n";
 
 static bool parse_number(const char *text, long most, long *number)
 {
@@ -102,10 +103,10 @@ static bool obey(const char *line, struct client *client, struct server *server,
 	unsigned short port = client->exchange.port;
 	unsigned long long connections = 0;
 	struct report report;
-	double seconds, begun;
+	double seconds, begun, rate = 0;
 
 	if (server && !*open && !strcmp(line, "open\n")) {
-		int error = server_open(server, &client->exchange);
+		int error = server_open(server, &client->exchange, serve_exchange);
 
 		if (error) {
 			fprintf(stderr, "port %u: %s\n", client->exchange.port, strerror(-error));
@@ -122,12 +123,13 @@ static bool obey(const char *line, struct client *client, struct server *server,
 		*open = false;
 		return true;
 	}
-	if (client->clients && sscanf(line, "run %lf %llu %hu", &seconds, &connections, &port) >= 1) {
+	if (client->source.clients &&
+	    sscanf(line, "run %lf %llu %lf %hu", &seconds, &connections, &rate, &port) >= 1) {
 		struct client there = *client;
 
 		there.exchange.port = port;
 		begun = monotonic_seconds();
-		report = client_run(&there, seconds, connections);
+		report = client_run(&there, seconds, connections, rate);
 		report_print("client", &report, monotonic_seconds() - begun);
 		return true;
 	}
@@ -160,7 +162,8 @@ int main(int argc, char **argv)
 	int error, result;
 
 	if (!parse_arguments(argc, argv, &arguments) ||
-	    (strcmp(arguments.profile, "none") && toa_lab_profile(arguments.profile, &client.profile))) {
+	    (strcmp(arguments.profile, "none") &&
+	     toa_lab_profile(arguments.profile, &client.source.profile))) {
 		fputs(usage, stderr);
 		return EXIT_USAGE;
 	}
@@ -171,7 +174,7 @@ int main(int argc, char **argv)
 	client.exchange.request_bytes = arguments.numbers[REQUEST];
 	client.exchange.response_bytes = arguments.numbers[RESPONSE];
 	client.batch = arguments.numbers[BATCH];
-	client.clients = makes ? arguments.numbers[CLIENTS] : 0;
+	client.source.clients = makes ? arguments.numbers[CLIENTS] : 0;
 	if (arguments.http && client_use_http(&client, arguments.http)) {
 		fputs("the path is too long\n", stderr);
 		return EXIT_USAGE;
@@ -183,7 +186,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "cannot load or attach the program that writes TOA: %s\n", strerror(-error));
 		return EXIT_FAILED;
 	}
-	client.lab = &lab;
+	client.source.lab = &lab;
 	result = run(&client, serves ? &server : NULL);
 	toa_lab_close(&lab);
 	return result;

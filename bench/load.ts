@@ -28,6 +28,8 @@ export interface Limits {
 	readonly seconds: number;
 	/** Undefined: as many as the time allows. */
 	readonly connections?: number;
+	/** So many in a second, evenly; undefined: as many as come. */
+	readonly perSecond?: number;
 }
 
 /** The cgroups that the sockets of each end belong to. */
@@ -67,8 +69,8 @@ export class Client implements AsyncDisposable {
 	}
 
 	/** `port`: undefined for the generator's own server. */
-	run({ seconds, connections }: Limits, port?: number): Promise<Report> {
-		return this.#tool.ask<Report>(`run ${seconds} ${connections ?? 0} ${port ?? ''}`, seconds * 1000);
+	run({ seconds, connections = 0, perSecond = 0 }: Limits, port?: number): Promise<Report> {
+		return this.#tool.ask<Report>(`run ${seconds} ${connections} ${perSecond} ${port ?? ''}`, seconds * 1000);
 	}
 
 	[Symbol.asyncDispose](): Promise<void> {

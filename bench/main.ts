@@ -7,6 +7,7 @@
 import { join } from 'node:path';
 import { inspect, parseArgs } from 'node:util';
 import { exitCode, ToascopeError } from '../daemon/errors.ts';
+import { measureBulk } from './bulk.ts';
 import { Ground } from './ground.ts';
 import { describeMachine, type Machine } from './machine.ts';
 import { measureProgramTime } from './program_time.ts';
@@ -19,6 +20,7 @@ import { measureScrapes } from './scrape.ts';
 const parts: Readonly<Record<string, (ground: Ground, plan: Plan) => Promise<Part>>> = {
 	rate: measureRate,
 	rate_nginx: measureNginxRate,
+	bulk: measureBulk,
 	program_time: measureProgramTime,
 	scrape: measureScrapes,
 };

@@ -13,7 +13,7 @@ import type { Part, Plan } from './result.ts';
 import { median } from './statistics.ts';
 import { Tool } from './tool.ts';
 
-const atMostNs = 2000;
+const atMostNs = 1500;
 const clients = 1000;
 /** More than the table of connections holds: from then on each new one puts an old one out. */
 const warmUp = 70_000;

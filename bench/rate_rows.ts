@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the runs of a rate say: ratios of pairs, how sure they are, and the verdict. */
 import type { Run } from './load.ts';
-import type { Part, Row, Verdict } from './result.ts';
-import { type Estimate, estimate, median } from './statistics.ts';
+import { compare, judge, show, spreadNote } from './pairs.ts';
+import type { Part, Row } from './result.ts';
+import { median } from './statistics.ts';
 
-const atLeast = 0.97;
-/** A control whose interval leaves 1 by more gives no verdict. */
-const controlSpread = 0.01;
+const atLeast = 0.98;
 
 export type Arm = 'with' | 'without' | 'control' | 'floor' | 'server';
 export const arms: readonly Arm[] = ['with', 'without', 'control', 'floor', 'server'];
@@ -28,11 +27,6 @@ export interface Kind {
 const aim = `at least ${atLeast}`;
 const question = ({ server }: Kind) => `${server}: accepted connections per second, with toascope / without`;
 
-/** Against the run without toascope of the same round. */
-function compare(runs: Runs, arm: Arm, how: (run: Run, without: Run) => number): Estimate {
-	return estimate(runs[arm].map((run, round) => how(run, runs.without[round] as Run)));
-}
-
 const rateOf = ({ rate }: Run) => rate;
 const cpuOf = ({ cpuSeconds, connections }: Run) => (cpuSeconds / connections) * 1e6;
 
@@ -41,15 +35,6 @@ const daemonOf = ({ daemonCpuSeconds, connections }: ArmRun) => (daemonCpuSecond
 const rateRatio = (run: Run, without: Run) => rateOf(run) / rateOf(without);
 const cpuRatio = (run: Run, without: Run) => cpuOf(run) / cpuOf(without);
 const cpuMore = (run: Run, without: Run) => cpuOf(run) - cpuOf(without);
-
-function judge(rate: Estimate, control: Estimate): Verdict {
-	if (control.low < 1 - controlSpread || control.high > 1 + controlSpread) return 'none';
-	return rate.median >= atLeast ? 'met' : 'falls short';
-}
-
-function show({ median: middle, low, high }: Estimate, digits = 3): string {
-	return `${middle.toFixed(digits)} [${low.toFixed(digits)}, ${high.toFixed(digits)}]`;
-}
 
 function whole(value: number | undefined): string {
 	return (value ?? Number.NaN).toFixed(0);
@@ -65,15 +50,16 @@ export function leaveOut(kind: Kind, reason: string): Part {
 
 /** `others`: the share of all processors that others took meanwhile. */
 export function summarise(kind: Kind, runs: Runs, seconds: number, others: number): Part {
-	const rate = compare(runs, 'with', rateRatio);
-	const server = compare(runs, 'server', rateRatio);
-	const control = compare(runs, 'control', rateRatio);
-	const floor = compare(runs, 'floor', rateRatio);
-	const cpu = compare(runs, 'with', cpuRatio);
-	const added = compare(runs, 'with', cpuMore);
-	const addedServer = compare(runs, 'server', cpuMore);
-	const addedFloor = compare(runs, 'floor', cpuMore);
-	const verdict = judge(rate, control);
+	const against = (arm: Arm, how: (run: Run, without: Run) => number) => compare(runs[arm], runs.without, how);
+	const rate = against('with', rateRatio);
+	const server = against('server', rateRatio);
+	const control = against('control', rateRatio);
+	const floor = against('floor', rateRatio);
+	const cpu = against('with', cpuRatio);
+	const added = against('with', cpuMore);
+	const addedServer = against('server', cpuMore);
+	const addedFloor = against('floor', cpuMore);
+	const verdict = judge(rate, control, atLeast);
 	const medians = (read: (run: Run) => number) =>
 		Object.fromEntries(arms.map((arm) => [arm, Number(median(runs[arm].map(read)).toFixed(2))]));
 	const perSecond = medians(rateOf);
@@ -87,7 +73,6 @@ export function summarise(kind: Kind, runs: Runs, seconds: number, others: numbe
 		verdict: 'none',
 		note,
 	});
-	const spread = verdict === 'none' ? 'spreads over 1 %: no verdict on the rate' : 'within 1 %';
 	return {
 		figures: {
 			ratio: rate,
@@ -120,7 +105,7 @@ export function summarise(kind: Kind, runs: Runs, seconds: number, others: numbe
 				'control',
 				'control, without / without',
 				show(control),
-				`${spread}; others took ${(others * 100).toFixed(0)} % of the processors`,
+				`${spreadNote(control)}; others took ${(others * 100).toFixed(0)} % of the processors`,
 			),
 			row(
 				'server',

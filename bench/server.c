@@ -10,7 +10,7 @@
 
 #define BACKLOG 65535 /* the kernel lowers it to net.core.somaxconn */
 
-static void serve(struct server_worker *worker, int fd, char *buffer)
+void serve_exchange(struct server_worker *worker, int fd, char *buffer)
 {
 	static const char payload[PAYLOAD_MAX];
 	const struct exchange *exchange = &worker->server->exchange;
@@ -39,7 +39,7 @@ static void *work(void *argument)
 		int fd = accept4(worker->server->listener, (struct sockaddr *)&peer, &length, SOCK_CLOEXEC);
 
 		if (fd >= 0)
-			serve(worker, fd, buffer);
+			worker->server->serve(worker, fd, buffer);
 		else if (errno == EINVAL) /* shutdown() by server_close() */
 			break;
 		else if (errno != EINTR && errno != ECONNABORTED)
@@ -65,7 +65,7 @@ static int listen_on(uint16_t port)
 	return error;
 }
 
-int server_open(struct server *server, const struct exchange *exchange)
+int server_open(struct server *server, const struct exchange *exchange, serve_fn *serve)
 {
 	int listener = listen_on(exchange->port), error;
 
@@ -73,6 +73,7 @@ int server_open(struct server *server, const struct exchange *exchange)
 		return listener;
 	memset(server, 0, sizeof(*server));
 	server->exchange = *exchange;
+	server->serve = serve;
 	server->listener = listener;
 	for (int i = 0; i < exchange->threads; i++) {
 		struct server_worker *worker = &server->workers[i];

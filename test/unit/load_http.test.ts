@@ -39,7 +39,7 @@ async function load(server: Server): Promise<Record<string, number>> {
 	open.push(() => stop(child));
 	const answer = Promise.withResolvers<unknown>();
 	await untilReady(child, 'toascope-load', isReadyLine, answer.resolve);
-	child.stdin?.write(`run 10 ${tries} ${(server.address() as AddressInfo).port}\n`);
+	child.stdin?.write(`run 10 ${tries} 0 ${(server.address() as AddressInfo).port}\n`);
 	return (await answer.promise) as Record<string, number>;
 }
 
