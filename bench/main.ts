@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { inspect, parseArgs } from 'node:util';
 import { exitCode, ToascopeError } from '../daemon/errors.ts';
 import { measureBulk } from './bulk.ts';
+import { measureGetsockopt } from './getsockopt.ts';
 import { Ground } from './ground.ts';
 import { describeMachine, type Machine } from './machine.ts';
 import { measureProgramTime } from './program_time.ts';
@@ -22,6 +23,7 @@ const parts: Readonly<Record<string, (ground: Ground, plan: Plan) => Promise<Par
 	rate_nginx: measureNginxRate,
 	bulk: measureBulk,
 	program_time: measureProgramTime,
+	getsockopt: measureGetsockopt,
 	scrape: measureScrapes,
 };
 
