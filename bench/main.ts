@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { inspect, parseArgs } from 'node:util';
 import { exitCode, ToascopeError } from '../daemon/errors.ts';
 import { measureBulk } from './bulk.ts';
+import { measureDaemonCpu } from './daemon_cpu.ts';
 import { measureGetsockopt } from './getsockopt.ts';
 import { Ground } from './ground.ts';
 import { describeMachine, type Machine } from './machine.ts';
@@ -24,6 +25,7 @@ const parts: Readonly<Record<string, (ground: Ground, plan: Plan) => Promise<Par
 	bulk: measureBulk,
 	program_time: measureProgramTime,
 	getsockopt: measureGetsockopt,
+	daemon_cpu: measureDaemonCpu,
 	scrape: measureScrapes,
 };
 
