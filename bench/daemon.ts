@@ -9,8 +9,8 @@ import type { Ground } from './ground.ts';
 /** The cgroup that the daemon itself runs in. */
 export const daemonPlace = 'daemon';
 
-/** The daemon looks once a second. */
-const countedMs = 30_000;
+/** The daemon looks once a second; where a look takes long, a pause of 20 times as long follows. */
+const countedMs = 120_000;
 
 /** Attached to that cgroup of the bench; `more` is YAML. */
 export async function startDaemon(ground: Ground, cgroup: string, more = ''): Promise<Daemon> {
@@ -29,15 +29,24 @@ export async function startDaemon(ground: Ground, cgroup: string, more = ''): Pr
  * The samples once the daemon has seen that many connections close, no fewer and no more.
  * @throws {ToascopeError} LAB_FAILED when it has not
  */
-export async function whenClosed(ground: Ground, daemon: Daemon, connections: number): Promise<Sample[]> {
+export function whenClosed(ground: Ground, daemon: Daemon, connections: number): Promise<Sample[]> {
+	return whenShown(ground, daemon, 'toascope_connections_closed_total', connections);
+}
+
+/** The same for that many clients in the kernel's table. */
+export function whenTracked(ground: Ground, daemon: Daemon, clients: number): Promise<Sample[]> {
+	return whenShown(ground, daemon, 'toascope_clients_tracked', clients);
+}
+
+async function whenShown(ground: Ground, daemon: Daemon, metric: string, value: number): Promise<Sample[]> {
 	let seen = 0n;
 	const counted = daemon.until((samples) => {
-		seen = total(samples, 'toascope_connections_closed_total');
-		return seen === BigInt(connections) ? samples : undefined;
+		seen = total(samples, metric);
+		return seen === BigInt(value) ? samples : undefined;
 	});
 	const signal = AbortSignal.any([ground.signal, AbortSignal.timeout(countedMs)]);
 	const { promise, reject } = Promise.withResolvers<never>();
-	const abort = () => reject(ground.signal.aborted ? ground.signal.reason : miscounted(connections, seen));
+	const abort = () => reject(ground.signal.aborted ? ground.signal.reason : miscounted(metric, value, seen));
 	signal.addEventListener('abort', abort, { once: true });
 	try {
 		return await Promise.race([counted, promise]);
@@ -57,6 +66,6 @@ function ended({ child, log }: Daemon): ToascopeError {
 	);
 }
 
-function miscounted(connections: number, seen: bigint): ToascopeError {
-	return new ToascopeError('LAB_FAILED', `${connections} connections were made under toascope, which counted ${seen}`);
+function miscounted(metric: string, value: number, seen: bigint): ToascopeError {
+	return new ToascopeError('LAB_FAILED', `toascope was to show ${value} as ${metric}, and shows ${seen}`);
 }

@@ -12,6 +12,7 @@ import { measureDaemonCpu } from './daemon_cpu.ts';
 import { measureGetsockopt } from './getsockopt.ts';
 import { Ground } from './ground.ts';
 import { describeMachine, type Machine } from './machine.ts';
+import { measureMemory } from './memory.ts';
 import { measureProgramTime } from './program_time.ts';
 import { measureNginxRate, measureRate } from './rate.ts';
 import { formatMarkdown, formatTable, type Report, writeBetweenMarks } from './report.ts';
@@ -26,6 +27,7 @@ const parts: Readonly<Record<string, (ground: Ground, plan: Plan) => Promise<Par
 	program_time: measureProgramTime,
 	getsockopt: measureGetsockopt,
 	daemon_cpu: measureDaemonCpu,
+	memory: measureMemory,
 	scrape: measureScrapes,
 };
 

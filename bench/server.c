@@ -49,7 +49,7 @@ static void *work(void *argument)
 	return NULL;
 }
 
-static int listen_on(uint16_t port)
+int listen_on(uint16_t port)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET,
 				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK),

@@ -31,6 +31,9 @@ struct server {
  */
 int server_open(struct server *server, const struct exchange *exchange, serve_fn *serve);
 
+/* Listens on that port of 127.0.0.1. The descriptor, or -errno. */
+int listen_on(uint16_t port);
+
 /* Answers one request, closes first. */
 serve_fn serve_exchange;
 
