@@ -17,6 +17,7 @@ import { measureProgramTime } from './program_time.ts';
 import { measureNginxRate, measureRate } from './rate.ts';
 import { formatMarkdown, formatTable, type Report, writeBetweenMarks } from './report.ts';
 import type { Part, Plan, Row } from './result.ts';
+import { measureRss } from './rss.ts';
 import { measureScrapes } from './scrape.ts';
 
 /** In the order in which they run: what the least stirs first. */
@@ -28,6 +29,7 @@ const parts: Readonly<Record<string, (ground: Ground, plan: Plan) => Promise<Par
 	getsockopt: measureGetsockopt,
 	daemon_cpu: measureDaemonCpu,
 	memory: measureMemory,
+	rss: measureRss,
 	scrape: measureScrapes,
 };
 
