@@ -12,11 +12,15 @@ export const daemonPlace = 'daemon';
 /** The daemon looks once a second; where a look takes long, a pause of 20 times as long follows. */
 const countedMs = 120_000;
 
+/** As it is published: Node.js has no types to strip from it, which takes memory. */
+const program = new URL('../dist/daemon/main.js', import.meta.url).pathname;
+
 /** Attached to that cgroup of the bench; `more` is YAML. */
 export async function startDaemon(ground: Ground, cgroup: string, more = ''): Promise<Daemon> {
 	ground.signal.throwIfAborted();
 	const daemon = await Daemon.start({
 		config: `cgroup: ${ground.cgroup(cgroup)}\nlog: {format: json}\n${more}`,
+		program,
 		parent: ground.scratch,
 		through: ground.mortal,
 	});
