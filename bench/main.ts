@@ -11,6 +11,7 @@ import { measureBulk } from './bulk.ts';
 import { measureDaemonCpu } from './daemon_cpu.ts';
 import { measureGetsockopt } from './getsockopt.ts';
 import { Ground } from './ground.ts';
+import { measureLookups } from './lookups.ts';
 import { describeMachine, type Machine } from './machine.ts';
 import { measureMemory } from './memory.ts';
 import { measureProgramTime } from './program_time.ts';
@@ -30,6 +31,7 @@ const parts: Readonly<Record<string, (ground: Ground, plan: Plan) => Promise<Par
 	daemon_cpu: measureDaemonCpu,
 	memory: measureMemory,
 	rss: measureRss,
+	lookups: measureLookups,
 	scrape: measureScrapes,
 };
 
