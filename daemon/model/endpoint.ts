@@ -17,8 +17,11 @@ export function parseEndpoint(text: string): Endpoint {
 	if (six !== null) return parseIPv6(text, six[1] ?? '', six[2]);
 	const colon = text.lastIndexOf(':');
 	const host = colon < 0 ? text : text.slice(0, colon);
-	if (ipaddr.IPv6.isValid(text) || ipaddr.IPv6.isValid(host)) throw bad(text, 'an IPv6 address stands in brackets');
-	if (!ipaddr.IPv4.isValidFourPartDecimal(host)) throw bad(text, `'${printable(host)}' is not an IP address`);
+	// first, since it is what stands here but for mistakes: IPv6's answer no is an exception, and slow
+	if (!ipaddr.IPv4.isValidFourPartDecimal(host)) {
+		if (ipaddr.IPv6.isValid(text) || ipaddr.IPv6.isValid(host)) throw bad(text, 'an IPv6 address stands in brackets');
+		throw bad(text, `'${printable(host)}' is not an IP address`);
+	}
 	return { family: 4, text: host, port: parsePort(text, colon < 0 ? undefined : text.slice(colon + 1)) };
 }
 
