@@ -18,6 +18,7 @@ import { measureProgramTime } from './program_time.ts';
 import { measureNginxRate, measureRate } from './rate.ts';
 import { formatMarkdown, formatTable, type Report, writeBetweenMarks } from './report.ts';
 import type { Part, Plan, Row } from './result.ts';
+import { measureRing } from './ring.ts';
 import { measureRss } from './rss.ts';
 import { measureScrapes } from './scrape.ts';
 
@@ -32,6 +33,7 @@ const parts: Readonly<Record<string, (ground: Ground, plan: Plan) => Promise<Par
 	memory: measureMemory,
 	rss: measureRss,
 	lookups: measureLookups,
+	ring: measureRing,
 	scrape: measureScrapes,
 };
 
