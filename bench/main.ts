@@ -4,13 +4,15 @@
  * machine. bench/README.md has the method. Exit code 0 when it was measured, whatever came out; 1 when a
  * part failed: the others are measured and shown all the same.
  */
-import { join } from 'node:path';
+import { writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { inspect, parseArgs } from 'node:util';
 import { exitCode, ToascopeError } from '../daemon/errors.ts';
 import { measureBulk } from './bulk.ts';
 import { measureDaemonCpu } from './daemon_cpu.ts';
 import { measureGetsockopt } from './getsockopt.ts';
 import { Ground } from './ground.ts';
+import { measureGrowth } from './growth.ts';
 import { measureLookups } from './lookups.ts';
 import { describeMachine, type Machine } from './machine.ts';
 import { measureMemory } from './memory.ts';
@@ -35,6 +37,7 @@ const parts: Readonly<Record<string, (ground: Ground, plan: Plan) => Promise<Par
 	lookups: measureLookups,
 	ring: measureRing,
 	scrape: measureScrapes,
+	growth: measureGrowth,
 };
 
 function usage(message: string): ToascopeError {
@@ -79,6 +82,7 @@ async function bench(signal: AbortSignal): Promise<boolean> {
 	const plan: Plan = { quick: options.quick, say };
 	const results: Record<string, object> = {};
 	const failed: Record<string, string> = {};
+	const files: Record<string, string> = {};
 	const rows: Row[] = [];
 	let machine: Machine;
 	{
@@ -93,6 +97,7 @@ async function bench(signal: AbortSignal): Promise<boolean> {
 			} else {
 				results[name] = part.figures;
 				rows.push(...part.rows);
+				Object.assign(files, part.files);
 			}
 		}
 	}
@@ -111,7 +116,10 @@ async function bench(signal: AbortSignal): Promise<boolean> {
 	};
 	console.log(options.json ? JSON.stringify(report, undefined, 2) : formatTable(report, rows));
 	const complete = Object.keys(failed).length === 0;
-	if (options.write !== undefined && complete) writeBetweenMarks(options.write, formatMarkdown(report, rows));
+	if (options.write !== undefined && complete) {
+		writeBetweenMarks(options.write, formatMarkdown(report, rows));
+		for (const [name, text] of Object.entries(files)) writeFileSync(join(dirname(options.write), name), text);
+	}
 	return complete;
 }
 

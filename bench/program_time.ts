@@ -19,7 +19,8 @@ const clients = 1000;
 const warmUp = 70_000;
 const longest = 60;
 
-type Counts = Readonly<Record<string, { readonly runs: number; readonly ns: number }>>;
+/** By program. */
+export type Counts = Readonly<Record<string, { readonly runs: number; readonly ns: number }>>;
 
 export async function measureProgramTime(ground: Ground, plan: Plan): Promise<Part> {
 	const repeats = plan.quick ? 3 : 7;
@@ -53,7 +54,7 @@ export async function measureProgramTime(ground: Ground, plan: Plan): Promise<Pa
 	return summarise(ours, empty, connections);
 }
 
-function programCounts(samples: readonly Sample[]): Counts {
+export function programCounts(samples: readonly Sample[]): Counts {
 	const seconds = samples.filter(({ name }) => name === 'toascope_bpf_program_run_seconds_total');
 	return Object.fromEntries(
 		seconds.map(({ labels, value }) => [
@@ -63,7 +64,7 @@ function programCounts(samples: readonly Sample[]): Counts {
 	);
 }
 
-function difference(after: Counts, before: Counts): Counts {
+export function difference(after: Counts, before: Counts): Counts {
 	return Object.fromEntries(
 		Object.entries(after).map(([program, { runs, ns }]) => [
 			program,
@@ -75,6 +76,11 @@ function difference(after: Counts, before: Counts): Counts {
 /** What a call of a program that does nothing shows; a program without a twin is taken as a sockops one. */
 function emptyCall(program: string, emptyNs: Readonly<Record<string, number>>): number {
 	return emptyNs[program.replace('toascope_', '')] ?? emptyNs.sockops ?? 0;
+}
+
+/** Of all programs together. */
+export function allNs(counts: Counts): number {
+	return Object.values(counts).reduce((all, { ns }) => all + ns, 0);
 }
 
 function summarise(ours: readonly Counts[], empty: readonly Counts[], connections: number): Part {
@@ -90,7 +96,7 @@ function summarise(ours: readonly Counts[], empty: readonly Counts[], connection
 			return { program, runs, ns, net_ns: ns - runs * emptyCall(program, emptyNs) };
 		})
 		.filter(({ runs }) => runs > 0);
-	const totals = ours.map((counts) => Object.values(counts).reduce((all, { ns }) => all + ns, 0) / connections);
+	const totals = ours.map((counts) => allNs(counts) / connections);
 	const totalNs = median(totals);
 	const netNs = totalNs - programs.reduce((all, { runs, program }) => all + runs * emptyCall(program, emptyNs), 0);
 	return {

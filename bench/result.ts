@@ -19,6 +19,8 @@ export interface Part {
 	/** Into `results` of the JSON. */
 	readonly figures: object;
 	readonly rows: readonly Row[];
+	/** What is written beside the file of --write, by name. */
+	readonly files?: Readonly<Record<string, string>>;
 }
 
 /** How much to do. */

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+/** A few small plots beside each other as one SVG, readable on a light and on a dark page. */
+
+export interface Panel {
+	readonly title: string;
+	readonly points: readonly { readonly x: number; readonly y: number }[];
+}
+
+const size = { width: 260, height: 170, left: 52, top: 40, gap: 44, bottom: 44 } as const;
+
+const style = `
+	text { font: 12px system-ui, sans-serif; fill: #424a53 }
+	.title { font-weight: 600 }
+	.grid { stroke: #8c959f; stroke-opacity: 0.35 }
+	.line { stroke: #0969da; stroke-width: 2; fill: none }
+	.point { fill: #0969da }
+	@media (prefers-color-scheme: dark) {
+		text { fill: #c9d1d9 }
+		.line { stroke: #58a6ff }
+		.point { fill: #58a6ff }
+	}
+`;
+
+/** The least of 1, 2, 5, 10, 20, ... that is no smaller. */
+function roundUp(value: number): number {
+	const power = 10 ** Math.floor(Math.log10(value));
+	return ([1, 2, 5, 10].find((step) => step * power >= value) ?? 10) * power;
+}
+
+/** 1 k, 100 k, 1 M */
+function short(value: number): string {
+	if (value >= 1e6) return `${value / 1e6} M`;
+	return value >= 1000 ? `${value / 1000} k` : `${value}`;
+}
+
+function escaped(text: string): string {
+	return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
+}
+
+/** Beside a point. */
+function exact(value: number): string {
+	return value >= 100 ? value.toFixed(0) : value.toPrecision(2);
+}
+
+/** x on a logarithmic scale, y from zero. All panels have the same x. */
+export function plot(title: string, label: string, panels: readonly Panel[]): string {
+	const { width, height, left, top, gap, bottom } = size;
+	const all = left + panels.length * (width + gap);
+	const drawn = panels.map((panel, index) => draw(panel, label, left + index * (width + gap)));
+	const box = `0 0 ${all} ${top + height + bottom}`;
+	return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="${box}" role="img">
+<title>${escaped(title)}</title>
+<style>${style}</style>
+${drawn.join('\n')}
+</svg>
+`;
+}
+
+function draw({ title, points }: Panel, label: string, at: number): string {
+	const { width, height, top } = size;
+	const xs = points.map(({ x }) => Math.log10(x));
+	const [first, last] = [Math.min(...xs), Math.max(...xs)];
+	const most = roundUp(Math.max(...points.map(({ y }) => y)));
+	// room for the values beside the outermost points
+	const inset = 24;
+	const left = (x: number) => at + inset + ((Math.log10(x) - first) / (last - first || 1)) * (width - 2 * inset);
+	const down = (y: number) => top + height * (1 - y / most);
+	const lines = [`<text class="title" x="${at}" y="${top - 20}">${escaped(title)}</text>`];
+	for (const y of [0, most / 2, most]) {
+		lines.push(
+			`<line class="grid" x1="${at}" x2="${at + width}" y1="${down(y)}" y2="${down(y)}"/>`,
+			`<text x="${at - 6}" y="${down(y) + 4}" text-anchor="end">${y}</text>`,
+		);
+	}
+	const place = ({ x, y }: { x: number; y: number }) => `${left(x).toFixed(1)},${down(y).toFixed(1)}`;
+	lines.push(`<polyline class="line" points="${points.map(place).join(' ')}"/>`);
+	for (const { x, y } of points) {
+		const [cx, cy] = [left(x).toFixed(1), down(y)];
+		lines.push(
+			`<circle class="point" cx="${cx}" cy="${cy.toFixed(1)}" r="3.5"/>`,
+			`<text x="${cx}" y="${(cy - 9).toFixed(1)}" text-anchor="middle">${exact(y)}</text>`,
+			`<text x="${cx}" y="${top + height + 18}" text-anchor="middle">${short(x)}</text>`,
+		);
+	}
+	lines.push(`<text x="${at + width / 2}" y="${top + height + 36}" text-anchor="middle">${escaped(label)}</text>`);
+	return lines.join('\n');
+}
