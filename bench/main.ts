@@ -16,6 +16,7 @@ import { measureGrowth } from './growth.ts';
 import { measureLookups } from './lookups.ts';
 import { describeMachine, type Machine } from './machine.ts';
 import { measureMemory } from './memory.ts';
+import { measurePeers } from './peers.ts';
 import { measureProgramTime } from './program_time.ts';
 import { measureNginxRate, measureRate } from './rate.ts';
 import { formatMarkdown, formatTable, type Report, writeBetweenMarks } from './report.ts';
@@ -38,6 +39,7 @@ const parts: Readonly<Record<string, (ground: Ground, plan: Plan) => Promise<Par
 	ring: measureRing,
 	scrape: measureScrapes,
 	growth: measureGrowth,
+	peers: measurePeers,
 };
 
 function usage(message: string): ToascopeError {

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Other tools that tell of connections: from this machine's own distribution, unpacked and never installed. */
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { run } from '../test/vm/run.ts';
+
+const packages = ['libbpf-tools', 'bpfcc-tools', 'python3-bpfcc', 'libbpfcc', 'bpftrace'];
+const directory = new URL('../build/tools/peers', import.meta.url).pathname;
+
+export interface PeerTool {
+	readonly name: string;
+	readonly what: string;
+	readonly command: readonly [string, ...string[]];
+	/** It writes a line for each end of each connection. */
+	readonly line: boolean;
+}
+
+/** In the unpacked packages. */
+export function peerTools(folder: string): readonly PeerTool[] {
+	const sbin = (name: string) => join(folder, 'usr/sbin', name);
+	return [
+		{ name: 'tcplife', what: 'tcplife of libbpf-tools', command: [sbin('tcplife')], line: true },
+		{ name: 'tcpstates', what: 'tcpstates of libbpf-tools', command: [sbin('tcpstates')], line: true },
+		{
+			name: 'tcplife_bpfcc',
+			what: 'tcplife of bpfcc-tools',
+			command: ['/usr/bin/python3', sbin('tcplife-bpfcc')],
+			line: true,
+		},
+		{
+			name: 'bpftrace',
+			what: 'a bpftrace one-liner that counts accepts',
+			command: [join(folder, 'usr/bin/bpftrace'), '-e', 'kretprobe:inet_csk_accept { @accepted[comm] = count(); }'],
+			line: false,
+		},
+	];
+}
+
+/** What the tools are to find in their environment. */
+export function peerEnvironment(folder: string): Readonly<Record<string, string>> {
+	const [libraries] = readdirSync(join(folder, 'usr/lib')).filter((name) => name.endsWith('-linux-gnu'));
+	return {
+		LD_LIBRARY_PATH: join(folder, 'usr/lib', libraries ?? ''),
+		PYTHONPATH: join(folder, 'usr/lib/python3/dist-packages'),
+	};
+}
+
+/** Where they are unpacked; downloads what is missing. @throws Error where this machine's apt has them not */
+export async function fetchPeerTools(): Promise<string> {
+	if (existsSync(directory)) return directory;
+	const fresh = `${directory}.${process.pid}`;
+	mkdirSync(fresh, { recursive: true });
+	try {
+		await run('apt-get', ['-q', '-o', 'APT::Sandbox::User=root', 'download', ...packages], { cwd: fresh });
+		for (const file of readdirSync(fresh)) {
+			await run('dpkg-deb', ['-x', file, '.'], { cwd: fresh });
+			rmSync(join(fresh, file));
+		}
+		renameSync(fresh, directory);
+		return directory;
+	} finally {
+		rmSync(fresh, { recursive: true, force: true });
+	}
+}

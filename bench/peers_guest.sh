@@ -1,0 +1,17 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# peers_guest.sh HEADERS ARGUMENT...: in a guest, puts the unpacked headers of its kernel where tools that compile for it
+# look for them, and runs peers_guest.ts with the arguments.
+set -eu
+
+headers=$1
+shift
+release=$(uname -r)
+mkdir -p /usr/src
+for folder in "$headers"/usr/src/*; do
+	[ -e "/usr/src/$(basename "$folder")" ] || ln -s "$folder" /usr/src/
+done
+mount -t overlay -o "lowerdir=$headers/lib/modules/$release:/lib/modules/$release" headers "/lib/modules/$release"
+here=$(dirname "$0")
+exec sh "$here/../scripts/node.sh" "$here/peers_guest.ts" "$@"
