@@ -20,10 +20,10 @@ Napi::Object init(Napi::Env env, Napi::Object exports)
 	exports.Set("lock", Napi::Function::New<toascope::lock>(env));
 	exports.Set("mountBpffs", Napi::Function::New<toascope::mount_bpffs>(env));
 	exports.Set("unmount", Napi::Function::New<toascope::unmount>(env));
-	exports.Set("clientTag", Napi::Function::New<toascope::client_tag_of>(env));
 	exports.Set("monotonicNs", Napi::Function::New<toascope::monotonic_ns>(env));
 	exports.Set("pinnedMap", Napi::Function::New<toascope::pinned_map>(env));
 	exports.Set("detachLinks", Napi::Function::New<toascope::detach_links>(env));
+	exports.Set("clientTags", Napi::Function::New<toascope::client_tags>(env));
 	exports.Set("askModule", Napi::Function::New<toascope::ask_module>(env));
 	exports.Set("libbpfVersion", Napi::String::New(env, libbpf_version_string()));
 	return exports;

@@ -106,6 +106,21 @@ Napi::Value BpfObject::update(const Napi::CallbackInfo &info)
 	return Napi::Boolean::New(env, false);
 }
 
+// updateAll(map, keys, values): entries of a hash map, one after the other
+void BpfObject::update_all(const Napi::CallbackInfo &info)
+{
+	Napi::Env env = info.Env();
+	bpf_map *of = map(env, info[0]);
+	require_hash(env, of);
+	auto keys = bytes_of(env, info[1], 0, "keys");
+	uint32_t count = keys.ByteLength() / bpf_map__key_size(of);
+	const uint8_t *values = bytes_of(env, info[2], count * value_stride(of), "values").Data();
+	LIBBPF_OPTS(bpf_map_batch_opts, options);
+
+	if (bpf_map_update_batch(bpf_map__fd(of), keys.Data(), values, &count, &options))
+		throw system_error(env, errno, "update", bpf_map__name(of));
+}
+
 // remove(map, key) -> was there
 Napi::Value BpfObject::remove(const Napi::CallbackInfo &info)
 {

@@ -25,6 +25,7 @@ Napi::Function BpfObject::define(Napi::Env env)
 				   InstanceMethod<&BpfObject::map_info>("mapInfo"),
 				   InstanceMethod<&BpfObject::lookup>("lookup"),
 				   InstanceMethod<&BpfObject::update>("update"),
+				   InstanceMethod<&BpfObject::update_all>("updateAll"),
 				   InstanceMethod<&BpfObject::remove>("remove"),
 				   InstanceMethod<&BpfObject::read_all>("readAll"),
 				   InstanceMethod<&BpfObject::count>("count"),

@@ -37,6 +37,7 @@ private:
 	Napi::Value map_info(const Napi::CallbackInfo &info);
 	Napi::Value lookup(const Napi::CallbackInfo &info);
 	Napi::Value update(const Napi::CallbackInfo &info);
+	void update_all(const Napi::CallbackInfo &info);
 	Napi::Value remove(const Napi::CallbackInfo &info);
 	Napi::Value read_all(const Napi::CallbackInfo &info);
 	Napi::Value count(const Napi::CallbackInfo &info);

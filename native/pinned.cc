@@ -14,7 +14,6 @@
 #include "errors.h"
 #include "handles.h"
 #include "runs_over.h"
-
 #include "../bpf/records.h"
 
 namespace toascope
@@ -146,20 +145,25 @@ void detach_links(const Napi::CallbackInfo &info)
 		if (!link || (bpf_link_detach(link.get()) && errno != EOPNOTSUPP))
 			throw system_error(env, errno, "detach", path);
 	}
-	const auto runs = RunsOver::create();
+	std::shared_ptr<RunsOver> runs = RunsOver::create();
 	int error = runs ? runs->wait() : errno;
 	if (error)
 		throw system_error(env, error, "wait for", "programs that are running");
 }
 
-// clientTag(key) -> the tag of its entry
-Napi::Value client_tag_of(const Napi::CallbackInfo &info)
+// clientTags(keys) -> one for each key: client_tag()
+Napi::Value client_tags(const Napi::CallbackInfo &info)
 {
-	client_key key;
-	auto bytes = bytes_of(info.Env(), info[0], sizeof(key), "key");
+	Napi::Env env = info.Env();
+	auto keys = bytes_of(env, info[0], 0, "keys");
+	auto tags = Napi::BigUint64Array::New(env, keys.ByteLength() / sizeof(client_key));
 
-	memcpy(&key, bytes.Data(), sizeof(key));
-	return Napi::BigInt::New(info.Env(), static_cast<uint64_t>(client_tag(&key)));
+	for (size_t i = 0; i < tags.ElementLength(); i++) {
+		client_key key;
+		memcpy(&key, keys.Data() + i * sizeof(key), sizeof(key));
+		tags[i] = client_tag(&key);
+	}
+	return tags;
 }
 
 } // namespace toascope

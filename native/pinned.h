@@ -9,6 +9,6 @@ namespace toascope
 
 Napi::Value pinned_map(const Napi::CallbackInfo &info);
 void detach_links(const Napi::CallbackInfo &info);
-Napi::Value client_tag_of(const Napi::CallbackInfo &info);
+Napi::Value client_tags(const Napi::CallbackInfo &info);
 
 } // namespace toascope

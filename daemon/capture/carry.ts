@@ -32,22 +32,46 @@ export interface CarriedOver {
 /** Why nothing was carried over. */
 export class NotCarried extends Error {}
 
-interface Entry {
-	readonly key: Buffer;
-	readonly value: Buffer;
+/** The entries of a map, one after the other. */
+class Table {
+	readonly keys: Buffer;
+	readonly values: Buffer;
+	readonly length: number;
+	readonly #keySize: number;
+	readonly #valueSize: number;
+
+	constructor(keys: Buffer, values: Buffer, { keySize, valueSize }: Pick<PinnedMap, 'keySize' | 'valueSize'>) {
+		this.keys = keys;
+		this.values = values;
+		this.length = keys.length / keySize;
+		this.#keySize = keySize;
+		this.#valueSize = valueSize;
+	}
+
+	*[Symbol.iterator](): Generator<{ readonly index: number; readonly key: Buffer; readonly value: Buffer }> {
+		for (let index = 0; index < this.length; index++) {
+			const [key, value] = [index * this.#keySize, index * this.#valueSize];
+			yield {
+				index,
+				key: this.keys.subarray(key, key + this.#keySize),
+				value: this.values.subarray(value, value + this.#valueSize),
+			};
+		}
+	}
 }
 
-const isPadding = ({ name }: Field) => /(^|\.)reserved(\[\d+\])?$/.test(name);
+/** Nobody misses it: padding, and that a client is just leaving the table. */
+const isNothing = ({ name }: Field) => /^(retired|tag)$|(^|\.)reserved(\[\d+\])?$/.test(name);
 
-/** Writes a record anew, in another layout. */
+/** Writes records anew, in another layout. */
 class Converter {
 	readonly lost: readonly Field[];
 	readonly missing: readonly Field[];
 	readonly #moves: { readonly from: number; readonly to: number; readonly size: number }[] = [];
-	readonly #size: number;
+	readonly #sizes: readonly [number, number];
 
-	constructor(from: readonly Field[], to: readonly Field[], size: number) {
-		this.#size = size;
+	constructor(from: readonly Field[], to: readonly Field[], ...sizes: [number, number]) {
+		this.#sizes = sizes;
 		const target = new Map(to.map((field) => [field.name, field]));
 		const source = new Set(from.map(({ name }) => name));
 		for (const field of from) {
@@ -61,26 +85,31 @@ class Converter {
 				this.#moves.push({ from: field.offset, to: other.offset, size: field.size });
 			}
 		}
-		this.lost = from.filter((field) => !isPadding(field) && (target.get(field.name)?.size ?? 0) < field.size);
-		this.missing = to.filter((field) => !isPadding(field) && !source.has(field.name));
+		this.lost = from.filter((field) => !isNothing(field) && (target.get(field.name)?.size ?? 0) < field.size);
+		this.missing = to.filter((field) => !isNothing(field) && !source.has(field.name));
 	}
 
-	convert(bytes: Buffer, at: number): Buffer {
-		const record = Buffer.alloc(this.#size);
-		for (const { from, to, size } of this.#moves) bytes.copy(record, to, at + from, at + from + size);
-		return record;
+	convert(records: Buffer): Buffer {
+		const [size, newSize] = this.#sizes;
+		const converted = Buffer.alloc((records.length / size) * newSize);
+		for (let at = 0, newAt = 0; at < records.length; at += size, newAt += newSize) {
+			for (const { from, to, size: length } of this.#moves) {
+				records.copy(converted, newAt + to, at + from, at + from + length);
+			}
+		}
+		return converted;
 	}
 }
 
 /** A map of the other layout, in this one's records. `lost` is added to. */
-function convertMap(name: Carried, from: string, to: string, lost: string[]): Entry[] {
+function convertMap(name: Carried, from: string, to: string, lost: string[]): Table {
 	if (!existsSync(join(from, name))) throw new NotCarried(`${name}: missing`);
 	const old: PinnedMap = native().pinnedMap(join(from, name));
 	const own: PinnedMap = native().pinnedMap(join(to, name));
 	if (old.value.length === 0 || old.key.length === 0)
 		throw new NotCarried(`${name}: the kernel does not know its types`);
-	const keys = new Converter(old.key, own.key, own.keySize);
-	const values = new Converter(old.value, own.value, own.valueSize);
+	const keys = new Converter(old.key, own.key, old.keySize, own.keySize);
+	const values = new Converter(old.value, own.value, old.valueSize, own.valueSize);
 	// keys that are cut, or would need what nobody knows, may be equal
 	const [other] = [...keys.lost, ...keys.missing];
 	if (other !== undefined) throw new NotCarried(`${name}: other keys (${other.name || 'size'})`);
@@ -89,10 +118,7 @@ function convertMap(name: Carried, from: string, to: string, lost: string[]): En
 	if (name !== 'listeners' && old.entries > own.maxEntries) {
 		throw new NotCarried(`${name}: ${old.entries} entries, room for ${own.maxEntries}`);
 	}
-	return Array.from({ length: old.entries }, (_, index) => ({
-		key: keys.convert(old.keys, index * old.keySize),
-		value: values.convert(old.values, index * old.valueSize),
-	}));
+	return new Table(keys.convert(old.keys), values.convert(old.values), own);
 }
 
 /** Offsets. */
@@ -139,6 +165,10 @@ function put(bpf: BpfObject, map: string, key: Buffer, value: Buffer): void {
 	if (!bpf.update(map, key, value)) throw new Error(`${map} has no room for what is carried over`);
 }
 
+function putAll(bpf: BpfObject, map: string, { keys, values, length }: Table): void {
+	if (length > 0) bpf.updateAll(map, keys, values);
+}
+
 /** A number that outlives daemons (enum ledger_entry), of a map of any layout. */
 export function ledgerOf(maps: string, entry: number): bigint {
 	const path = join(maps, 'ledger');
@@ -154,7 +184,7 @@ export function ledgerOf(maps: string, entry: number): bigint {
  */
 export function carryOver(bpf: BpfObject, from: string, to: string): CarriedOver {
 	const lost: string[] = [];
-	const tables = new Map<Carried, Entry[]>();
+	const tables = new Map<Carried, Table>();
 	for (const name of counters) tables.set(name, convertMap(name, from, to, lost));
 	for (const name of others) {
 		try {
@@ -164,10 +194,13 @@ export function carryOver(bpf: BpfObject, from: string, to: string): CarriedOver
 			lost.push(name);
 		}
 	}
-	const of = (name: Carried) => tables.get(name) ?? [];
+	const of = (name: Carried) =>
+		tables.get(name) ?? new Table(Buffer.alloc(0), Buffer.alloc(0), { keySize: 1, valueSize: 1 });
 
 	const byListener = new Map<string, Buffer>();
-	for (const { key, value } of of('clients')) {
+	const clients = of('clients');
+	const tags = native().clientTags(clients.keys);
+	for (const { index, key, value } of clients) {
 		const listener = key.toString('latin1', clientKeyLayout.listener);
 		let sum = byListener.get(listener);
 		if (sum === undefined) {
@@ -176,19 +209,18 @@ export function carryOver(bpf: BpfObject, from: string, to: string): CarriedOver
 		}
 		addTraffic(sum, 0, value, clientLayout.traffic);
 		closeAll(value, clientLayout.traffic);
-		// also of who was leaving: that is decided anew
-		value.writeBigUInt64LE(native().clientTag(key), clientLayout.tag);
-		put(bpf, 'clients', key, value);
+		value.writeBigUInt64LE(tags[index] ?? 0n, clientLayout.tag);
 	}
+	putAll(bpf, 'clients', clients);
 
 	let open = 0n;
 	let next: number = limit.OTHER_LISTENER;
-	const ofPlace = new Map(of('listeners').map(({ key, value }) => [key.readUInt32LE(), value]));
+	const ofPlace = new Map([...of('listeners')].map(({ key, value }) => [key.readUInt32LE(), value]));
 	for (const { key, value } of of('listener_places')) {
 		const before = value.readUInt32LE();
 		const place = before === limit.OTHER_LISTENER ? before : ++next;
 		const listener = ofPlace.get(before);
-		if (listener === undefined) throw new NotCarried('listeners: a place is missing');
+		if (listener === undefined) throw new Error(`the listeners' place ${before} is missing`);
 		open += settle(listener, byListener.get(key.toString('latin1')) ?? Buffer.alloc(trafficLayout.size));
 		put(bpf, 'listeners', word(place), listener);
 		put(bpf, 'listener_keys', word(place), key);
@@ -197,8 +229,8 @@ export function carryOver(bpf: BpfObject, from: string, to: string): CarriedOver
 	// struct fresh_places: a lock, and how many places are taken
 	put(bpf, 'fresh', word(1), Buffer.concat([word(0), word(next)]));
 
-	for (const { key, value } of of('exported')) put(bpf, 'exported', key, value);
-	for (const { key, value } of of('unknown_options')) put(bpf, 'unknown_options', key, value);
+	putAll(bpf, 'exported', of('exported'));
+	putAll(bpf, 'unknown_options', of('unknown_options'));
 	for (const { key, value } of of('drops')) {
 		if (key.readUInt32LE() === drop.DROP_CLOSE_UNHEARD) value.writeBigUInt64LE(value.readBigUInt64LE() + open);
 		put(bpf, 'drops', key, value);

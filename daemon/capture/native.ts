@@ -61,6 +61,8 @@ export interface BpfObject {
 	lookup(map: string, key: Uint8Array, value: Uint8Array): boolean;
 	/** False: the flags forbid it (1: only new, 2: only existing), or the map is full. */
 	update(map: string, key: Uint8Array, value: Uint8Array, flags?: number): boolean;
+	/** A hash map: all of these entries, one after the other in both buffers. E2BIG: there is no room for one of them. */
+	updateAll(map: string, keys: Uint8Array, values: Uint8Array): void;
 	/** False: there was none. */
 	remove(map: string, key: Uint8Array): boolean;
 	/** A hash map, whole. Both buffers must hold maxEntries. Returns the entries read. */
@@ -166,10 +168,10 @@ export interface Native {
 	pinnedMap(path: string): PinnedMap;
 	/** Detaches pinned links on cgroups; none of their programs runs any more when it returns. Others detach when their pins go. */
 	detachLinks(pins: readonly string[]): void;
+	/** client_tag() of bpf/records.h: of each of these keys (struct client_key). */
+	clientTags(keys: Uint8Array): BigUint64Array;
 	mountBpffs(path: string): void;
 	unmount(path: string): void;
-	/** client_tag() of bpf/records.h: of a key (struct client_key). */
-	clientTag(key: Uint8Array): bigint;
 	/** CLOCK_MONOTONIC: the clock of bpf_ktime_get_ns(). */
 	monotonicNs(): bigint;
 }

@@ -8,7 +8,7 @@ import type { Pins } from './pins.ts';
 
 /**
  * Ends what a version with another layout left counting, and goes on with its counters. To be called when all is ready but
- * the program that counts: connections that open in between are not counted, for some milliseconds. Killed in the
+ * the program that counts: connections that open meanwhile are not counted. Killed in the
  * middle, it is done again, since nobody has counted meanwhile, and the other layout's maps are as they were.
  *
  * @param foundation what the counters must stand on

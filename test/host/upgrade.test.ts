@@ -17,7 +17,7 @@ const config = `listeners: {ports: [${port}]}\nbpf: {pin: ${pin}}`;
 test('upgrades under load', { timeout: patient(120_000) }, async () => {
 	let daemon = await Daemon.start({ config: `${config}\non_exit: keep` });
 	await using _last = { [Symbol.asyncDispose]: async () => void (await daemon.stop()) };
-	await using load = await SteadyLoad.start({ port, clients: 1000 });
+	await using load = await SteadyLoad.start({ port, clients: 1000, nice: true });
 	for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
 		await load.more(100);
 		const before = pinned(Pins.linksIn(pin));
