@@ -8,6 +8,9 @@ export interface Panel {
 
 const size = { width: 260, height: 170, left: 52, top: 40, gap: 44, bottom: 44 } as const;
 
+/** Of the outermost points: the values stand left of theirs. */
+const inset = { left: 44, right: 20 } as const;
+
 const style = `
 	text { font: 12px system-ui, sans-serif; fill: #424a53 }
 	.title { font-weight: 600 }
@@ -61,9 +64,8 @@ function draw({ title, points }: Panel, label: string, at: number): string {
 	const xs = points.map(({ x }) => Math.log10(x));
 	const [first, last] = [Math.min(...xs), Math.max(...xs)];
 	const most = roundUp(Math.max(...points.map(({ y }) => y)));
-	// room for the values beside the outermost points
-	const inset = 24;
-	const left = (x: number) => at + inset + ((Math.log10(x) - first) / (last - first || 1)) * (width - 2 * inset);
+	const left = (x: number) =>
+		at + inset.left + ((Math.log10(x) - first) / (last - first || 1)) * (width - inset.left - inset.right);
 	const down = (y: number) => top + height * (1 - y / most);
 	const lines = [`<text class="title" x="${at}" y="${top - 20}">${escaped(title)}</text>`];
 	for (const y of [0, most / 2, most]) {
@@ -78,7 +80,8 @@ function draw({ title, points }: Panel, label: string, at: number): string {
 		const [cx, cy] = [left(x).toFixed(1), down(y)];
 		lines.push(
 			`<circle class="point" cx="${cx}" cy="${cy.toFixed(1)}" r="3.5"/>`,
-			`<text x="${cx}" y="${(cy - 9).toFixed(1)}" text-anchor="middle">${exact(y)}</text>`,
+			// where a line that rises is not
+			`<text x="${(left(x) - 5).toFixed(1)}" y="${(cy - 6).toFixed(1)}" text-anchor="end">${exact(y)}</text>`,
 			`<text x="${cx}" y="${top + height + 18}" text-anchor="middle">${short(x)}</text>`,
 		);
 	}
