@@ -32,7 +32,7 @@ import { explain } from './refusal.ts';
 import { readUnknownOptions } from './tables.ts';
 import { takeOver } from './take_over.ts';
 
-const ringBatchBytes = 4096 * eventLayout.size;
+const ringBatchBytes = 256 * eventLayout.size;
 const none = new Uint8Array(0);
 /** The event loop has others to serve. */
 const drainMs = 10;
@@ -210,16 +210,18 @@ export class Programs implements Provider {
 	}
 
 	/** What takes longer than `drainMs` is left for the next call. */
-	drain(onEvent: (event: ConnectionEvent) => void): void {
+	drain(onEvent: (event: ConnectionEvent) => void): boolean {
 		const name = (id: number) => this.#profileNames.get(id);
 		const until = performance.now() + drainMs;
-		for (let bytes = this.#events.length; bytes === this.#events.length && performance.now() < until; ) {
+		let bytes = this.#events.length;
+		while (bytes === this.#events.length && performance.now() < until) {
 			bytes = this.#bpf.drain(this.#events);
 			for (let at = 0; at < bytes; at += eventLayout.size) {
 				const event = readEvent(this.#events, at, name);
 				if (event !== undefined) onEvent({ type: event.type, connection: this.#owned(event.connection) });
 			}
 		}
+		return bytes === this.#events.length;
 	}
 
 	flush(): void {

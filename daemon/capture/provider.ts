@@ -30,8 +30,8 @@ export interface Provider {
 	reload(config: Config): void;
 	/** Which events the kernel sends. None: it spends nothing on them. */
 	listen(...types: ConnectionEvent['type'][]): void;
-	/** Hands over what has happened since the last call. */
-	drain(onEvent: (event: ConnectionEvent) => void): void;
+	/** Hands over what has happened since the last call, for some milliseconds. True: there is more. */
+	drain(onEvent: (event: ConnectionEvent) => void): boolean;
 	/** Counts what open connections did since the last flush. */
 	flush(): void;
 	/** Has connections closed that are gone unheard: those that two calls find so, each after a flush of its own. */

@@ -5,6 +5,8 @@ import type { Owner } from './connection.ts';
 
 /** Containers remembered; the one not asked for longest goes first. */
 const CAPACITY = 4096;
+/** For so long a process is taken for the one that had its number before, where its cgroup does not tell its container. */
+const PROCESS_MS = 1000;
 
 /** What one `/proc/PID/cgroup` says. `unified` tells whether the cgroup v2 path alone says it. */
 interface Membership {
@@ -64,6 +66,9 @@ export function createContainerResolver(options: { procRoot?: string; capacity?:
 	const { procRoot = '/proc', capacity = CAPACITY } = options;
 	/** By cgroup id; in the order of their last use. */
 	const known = new Map<bigint, string | undefined>();
+	/** By pid, of the current second. */
+	const processes = new Map<number, string | undefined>();
+	let sinceMs = 0;
 
 	return function resolveContainer(owner: Owner): string | undefined {
 		const { cgroupId, pid } = owner;
@@ -72,6 +77,13 @@ export function createContainerResolver(options: { procRoot?: string; capacity?:
 			known.delete(cgroupId);
 			known.set(cgroupId, id);
 			return id;
+		}
+		const nowMs = performance.now();
+		if (nowMs - sinceMs > PROCESS_MS) {
+			processes.clear();
+			sinceMs = nowMs;
+		} else if (processes.has(pid)) {
+			return processes.get(pid);
 		}
 		let text: string;
 		try {
@@ -84,6 +96,8 @@ export function createContainerResolver(options: { procRoot?: string; capacity?:
 		if (unified && cgroupId !== 0n) {
 			if (known.size >= capacity) known.delete(known.keys().next().value as bigint);
 			known.set(cgroupId, containerId);
+		} else {
+			processes.set(pid, containerId);
 		}
 		return containerId;
 	};

@@ -51,7 +51,7 @@ export class ModuleAlone implements Provider {
 
 	listen(): void {}
 
-	drain(): void {}
+	drain = () => false;
 
 	flush(): void {}
 

@@ -10,17 +10,21 @@ export interface Repeated {
 	stop(): Promise<void>;
 }
 
-/** The pause is at least so many times what the run held the event loop: slow work comes less often. */
-const pauseFactor = 20;
+/** What is done in one run, at once or in turns. Comes out as true: more of it is waiting. */
+export type Work = (nextTurn: NextTurn) => unknown;
+
+/** Of what may come less often when it is slow: it has a twentieth of the time. */
+const usualPauseFactor = 20;
 
 /**
- * Runs `work` now and then every `intervalMs`. One that throws is told, and comes again.
- * The timer does not keep the process alive.
+ * Runs `work` now and then every `intervalMs`, sooner where more is waiting. The pause is at least `pauseFactor` times what
+ * the run held the event loop. One that throws is told, and comes again. The timer does not keep the process alive.
  */
 export function repeat(
 	intervalMs: number,
-	work: (nextTurn: NextTurn) => void | Promise<void>,
+	work: Work,
 	onError: (error: unknown) => void,
+	pauseFactor = usualPauseFactor,
 ): Repeated {
 	const controller = new AbortController();
 	const { signal } = controller;
@@ -28,6 +32,7 @@ export function repeat(
 
 	const run = async (): Promise<void> => {
 		let tookMs = 0;
+		let more = false;
 		let since = performance.now();
 		const nextTurn = async () => {
 			tookMs += performance.now() - since;
@@ -36,7 +41,7 @@ export function repeat(
 			since = performance.now();
 		};
 		try {
-			await work(nextTurn);
+			more = (await work(nextTurn)) === true;
 		} catch (error) {
 			if (error !== signal.reason) onError(error);
 		}
@@ -46,7 +51,7 @@ export function repeat(
 			() => {
 				running = run();
 			},
-			Math.max(intervalMs, tookMs * pauseFactor),
+			Math.max(more ? 0 : intervalMs, tookMs * pauseFactor),
 		).unref();
 	};
 	let running = run();

@@ -24,11 +24,11 @@ import type { LookupQuery } from '../model/lookup.ts';
 import type { Peers } from '../model/peers.ts';
 import { Recent } from '../model/recent.ts';
 import type { Snapshot } from '../model/snapshot.ts';
-import { type NextTurn, Store } from '../model/store.ts';
+import { Store } from '../model/store.ts';
 import { version } from '../version.ts';
 import { openProvider } from './choose.ts';
 import { SystemClock } from './clock.ts';
-import { type Repeated, repeat } from './schedule.ts';
+import { type Repeated, repeat, type Work } from './schedule.ts';
 import { describe } from './status.ts';
 
 /** Open connections are in the counters after two flushes: within 15 s (bpf/account.h). */
@@ -38,6 +38,10 @@ const lookMs = 1000;
 const reapMs = 15_000;
 /** The kernel wakes nobody for a record: the ring is looked at so often. */
 const drainMs = 50;
+/** Records that are not taken are lost: it may have half of the time. */
+const drainPauseFactor = 1;
+/** At the end, for what is in the ring still. */
+const lastDrainMs = 200;
 /** A search through the connections takes a tenth of a second: not for everyone who asks. */
 const peersMs = 2000;
 /** What a stop may take for the last spans: half of the 2 s that it has. */
@@ -109,7 +113,7 @@ export class Service implements View {
 		this.#repeat(reapMs, (nextTurn) => this.#provider.reap(nextTurn));
 		if (this.#spans !== undefined || this.#onEvent !== undefined) {
 			this.#provider.listen(...(this.#onEvent === undefined ? [] : ['opened' as const]), 'accepted', 'closed');
-			this.#repeat(drainMs, () => this.#drain());
+			this.#repeat(drainMs, () => this.#drain(), drainPauseFactor);
 		}
 		const metrics = this.#exporter();
 		if (config.http.listen !== undefined) {
@@ -133,8 +137,8 @@ export class Service implements View {
 		}
 	}
 
-	#repeat(intervalMs: number, work: (nextTurn: NextTurn) => void | Promise<void>): Repeated {
-		const repeated = repeat(intervalMs, work, (err) => tell(this.#logger, logLines.taskFailed, { err }));
+	#repeat(intervalMs: number, work: Work, pauseFactor?: number): Repeated {
+		const repeated = repeat(intervalMs, work, (err) => tell(this.#logger, logLines.taskFailed, { err }), pauseFactor);
 		this.#repeated.push(repeated);
 		return repeated;
 	}
@@ -155,8 +159,9 @@ export class Service implements View {
 		return this.#spans?.stats().dropped ?? { span_queue_full: 0n, span_export_failed: 0n };
 	}
 
-	#drain(): void {
-		this.#provider.drain((event) => {
+	/** True: more records are waiting. */
+	#drain(): boolean {
+		return this.#provider.drain((event) => {
 			this.#spans?.onEvent(event);
 			this.#onEvent?.(event);
 		});
@@ -259,8 +264,11 @@ export class Service implements View {
 		this.#attached = false;
 		try {
 			await Promise.all(this.#repeated.map((one) => one.stop()));
-			if (this.#spans !== undefined || this.#onEvent !== undefined) this.#drain();
 			this.#provider.listen();
+			const until = performance.now() + lastDrainMs;
+			if (this.#spans !== undefined || this.#onEvent !== undefined) {
+				while (this.#drain() && performance.now() < until);
+			}
 			await Promise.allSettled([this.#spans?.shutdown(spansMs), ...this.#servers.map((server) => server.close())]);
 		} finally {
 			this.#provider.close(onExit === 'keep', started);

@@ -36,6 +36,22 @@ describe('runs', () => {
 		expect(steps).toEqual(['0 begins', '0 ends', '1 begins', '1 ends', '2 begins', '2 ends']);
 	});
 
+	it('come sooner while more is waiting', async () => {
+		const { promise, resolve } = Promise.withResolvers<void>();
+		let runs = 0;
+		const repeated = repeat(
+			3_600_000,
+			() => {
+				if (++runs === 3) resolve();
+				return runs < 3;
+			},
+			(error) => told.push(error),
+		);
+		started.push(repeated);
+		await promise;
+		expect(told).toEqual([]);
+	});
+
 	it('let others have the event loop at each turn', async () => {
 		const turns: number[] = [];
 		const repeated = start(async (nextTurn) => {

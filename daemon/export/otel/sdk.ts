@@ -16,7 +16,7 @@ import { ToascopeError } from '../../errors.ts';
 import { logLines, tell } from '../../log_lines.ts';
 import type { ConnectionEvent } from '../../model/connection.ts';
 import { withoutPassword } from '../../secrets.ts';
-import { connectionSpan, SPAN_NAME } from './connection_span.ts';
+import { connectionSpan, SPAN_NAME, spanTime } from './connection_span.ts';
 import { type BatchOutcome, createExporter, openWire, type Wire } from './exporter.ts';
 import type { OtlpProtocol, SpanExport, SpanOptions, SpanStats } from './spans.ts';
 
@@ -132,17 +132,20 @@ export async function startSdk(options: SpanOptions): Promise<SpanExport> {
 		// Asked for early, while the process is there to be looked at; the answer is remembered.
 		const containerId = connection.owner === undefined ? undefined : resolveContainer(connection.owner);
 		if (type !== 'closed') return;
-		const shape = connectionSpan(connection, clock, containerId);
-		if (shape === undefined) return;
-		const { start: startTime, end, attributes, events } = shape;
-		const span = tracer.startSpan(SPAN_NAME, { kind: SpanKind.SERVER, startTime, attributes }, ROOT_CONTEXT);
+		// the attributes come later: to make them takes longer than all the rest, and most may not be wanted
+		const startTime = spanTime(clock(connection.openedNs));
+		const span = tracer.startSpan(SPAN_NAME, { kind: SpanKind.SERVER, startTime }, ROOT_CONTEXT);
 		if ((span.spanContext().traceFlags & TraceFlags.SAMPLED) === 0) return;
 		// Checked here, over queue and requests together: the SDK's queue drops spans without a word, and so never fills.
 		if (pending >= maxPending) {
 			queueFull++;
 			return;
 		}
+		const shape = connectionSpan(connection, clock, containerId);
+		if (shape === undefined) return;
 		pending++;
+		const { end, attributes, events } = shape;
+		span.setAttributes(attributes);
 		for (const event of events) span.addEvent(event.name, event.time);
 		span.end(end);
 	}
