@@ -3,6 +3,7 @@
  * Tracepoints. A BPF program on one (raw tracepoint) has the arguments of TP_PROTO as they stand: client points to a
  * struct toa_client (toa_option.h). All run before the sockops callback of the same segment, but for the verdict of a
  * connection that closes without one: the callback of the close comes first, and toa_pending has told what it takes.
+ * What the SYN said of a socket that every probe missed comes after it.
  * They are for toa_tell() alone, which see.
  */
 /* clang-format off: macros of the tracing headers */
