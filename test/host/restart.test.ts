@@ -151,7 +151,7 @@ test('a start with the other provider that fails leaves no pins of it, and the c
 	// no toa.ko has made these tracepoints
 	const reader: OptionReader = { ...bpfReader, name: 'module' };
 	const given = toConfig(fileSchema.parse({ listeners: { ports: [port] }, bpf: { pin } }), {});
-	expect(() => Programs.open(given, reader, pino({ enabled: false }))).toThrow(/toascope_toa_pending/);
+	expect(() => Programs.open(given, reader, pino({ enabled: false }))).toThrow(/toascope_toa_gone/);
 	expect(pinned()).toEqual(before);
 	await connections(stage, 1);
 
