@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The real daemon, `toascope run`, as the bench uses it: default settings, one cgroup. */
+import { readFileSync } from 'node:fs';
 import { ToascopeError } from '../daemon/errors.ts';
 import { hasEnded } from '../daemon/lab/process.ts';
 import { Daemon } from '../test/fixtures/daemon.ts';
@@ -15,12 +16,19 @@ const countedMs = 120_000;
 /** As it is published: Node.js has no types to strip from it, which takes memory. */
 const program = new URL('../dist/daemon/main.js', import.meta.url).pathname;
 
+/** As systemd starts it. */
+const unit = readFileSync(new URL('../deploy/systemd/toascope.service', import.meta.url), 'utf8');
+const environment = Object.fromEntries(
+	[...unit.matchAll(/^Environment=(\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]),
+);
+
 /** Attached to that cgroup of the bench; `more` is YAML. */
 export async function startDaemon(ground: Ground, cgroup: string, more = ''): Promise<Daemon> {
 	ground.signal.throwIfAborted();
 	const daemon = await Daemon.start({
 		config: `cgroup: ${ground.cgroup(cgroup)}\nlog: {format: json}\n${more}`,
 		program,
+		env: environment,
 		parent: ground.scratch,
 		through: ground.mortal,
 	});

@@ -7,11 +7,11 @@ import { join } from 'node:path';
 import { afterEach, beforeAll, expect, test } from 'vitest';
 import { limit } from '../../daemon/capture/layout.gen.ts';
 import { network } from '../../daemon/lab/lab.ts';
-import { expectIdentity, listenerAccount, settled } from '../fixtures/accounts.ts';
+import { clientAccounts, expectIdentity, listenerAccount, settled } from '../fixtures/accounts.ts';
 import { Daemon, main } from '../fixtures/daemon.ts';
 import { Grown } from '../fixtures/grown.ts';
 import { allGone, belongings } from '../fixtures/leftovers.ts';
-import { total } from '../fixtures/metrics.ts';
+import { type Sample, total } from '../fixtures/metrics.ts';
 import { buildOtherLayout, otherLayout } from '../fixtures/other_layout.ts';
 import { patient } from '../fixtures/patience.ts';
 import { Stage, somePorts } from '../fixtures/stage.ts';
@@ -72,7 +72,10 @@ test('at rest, with connections open: every series is the same, but that they ar
 	const pending = `127.0.0.2:${loadPort}`;
 	expectIdentity(await settled(daemon, load.listener, Number(account.closed)), load.listener);
 	const probed = `${network.server}:${port}`;
-	await daemon.until((samples) => (listenerAccount(samples, probed).received > 0n ? true : undefined));
+	// clients are read before listeners: what one of them shows, its listener does
+	const flushed = (samples: Sample[]) =>
+		[...clientAccounts(samples, probed).values()].some(({ received }) => received > 0n);
+	await daemon.until((samples) => flushed(samples) || undefined);
 	const series = new Grown();
 	const before = await series.look(daemon);
 
