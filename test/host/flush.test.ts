@@ -5,7 +5,6 @@
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { native } from '../../daemon/capture/native.ts';
 import { Programs } from '../../daemon/capture/programs.ts';
 import { bpfReader, type Provider } from '../../daemon/capture/provider.ts';
 import { toConfig } from '../../daemon/config/config.ts';
@@ -13,19 +12,13 @@ import { fileSchema } from '../../daemon/config/schema.ts';
 import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
 import { patient } from '../fixtures/patience.ts';
 import { somePorts } from '../fixtures/stage.ts';
+import { probed, ways } from '../fixtures/ways.ts';
 
 const connections = 30_000;
 const bytes = 40;
 const port = somePorts(1);
 /** The address of the gateway's own listener, as it is shown. */
 const gateway = new URL(`http://[${nat64Server}]`).hostname.slice(1, -1);
-
-const probed = native().probe();
-// where iterators take no locks (5.10), and where they do, if this kernel is one
-const ways = [
-	{ way: 'in turns', features: { ...probed.features, tracingLocks: 'EINVAL' } },
-	...(probed.features.tracingLocks === '' ? [{ way: 'under locks', features: probed.features }] : []),
-];
 
 describe.each(ways)('$way', ({ features }) => {
 	it('counts no FIN as a byte, and makes no listener, while servers close that have sent nothing', async () => {

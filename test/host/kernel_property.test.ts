@@ -6,7 +6,6 @@
 import { randomInt } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { native } from '../../daemon/capture/native.ts';
 import { Programs } from '../../daemon/capture/programs.ts';
 import { bpfReader } from '../../daemon/capture/provider.ts';
 import { toConfig } from '../../daemon/config/config.ts';
@@ -21,6 +20,7 @@ import { patient } from '../fixtures/patience.ts';
 import { random } from '../fixtures/random.ts';
 import { expectIdentity, expectMonotonic, labels } from '../fixtures/snapshots.ts';
 import { somePorts } from '../fixtures/stage.ts';
+import { probed, ways } from '../fixtures/ways.ts';
 
 const rounds = 25;
 const addresses = 24;
@@ -34,13 +34,6 @@ const listener = `${network.server}:${port}`;
 const givenUp = new Error('given up');
 const emptyRecord = { direct: noTraffic, overflow: noTraffic, folded: noTraffic, unshown: noTraffic };
 const quietly = { info() {}, warn() {}, error() {} };
-
-const probed = native().probe();
-// where iterators take no locks (5.10), and where they do, if this kernel is one
-const ways = [
-	{ way: 'in turns', features: { ...probed.features, tracingLocks: 'EINVAL' } },
-	...(probed.features.tracingLocks === '' ? [{ way: 'under locks', features: probed.features }] : []),
-];
 
 it.each(ways.map((one) => ({ ...one, seed: randomInt(2 ** 31) })))(
 	'$way: every sum is exact and nothing falls (seed $seed)',

@@ -5,8 +5,8 @@ import type { Connection } from '../../model/connection.ts';
 /** Seconds and nanoseconds since 1970, as the SDK takes a time without rounding it. */
 export type SpanTime = [seconds: number, nanoseconds: number];
 
+/** What the span of a connection gets at its end; it began when the connection opened. */
 export interface ConnectionSpan {
-	readonly start: SpanTime;
 	readonly end: SpanTime;
 	readonly attributes: Record<string, string | number>;
 	readonly events: readonly { readonly name: string; readonly time: SpanTime }[];
@@ -49,7 +49,6 @@ export function connectionSpan(
 	const { client, peer, local, openedNs, acceptedNs, closedNs } = connection;
 	if (client === undefined || closedNs === undefined) return undefined;
 	return {
-		start: spanTime(unixNs(openedNs)),
 		end: spanTime(unixNs(closedNs)),
 		attributes: {
 			'client.address': client.text,
