@@ -1,30 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The load of a few connections that carry as much as they can, both ways. */
 import { ToascopeError } from '../daemon/errors.ts';
+import { Ends } from './ends.ts';
 import type { Ground } from './ground.ts';
 import type { Report } from './load.ts';
-import { Tool } from './tool.ts';
 
 export class Streams implements AsyncDisposable {
-	readonly #ground: Ground;
-	readonly #server: Tool;
-	readonly #client: Tool;
+	readonly #ends: Ends;
 
-	private constructor(ground: Ground, server: Tool, client: Tool) {
-		this.#ground = ground;
-		this.#server = server;
-		this.#client = client;
+	private constructor(ends: Ends) {
+		this.#ends = ends;
 	}
 
 	static async start(ground: Ground): Promise<Streams> {
-		const server = await Tool.start(ground, 'toascope-streams', ['server']);
-		try {
-			const client = await Tool.start(ground, 'toascope-streams', ['client', ground.directory]);
-			return new Streams(ground, server, client);
-		} catch (error) {
-			await server[Symbol.asyncDispose]();
-			throw error;
-		}
+		return new Streams(await Ends.start(ground, 'toascope-streams'));
 	}
 
 	/**
@@ -32,11 +21,10 @@ export class Streams implements AsyncDisposable {
 	 * @throws {ToascopeError} LAB_FAILED unless each byte that was sent was received
 	 */
 	async run(cgroup: string, seconds: number, streams: number): Promise<{ client: Report; server: Report }> {
-		this.#ground.move(this.#server.child, cgroup);
-		this.#ground.move(this.#client.child, cgroup);
-		await this.#server.ask('open');
-		const client = await this.#client.ask<Report>(`run ${seconds} ${streams}`, seconds * 1000);
-		const server = await this.#server.ask<Report>('close');
+		this.#ends.move({ server: cgroup, client: cgroup });
+		await this.#ends.server.ask('open');
+		const client = await this.#ends.client.ask<Report>(`run ${seconds} ${streams}`, seconds * 1000);
+		const server = await this.#ends.server.ask<Report>('close');
 		const lost =
 			client.sent_bytes !== server.received_bytes ||
 			client.received_bytes !== server.sent_bytes ||
@@ -50,6 +38,6 @@ export class Streams implements AsyncDisposable {
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
-		await Promise.all([this.#server[Symbol.asyncDispose](), this.#client[Symbol.asyncDispose]()]);
+		await this.#ends[Symbol.asyncDispose]();
 	}
 }
