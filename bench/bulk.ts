@@ -5,6 +5,7 @@ import type { Ground } from './ground.ts';
 import { watchOthers } from './machine.ts';
 import { compare, judge, show, spreadNote } from './pairs.ts';
 import type { Part, Plan } from './result.ts';
+import { type Control, runRounds } from './rounds.ts';
 import { median } from './statistics.ts';
 import { Streams } from './streams.ts';
 
@@ -22,10 +23,10 @@ interface Stretch {
 	readonly cpuSecondsPerByte: number;
 }
 
-const bytesOf = ({ bytesPerSecond }: Stretch) => bytesPerSecond;
+const throughputRatio = (run: Stretch, without: Stretch) => run.bytesPerSecond / without.bytesPerSecond;
+const control: Control<Arm, Stretch> = { arm: 'control', against: 'without', how: throughputRatio };
 
 export async function measureBulk(ground: Ground, plan: Plan): Promise<Part> {
-	const rounds = plan.quick ? 6 : 60;
 	await using daemon = await startDaemon(ground, 'with');
 	await using load = await Streams.start(ground);
 	let made = 0;
@@ -41,17 +42,8 @@ export async function measureBulk(ground: Ground, plan: Plan): Promise<Part> {
 		return { bytesPerSecond: bytes / client.seconds, cpuSecondsPerByte: cpuSeconds / bytes };
 	};
 
-	const runs: Runs = { with: [], without: [], control: [] };
 	const othersShare = watchOthers(ground);
-	try {
-		for (const arm of arms) await once(arm);
-		for (let round = 0; round < rounds; round++) {
-			plan.say(`bulk: round ${round + 1} of ${rounds}`);
-			for (const arm of round % 2 === 0 ? arms : arms.toReversed()) runs[arm].push(await once(arm));
-		}
-	} finally {
-		daemon.child.kill('SIGCONT');
-	}
+	const { runs } = await runRounds(plan, 'bulk', arms, control, once).finally(() => daemon.child.kill('SIGCONT'));
 	const others = othersShare();
 	await whenClosed(ground, daemon, made);
 	return summarise(runs, others);
@@ -59,20 +51,21 @@ export async function measureBulk(ground: Ground, plan: Plan): Promise<Part> {
 
 function summarise(runs: Runs, others: number): Part {
 	const against = (arm: Arm, how: (run: Stretch, without: Stretch) => number) => compare(runs[arm], runs.without, how);
-	const throughput = against('with', (run, without) => bytesOf(run) / bytesOf(without));
-	const control = against('control', (run, without) => bytesOf(run) / bytesOf(without));
+	const throughput = against('with', throughputRatio);
+	const ofControl = against('control', throughputRatio);
 	const cpu = against('with', (run, without) => run.cpuSecondsPerByte / without.cpuSecondsPerByte);
-	const gib = (arm: Arm) => (median(runs[arm].map(bytesOf)) / 2 ** 30).toFixed(2);
+	const bytesPerSecond = (arm: Arm) => median(runs[arm].map((run) => run.bytesPerSecond));
+	const gib = (arm: Arm) => (bytesPerSecond(arm) / 2 ** 30).toFixed(2);
 	return {
 		figures: {
 			throughput,
-			control,
+			control: ofControl,
 			cpu,
 			others_share: others,
 			seconds,
 			streams,
-			bytes_per_second: Object.fromEntries(arms.map((arm) => [arm, Math.round(median(runs[arm].map(bytesOf)))])),
-			pairs: runs.with.map((run, round) => bytesOf(run) / bytesOf(runs.without[round] as Stretch)),
+			bytes_per_second: Object.fromEntries(arms.map((arm) => [arm, Math.round(bytesPerSecond(arm))])),
+			pairs: runs.with.map((run, round) => throughputRatio(run, runs.without[round] as Stretch)),
 		},
 		rows: [
 			{
@@ -80,16 +73,16 @@ function summarise(runs: Runs, others: number): Part {
 				what: `throughput of ${streams} streams, with toascope / without`,
 				value: show(throughput),
 				aim: `at least ${atLeast}`,
-				verdict: judge(throughput, control, atLeast),
+				verdict: judge(throughput, ofControl, atLeast),
 				note: `${gib('with')} / ${gib('without')} GiB/s, ${runs.with.length} pairs`,
 			},
 			{
 				name: 'bulk_control',
 				what: `throughput of ${streams} streams, control, without / without`,
-				value: show(control),
+				value: show(ofControl),
 				aim: '',
 				verdict: 'none',
-				note: `${spreadNote(control)}; others took ${(others * 100).toFixed(0)} % of the processors`,
+				note: `${spreadNote(ofControl)}; others took ${(others * 100).toFixed(0)} % of the processors`,
 			},
 			{
 				name: 'bulk_cpu',

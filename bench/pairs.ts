@@ -6,8 +6,10 @@ import { type Estimate, estimate } from './statistics.ts';
 /** A control whose interval leaves 1 by more gives no verdict. */
 const controlSpread = 0.01;
 
+export type Comparison<T> = (run: T, other: T) => number;
+
 /** Each run against the one of the same round. */
-export function compare<T>(runs: readonly T[], others: readonly T[], how: (run: T, other: T) => number): Estimate {
+export function compare<T>(runs: readonly T[], others: readonly T[], how: Comparison<T>): Estimate {
 	return estimate(runs.map((run, round) => how(run, others[round] as T)));
 }
 

@@ -16,8 +16,9 @@ import type { Ground } from './ground.ts';
 import type { Load, Places } from './load.ts';
 import { watchOthers } from './machine.ts';
 import { NginxLoad } from './nginx_load.ts';
-import { type Arm, type ArmRun, arms, leaveOut, type Runs, summarise } from './rate_rows.ts';
+import { type Arm, type ArmRun, arms, control, leaveOut, summarise } from './rate_rows.ts';
 import type { Part, Plan } from './result.ts';
+import { runRounds } from './rounds.ts';
 import { Tool } from './tool.ts';
 
 const clients = 1000;
@@ -53,7 +54,6 @@ async function measure(
 	kind: { readonly name: string; readonly server: string },
 	start: () => Promise<Load>,
 ): Promise<Part> {
-	const rounds = plan.quick ? 6 : 60;
 	await using daemon = await startDaemon(ground, watched);
 	await using _floor = await Tool.start(ground, 'toascope-runtime', ['floor', ground.cgroup(places.floor.server)]);
 	await using load = await start();
@@ -66,18 +66,10 @@ async function measure(
 		return { ...run, daemonCpuSeconds: ground.cpuSeconds(daemonPlace) - before };
 	};
 
-	const warmUp = noRuns();
-	const runs = noRuns();
 	const othersShare = watchOthers(ground);
-	try {
-		for (const arm of arms) warmUp[arm].push(await once(arm));
-		for (let round = 0; round < rounds; round++) {
-			plan.say(`${kind.name}: round ${round + 1} of ${rounds}`);
-			for (const arm of round % 2 === 0 ? arms : arms.toReversed()) runs[arm].push(await once(arm));
-		}
-	} finally {
-		daemon.child.kill('SIGCONT');
-	}
+	const { warmUp, runs } = await runRounds(plan, kind.name, arms, control, once).finally(() =>
+		daemon.child.kill('SIGCONT'),
+	);
 	const others = othersShare();
 	// no fewer and no more: the programs ran in these arms, and in no other
 	const seen = [warmUp, runs].flatMap((each) => [...each.with, ...each.server]);
@@ -87,8 +79,4 @@ async function measure(
 		seen.reduce((all, { connections }) => all + connections, 0),
 	);
 	return summarise(kind, runs, seconds, others);
-}
-
-function noRuns(): Runs {
-	return { with: [], without: [], control: [], floor: [], server: [] };
 }

@@ -3,6 +3,7 @@
 import type { Run } from './load.ts';
 import { compare, judge, show, spreadNote } from './pairs.ts';
 import type { Part, Row } from './result.ts';
+import type { Control } from './rounds.ts';
 import { median } from './statistics.ts';
 
 const atLeast = 0.98;
@@ -33,6 +34,7 @@ const cpuOf = ({ cpuSeconds, connections }: Run) => (cpuSeconds / connections) *
 const daemonOf = ({ daemonCpuSeconds, connections }: ArmRun) => (daemonCpuSeconds / connections) * 1e6;
 
 const rateRatio = (run: Run, without: Run) => rateOf(run) / rateOf(without);
+export const control: Control<Arm, Run> = { arm: 'control', against: 'without', how: rateRatio };
 const cpuRatio = (run: Run, without: Run) => cpuOf(run) / cpuOf(without);
 const cpuMore = (run: Run, without: Run) => cpuOf(run) - cpuOf(without);
 
@@ -53,13 +55,13 @@ export function summarise(kind: Kind, runs: Runs, seconds: number, others: numbe
 	const against = (arm: Arm, how: (run: Run, without: Run) => number) => compare(runs[arm], runs.without, how);
 	const rate = against('with', rateRatio);
 	const server = against('server', rateRatio);
-	const control = against('control', rateRatio);
+	const ofControl = against('control', rateRatio);
 	const floor = against('floor', rateRatio);
 	const cpu = against('with', cpuRatio);
 	const added = against('with', cpuMore);
 	const addedServer = against('server', cpuMore);
 	const addedFloor = against('floor', cpuMore);
-	const verdict = judge(rate, control, atLeast);
+	const verdict = judge(rate, ofControl, atLeast);
 	const medians = (read: (run: Run) => number) =>
 		Object.fromEntries(arms.map((arm) => [arm, Number(median(runs[arm].map(read)).toFixed(2))]));
 	const perSecond = medians(rateOf);
@@ -77,7 +79,7 @@ export function summarise(kind: Kind, runs: Runs, seconds: number, others: numbe
 		figures: {
 			ratio: rate,
 			ratio_server_end_alone: server,
-			ratio_control: control,
+			ratio_control: ofControl,
 			ratio_floor: floor,
 			ratio_cpu_per_connection: cpu,
 			added_cpu_microseconds: added,
@@ -104,8 +106,8 @@ export function summarise(kind: Kind, runs: Runs, seconds: number, others: numbe
 			row(
 				'control',
 				'control, without / without',
-				show(control),
-				`${spreadNote(control)}; others took ${(others * 100).toFixed(0)} % of the processors`,
+				show(ofControl),
+				`${spreadNote(ofControl)}; others took ${(others * 100).toFixed(0)} % of the processors`,
 			),
 			row(
 				'server',
