@@ -17,6 +17,7 @@ import { measureLookups } from './lookups.ts';
 import { describeMachine, type Machine } from './machine.ts';
 import { measureMemory } from './memory.ts';
 import { measurePeers } from './peers.ts';
+import { measurePeersHere } from './peers_here.ts';
 import { measureProgramTime } from './program_time.ts';
 import { measureNginxRate, measureRate } from './rate.ts';
 import { formatMarkdown, formatTable, type Report, writeBetweenMarks } from './report.ts';
@@ -39,11 +40,12 @@ const parts: Readonly<Record<string, (ground: Ground, plan: Plan) => Promise<Par
 	ring: measureRing,
 	scrape: measureScrapes,
 	growth: measureGrowth,
+	peers_here: measurePeersHere,
 	peers: measurePeers,
 };
 
 /** With --quick only where --only names them. */
-const slow: ReadonlySet<string> = new Set(['peers']);
+const slow: ReadonlySet<string> = new Set(['peers', 'peers_here']);
 
 function usage(message: string): ToascopeError {
 	return new ToascopeError('USAGE', message, {

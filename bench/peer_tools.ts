@@ -36,6 +36,12 @@ export function peerTools(folder: string): readonly PeerTool[] {
 	];
 }
 
+/** Of its output: ends of connections that it wrote a line for, or accepts that it counted. */
+export function told({ line }: PeerTool, output: string): number {
+	if (line) return output.split('\n').length;
+	return [...output.matchAll(/: (\d+)$/gm)].reduce((sum, [, count]) => sum + Number(count), 0);
+}
+
 /** What the tools are to find in their environment. */
 export function peerEnvironment(folder: string): Readonly<Record<string, string>> {
 	const [libraries] = readdirSync(join(folder, 'usr/lib')).filter((name) => name.endsWith('-linux-gnu'));

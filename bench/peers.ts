@@ -10,13 +10,11 @@ import { fetchKernel } from '../test/vm/packages.ts';
 import type { Ground } from './ground.ts';
 import { fetchPeerTools } from './peer_tools.ts';
 import type { PeerRun, Stretch } from './peers_guest.ts';
+import { aim, atMost, leaveOut, question } from './peers_here.ts';
 import type { Part, Plan, Row } from './result.ts';
 import { median } from './statistics.ts';
 
-/** Of what tcplife costs. */
-const atMost = 1 / 3;
-const question = 'what toascope costs, of what tcplife (libbpf-tools) costs: CPU time added to a connection';
-const aim = 'at most a third';
+const emulated = `${question}, in a virtual machine`;
 /** Stretches without a tool that differ by more give no verdict. */
 const bareSpread = 0.1;
 /** The release of Debian that the tools are from has this kernel. */
@@ -24,25 +22,18 @@ const kernelName = '6.1';
 const tree = join(import.meta.dirname, '..');
 const limitSeconds = 1800;
 
-function leaveOut(reason: string): Part {
-	return {
-		figures: { left_out: reason },
-		rows: [{ name: 'peers', what: question, value: 'left out', aim, verdict: 'none', note: reason }],
-	};
-}
-
 export async function measurePeers(_ground: Ground, plan: Plan): Promise<Part> {
 	const missing = lacking();
-	if (missing !== undefined) return leaveOut(missing);
+	if (missing !== undefined) return leaveOut('peers', missing);
 	const kernel = kernels.find(({ name }) => name === kernelName);
-	if (kernel === undefined) return leaveOut(`no kernel ${kernelName} in the matrix`);
+	if (kernel === undefined) return leaveOut('peers', `no kernel ${kernelName} in the matrix`);
 	let fetched: Awaited<ReturnType<typeof fetchKernel>>;
 	let tools: string;
 	try {
 		plan.say('peers: packages');
 		[fetched, tools] = [await fetchKernel(kernel), await fetchPeerTools()];
 	} catch (error) {
-		return leaveOut((error as Error).message.split('\n', 1)[0] ?? '');
+		return leaveOut('peers', (error as Error).message.split('\n', 1)[0] ?? '');
 	}
 	plan.say('peers: a virtual machine');
 	const script = join(tree, 'bench/peers_guest.sh');
@@ -107,7 +98,7 @@ function summarise(stretches: readonly Stretch[], release: string): Part {
 		rows: [
 			{
 				name: 'peers',
-				what: question,
+				what: emulated,
 				value: share.toFixed(2),
 				aim,
 				verdict: spread > bareSpread ? 'none' : share <= atMost ? 'met' : 'falls short',

@@ -3,11 +3,16 @@
 import { type Comparison, compare, spreads } from './pairs.ts';
 import type { Plan } from './result.ts';
 
-const least = 60;
-const most = 240;
-/** A look at the control takes a while itself. */
-const lookEvery = 10;
-const quickRounds = 6;
+/** A look at the control takes a while itself: it comes after each `step` rounds. */
+interface Bounds {
+	readonly least: number;
+	readonly most: number;
+	readonly step: number;
+	/** With --quick, as many and no more. */
+	readonly quick: number;
+}
+
+const usual: Bounds = { least: 60, most: 240, step: 10, quick: 6 };
 
 /** Arms that differ in nothing, and what they are compared in. */
 export interface Control<Arm extends string, Run> {
@@ -17,7 +22,7 @@ export interface Control<Arm extends string, Run> {
 }
 
 /**
- * One run of each arm to warm up, which is thrown away, then 60 rounds, and more of them, up to 240, while the control's interval
+ * One run of each arm to warm up, then `least` rounds, and more of them, up to `most`, while the control's interval
  * leaves 1 by over 1 %. What the other arms show has no say in it.
  */
 export async function runRounds<Arm extends string, Run>(
@@ -26,13 +31,14 @@ export async function runRounds<Arm extends string, Run>(
 	arms: readonly Arm[],
 	control: Control<Arm, Run>,
 	once: (arm: Arm) => Promise<Run>,
+	bounds = usual,
 ): Promise<{ warmUp: Record<Arm, Run[]>; runs: Record<Arm, Run[]> }> {
 	const none = () => Object.fromEntries(arms.map((arm) => [arm, []])) as unknown as Record<Arm, Run[]>;
 	const [warmUp, runs] = [none(), none()];
 	const enough = (rounds: number) => {
-		if (plan.quick) return rounds === quickRounds;
-		if (rounds < least || rounds % lookEvery !== 0) return false;
-		return rounds === most || !spreads(compare(runs[control.arm], runs[control.against], control.how));
+		if (plan.quick) return rounds === bounds.quick;
+		if (rounds < bounds.least || rounds % bounds.step !== 0) return false;
+		return rounds === bounds.most || !spreads(compare(runs[control.arm], runs[control.against], control.how));
 	};
 	for (const arm of arms) warmUp[arm].push(await once(arm));
 	for (let round = 0; !enough(round); round++) {
