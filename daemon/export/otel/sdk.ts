@@ -98,6 +98,8 @@ export async function startSdk(options: SpanOptions): Promise<SpanExport> {
 	const { clock, resolveContainer, logger, version } = options;
 	const configuredQueue = getNumberFromEnv('OTEL_BSP_MAX_QUEUE_SIZE') ?? DEFAULT_QUEUE;
 	const maxPending = configuredQueue > 0 ? configuredQueue : DEFAULT_QUEUE;
+	// only the sampler knows what is wanted, and it is asked by making a span: what takes all needs not be asked
+	const samplesAll = /^(parentbased_)?always_on$/.test(getStringFromEnv('OTEL_TRACES_SAMPLER') ?? 'always_on');
 	let pending = 0;
 	let exported = 0n;
 	let queueFull = 0n;
@@ -132,12 +134,17 @@ export async function startSdk(options: SpanOptions): Promise<SpanExport> {
 		// Asked for early, while the process is there to be looked at; the answer is remembered.
 		const containerId = connection.owner === undefined ? undefined : resolveContainer(connection.owner);
 		if (type !== 'closed') return;
+		// Checked here, over queue and requests together: the SDK's queue drops spans without a word, and so never fills.
+		const full = pending >= maxPending;
+		if (full && samplesAll) {
+			queueFull++;
+			return;
+		}
 		// the attributes come later: to make them takes longer than all the rest, and most may not be wanted
 		const startTime = spanTime(clock(connection.openedNs));
 		const span = tracer.startSpan(SPAN_NAME, { kind: SpanKind.SERVER, startTime }, ROOT_CONTEXT);
 		if ((span.spanContext().traceFlags & TraceFlags.SAMPLED) === 0) return;
-		// Checked here, over queue and requests together: the SDK's queue drops spans without a word, and so never fills.
-		if (pending >= maxPending) {
+		if (full) {
 			queueFull++;
 			return;
 		}
