@@ -88,8 +88,8 @@ static __always_inline __u8 hear(const struct tcp_sock *tcp, const struct subjec
 	if (verdict == VERDICT_PENDING) {
 		state->syn_verdict = said->syn_verdict;
 		state->saw_malformed = said->saw_malformed;
-		state->options.unknown_kind = said->unknown_kind;
-		state->options.unknown_length = said->unknown_length;
+		state->unknown_kind = said->unknown_kind;
+		state->unknown_length = said->unknown_length;
 	}
 	forget(socket);
 	return verdict;

@@ -21,10 +21,32 @@ static __always_inline __u32 header_bytes(const __u8 *segment)
 	return (segment[12] >> 4) * 4;
 }
 
+static __always_inline struct reading *this_reading(void)
+{
+	__u32 place = bpf_get_smp_processor_id() % READINGS;
+
+	return bpf_map_lookup_elem(&readings, &place);
+}
+
+/* Reads what is in `reading`, whose lock is held: no function may be called. */
+static __always_inline int find_client_option(struct reading *reading, const struct settings *set,
+					      struct socket_state *state, struct toa_client *client)
+{
+	struct toa_client other;
+	int found;
+
+	reading->list.unknown_kind = 0;
+	found = toa_find(&reading->list, &set->table, client, &other);
+	if (reading->list.unknown_kind) {
+		state->unknown_kind = reading->list.unknown_kind;
+		state->unknown_length = reading->list.unknown_length;
+	}
+	return found;
+}
+
 /*
- * Copies the segment's options into the socket's state and parses them there. Global, so
- * that it is verified once and by itself; the copy goes in fixed steps, since a variable
- * packet offset multiplies the verifier's states.
+ * Copies the segment's options and parses them. Global, so that it is verified once and by itself; the copy
+ * goes in fixed steps, since a variable packet offset multiplies the verifier's states.
  *
  * Returns enum toa_found. The client goes into the socket's state, in place of one from the SYN.
  */
@@ -33,31 +55,35 @@ __noinline int parse_options(struct bpf_sock_ops *ctx)
 	const struct settings *set = current_settings();
 	struct bpf_sock *sk = ctx->sk;
 	__u8 *segment = ctx->skb_data, *end = ctx->skb_data_end;
-	struct toa_client client, other;
 	struct socket_state *state;
+	struct reading *reading;
+	struct toa_client client;
 	__u32 header, length = 0, i;
-	int found;
+	int found = TOA_FOUND_NONE;
 
 	if (!sk || !set)
 		return TOA_FOUND_NONE;
 	state = bpf_sk_storage_get(&sockets, sk, 0, 0);
-	if (!state || segment + TCP_HEADER > end)
+	reading = this_reading();
+	if (!state || !reading || segment + TCP_HEADER > end)
 		return TOA_FOUND_NONE;
 	header = header_bytes(segment);
+	bpf_spin_lock(&reading->lock);
 #pragma unroll
 	for (i = 0; i < TOA_OPTIONS_MAX / 4; i++) {
 		__u8 *word = segment + TCP_HEADER + 4 * i;
 
 		if (TCP_HEADER + 4 * (i + 1) <= header && word + 4 <= end) {
-			__builtin_memcpy(state->options.bytes + 4 * i, word, 4);
+			__builtin_memcpy(reading->list.bytes + 4 * i, word, 4);
 			length = 4 * (i + 1);
 		}
 	}
-	if (!length)
-		return TOA_FOUND_NONE;
-	state->options.length = length;
-	state->options.of_syn = 0;
-	found = toa_find(&state->options, &set->table, &client, &other);
+	if (length) {
+		reading->list.length = length;
+		reading->list.of_syn = 0;
+		found = find_client_option(reading, set, state, &client);
+	}
+	bpf_spin_unlock(&reading->lock);
 	if (found != TOA_FOUND_ONE && found != TOA_FOUND_CONFLICT)
 		return found;
 	if (state->syn_verdict == VERDICT_CONFLICT ||
@@ -78,21 +104,26 @@ __noinline int parse_syn(struct bpf_sock_ops *ctx)
 	__u8 syn[TCP_HEADER + TOA_OPTIONS_MAX] = {};
 	struct bpf_sock *sk = ctx->sk;
 	struct socket_state *state;
-	struct toa_client other;
+	struct reading *reading;
+	int found;
 	long size;
 
 	if (!sk || !set || (segment + TCP_HEADER <= end && segment[TCP_FLAGS_AT] & TCP_FLAG_SYN))
 		return TOA_FOUND_NONE;
 	state = bpf_sk_storage_get(&sockets, sk, 0, 0);
-	if (!state)
+	reading = this_reading();
+	if (!state || !reading)
 		return TOA_FOUND_NONE;
 	size = bpf_getsockopt(ctx, IPPROTO_TCP, TCP_BPF_SYN, syn, sizeof(syn));
 	if (size <= TCP_HEADER || size > (long)sizeof(syn))
 		return TOA_FOUND_NONE;
-	__builtin_memcpy(state->options.bytes, syn + TCP_HEADER, TOA_OPTIONS_MAX);
-	state->options.length = size - TCP_HEADER;
-	state->options.of_syn = 1;
-	return toa_find(&state->options, &set->table, &state->client, &other);
+	bpf_spin_lock(&reading->lock);
+	__builtin_memcpy(reading->list.bytes, syn + TCP_HEADER, TOA_OPTIONS_MAX);
+	reading->list.length = size - TCP_HEADER;
+	reading->list.of_syn = 1;
+	found = find_client_option(reading, set, state, &state->client);
+	bpf_spin_unlock(&reading->lock);
+	return found;
 }
 
 /*

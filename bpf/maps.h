@@ -12,7 +12,7 @@
 /*
  * A connection's state, in its socket's storage: gone with the socket, whatever happens.
  * The lock orders those who count: callbacks hold the socket, the flush iterator does not.
- * With the storage element's 72 bytes of its own it must stay within kmalloc-256.
+ * With the storage element's 72 bytes of its own it must stay within kmalloc-192.
  */
 struct socket_state {
 	struct bpf_spin_lock lock;
@@ -31,16 +31,17 @@ struct socket_state {
 	__u8 closed;
 	__u8 in_overflow; /* counts under client="other": stays so until it closes */
 	__u8 saw_malformed;
-	__u8 syn_verdict; /* of the option on the SYN; falls unless a later segment has one */
-	__u16 listener;   /* place in the table of listeners */
-	__u8 grafted;     /* a flush has seen that it was accepted */
-	__u8 parse_flag;  /* we asked for option callbacks, nobody before us had */
-	__u8 wished;      /* the verdict is to fall by a wish: see turns.h */
+	__u8 syn_verdict;  /* of the option on the SYN; falls unless a later segment has one */
+	__u16 listener;    /* place in the table of listeners */
+	__u8 grafted;      /* a flush has seen that it was accepted */
+	__u8 parse_flag;   /* we asked for option callbacks, nobody before us had */
+	__u8 wished;       /* the verdict is to fall by a wish: see turns.h */
+	__u8 unknown_kind; /* of the last option that no profile takes and no standard names; 0: none */
+	__u8 unknown_length;
 	struct toa_client client;
-	struct toa_list options; /* the list being parsed */
 };
 
-_Static_assert(sizeof(struct socket_state) <= 184, "one open connection is to cost at most 450 bytes");
+_Static_assert(sizeof(struct socket_state) <= 120, "an element of kmalloc-192");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -48,6 +49,21 @@ struct {
 	__type(key, int);
 	__type(value, struct socket_state);
 } sockets __weak SEC(".maps");
+
+/* Room for the option list that is being parsed. Who has the lock is not interrupted; CPUs may share a place. */
+struct reading {
+	struct bpf_spin_lock lock;
+	struct toa_list list;
+};
+
+enum { READINGS = 64 };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, READINGS);
+	__type(key, __u32);
+	__type(value, struct reading);
+} readings __weak SEC(".maps");
 
 /* What a connection did so far. */
 struct progress {

@@ -21,7 +21,7 @@
 #endif
 
 enum limit {
-	TOASCOPE_LAYOUT = 4,
+	TOASCOPE_LAYOUT = 5,
 	HISTOGRAM_BUCKETS = 24, /* the last one has no upper bound */
 	SEGMENTS = 3,
 	COMM_SIZE = 16,

@@ -20,8 +20,7 @@ static __always_inline bool peer_trusted(const struct subject *on)
  */
 static __always_inline void count_unknown(const struct subject *on)
 {
-	const struct toa_list *options = &on->state->options;
-	struct unknown_option key = { .kind = options->unknown_kind, .length = options->unknown_length };
+	struct unknown_option key = { .kind = on->state->unknown_kind, .length = on->state->unknown_length };
 	__u64 none = 0, *count;
 
 	if (!key.kind || !peer_trusted(on))

@@ -188,7 +188,7 @@ export const unknownOptionLayout = {
 } as const;
 
 export const limit = {
-	TOASCOPE_LAYOUT: 4,
+	TOASCOPE_LAYOUT: 5,
 	HISTOGRAM_BUCKETS: 24,
 	SEGMENTS: 3,
 	COMM_SIZE: 16,
