@@ -10,6 +10,7 @@
 #define OK 0
 #define MISSING 1
 #define IN_USE 2
+#define ENDED 3 /* folded, and the entry of its series is still there, marked */
 
 static __always_inline bool read_request(struct __sk_buff *skb, struct fold_request *request)
 {
@@ -52,6 +53,7 @@ int toascope_fold(struct __sk_buff *skb)
 	struct listener_key key;
 	struct listener *listener;
 	__u32 folded = LEDGER_FOLDED;
+	struct exported *series;
 	struct client *client;
 	struct traffic last;
 	__u64 *count;
@@ -60,8 +62,11 @@ int toascope_fold(struct __sk_buff *skb)
 	if (!read_request(skb, &request))
 		return MISSING;
 	client = bpf_map_lookup_elem(&clients, &request.key);
-	if (!client || client->tag)
-		return MISSING;
+	/* a signal has the daemon run it again, before 5.13 also when the run was over: then it has folded */
+	if (!client)
+		return OK;
+	if (client->tag)
+		return IN_USE;
 	__builtin_memcpy(&key.local, &request.key.listener, sizeof(key.local));
 	place = bpf_map_lookup_elem(&listener_places, &key);
 	listener = place ? bpf_map_lookup_elem(&listeners, place) : 0;
@@ -86,6 +91,10 @@ int toascope_fold(struct __sk_buff *skb)
 	count = bpf_map_lookup_elem(&ledger, &folded);
 	if (count)
 		add(*count, 1);
-	bpf_map_delete_elem(&exported, &request.key);
-	return OK;
+	series = bpf_map_lookup_elem(&exported, &request.key);
+	if (!series)
+		return OK;
+	/* first: the deletion may be refused (EBUSY), and nobody who returns is to get this base */
+	series->since_ns = 0;
+	return bpf_map_delete_elem(&exported, &request.key) ? ENDED : OK;
 }

@@ -269,7 +269,7 @@ struct reap_request {
 /* A series of the exported set. Pinned with the counters: a restart shows the same series. */
 struct exported {
 	struct traffic base;
-	__u64 since_ns; /* wall clock, nanoseconds since 1970 */
+	__u64 since_ns; /* wall clock, nanoseconds since 1970; 0: it has ended, its client has left the table */
 };
 
 /* What must outlive the daemon and is no client's. */

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The kernel's counters as the store reads them: the maps that are state, and the programs that fold. */
 import type { MapUsage, ProgramUsage } from '../model/snapshot.ts';
-import type { ClientPage, Exported, ListenerRecord, Source } from '../model/source.ts';
+import type { ClientPage, Exported, FoldResult, ListenerRecord, Source } from '../model/source.ts';
 import { Clients, clientKeyLength } from './clients.ts';
 import { clientKeyLayout, drop, foldRequestLayout, ledgerEntry } from './layout.gen.ts';
 import { readLedger, writeLedger } from './ledger.ts';
-import { type BpfObject, native } from './native.ts';
+import { type BpfObject, type NativeError, native } from './native.ts';
 import { writeTraffic } from './records.ts';
 import { encodeExported, Listeners, readExported } from './tables.ts';
 
@@ -13,6 +13,9 @@ import { encodeExported, Listeners, readExported } from './tables.ts';
 const usageMs = 10_000;
 /** Which map tells how full a table is. */
 const counted = { clients: 'clients', connections: 'connections', exported: 'exported', listeners: 'listener_places' };
+
+/** What bpf/fold.bpf.c says where the client has left the table. */
+const foldResults: Readonly<Record<number, FoldResult>> = { 0: 'folded', 3: 'left' };
 
 /** Names of the reasons in `drops_total`, in the order of enum drop. */
 const dropReasons = Object.entries(drop)
@@ -72,8 +75,19 @@ export class Counters implements Source {
 		return this.#bpf.runsOver();
 	}
 
-	fold(key: string, exported: Exported | undefined): boolean {
-		return this.#bpf.run('toascope_fold', this.#foldRequest(key, exported)) === 0;
+	fold(key: string, exported: Exported | undefined): FoldResult {
+		const result = this.#bpf.run('toascope_fold', this.#foldRequest(key, exported));
+		return foldResults[result] ?? 'refused';
+	}
+
+	dropExported(key: string): boolean {
+		try {
+			this.#bpf.remove('exported', Buffer.from(key, 'latin1'));
+			return true;
+		} catch (error) {
+			if ((error as NativeError).code === 'EBUSY') return false;
+			throw error;
+		}
 	}
 
 	get classifiedNs(): bigint {

@@ -47,9 +47,15 @@ export interface ClientPage {
 export interface Exported {
 	/** What the client had done, and "other" has shown, before its series began. */
 	readonly base: Traffic;
-	/** Unix nanoseconds. */
+	/** Unix nanoseconds; 0: the series has ended, and only its entry is still there. */
 	readonly sinceNs: bigint;
 }
+
+/**
+ * What became of a client that was to leave the table. `left`: it has, and the entry of its series is still in the exported
+ * set, marked as ended; `refused`: it goes on.
+ */
+export type FoldResult = 'folded' | 'left' | 'refused';
 
 export interface Source {
 	readListeners(): readonly ListenerRecord[];
@@ -71,10 +77,12 @@ export interface Source {
 	/** Every run of a program that had begun is over: none holds who was retired before. Takes milliseconds. */
 	runsOver(): Promise<void>;
 	/**
-	 * Takes a client that was retired before the latest runsOver() out of the table, its counts into its listener's.
-	 * False: it goes on.
+	 * Takes a client that was retired before the latest runsOver() out of the table, its counts into its listener's, and
+	 * its series out of the exported set.
 	 */
-	fold(key: string, exported: Exported | undefined): boolean;
+	fold(key: string, exported: Exported | undefined): FoldResult;
+	/** Takes an entry out of the exported set whose series has ended. False: not now, the map is in use. */
+	dropExported(key: string): boolean;
 	/** Clients made before have been given a series, or put into "other" (CLOCK_MONOTONIC nanoseconds). */
 	classifiedNs: bigint;
 	clientsFolded(): bigint;

@@ -12,6 +12,7 @@
  */
 import { type Endpoint, formatEndpoint } from './address.ts';
 import { type Candidate, Candidates } from './candidates.ts';
+import { ExportedSet, type Shown } from './exported_set.ts';
 import { Roster, standing } from './roster.ts';
 import { SeriesTableBuilder } from './series_table.ts';
 import type { ListenerTotals, Series, Snapshot, Traffic } from './snapshot.ts';
@@ -32,12 +33,6 @@ export const otherListener = 'other';
 
 /** Admissions at a stretch: each is a call into the kernel. */
 const admissionsATurn = 256;
-
-/** A client with a series. */
-interface Shown {
-	readonly exported: Exported;
-	readonly series: Series;
-}
 
 /** A listener. */
 interface Line {
@@ -69,11 +64,8 @@ export class Store {
 	readonly #startNs = BigInt(Date.now()) * 1_000_000n;
 	/** Of the daemon before this one. */
 	readonly #classifiedNs: bigint;
-	/** Its series, as long as their clients have not been met. */
-	readonly #pinned: Map<string, Exported>;
+	readonly #exported: ExportedSet;
 	readonly #roster: Roster;
-	/** By number. */
-	readonly #shown = new Map<number, Shown>();
 	readonly #lines: Line[] = [];
 	/** Their places, by the listeners' keys. */
 	readonly #linePlaces = new Map<string, number>();
@@ -88,7 +80,7 @@ export class Store {
 		this.#source = source;
 		this.#limits = limits;
 		this.#lost = lost;
-		this.#pinned = source.readExported();
+		this.#exported = new ExportedSet(source);
 		this.#classifiedNs = source.classifiedNs;
 		this.#roster = new Roster(source.clientsCapacity, source.clientKeyLength);
 	}
@@ -121,6 +113,7 @@ export class Store {
 				await nextTurn();
 			}
 			await this.#admit(look, nextTurn);
+			await this.#exported.sweep(nextTurn);
 			this.#leaving = look.leaving;
 			this.#source.classifiedNs = look.readNs;
 			// after folding: what has left the clients must be in its listener
@@ -137,16 +130,12 @@ export class Store {
 		return {
 			maxExported,
 			idleNs: BigInt(idleMs) * 1_000_000n,
-			candidates: new Candidates(Math.max(0, maxExported - this.#exportedCount + this.#leaving)),
-			table: new SeriesTableBuilder(this.#exportedCount + 2 * this.#lines.length),
+			candidates: new Candidates(Math.max(0, maxExported - this.#exported.size + this.#leaving)),
+			table: new SeriesTableBuilder(this.#exported.size + 2 * this.#lines.length),
 			readNs: this.#source.monotonicNs(),
 			tracked: 0,
 			leaving: 0,
 		};
-	}
-
-	get #exportedCount(): number {
-		return this.#shown.size + this.#pinned.size;
 	}
 
 	#take(page: ClientPage, look: Look): void {
@@ -170,12 +159,9 @@ export class Store {
 	#meet(page: ClientPage, index: number, number: number): void {
 		const key = page.listener(index);
 		this.#roster.lines[number] = this.#linePlaces.get(key) ?? this.#addLine(key, page.endpoint(index));
-		if (this.#pinned.size === 0) return;
-		const pinnedKey = page.key(index);
-		const exported = this.#pinned.get(pinnedKey);
-		if (exported === undefined) return;
-		this.#pinned.delete(pinnedKey);
-		this.#enter(number, exported, page.label(index));
+		if (!this.#exported.waits) return;
+		const exported = this.#exported.resume(page.key(index));
+		if (exported !== undefined) this.#enter(number, exported, page.label(index));
 	}
 
 	#addLine(key: string, endpoint: Endpoint | undefined): number {
@@ -189,7 +175,7 @@ export class Store {
 
 	#enter(number: number, exported: Exported, client: string): Series {
 		const series = { client, listener: this.#lineOf(number).name, sinceNs: exported.sinceNs };
-		this.#shown.set(number, { exported, series });
+		this.#exported.show(number, { exported, series });
 		this.#roster.standings[number] = standing.shown;
 		return series;
 	}
@@ -200,21 +186,20 @@ export class Store {
 	 */
 	#leaves(page: ClientPage, index: number, number: number, look: Look): boolean {
 		if (page.retired(index)) {
-			if (!this.#source.fold(page.key(index), this.#shown.get(number)?.exported)) return false;
-			this.#shown.delete(number);
+			if (!this.#exported.fold(number, page.key(index))) return false;
 			this.#roster.remove(number);
 			return true;
 		}
 		if (page.open(index) === 0n && lastSignNs(page, index) + look.idleNs < look.readNs) {
 			this.#retired = true;
-			if (this.#source.retire(page.key(index)) && this.#shown.has(number)) look.leaving++;
+			if (this.#source.retire(page.key(index)) && this.#exported.get(number) !== undefined) look.leaving++;
 		}
 		return false;
 	}
 
 	/** Goes on with its series. */
 	#addRow(page: ClientPage, index: number, number: number, { table }: Look): void {
-		const { exported, series } = this.#shown.get(number) as Shown;
+		const { exported, series } = this.#exported.get(number) as Shown;
 		const at = table.add(series);
 		page.copyTraffic(index, table.words, at);
 		// of most: nothing came before their series
@@ -253,7 +238,7 @@ export class Store {
 			if (index % admissionsATurn === admissionsATurn - 1) await nextTurn();
 			const { number, label, key, traffic, base } = candidate;
 			const exported = { base, sinceNs: BigInt(Date.now()) * 1_000_000n };
-			if (this.#exportedCount < maxExported && this.#source.admit(key, exported)) {
+			if (this.#exported.size < maxExported && this.#exported.admit(key, exported)) {
 				const at = table.add(this.#enter(number, exported, label));
 				addTo(table.words, at, traffic);
 				subtractFrom(table.words, at, base);
@@ -282,7 +267,7 @@ export class Store {
 			clients: table.build(),
 			clientsTracked: tracked,
 			clientsCapacity: this.#source.clientsCapacity,
-			clientsExported: this.#shown.size,
+			clientsExported: this.#exported.shown,
 			clientsFolded: this.#source.clientsFolded(),
 			clientsOverflowed: drops.clients_full ?? 0n,
 			drops,

@@ -4,11 +4,11 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Clients, clientKeyLength } from '../../daemon/capture/clients.ts';
 import { clientKeyLayout, clientLayout, listenerKeyLayout } from '../../daemon/capture/layout.gen.ts';
 import type { BpfObject } from '../../daemon/capture/native.ts';
-import { writeEndpoint, writeTraffic } from '../../daemon/capture/records.ts';
 import type { Traffic } from '../../daemon/model/snapshot.ts';
 import type { ClientPage } from '../../daemon/model/source.ts';
-import { noTraffic, readWords, trafficFields, trafficWords } from '../../daemon/model/traffic.ts';
+import { readWords, trafficFields, trafficWords } from '../../daemon/model/traffic.ts';
 import { open, smallObject } from '../fixtures/addon_child.ts';
+import { keyOf, putClient } from '../fixtures/client_entries.ts';
 import { addTo, emptySum } from '../fixtures/traffic.ts';
 
 let object: BpfObject;
@@ -19,30 +19,8 @@ beforeEach(() => {
 
 afterEach(() => object.close());
 
-/** The key of `2001:db8:c::NUMBER` on 192.0.2.1:443. */
-function keyOf(number: number): Buffer {
-	const key = Buffer.alloc(clientKeyLayout.size);
-	key.write('20010db8000c', clientKeyLayout.address, 'hex');
-	key.writeUInt32BE(number, clientKeyLayout.address + 12);
-	key[clientKeyLayout.family] = 6;
-	key[clientKeyLayout.prefixLength] = 128;
-	writeEndpoint(key, clientKeyLayout.listener, { family: 4, address: [192, 0, 2, 1], port: 443 });
-	return key;
-}
-
-/** As a program has made it; a `tag` of 0: as one that is being folded. */
-function put(
-	key: Buffer,
-	traffic: Traffic = noTraffic,
-	more: { createdNs?: bigint; activeNs?: bigint; tag?: bigint } = {},
-): void {
-	const value = Buffer.alloc(clientLayout.size);
-	writeTraffic(value, clientLayout.traffic, traffic);
-	value.writeBigUInt64LE(more.createdNs ?? 0n, clientLayout.createdNs);
-	value.writeBigUInt64LE(more.activeNs ?? 0n, clientLayout.activeNs);
-	value.writeBigUInt64LE(more.tag ?? 1n, clientLayout.tag);
-	expect(object.update('clients', key, value)).toBe(true);
-}
+const put = (key: Buffer, ...rest: [traffic?: Traffic, more?: Parameters<typeof putClient>[3]]) =>
+	putClient(object, key, ...rest);
 
 const numbersOf = (keys: Buffer, entries: number) =>
 	Array.from({ length: entries }, (_, index) => keys.readUInt32BE(index * clientKeyLayout.size + 12));

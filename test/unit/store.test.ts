@@ -23,7 +23,7 @@ const nextTurn = () => Promise.resolve();
 /** A store whose every look, at rest, is checked; `again()` starts another on the same kernel state. */
 function start(limits: { maxExported: number; capacity?: number }) {
 	const kernel = new Kernel(limits.capacity);
-	const settings = { maxExported: limits.maxExported, idleMs };
+	let settings = { maxExported: limits.maxExported, idleMs };
 	let store = new Store(kernel, settings);
 	let last: Snapshot | undefined;
 	return {
@@ -40,7 +40,8 @@ function start(limits: { maxExported: number; capacity?: number }) {
 			store = new Store(kernel, settings);
 		},
 		limit(maxExported: number): void {
-			store.limits = { maxExported, idleMs };
+			settings = { maxExported, idleMs };
+			store.limits = settings;
 		},
 	};
 }
@@ -346,5 +347,74 @@ describe('another daemon on the same kernel state', () => {
 		const snapshot = await look();
 		expect(labels(snapshot)).toEqual([]);
 		expect(snapshot.listeners[0]?.folded.sentBytes).toBe(20n);
+	});
+
+	describe('where the entry of a series that has ended could not be taken out', () => {
+		/** A client that was admitted with a base, and has left: its entry is still there. */
+		async function leave() {
+			const started = start({ maxExported: 0 });
+			const { kernel, look, limit } = started;
+			kernel.refuses = () => true;
+			kernel.visit('x', 100n);
+			await look();
+			kernel.visit('x', 10n);
+			limit(1);
+			await look();
+			await look(idleMs);
+			expect(labels(await look())).toEqual([]);
+			expect(kernel.readExported().size).toBe(1);
+			return started;
+		}
+
+		it('the next look takes it out', async () => {
+			const { kernel, look } = await leave();
+			kernel.refuses = () => false;
+			await look();
+			expect(kernel.readExported().size).toBe(0);
+		});
+
+		it.each([
+			['in a series', 1],
+			['in other', 0],
+		])('a client that returned %s before a restart has no base of then', async (_, maxExported) => {
+			const { kernel, look, limit, again } = await leave();
+			limit(maxExported);
+			kernel.visit('x', 1n);
+			const before = await look();
+			again();
+			const after = await look();
+			expect(labels(after)).toEqual(maxExported === 0 ? [] : ['x']);
+			for (const client of ['x', 'other']) {
+				expect(series(after, client)?.traffic).toEqual(series(before, client)?.traffic);
+			}
+		});
+
+		it('a client that returns after a restart begins anew, and nobody else lacks the place', async () => {
+			const { kernel, look, again } = await leave();
+			again();
+			const began = await look();
+			kernel.visit('y', 2n);
+			expect(labels(await look())).toEqual(['y']);
+			await look(idleMs);
+			kernel.visit('x', 1n);
+			const snapshot = await look();
+			const x = series(snapshot, 'x');
+			expect(x?.traffic).toMatchObject({ opened: 1n, sentBytes: 2n });
+			expect(x?.sinceNs).toBeGreaterThan(BigInt(began.atMs) * 1_000_000n);
+		});
+	});
+
+	it('takes out what no client belongs to, before one comes that it would fit', async () => {
+		const { kernel, look, again } = start({ maxExported: 1 });
+		kernel.visit('x', 1n);
+		await look();
+		kernel.admit('y a', { base: { ...noTraffic, opened: 50n }, sinceNs: 1n });
+		again();
+		await look();
+		expect([...kernel.readExported().keys()]).toEqual(['x a']);
+		await look(idleMs);
+		await look();
+		kernel.visit('y', 3n);
+		expect(series(await look(), 'y')?.traffic).toMatchObject({ opened: 1n, sentBytes: 6n });
 	});
 });
