@@ -195,14 +195,16 @@ export const logLines = {
 	stoppedKept: {
 		level: 'info',
 		text: 'stopped: the programs stay attached and count',
-		meaning: '`on_exit: keep`; the next daemon goes on with the counters.',
-		fields: ['on_exit'],
+		meaning:
+			'`on_exit: keep`; the next daemon goes on with the counters, and with the records that wait for traces and live views.',
+		fields: ['on_exit', 'records_lost'],
 	},
 	stopped: {
 		level: 'info',
 		text: 'stopped: detached',
-		meaning: 'Nothing is left in the kernel.',
-		fields: ['on_exit'],
+		meaning:
+			'Nothing is left in the kernel. `records_lost`: for so many records of traces and live views the time was too short.',
+		fields: ['on_exit', 'records_lost'],
 	},
 } as const satisfies Record<string, LogLine>;
 

@@ -224,6 +224,14 @@ export class Programs implements Provider {
 		return bytes === this.#events.length;
 	}
 
+	discard(): number {
+		let all = 0;
+		for (let bytes = this.#events.length; bytes === this.#events.length; all += bytes) {
+			bytes = this.#bpf.drain(this.#events);
+		}
+		return all / eventLayout.size;
+	}
+
 	flush(): void {
 		const beganNs = native().monotonicNs();
 		this.#bpf.iterate('toascope_flush', none);

@@ -32,6 +32,8 @@ export interface Provider {
 	listen(...types: ConnectionEvent['type'][]): void;
 	/** Hands over what has happened since the last call, for some milliseconds. True: there is more. */
 	drain(onEvent: (event: ConnectionEvent) => void): boolean;
+	/** Throws away what drain() would hand over. Returns how many there were. */
+	discard(): number;
 	/** Counts what open connections did since the last flush. */
 	flush(): void;
 	/** Has connections closed that are gone unheard: those that two calls find so, each after a flush of its own. */

@@ -5,7 +5,8 @@ import { loadConfig, loadConfigAndFile } from '../config/load.ts';
 import { exitCode } from '../errors.ts';
 import { logLines, tell } from '../log_lines.ts';
 import { createLogger } from '../service/log.ts';
-import { Service, tellSystemd } from '../service/service.ts';
+import { Service } from '../service/service.ts';
+import { tellSystemd } from '../service/systemd.ts';
 
 /** Resolves with a signal's name when it comes; the handler stays until dispose. */
 function signals(): { next(): Promise<NodeJS.Signals>; dispose(): void } {
@@ -58,9 +59,9 @@ export async function run(options: { readonly config?: string | undefined }): Pr
 			tellSystemd('STOPPING=1');
 		} finally {
 			clearInterval(alive);
-			await service.stop();
-			const kept = config.onExit === 'keep' && config.bpf.pin !== undefined;
-			tell(logger, kept ? logLines.stoppedKept : logLines.stopped, { on_exit: config.onExit });
+			const { kept, recordsLost } = await service.stop();
+			const said = { on_exit: config.onExit, records_lost: recordsLost };
+			tell(logger, kept ? logLines.stoppedKept : logLines.stopped, said);
 		}
 		return exitCode.done;
 	} finally {

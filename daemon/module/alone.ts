@@ -54,6 +54,8 @@ export class ModuleAlone implements Provider {
 
 	drain = () => false;
 
+	discard = () => 0;
+
 	flush(): void {}
 
 	async reap(): Promise<void> {}

@@ -28,6 +28,7 @@ import { Store } from '../model/store.ts';
 import { version } from '../version.ts';
 import { openProvider } from './choose.ts';
 import { SystemClock } from './clock.ts';
+import { drainMs, drainPauseFactor, Events, type Listener } from './events.ts';
 import { type Repeated, repeat, type Work } from './schedule.ts';
 import { describe } from './status.ts';
 
@@ -36,12 +37,6 @@ const flushMs = 5000;
 const lookMs = 1000;
 /** What two of these looks find gone is closed. At 65,536 connections one takes 3 ms, in slices. */
 const reapMs = 15_000;
-/** The kernel wakes nobody for a record: the ring is looked at so often. */
-const drainMs = 50;
-/** Records that are not taken are lost: it may have four fifths of the time. */
-const drainPauseFactor = 0.25;
-/** At the end, for what is in the ring still. */
-const lastDrainMs = 200;
 /** A search through the connections takes a tenth of a second: not for everyone who asks. */
 const peersMs = 2000;
 /** What a stop may take for the last spans: half of the 2 s that it has. */
@@ -52,6 +47,13 @@ export interface ServiceOptions {
 	readonly onEvent?: (event: ConnectionEvent) => void;
 	/** Where the configuration is from. */
 	readonly configFile?: string | undefined;
+}
+
+export interface Stopped {
+	/** The programs stay attached, and count. */
+	readonly kept: boolean;
+	/** Records that were in the ring at the end. */
+	readonly recordsLost: number;
 }
 
 export class Service implements View {
@@ -68,6 +70,7 @@ export class Service implements View {
 	#peers: { readonly found: Promise<Peers>; readonly untilMs: number } | undefined;
 	#config: Config;
 	#spans: SpanExport | undefined;
+	#events: Events | undefined;
 	#reload = { successful: true, successAtMs: Date.now() };
 	#listening: Endpoint | undefined;
 	#attached = true;
@@ -112,8 +115,9 @@ export class Service implements View {
 		this.#repeat(flushMs, () => this.#provider.flush());
 		this.#repeat(reapMs, (nextTurn) => this.#provider.reap(nextTurn));
 		if (this.#spans !== undefined || this.#onEvent !== undefined) {
-			this.#provider.listen(...(this.#onEvent === undefined ? [] : ['opened' as const]), 'accepted', 'closed');
-			this.#repeat(drainMs, () => this.#drain(), drainPauseFactor);
+			const events = this.#listen();
+			this.#events = events;
+			this.#repeat(drainMs, () => events.drain(), drainPauseFactor);
 		}
 		const metrics = this.#exporter();
 		if (config.http.listen !== undefined) {
@@ -121,6 +125,16 @@ export class Service implements View {
 		}
 		if (config.http.socket !== undefined) await listenUnix(this.#http(metrics), config.http.socket);
 		this.#tell();
+	}
+
+	#listen(): Events {
+		const [spans, onEvent] = [this.#spans, this.#onEvent];
+		const listeners: Listener[] = [];
+		if (spans !== undefined) listeners.push((event) => spans.onEvent(event));
+		if (onEvent !== undefined) listeners.push(onEvent);
+		// nobody wants the first for spans
+		const types = onEvent === undefined ? [] : ['opened' as const];
+		return new Events(this.#provider, [...types, 'accepted', 'closed'], listeners);
 	}
 
 	#tell(): void {
@@ -157,14 +171,6 @@ export class Service implements View {
 
 	#spanDrops(): Readonly<Record<string, bigint>> {
 		return this.#spans?.stats().dropped ?? { span_queue_full: 0n, span_export_failed: 0n };
-	}
-
-	/** True: more records are waiting. */
-	#drain(): boolean {
-		return this.#provider.drain((event) => {
-			this.#spans?.onEvent(event);
-			this.#onEvent?.(event);
-		});
 	}
 
 	#exporter(): PrometheusExporter {
@@ -258,18 +264,23 @@ export class Service implements View {
 		}
 	}
 
-	/** Ends within 2 s. 'keep': what is pinned goes on counting. `started` false: #begin() failed. Does nothing the second time. */
-	async stop(onExit: 'detach' | 'keep' = this.#config.onExit, started = true): Promise<void> {
-		if (!this.#attached) return;
+	/** Whether 'keep' leaves anything there. */
+	#keeps(onExit: Config['onExit']): boolean {
+		return onExit === 'keep' && this.#config.bpf.pin !== undefined;
+	}
+
+	/**
+	 * Ends within 2 s. 'keep': what is pinned goes on counting. `started` false: #begin() failed. Does nothing the second time.
+	 * Returns what became of it, for the log.
+	 */
+	async stop(onExit = this.#config.onExit, started = true): Promise<Stopped> {
+		if (!this.#attached) return { kept: this.#keeps(onExit), recordsLost: 0 };
 		this.#attached = false;
 		try {
 			await Promise.all(this.#repeated.map((one) => one.stop()));
-			this.#provider.listen();
-			const until = performance.now() + lastDrainMs;
-			if (this.#spans !== undefined || this.#onEvent !== undefined) {
-				while (this.#drain() && performance.now() < until);
-			}
+			const recordsLost = (await this.#events?.end(this.#keeps(onExit))) ?? 0;
 			await Promise.allSettled([this.#spans?.shutdown(spansMs), ...this.#servers.map((server) => server.close())]);
+			return { kept: this.#keeps(onExit), recordsLost };
 		} finally {
 			this.#provider.close(onExit === 'keep', started);
 		}
@@ -289,10 +300,4 @@ function reloaded(old: Config, next: Config): Config {
 		connections: { ...old.connections, retainMs: next.connections.retainMs },
 		log: { ...old.log, level: next.log.level },
 	});
-}
-
-/** Tells systemd, where it asked to be told (Type=notify). */
-export function tellSystemd(state: string): void {
-	const socket = process.env['NOTIFY_SOCKET'];
-	if (socket !== undefined && socket !== '') native().notify(socket, state);
 }
