@@ -1,27 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The doctor's findings, host by host and daemon by daemon; what this very host says is tested in test/host. */
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+/** The doctor's findings, host by host and setting by setting; what this very host says is tested in test/host. */
 import { expect, test } from 'vitest';
 import { parseMounts } from '../../daemon/capture/mounts.ts';
 import type { Features } from '../../daemon/capture/native.ts';
-import { toConfig, written } from '../../daemon/config/config.ts';
-import { defaultConfig } from '../../daemon/config/load.ts';
-import { fileSchema } from '../../daemon/config/schema.ts';
 import type { Check } from '../../daemon/doctor/check.ts';
 import { fileCheck, forceChecks } from '../../daemon/doctor/configuration.ts';
-import { daemonCheck, reloadCheck } from '../../daemon/doctor/daemon.ts';
 import { choiceChecks, featureChecks, featuresBut } from '../../daemon/doctor/features.ts';
 import { type Host, hostChecks } from '../../daemon/doctor/host.ts';
 import { type ModuleFacts, moduleOutlook } from '../../daemon/doctor/module.ts';
-import { formatReport } from '../../daemon/doctor/report.ts';
-import { findDaemon, type Status } from '../../daemon/doctor/status.ts';
 import { ToascopeError } from '../../daemon/errors.ts';
 import type { Loaded } from '../../daemon/module/loaded.ts';
-import { statusOf } from '../fixtures/status.ts';
+import { named, values } from '../fixtures/checks.ts';
 
-const config = (settings: object = {}) => toConfig(fileSchema.parse(settings), {});
-const values = (settings: object = {}) => written(config(settings));
 const mounts = (...lines: string[]) => parseMounts(lines.join('\n'));
 const cgroup2 = '32 25 0:27 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw';
 const bpffs = '33 25 0:28 / /sys/fs/bpf rw,nosuid shared:10 - bpf bpf rw,mode=700';
@@ -48,12 +38,6 @@ const goodHost: Host = {
 	exists: (path) => !path.includes('/sys/fs/bpf/'),
 	isRootCgroup: () => true,
 };
-
-function named(checks: readonly Check[], name: string): Check {
-	const found = checks.find((each) => each.name === name);
-	if (found === undefined) throw new Error(`no check ${name}`);
-	return found;
-}
 
 const states = (checks: readonly Check[]) => Object.fromEntries(checks.map(({ name, state }) => [name, state]));
 
@@ -274,140 +258,4 @@ test('what is looked for', () => {
 	expect(named(forceChecks(host), 'scope').found).toBe("toa4 on all local ports, in toascope's own network namespace");
 	const one = { profiles: ['toa4'], listeners: { ports: [443] } };
 	expect(named(forceChecks(values(one)), 'scope').found).toBe('toa4 on local port 443');
-});
-
-const path = '/etc/toascope/toascope.yaml';
-const running = (settings: object, more: Partial<Status> = {}): Status => ({
-	...statusOf({}),
-	config: { file: path, variables: [], values: values(settings) },
-	...more,
-});
-const file = (settings: object) => ({ path, config: config(settings), defaults: defaultConfig() });
-
-test.each<[string, Status, Parameters<typeof reloadCheck>[1], Check['state'], RegExp, RegExp]>([
-	['as the file says', running({ sockopt: 'off' }), file({ sockopt: 'off' }), 'ok', /^loaded at /, /^$/],
-	[
-		'a file that was changed',
-		running({}),
-		file({ trust: ['10.0.0.0/8'], clients: { capacity: 5 } }),
-		'warn',
-		/was changed since/,
-		/^kill -HUP 812 loads trust; a restart loads clients\.capacity$/,
-	],
-	[
-		'keys that a reload has left as they were',
-		running({}),
-		file({ clients: { capacity: 5 } }),
-		'warn',
-		/^loaded at .*; the file has other values of clients\.capacity, which hold from a start on$/,
-		/^a restart loads clients\.capacity$/,
-	],
-	[
-		'a key that the environment of the daemon sets',
-		running({ sockopt: 'off' }, {}),
-		file({ sockopt: 'off', transparent: 'on' }),
-		'warn',
-		/was changed/,
-		/loads transparent\.enabled$/,
-	],
-	['another file', running({}), { ...file({}), path: '/tmp/x.yaml' }, 'warn', /toascope\.yaml$/, /x\.yaml is not in/],
-	['a file that this user cannot read', running({}), { ...file({}), config: undefined }, 'ok', /^loaded at /, /^$/],
-	[
-		'a reload that failed',
-		running({}, { config_reload: { successful: false, success_at: 'T' } }),
-		file({ sockopt: 'off' }),
-		'warn',
-		/^the last reload failed: what was loaded at T holds$/,
-		/kill -HUP 812$/,
-	],
-])('what is loaded: %s', (_what, status, inFile, state, found, advice) => {
-	const result = reloadCheck(status, inFile);
-	expect(result).toMatchObject({ state, found: expect.stringMatching(found) });
-	expect(result.advice ?? '').toMatch(advice);
-});
-
-test('keys that the environment of the daemon sets or decides are not the fault of the file', () => {
-	const set = running({ sockopt: 'off', transparent: 'on' });
-	const variables = ['TOASCOPE_SOCKOPT', 'TOASCOPE_TRANSPARENT'];
-	expect(reloadCheck({ ...set, config: { ...set.config, variables } }, file({})).state).toBe('ok');
-	expect(reloadCheck(set, file({})).state).toBe('warn');
-	const decided = running({ otel: { spans: 'on', protocol: 'grpc' } });
-	expect(reloadCheck(decided, file({})).state).toBe('ok');
-	expect(reloadCheck(decided, file({ otel: { protocol: 'http/protobuf', spans: 'off' } })).state).toBe('ok');
-});
-
-test('a password in a URL is neither shown nor a difference', () => {
-	const settings = { otel: { endpoint: 'http://me:secret@127.0.0.1:4318/' } };
-	const shown = { ...values(settings), 'otel.endpoint': 'http://127.0.0.1:4318/' };
-	const status = running(settings);
-	expect(reloadCheck({ ...status, config: { ...status.config, values: shown } }, file(settings)).state).toBe('ok');
-});
-
-test('a daemon that does not answer is told from one that cannot be asked', async () => {
-	const absent = await findDaemon([{ socket: '/nowhere/toascope.sock' }, { url: 'http://127.0.0.1:1' }]);
-	expect(daemonCheck(absent, '1')).toMatchObject({ state: 'warn', found: 'none answers at /nowhere/toascope.sock' });
-	expect(daemonCheck(await findDaemon([]), '1')).toMatchObject({
-		state: 'warn',
-		found: expect.stringContaining('cannot be asked'),
-	});
-});
-
-test('a daemon is found where its socket is not, and what is no daemon is told', async () => {
-	let body = JSON.stringify(statusOf({}));
-	await using server = createServer((_request, response) => response.end(body)).listen(0, '127.0.0.1');
-	await new Promise((resolve) => server.once('listening', resolve));
-	const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-	const places = [{ socket: '/nowhere/toascope.sock' }, { url }];
-	expect(daemonCheck(await findDaemon(places), '0.1.0')).toMatchObject({
-		state: 'ok',
-		found: expect.stringMatching(/^runs \(pid 812, 0\.1\.0\)/),
-	});
-	expect(daemonCheck(await findDaemon(places), '0.2.0')).toMatchObject({ state: 'warn' });
-	for (body of ['hello', 'null', '{"pid":1}', '{"pid":1,"config":{}}']) {
-		expect(daemonCheck(await findDaemon(places), '0.1.0')).toMatchObject({
-			state: 'warn',
-			found: expect.stringMatching(/^http:.*: what answers there is not toascope/),
-		});
-	}
-});
-
-test('the report has the worst first, is aligned, ends in the verdict, and lets nothing steer the terminal', () => {
-	const checks: Check[] = [
-		{ name: 'a', title: 'A', state: 'ok', found: 'good', advice: 'for scripts' },
-		{ name: 'feature.x', title: 'x programs', state: 'ok', found: 'yes' },
-		{ name: 'feature.y', title: 'y programs', state: 'ok', found: 'refused (EPERM)', advice: 'for scripts' },
-		{ name: 'c', title: 'C', state: 'warn', found: 'so so', advice: 'look' },
-		{ name: 'b', title: 'Longer', state: 'fail', found: 'bad \u001b[2J', advice: 'mend it' },
-	];
-	expect(formatReport({ checks, running: false })).toBe(
-		[
-			'FAIL  Longer           bad ?[2J',
-			'                       -> mend it',
-			'WARN  C                so so',
-			'                       -> look',
-			'ok    A                good',
-			'ok    Kernel features  all that are used but y programs, refused (EPERM)',
-			'',
-			'toascope cannot run here: 1 FAIL, 1 warning',
-			'',
-		].join('\n'),
-	);
-	expect(formatReport({ checks, running: true }, { colours: true })).toContain('\u001b[31mFAIL\u001b[39m');
-	const last = (some: readonly Check[], runs: boolean) =>
-		formatReport({ checks: some, running: runs }).trim().split('\n').at(-1);
-	expect(last(checks, true)).toBe('toascope runs, and would not start again: 1 FAIL, 1 warning');
-	expect(last(checks.slice(0, 4), true)).toBe('toascope runs, 1 warning');
-	expect(last(checks.slice(0, 1), false)).toBe('toascope can run here');
-});
-
-test('on a terminal lines are as long as it is wide', () => {
-	const words = 'word '.repeat(60).trim();
-	const checks: Check[] = [
-		{ name: 'a', title: 'Title', state: 'warn', found: words, advice: `${'x'.repeat(90)} ${words}` },
-	];
-	const lines = formatReport({ checks, running: true }, { columns: 80 }).split('\n');
-	expect(lines.filter((line) => line.length > 80).map((line) => line.trim())).toEqual([`-> ${'x'.repeat(90)}`]);
-	const [first = '', second = ''] = lines;
-	expect(second.search(/\S/)).toBe(first.indexOf('word'));
-	expect(lines.join(' ').match(/word/g)).toHaveLength(120);
 });

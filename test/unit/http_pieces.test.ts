@@ -10,49 +10,16 @@ import { gunzipSync } from 'node:zlib';
 import pino from 'pino';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { PrometheusExporter } from '../../daemon/export/prometheus/exporter.ts';
-import { PiecePool } from '../../daemon/export/prometheus/piece_pool.ts';
 import { createHttp } from '../../daemon/http/app.ts';
 import { listenTcp, listenUnix } from '../../daemon/http/listen.ts';
-import type { ClientSeries, Snapshot } from '../../daemon/model/snapshot.ts';
+import { accepts, crowds, type Format, isAnswer, piecesOf } from '../fixtures/crowds.ts';
 import { patient } from '../fixtures/patience.ts';
-import { clients, snapshot, tableOf } from '../fixtures/snapshot.ts';
 import { fixtureExporter, fixtureView } from '../fixtures/view.ts';
 
 const cleanUp: (() => unknown)[] = [];
 afterEach(async () => {
 	for (const one of cleanUp.splice(0).reverse()) await one();
 });
-
-/** 20 MB of answer, more than sockets hold, and also packed more than a Unix socket holds; no two generations share a client. */
-function crowd(generation: number): Snapshot {
-	const one = (_: unknown, at: number) =>
-		({ ...clients[0], client: `2001:db8:${generation}::${(at * 0x9e37).toString(16)}` }) as ClientSeries;
-	return { ...snapshot, clients: tableOf(Array.from({ length: 20_000 }, one)) };
-}
-const crowds = [1, 2, 3].map(crowd);
-
-const accepts = { prometheus: 'text/plain', openmetrics: 'application/openmetrics-text' } as const;
-type Format = keyof typeof accepts;
-
-/** What the answers of each generation must be, made apart. */
-const expected = { prometheus: [] as Buffer[], openmetrics: [] as Buffer[] };
-for (const format of ['prometheus', 'openmetrics'] as const) {
-	for (const one of crowds)
-		expected[format].push(
-			Buffer.concat(
-				await piecesOf(
-					fixtureExporter(() => one),
-					format,
-				),
-			),
-		);
-}
-
-async function piecesOf(exporter: PrometheusExporter, format: Format): Promise<Buffer[]> {
-	const pieces: Buffer[] = [];
-	for await (const piece of exporter.render(format)) pieces.push(piece);
-	return pieces;
-}
 
 interface Door {
 	readonly address: { readonly port: number; readonly host: string } | { readonly path: string };
@@ -131,10 +98,6 @@ async function body(response: IncomingMessage): Promise<Buffer> {
 	return response.headers['content-encoding'] === 'gzip' ? gunzipSync(bytes) : bytes;
 }
 
-/** One look at 20 MB tells more than expect(), which would print them. */
-const isAnswer = (found: Buffer, generation: number, format: Format = 'prometheus') =>
-	expected[format][generation]?.equals(found) === true;
-
 const patience = { timeout: patient(15_000) };
 
 /** The daemon can write no more to this connection: its reader has stopped. */
@@ -149,55 +112,6 @@ const stuck = async (door: Door) => {
 		}, patience)
 		.toBe(true);
 };
-
-describe('a pool', () => {
-	it('gives again what was given back, and nothing that is out', () => {
-		const pool = new PiecePool();
-		const [first, second] = [pool.take(), pool.take()];
-		expect(second.buffer).not.toBe(first.buffer);
-		pool.giveBack(first.subarray(10, 20));
-		const third = pool.take();
-		expect(third.buffer).toBe(first.buffer);
-		expect(third.length).toBe(first.length);
-		expect([first.buffer, second.buffer]).not.toContain(pool.take().buffer);
-	});
-
-	it('takes a piece back once, and nothing else', () => {
-		const pool = new PiecePool();
-		const [piece, foreign] = [pool.take(), Buffer.alloc(256 * 1024)];
-		for (const one of [piece, piece, foreign]) pool.giveBack(one);
-		const taken = [pool.take(), pool.take(), pool.take()].map(({ buffer }) => buffer);
-		expect(new Set(taken).size).toBe(3);
-		expect(taken).toContain(piece.buffer);
-		expect(taken).not.toContain(foreign.buffer);
-	});
-
-	it('keeps only so much', () => {
-		const pool = new PiecePool();
-		const pieces = Array.from({ length: 100 }, () => pool.take());
-		for (const piece of pieces) pool.giveBack(piece);
-		const known = new Set(pieces.map(({ buffer }) => buffer));
-		const again = Array.from({ length: 100 }, () => pool.take().buffer);
-		expect(again.filter((buffer) => known.has(buffer))).toHaveLength(8);
-	});
-});
-
-describe('an exporter', () => {
-	it('writes into pieces that were given back, and into no other', async () => {
-		let shown = 0;
-		const exporter = fixtureExporter(() => crowds[shown]);
-		const kept = await piecesOf(exporter, 'prometheus');
-		shown = 1;
-		const given = await piecesOf(exporter, 'prometheus');
-		expect(isAnswer(Buffer.concat(given), 1)).toBe(true);
-		for (const piece of given) exporter.giveBack(piece);
-		shown = 2;
-		const last = await piecesOf(exporter, 'openmetrics');
-		expect(isAnswer(Buffer.concat(last), 2, 'openmetrics')).toBe(true);
-		expect(isAnswer(Buffer.concat(kept), 0)).toBe(true);
-		expect(isAnswer(Buffer.concat(given), 1)).toBe(false);
-	});
-});
 
 describe('over HTTP', () => {
 	it.each([

@@ -1,68 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Spans, from connection events to what a collector reads off the wire. */
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { pino } from 'pino';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { spanTime } from '../../daemon/export/otel/connection_span.ts';
-import { type SpanExport, type SpanOptions, startSpans } from '../../daemon/export/otel/spans.ts';
-import type { Connection } from '../../daemon/model/connection.ts';
-import { decodeTraceRequest, type OtlpReceiver, startOtlpReceiver } from '../fixtures/otlp_receiver.ts';
+import { decodeTraceRequest } from '../fixtures/otlp_receiver.ts';
+import { close, connection, OFFSET, perTest, receiver, start } from '../fixtures/spans.ts';
+
+perTest();
 
 const CONTAINER = 'c0ffee'.padEnd(64, '0');
-/** Wall clock less monotonic clock: no multiple of anything, so that any rounding shows. */
-const OFFSET = 1_795_400_000_123_456_789n;
-
-const connection: Connection = {
-	cookie: 77n,
-	netns: 4_026_531_840,
-	local: { family: 4, text: '192.0.2.10', port: 80 },
-	peer: { family: 4, text: '198.51.100.7', port: 40_001 },
-	client: { family: 6, text: '2001:db8:c::1', port: 51_234 },
-	verdict: 'toa',
-	profile: 'nat64',
-	segment: 'ack',
-	state: 'closed',
-	openedNs: 1_000_000_000_001n,
-	acceptedNs: 1_000_000_250_002n,
-	closedNs: 1_003_500_000_003n,
-	seen: 'getpeername',
-	owner: { by: 'accept', pid: 4321, comm: 'nginx', cgroupId: 99n },
-	receivedBytes: 5_000_000_000n,
-	sentBytes: 9_007_199_254_740_991n,
-	retransmittedSegments: 3,
-	srttUs: 12_345,
-};
-
-const opened: SpanExport[] = [];
-let receiver: OtlpReceiver;
-
-async function start(options: Partial<SpanOptions> = {}): Promise<SpanExport> {
-	const spans = await startSpans({
-		endpoint: receiver.endpoint,
-		clock: (monotonicNs) => monotonicNs + OFFSET,
-		resolveContainer: () => undefined,
-		logger: pino({ level: 'silent' }),
-		version: '1.2.3',
-		...options,
-	});
-	opened.push(spans);
-	return spans;
-}
-
-function close(spans: SpanExport, change: Partial<Connection> = {}): void {
-	spans.onEvent({ type: 'closed', connection: { ...connection, ...change } });
-}
-
-beforeEach(async () => {
-	for (const name of Object.keys(process.env)) if (name.startsWith('OTEL_')) vi.stubEnv(name, undefined);
-	receiver = await startOtlpReceiver();
-});
-
-afterEach(async () => {
-	await Promise.all(opened.splice(0).map((spans) => spans.shutdown(0)));
-	await receiver.close();
-	vi.unstubAllEnvs();
-});
 
 describe('a span on the wire', () => {
 	it('has every attribute and time, exactly', async () => {
@@ -276,91 +222,5 @@ describe('other protocols', () => {
 		expect(bodies.flatMap(decodeTraceRequest).map((span) => span.attributes['client.address'])).toEqual([
 			'2001:db8:c::1',
 		]);
-	});
-});
-
-describe('a collector that does not do its part', () => {
-	async function replaceReceiver(...args: Parameters<typeof startOtlpReceiver>): Promise<void> {
-		await receiver.close();
-		receiver = await startOtlpReceiver(...args);
-	}
-
-	it('hangs: the queue is bounded, what does not fit is counted, and the end comes in time', async () => {
-		await replaceReceiver(() => 'hang');
-		vi.stubEnv('OTEL_BSP_MAX_QUEUE_SIZE', '10');
-		vi.stubEnv('OTEL_BSP_MAX_EXPORT_BATCH_SIZE', '4');
-		const spans = await start();
-		for (let i = 0; i < 25; i++) close(spans);
-		await receiver.waitForRequests(1);
-		expect(spans.stats()).toMatchObject({ pending: 10, dropped: { span_queue_full: 15n } });
-		const began = performance.now();
-		await spans.shutdown(200);
-		expect(performance.now() - began).toBeLessThan(2000);
-		expect(spans.stats()).toEqual({
-			exported: 0n,
-			pending: 0,
-			dropped: { span_queue_full: 15n, span_export_failed: 10n },
-		});
-	});
-
-	it('is not there: the end comes in time, also between two attempts', async () => {
-		const { endpoint } = receiver;
-		await replaceReceiver();
-		const lines: string[] = [];
-		const logger = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) });
-		const spans = await start({ endpoint, logger });
-		close(spans);
-		await spans.shutdown(200);
-		expect(spans.stats()).toMatchObject({ pending: 0, dropped: { span_export_failed: 1n } });
-		expect(lines.join('')).toContain('ECONNREFUSED');
-	});
-
-	it('is busy: the request is repeated', async () => {
-		await replaceReceiver((request) =>
-			request === 0 ? { status: 503, headers: { 'Retry-After': '0' } } : { status: 200 },
-		);
-		const spans = await start();
-		close(spans);
-		await spans.shutdown(5000);
-		expect(receiver.requests).toHaveLength(2);
-		expect(spans.stats()).toMatchObject({ exported: 1n, dropped: { span_export_failed: 0n } });
-	});
-
-	it('refuses: the spans are counted, and it is told once', async () => {
-		await replaceReceiver(() => ({ status: 400 }));
-		const lines: string[] = [];
-		vi.stubEnv('OTEL_BSP_MAX_EXPORT_BATCH_SIZE', '1');
-		const spans = await start({ logger: pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) }) });
-		for (let i = 0; i < 3; i++) close(spans);
-		await receiver.waitForRequests(3);
-		await spans.shutdown(2000);
-		expect(spans.stats()).toMatchObject({ exported: 0n, dropped: { span_export_failed: 3n } });
-		expect(lines.filter((line) => line.includes('not reaching the collector'))).toHaveLength(1);
-	});
-
-	it('takes a part: what it rejected is counted', async () => {
-		// ExportTraceServiceResponse { partial_success { rejected_spans: 2, error_message: "no" } }
-		await replaceReceiver(() => ({ status: 200, body: Buffer.from([10, 6, 8, 2, 18, 2, 110, 111]) }));
-		const spans = await start();
-		for (let i = 0; i < 5; i++) close(spans);
-		await spans.shutdown(2000);
-		expect(spans.stats()).toMatchObject({ exported: 3n, dropped: { span_export_failed: 2n } });
-	});
-
-	it('has no URL: CONFIG_INVALID', async () => {
-		await expect(start({ endpoint: 'nowhere' })).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
-	});
-
-	it.each([
-		['OTEL_EXPORTER_OTLP_ENDPOINT', '127.0.0.1:4318'],
-		['OTEL_EXPORTER_OTLP_ENDPOINT', 'collector:4318'],
-		['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', 'collector'],
-	])('has no URL in %s, %s: CONFIG_INVALID', async (name, value) => {
-		vi.stubEnv('OTEL_EXPORTER_OTLP_ENDPOINT', receiver.endpoint);
-		vi.stubEnv(name, value);
-		await expect(start({ endpoint: undefined })).rejects.toMatchObject({
-			code: 'CONFIG_INVALID',
-			message: `${name} is no URL of HTTP`,
-		});
 	});
 });

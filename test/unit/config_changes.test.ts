@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What differs between two configurations: to a reload, to `config check`, in the shipped example. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { configCheck } from '../../daemon/cli/config.ts';
+import { changedRestartKeys, written } from '../../daemon/config/config.ts';
+import { defaultConfig } from '../../daemon/config/load.ts';
+import { keys } from '../../daemon/config/schema.ts';
+import { differences, folder, load, perTest } from '../fixtures/config_file.ts';
+
+perTest();
+
+describe('reload', () => {
+	it('has a value for every key', () => {
+		expect(Object.keys(written(defaultConfig()))).toEqual(keys.map(({ path }) => path));
+	});
+
+	it('knows which keys take a restart', () => {
+		const reloadable = keys.filter((key) => key.reloadable).map(({ path }) => path);
+		expect(reloadable).toEqual([
+			'trust',
+			'profiles',
+			'transparent.enabled',
+			'transparent.ports',
+			'sockopt',
+			'listeners.ports',
+			'listeners.netns',
+			'clients.max_exported',
+			'clients.idle',
+			'connections.retain',
+			'log.level',
+		]);
+		const from = load('');
+		const to = load(
+			'log: {level: warn, format: json}\nclients: {capacity: 10, idle: 1 h}\nhttp: {socket: off}\ntrust: [10.0.0.0/8]',
+		);
+		expect(changedRestartKeys(from, to)).toEqual(['clients.capacity', 'http.socket', 'log.format']);
+		expect(changedRestartKeys(to, to)).toEqual([]);
+	});
+});
+
+describe('config check', () => {
+	function check(text: string, json = false) {
+		const file = join(folder, 'c.yaml');
+		writeFileSync(file, text);
+		let said = '';
+		const exit = configCheck(file, { json, write: (part) => (said += part) });
+		return { exit, said: said.replaceAll(`${folder}/`, '') };
+	}
+
+	it('says ok and what differs from the defaults', () => {
+		expect(check('clients: {max_exported: 5}\ntrust: [10.0.0.0/8]\ncgroup: /x')).toEqual({
+			exit: 0,
+			said: 'c.yaml: ok\n  cgroup: /x (default: the root of the cgroup v2 mount)\n  trust: ["10.0.0.0/8"] (default: [])\n  clients.max_exported: 5 (default: 1000)\n',
+		});
+		expect(JSON.parse(check('sockopt: off', true).said)).toEqual({
+			file: 'c.yaml',
+			ok: true,
+			differences: [{ key: 'sockopt', value: 'off', default: 'on' }],
+		});
+	});
+
+	it('gives each problem a line', () => {
+		expect(check('sockopt: perhaps\nlog: {level: loud}')).toEqual({
+			exit: 2,
+			said:
+				'c.yaml:1:10: sockopt is "perhaps", must be on or off\n' +
+				'c.yaml:2:14: log.level is "loud", must be trace, debug, info, warn or error\n',
+		});
+		expect(JSON.parse(check('sockopt: perhaps', true).said)).toMatchObject({
+			ok: false,
+			code: 'CONFIG_INVALID',
+			problems: [{ at: 'c.yaml:1:10', key: 'sockopt', message: 'is "perhaps", must be on or off' }],
+		});
+	});
+
+	it('says that a file is missing', () => {
+		let said = '';
+		expect(configCheck(join(folder, 'none'), { json: false, write: (part) => (said += part) })).toBe(2);
+		expect(said).toBe(`${folder}/none: no such file or directory\n`);
+	});
+});
+
+describe('deploy/toascope.yaml', () => {
+	const example = readFileSync(new URL('../../deploy/toascope.yaml', import.meta.url), 'utf8');
+
+	it('changes nothing as it is shipped', () => {
+		expect(differences(example)).toEqual({});
+	});
+
+	it('shows every key, with its default where it has one', () => {
+		// a setting has its # at once before the key, or before the indentation of two
+		const text = example.replace(/^#(?=\S| {2})/gm, '');
+		expect(Object.keys(differences(text))).toEqual(['cgroup', 'otel.endpoint', 'otel.spans']);
+		for (const { path } of keys) expect(text).toMatch(new RegExp(`^ *${path.split('.').at(-1)}:`, 'm'));
+	});
+});

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The doctor's report, as text. */
+import { expect, test } from 'vitest';
+import type { Check } from '../../daemon/doctor/check.ts';
+import { formatReport } from '../../daemon/doctor/report.ts';
+
+test('the report has the worst first, is aligned, ends in the verdict, and lets nothing steer the terminal', () => {
+	const checks: Check[] = [
+		{ name: 'a', title: 'A', state: 'ok', found: 'good', advice: 'for scripts' },
+		{ name: 'feature.x', title: 'x programs', state: 'ok', found: 'yes' },
+		{ name: 'feature.y', title: 'y programs', state: 'ok', found: 'refused (EPERM)', advice: 'for scripts' },
+		{ name: 'c', title: 'C', state: 'warn', found: 'so so', advice: 'look' },
+		{ name: 'b', title: 'Longer', state: 'fail', found: 'bad \u001b[2J', advice: 'mend it' },
+	];
+	expect(formatReport({ checks, running: false })).toBe(
+		[
+			'FAIL  Longer           bad ?[2J',
+			'                       -> mend it',
+			'WARN  C                so so',
+			'                       -> look',
+			'ok    A                good',
+			'ok    Kernel features  all that are used but y programs, refused (EPERM)',
+			'',
+			'toascope cannot run here: 1 FAIL, 1 warning',
+			'',
+		].join('\n'),
+	);
+	expect(formatReport({ checks, running: true }, { colours: true })).toContain('\u001b[31mFAIL\u001b[39m');
+	const last = (some: readonly Check[], runs: boolean) =>
+		formatReport({ checks: some, running: runs }).trim().split('\n').at(-1);
+	expect(last(checks, true)).toBe('toascope runs, and would not start again: 1 FAIL, 1 warning');
+	expect(last(checks.slice(0, 4), true)).toBe('toascope runs, 1 warning');
+	expect(last(checks.slice(0, 1), false)).toBe('toascope can run here');
+});
+
+test('on a terminal lines are as long as it is wide', () => {
+	const words = 'word '.repeat(60).trim();
+	const checks: Check[] = [
+		{ name: 'a', title: 'Title', state: 'warn', found: words, advice: `${'x'.repeat(90)} ${words}` },
+	];
+	const lines = formatReport({ checks, running: true }, { columns: 80 }).split('\n');
+	expect(lines.filter((line) => line.length > 80).map((line) => line.trim())).toEqual([`-> ${'x'.repeat(90)}`]);
+	const [first = '', second = ''] = lines;
+	expect(second.search(/\S/)).toBe(first.indexOf('word'));
+	expect(lines.join(' ').match(/word/g)).toHaveLength(120);
+});
