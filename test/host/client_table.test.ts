@@ -7,14 +7,14 @@ import type { BpfObject } from '../../daemon/capture/native.ts';
 import type { Traffic } from '../../daemon/model/snapshot.ts';
 import type { ClientPage } from '../../daemon/model/source.ts';
 import { readWords, trafficFields, trafficWords } from '../../daemon/model/traffic.ts';
-import { open, smallObject } from '../fixtures/addon_child.ts';
+import { open, optionsHere, smallObject } from '../fixtures/addon_child.ts';
 import { keyOf, putClient } from '../fixtures/client_entries.ts';
 import { addTo, emptySum } from '../fixtures/traffic.ts';
 
 let object: BpfObject;
 
 beforeEach(() => {
-	object = open({ mapEntries: { ...smallObject.mapEntries, clients: 5000 } });
+	object = open({ ...optionsHere(), mapEntries: { ...smallObject.mapEntries, clients: 5000 } });
 });
 
 afterEach(() => object.close());

@@ -6,7 +6,7 @@ import { clientKeyLayout, listenerKeyLayout } from '../../daemon/capture/layout.
 import type { BpfObject } from '../../daemon/capture/native.ts';
 import type { Traffic } from '../../daemon/model/snapshot.ts';
 import { noTraffic } from '../../daemon/model/traffic.ts';
-import { open } from '../fixtures/addon_child.ts';
+import { open, optionsHere } from '../fixtures/addon_child.ts';
 import { keyOf, putClient } from '../fixtures/client_entries.ts';
 
 const key = keyOf(1);
@@ -18,7 +18,7 @@ let object: BpfObject;
 let counters: Counters;
 
 beforeEach(() => {
-	object = open();
+	object = open(optionsHere());
 	counters = new Counters(
 		object,
 		() => undefined,
