@@ -75,7 +75,11 @@ __noinline int connection_opened(struct bpf_sock_ops *ctx)
 	if (!sk)
 		return 0;
 	tcp = begin(sk, &on);
-	if (!tcp || !namespace_watched(on.set, on.sk))
+	/*
+	 * A SYN of its own was acknowledged: connect() made it, nobody listens, and its SYN met the peer's (RFC 9293,
+	 * section 3.5, simultaneous open). Whom a host calls could else make listeners of its ports.
+	 */
+	if (!tcp || tcp->bytes_acked || !namespace_watched(on.set, on.sk))
 		return 0;
 	on.state = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!on.state) {
