@@ -13,6 +13,8 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <fstream>
+#include <string>
 
 #include "errors.h"
 #include "handles.h"
@@ -73,12 +75,27 @@ void unmount(const Napi::CallbackInfo &info)
 		throw system_error(info.Env(), errno, "unmount", path);
 }
 
-// monotonicNs() -> CLOCK_MONOTONIC, the clock of bpf_ktime_get_ns()
+// What the time namespace adds to CLOCK_MONOTONIC (time_namespaces(7)); nothing where the kernel has none. Programs go without.
+static int64_t namespace_offset_ns()
+{
+	std::ifstream offsets("/proc/self/timens_offsets");
+	std::string clock;
+	int64_t seconds, nanoseconds;
+
+	while (offsets >> clock >> seconds >> nanoseconds)
+		if (clock == "monotonic")
+			return seconds * 1000000000 + nanoseconds;
+	return 0;
+}
+
+// monotonicNs() -> CLOCK_MONOTONIC of the initial time namespace, the clock of bpf_ktime_get_ns()
 Napi::Value monotonic_ns(const Napi::CallbackInfo &info)
 {
+	static const int64_t offset = namespace_offset_ns();
 	timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return Napi::BigInt::New(info.Env(), static_cast<uint64_t>(now.tv_sec) * 1000000000 + now.tv_nsec);
+	const int64_t here = static_cast<int64_t>(now.tv_sec) * 1000000000 + now.tv_nsec;
+	return Napi::BigInt::New(info.Env(), here - offset);
 }
 
 } // namespace toascope

@@ -172,7 +172,7 @@ export interface Native {
 	clientTags(keys: Uint8Array): BigUint64Array;
 	mountBpffs(path: string): void;
 	unmount(path: string): void;
-	/** CLOCK_MONOTONIC: the clock of bpf_ktime_get_ns(). */
+	/** CLOCK_MONOTONIC of the initial time namespace: the clock of bpf_ktime_get_ns(). */
 	monotonicNs(): bigint;
 }
 
