@@ -15,6 +15,8 @@ const standardPoint = '/sys/fs/bpf';
 const layoutName = `v${limit.TOASCOPE_LAYOUT}`;
 
 const isLayout = (name: string) => /^v\d+$/.test(name);
+/** What the kernel itself puts into a bpffs (kernel/bpf/inode.c, populate_bpffs()). */
+const isKernels = (name: string) => /^(maps|progs)\.debug$/.test(name);
 
 export class Pins {
 	readonly maps: string;
@@ -49,13 +51,10 @@ export class Pins {
 	 */
 	static open(native: Native, root: string): Pins {
 		const mounted = ensureBpffs(native, root);
-		const entries = () => readdirSync(standardPoint).length;
-		// the kernel may have put some of its own there
-		const atFirst = mounted ? entries() : 0;
 		const made: string[] = [];
 		const leave = () => {
 			removeDirectories(made);
-			if (mounted && entries() <= atFirst) native.unmount(standardPoint);
+			if (mounted && readdirSync(standardPoint).every(isKernels)) native.unmount(standardPoint);
 		};
 		let lock = -1;
 		try {
@@ -255,15 +254,32 @@ function ensureBpffs(native: Native, root: string): boolean {
 			hint: `set bpf.pin to a directory below ${standardPoint}, or mount one: mount -t bpf bpf DIRECTORY`,
 		});
 	}
+	// of several that find none, one mounts it: a second mount would hide what the first has pinned by then
+	let door = -1;
 	try {
+		door = lockPoint(native);
+		if (findBpffs(readMounts(), root) !== undefined) return false;
 		native.mountBpffs(standardPoint);
 	} catch (cause) {
 		throw new ToascopeError('NO_BPFFS', `no bpffs is mounted, and it cannot be mounted: ${(cause as Error).message}`, {
 			hint: `mount -t bpf bpf ${standardPoint} as root, or set bpf.pin to off`,
 			cause,
 		});
+	} finally {
+		if (door >= 0) closeSync(door);
 	}
 	return true;
+}
+
+/** Who mounts has it for less than a millisecond; any user may have it for longer, and is not waited for. */
+function lockPoint(native: Native): number {
+	const pause = new Int32Array(new SharedArrayBuffer(4));
+	for (let tries = 0; tries < 100; tries++) {
+		const lock = native.lock(standardPoint);
+		if (lock >= 0) return lock;
+		Atomics.wait(pause, 0, 0, 2);
+	}
+	return -1;
 }
 
 /** The process that has the lock of a file: proc(5), /proc/locks. */

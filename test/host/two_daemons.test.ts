@@ -49,7 +49,8 @@ describe('a daemon that ends takes the directory away', () => {
 	/** Opens the pins, and has `meanwhile` happen once at the lock. */
 	function open(meanwhile: (lock: () => number) => number): Pins {
 		let times = 0;
-		const lock: Native['lock'] = (path) => (times++ === 0 ? meanwhile(() => native().lock(path)) : native().lock(path));
+		const lock: Native['lock'] = (path) =>
+			path === pin && times++ === 0 ? meanwhile(() => native().lock(path)) : native().lock(path);
 		const pins = Pins.open({ ...native(), lock }, pin);
 		expect(times).toBe(2);
 		return pins;
