@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <thread>
 
 #include "errors.h"
+#include "handles.h"
 #include "object.h"
 #include "toascope.skel.h"
 
@@ -37,8 +39,11 @@ void BpfObject::keep_syns(const Napi::CallbackInfo &info)
 	// the descriptor may be another socket's by now
 	int listens = 0;
 	socklen_t size = sizeof(listens);
-	if (getsockopt(listener, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) || !listens)
+	if (getsockopt(listener, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) || !listens) {
+		// of any kind, a file system's in user space too: close(2) may wait for as long as its owner likes
+		std::thread([stray = std::move(socket)] {}).detach();
 		throw system_error(env, EBADF, "find a listener at", target);
+	}
 	uint32_t ours;
 	if (!on && bpf_map_lookup_elem(marks, &listener, &ours))
 		return;
