@@ -194,14 +194,17 @@ struct tag_line {
 	__u32 tags[TAGS_IN_LINE];
 };
 
-/* What a peer's address and port look like at a glance; never 0. */
-static inline __u32 peer_tag(const struct endpoint *peer)
+/*
+ * What a peer's address and port look like at a glance; never 0. The multipliers are secret (LEDGER_PEER_KEY): a peer who has
+ * a network to choose addresses from cannot choose those that look alike, and make lookups read all of them.
+ */
+static inline __u32 peer_tag(const struct endpoint *peer, __u64 key)
 {
 	__u64 words[2], mixed;
 
 	__builtin_memcpy(words, peer->address, sizeof(words));
-	mixed = (words[0] ^ (__u64)peer->port << 32 ^ peer->family) * 0x9e3779b97f4a7c15ULL;
-	mixed = (mixed ^ mixed >> 32 ^ words[1]) * 0xd6e8feb86659fd93ULL;
+	mixed = (words[0] ^ (__u64)peer->port << 32 ^ peer->family) * (key | 1);
+	mixed = (mixed ^ mixed >> 32 ^ words[1]) * ((key >> 32 | key << 32) | 1);
 	return mixed >> 32 | 1;
 }
 
@@ -277,7 +280,8 @@ enum ledger_entry {
 	LEDGER_CLASSIFIED_NS = 0, /* clients made before have been given a series, or put into "other" */
 	LEDGER_FOLDED = 1,        /* clients folded so far */
 	LEDGER_FOUNDATION = 2,    /* daemon/capture/foundation.ts */
-	LEDGER_ENTRIES = 3,
+	LEDGER_PEER_KEY = 3,   /* random, of peer_tag(); not 0 once the maps are there */
+	LEDGER_ENTRIES = 4,
 };
 
 /* A descriptor that listens; one line for each from the listeners' iterator. */

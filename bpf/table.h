@@ -47,13 +47,14 @@ static __always_inline bool reaped(const struct subject *on)
 /* Enters the connection. Who reads it meanwhile finds no cookie. */
 static __always_inline void enter_connection(struct subject *on)
 {
-	__u32 place = connection_place(), line = place / TAGS_IN_LINE;
+	__u32 place = connection_place(), line = place / TAGS_IN_LINE, peer_key = LEDGER_PEER_KEY;
 	struct connection *connection = bpf_map_lookup_elem(&connections, &place);
 	struct tag_line *tags = bpf_map_lookup_elem(&peer_tags, &line);
+	const __u64 *key = bpf_map_lookup_elem(&ledger, &peer_key);
 
 	on->state->place = place;
 	on->connection = connection;
-	if (!connection || !tags)
+	if (!connection || !tags || !key)
 		return;
 	if (connection->cookie && connection->closed_ns + on->set->retain_ns > on->now)
 		count_drop(DROP_CONNECTION_EVICTED);
@@ -65,7 +66,7 @@ static __always_inline void enter_connection(struct subject *on)
 	connection->listener = on->state->listener;
 	local_endpoint(on->sk, &connection->local);
 	peer_endpoint(on->sk, &connection->peer);
-	tags->tags[place % TAGS_IN_LINE] = peer_tag(&connection->peer);
+	tags->tags[place % TAGS_IN_LINE] = peer_tag(&connection->peer, *key);
 	asm volatile("" ::: "memory");
 	*(volatile __u64 *)&connection->cookie = on->state->cookie;
 }

@@ -127,7 +127,8 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 		throw failure;
 	}
 	tags_ = PeerTags::map(bpf_map__fd(skeleton_->maps.peer_tags),
-			      bpf_map__max_entries(skeleton_->maps.peer_tags));
+			      bpf_map__max_entries(skeleton_->maps.peer_tags),
+			      bpf_map__fd(skeleton_->maps.ledger));
 	if (!tags_)
 		throw system_error(env, errno, "map", "peer_tags");
 	runs_over_ = RunsOver::create();

@@ -16,8 +16,8 @@ namespace toascope
 class PeerTags
 {
 public:
-	// Null, and errno: the map cannot be mapped.
-	static std::unique_ptr<PeerTags> map(int map_fd, size_t lines);
+	// Draws the key of peer_tag() where the ledger has none yet. Null, and errno: the map cannot be mapped.
+	static std::unique_ptr<PeerTags> map(int tags_fd, size_t lines, int ledger_fd);
 	~PeerTags();
 	PeerTags(const PeerTags &) = delete;
 	PeerTags &operator=(const PeerTags &) = delete;
@@ -29,14 +29,15 @@ public:
 	size_t used() const;
 
 private:
-	PeerTags(const tag_line *lines, size_t count, size_t bytes)
-		: lines_(lines), count_(count), bytes_(bytes)
+	PeerTags(const tag_line *lines, size_t count, size_t bytes, uint64_t key)
+		: lines_(lines), count_(count), bytes_(bytes), key_(key)
 	{
 	}
 
 	const tag_line *lines_;
 	size_t count_;
 	size_t bytes_;
+	uint64_t key_;
 };
 
 } // namespace toascope
