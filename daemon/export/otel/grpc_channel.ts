@@ -46,6 +46,8 @@ export function createGrpcChannel(options: GrpcOptions, path: string): Channel {
 			);
 			const cancel = () => call.cancel();
 			signal.addEventListener('abort', cancel);
+			// one that has aborted calls nobody any more
+			if (signal.aborted) cancel();
 		});
 	}
 
