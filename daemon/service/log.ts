@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The log: JSON lines for machines, readable lines on a terminal; always on standard error. */
-import { type Logger, pino, type TransportSingleOptions } from 'pino';
+import { type DestinationStream, type Logger, pino, type TransportSingleOptions } from 'pino';
 import type { Config } from '../config/config.ts';
 import { ToascopeError } from '../errors.ts';
 
@@ -18,7 +18,26 @@ export function createLogger(config: Config['log']): Logger {
 		formatters: { level: (label: string) => ({ level: label }) },
 		timestamp: pino.stdTimeFunctions.isoTime,
 	};
-	return pino({ ...options, ...words }, pino.destination({ dest: 2, sync: true }));
+	return pino({ ...options, ...words }, standardError());
+}
+
+/** Lines that it refuses are lost: a disk that is full must not end the daemon. */
+function standardError(): DestinationStream {
+	// one that has failed keeps its lines, and those after them, for ever
+	const open = () => pino.destination({ dest: 2, sync: true }).on('error', fail);
+	let cut = false;
+	const fail = () => {
+		cut = true;
+		lines = open();
+	};
+	let lines = open();
+	return {
+		write(line) {
+			const text = cut ? `\n${line}` : line;
+			cut = false;
+			lines.write(text);
+		},
+	};
 }
 
 /** An expected failure is its code, what is wrong and what to do; anything else keeps its stack. */

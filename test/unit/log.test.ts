@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The log where it cannot be written: the daemon goes on without it. */
+import { spawnSync } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { expect, it } from 'vitest';
+
+const log = new URL('../../daemon/service/log.ts', import.meta.url).href;
+
+/** What became of a process that logs this often, with its log at a path. */
+function write(lines: number, path: string): { status: number | null; said: string } {
+	const program = `
+		const { createLogger } = await import('${log}');
+		const logger = createLogger({ level: 'info', format: 'json' });
+		for (let i = 0; i < ${lines}; i++) logger.warn({ i }, 'a line of the log');
+		process.stdout.write('alive');
+	`;
+	const to = openSync(path, 'a');
+	try {
+		const args = ['--input-type=module', '-e', program];
+		const { status, stdout } = spawnSync(process.execPath, args, { stdio: ['ignore', 'pipe', to] });
+		return { status, said: String(stdout) };
+	} finally {
+		closeSync(to);
+	}
+}
+
+it('on a full disk', () => {
+	expect(write(2000, '/dev/full')).toEqual({ status: 0, said: 'alive' });
+});
