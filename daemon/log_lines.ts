@@ -191,6 +191,13 @@ export const logLines = {
 		meaning: '`OTEL_EXPORTER_OTLP_[TRACES_]PROTOCOL` must be `http/protobuf`, `http/json` or `grpc`.',
 		fields: ['protocol'],
 	},
+	notNotified: {
+		level: 'warn',
+		text: 'systemd could not be told how it stands',
+		meaning:
+			'`NOTIFY_SOCKET` names a socket that does not take it: under a unit with `Type=notify` systemd ends the start after its timeout. Elsewhere the variable was inherited: unset it.',
+		fields: ['err', 'state'],
+	},
 	stopping: { level: 'info', text: 'stopping', meaning: 'A signal was received.', fields: ['signal'] },
 	stoppedKept: {
 		level: 'info',

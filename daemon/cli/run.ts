@@ -45,18 +45,18 @@ export async function run(options: { readonly config?: string | undefined }): Pr
 		// a timer that may not keep the process alive runs everything: a signal must find it there
 		const alive = setInterval(() => {}, 2 ** 31 - 1);
 		try {
-			tellSystemd('READY=1');
+			tellSystemd('READY=1', logger);
 			for (;;) {
 				const signal = await coming.next();
 				if (signal !== 'SIGHUP') {
 					tell(logger, logLines.stopping, { signal });
 					break;
 				}
-				tellSystemd('RELOADING=1');
+				tellSystemd('RELOADING=1', logger);
 				service.reload(read);
-				tellSystemd('READY=1');
+				tellSystemd('READY=1', logger);
 			}
-			tellSystemd('STOPPING=1');
+			tellSystemd('STOPPING=1', logger);
 		} finally {
 			clearInterval(alive);
 			const { kept, recordsLost } = await service.stop();

@@ -292,3 +292,13 @@ test('systemd is told: ready, reloading and ready again, also when the reload fa
 		await ended;
 	}
 });
+
+test('a socket of systemd that is not there: the log says so, and it runs', async () => {
+	const env = { NOTIFY_SOCKET: join(directory, 'nobody.sock') };
+	const config = `listeners: {ports: [${port}]}`;
+	await using daemon = await Daemon.start({ config, env });
+	await daemon.reload(config);
+	expect(await daemon.stop()).toBe(0);
+	const told = daemon.log.filter(({ msg }) => msg.startsWith('systemd could not be told'));
+	expect(told.map(({ state }) => state)).toEqual(['READY=1', 'RELOADING=1', 'READY=1', 'STOPPING=1']);
+});
