@@ -185,8 +185,13 @@ function askError(error: unknown, where: string): ToascopeError {
 			cause: error,
 		});
 	}
-	const why = kind === 'nobody' ? '' : `: ${(error as Error).message}`;
-	return new ToascopeError('NOT_RUNNING', `no daemon answers at ${where}${why}`, {
+	if (kind === 'other') {
+		return new ToascopeError('NOT_RUNNING', `no answer from ${where}: ${(error as Error).message}`, {
+			hint: 'toascope doctor says more, and so does the log of the daemon: journalctl -u toascope',
+			cause: error,
+		});
+	}
+	return new ToascopeError('NOT_RUNNING', `no daemon answers at ${where}`, {
 		hint: 'start it with: toascope run; one that listens elsewhere is named with --socket or --url',
 		cause: error,
 	});

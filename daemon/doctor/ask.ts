@@ -28,8 +28,11 @@ export function showPlace(place: Place): string {
 
 /** Rejects with what went wrong on the way: Node's error. `path` begins with a slash. */
 export function ask(place: Place, path: string): Promise<Answer> {
-	const options = { signal: AbortSignal.timeout(timeoutMs), agent: false };
-	return new Promise((resolve, reject) => {
+	const signal = AbortSignal.timeout(timeoutMs);
+	const options = { signal, agent: false };
+	return new Promise((resolve, fail) => {
+		const reject = (error: unknown) =>
+			fail(signal.aborted ? new Error(`it does not answer within ${timeoutMs / 1000} s`, { cause: error }) : error);
 		const sent =
 			'socket' in place
 				? request({ ...options, socketPath: place.socket, path })

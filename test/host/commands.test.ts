@@ -125,6 +125,23 @@ describe('with a daemon and a connection', () => {
 		expect({ code, err }).toEqual({ code: 1, err: expect.stringContaining('[NOT_RUNNING]') });
 	});
 
+	test('lookup and doctor, where a daemon is that does not answer', async () => {
+		daemon.child.kill('SIGSTOP');
+		try {
+			const [asked, examined] = await Promise.all([
+				toascope(['lookup', peer, '--socket', daemon.socket]),
+				toascope(['doctor', '--config', daemon.configFile]),
+			]);
+			expect({ code: asked.code, err: asked.err }).toEqual({
+				code: 1,
+				err: expect.stringMatching(/: it does not answer within 5 s \[NOT_RUNNING\]\n(?!.*start it)/),
+			});
+			expect(examined.out).toMatch(/WARN {2}Daemon .*: it does not answer within 5 s\n/);
+		} finally {
+			daemon.child.kill('SIGCONT');
+		}
+	});
+
 	interface Report {
 		readonly can_run: boolean;
 		readonly checks: readonly {
