@@ -52,6 +52,33 @@ describe('runs', () => {
 		expect(told).toEqual([]);
 	});
 
+	it('pause for as many times as long as they held the event loop, waiting aside', async () => {
+		const [heldMs, waitedMs, factor] = [10, 200, 10];
+		const { promise, resolve } = Promise.withResolvers<number>();
+		let ended: number | undefined;
+		const hold = () => {
+			const until = performance.now() + heldMs;
+			while (performance.now() < until);
+		};
+		const work = async (nextTurn: () => Promise<void>) => {
+			if (ended !== undefined) return resolve(performance.now() - ended);
+			hold();
+			// others take the turn that they are given
+			setImmediate(() => {
+				const until = performance.now() + waitedMs;
+				while (performance.now() < until);
+			});
+			await nextTurn();
+			hold();
+			ended = performance.now();
+		};
+		started.push(repeat(1, work, (error) => told.push(error), factor));
+		const pausedMs = await promise;
+		// a timer may be a millisecond early
+		expect(pausedMs).toBeGreaterThan(2 * heldMs * factor - 2);
+		expect(pausedMs).toBeLessThan(waitedMs * factor);
+	});
+
 	it('let others have the event loop at each turn', async () => {
 		const turns: number[] = [];
 		const repeated = start(async (nextTurn) => {
