@@ -279,9 +279,10 @@ export class Service implements View {
 		try {
 			await Promise.all(this.#repeated.map((one) => one.stop()));
 			const recordsLost = (await this.#events?.end(this.#keeps(onExit))) ?? 0;
-			await Promise.allSettled([this.#spans?.shutdown(spansMs), ...this.#servers.map((server) => server.close())]);
 			return { kept: this.#keeps(onExit), recordsLost };
 		} finally {
+			// also where the kernel refuses something: a server that is open keeps the process alive
+			await Promise.allSettled([this.#spans?.shutdown(spansMs), ...this.#servers.map((server) => server.close())]);
 			this.#provider.close(onExit === 'keep', started);
 		}
 	}

@@ -11,7 +11,7 @@ import { findCgroup2, readMounts } from '../../daemon/capture/mounts.ts';
 import { Lab, nat64Server } from '../../daemon/lab/lab.ts';
 import { type Ended, toascope } from '../fixtures/command.ts';
 import { Daemon } from '../fixtures/daemon.ts';
-import { allGone, attachedAt, belongings, mounts } from '../fixtures/leftovers.ts';
+import { allGone, attachedAt, belongings, freeze, mounts } from '../fixtures/leftovers.ts';
 import { patient } from '../fixtures/patience.ts';
 import { somePorts } from '../fixtures/stage.ts';
 
@@ -53,6 +53,18 @@ describe.each([
 		expect(existsSync(daemon.socket)).toBe(false);
 		await allGone(before);
 	});
+});
+
+test('SIGTERM ends it, and nothing is left, also where the kernel refuses it something', async () => {
+	await using daemon = await Daemon.start({ config: `${narrowed}\notel: {endpoint: "http://127.0.0.1:1"}` });
+	const before = had(daemon);
+	freeze(before.maps, 'settings');
+	const ended = once(daemon.child, 'exit');
+	daemon.child.kill('SIGTERM');
+	await ended;
+	expect(daemon.child.exitCode).toBe(1);
+	expect(daemon.log.map(({ msg }) => msg)).toContainEqual(expect.stringMatching(/^toascope: .*settings/));
+	await allGone(before);
 });
 
 test('SIGTERM ends it within 2 s, with connections open, scrapers waiting and a collector that does not answer', async () => {
