@@ -7,14 +7,15 @@
 #include "task.h"
 
 /* The accept is first seen, by the accepting process itself. */
-static __always_inline void note_accept(const struct subject *on, __u64 opened_ns, __u8 seen)
+static __always_inline void note_accept(const struct subject *on, __u64 cookie, __u64 opened_ns, __u8 seen)
 {
 	struct connection *connection = on->connection;
 
 	if (seen < SEENS)
 		add(on->listener->accepts[seen], 1);
 	observe(&on->listener->accept_wait, on->now - opened_ns, ACCEPT_WAIT_FIRST_NS);
-	if (!connection)
+	/* it may have closed since, and its place have gone to another: this task may have been preempted */
+	if (!connection || *(volatile __u64 *)&connection->cookie != cookie)
 		return;
 	connection->accepted_ns = on->now;
 	connection->seen = seen;
@@ -32,7 +33,7 @@ static __always_inline void accepted(struct socket_state *state, __u8 seen)
 	if (!on.set || !state->opened_ns || state->seen || !take_listener(&on) || !first_to_see(state, seen))
 		return;
 	find_connection(&on);
-	note_accept(&on, state->opened_ns, seen);
+	note_accept(&on, state->cookie, state->opened_ns, seen);
 }
 
 /* The same, for a program that does not reach the state. */
@@ -50,7 +51,7 @@ static __always_inline void accepted_by_cookie(__u64 cookie, __u8 seen)
 	if (!on.listener)
 		return;
 	on.connection = connection_at(found.place, cookie);
-	note_accept(&on, found.opened_ns, seen);
+	note_accept(&on, cookie, found.opened_ns, seen);
 }
 
 #endif

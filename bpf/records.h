@@ -280,7 +280,7 @@ enum ledger_entry {
 	LEDGER_CLASSIFIED_NS = 0, /* clients made before have been given a series, or put into "other" */
 	LEDGER_FOLDED = 1,        /* clients folded so far */
 	LEDGER_FOUNDATION = 2,    /* daemon/capture/foundation.ts */
-	LEDGER_PEER_KEY = 3,   /* random, of peer_tag(); not 0 once the maps are there */
+	LEDGER_PEER_KEY = 3,      /* random, of peer_tag(); not 0 once the maps are there */
 	LEDGER_ENTRIES = 4,
 };
 

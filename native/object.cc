@@ -35,6 +35,7 @@ Napi::Function BpfObject::define(Napi::Env env)
 				   InstanceMethod<&BpfObject::iterate>("iterate"),
 				   InstanceMethod<&BpfObject::run>("run"),
 				   InstanceMethod<&BpfObject::runs_over>("runsOver"),
+				   InstanceMethod<&BpfObject::wait_for_runs>("waitForRuns"),
 				   InstanceMethod<&BpfObject::program_statistics>("programStatistics"),
 				   InstanceMethod<&BpfObject::drain>("drain"),
 			   });

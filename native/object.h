@@ -56,6 +56,7 @@ private:
 
 	// runs_over.cc
 	Napi::Value runs_over(const Napi::CallbackInfo &info);
+	void wait_for_runs(const Napi::CallbackInfo &info);
 
 	// ring.cc
 	Napi::Value drain(const Napi::CallbackInfo &info);

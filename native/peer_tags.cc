@@ -42,7 +42,8 @@ std::unique_ptr<PeerTags> PeerTags::map(int tags_fd, size_t lines, int ledger_fd
 	void *memory = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, tags_fd, 0);
 	if (memory == MAP_FAILED)
 		return nullptr;
-	return std::unique_ptr<PeerTags>(new PeerTags(static_cast<const tag_line *>(memory), lines, bytes, key));
+	return std::unique_ptr<PeerTags>(
+		new PeerTags(static_cast<const tag_line *>(memory), lines, bytes, key));
 }
 
 PeerTags::~PeerTags()

@@ -83,4 +83,14 @@ Napi::Value BpfObject::runs_over(const Napi::CallbackInfo &info)
 	return promise;
 }
 
+// waitForRuns()
+void BpfObject::wait_for_runs(const Napi::CallbackInfo &info)
+{
+	if (!skeleton_)
+		throw system_error(info.Env(), EBADF, "use", "a closed BPF object");
+	const int error = runs_over_->wait();
+	if (error)
+		throw system_error(info.Env(), error, "wait for", "programs that are running");
+}
+
 } // namespace toascope

@@ -37,8 +37,9 @@ export class KernelSettings {
 	apply(config: Config, events: number): void {
 		const generation = (this.#generation + 1) >>> 0;
 		const place = generation & 1;
+		// a program that began before the latest switch goes by what is overwritten and taken away from here on
+		if (this.#generation > 1) this.#bpf.waitForRuns();
 		this.#writePorts(config, place);
-		// not at the switch itself: programs that had begun before it were still to find them
 		for (const network of this.#before) this.#bpf.remove('trust', network);
 		this.#before = [];
 		const trusted = config.trust.map((network) => encodeTrust(network, generation));

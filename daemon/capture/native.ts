@@ -96,6 +96,8 @@ export interface BpfObject {
 	run(program: string, input: Uint8Array, times?: number): number;
 	/** Every run of a program that had begun is over, on all CPUs. Waits in a thread of its own, some milliseconds. */
 	runsOver(): Promise<void>;
+	/** The same, blocking: some milliseconds, and tens of them on a busy host. */
+	waitForRuns(): void;
 	programStatistics(): ProgramStatistics[];
 	/** Whole records from the ring. Returns bytes; less than a buffer full: the ring is empty. */
 	drain(buffer: Uint8Array): number;

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, it } from 'vitest';
+import { KernelSettings } from '../../daemon/capture/kernel_settings.ts';
+import type { BpfObject } from '../../daemon/capture/native.ts';
+import { loadConfig } from '../../daemon/config/load.ts';
+
+/** Writes down what is asked of it, equal things in a row once. */
+function listening() {
+	const said: string[] = [];
+	const say = (what: string) => {
+		if (said.at(-1) !== what) said.push(what);
+		return true;
+	};
+	const bpf = {
+		update: (map: string) => say(`write ${map}`),
+		remove: (map: string) => say(`remove ${map}`),
+		waitForRuns: () => say('wait'),
+	};
+	return { said, settings: new KernelSettings(bpf as unknown as BpfObject) };
+}
+
+const written = ['write ports', 'write trust', 'write settings', 'write generation'];
+
+describe('a configuration in the kernel', () => {
+	const config = loadConfig({ path: undefined, env: { TOASCOPE_TRUST: '192.0.2.0/24' } });
+
+	it('is switched on when all of it is written', () => {
+		const { said, settings } = listening();
+		settings.apply(config, 0);
+		expect(said).toEqual(written);
+	});
+
+	it('takes the place of one that was in force when no program goes by that any more', () => {
+		const { said, settings } = listening();
+		settings.apply(config, 0);
+		settings.apply(config, 0);
+		said.length = 0;
+		settings.apply(config, 0);
+		expect(said).toEqual(['wait', 'write ports', 'remove trust', ...written.slice(1)]);
+	});
+});
