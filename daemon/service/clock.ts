@@ -6,30 +6,53 @@ import type { Clock } from '../http/ports.ts';
 /** Below this the difference is the measurement's own; above it somebody has set the wall clock. */
 const toleranceNs = 10_000_000n;
 
-function wallNs(): bigint {
-	return BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000)) * 1000n;
+/** Readings, in nanoseconds. */
+export interface Clocks {
+	readonly monotonicNs: () => bigint;
+	/** To the millisecond. */
+	readonly wallNs: () => bigint;
+	/** To the microsecond, but of a clock that nobody sets: right at a start. */
+	readonly fineWallNs: () => bigint;
 }
+
+const system: Clocks = {
+	monotonicNs: () => native().monotonicNs(),
+	wallNs: () => BigInt(Date.now()) * 1_000_000n,
+	fineWallNs: () => BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000)) * 1000n,
+};
+
+interface Measured {
+	readonly offset: bigint;
+	/** It is no farther from the truth: somebody else may have had the processor between two readings. */
+	readonly within: bigint;
+}
+
+const apart = (a: bigint, b: bigint) => (a > b ? a - b : b - a);
 
 /** Converts alike from call to call, until the wall clock is set or drifts by 10 ms. */
 export class SystemClock implements Clock {
-	#offset = this.#measure();
+	readonly #clocks: Clocks;
+	#offset: bigint;
 
-	#measure(): bigint {
-		return BigInt(Date.now()) * 1_000_000n - native().monotonicNs();
+	constructor(clocks = system) {
+		this.#clocks = clocks;
+		this.#offset = this.#measure(clocks.wallNs).offset;
+		const fine = this.#measure(clocks.fineWallNs);
+		if (apart(fine.offset, this.#offset) < toleranceNs) this.#offset = fine.offset;
+	}
+
+	#measure(wallNs: () => bigint): Measured {
+		const { monotonicNs } = this.#clocks;
+		const before = monotonicNs();
+		const wall = wallNs();
+		const within = (monotonicNs() - before) / 2n;
+		return { offset: wall - before - within, within };
 	}
 
 	/** Follows the wall clock; call it now and then. */
 	adjust(): void {
-		const offset = this.#measure();
-		const moved = offset - this.#offset;
-		if (moved > toleranceNs || moved < -toleranceNs) this.#offset = offset;
-	}
-
-	constructor() {
-		// the origin has microseconds, Date.now() milliseconds; both tell the same time at a start
-		const fine = wallNs() - native().monotonicNs();
-		const apart = fine - this.#offset;
-		if (apart < toleranceNs && apart > -toleranceNs) this.#offset = fine;
+		const { offset, within } = this.#measure(this.#clocks.wallNs);
+		if (apart(offset, this.#offset) > toleranceNs + within) this.#offset = offset;
 	}
 
 	toUnixNs(monotonicNs: bigint): bigint {
