@@ -71,10 +71,10 @@ export const logLines = {
 		fields: ['errno'],
 	},
 	otherSizes: {
-		level: 'warn',
-		text: 'the pinned maps have other sizes than the configuration: counters start from zero',
+		level: 'info',
+		text: 'the pinned maps have other sizes than the configuration',
 		meaning:
-			'A size was changed (`clients.capacity`, `connections.max`, `listeners.max`, `bpf.ring_bytes`) since the maps were pinned.',
+			'A size was changed (`clients.capacity`, `connections.max`, `listeners.max`, `bpf.ring_bytes`) since the maps were pinned. The next line says whether their counters fit into the new ones.',
 		fields: ['pins'],
 	},
 	otherFoundation: {
@@ -94,7 +94,8 @@ export const logLines = {
 	carriedOver: {
 		level: 'info',
 		text: 'counters of another layout are carried over',
-		meaning: 'Another version of toascope had pinned them. `open` connections were open then: they count as closed.',
+		meaning:
+			'Another version of toascope had pinned them, or this one with maps of other sizes (`-before`). `open` connections were open then: they count as closed.',
 		fields: ['layout', 'open'],
 	},
 	carriedOverInPart: {

@@ -80,7 +80,7 @@ export interface Pinning {
 
 /**
  * Loads the object: sizes from the configuration, programs as this kernel takes them. Pinned maps are adopted; those of
- * other sizes, or that stand on another foundation, are given up.
+ * other sizes are set aside, for their counters to be taken over, and those that stand on another foundation given up.
  * @throws {NativeError} the kernel's refusal
  */
 export function load({ config, probed, reader, servedCgroup }: Wanted, pinning?: Pinning): BpfObject {
@@ -118,13 +118,14 @@ export function load({ config, probed, reader, servedCgroup }: Wanted, pinning?:
 	};
 	if (pinning === undefined) return new (native().BpfObject)(options);
 	const { pins, cgroup, log } = pinning;
-	const startOver = (why: LogLine | undefined): BpfObject => {
+	const anew = (why: LogLine | undefined, leave: () => void): BpfObject => {
 		// what is pinned goes only when the new sizes are known to fit
 		new (native().BpfObject)({ ...options, pin: undefined }).close();
 		if (why !== undefined) tell(log, why, { pins: pins.maps });
-		pins.clear();
+		leave();
 		return new (native().BpfObject)(options);
 	};
+	const startOver = (why: LogLine | undefined) => anew(why, () => pins.clear());
 	// connections have opened and closed unseen, or the maps deny each other: places and clients would be held for ever
 	if (pins.adopted && !isComplete(pins, probed.features)) {
 		// beside another layout's it was a start that was killed before it counted: all is in the other still
@@ -135,7 +136,7 @@ export function load({ config, probed, reader, servedCgroup }: Wanted, pinning?:
 		object = new (native().BpfObject)(options);
 	} catch (error) {
 		if (!(error as NativeError).log?.includes('parameter mismatch')) throw error;
-		return startOver(logLines.otherSizes);
+		return anew(logLines.otherSizes, () => pins.setAside());
 	}
 	if (standsOn(object, config, cgroup)) return object;
 	object.close();

@@ -3,7 +3,18 @@
  * Where the kernel state outlives the daemon: a directory under bpffs, in it one for the layout of
  * the records, in it `maps` and `links`. The directory's lock belongs to the daemon that runs.
  */
-import { closeSync, existsSync, fstatSync, readdirSync, readFileSync, rmdirSync, statSync, unlinkSync } from 'node:fs';
+import {
+	closeSync,
+	existsSync,
+	fstatSync,
+	mkdirSync,
+	readdirSync,
+	readFileSync,
+	renameSync,
+	rmdirSync,
+	statSync,
+	unlinkSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { makeDirectories, reasonOf, removeDirectories } from '../directories.ts';
 import { ToascopeError } from '../errors.ts';
@@ -14,7 +25,12 @@ import type { Native, NativeError } from './native.ts';
 const standardPoint = '/sys/fs/bpf';
 const layoutName = `v${limit.TOASCOPE_LAYOUT}`;
 
-const isLayout = (name: string) => /^v\d+$/.test(name);
+/** Of this layout, but with maps of other sizes. */
+const asideName = `${layoutName}-before`;
+
+const isLayout = (name: string) => /^v\d+(-before)?$/.test(name);
+/** The later, the larger. */
+const ageOf = (layout: string) => Number.parseInt(layout.slice(1), 10);
 /** What the kernel itself puts into a bpffs (kernel/bpf/inode.c, populate_bpffs()). */
 const isKernels = (name: string) => /^(maps|progs)\.debug$/.test(name);
 
@@ -26,7 +42,7 @@ export class Pins {
 	/** Takes away what was made to get here: directories, the mount. */
 	readonly #leave: () => void;
 	/** Paths of what was pinned when it was opened. */
-	readonly #found: ReadonlySet<string>;
+	#found: ReadonlySet<string>;
 	#lock: number;
 	#adopted: boolean;
 
@@ -121,10 +137,10 @@ export class Pins {
 		}
 	}
 
-	/** What versions with other layouts of the records left, the latest first. */
+	/** What versions with other layouts of the records left, or this one with maps of other sizes, the latest first. */
 	get otherLayouts(): readonly string[] {
 		const others = readdirSync(this.#root).filter((name) => isLayout(name) && name !== layoutName);
-		return others.sort((a, b) => Number(b.slice(1)) - Number(a.slice(1)));
+		return others.sort((a, b) => ageOf(b) - ageOf(a));
 	}
 
 	mapsOf(layout: string): string {
@@ -156,6 +172,16 @@ export class Pins {
 	/** Detaches and forgets what was pinned since it was opened. */
 	dropNew(): void {
 		for (const pin of this.#pinned()) if (!this.#found.has(pin)) unlinkSync(pin);
+	}
+
+	/** What is pinned goes on as that of another layout: it counts until it is taken over. */
+	setAside(): void {
+		// nobody has been left to take these over
+		this.dropOtherLayouts();
+		renameSync(this.#layout, join(this.#root, asideName));
+		for (const directory of [this.#layout, this.maps, this.links]) mkdirSync(directory, 0o700);
+		this.#found = new Set();
+		this.#adopted = false;
 	}
 
 	/** Forgets what is pinned: the counters start from zero. */

@@ -14,13 +14,11 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
 	},
 	listeners_full: {
 		meaning: 'A connection of a listener that found no place of its own: it counts under `listener="other"`.',
-		advice:
-			'narrow listeners.ports or listeners.netns, or raise listeners.max (a restart that begins all counters from zero)',
+		advice: 'narrow listeners.ports or listeners.netns, or raise listeners.max (a restart)',
 	},
 	clients_full: {
 		meaning: 'A connection of a new client that found the table full: it counts under `client="other"`.',
-		advice:
-			'raise clients.capacity (a restart that begins all counters from zero), or shorten clients.prefix6 and clients.prefix4',
+		advice: 'raise clients.capacity (a restart), or shorten clients.prefix6 and clients.prefix4',
 	},
 	connections_full: {
 		meaning: 'A connection that cannot be looked up: the table holds open ones only.',

@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { limit } from '../../daemon/capture/layout.gen.ts';
 import { fexitPrograms } from '../../daemon/capture/load.ts';
 import { findCgroup2, readMounts } from '../../daemon/capture/mounts.ts';
 import { native } from '../../daemon/capture/native.ts';
@@ -23,6 +24,7 @@ import { clientAddress, Stage, somePorts } from '../fixtures/stage.ts';
 const pin = `/sys/fs/bpf/toascope-test-${process.pid}`;
 const port = somePorts(2);
 const listener = `${network.server}:${port}`;
+const layout = `v${limit.TOASCOPE_LAYOUT}`;
 /** On accept; a link of theirs is not taken over: a new one goes in before the old one goes out. */
 const traced = fexitPrograms(native().probe()).length;
 /** Links on hooks of the cgroup: sockops, getsockopt, and where nothing else sees accepts, getpeername4 and 6. */
@@ -160,14 +162,59 @@ test('a start with the other provider that fails leaves no pins of it, and the c
 	await counted(second, 3n);
 });
 
-test('maps of other sizes than the configuration are given up, and the log says so', async () => {
-	await using first = await Daemon.start({ config: config('on_exit: keep') });
-	const before = belongings(first.child.pid ?? 0);
-	await first.stop();
-	await using second = await Daemon.start({ config: config('clients: {capacity: 1000}') });
-	expect((await second.logged(/other sizes/)).level).toBe(40);
-	expect((await second.logged(/^attached/)).adopted).toBe(false);
-	await allGone({ ...before, programs: [] });
+describe('maps of other sizes than the configuration', () => {
+	test('hand their counters over, and go', async () => {
+		await using stage = await Stage.open(port);
+		await using first = await Daemon.start({ config: config('on_exit: keep') });
+		const before = belongings(first.child.pid ?? 0);
+		await connections(stage, 2);
+		await counted(first, 2n);
+		await first.stop();
+		await using second = await Daemon.start({ config: config('clients: {capacity: 1000}\nconnections: {max: 1000}') });
+		expect((await second.logged(/other sizes/)).level).toBe(30);
+		expect(await second.logged(/carried over/)).toMatchObject({ level: 30, layout: `${layout}-before`, open: 0 });
+		expect(readdirSync(pin)).toEqual([layout]);
+		await allGone({ ...before, programs: [] });
+		await counted(second, 2n);
+		await connections(stage, 1);
+		await counted(second, 3n);
+	});
+
+	test('go on counting where a start with others fails, and hand over what they counted meanwhile', async () => {
+		await using stage = await Stage.open(port);
+		await using first = await Daemon.start({ config: config('on_exit: keep') });
+		await connections(stage, 1);
+		await counted(first, 1n);
+		await first.stop();
+		// the kernel has no such provider's tracepoints: the maps are there by then, and nothing is attached
+		const reader: OptionReader = { ...bpfReader, name: 'module' };
+		const given = { listeners: { ports: [port] }, bpf: { pin }, clients: { capacity: 1000 } };
+		const other = toConfig(fileSchema.parse(given), {});
+		expect(() => Programs.open(other, reader, pino({ enabled: false }))).toThrow(/toascope_toa_gone/);
+		expect(readdirSync(pin)).toContain(`${layout}-before`);
+		await connections(stage, 1);
+		await using second = await Daemon.start({ config: config() });
+		expect(await second.logged(/carried over/)).toMatchObject({ layout: `${layout}-before` });
+		await counted(second, 2n);
+	});
+
+	test('that are too small begin from zero, and the log says so', async () => {
+		await using stage = await Stage.open(port);
+		const both = (...more: string[]) =>
+			[`listeners: {ports: [${port}, ${port + 1}]}`, `bpf: {pin: ${pin}}`, ...more].join('\n');
+		await using first = await Daemon.start({ config: both('on_exit: keep') });
+		{
+			await using _elsewhere = await stage.connect('AF_INET6 dual-stack', 'nat64');
+		}
+		await connections(stage, 1);
+		await counted(first, 1n);
+		await first.stop();
+		await using second = await Daemon.start({ config: both('clients: {capacity: 1, max_exported: 1}') });
+		expect((await second.logged(/start from zero/)).why).toBe('clients: 2 entries, room for 1');
+		expect(readdirSync(pin)).toEqual([layout]);
+		await connections(stage, 1);
+		await counted(second, 1n);
+	});
 });
 
 test('counters of other prefixes are given up, and the log says so', async () => {
