@@ -3,13 +3,12 @@
  * The HTTP application. The TCP and the Unix socket each get one of their own, alike. There is no
  * authentication: TCP is for loopback by default, the Unix socket has the file's permissions.
  */
-import { constants } from 'node:zlib';
-import compress from '@fastify/compress';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, LogController } from 'fastify';
 import type { PrometheusExporter } from '../export/prometheus/exporter.ts';
 import { logLines, tell } from '../log_lines.ts';
 import { type AnswerLimits, limitAnswers } from './answers.ts';
 import { answerClientError, answerOddRequests } from './client_error.ts';
+import { packAnswers } from './compression.ts';
 import { stringify } from './json.ts';
 import type { View } from './ports.ts';
 import { HttpProblem, problemOf, problemType } from './problem.ts';
@@ -42,6 +41,11 @@ export const httpLimits: HttpLimits = {
 	largeAnswerMs: 60_000,
 };
 
+/** In place of the compilers that would be loaded otherwise, and take megabytes of memory. */
+function noSchemas(): never {
+	throw new Error('no route has a schema');
+}
+
 /** How often Node.js looks for requests that take too long. */
 const checkMs = 2000;
 /** At most one line in this time about connections that were one too many. */
@@ -60,6 +64,7 @@ export function createHttp(options: HttpOptions): FastifyInstance {
 	const limits = { ...httpLimits, ...options.limits };
 	const app = Fastify({
 		loggerInstance: options.logger,
+		schemaController: { compilersFactory: { buildValidator: noSchemas, buildSerializer: noSchemas } },
 		logController: new LogController({ disableRequestLogging: true }),
 		http: {
 			maxHeaderSize: limits.headerBytes,
@@ -116,13 +121,7 @@ export function createHttp(options: HttpOptions): FastifyInstance {
 		throw new HttpProblem(405, `${request.method} is not possible here, only ${allowed}`);
 	});
 
-	app.register(compress, {
-		encodings: ['gzip', 'identity'],
-		// the text repeats itself so much that more effort gains little
-		zlibOptions: { level: constants.Z_BEST_SPEED },
-		customTypes: /^(?:text\/plain|application\/(?:openmetrics-text|json|problem\+json))(?:;|$)/,
-		globalDecompression: false,
-	});
+	packAnswers(app);
 	app.register(async (scope) => addRoutes(scope, options.view, options.metrics));
 	return app;
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Answers what is no HTTP request at all, on the bare socket. */
-import { type Server, STATUS_CODES } from 'node:http';
+import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { type ProblemStatus, problemBody, problemType } from './problem.ts';
+import { type ProblemStatus, problemBody, problemType, STATUS_CODES } from './problem.ts';
 
 const answers: Readonly<Record<string, readonly [status: ProblemStatus, detail: string]>> = {
 	HPE_HEADER_OVERFLOW: [431, 'the header of the request is too large'],
