@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The version, from package.json: one level up in the sources, two in what is published. */
+/** The version, from package.json: one level up in the sources, two or three in what is published. */
 import { existsSync, readFileSync } from 'node:fs';
 
-const places = ['../package.json', '../../package.json'].map((place) => new URL(place, import.meta.url));
+const places = ['../package.json', '../../package.json', '../../../package.json'].map(
+	(place) => new URL(place, import.meta.url),
+);
 
 function read(): string {
 	const found = places.find((place) => existsSync(place));

@@ -3,6 +3,5 @@
 # Emits dist/, the JavaScript that is published. Run by `npm run build`, after scripts/setup.sh.
 set -eu
 cd -- "$(dirname -- "$0")/.."
-rm -rf dist
-sh scripts/node.sh node_modules/typescript/bin/tsc -p tsconfig.build.json
+sh scripts/node.sh scripts/bundle.ts
 echo 'build: dist/ is ready' >&2

@@ -1,24 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The log: JSON lines for machines, readable lines on a terminal; always on standard error. */
-import { type DestinationStream, type Logger, pino, type TransportSingleOptions } from 'pino';
+import { createRequire } from 'node:module';
+import { type DestinationStream, type Logger, pino } from 'pino';
+import type { PinoPretty } from 'pino-pretty';
 import type { Config } from '../config/config.ts';
 import { ToascopeError } from '../errors.ts';
-
-const readable: TransportSingleOptions = {
-	target: 'pino-pretty',
-	options: { destination: 2, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', singleLine: true },
-};
 
 export function createLogger(config: Config['log']): Logger {
 	const pretty = config.format === 'pretty' || (config.format === 'auto' && process.stderr.isTTY === true);
 	const options = { level: config.level, serializers: { err: serializeError } };
-	if (pretty) return pino({ ...options, transport: readable });
+	if (pretty) return pino(options, readable(standardError()));
 	// for machines, and yet to be read by people: the level as a word, the time as RFC 3339
 	const words = {
 		formatters: { level: (label: string) => ({ level: label }) },
 		timestamp: pino.stdTimeFunctions.isoTime,
 	};
 	return pino({ ...options, ...words }, standardError());
+}
+
+/** The package is loaded when it is needed: for people at a terminal. */
+function readable(to: DestinationStream): DestinationStream {
+	const { prettyFactory } = createRequire(import.meta.url)('pino-pretty') as typeof PinoPretty;
+	const format = prettyFactory({ ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', singleLine: true });
+	return { write: (line) => to.write(format(line)) };
 }
 
 /** Lines that it refuses are lost: a disk that is full must not end the daemon. */
