@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The real daemon, `toascope run`, as the bench uses it: default settings, one cgroup. */
-import { readFileSync } from 'node:fs';
+/** The real daemon, `toascope run`, as the bench uses it: default settings, the environment of its systemd unit, one cgroup. */
 import { ToascopeError } from '../daemon/errors.ts';
 import { hasEnded } from '../daemon/lab/process.ts';
 import { Daemon } from '../test/fixtures/daemon.ts';
 import { type Sample, total } from '../test/fixtures/metrics.ts';
+import { unitEnvironment } from '../test/fixtures/unit_environment.ts';
 import type { Ground } from './ground.ts';
 
 /** The cgroup that the daemon itself runs in. */
@@ -13,14 +13,8 @@ export const daemonPlace = 'daemon';
 /** The daemon looks once a second; where a look takes long, a pause of 20 times as long follows. */
 const countedMs = 120_000;
 
-/** As it is published: Node.js has no types to strip from it, which takes memory. */
+/** As it is published. */
 const program = new URL('../dist/daemon/main.js', import.meta.url).pathname;
-
-/** As systemd starts it. */
-const unit = readFileSync(new URL('../deploy/systemd/toascope.service', import.meta.url), 'utf8');
-const environment = Object.fromEntries(
-	[...unit.matchAll(/^Environment=(\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]),
-);
 
 /** Attached to that cgroup of the bench; `more` is YAML. */
 export async function startDaemon(ground: Ground, cgroup: string, more = ''): Promise<Daemon> {
@@ -28,7 +22,7 @@ export async function startDaemon(ground: Ground, cgroup: string, more = ''): Pr
 	const daemon = await Daemon.start({
 		config: `cgroup: ${ground.cgroup(cgroup)}\nlog: {format: json}\n${more}`,
 		program,
-		env: environment,
+		env: unitEnvironment,
 		parent: ground.scratch,
 		through: ground.mortal,
 	});

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+/** dist/, as it is published: what it loads on demand is found, and it starts no larger than it has to. */
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { beforeAll, expect, test } from 'vitest';
+import { version } from '../../daemon/version.ts';
+import { Daemon } from '../fixtures/daemon.ts';
+import { unitEnvironment } from '../fixtures/unit_environment.ts';
+
+const root = join(import.meta.dirname, '../..');
+const program = join(root, 'dist/daemon/main.js');
+
+beforeAll(() => {
+	execFileSync(process.execPath, [join(root, 'scripts/bundle.ts')]);
+});
+
+test('as systemd starts it: below 95 MB after some scrapes', async () => {
+	await using daemon = await Daemon.start({ program, env: unitEnvironment });
+	for (let scrape = 0; scrape < 5; scrape++) {
+		const samples = await daemon.metrics();
+		expect(samples.find(({ name }) => name === 'toascope_build_info')?.labels['version']).toBe(version);
+	}
+	const status = readFileSync(`/proc/${daemon.child.pid}/status`, 'utf8');
+	expect(Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024).toBeLessThan(95e6);
+});
+
+test.each(['http/protobuf', 'grpc'])('has what it takes to send spans over %s', async (protocol) => {
+	// nobody connects, so nothing is sent there
+	const env = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318', OTEL_EXPORTER_OTLP_PROTOCOL: protocol };
+	await using daemon = await Daemon.start({ program, env });
+	expect(await daemon.json('/v1/status')).toMatchObject({ spans: true });
+});
+
+test('writes readable lines', async () => {
+	const directory = mkdtempSync(join(tmpdir(), 'toascope-test-'));
+	const config = join(directory, 'toascope.yaml');
+	writeFileSync(config, 'http: {listen: off, socket: off}\nbpf: {pin: off}\nlog: {format: pretty}\n');
+	const child = spawn(process.execPath, [program, 'run', '--config', config], { stdio: ['ignore', 'ignore', 'pipe'] });
+	const ended = once(child, 'exit');
+	try {
+		const [line] = (await once(createInterface({ input: child.stderr }), 'line')) as [string];
+		expect(line).toMatch(/^\[\d\d:\d\d:\d\d\.\d{3}\] .*INFO.*: .*attached/);
+	} finally {
+		child.kill();
+		await ended;
+		rmSync(directory, { recursive: true });
+	}
+});
+
+test('shows itself at work: the demo has its lab', () => {
+	const args = [program, 'demo', '--once', '--clients', '5', '--connections', '10', '--json', '--listen', '127.0.0.1:0'];
+	const printed = execFileSync(process.execPath, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+	expect(JSON.parse(printed)).toMatchObject({ connections: 10, resolved: 10, mismatched: 0 });
+});
