@@ -71,7 +71,4 @@ const { output } = await build({
 		chunkFileNames: 'daemon/parts/[name]-[hash].js',
 	},
 });
-writeFileSync(
-	join(dist, 'LICENSES.txt'),
-	licences(output.filter((file) => file.type === 'chunk')),
-);
+writeFileSync(join(dist, 'LICENSES.txt'), licences(output.filter((file) => file.type === 'chunk')));

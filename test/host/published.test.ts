@@ -52,7 +52,18 @@ test('writes readable lines', async () => {
 });
 
 test('shows itself at work: the demo has its lab', () => {
-	const args = [program, 'demo', '--once', '--clients', '5', '--connections', '10', '--json', '--listen', '127.0.0.1:0'];
+	const args = [
+		program,
+		'demo',
+		'--once',
+		'--clients',
+		'5',
+		'--connections',
+		'10',
+		'--json',
+		'--listen',
+		'127.0.0.1:0',
+	];
 	const printed = execFileSync(process.execPath, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
 	expect(JSON.parse(printed)).toMatchObject({ connections: 10, resolved: 10, mismatched: 0 });
 });
