@@ -3,7 +3,7 @@
 import { ToascopeError } from '../errors.ts';
 import { parseEndpoint } from '../model/endpoint.ts';
 import type { LookupQuery } from '../model/lookup.ts';
-import type { ClientSeries } from '../model/snapshot.ts';
+import type { SeriesTable } from '../model/series_table.ts';
 import type { Clock } from './ports.ts';
 import { HttpProblem } from './problem.ts';
 import { parseTime } from './time.ts';
@@ -14,13 +14,20 @@ export const batchMax = 1000;
 const clientsDefault = 100;
 const clientsMax = 10_000;
 
+/** What a row of the clients is sorted by: exact. */
+export type ClientSortKey = (clients: SeriesTable, row: number) => number | bigint;
+
 /** What `/v1/clients` can sort by, the greatest first. */
-export const clientSortKeys: Readonly<Record<string, (series: ClientSeries) => bigint>> = {
-	received_bytes: ({ traffic }) => traffic.receivedBytes,
-	sent_bytes: ({ traffic }) => traffic.sentBytes,
-	connections_active: ({ traffic }) => traffic.opened - traffic.closed,
-	connections_opened: ({ traffic }) => traffic.opened,
-	retransmitted_segments: ({ traffic }) => traffic.retransmittedSegments,
+const clientSortKeys: Readonly<Record<string, ClientSortKey>> = {
+	received_bytes: (clients, row) => clients.value(row, 'receivedBytes'),
+	sent_bytes: (clients, row) => clients.value(row, 'sentBytes'),
+	connections_active(clients, row) {
+		const [opened, closed] = [clients.value(row, 'opened'), clients.value(row, 'closed')];
+		const exact = typeof opened === 'number' && typeof closed === 'number';
+		return exact ? opened - closed : BigInt(opened) - BigInt(closed);
+	},
+	connections_opened: (clients, row) => clients.value(row, 'opened'),
+	retransmitted_segments: (clients, row) => clients.value(row, 'retransmittedSegments'),
 };
 
 /**
@@ -65,7 +72,7 @@ export function readBatch(body: unknown, clock: Clock): LookupQuery[] {
 }
 
 /** @throws {HttpProblem} 400 */
-export function readClientsQuery(input: unknown): { limit: number; sort: (series: ClientSeries) => bigint } {
+export function readClientsQuery(input: unknown): { limit: number; sort: ClientSortKey } {
 	const { limit, sort = 'received_bytes' } = readParameters(input, ['limit', 'sort']);
 	const key = Object.hasOwn(clientSortKeys, sort) ? clientSortKeys[sort] : undefined;
 	if (key === undefined) {

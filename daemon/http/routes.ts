@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The routes of DESIGN.md, section 7: each a view on the store. */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { contentTypes, negotiateFormat, negotiateGzip } from '../export/prometheus/accept.ts';
 import type { PrometheusExporter } from '../export/prometheus/exporter.ts';
 import type { LookupQuery } from '../model/lookup.ts';
 import { large } from './answers.ts';
-import { clientJson, connectionJson } from './json.ts';
+import { clientsAnswer } from './clients.ts';
+import { connectionJson } from './json.ts';
 import { sendPieces } from './pieces.ts';
 import type { View } from './ports.ts';
 import { HttpProblem } from './problem.ts';
 import { readBatch, readClientsQuery, readLookup, readStatusQuery } from './query.ts';
-import { formatTime } from './time.ts';
+import { Turns } from './turns.ts';
 
 const moduleAlone = 'BPF is refused on this host: toa.ko works alone, and tells applications alone';
-/** After this long at a stretch, milliseconds, the event loop gets its turn. */
-const stretchMs = 4;
 const notReady = 'toascope is not attached yet, or no longer';
 
 export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusExporter): void {
@@ -46,28 +44,21 @@ export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusE
 	app.get('/v1/connections', (request) => connections(readLookup(request.query, view.clock)));
 	app.post('/v1/connections', large, async (request) => {
 		const results: ReturnType<typeof connections>[] = [];
-		let since = performance.now();
+		const turns = new Turns();
 		for (const query of readBatch(request.body, view.clock)) {
 			// each searches the table of connections, which may have millions
-			if (performance.now() - since > stretchMs) {
-				await nextTurn();
-				since = performance.now();
-			}
+			if (turns.due) await turns.next();
 			results.push(connections(query));
 		}
 		return { results };
 	});
 
-	app.get('/v1/clients', large, (request) => {
+	app.get('/v1/clients', large, async (request, reply) => {
 		const { limit, sort } = readClientsQuery(request.query);
 		const snapshot = view.snapshot();
 		if (snapshot === undefined) throw new HttpProblem(503, notReady);
-		const sorted = [...snapshot.clients].sort((a, b) => compare(sort(b), sort(a)));
-		return {
-			at: formatTime(BigInt(snapshot.atMs) * 1_000_000n),
-			total: sorted.length,
-			clients: sorted.slice(0, limit).map(clientJson),
-		};
+		reply.type('application/json; charset=utf-8');
+		return clientsAnswer(snapshot, limit, sort);
 	});
 
 	app.get('/v1/status', async (request) => {
@@ -79,8 +70,4 @@ export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusE
 
 function plain(reply: FastifyReply, text: string): FastifyReply {
 	return reply.type('text/plain; charset=utf-8').send(text);
-}
-
-function compare(a: bigint, b: bigint): number {
-	return a < b ? -1 : Number(a > b);
 }

@@ -41,10 +41,14 @@ export class SeriesTable implements Iterable<ClientSeries> {
 		return high < exactHigh ? high * 2 ** 32 + (this.#halves[2 * word] ?? 0) : (this.#words[word] ?? 0n);
 	}
 
+	/** All of a row. @throws {RangeError} there is no such row */
+	row(row: number): ClientSeries {
+		const { client, listener, sinceNs } = this.series(row);
+		return { client, listener, sinceNs, traffic: readWords(this.#words, row * trafficWords) };
+	}
+
 	*[Symbol.iterator](): Generator<ClientSeries> {
-		for (const [row, { client, listener, sinceNs }] of this.#series.entries()) {
-			yield { client, listener, sinceNs, traffic: readWords(this.#words, row * trafficWords) };
-		}
+		for (let row = 0; row < this.length; row++) yield this.row(row);
 	}
 }
 
