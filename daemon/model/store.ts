@@ -26,8 +26,11 @@ export interface StoreLimits {
 	readonly idleMs: number;
 }
 
-/** Gives the event loop to whoever waits for it. Rejects when the look is not wanted any more. */
-export type NextTurn = () => Promise<void>;
+/**
+ * Gives the event loop to whoever waits for it; with `until`, what the work waits for, it resolves when that has come: the time
+ * is not the work's. Rejects when the work is not wanted any more, and as `until` does.
+ */
+export type NextTurn = (until?: Promise<unknown>) => Promise<void>;
 
 export const otherListener = 'other';
 
@@ -103,7 +106,12 @@ export class Store {
 		if (this.#looking) throw new Error('another look is under way');
 		this.#looking = true;
 		try {
-			if (this.#retired) await this.#source.runsOver();
+			if (this.#retired) {
+				const over = this.#source.runsOver();
+				await nextTurn(over);
+				// some that give turns know nothing of waiting
+				await over;
+			}
 			this.#retired = false;
 			const look = this.#begin();
 			for (const page of this.#source.readClients()) {

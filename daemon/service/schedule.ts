@@ -34,11 +34,14 @@ export function repeat(
 		let tookMs = 0;
 		let more = false;
 		let since = performance.now();
-		const nextTurn = async () => {
+		const nextTurn: NextTurn = async (until = immediate()) => {
 			tookMs += performance.now() - since;
-			await immediate();
+			try {
+				await until;
+			} finally {
+				since = performance.now();
+			}
 			signal.throwIfAborted();
-			since = performance.now();
 		};
 		try {
 			more = (await work(nextTurn)) === true;

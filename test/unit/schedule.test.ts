@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Work that comes again: its order, its failures, its end in the middle of a run. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { NextTurn } from '../../daemon/model/store.ts';
 import { type Repeated, repeat } from '../../daemon/service/schedule.ts';
 
 const started: Repeated[] = [];
@@ -77,6 +79,23 @@ describe('runs', () => {
 		// a timer may be a millisecond early
 		expect(pausedMs).toBeGreaterThan(2 * heldMs * factor - 2);
 		expect(pausedMs).toBeLessThan(waitedMs * factor);
+	});
+
+	it.each(['comes', 'fails'])('do not pause for what they waited for, when it %s', async (what) => {
+		const [waitedMs, factor] = [100, 50];
+		const { promise, resolve } = Promise.withResolvers<number>();
+		let ended: number | undefined;
+		const work = async (nextTurn: NextTurn) => {
+			if (ended !== undefined) return resolve(performance.now() - ended);
+			const awaited = delay(waitedMs).then(() => {
+				if (what === 'fails') throw new Error('it does not come');
+			});
+			await nextTurn(awaited).catch((error) => told.push(error));
+			ended = performance.now();
+		};
+		started.push(repeat(1, work, (error) => told.push(error), factor));
+		expect(await promise).toBeLessThan(waitedMs * factor);
+		expect(told).toHaveLength(what === 'fails' ? 1 : 0);
 	});
 
 	it('let others have the event loop at each turn', async () => {

@@ -76,6 +76,22 @@ it('the snapshot is replaced at the end, and a series that goes on is the same o
 	}
 });
 
+it('waits for the programs that run in a turn of others, not in its own', async () => {
+	const { promise: over, resolve: end } = Promise.withResolvers<void>();
+	kernel.runsOver = () => over;
+	const given: unknown[] = [];
+	const reads = countReads();
+	const looked = store.look(async (until) => {
+		given.push(until);
+	});
+	await immediate();
+	// and for as long as they run, also where a turn is over at once
+	expect([given, reads()]).toEqual([[over], 0]);
+	end();
+	expectIdentity(await looked);
+	expect(given).toEqual([over, ...Array.from({ length: given.length - 1 })]);
+});
+
 it('one look at a time', async () => {
 	const look = store.look(nextTurn);
 	await expect(store.look(nextTurn)).rejects.toThrow('another look');
@@ -133,10 +149,10 @@ describe('in the middle of the table', () => {
 	});
 
 	it('new limits count from the next look on', async () => {
-		const first = store.look(async () => {
+		countReads(() => {
 			store.limits = { ...limits, maxExported: 3 };
 		});
-		expect((await first).clientsExported).toBe(2000);
+		expect((await store.look(nextTurn)).clientsExported).toBe(2000);
 		kernel.visit('new', 5n);
 		expect(labels(await store.look(nextTurn))).not.toContain('new');
 	});
