@@ -19,7 +19,7 @@ import { join } from 'node:path';
 import { makeDirectories, reasonOf, removeDirectories } from '../directories.ts';
 import { ToascopeError } from '../errors.ts';
 import { limit } from './layout.gen.ts';
-import { findBpffs, readMounts } from './mounts.ts';
+import { findBpffs, type Mount, readMounts } from './mounts.ts';
 import type { Native, NativeError } from './native.ts';
 
 const standardPoint = '/sys/fs/bpf';
@@ -63,7 +63,7 @@ export class Pins {
 
 	/**
 	 * Mounts bpffs where it is missing, makes the directories and takes the lock. Nothing of that is left when it throws.
-	 * @throws {ToascopeError} NO_BPFFS, NO_PRIVILEGE, ALREADY_RUNNING
+	 * @throws {ToascopeError} CONFIG_INVALID (others pin there as well), NO_BPFFS, NO_PRIVILEGE, ALREADY_RUNNING
 	 */
 	static open(native: Native, root: string): Pins {
 		const mounted = ensureBpffs(native, root);
@@ -84,8 +84,12 @@ export class Pins {
 		}
 	}
 
-	/** Nobody has the lock at this moment, as far as this process can tell. @throws {ToascopeError} ALREADY_RUNNING */
+	/**
+	 * Nobody has the lock at this moment, as far as this process can tell.
+	 * @throws {ToascopeError} ALREADY_RUNNING, CONFIG_INVALID (others pin there as well)
+	 */
 	static requireFree(native: Native, root: string): void {
+		refuseMount(findBpffs(readMounts(), root), root);
 		let lock: number;
 		try {
 			lock = native.lock(root);
@@ -266,9 +270,18 @@ function unusable(root: string, cause: unknown): ToascopeError {
 	});
 }
 
+/** What is pinned on a bpffs itself has names that others may use, and a lock there keeps them from theirs. */
+function refuseMount(mount: Mount | undefined, root: string): void {
+	if (mount?.point !== root) return;
+	throw new ToascopeError('CONFIG_INVALID', `bpf.pin: ${root} is a bpffs itself, where others pin as well`, {
+		hint: `set bpf.pin to a directory below it, such as ${join(root, 'toascope')}`,
+	});
+}
+
 /** Returns whether it mounted. */
 function ensureBpffs(native: Native, root: string): boolean {
 	const mount = findBpffs(readMounts(), root);
+	refuseMount(mount, root);
 	if (mount?.readOnly === true) {
 		throw new ToascopeError('NO_BPFFS', `bpffs at ${mount.point} is read-only`, {
 			hint: `mount -o remount,rw ${mount.point}, or set bpf.pin to off`,

@@ -128,7 +128,7 @@ export const fileSchema = section({
 	}).prefault({}),
 	bpf: section({
 		pin: key(
-			'Directory on bpffs for programs and counters, so that they outlive the daemon; `off` pins nothing.',
+			'Directory below a mount of bpffs for programs and counters, so that they outlive the daemon; `off` pins nothing.',
 			pathOrOff().prefault('/sys/fs/bpf/toascope'),
 			{ reloadable: restart },
 		),

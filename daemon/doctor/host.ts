@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the host offers before any program is tried: kernel, BTF, privileges, mounts, lockdown, JIT. */
 import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { limit } from '../capture/layout.gen.ts';
 import { findBpffs, findCgroup2, isCgroup2, isRootCgroup, type Mount } from '../capture/mounts.ts';
 import { missingCapabilities } from '../capture/privileges.ts';
@@ -100,6 +101,10 @@ function bpffs({ mounts, exists }: Host, values: Values): Check {
 	if (pin === 'off')
 		return check('bpffs', title, 'ok', 'not used: bpf.pin is off; a daemon that ends starts again from zero');
 	const mount = findBpffs(mounts, pin);
+	if (mount?.point === pin) {
+		const advice = `set bpf.pin to a directory below it, such as ${join(pin, 'toascope')}`;
+		return check('bpffs', title, 'fail', `${pin} is a bpffs itself, where others pin as well`, advice);
+	}
 	if (mount?.readOnly === true) {
 		const advice = `mount -o remount,rw ${mount.point}, or set bpf.pin to off`;
 		return check('bpffs', title, 'fail', `${mount.point} is read-only`, advice);

@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { limit } from '../../daemon/capture/layout.gen.ts';
 import { findCgroup2, readMounts } from '../../daemon/capture/mounts.ts';
+import { native } from '../../daemon/capture/native.ts';
+import { Pins } from '../../daemon/capture/pins.ts';
 import { Lab, nat64Server } from '../../daemon/lab/lab.ts';
 import { type Ended, toascope } from '../fixtures/command.ts';
 import { Daemon } from '../fixtures/daemon.ts';
@@ -186,6 +188,15 @@ describe('a start that fails leaves nothing', () => {
 		const { code, err } = await run(`bpf: {pin: ${directory}/pins}`);
 		expect(err).toContain('is not on a bpffs [NO_BPFFS]');
 		expect(code).toBe(3);
+	});
+
+	test('pins on the mount of bpffs, among those of others', async () => {
+		const message = 'bpf.pin: /sys/fs/bpf is a bpffs itself, where others pin as well';
+		const { code, err } = await run('bpf: {pin: /sys/fs/bpf/}');
+		expect(err).toContain(`${message} [CONFIG_INVALID]`);
+		expect(code).toBe(2);
+		// with the module, before it is told anything
+		expect(() => Pins.requireFree(native(), '/sys/fs/bpf')).toThrow(message);
 	});
 
 	test('an endpoint that is no URL', async () => {

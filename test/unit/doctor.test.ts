@@ -86,6 +86,7 @@ test.each<[string, string, Partial<Host>, object, Check['state'], RegExp]>([
 	['cgroup', "a container's own root", { isRootCgroup: () => false }, {}, 'warn', /not the root of this host/],
 	['bpffs', 'no bpffs where it can be mounted', { mounts: mounts(cgroup2) }, {}, 'warn', /not mounted at/],
 	['bpffs', 'pins elsewhere', {}, { bpf: { pin: '/var/pins' } }, 'fail', /not on a bpffs/],
+	['bpffs', 'pins on the mount', {}, { bpf: { pin: '/sys/fs/bpf' } }, 'fail', /is a bpffs itself/],
 	['bpffs', 'a read-only bpffs', { mounts: mounts(cgroup2, bpffs.replace(' rw,', ' ro,')) }, {}, 'fail', /read-only/],
 	['bpffs', 'no pins wanted', { mounts: mounts(cgroup2) }, { bpf: { pin: 'off' } }, 'ok', /not used/],
 	[
