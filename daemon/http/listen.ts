@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Where the application listens: an address, or a Unix socket that only its owner and group can use. */
 import { chmod, lstat, unlink } from 'node:fs/promises';
-import { type AddressInfo, connect } from 'node:net';
+import { type AddressInfo, connect, type Server } from 'node:net';
 import { dirname } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { makeDirectories, reasonOf, removeDirectories } from '../directories.ts';
@@ -52,8 +52,8 @@ function tcpError(error: unknown, address: string, port: number): unknown {
 }
 
 /**
- * Listens on a Unix socket with mode 0660. A socket file that nobody answers is taken over. The directories that it
- * takes are made, and go with the application.
+ * Listens on a Unix socket with mode 0660 from the first moment. A socket file that nobody answers is taken over. The
+ * directories that it takes are made, and go with the application.
  *
  * @throws {ToascopeError} ALREADY_RUNNING when a process answers there, ADDRESS_IN_USE when the file is no socket,
  * NO_PRIVILEGE, CONFIG_INVALID where there can be no socket
@@ -63,13 +63,32 @@ export async function listenUnix(app: FastifyInstance, path: string): Promise<vo
 	try {
 		makeDirectories(dirname(path), 0o755, made);
 		await clearStale(path);
+		bindPrivately(app.server);
 		await app.listen({ path, listenTextResolver: (address) => `listening on ${address}` });
+		// where the directory has default ACLs, these gave the mode
 		await chmod(path, socketMode);
 	} catch (error) {
 		removeDirectories(made);
 		throw unixError(error, path);
 	}
 	app.server.once('close', () => removeDirectories(made));
+}
+
+/**
+ * The next socket that the server binds is made with its mode. The umask is the whole process's, and the framework listens some
+ * turns later; but to a path bind() is called before listen() returns.
+ */
+function bindPrivately(server: Server): void {
+	const { listen } = server;
+	server.listen = ((...args: Parameters<typeof listen>) => {
+		server.listen = listen;
+		const umask = process.umask(0o777 & ~socketMode);
+		try {
+			return listen.apply(server, args);
+		} finally {
+			process.umask(umask);
+		}
+	}) as typeof listen;
 }
 
 function unixError(error: unknown, path: string): unknown {

@@ -81,6 +81,17 @@ describe('the Unix socket', () => {
 		expect(() => statSync(path)).toThrow('ENOENT');
 	});
 
+	it.each([0, 0o022, 0o777])('is so from the first moment, whatever the umask: %o', async (umask) => {
+		const before = process.umask(umask);
+		cleanUp.push(() => process.umask(before));
+		path = join(folder, 'socket');
+		const app = start();
+		const bound = once(app.server, 'listening').then(() => statSync(path).mode & 0o777);
+		await listenUnix(app, path);
+		expect(await bound).toBe(0o660);
+		expect(process.umask()).toBe(umask);
+	});
+
 	it('takes the directories along that were made for it', async () => {
 		const app = start();
 		await listenUnix(app, path);
