@@ -7,11 +7,13 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import Fastify from 'fastify';
 import pino from 'pino';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { PrometheusExporter } from '../../daemon/export/prometheus/exporter.ts';
 import { createHttp } from '../../daemon/http/app.ts';
 import { listenTcp, listenUnix } from '../../daemon/http/listen.ts';
+import { sendPieces } from '../../daemon/http/pieces.ts';
 import { accepts, crowds, type Format, isAnswer, piecesOf } from '../fixtures/crowds.ts';
 import { patient } from '../fixtures/patience.ts';
 import { fixtureExporter, fixtureView } from '../fixtures/view.ts';
@@ -159,6 +161,36 @@ describe('over HTTP', () => {
 			const [packed, plain] = (await Promise.all(whole)) as [Buffer, Buffer];
 			expect([isAnswer(packed, generation), isAnswer(plain, generation, 'openmetrics')]).toEqual([true, true]);
 		}
+	});
+
+	it('what the compressor reads when the connection ends goes back after that, what it refuses never', async () => {
+		const app = Fastify();
+		cleanUp.push(() => app.close());
+		// that many zeros fill no more than one of its buffers: its thread reads them at one go
+		const [read, refused] = [Buffer.alloc(8 << 20), Buffer.alloc(1)];
+		const back: Buffer[] = [];
+		const steps: string[] = [];
+		const giveBack = (piece: Buffer) => {
+			back.push(piece);
+			steps.push('back');
+		};
+		app.get('/', async (request, reply) => {
+			const { socket } = request.raw;
+			socket.once('close', () => steps.push('gone'));
+			const pieces = function* () {
+				yield read;
+				// once the other one waits behind it
+				setImmediate(() => socket.destroy());
+				yield refused;
+			};
+			await sendPieces(request, reply, pieces(), { gzip: true, giveBack });
+		});
+		const { port } = await listenTcp(app, { family: 4, text: '127.0.0.1', port: 0 });
+		const socket = connect(port, '127.0.0.1');
+		socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+		await once(socket, 'close');
+		await expect.poll(() => steps, patience).toEqual(['gone', 'back']);
+		expect(back[0]).toBe(read);
 	});
 
 	it('answers that wait behind others of their connection are whole', async () => {

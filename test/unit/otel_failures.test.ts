@@ -37,7 +37,9 @@ describe('a collector that does not do its part', () => {
 		expect(lines.join('')).toContain('ECONNREFUSED');
 	});
 
-	it('is busy: the request is repeated', async () => {
+	it('is busy: the request is repeated when it says', async () => {
+		// it would be given up before the first of our own pauses, of 800 ms at least
+		vi.stubEnv('OTEL_EXPORTER_OTLP_TIMEOUT', '700');
 		await replaceReceiver((request) =>
 			request === 0 ? { status: 503, headers: { 'Retry-After': '0' } } : { status: 200 },
 		);
