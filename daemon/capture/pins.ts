@@ -9,7 +9,6 @@ import {
 	fstatSync,
 	mkdirSync,
 	readdirSync,
-	readFileSync,
 	renameSync,
 	rmdirSync,
 	statSync,
@@ -18,11 +17,12 @@ import {
 import { join } from 'node:path';
 import { makeDirectories, reasonOf, removeDirectories } from '../directories.ts';
 import { ToascopeError } from '../errors.ts';
+import { ensureBpffs, refuseMount, unmountBpffs } from './bpffs.ts';
 import { limit } from './layout.gen.ts';
-import { findBpffs, type Mount, readMounts } from './mounts.ts';
+import { lockHolder } from './lock_holder.ts';
+import { findBpffs, readMounts } from './mounts.ts';
 import type { Native, NativeError } from './native.ts';
 
-const standardPoint = '/sys/fs/bpf';
 const layoutName = `v${limit.TOASCOPE_LAYOUT}`;
 
 /** Of this layout, but with maps of other sizes. */
@@ -31,8 +31,6 @@ const asideName = `${layoutName}-before`;
 const isLayout = (name: string) => /^v\d+(-before)?$/.test(name);
 /** The later, the larger. */
 const ageOf = (layout: string) => Number.parseInt(layout.slice(1), 10);
-/** What the kernel itself puts into a bpffs (kernel/bpf/inode.c, populate_bpffs()). */
-const isKernels = (name: string) => /^(maps|progs)\.debug$/.test(name);
 
 export class Pins {
 	readonly maps: string;
@@ -70,7 +68,7 @@ export class Pins {
 		const made: string[] = [];
 		const leave = () => {
 			removeDirectories(made);
-			if (mounted && readdirSync(standardPoint).every(isKernels)) native.unmount(standardPoint);
+			if (mounted) unmountBpffs(native);
 		};
 		let lock = -1;
 		try {
@@ -268,71 +266,4 @@ function unusable(root: string, cause: unknown): ToascopeError {
 		hint: 'set bpf.pin to a directory on a writable bpffs (names there have no dot), or to off',
 		cause,
 	});
-}
-
-/** What is pinned on a bpffs itself has names that others may use, and a lock there keeps them from theirs. */
-function refuseMount(mount: Mount | undefined, root: string): void {
-	if (mount?.point !== root) return;
-	throw new ToascopeError('CONFIG_INVALID', `bpf.pin: ${root} is a bpffs itself, where others pin as well`, {
-		hint: `set bpf.pin to a directory below it, such as ${join(root, 'toascope')}`,
-	});
-}
-
-/** Returns whether it mounted. */
-function ensureBpffs(native: Native, root: string): boolean {
-	const mount = findBpffs(readMounts(), root);
-	refuseMount(mount, root);
-	if (mount?.readOnly === true) {
-		throw new ToascopeError('NO_BPFFS', `bpffs at ${mount.point} is read-only`, {
-			hint: `mount -o remount,rw ${mount.point}, or set bpf.pin to off`,
-		});
-	}
-	if (mount !== undefined) return false;
-	if (!(root.startsWith(`${standardPoint}/`) && existsSync(standardPoint))) {
-		throw new ToascopeError('NO_BPFFS', `${root} is not on a bpffs`, {
-			hint: `set bpf.pin to a directory below ${standardPoint}, or mount one: mount -t bpf bpf DIRECTORY`,
-		});
-	}
-	// of several that find none, one mounts it: a second mount would hide what the first has pinned by then
-	let door = -1;
-	try {
-		door = lockPoint(native);
-		if (findBpffs(readMounts(), root) !== undefined) return false;
-		native.mountBpffs(standardPoint);
-	} catch (cause) {
-		throw new ToascopeError('NO_BPFFS', `no bpffs is mounted, and it cannot be mounted: ${(cause as Error).message}`, {
-			hint: `mount -t bpf bpf ${standardPoint} as root, or set bpf.pin to off`,
-			cause,
-		});
-	} finally {
-		if (door >= 0) closeSync(door);
-	}
-	return true;
-}
-
-/** Who mounts has it for less than a millisecond; any user may have it for longer, and is not waited for. */
-function lockPoint(native: Native): number {
-	const pause = new Int32Array(new SharedArrayBuffer(4));
-	for (let tries = 0; tries < 100; tries++) {
-		const lock = native.lock(standardPoint);
-		if (lock >= 0) return lock;
-		Atomics.wait(pause, 0, 0, 2);
-	}
-	return -1;
-}
-
-/** The process that has the lock of a file: proc(5), /proc/locks. */
-export function lockHolder(path: string): number | undefined {
-	const found = statSync(path, { bigint: true, throwIfNoEntry: false });
-	if (found === undefined) return undefined;
-	const { ino, dev } = found;
-	const locks = readFileSync('/proc/locks', 'utf8')
-		.split('\n')
-		.map((line) => line.trim().split(/\s+/))
-		.filter(([, kind, , , , file]) => kind === 'FLOCK' && file?.endsWith(`:${ino}`) === true);
-	// other file systems have files of that number as well, and some (overlayfs) lock them as another device's
-	const device = [(dev >> 8n) & 0xfffn, (dev & 0xffn) | ((dev >> 12n) & 0xfff00n)];
-	const name = device.map((number) => number.toString(16).padStart(2, '0')).join(':');
-	const [, , , , pid] = locks.find((fields) => fields[5]?.startsWith(`${name}:`)) ?? locks[0] ?? [];
-	return pid === undefined ? undefined : Number(pid);
 }

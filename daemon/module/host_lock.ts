@@ -5,8 +5,8 @@
  */
 import { closeSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { lockHolder } from '../capture/lock_holder.ts';
 import { native } from '../capture/native.ts';
-import { lockHolder } from '../capture/pins.ts';
 import { ToascopeError } from '../errors.ts';
 import { hostRoots, type Roots } from './roots.ts';
 

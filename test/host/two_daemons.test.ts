@@ -2,8 +2,9 @@
 /** Two daemons with the same pins: the second refuses and names the first, whichever of them it is, and changes nothing. */
 import { existsSync, mkdirSync, rmdirSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
+import { lockHolder } from '../../daemon/capture/lock_holder.ts';
 import { type Native, native } from '../../daemon/capture/native.ts';
-import { lockHolder, Pins } from '../../daemon/capture/pins.ts';
+import { Pins } from '../../daemon/capture/pins.ts';
 import { Daemon } from '../fixtures/daemon.ts';
 import { belongings, pinned } from '../fixtures/leftovers.ts';
 import { somePorts } from '../fixtures/stage.ts';
