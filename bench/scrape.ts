@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /** How long GET /metrics takes with so many clients exported, and how long it holds the event loop. */
-import { once } from 'node:events';
-import { Agent, get, type IncomingMessage } from 'node:http';
-import { setTimeout } from 'node:timers/promises';
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { ToascopeError } from '../daemon/errors.ts';
 import { total } from '../test/fixtures/metrics.ts';
 import { startDaemon, whenClosed } from './daemon.ts';
 import { Generator } from './generator.ts';
 import type { Ground } from './ground.ts';
 import type { Part, Plan, Row } from './result.ts';
+import type { Answer } from './scraper.ts';
 import { quantile } from './statistics.ts';
 
 interface Scale {
@@ -25,18 +26,9 @@ const scales: readonly Scale[] = [
 ];
 /** The compilers of the daemon's engine have then done their work. */
 const warmUp = 5;
-const scrapes = 30;
+const scrapes = 200;
 /** prom-client's monitor ticks so often: an idle loop shows this. */
 const tickMs = 10;
-
-interface Answer {
-	readonly ms: number;
-	readonly bytes: number;
-	readonly encoding: string;
-	/** The daemon's longest block of its event loop since the scrape before, seconds; NaN where the answer was compressed. */
-	readonly lag: number;
-	readonly series: number;
-}
 
 interface Figures {
 	readonly p50_ms: number;
@@ -68,48 +60,26 @@ async function measure(ground: Ground, scale: Scale): Promise<Part> {
 	if (exported !== BigInt(clients)) {
 		throw new ToascopeError('LAB_FAILED', `${clients} clients were to be exported, ${exported} are`);
 	}
-	const agent = new Agent({ keepAlive: true });
-	try {
-		const plain = await repeat(ground, agent, daemon.url, 'identity');
-		const gzip = await repeat(ground, agent, daemon.url, 'gzip');
-		return summarise(scale, plain, gzip);
-	} finally {
-		agent.destroy();
-	}
+	const plain = await repeat(ground, daemon.url, 'identity');
+	const gzip = await repeat(ground, daemon.url, 'gzip');
+	return summarise(scale, plain, gzip);
 }
 
-async function repeat(ground: Ground, agent: Agent, url: string, encoding: string): Promise<Answer[]> {
-	const answers: Answer[] = [];
-	for (let index = 0; index < warmUp + scrapes; index++) {
-		const answer = await scrape(agent, `${url}/metrics`, encoding, ground.signal);
-		if (index >= warmUp) answers.push(answer);
-		// the looks of the daemon, one a second, fall on other scrapes each time
-		await setTimeout(37, undefined, { signal: ground.signal });
-	}
-	return answers;
-}
-
-/** From the request to the last byte of the answer. Of that, no more is kept than is shown: the bench's own memory is not to be measured. */
-async function scrape(agent: Agent, url: string, encoding: string, signal: AbortSignal): Promise<Answer> {
-	const begun = performance.now();
-	const request = get(url, { agent, signal, headers: { 'accept-encoding': encoding } });
-	const [response] = (await once(request, 'response')) as [IncomingMessage];
-	const pieces = await response.toArray();
-	const ms = performance.now() - begun;
-	if (response.statusCode !== 200) throw new ToascopeError('LAB_FAILED', `GET /metrics: ${response.statusCode}`);
-	const body = Buffer.concat(pieces);
-	const text = body.toString('latin1');
-	return {
-		ms,
-		bytes: body.length,
-		encoding: response.headers['content-encoding'] ?? 'identity',
-		lag: Number(/^nodejs_eventloop_lag_max_seconds (\S+)$/m.exec(text)?.[1]),
-		series: text.match(/^[^#].*$/gm)?.length ?? 0,
-	};
+/** The last one is there for what it tells of the one before. */
+async function repeat(ground: Ground, url: string, encoding: string): Promise<Answer[]> {
+	const [setpriv, ...options] = ground.mortal;
+	const script = join(import.meta.dirname, 'scraper.ts');
+	const times = warmUp + scrapes + 1;
+	const command = [process.execPath, '--expose-gc', script, `${url}/metrics`, encoding, `${times}`];
+	const { stdout } = await promisify(execFile)(setpriv, [...options, ...command], { signal: ground.signal });
+	const answers = JSON.parse(stdout) as Answer[];
+	const failed = answers.find(({ status }) => status !== 200);
+	if (failed !== undefined) throw new ToascopeError('LAB_FAILED', `GET /metrics: ${failed.status}`);
+	return answers.slice(warmUp);
 }
 
 function figuresOf(answers: readonly Answer[]): Figures {
-	const times = answers.map(({ ms }) => ms);
+	const times = answers.slice(0, scrapes).map(({ ms }) => ms);
 	return { p50_ms: quantile(times, 0.5), p99_ms: quantile(times, 0.99), bytes: answers.at(-1)?.bytes ?? 0 };
 }
 
@@ -120,8 +90,8 @@ function summarise(
 ): Part {
 	if (gzip.some(({ encoding }) => encoding !== 'gzip')) throw new ToascopeError('LAB_FAILED', 'no gzip came');
 	const figures = { plain: figuresOf(plain), gzip: figuresOf(gzip) };
-	// each scrape shows what was since the one before: the first shows what was before the first
-	const lags = plain.slice(1).map(({ lag }) => lag);
+	// each scrape shows what was since the one before
+	const lags = plain.slice(1).map(({ lag }) => lag ?? Number.NaN);
 	const blockMs = Math.max(0, Math.max(...lags) * 1000 - tickMs);
 	const series = plain.at(-1)?.series ?? 0;
 	const row = (name: string, what: string, { p50_ms, p99_ms, bytes }: Figures): Row => ({
