@@ -49,7 +49,8 @@ program
 	)
 	.action(async (options: { config?: string }) => {
 		const { run } = await import('./cli/run.ts');
-		code = await run(options);
+		// all has ended, and was said; the way out by the event loop would take the handlers of signals away first
+		process.exit(await run(options));
 	});
 
 program

@@ -8,8 +8,8 @@ import { createLogger } from '../service/log.ts';
 import { Service } from '../service/service.ts';
 import { tellSystemd } from '../service/systemd.ts';
 
-/** Resolves with a signal's name when it comes; the handler stays until dispose. */
-function signals(): { next(): Promise<NodeJS.Signals>; dispose(): void } {
+/** Resolves with a signal's name when it comes. The handlers stay: one that comes when all has ended is not to kill the process before it has said so. */
+function signals(): { next(): Promise<NodeJS.Signals> } {
 	const waiting: ((signal: NodeJS.Signals) => void)[] = [];
 	const came: NodeJS.Signals[] = [];
 	const take = (signal: NodeJS.Signals) => {
@@ -17,15 +17,11 @@ function signals(): { next(): Promise<NodeJS.Signals>; dispose(): void } {
 		if (resolve === undefined) came.push(signal);
 		else resolve(signal);
 	};
-	const names = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
-	for (const name of names) process.on(name, take);
+	for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, take);
 	return {
 		next() {
 			const signal = came.shift();
 			return signal === undefined ? new Promise((resolve) => waiting.push(resolve)) : Promise.resolve(signal);
-		},
-		dispose() {
-			for (const name of names) process.off(name, take);
 		},
 	};
 }
@@ -40,31 +36,27 @@ export async function run(options: { readonly config?: string | undefined }): Pr
 	const read = () => loadConfig({ path: file, env: process.env });
 	const logger = createLogger(config.log);
 	const coming = signals();
+	const service = await Service.start(config, logger, { configFile: file && resolve(file) });
+	// a timer that may not keep the process alive runs everything: a signal must find it there
+	const alive = setInterval(() => {}, 2 ** 31 - 1);
 	try {
-		const service = await Service.start(config, logger, { configFile: file && resolve(file) });
-		// a timer that may not keep the process alive runs everything: a signal must find it there
-		const alive = setInterval(() => {}, 2 ** 31 - 1);
-		try {
-			tellSystemd('READY=1', logger);
-			for (;;) {
-				const signal = await coming.next();
-				if (signal !== 'SIGHUP') {
-					tell(logger, logLines.stopping, { signal });
-					break;
-				}
-				tellSystemd('RELOADING=1', logger);
-				service.reload(read);
-				tellSystemd('READY=1', logger);
+		tellSystemd('READY=1', logger);
+		for (;;) {
+			const signal = await coming.next();
+			if (signal !== 'SIGHUP') {
+				tell(logger, logLines.stopping, { signal });
+				break;
 			}
-			tellSystemd('STOPPING=1', logger);
-		} finally {
-			clearInterval(alive);
-			const { kept, recordsLost } = await service.stop();
-			const said = { on_exit: config.onExit, records_lost: recordsLost };
-			tell(logger, kept ? logLines.stoppedKept : logLines.stopped, said);
+			tellSystemd('RELOADING=1', logger);
+			service.reload(read);
+			tellSystemd('READY=1', logger);
 		}
-		return exitCode.done;
+		tellSystemd('STOPPING=1', logger);
 	} finally {
-		coming.dispose();
+		clearInterval(alive);
+		const { kept, recordsLost } = await service.stop();
+		const said = { on_exit: config.onExit, records_lost: recordsLost };
+		tell(logger, kept ? logLines.stoppedKept : logLines.stopped, said);
 	}
+	return exitCode.done;
 }
