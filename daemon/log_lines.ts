@@ -136,8 +136,8 @@ export const logLines = {
 	taskFailed: {
 		level: 'error',
 		text: 'a periodic task failed',
-		meaning: 'It is tried again. Metrics stand still meanwhile.',
-		fields: ['err'],
+		meaning: '`task` is tried again. Metrics stand still meanwhile.',
+		fields: ['err', 'task'],
 	},
 	metricFailed: {
 		level: 'error',

@@ -12,6 +12,14 @@ export interface Clock {
 	toMonotonicNs(unixNs: bigint): bigint;
 }
 
+/** One reason why the daemon is not ready. */
+export interface NotReady {
+	/** A stable name in snake_case, such as `first_collection`. */
+	readonly reason: string;
+	/** What is wrong or awaited, for operators. */
+	readonly text: string;
+}
+
 export interface View {
 	/** The latest; undefined before the first. */
 	snapshot(): Snapshot | undefined;
@@ -23,7 +31,7 @@ export interface View {
 	status(): object;
 	/** Who is at the other end of the connections of the last minutes. */
 	peers(): Promise<Peers>;
-	/** Attached and counting. */
-	ready(): boolean;
+	/** Empty: everything is attached and counted. */
+	notReady(): readonly NotReady[];
 	readonly clock: Clock;
 }

@@ -20,7 +20,7 @@ export const problems = {
 	431: 'Path and headers are too large.',
 	500: 'An error inside toascope: the log has it (`a request failed`).',
 	501: 'BPF is refused on this host, and `toa.ko` works alone: nothing is known of connections and clients.',
-	503: 'Not attached yet, or no longer; or too many large answers are on their way (`retry-after`).',
+	503: 'Not ready: `detail` and the list `not_ready` give the reasons; or too many large answers are on their way (`retry-after`).',
 } as const;
 
 export type ProblemStatus = keyof typeof problems;
@@ -31,16 +31,21 @@ export interface ProblemBody {
 	readonly status: ProblemStatus;
 	readonly code: string;
 	readonly detail: string;
+	/** Members of its own (RFC 9457, section 3.2). */
+	readonly [member: string]: unknown;
 }
 
 /** Ends a request with this status. `detail` is shown to the caller. */
 export class HttpProblem extends Error {
 	override readonly name = 'HttpProblem';
 	readonly statusCode: ProblemStatus;
+	/** Further members of the body, for programs. */
+	readonly members: Readonly<Record<string, unknown>>;
 
-	constructor(statusCode: ProblemStatus, detail: string) {
+	constructor(statusCode: ProblemStatus, detail: string, members: Readonly<Record<string, unknown>> = {}) {
 		super(detail);
 		this.statusCode = statusCode;
+		this.members = members;
 	}
 }
 
@@ -62,7 +67,7 @@ export function problemOf(error: unknown): ProblemBody {
 		return problemBody(400, `${error.message}${hint}`, error.code);
 	}
 	const { statusCode: status, message } = error as { statusCode?: unknown; message?: unknown };
-	if (error instanceof HttpProblem) return problemBody(error.statusCode, error.message);
+	if (error instanceof HttpProblem) return { ...problemBody(error.statusCode, error.message), ...error.members };
 	if (status === 415) return problemBody(status, 'the body must be JSON, sent with content-type: application/json');
 	if (isCallers(status)) return problemBody(status, String(message));
 	return problemBody(500, 'an error inside toascope; its log says more');

@@ -14,7 +14,6 @@ import { readBatch, readClientsQuery, readLookup, readStatusQuery } from './quer
 import { Turns } from './turns.ts';
 
 const moduleAlone = 'BPF is refused on this host: toa.ko works alone, and tells applications alone';
-const notReady = 'toascope is not attached yet, or no longer';
 
 export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusExporter): void {
 	app.get('/metrics', large, async (request, reply) => {
@@ -28,7 +27,7 @@ export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusE
 	app.get('/healthz', (_request, reply) => plain(reply, 'alive\n'));
 
 	app.get('/readyz', (_request, reply) => {
-		if (!view.ready()) throw new HttpProblem(503, notReady);
+		if (view.notReady().length > 0) throw notReady(view);
 		return plain(reply, 'ready\n');
 	});
 
@@ -56,7 +55,7 @@ export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusE
 	app.get('/v1/clients', large, async (request, reply) => {
 		const { limit, sort } = readClientsQuery(request.query);
 		const snapshot = view.snapshot();
-		if (snapshot === undefined) throw new HttpProblem(503, notReady);
+		if (snapshot === undefined) throw notReady(view);
 		reply.type('application/json; charset=utf-8');
 		return clientsAnswer(snapshot, limit, sort);
 	});
@@ -66,6 +65,11 @@ export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusE
 		const peers = await view.peers();
 		return { ...view.status(), peers };
 	});
+}
+
+function notReady(view: View): HttpProblem {
+	const reasons = view.notReady();
+	return new HttpProblem(503, `not ready: ${reasons.map(({ text }) => text).join('; ')}`, { not_ready: reasons });
 }
 
 function plain(reply: FastifyReply, text: string): FastifyReply {

@@ -15,7 +15,7 @@ import { type SpanExport, startSpans } from '../export/otel/spans.ts';
 import { createPrometheusExporter, type PrometheusExporter } from '../export/prometheus/exporter.ts';
 import { createHttp } from '../http/app.ts';
 import { listenTcp, listenUnix } from '../http/listen.ts';
-import type { View } from '../http/ports.ts';
+import type { NotReady, View } from '../http/ports.ts';
 import { logLines, tell } from '../log_lines.ts';
 import { type Endpoint, formatEndpoint } from '../model/address.ts';
 import type { Connection, ConnectionEvent } from '../model/connection.ts';
@@ -24,13 +24,15 @@ import type { LookupQuery } from '../model/lookup.ts';
 import type { Peers } from '../model/peers.ts';
 import { Recent } from '../model/recent.ts';
 import type { Snapshot } from '../model/snapshot.ts';
-import { Store } from '../model/store.ts';
+import { type NextTurn, Store } from '../model/store.ts';
 import { version } from '../version.ts';
 import { openProvider } from './choose.ts';
 import { SystemClock } from './clock.ts';
 import { drainMs, drainPauseFactor, Events, type Listener } from './events.ts';
-import { type Repeated, repeat, type Work } from './schedule.ts';
+import { Readiness } from './readiness.ts';
+import { reloaded } from './reload.ts';
 import { describe } from './status.ts';
+import { Tasks } from './tasks.ts';
 
 /** Open connections are in the counters after two flushes: within 15 s (bpf/account.h). */
 const flushMs = 5000;
@@ -63,7 +65,8 @@ export class Service implements View {
 	readonly #store: Store;
 	readonly #onEvent: ((event: ConnectionEvent) => void) | undefined;
 	readonly #servers: FastifyInstance[] = [];
-	readonly #repeated: Repeated[] = [];
+	readonly #tasks: Tasks;
+	readonly #readiness = new Readiness();
 	readonly #startedMs = Date.now();
 	readonly #recent = new Recent();
 	readonly #configFile: string | undefined;
@@ -81,6 +84,8 @@ export class Service implements View {
 		this.#onEvent = options.onEvent;
 		this.#configFile = options.configFile;
 		this.#provider = provider;
+		this.#tasks = new Tasks(logger);
+		this.#readiness.set('first_collection', 'the first collection of the counters is awaited');
 		this.#store = new Store(this.#provider.counters, config.clients, () => this.#spanDrops());
 	}
 
@@ -107,17 +112,14 @@ export class Service implements View {
 	async #begin(): Promise<void> {
 		const config = this.#config;
 		if (config.otel.spans) this.#spans = await this.#startSpans();
-		const looks = this.#repeat(lookMs, async (nextTurn) => {
-			this.clock.adjust();
-			this.#recent.note(await this.#store.look(nextTurn), () => this.#provider.unknownOptions());
-		});
-		await looks.first;
-		this.#repeat(flushMs, () => this.#provider.flush());
-		this.#repeat(reapMs, (nextTurn) => this.#provider.reap(nextTurn));
+		const collections = this.#tasks.start('collect', lookMs, (nextTurn) => this.#collect(nextTurn));
+		await collections.first;
+		this.#tasks.start('flush', flushMs, () => this.#provider.flush());
+		this.#tasks.start('reap', reapMs, (nextTurn) => this.#provider.reap(nextTurn));
 		if (this.#spans !== undefined || this.#onEvent !== undefined) {
 			const events = this.#listen();
 			this.#events = events;
-			this.#repeat(drainMs, () => events.drain(), drainPauseFactor);
+			this.#tasks.start('drain', drainMs, () => events.drain(), drainPauseFactor);
 		}
 		const metrics = this.#exporter();
 		if (config.http.listen !== undefined) {
@@ -125,6 +127,13 @@ export class Service implements View {
 		}
 		if (config.http.socket !== undefined) await listenUnix(this.#http(metrics), config.http.socket);
 		this.#tell();
+	}
+
+	async #collect(nextTurn: NextTurn): Promise<void> {
+		this.clock.adjust();
+		const snapshot = await this.#store.look(nextTurn);
+		this.#readiness.clear('first_collection');
+		this.#recent.note(snapshot, () => this.#provider.unknownOptions());
 	}
 
 	#listen(): Events {
@@ -149,12 +158,6 @@ export class Service implements View {
 		if (acceptProgram === 'getpeername') {
 			tell(this.#logger, logLines.noFexit, { errno: this.#provider.features.fexit });
 		}
-	}
-
-	#repeat(intervalMs: number, work: Work, pauseFactor?: number): Repeated {
-		const repeated = repeat(intervalMs, work, (err) => tell(this.#logger, logLines.taskFailed, { err }), pauseFactor);
-		this.#repeated.push(repeated);
-		return repeated;
 	}
 
 	#startSpans(): Promise<SpanExport> {
@@ -216,8 +219,8 @@ export class Service implements View {
 		return this.acceptProgram !== 'none';
 	}
 
-	ready(): boolean {
-		return this.#attached && this.#store.snapshot !== undefined;
+	notReady(): readonly NotReady[] {
+		return this.#readiness.reasons;
 	}
 
 	status(): object {
@@ -229,6 +232,7 @@ export class Service implements View {
 			reload: this.#reload,
 			startedMs: this.#startedMs,
 			spans: this.#spans !== undefined,
+			notReady: this.notReady(),
 			snapshot,
 			recent: snapshot === undefined ? undefined : this.#recent.since(snapshot, this.#provider.unknownOptions()),
 		});
@@ -276,8 +280,9 @@ export class Service implements View {
 	async stop(onExit = this.#config.onExit, started = true): Promise<Stopped> {
 		if (!this.#attached) return { kept: this.#keeps(onExit), recordsLost: 0 };
 		this.#attached = false;
+		this.#readiness.set('stopping', 'toascope is stopping');
 		try {
-			await Promise.all(this.#repeated.map((one) => one.stop()));
+			await this.#tasks.stop();
 			const recordsLost = (await this.#events?.end(this.#keeps(onExit))) ?? 0;
 			return { kept: this.#keeps(onExit), recordsLost };
 		} finally {
@@ -286,19 +291,4 @@ export class Service implements View {
 			this.#provider.close(onExit === 'keep', started);
 		}
 	}
-}
-
-/** The configuration after a reload: what is in force, with the keys that a reload can change. */
-function reloaded(old: Config, next: Config): Config {
-	return Object.freeze({
-		...old,
-		trust: next.trust,
-		profiles: next.profiles,
-		transparent: next.transparent,
-		sockopt: next.sockopt,
-		listeners: { ...next.listeners, max: old.listeners.max },
-		clients: { ...old.clients, maxExported: next.clients.maxExported, idleMs: next.clients.idleMs },
-		connections: { ...old.connections, retainMs: next.connections.retainMs },
-		log: { ...old.log, level: next.log.level },
-	});
 }

@@ -5,6 +5,7 @@ import { native } from '../capture/native.ts';
 import type { Provider } from '../capture/provider.ts';
 import { type Config, shown } from '../config/config.ts';
 import { setVariables } from '../config/environment.ts';
+import type { NotReady } from '../http/ports.ts';
 import { type ListenerTally, type RecentTraffic, type Tally, totalOf } from '../model/recent.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { readLoaded } from '../module/loaded.ts';
@@ -21,6 +22,7 @@ export interface Facts {
 	readonly reload: { readonly successful: boolean; readonly successAtMs: number };
 	readonly startedMs: number;
 	readonly spans: boolean;
+	readonly notReady: readonly NotReady[];
 	/** Undefined before the first look. */
 	readonly snapshot: Snapshot | undefined;
 	readonly recent: RecentTraffic | undefined;
@@ -46,6 +48,7 @@ export function describe(facts: Facts): object {
 		transparent: config.transparent.enabled,
 		sockopt: config.sockopt,
 		spans: facts.spans,
+		not_ready: facts.notReady,
 		refused_features: Object.fromEntries(Object.entries(provider.features).filter(([, errno]) => errno !== '')),
 		config: {
 			file: facts.configFile ?? null,

@@ -51,6 +51,23 @@ describe('health', () => {
 		expect(response.headers['content-type']).toMatch(/^application\/problem\+json(;|$)/);
 		expect(response.json()).toMatchObject({ status: 503, code: 'SERVICE_UNAVAILABLE' });
 	});
+
+	it('gives every reason why it is not ready, as text and as a list', async () => {
+		const reasons = [
+			{ reason: 'first_collection', text: 'the first collection is awaited' },
+			{ reason: 'program_sockops', text: 'toascope_sockops is not attached' },
+		];
+		const response = await start(fixtureView({ notReady: reasons })).inject('/readyz');
+		expect(response.statusCode).toBe(503);
+		expect(response.json()).toEqual({
+			type: 'about:blank',
+			title: 'Service Unavailable',
+			status: 503,
+			code: 'SERVICE_UNAVAILABLE',
+			detail: 'not ready: the first collection is awaited; toascope_sockops is not attached',
+			not_ready: reasons,
+		});
+	});
 });
 
 describe('/v1/clients', () => {
