@@ -12,11 +12,18 @@ export interface Check {
 	readonly found: string;
 	/** What follows, and what to do about it. */
 	readonly advice?: string;
+	/** Name of the finding that this one follows from: once that is mended, so is this. See causes.ts. */
+	readonly because?: string;
 }
 
 /** A check without advice where `advice` is undefined. */
 export function check(name: string, title: string, state: State, found: string, advice?: string): Check {
 	return advice === undefined ? { name, title, state, found } : { name, title, state, found, advice };
+}
+
+/** The same finding as a consequence of another; undefined: of none. */
+export function dueTo(because: string | undefined, of: Check): Check {
+	return because === undefined ? of : { ...of, because };
 }
 
 /** What an error says, in one line. */

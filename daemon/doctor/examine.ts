@@ -6,7 +6,7 @@ import { missingCapabilities } from '../capture/privileges.ts';
 import { explain } from '../capture/refusal.ts';
 import { type Config, written } from '../config/config.ts';
 import type { ToascopeError } from '../errors.ts';
-import { type Check, check, firstLine } from './check.ts';
+import { type Check, check, dueTo, firstLine } from './check.ts';
 import { fileCheck, forceChecks } from './configuration.ts';
 import { daemonCheck, type FileInForce, reloadCheck } from './daemon.ts';
 import { choiceChecks, featureChecks, featuresBut, type Tried } from './features.ts';
@@ -41,17 +41,19 @@ export function examine({ host, config, file, configError, found, version }: Sub
 	const values = status?.config.values ?? written(config);
 	const about = hostChecks(host, values, running);
 	const features = status === undefined ? tryFeatures(host, config) : toldFeatures(status);
-	const works = running || [...about, ...features.checks].every(({ state }) => state !== 'fail');
-	const checks = [
+	const broken = running ? undefined : [...about, ...features.checks].find(({ state }) => state === 'fail');
+	const aboutFile = fileCheck(file.path, configError, running);
+	const checks: Check[] = [
 		daemonCheck(found, version),
-		...(status === undefined ? [] : [...arrivalChecks(status), reloadCheck(status, file)]),
-		fileCheck(file.path, configError, running),
+		...(status === undefined ? [] : [...arrivalChecks(status), dueTo(aboutFile.name, reloadCheck(status, file))]),
+		aboutFile,
 		...forceChecks(values),
 		...choiceChecks(
 			{
-				tried: works ? features.tried : undefined,
+				tried: broken === undefined ? features.tried : undefined,
 				module: moduleOutlook(host.module),
 				running: status?.provider,
+				cause: broken?.name,
 			},
 			values,
 		),

@@ -3,7 +3,7 @@
 import type { Features } from '../capture/native.ts';
 import type { ProviderName } from '../capture/provider.ts';
 import type { Config } from '../config/config.ts';
-import { type Check, check, type State } from './check.ts';
+import { type Check, check, dueTo, type State } from './check.ts';
 import type { Values } from './configuration.ts';
 import { type ModuleOutlook, moduleCheck } from './module.ts';
 
@@ -101,22 +101,26 @@ export interface Choice {
 	readonly module: ModuleOutlook;
 	/** What the daemon that runs has taken; undefined: none runs. */
 	readonly running: ProviderName | undefined;
+	/** Name of the finding that keeps BPF from being tried. */
+	readonly cause?: string | undefined;
 }
 
-export function choiceChecks({ tried, module, running }: Choice, values: Values): Check[] {
+export function choiceChecks({ tried, module, running, cause }: Choice, values: Values): Check[] {
 	const wanted = values.provider as Config['provider'];
 	const takes = running ?? (wanted === 'auto' ? (tried === undefined ? 'module' : 'bpf') : wanted);
-	const about = moduleCheck(module, takes === 'module');
+	const because = wanted === 'auto' && tried === undefined ? cause : undefined;
+	const about = dueTo(because, moduleCheck(module, takes === 'module'));
 	const provider = (state: State, found: string, advice?: string) =>
 		check('provider', 'Provider', state, found, advice);
 	if (
 		running === undefined &&
 		!(takes === 'bpf' ? tried !== undefined : wanted === 'auto' ? module.ready : module.works)
 	) {
-		return [provider('fail', 'none works here', 'put right what has FAIL'), about];
+		const none = provider('fail', 'none works here', 'put right what has FAIL');
+		return [dueTo(wanted === 'module' ? about.name : cause, none), about];
 	}
-	const because = takes === 'bpf' ? 'it works here' : 'bpf does not work here';
-	const why = wanted === 'auto' ? `auto: ${because}` : 'chosen in the configuration';
+	const reason = takes === 'bpf' ? 'it works here' : 'bpf does not work here';
+	const why = wanted === 'auto' ? `auto: ${reason}` : 'chosen in the configuration';
 	const choice = [provider('ok', `${takes} (${why})`), about];
 	// without BPF the module answers applications, and that is all
 	if (tried === undefined) return choice;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The findings as text, worst first: one aligned line each, the way out below it. */
+/** The findings as text, worst first: one aligned line each, the way out and what follows from it below. */
 import { styleText } from 'node:util';
+import { type Finding, foldConsequences } from './causes.ts';
 import type { Check, State } from './check.ts';
 import type { Findings } from './examine.ts';
 
@@ -18,30 +19,37 @@ export interface Style {
 export function formatReport({ checks, running }: Findings, { colours = false, columns }: Style = {}): string {
 	const paint = (state: State, text: string) =>
 		colours ? styleText(styles[state], text, { validateStream: false }) : text;
-	const shown = order.flatMap((state) => inOneLine(checks.filter((each) => each.state === state)));
-	const width = Math.max(...shown.map(({ title }) => title.length));
+	const findings = foldConsequences(checks);
+	const shown = order.flatMap((state) => inOneLine(findings.filter((each) => each.state === state)));
+	const width = Math.max(...shown.map(({ check }) => check.title.length));
 	const indent = ' '.repeat(width + 8);
 	const room = columns === undefined ? Number.POSITIVE_INFINITY : Math.max(40, columns - indent.length);
-	const lines = shown.flatMap(({ title, state, found, advice }) => [
+	const below = (sign: string, text: string) => `${indent}${sign} ${wrap(text, room - 3).join(`\n${indent}   `)}`;
+	const lines = shown.flatMap(({ check: { title, found, advice }, state, consequences }) => [
 		`${paint(state, marks[state])}  ${title.padEnd(width)}  ${wrap(found, room).join(`\n${indent}`)}`,
-		...(advice === undefined || state === 'ok' ? [] : [`${indent}-> ${wrap(advice, room - 3).join(`\n${indent}   `)}`]),
+		...(advice === undefined || state === 'ok' ? [] : [below('->', advice)]),
+		...consequences.map((each) => below('so', `${each.title}: ${each.found}`)),
 	]);
-	return [...lines, '', verdict(checks, running, paint), ''].join('\n');
+	return [...lines, '', verdict(findings, running, paint), ''].join('\n');
 }
 
 /** What the kernel has, and what is made up for, is one line. */
-function inOneLine(checks: readonly Check[]): Check[] {
-	const isFeature = ({ name, state }: Check) => name.startsWith('feature.') && state === 'ok';
-	const features = checks.filter(isFeature);
-	if (features.length === 0) return [...checks];
+function inOneLine(findings: readonly Finding[]): Finding[] {
+	const isFeature = ({ check, state }: Finding) => check.name.startsWith('feature.') && state === 'ok';
+	const features = findings.filter(isFeature).map(({ check }) => check);
+	if (features.length === 0) return [...findings];
 	const refused = features.filter(({ found }) => found !== 'yes').map(({ title, found }) => `${title}, ${found}`);
 	const found = refused.length === 0 ? 'all that are used' : `all that are used but ${refused.join(', ')}`;
 	const line: Check = { name: 'features', title: 'Kernel features', state: 'ok', found };
-	return [...checks.filter((each) => !isFeature(each)), line];
+	return [...findings.filter((each) => !isFeature(each)), { check: line, state: 'ok', consequences: [] }];
 }
 
-function verdict(checks: readonly Check[], running: boolean, paint: (state: State, text: string) => string): string {
-	const count = (state: State) => checks.filter((each) => each.state === state).length;
+function verdict(
+	findings: readonly Finding[],
+	running: boolean,
+	paint: (state: State, text: string) => string,
+): string {
+	const count = (state: State) => findings.filter((each) => each.state === state).length;
 	const warnings = count('warn');
 	const notes = warnings === 0 ? '' : `, ${warnings} warning${warnings === 1 ? '' : 's'}`;
 	if (count('fail') > 0) {

@@ -33,6 +33,36 @@ test('the report has the worst first, is aligned, ends in the verdict, and lets 
 	expect(last(checks.slice(0, 1), false)).toBe('toascope can run here');
 });
 
+test('findings with one cause are one finding, with what follows from it', () => {
+	const checks: Check[] = [
+		{ name: 'provider', title: 'Provider', state: 'fail', found: 'none', advice: 'see above', because: 'cgroup' },
+		{ name: 'cgroup', title: 'cgroup v2', state: 'warn', found: 'not mounted', advice: 'mount it' },
+		{ name: 'module', title: 'Module', state: 'warn', found: 'not loaded', because: 'provider' },
+		{ name: 'alone', title: 'Alone', state: 'warn', found: 'by itself', because: 'well' },
+		{ name: 'well', title: 'Well', state: 'ok', found: 'good', because: 'cgroup' },
+		{ name: 'gone', title: 'Gone', state: 'warn', found: 'without its cause', because: 'nothing' },
+	];
+	expect(formatReport({ checks, running: false })).toBe(
+		[
+			'FAIL  cgroup v2  not mounted',
+			'                 -> mount it',
+			'                 so Provider: none',
+			'                 so Module: not loaded',
+			'WARN  Alone      by itself',
+			'WARN  Gone       without its cause',
+			'ok    Well       good',
+			'',
+			'toascope cannot run here: 1 FAIL, 2 warnings',
+			'',
+		].join('\n'),
+	);
+	const circle: Check[] = [
+		{ name: 'a', title: 'A', state: 'warn', found: 'one', because: 'b' },
+		{ name: 'b', title: 'B', state: 'warn', found: 'other', because: 'a' },
+	];
+	expect(formatReport({ checks: circle, running: true })).toContain('toascope runs, 2 warnings');
+});
+
 test('on a terminal lines are as long as it is wide', () => {
 	const words = 'word '.repeat(60).trim();
 	const checks: Check[] = [

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Several findings with one cause are one finding with its consequences: whoever reads them mends one thing. */
+import type { Check, State } from './check.ts';
+
+/** A finding, and what follows from it. */
+export interface Finding {
+	readonly check: Check;
+	/** The worst of the finding and its consequences. */
+	readonly state: State;
+	readonly consequences: readonly Check[];
+}
+
+const states: readonly State[] = ['ok', 'warn', 'fail'];
+
+/** Folds each consequence under the finding at the end of its chain of causes. Keeps the order of the checks. */
+export function foldConsequences(checks: readonly Check[]): Finding[] {
+	const byName = new Map(checks.map((each) => [each.name, each]));
+	const consequences = new Map<Check, Check[]>(checks.map((each) => [each, []]));
+	for (const each of checks) {
+		const root = rootCause(each, byName);
+		if (root !== each) consequences.get(root)?.push(each);
+	}
+	return checks
+		.filter((each) => rootCause(each, byName) === each)
+		.map((each) => {
+			const follows = consequences.get(each) ?? [];
+			const worst = Math.max(...[each, ...follows].map(({ state }) => states.indexOf(state)));
+			return { check: each, state: states[worst] ?? each.state, consequences: follows };
+		});
+}
+
+/** The finding itself where nothing caused it, or where its cause was not found or is well. */
+function rootCause(of: Check, byName: ReadonlyMap<string, Check>): Check {
+	let root = of;
+	// each step goes to another finding, so that a circle ends as well
+	for (let steps = 0; steps < byName.size; steps++) {
+		const cause = root.because === undefined || root.state === 'ok' ? undefined : byName.get(root.because);
+		if (cause === undefined || cause.state === 'ok') return root;
+		root = cause;
+	}
+	return of;
+}
