@@ -8,7 +8,7 @@ export const exitMeanings: Readonly<Record<(typeof exitCode)[keyof typeof exitCo
 	0: 'Done. `run`: it was told to stop.',
 	1: 'The thing asked for failed.',
 	2: 'Wrong usage or configuration. Trying again without a change is of no use.',
-	3: 'This host cannot do it: `toascope doctor` tells why.',
+	3: 'This host cannot do it, or not yet: `toascope doctor` says why. `lookup`, `reload`: no daemon could be asked.',
 };
 
 /**
@@ -16,7 +16,7 @@ export const exitMeanings: Readonly<Record<(typeof exitCode)[keyof typeof exitCo
  * Operators match these, never the prose.
  */
 export const errorCodes = {
-	CONFIG_UNREADABLE: { exit: exitCode.usage, meaning: 'The configuration file is missing or cannot be read.' },
+	CONFIG_UNREADABLE: { exit: exitCode.unsupported, meaning: 'The configuration file is missing or cannot be read.' },
 	CONFIG_INVALID: { exit: exitCode.usage, meaning: 'The configuration has an unknown key or a bad value.' },
 	USAGE: { exit: exitCode.usage, meaning: 'A command was called with wrong arguments.' },
 	BAD_ADDRESS: { exit: exitCode.usage, meaning: 'An argument is not an address, or not `ADDR:PORT`.' },
@@ -25,7 +25,7 @@ export const errorCodes = {
 		exit: exitCode.failed,
 		meaning: 'Another toascope runs with the same pins, the same socket or the kernel module.',
 	},
-	NOT_RUNNING: { exit: exitCode.failed, meaning: 'No daemon answers at the address or the socket.' },
+	NOT_RUNNING: { exit: exitCode.unsupported, meaning: 'No daemon answers at the address or the socket.' },
 	NOT_FOUND: { exit: exitCode.failed, meaning: 'No such connection, client or file.' },
 	NO_MEMORY: {
 		exit: exitCode.failed,

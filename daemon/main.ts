@@ -4,6 +4,7 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { configCheck } from './cli/config.ts';
 import { exitCode, ToascopeError } from './errors.ts';
+import { asTyped } from './invocation.ts';
 import { version } from './version.ts';
 
 interface LookupFlags {
@@ -81,7 +82,7 @@ program
 	.argument('<ADDR:PORT>', 'address and port of the balancer, as the server sees them; IPv6 in brackets')
 	.option(
 		'--at <time>',
-		'only connections that were open then: 12:00:05, 2026-01-31 12:00:05, RFC 3339 or Unix seconds',
+		"only connections that were open then: 12:00:05, 2026-01-31 12:00:05, RFC 3339, a web server's 31/Jan/2026:12:00:05 +0000, or Unix seconds",
 	)
 	.option('--local <ADDR:PORT>', 'only connections to this address and port of the server')
 	.option('--json', 'print the answer as JSON')
@@ -92,9 +93,9 @@ program
 		'after',
 		exitCodes(
 			'a connection is known',
-			'none is known, or no daemon answers',
+			'none is known',
 			undefined,
-			'this user may not ask the daemon',
+			'no daemon could be asked: none answers, or this user may not ask it',
 		),
 	)
 	.action(async (target: string, options: LookupFlags) => {
@@ -220,16 +221,17 @@ function report(error: unknown): number {
 		process.stderr.write(`toascope: ${error instanceof Error ? error.stack : String(error)}\n`);
 		return exitCode.failed;
 	}
-	process.stderr.write(`toascope: ${error.message} [${error.code}]\n`);
-	if (error.hint !== undefined) process.stderr.write(`  ${error.hint}\n`);
+	process.stderr.write(`toascope: ${asTyped(error.message)} [${error.code}]\n`);
+	if (error.hint !== undefined) process.stderr.write(`  ${asTyped(error.hint)}\n`);
 	if (error.detail !== undefined) process.stderr.write(`${error.detail.replaceAll(/^/gm, '  | ')}\n`);
 	return error.exitCode;
 }
 
-// who reads us may go away (head): then there is nobody to tell
+// The reader may go away (`head`, `true`): what was not read is lost, and the exit code is still the command's own.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-	if (error.code !== 'EPIPE') process.stderr.write(`toascope: standard output: ${error.message}\n`);
-	process.exit(error.code === 'EPIPE' ? exitCode.done : exitCode.failed);
+	if (error.code === 'EPIPE') return;
+	process.stderr.write(`toascope: standard output: ${error.message}\n`);
+	process.exit(exitCode.failed);
 });
 
 try {

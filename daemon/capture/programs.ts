@@ -11,6 +11,7 @@ import type { Peers } from '../model/peers.ts';
 import type { UnknownOption } from '../model/recent.ts';
 import type { NextTurn } from '../model/store.ts';
 import { Attachments } from './attachments.ts';
+import { btfPath, missingBtf } from './btf.ts';
 import { findBusyPeers } from './busy_peers.ts';
 import { Connections } from './connections.ts';
 import { Counters } from './counters.ts';
@@ -98,10 +99,9 @@ export class Programs implements Provider {
 	 */
 	static open(config: Config, reader: OptionReader, log: LogSink, probed: Probed = native().probe()): Programs {
 		requirePrivileges();
-		if (!existsSync('/sys/kernel/btf/vmlinux')) {
-			throw new ToascopeError('NO_BTF', 'this kernel tells nothing of its types: /sys/kernel/btf/vmlinux is missing', {
-				hint: 'use a kernel built with CONFIG_DEBUG_INFO_BTF',
-			});
+		if (!existsSync(btfPath)) {
+			const { found, advice } = missingBtf(existsSync('/sys/kernel'));
+			throw new ToascopeError('NO_BTF', found, { hint: advice });
 		}
 		if (reader.name === 'module' && probed.features.kernelReads !== '') {
 			const why = `programs may not read what toa.ko says (${probed.features.kernelReads})`;

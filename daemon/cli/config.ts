@@ -28,7 +28,8 @@ export function configCheck(file: string, output: CheckOutput): number {
 		const problems = error instanceof ConfigError ? error.problems : [];
 		const lines = error instanceof ConfigError ? problems.map(formatProblem).join('\n') : message;
 		output.write(output.json ? json({ file, ok: false, code, message, problems }) : `${lines}\n`);
-		return error.exitCode;
+		// a file that is missing is as wrong an argument as one that holds nonsense
+		return exitCode.usage;
 	}
 }
 

@@ -12,6 +12,8 @@ import { readHost } from '../doctor/host.ts';
 import { formatReport } from '../doctor/report.ts';
 import { type Found, findDaemon } from '../doctor/status.ts';
 import { exitCode, ToascopeError } from '../errors.ts';
+import { asTyped } from '../invocation.ts';
+import { noColour } from '../terminal.ts';
 import { version } from '../version.ts';
 
 export interface DoctorOptions {
@@ -27,7 +29,7 @@ export async function doctor({ json, config: path, out = process.stdout }: Docto
 	const found = await findDaemon(placesToAsk(own.config, path));
 	const theirs = path === undefined ? theirFile(found) : undefined;
 	const { config, file, error } = theirs === undefined ? own : read(theirs, {});
-	const { running, checks } = examine({
+	const { running, checks: findings } = examine({
 		host: readHost(release(), arch(), readMounts()),
 		config,
 		configError: error,
@@ -39,8 +41,12 @@ export async function doctor({ json, config: path, out = process.stdout }: Docto
 		found,
 		version,
 	});
+	const checks = findings.map((each) => ({
+		...each,
+		...(each.advice !== undefined && { advice: asTyped(each.advice) }),
+	}));
 	const well = checks.every(({ state }) => state !== 'fail');
-	const colours = out.isTTY === true && process.env.NO_COLOR === undefined;
+	const colours = out.isTTY === true && !noColour(process.env);
 	out.write(
 		json === true
 			? `${JSON.stringify({ version, running, can_run: well, checks }, undefined, 2)}\n`

@@ -138,13 +138,14 @@ export function connectionTable(connections: readonly ConnectionJson[], now: num
 			(connection.closed_at === null ? now : Date.parse(connection.closed_at)) - Date.parse(connection.opened_at);
 		return [
 			`${endpointText(connection.peer)} -> ${real}${note}`,
+			`on ${endpointText(connection.local)}`,
 			profile === null ? '-' : `${profile}/${segment}`,
 			owner === null ? '-' : `${printable(owner.comm)}[${owner.pid}]`,
 			`opened ${formatInstant(connection.opened_at)}, ${connection.state === 'open' ? 'open for' : 'closed after'} ${formatLength(Math.max(0, lengthMs))}`,
 			`${formatBytes(BigInt(connection.received_bytes))} in ${formatBytes(BigInt(connection.sent_bytes))} out`,
 		];
 	});
-	const widths = [0, 1, 2, 3].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+	const widths = [0, 1, 2, 3, 4].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
 	return rows.map((row) => `${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}\n`).join('');
 }
 

@@ -9,25 +9,39 @@ export interface Span {
 	readonly toMs: number;
 }
 
+/** As web servers log it: nginx' $time_local, Apache's %t. */
+const logged = /^\[?(\d\d)\/([A-Z][a-z]{2})\/(\d{4}):(\d\d:\d\d:\d\d)(?: ([+-]\d\d)(\d\d))?\]?$/;
+const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+
+/** The same time in the form that stands first; any other text as it is. */
+function unlogged(text: string): string {
+	const [, day, name = '', year, time, hours, minutes] = logged.exec(text) ?? [];
+	const month = months.indexOf(name) + 1;
+	if (month === 0) return text;
+	const zone = hours === undefined ? '' : `${hours}:${minutes}`;
+	return `${year}-${String(month).padStart(2, '0')}-${day}T${time}${zone}`;
+}
+
 const local = /^(?:(\d{4})-(\d\d)-(\d\d)[T ])?(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,3}))?)?$/;
 
 /**
- * Reads RFC 3339, seconds since 1970, or local time: `2026-01-31 12:00:00`, `12:00:00`, `12:00` (the last time that it
- * was). What the text leaves open, such as milliseconds, makes the span.
+ * Reads RFC 3339, seconds since 1970, a web server's `31/Jan/2026:12:00:00 +0000`, or local time: `2026-01-31 12:00:00`,
+ * `12:00:00`, `12:00` (the last time that it was). What the text leaves open, such as milliseconds, makes the span.
  *
  * @throws {ToascopeError} USAGE
  */
 export function parseWhen(text: string, now: Date = new Date()): Span {
-	const unixNs = parseTime(text);
+	const plain = unlogged(text.trim());
+	const unixNs = parseTime(plain);
 	if (unixNs !== undefined) {
 		const fromMs = Number(unixNs / 1_000_000n);
-		return { fromMs, toMs: fromMs + (text.includes('.') ? 0 : 999) };
+		return { fromMs, toMs: fromMs + (plain.includes('.') ? 0 : 999) };
 	}
-	const parts = local.exec(text);
+	const parts = local.exec(plain);
 	const span = parts === null ? undefined : localSpan(parts, now);
 	if (span !== undefined) return span;
 	throw new ToascopeError('USAGE', `'${text.slice(0, 40)}' is not a time`, {
-		hint: 'write 12:00:05 or 2026-01-31 12:00:05 (local), 2026-01-31T12:00:05Z, or seconds since 1970',
+		hint: 'write 12:00:05 or 2026-01-31 12:00:05 (local), 2026-01-31T12:00:05Z, 31/Jan/2026:12:00:05 +0000, or seconds since 1970',
 	});
 }
 

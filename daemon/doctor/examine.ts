@@ -74,14 +74,25 @@ function toldFeatures({ refused_features: refused }: Status): Features {
 	return { checks: featureChecks(tried), tried };
 }
 
-/** The programs are loaded with the configuration's sizes and thrown away: nothing is attached, nothing pinned. */
+/** Enough for each map to be made: at the largest sizes all of them take more than a gigabyte. */
+function small(config: Config): Config {
+	return {
+		...config,
+		clients: { ...config.clients, capacity: 64 },
+		connections: { ...config.connections, max: 64 },
+		listeners: { ...config.listeners, max: 16 },
+		bpf: { ...config.bpf, ringBytes: 65_536 },
+	};
+}
+
+/** The programs are loaded with small maps and thrown away: nothing is attached, nothing pinned. */
 function tryFeatures(host: Host, config: Config): Features {
 	if (missingCapabilities(host.status).length > 0 || !host.hasBtf) return { checks: [] };
 	try {
 		const probed = native().probe();
 		let refusal: string | undefined;
 		try {
-			load({ config, probed, reader: 'bpf', servedCgroup: 0n }).close();
+			load({ config: small(config), probed, reader: 'bpf', servedCgroup: 0n }).close();
 		} catch (error) {
 			refusal = firstLine(explain(error, config));
 		}

@@ -66,7 +66,7 @@ const table: Readonly<Record<keyof Features, Feature>> = {
 /** What is known of the BPF side: tried here, or told by the daemon that runs. */
 export interface Tried {
 	readonly features: Features;
-	/** What the kernel said to all programs, loaded with the configuration's sizes; undefined: it took them. */
+	/** What the kernel said to all programs, loaded with small maps; undefined: it took them. */
 	readonly refusal: string | undefined;
 	readonly by: 'trial' | 'daemon';
 }
@@ -89,8 +89,7 @@ export function featureChecks({ features, refusal, by }: Tried): Check[] {
 function programs(refusal: string | undefined, by: Tried['by']): Check {
 	const title = 'Programs and maps';
 	if (refusal !== undefined) return check('programs', title, 'fail', refusal, 'the log of toascope run says more');
-	const found =
-		by === 'daemon' ? 'the daemon has loaded them' : 'this kernel takes them, in the sizes of the configuration';
+	const found = by === 'daemon' ? 'the daemon has loaded them' : 'this kernel takes them (tried with small maps)';
 	return check('programs', title, 'ok', found);
 }
 

@@ -2,6 +2,7 @@
 /** What the host offers before any program is tried: kernel, BTF, privileges, mounts, lockdown, JIT. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { btfPath, missingBtf } from '../capture/btf.ts';
 import { limit } from '../capture/layout.gen.ts';
 import { findBpffs, findCgroup2, isCgroup2, isRootCgroup, type Mount } from '../capture/mounts.ts';
 import { missingCapabilities } from '../capture/privileges.ts';
@@ -51,11 +52,10 @@ export function hostChecks(host: Host, values: Values, runs: boolean): Check[] {
 	];
 }
 
-function btf({ hasBtf }: Host): Check {
-	const path = '/sys/kernel/btf/vmlinux';
-	return hasBtf
-		? check('btf', 'Kernel types (BTF)', 'ok', path)
-		: check('btf', 'Kernel types (BTF)', 'fail', `${path} is missing`, 'use a kernel built with CONFIG_DEBUG_INFO_BTF');
+function btf({ hasBtf, exists }: Host): Check {
+	if (hasBtf) return check('btf', 'Kernel types (BTF)', 'ok', btfPath);
+	const { found, advice } = missingBtf(exists('/sys/kernel'));
+	return check('btf', 'Kernel types (BTF)', 'fail', found, advice);
 }
 
 function privileges({ status }: Host, runs: boolean): Check {
@@ -151,7 +151,7 @@ export function readHost(kernel: string, machine: string, mounts: readonly Mount
 	return {
 		kernel,
 		machine,
-		hasBtf: existsSync('/sys/kernel/btf/vmlinux'),
+		hasBtf: existsSync(btfPath),
 		status: readFileSync('/proc/self/status', 'utf8'),
 		mounts,
 		lockdown: readText('/sys/kernel/security/lockdown'),

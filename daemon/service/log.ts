@@ -5,6 +5,7 @@ import { type DestinationStream, type Logger, pino } from 'pino';
 import type { PinoPretty } from 'pino-pretty';
 import type { Config } from '../config/config.ts';
 import { ToascopeError } from '../errors.ts';
+import { asTyped } from '../invocation.ts';
 
 export function createLogger(config: Config['log']): Logger {
 	const pretty = config.format === 'pretty' || (config.format === 'auto' && process.stderr.isTTY === true);
@@ -48,5 +49,5 @@ function standardError(): DestinationStream {
 function serializeError(error: unknown): unknown {
 	if (!(error instanceof ToascopeError)) return error instanceof Error ? pino.stdSerializers.err(error) : error;
 	const { code, message, hint, detail } = error;
-	return { code, message, hint, detail };
+	return { code, message, hint: hint && asTyped(hint), detail };
 }

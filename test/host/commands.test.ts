@@ -13,7 +13,7 @@ import { toascope } from '../fixtures/command.ts';
 import { Daemon } from '../fixtures/daemon.ts';
 import { total } from '../fixtures/metrics.ts';
 import { type Accepted, clientAddress, Stage, somePorts } from '../fixtures/stage.ts';
-import { without } from '../fixtures/wrong_host.ts';
+import { MemoryLimit, without } from '../fixtures/wrong_host.ts';
 
 const port = somePorts(2);
 let directory = '';
@@ -53,7 +53,7 @@ describe('with a daemon and a connection', () => {
 			['--url', daemon.url],
 		]) {
 			const { code, out, err } = await toascope(['lookup', peer, ...where]);
-			expect(out).toContain(`${peer} -> [${clientAddress}]:${held.client.port}  nat64/`);
+			expect(out).toContain(`${peer} -> [${clientAddress}]:${held.client.port}  on ${network.server}:${port}  nat64/`);
 			expect(out).toContain(`probe[${held.probe.pid}]`);
 			expect({ code, err, lines: out.split('\n').length }).toEqual({ code: 0, err: '', lines: 2 });
 		}
@@ -120,9 +120,9 @@ describe('with a daemon and a connection', () => {
 		});
 	});
 
-	test('lookup where no daemon is: 1', async () => {
+	test('lookup where no daemon is: 3', async () => {
 		const { code, err } = await toascope(['lookup', peer, '--socket', join(directory, 'nobody.sock')]);
-		expect({ code, err }).toEqual({ code: 1, err: expect.stringContaining('[NOT_RUNNING]') });
+		expect({ code, err }).toEqual({ code: 3, err: expect.stringContaining('[NOT_RUNNING]') });
 	});
 
 	test('lookup and doctor, where a daemon is that does not answer', async () => {
@@ -133,7 +133,7 @@ describe('with a daemon and a connection', () => {
 				toascope(['doctor', '--config', daemon.configFile]),
 			]);
 			expect({ code: asked.code, err: asked.err }).toEqual({
-				code: 1,
+				code: 3,
 				err: expect.stringMatching(/: it does not answer within 5 s \[NOT_RUNNING\]\n(?!.*start it)/),
 			});
 			expect(examined.out).toMatch(/WARN {2}Daemon .*: it does not answer within 5 s\n/);
@@ -197,6 +197,21 @@ test('doctor on a wrong configuration: 2; without privileges: 3', async () => {
 	expect(less.code).toBe(3);
 	expect(less.out).toMatch(/^FAIL {2}Privileges .*lacks CAP_PERFMON$/m);
 	expect(less.out).toMatch(/\ntoascope cannot run here: /);
+});
+
+test('doctor whose reader goes away keeps its exit code', async () => {
+	const alone = file('pipe.yaml', `http: {socket: ${join(directory, 'alone.sock')}}\n`);
+	const less = without('perfmon', 'sys_admin');
+	const by = [...less, 'bash', '-c', 'set -o pipefail; "$@" | true', 'bash'];
+	expect(await toascope(['doctor', '--config', alone], { by })).toMatchObject({ code: 3, err: '' });
+});
+
+test('doctor tries the programs with small maps: it needs no memory for the tables', async ({ skip }) => {
+	skip(MemoryLimit.root === undefined, 'no memory controller here');
+	using limit = new MemoryLimit(400 << 20);
+	const huge = file('huge.yaml', `clients: {capacity: 4194304}\nhttp: {socket: ${join(directory, 'huge.sock')}}\n`);
+	const { code, out } = await toascope(['doctor', '--config', huge], { by: limit.by });
+	expect({ code, out }).toEqual({ code: 0, out: expect.stringMatching(/^ok {4}Programs and maps /m) });
 });
 
 test('config check: 0 with the differences, 2 with every problem', async () => {

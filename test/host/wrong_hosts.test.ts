@@ -31,6 +31,11 @@ describe('the host', () => {
 		expectRefusal(await run([], by), 'NO_BTF', '/sys/kernel/btf/vmlinux is missing', 'CONFIG_DEBUG_INFO_BTF');
 	});
 
+	test('has no sysfs', async () => {
+		const by = inMountNamespace('mount -t tmpfs none /sys');
+		expectRefusal(await run([], by), 'NO_BTF', '/sys is not mounted here', 'mount -t sysfs sysfs /sys');
+	});
+
 	test.each([
 		['no cgroup v2', []],
 		['no cgroup v2, one is configured', [`cgroup: ${cgroup}`]],

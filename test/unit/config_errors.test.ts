@@ -327,7 +327,7 @@ describe('a file', () => {
 		expect(() => loadConfig({ path, env: {} })).toThrow(
 			expect.objectContaining({
 				code: 'CONFIG_UNREADABLE',
-				exitCode: 2,
+				exitCode: 3,
 				message: `${path}: no such file or directory`,
 			}),
 		);

@@ -54,7 +54,8 @@ test('a good host has nothing to mend', () => {
 });
 
 test.each<[string, string, Partial<Host>, object, Check['state'], RegExp]>([
-	['btf', 'no BTF', { hasBtf: false }, {}, 'fail', /vmlinux is missing/],
+	['btf', 'no BTF', { hasBtf: false, exists: () => true }, {}, 'fail', /vmlinux is missing/],
+	['btf', 'no sysfs', { hasBtf: false, exists: () => false }, {}, 'fail', /^\/sys is not mounted here/],
 	[
 		'privileges',
 		'no capability at all',

@@ -142,10 +142,10 @@ describe('toascope lookup', () => {
 		expect(code).toBe(0);
 		const [first = '', second, ...rest] = text.split('\n');
 		expect(first).toMatch(
-			/^10\.0\.0\.1:4711 -> \[2001:db8::1\]:5555 {2}nat64\/ack {2}nginx\[123\] {2}opened 2025-10-09T08:53:20\.123Z, open for [\d.]+ d +3\.2 kB in 9\.2 EB out$/,
+			/^10\.0\.0\.1:4711 -> \[2001:db8::1\]:5555 {2}on 192\.0\.2\.10:443 {2}nat64\/ack {2}nginx\[123\] {2}opened 2025-10-09T08:53:20\.123Z, open for [\d.]+ d +3\.2 kB in 9\.2 EB out$/,
 		);
 		expect(second).toMatch(
-			/^10\.0\.0\.1:4711 -> \(none\) +- +- +opened 2025-10-09T08:53:20\.123Z, closed after 4\.9 s {2,}17 B in 0 B out$/,
+			/^10\.0\.0\.1:4711 -> \(none\) +on 192\.0\.2\.10:443 +- +- +opened 2025-10-09T08:53:20\.123Z, closed after 4\.9 s {2,}17 B in 0 B out$/,
 		);
 		expect(rest).toEqual(['']);
 	});
@@ -194,7 +194,7 @@ describe('toascope lookup', () => {
 	});
 
 	it('fails when there is no such connection, no daemon, or no such address', async () => {
-		await expect(run('10.0.0.1:4711')).rejects.toMatchObject({ code: 'NOT_RUNNING', exitCode: 1 });
+		await expect(run('10.0.0.1:4711')).rejects.toMatchObject({ code: 'NOT_RUNNING', exitCode: 3 });
 		await listenUnix(start(), path);
 		await expect(run('10.0.0.1:4712')).rejects.toMatchObject({ code: 'NOT_FOUND', exitCode: 1 });
 		await expect(run('10.0.0.1')).rejects.toMatchObject({ code: 'BAD_ADDRESS', exitCode: 2 });
@@ -232,7 +232,7 @@ describe('toascope lookup', () => {
 			process: { pid: 9, comm: 'a\u001b[2J\u009bb', cgroup_id: '0', by: 'listener' },
 		};
 		const table = connectionTable([hostile, connectionJson({ ...closed, verdict: 'untrusted' }, clock)]);
-		expect(table).toContain('-> [2001:db8::1]:5555 (conflict)  nat64/ack  a?[2J?b[9]');
+		expect(table).toContain('-> [2001:db8::1]:5555 (conflict)  on 192.0.2.10:443  nat64/ack  a?[2J?b[9]');
 		expect(table).toContain('-> (untrusted)');
 	});
 

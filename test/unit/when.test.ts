@@ -20,6 +20,10 @@ describe('parseWhen', () => {
 		['11:59:05', local(31, 11, 59, 5), 999],
 		['11:59:05.1', local(31, 11, 59, 5, 100), 0],
 		['12:00', local(31, 12, 0), 59_999],
+		// nginx and Apache
+		['31/Jan/2026:12:00:05 +0000', Date.UTC(2026, 0, 31, 12, 0, 5), 999],
+		['[31/Jan/2026:12:00:05 -0330]', Date.UTC(2026, 0, 31, 15, 30, 5), 999],
+		['31/Jan/2026:11:59:05', local(31, 11, 59, 5), 999],
 		// the last time that it was
 		['12:00:31', local(30, 12, 0, 31), 999],
 		['23:00', local(30, 23, 0), 59_999],
@@ -27,7 +31,7 @@ describe('parseWhen', () => {
 		expect(parseWhen(text, now)).toEqual({ fromMs, toMs: fromMs + length });
 	});
 
-	it.each(['', 'now', '12:60', '24:00', '12:00:61', '2026-02-30 12:00', '2026-01-31', '31/Jan/2026:12:00:00'])(
+	it.each(['', 'now', '12:60', '24:00', '12:00:61', '2026-02-30 12:00', '2026-01-31', '31/Foo/2026:12:00:00'])(
 		'%j is none',
 		(text) => {
 			expect(() => parseWhen(text, now)).toThrow(expect.objectContaining({ code: 'USAGE' }));
