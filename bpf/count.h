@@ -8,7 +8,11 @@
 /* include/uapi/asm-generic/errno-base.h */
 #define EBUSY 16
 
-#define add(field, amount) __sync_fetch_and_add(&(field), (amount))
+/*
+ * Relaxed: since clang 21 a stronger order gives an instruction that returns the old value, which 5.10 does not know,
+ * also where nobody uses it.
+ */
+#define add(field, amount) ((void)__atomic_fetch_add(&(field), (amount), __ATOMIC_RELAXED))
 
 /* Counters are per CPU and yet added atomically: a softirq may interrupt a program in process context. */
 static __always_inline void count_drop(__u32 reason)

@@ -35,7 +35,7 @@ static __always_inline bool io_uring(long number)
 }
 
 /* __USER_CS and __USER32_CS. A stack of another size has something else there: better no accept than a wrong one. */
-static __always_inline bool from_user_space(const struct pt_regs___x86 *registers)
+static __always_inline bool from_user_space(struct pt_regs___x86 *registers)
 {
 	unsigned long selector = BPF_CORE_READ(registers, cs);
 

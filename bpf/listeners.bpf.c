@@ -34,7 +34,7 @@ static __always_inline struct sock *sock_of(struct file *file)
 	return socket ? read_field(socket, sk) : 0;
 }
 
-static __always_inline void read_local_endpoint(const struct sock *sk, struct endpoint *to)
+static __always_inline void read_local_endpoint(struct sock *sk, struct endpoint *to)
 {
 	__u32 ipv6[4] = {};
 

@@ -52,7 +52,7 @@ static __always_inline bool served(const struct sock *sk)
 }
 
 /* For sockets that nobody takes it from, it would stay until they are gone. */
-static __always_inline void announce(const struct sock *sk, struct announcement *said)
+static __always_inline void announce(struct sock *sk, struct announcement *said)
 {
 	const struct settings *set = current_settings();
 	__u64 socket = (__u64)sk;
@@ -76,7 +76,7 @@ static __always_inline void announce(const struct sock *sk, struct announcement 
  * A verdict for what stood on the SYN falls at a later segment, of which no callback may come, or at the close. The socket's
  * state knows by then what it takes, and the same rules apply to it. A SYN that makes the socket by itself is another matter.
  */
-static __always_inline bool known(const struct sock *sk, __u8 segment)
+static __always_inline bool known(struct sock *sk, __u8 segment)
 {
 	return segment == SEGMENT_SYN && BPF_CORE_READ(sk, __sk_common.skc_state) != BPF_TCP_SYN_RECV;
 }
@@ -91,10 +91,10 @@ int toascope_toa_peer(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct announcement said = { .segment = ctx->args[2], .verdict = ctx->args[3] };
 
-	if (known((const struct sock *)ctx->args[0], said.segment))
+	if (known((struct sock *)ctx->args[0], said.segment))
 		return 0;
 	read_client(&said, ctx->args[1]);
-	announce((const struct sock *)ctx->args[0], &said);
+	announce((struct sock *)ctx->args[0], &said);
 	return 0;
 }
 
@@ -104,8 +104,8 @@ int toascope_toa_no_peer(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct announcement said = { .segment = ctx->args[1], .verdict = ctx->args[2] };
 
-	if (said.verdict == VERDICT_UNTRUSTED && !known((const struct sock *)ctx->args[0], said.segment))
-		announce((const struct sock *)ctx->args[0], &said);
+	if (said.verdict == VERDICT_UNTRUSTED && !known((struct sock *)ctx->args[0], said.segment))
+		announce((struct sock *)ctx->args[0], &said);
 	return 0;
 }
 
@@ -120,7 +120,7 @@ int toascope_toa_pending(struct bpf_raw_tracepoint_args *ctx)
 	};
 
 	read_client(&said, ctx->args[1]);
-	announce((const struct sock *)ctx->args[0], &said);
+	announce((struct sock *)ctx->args[0], &said);
 	return 0;
 }
 
