@@ -135,6 +135,11 @@ struct bpf_iter__bpf_sk_storage_map {
 	void *value;
 } CORE;
 
+struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
+	struct sock_common *sk_common;
+} CORE;
+
 struct bpf_iter__task_file {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;

@@ -94,7 +94,7 @@ int toascope_reap(struct __sk_buff *skb)
 		return BAD_REQUEST;
 	place = request.place + skb->cb[0]++;
 	connection = bpf_map_lookup_elem(&connections, &place);
-	if (!connection)
+	if (!connection || (request.netns && connection->netns != request.netns))
 		return OK;
 	if (!gone(connection, request.flushed_ns)) {
 		if (connection->missed)

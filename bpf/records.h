@@ -266,7 +266,7 @@ struct reap_request {
 	__u32 place;      /* the first */
 	__u32 protocol; /* 0: an Ethernet header ends here, and of IP the kernel runs no packet this short */
 	__u32 run;      /* from 1 to 255 */
-	__u32 reserved;
+	__u32 netns;    /* inode number of the network namespace that the flush read; 0: it read all */
 };
 
 /* A series of the exported set. Pinned with the counters: a restart shows the same series. */

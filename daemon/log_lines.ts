@@ -116,6 +116,13 @@ export const logLines = {
 		meaning: '`hint` says what helps: restart these servers, or give toascope CAP_SYS_PTRACE.',
 		fields: ['code', 'listeners', 'hint'],
 	},
+	namespacesRefused: {
+		level: 'warn',
+		text: 'open connections in other network namespaces cannot be read',
+		meaning:
+			'What they send and receive is counted when they close. Give toascope CAP_SYS_ADMIN to have it counted while they are open.',
+		fields: ['code'],
+	},
 	reloaded: {
 		level: 'info',
 		text: 'configuration reloaded',

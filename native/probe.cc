@@ -75,7 +75,7 @@ int probe_fexit()
 int probe_tracing_helper(bpf_func_id helper)
 {
 	LogCapture quiet;
-	int btf_id = libbpf_find_vmlinux_btf_id("bpf_sk_storage_map", BPF_TRACE_ITER);
+	int btf_id = libbpf_find_vmlinux_btf_id("task_file", BPF_TRACE_ITER);
 	if (btf_id < 0)
 		return -btf_id;
 	const bpf_insn instructions[] = { call(helper), leave };
@@ -93,6 +93,19 @@ int probe_tracing_helper(bpf_func_id helper)
 		if (strstr(log, unknown))
 			return error;
 	return *log ? 0 : error;
+}
+
+// Is there an iterator of this kind, and may it be loaded? Hardened kernels refuse those over the elements of maps.
+int probe_iterator(const char *name)
+{
+	LogCapture quiet;
+	int btf_id = libbpf_find_vmlinux_btf_id(name, BPF_TRACE_ITER);
+	if (btf_id < 0)
+		return -btf_id;
+	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_TRACE_ITER,
+		    .attach_btf_id = static_cast<__u32>(btf_id));
+	Fd program(bpf_prog_load(BPF_PROG_TYPE_TRACING, "toascope_probe", "GPL", return_zero, 2, &options));
+	return program ? 0 : errno;
 }
 
 // Locks, and the way to what they protect: a socket's storage, a file's socket. They came together.
@@ -156,6 +169,7 @@ Napi::Value probe(const Napi::CallbackInfo &info)
 	// what has no type there is read by its address
 	tell("taskRegisters", no_task_helpers ? no_reads : 0);
 	tell("tracingLocks", no_locks);
+	tell("storageIterator", probe_iterator("bpf_sk_storage_map"));
 	tell("listeningSockets", no_locks ? no_reads : 0);
 	tell("fexit", probe_fexit());
 	// came with the accounting of maps to memory cgroups; before, they count as locked memory

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Programs that the daemon runs itself, and what all of them cost.
 #include <bpf/bpf.h>
+#include <fcntl.h>
+#include <sched.h>
 
 #include <cerrno>
+#include <future>
+#include <string>
 
 #include "arguments.h"
 #include "errors.h"
@@ -12,7 +16,27 @@
 namespace toascope
 {
 
-// iterate(program, output) -> bytes written; runs an attached iterator to its end
+namespace
+{
+
+// An iterator over sockets is of the network namespace that the thread is in when it makes it (kernel, bpf_iter_init_seq_net()). The
+// thread that goes there ends there: no other one leaves its own. Returns the descriptor, or the negative errno.
+int create_iterator_in(const std::string &netns, int link)
+{
+	return std::async(std::launch::async,
+			  [&] {
+				  Fd there(open(netns.c_str(), O_RDONLY | O_CLOEXEC));
+				  if (!there || setns(there.get(), CLONE_NEWNET))
+					  return -errno;
+				  const int made = bpf_iter_create(link);
+				  return made < 0 ? -errno : made;
+			  })
+		.get();
+}
+
+} // namespace
+
+// iterate(program, output, netns?) -> bytes written; runs an attached iterator to its end, in the network namespace of that file
 Napi::Value BpfObject::iterate(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
@@ -22,9 +46,12 @@ Napi::Value BpfObject::iterate(const Napi::CallbackInfo &info)
 	if (link == links_.end())
 		throw system_error(env, ENOTCONN, "iterate", bpf_program__name(of));
 
-	Fd iterator(bpf_iter_create(bpf_link__fd(link->second.get())));
-	if (!iterator)
-		throw system_error(env, errno, "iterate", bpf_program__name(of));
+	const int of_link = bpf_link__fd(link->second.get());
+	const int made = info[2].IsString() ? create_iterator_in(info[2].As<Napi::String>(), of_link) :
+					      bpf_iter_create(of_link);
+	if (made < 0)
+		throw system_error(env, info[2].IsString() ? -made : errno, "iterate", bpf_program__name(of));
+	Fd iterator(made);
 	size_t used = 0;
 	for (;;) {
 		uint8_t rest[64];

@@ -133,6 +133,7 @@ export const reapRequestLayout = {
 	place: 8,
 	protocol: 12,
 	run: 16,
+	netns: 20,
 } as const;
 
 export const connectionLayout = {

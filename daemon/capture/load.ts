@@ -14,6 +14,11 @@ export function fexitPrograms({ features, innerAccept }: Probed): readonly strin
 	return innerAccept ? ['toascope_accept', 'toascope_accept_inner'] : ['toascope_accept'];
 }
 
+/** The program that reads open connections. */
+export function flushProgram({ storageIterator }: Features): 'toascope_flush' | 'toascope_flush_netns' {
+	return storageIterator === '' ? 'toascope_flush' : 'toascope_flush_netns';
+}
+
 /** What listens to toa.ko. That which forgets sockets comes first: none is to be remembered for ever. */
 export const modulePrograms = [
 	'toascope_toa_gone',
@@ -105,6 +110,7 @@ export function load({ config, probed, reader, servedCgroup }: Wanted, pinning?:
 			[announcedAside]: fromModule ? announcedMax : 1,
 		},
 		autoload: {
+			[flushProgram(probed.features)]: true,
 			toascope_listeners: probed.features.listeningSockets === '',
 			...Object.fromEntries(programs.map((program) => [program, true])),
 		},

@@ -17,11 +17,14 @@ export function parseMounts(text: string): Mount[] {
 		.map((line) => {
 			const [before = '', after = ''] = line.split(' - ', 2);
 			const fields = before.split(' ');
-			const point = (fields[4] ?? '').replace(/\\([0-7]{3})/g, (_, octal: string) =>
-				String.fromCharCode(Number.parseInt(octal, 8)),
-			);
+			const point = unescapeMount(fields[4] ?? '');
 			return { point, type: after.split(' ')[0] ?? '', readOnly: (fields[5] ?? '').split(',').includes('ro') };
 		});
+}
+
+/** A field of mountinfo, its octal escapes (`\040`) resolved. */
+export function unescapeMount(field: string): string {
+	return field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
 
 export function readMounts(): Mount[] {

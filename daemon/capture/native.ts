@@ -87,8 +87,11 @@ export interface BpfObject {
 		values: Uint8Array,
 		from: number | undefined,
 	): { readonly entries: number; readonly next: number | undefined };
-	/** Runs an attached iterator to its end. Returns the bytes that it wrote; ENOBUFS: there were more. */
-	iterate(program: string, output: Uint8Array): number;
+	/**
+	 * Runs an attached iterator to its end. Returns the bytes that it wrote; ENOBUFS: there were more. `netns`: the file of the network
+	 * namespace whose sockets it is to read (namespaces(7)); EPERM: that takes CAP_SYS_ADMIN.
+	 */
+	iterate(program: string, output: Uint8Array, netns?: string): number;
 	/**
 	 * Runs a program, with the input as its packet, so many times on that one packet (default: once). Returns what it
 	 * returned the last time. A signal may make it begin anew.
@@ -137,6 +140,7 @@ export type Features = Readonly<
 		| 'kernelReads'
 		| 'taskRegisters'
 		| 'tracingLocks'
+		| 'storageIterator'
 		| 'listeningSockets'
 		| 'fexit'
 		| 'memoryAccounting',

@@ -15,6 +15,7 @@ import { btfPath, missingBtf } from './btf.ts';
 import { findBusyPeers } from './busy_peers.ts';
 import { Connections } from './connections.ts';
 import { Counters } from './counters.ts';
+import { Flusher } from './flusher.ts';
 import { foundationOf, layFoundation } from './foundation.ts';
 import { KeptSyns } from './kept_syns.ts';
 import { KernelSettings } from './kernel_settings.ts';
@@ -34,7 +35,6 @@ import { readUnknownOptions } from './tables.ts';
 import { takeOver } from './take_over.ts';
 
 const ringBatchBytes = 256 * eventLayout.size;
-const none = new Uint8Array(0);
 /** The event loop has others to serve. */
 const drainMs = 10;
 
@@ -54,6 +54,7 @@ export class Programs implements Provider {
 	readonly #owners: Owners;
 	readonly #keptSyns: KeptSyns;
 	readonly #reaper: Reaper;
+	readonly #flusher: Flusher;
 	readonly #settings: KernelSettings;
 	readonly #profileNames = new Map<number, string>();
 	readonly #events = Buffer.allocUnsafeSlow(ringBatchBytes);
@@ -85,6 +86,7 @@ export class Programs implements Provider {
 		const profileName = (id: number) => this.#profileNames.get(id);
 		this.counters = new Counters(bpf, profileName, () => reader.events());
 		this.#reaper = new Reaper(bpf);
+		this.#flusher = new Flusher(bpf, probed.features, this.#reaper, log);
 		this.#settings = new KernelSettings(bpf);
 		this.#connections = new Connections(bpf, profileName);
 		const sockets = new ListeningSockets(bpf, probed.features.listeningSockets);
@@ -107,6 +109,12 @@ export class Programs implements Provider {
 			const why = `programs may not read what toa.ko says (${probed.features.kernelReads})`;
 			throw new ToascopeError('PROVIDER_UNSUPPORTED', `the kernel is locked down: ${why}`, {
 				hint: 'set provider to bpf, which works here, or boot with lockdown=integrity',
+			});
+		}
+		if (probed.features.storageIterator !== '' && probed.features.tracingLocks !== '') {
+			const why = `no iterator may read sockets (${probed.features.storageIterator}, ${probed.features.tracingLocks})`;
+			throw new ToascopeError('PROVIDER_UNSUPPORTED', `open connections cannot be counted: ${why}`, {
+				hint: 'use a kernel from 5.11 on, or one that allows iterators over socket storage',
 			});
 		}
 		const cgroup = findCgroup(config);
@@ -141,7 +149,8 @@ export class Programs implements Provider {
 		this.#bpf.update('listener_places', Buffer.alloc(listenerKeyLayout.size), place, 1);
 		layFoundation(this.#bpf, this.#config, this.cgroup);
 		this.#apply(this.#config);
-		this.#attachments.iterator('toascope_flush', 'sockets');
+		const { program } = this.#flusher;
+		this.#attachments.iterator(program, program === 'toascope_flush' ? 'sockets' : undefined);
 		if (this.features.listeningSockets === '') this.#attachments.iterator('toascope_listeners');
 		for (const program of this.#fexit) this.#attachments.traced(program);
 		// what the module says must be kept before anybody comes for it
@@ -232,10 +241,8 @@ export class Programs implements Provider {
 		return all / eventLayout.size;
 	}
 
-	flush(): void {
-		const beganNs = native().monotonicNs();
-		this.#bpf.iterate('toascope_flush', none);
-		this.#reaper.flushed(beganNs);
+	flush(nextTurn: NextTurn): Promise<void> {
+		return this.#flusher.flush(nextTurn);
 	}
 
 	reap(nextTurn: NextTurn): Promise<void> {

@@ -35,7 +35,7 @@ export interface Provider {
 	/** Throws away what drain() would hand over. Returns how many there were. */
 	discard(): number;
 	/** Counts what open connections did since the last flush. */
-	flush(): void;
+	flush(nextTurn: NextTurn): Promise<void>;
 	/** Has connections closed that are gone unheard: those that two calls find so, each after a flush of its own. */
 	reap(nextTurn: NextTurn): Promise<void>;
 	/** Connections of a peer, newest first. */

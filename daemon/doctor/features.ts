@@ -44,6 +44,12 @@ const table: Readonly<Record<keyof Features, Feature>> = {
 		refused: 'ok',
 		advice: 'programs take turns at a connection instead, which costs each connection some operations on hash tables',
 	},
+	storageIterator: {
+		title: 'iterator over socket storage',
+		refused: 'ok',
+		advice:
+			'open connections are read in one network namespace after the other: those that have a process or a mount here',
+	},
 	listeningSockets: {
 		title: 'sockets of processes',
 		refused: 'ok',

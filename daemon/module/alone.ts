@@ -56,7 +56,7 @@ export class ModuleAlone implements Provider {
 
 	discard = () => 0;
 
-	flush(): void {}
+	async flush(): Promise<void> {}
 
 	async reap(): Promise<void> {}
 

@@ -114,7 +114,7 @@ export class Service implements View {
 		if (config.otel.spans) this.#spans = await this.#startSpans();
 		const collections = this.#tasks.start('collect', lookMs, (nextTurn) => this.#collect(nextTurn));
 		await collections.first;
-		this.#tasks.start('flush', flushMs, () => this.#provider.flush());
+		this.#tasks.start('flush', flushMs, (nextTurn) => this.#provider.flush(nextTurn));
 		this.#tasks.start('reap', reapMs, (nextTurn) => this.#provider.reap(nextTurn));
 		if (this.#spans !== undefined || this.#onEvent !== undefined) {
 			const events = this.#listen();

@@ -3,6 +3,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Counters } from '../../daemon/capture/counters.ts';
+import { Flusher } from '../../daemon/capture/flusher.ts';
 import { KernelSettings } from '../../daemon/capture/kernel_settings.ts';
 import { listenerKeyLayout, reapRequestLayout } from '../../daemon/capture/layout.gen.ts';
 import { load } from '../../daemon/capture/load.ts';
@@ -64,28 +65,30 @@ class Programs implements Disposable {
 	readonly bpf: BpfObject;
 	readonly counters: Counters;
 	readonly reaper: Reaper;
+	readonly #flusher: Flusher;
 
 	constructor(keys: Record<string, object> = {}) {
 		const config: Config = toConfig(fileSchema.parse({ listeners: { ports: [port] }, ...keys }), {});
-		this.bpf = load({ config, probed: native().probe(), reader: 'bpf', servedCgroup: 0n });
+		const probed = native().probe();
+		this.bpf = load({ config, probed, reader: 'bpf', servedCgroup: 0n });
 		this.counters = new Counters(
 			this.bpf,
 			() => undefined,
 			() => ({}),
 		);
 		this.reaper = new Reaper(this.bpf);
+		this.#flusher = new Flusher(this.bpf, probed.features, this.reaper, console);
 		new KernelSettings(this.bpf).apply(config, 0);
 		// "other"
 		this.bpf.update('listener_places', Buffer.alloc(listenerKeyLayout.size), Buffer.alloc(4));
-		this.bpf.attach('toascope_flush', { map: 'sockets' });
+		const { program } = this.#flusher;
+		this.bpf.attach(program, program === 'toascope_flush' ? { map: 'sockets' } : {});
 		this.bpf.attach('toascope_sockops', { cgroup });
 	}
 
 	/** What the daemon does every few seconds. */
 	async look(): Promise<void> {
-		const now = native().monotonicNs();
-		this.bpf.iterate('toascope_flush', new Uint8Array(0));
-		this.reaper.flushed(now);
+		await this.#flusher.flush(() => turn());
 		await this.reaper.reap(() => turn());
 	}
 

@@ -39,7 +39,7 @@ describe.each(ways)('$way', ({ features }) => {
 				done = true;
 			});
 			while (!done) {
-				provider.flush();
+				await provider.flush(() => turn());
 				await turn();
 			}
 			expect((await made).filter(({ error }) => error !== undefined)).toEqual([]);

@@ -84,6 +84,8 @@ it.each(ways.map((one) => ({ ...one, seed: randomInt(2 ** 31) })))(
 			/** Who holds connections open. */
 			const open = new Map<LabClient, Result[]>();
 			const underWay = new Set<Promise<void>>();
+			/** The flushes so far. */
+			let flushed: Promise<unknown> = Promise.resolve();
 
 			const run = async (client: LabClient, batch: Partial<Batch>): Promise<Result[]> => {
 				const made = await client.run({ to: nat64Server, port: nat64Port, ...batch });
@@ -106,7 +108,7 @@ it.each(ways.map((one) => ({ ...one, seed: randomInt(2 ** 31) })))(
 				const holder = holding[pick(holding.length)] as LabClient;
 				switch (pick(8)) {
 					case 0:
-						provider.flush();
+						flushed = Promise.all([flushed, provider.flush(() => turn())]);
 						break;
 					case 1:
 					case 2:
@@ -154,7 +156,8 @@ it.each(ways.map((one) => ({ ...one, seed: randomInt(2 ** 31) })))(
 				return snapshot;
 			};
 			/** A daemon that is gone without a word, and the next one. */
-			const kill = () => {
+			const kill = async () => {
+				await flushed;
 				provider.close(true);
 				provider = start();
 				expect(provider.adopted).toBe(true);
@@ -181,8 +184,9 @@ it.each(ways.map((one) => ({ ...one, seed: randomInt(2 ** 31) })))(
 				const closed = BigInt(results.length - held);
 				await expect.poll(() => record()?.total.closed ?? 0n, { timeout: patient(20_000), interval: 5 }).toBe(closed);
 				// the second one counts what the first saw
-				provider.flush();
-				provider.flush();
+				await flushed;
+				await provider.flush(quiet);
+				await provider.flush(quiet);
 				const snapshot = (await look(quiet)) as Snapshot;
 				expectIdentity(snapshot);
 				expectOpen(held);
@@ -202,7 +206,7 @@ it.each(ways.map((one) => ({ ...one, seed: randomInt(2 ** 31) })))(
 					if (pick(2) === 0) await retireSomebody();
 				}
 				for (let looks = pick(4); looks > 0; looks--) await look(busy);
-				if (pick(3) === 0) kill();
+				if (pick(3) === 0) await kill();
 				if (pick(3) === 0) await atRest();
 			}
 			const { clientsFolded, drops } = await atRest();

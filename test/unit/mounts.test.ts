@@ -2,6 +2,7 @@
 /** Where cgroup v2 and bpffs are, from the text of /proc/self/mountinfo. */
 import { expect, it } from 'vitest';
 import { findBpffs, findCgroup2, parseMounts } from '../../daemon/capture/mounts.ts';
+import { mountedNamespaces } from '../../daemon/capture/namespaces.ts';
 
 const hybrid = `
 22 28 0:20 / /proc rw,nosuid,nodev shared:12 - proc proc rw
@@ -61,4 +62,13 @@ it('takes the mount on top where two are at one place', () => {
 		['50 24 0:40 / /sys/fs/bpf ro - bpf bpf rw', '51 50 0:41 / /sys/fs/bpf rw - bpf bpf rw'].join('\n'),
 	);
 	expect(findBpffs(mounts, '/sys/fs/bpf/toascope')?.readOnly).toBe(false);
+});
+
+it('finds the network namespaces that are mounted, and no others', () => {
+	const text = [
+		'50 24 0:4 net:[4026532200] /run/netns/a\\040b rw shared:1 - nsfs nsfs rw',
+		'51 24 0:4 mnt:[4026532201] /run/snapd/ns/x.mnt rw - nsfs nsfs rw',
+		'52 24 0:26 / /run/netns rw shared:1 - tmpfs tmpfs rw',
+	].join('\n');
+	expect(mountedNamespaces(text)).toEqual([{ inode: 4026532200, path: '/run/netns/a b' }]);
 });
