@@ -99,7 +99,10 @@ static __always_inline struct socket_state *shown_client(struct bpf_sock_addr *c
 	return port_transparent(set, sk->src_port) ? state : 0;
 }
 
-/* An IPv6 client cannot be shown: the family of an answer cannot change. */
+/*
+ * An IPv6 client cannot be shown: the family of an answer cannot change. Where the option carries no port the peer's
+ * stays, since applications take address and port for the name of a connection.
+ */
 SEC("cgroup/getpeername4")
 int toascope_getpeername4(struct bpf_sock_addr *ctx)
 {
@@ -110,7 +113,8 @@ int toascope_getpeername4(struct bpf_sock_addr *ctx)
 		return 1;
 	__builtin_memcpy(&address, state->client.address, sizeof(address));
 	ctx->user_ip4 = address;
-	ctx->user_port = bpf_htons(state->client.port);
+	if (state->client.port)
+		ctx->user_port = bpf_htons(state->client.port);
 	return 1;
 }
 
@@ -133,6 +137,7 @@ int toascope_getpeername6(struct bpf_sock_addr *ctx)
 	ctx->user_ip6[1] = words[1];
 	ctx->user_ip6[2] = words[2];
 	ctx->user_ip6[3] = words[3];
-	ctx->user_port = bpf_htons(state->client.port);
+	if (state->client.port)
+		ctx->user_port = bpf_htons(state->client.port);
 	return 1;
 }

@@ -70,6 +70,7 @@ int toascope_getsockopt(struct bpf_sockopt *ctx)
 		__builtin_memset(answer->saddr, 0, 10);
 		__builtin_memset(answer->saddr + 10, 0xff, 2);
 	}
+	/* 0 where the option carries no port, as the vendor's module has it */
 	answer->sport = bpf_htons(state->client.port);
 	answer->padding = 0;
 	/* volatile: two stores, the verifier knows no field of 64 bits here */

@@ -174,7 +174,7 @@ struct connection {
 	__u32 pid;   /* process, as the initial pid namespace numbers it */
 	struct endpoint local;
 	struct endpoint peer;
-	struct endpoint client; /* family FAMILY_NONE: no believable TOA */
+	struct endpoint client; /* family FAMILY_NONE: no believable TOA; port 0: the option carries none */
 	__u8 comm[COMM_SIZE];
 	__u8 verdict;
 	__u8 profile;

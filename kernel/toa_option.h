@@ -65,10 +65,12 @@ struct toa_list {
 	volatile toa_u8 unknown_length;
 };
 
-/* A client address as an option carries it. IPv4 stands in the first four bytes, the rest is zero. */
+/*
+ * A client's address, of the client's own family, whatever the layout's is. IPv4 is in the first four bytes, the rest is zero.
+ */
 struct toa_client {
 	toa_u8 address[16];
-	toa_u16 port;   /* host order; 0 where the profile has none */
+	toa_u16 port;   /* host order; 0: the option gives none (no client has port 0) */
 	toa_u8 family;  /* 4 or 6 */
 	toa_u8 profile; /* id of the profile */
 };
@@ -155,6 +157,32 @@ TOA_INLINE void toa_scan(struct toa_list *list, const struct toa_table *table)
 	}
 }
 
+/*
+ * An IPv4-mapped address (RFC 4291, section 2.5.5.2) in an IPv6 layout is an IPv4 client: it becomes one here, so that
+ * it is the same client in every layout. Without branches, and the mask is hidden from the compiler, which would make
+ * one: each would double the paths that the BPF verifier follows.
+ */
+TOA_INLINE void toa_unmap(struct toa_client *client)
+{
+	toa_u32 unlike = (client->address[10] ^ 0xffU) | (client->address[11] ^ 0xffU), mapped;
+	int i;
+
+#pragma GCC unroll 10
+	for (i = 0; i < 10; i++)
+		unlike |= client->address[i];
+	/* all ones where nothing differs; an IPv4 layout has zeros in bytes 10 and 11 */
+	mapped = 0U - ((unlike - 1U) >> 31);
+	__asm__("" : "+r"(mapped));
+#pragma GCC unroll 4
+	for (i = 0; i < 4; i++) {
+		client->address[i] |= client->address[12 + i] & mapped;
+		client->address[12 + i] &= ~mapped;
+	}
+	client->address[10] &= ~mapped;
+	client->address[11] &= ~mapped;
+	client->family -= 2 & mapped;
+}
+
 /* Reads the matching option that starts at byte at. */
 TOA_INLINE void toa_read(const struct toa_list *list, const struct toa_table *table, toa_u32 at,
 			 struct toa_client *peer)
@@ -178,6 +206,7 @@ TOA_INLINE void toa_read(const struct toa_list *list, const struct toa_table *ta
 							       list->bytes[(port_at + 1) & TOA_LIST_MASK];
 	peer->family = six ? 6 : 4;
 	peer->profile = profile->id;
+	toa_unmap(peer);
 	/* the peer stays where it is: copies of its bytes would not fit on a BPF program's stack */
 	__asm__ volatile("" : : "r"(peer) : "memory");
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Records of bpf/records.h, read from bytes. Offsets come from layout.gen.ts. */
-import { type Endpoint, type Family, formatAddress } from '../model/address.ts';
+import { type ClientEndpoint, type Endpoint, type Family, formatAddress } from '../model/address.ts';
 import type { Connection, ConnectionEvent, Owner } from '../model/connection.ts';
 import type { Histogram, Seen, Segment, Traffic, Verdict } from '../model/snapshot.ts';
 import {
@@ -25,6 +25,12 @@ export function readEndpoint(bytes: Buffer, at: number): Endpoint | undefined {
 	const start = at + endpointLayout.address;
 	const text = formatAddress(family, bytes.subarray(start, start + 16));
 	return { family, text, port: bytes.readUInt16LE(at + endpointLayout.port) };
+}
+
+/** struct endpoint of a client; its port is undefined where the option had none. */
+function readClient(bytes: Buffer, at: number): ClientEndpoint | undefined {
+	const client = readEndpoint(bytes, at);
+	return client?.port === 0 ? { ...client, port: undefined } : client;
 }
 
 /** Writes struct endpoint from an address's bytes (4 or 16). */
@@ -111,7 +117,7 @@ export function readConnection(
 		netns: bytes.readUInt32LE(at + connection.netns),
 		local,
 		peer,
-		client: readEndpoint(bytes, at + connection.client),
+		client: readClient(bytes, at + connection.client),
 		verdict: verdicts[bytes[at + connection.verdict] ?? 0] ?? 'pending',
 		profile: profileName(bytes[at + connection.profile] ?? 0),
 		segment: segments[(bytes[at + connection.segment] ?? 0) - 1],

@@ -4,7 +4,7 @@ import type { Config, Environment } from '../config/config.ts';
 import { defaultConfig, loadConfig } from '../config/load.ts';
 import { ask, kindOf, type Place, placesOf, showPlace } from '../doctor/ask.ts';
 import { exitCode, ToascopeError } from '../errors.ts';
-import type { ConnectionJson, EndpointJson } from '../http/json.ts';
+import type { ClientEndpointJson, ConnectionJson } from '../http/json.ts';
 import { formatEndpoint } from '../model/address.ts';
 import { parseEndpoint } from '../model/endpoint.ts';
 import { formatBytes, printable } from './units.ts';
@@ -149,7 +149,8 @@ export function connectionTable(connections: readonly ConnectionJson[], now: num
 	return rows.map((row) => `${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}\n`).join('');
 }
 
-function endpointText({ address, port }: EndpointJson): string {
+function endpointText({ address, port }: ClientEndpointJson): string {
+	if (port === null) return address;
 	return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The model as the API shows it: snake_case keys, null for what is not known, 64-bit integers as decimal strings. */
-import type { Endpoint } from '../model/address.ts';
+import type { ClientEndpoint, Endpoint } from '../model/address.ts';
 import type { Connection } from '../model/connection.ts';
 import type { ClientSeries } from '../model/snapshot.ts';
 import type { Clock } from './ports.ts';
@@ -11,12 +11,18 @@ export interface EndpointJson {
 	readonly port: number;
 }
 
+export interface ClientEndpointJson {
+	readonly address: string;
+	/** null: the option carried none. */
+	readonly port: number | null;
+}
+
 /** A connection as `/v1/connections` gives it. */
 export interface ConnectionJson {
 	/** The other end as the server's kernel sees it. */
 	readonly peer: EndpointJson;
 	/** The real client; null without a believable TOA. */
-	readonly client: EndpointJson | null;
+	readonly client: ClientEndpointJson | null;
 	readonly local: EndpointJson;
 	readonly netns: number;
 	readonly verdict: string;
@@ -44,7 +50,7 @@ export function connectionJson(connection: Connection, clock: Clock): Connection
 	const time = (ns: bigint): string => formatTime(clock.toUnixNs(ns));
 	return {
 		peer: endpointJson(connection.peer),
-		client: connection.client === undefined ? null : endpointJson(connection.client),
+		client: connection.client === undefined ? null : clientEndpointJson(connection.client),
 		local: endpointJson(connection.local),
 		netns: connection.netns,
 		verdict: connection.verdict,
@@ -68,6 +74,10 @@ export function connectionJson(connection: Connection, clock: Clock): Connection
 
 function endpointJson({ text, port }: Endpoint): EndpointJson {
 	return { address: text, port };
+}
+
+function clientEndpointJson({ text, port }: ClientEndpoint): ClientEndpointJson {
+	return { address: text, port: port ?? null };
 }
 
 /** A client as `/v1/clients` gives it. */

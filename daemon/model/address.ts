@@ -15,6 +15,11 @@ export interface Endpoint extends Address {
 	readonly port: number;
 }
 
+/** A client as the option names it. Some layouts carry no port, and some senders put 0 there: neither is a port. */
+export interface ClientEndpoint extends Address {
+	readonly port: number | undefined;
+}
+
 /** RFC 5952 text of 16 bytes: lower case, the longest run of two or more zero groups cut. */
 export function formatIPv6(bytes: Uint8Array): string {
 	const groups: number[] = [];
@@ -40,7 +45,8 @@ export function formatAddress(family: Family, bytes: Uint8Array): string {
 	return family === 4 ? `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}` : formatIPv6(bytes);
 }
 
-/** `ADDR:PORT`, IPv6 in brackets: the label of a listener, the key of a lookup. */
-export function formatEndpoint(endpoint: Endpoint): string {
+/** `ADDR:PORT`, IPv6 in brackets: the label of a listener, the key of a lookup. Without a port it is the bare address. */
+export function formatEndpoint(endpoint: ClientEndpoint): string {
+	if (endpoint.port === undefined) return endpoint.text;
 	return endpoint.family === 6 ? `[${endpoint.text}]:${endpoint.port}` : `${endpoint.text}:${endpoint.port}`;
 }

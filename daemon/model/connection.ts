@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A connection as toascope knows it: struct connection of bpf/records.h, decoded. */
-import type { Endpoint } from './address.ts';
+import type { ClientEndpoint, Endpoint } from './address.ts';
 import type { Seen, Segment, Verdict } from './snapshot.ts';
 
 /** Who accepted it. `by: 'listener'` says that the accept was not seen and this is the listener's process. */
@@ -21,7 +21,7 @@ export interface Connection {
 	/** The other end as the kernel sees it: the NAT64 or the balancer. */
 	readonly peer: Endpoint;
 	/** The real client; undefined without a believable TOA. */
-	readonly client: Endpoint | undefined;
+	readonly client: ClientEndpoint | undefined;
 	readonly verdict: Verdict;
 	readonly profile: string | undefined;
 	readonly segment: Segment | undefined;

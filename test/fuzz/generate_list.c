@@ -68,12 +68,15 @@ static void put_toa(struct option_case *on, struct random *random, const struct 
 	const struct layout *layout = plan->only ?: &on->layouts[below(random, on->layout_count)];
 	unsigned start = on->size, family = layout->family == 6 ? 16 : 4;
 	unsigned which = one_in(random, 4), port = plan->port[one_in(random, 6) ? !which : which];
+	const uint8_t *address = plan->address[which];
 	uint8_t *option = on->bytes + start;
 
 	put_option(on, random, layout->kind, layout->length);
 	if (on->size - start < layout->length)
 		return;
-	memcpy(option + layout->address_at, plan->address[which], family);
+	if (family == 4 && address[10] == 0xff && address[11] == 0xff)
+		address += 12;
+	memcpy(option + layout->address_at, address, family);
 	if (layout->version && !one_in(random, 12))
 		option[2] = layout->version;
 	// one bit more or less is another client, wherever it stands
@@ -155,6 +158,15 @@ static void make_plan(struct plan *plan, const struct option_case *on, struct ra
 	// the IPv6 address whose bytes are those of the IPv4 one, and zeros: the family alone tells them apart
 	if (one_in(random, 4))
 		memset(plan->address[0] + 4, 0, 12);
+	// an IPv4 client in an IPv6 layout, beside the same in an IPv4 one, or something like it
+	if (one_in(random, 4)) {
+		uint8_t *address = plan->address[one_in(random, 4)];
+
+		memset(address, 0, 10);
+		memset(address + 10, 0xff, 2);
+		if (one_in(random, 4))
+			address[below(random, 12)] ^= 1 << below(random, 8);
+	}
 	plan->only = one_in(random, 16) ? &on->layouts[below(random, on->layout_count)] : NULL;
 }
 

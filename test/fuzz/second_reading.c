@@ -75,6 +75,8 @@ static bool in_registry(const struct option *option)
 	return option->kind == 28 && option->length == 4;
 }
 
+static const uint8_t ipv4_mapped[12] = { [10] = 0xff, [11] = 0xff };
+
 static struct client client_of(const struct layout *layout, const struct option *option)
 {
 	struct client client = { .id = layout->id, .family = layout->family };
@@ -84,6 +86,13 @@ static struct client client_of(const struct layout *layout, const struct option 
 	if (layout->port_at >= 0)
 		client.port =
 			option->value[layout->port_at - 2] * 256 + option->value[layout->port_at - 2 + 1];
+	// RFC 4291, section 2.5.5.2: 80 bits of zero, 16 of one, and an IPv4 address
+	if (client.family == 6 && memcmp(client.address, ipv4_mapped, sizeof(ipv4_mapped)) == 0) {
+		struct client ipv4 = { .id = client.id, .family = 4, .port = client.port };
+
+		memcpy(ipv4.address, client.address + sizeof(ipv4_mapped), 4);
+		return ipv4;
+	}
 	return client;
 }
 

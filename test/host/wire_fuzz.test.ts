@@ -41,7 +41,13 @@ function asExpected({ verdict, profile, client }: ConnectionJson): Expected {
 	const word = verdict === 'toa' ? 'one' : verdict;
 	if (profile === null || client === null) return { verdict: word as Expected['verdict'] };
 	const { address, port } = client;
-	return { verdict: word as Expected['verdict'], profile, family: address.includes(':') ? 6 : 4, address, port };
+	return {
+		verdict: word as Expected['verdict'],
+		profile,
+		family: address.includes(':') ? 6 : 4,
+		address,
+		port: port ?? 0,
+	};
 }
 
 it(`${count} lists`, { timeout: patient(300_000) }, async () => {

@@ -17,7 +17,7 @@ const [viewer, stranger, reader] = ['203.0.113.7', '203.0.113.8', '2001:db8::42'
 const cdn4 = toaOption('cdn4', viewer);
 const cdn6 = toaOption('cdn6', reader);
 
-const said = (profile: ProfileName, segment: string, address: string, port = 0): Said => ({
+const said = (profile: ProfileName, segment: string, address: string, port: number | null = null): Said => ({
 	verdict: 'toa',
 	profile,
 	segment,

@@ -51,7 +51,7 @@ describe.each([...byProfiles])('profiles %s', (profiles, vectors) => {
 				verdict: verdictOf(vector),
 				profile,
 				segment: profile === null ? null : 'ack',
-				client: profile === null ? null : { address, port },
+				client: profile === null ? null : { address, port: port === 0 ? null : port },
 			});
 		});
 	});

@@ -2,13 +2,20 @@
 /** Spans, from connection events to what a collector reads off the wire. */
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { describe, expect, it, vi } from 'vitest';
-import { spanTime } from '../../daemon/export/otel/connection_span.ts';
+import { connectionSpan, spanTime } from '../../daemon/export/otel/connection_span.ts';
 import { decodeTraceRequest } from '../fixtures/otlp_receiver.ts';
 import { close, connection, OFFSET, perTest, receiver, start } from '../fixtures/spans.ts';
 
 perTest();
 
 const CONTAINER = 'c0ffee'.padEnd(64, '0');
+
+it('a client without a port has no client.port', () => {
+	const client = { family: 4, text: '203.0.113.9', port: undefined } as const;
+	const attributes = connectionSpan({ ...connection, client }, (ns) => ns, undefined)?.attributes;
+	expect(attributes).toMatchObject({ 'client.address': '203.0.113.9' });
+	expect(attributes).not.toHaveProperty('client.port');
+});
 
 describe('a span on the wire', () => {
 	it('has every attribute and time, exactly', async () => {

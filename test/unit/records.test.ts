@@ -150,6 +150,13 @@ describe('connections', () => {
 		});
 	});
 
+	it('whose client came without a port', () => {
+		const bytes = connection();
+		bytes.writeUInt16LE(0, connectionLayout.client + endpointLayout.port);
+		const client = { family: 6, text: '2001:db8:c::1', port: undefined };
+		expect(readConnection(bytes, 0, profileName)?.client).toEqual(client);
+	});
+
 	it('that have only begun', () => {
 		const bytes = connection();
 		for (const at of [connectionLayout.acceptedNs, connectionLayout.closedNs]) bytes.writeBigUInt64LE(0n, at);

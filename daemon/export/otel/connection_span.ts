@@ -52,7 +52,7 @@ export function connectionSpan(
 		end: spanTime(unixNs(closedNs)),
 		attributes: {
 			'client.address': client.text,
-			'client.port': client.port,
+			...(client.port !== undefined && { 'client.port': client.port }),
 			'network.peer.address': peer.text,
 			'network.peer.port': peer.port,
 			'server.address': local.text,
