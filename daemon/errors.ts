@@ -21,6 +21,10 @@ export const errorCodes = {
 	USAGE: { exit: exitCode.usage, meaning: 'A command was called with wrong arguments.' },
 	BAD_ADDRESS: { exit: exitCode.usage, meaning: 'An argument is not an address, or not `ADDR:PORT`.' },
 	ADDRESS_IN_USE: { exit: exitCode.failed, meaning: 'Another process listens on the address or the socket.' },
+	ADDRESS_NOT_AVAILABLE: {
+		exit: exitCode.failed,
+		meaning: 'The address to listen on is not an address of this host, or not yet.',
+	},
 	ALREADY_RUNNING: {
 		exit: exitCode.failed,
 		meaning: 'Another toascope runs with the same pins, the same socket or the kernel module.',

@@ -14,7 +14,8 @@ export const logLines = {
 	attached: {
 		level: 'info',
 		text: 'attached: every TOA connection from now on has its client',
-		meaning: 'The start is over: programs are attached, HTTP answers.',
+		meaning:
+			'The start is over: programs are attached. `http` and `socket` are where HTTP answers; `not yet`: an earlier line says why.',
 		fields: ['provider', 'accept', 'cgroup', 'adopted', 'http', 'socket'],
 	},
 	notBpf: {
@@ -157,6 +158,19 @@ export const logLines = {
 		text: 'a request failed',
 		meaning: 'An HTTP request was answered with 500: report it.',
 		fields: ['err', 'url'],
+	},
+	httpNotListening: {
+		level: 'error',
+		text: 'HTTP cannot listen: programs stay attached and count, and it is tried again',
+		meaning:
+			'`endpoint` is the key of the configuration, `err` says why. Told at most once a minute for each cause; it is tried again after 0.25 s, and then after up to 5 s. `/readyz` answers 503 at the other endpoint meanwhile, and `toascope_http_listen_failures_total` counts.',
+		fields: ['endpoint', 'err'],
+	},
+	httpListening: {
+		level: 'info',
+		text: 'HTTP listens now',
+		meaning: 'What the line before was about is over.',
+		fields: ['endpoint', 'at'],
 	},
 	tooManyConnections: {
 		level: 'warn',

@@ -36,7 +36,7 @@ export async function run(options: { readonly config?: string | undefined }): Pr
 	const read = () => loadConfig({ path: file, env: process.env });
 	const logger = createLogger(config.log);
 	const coming = signals();
-	const service = await Service.start(config, logger, { configFile: file && resolve(file) });
+	const service = await Service.start(config, logger, { configFile: file && resolve(file), retryHttp: true });
 	// a timer that may not keep the process alive runs everything: a signal must find it there
 	const alive = setInterval(() => {}, 2 ** 31 - 1);
 	try {

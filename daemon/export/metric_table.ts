@@ -230,6 +230,12 @@ export const metricTable = [
 		help: 'When the configuration was last loaded with success, in seconds since 1970',
 	},
 	{
+		name: 'toascope_http_listen_failures_total',
+		type: 'counter',
+		labels: ['endpoint'],
+		help: 'Attempts of the HTTP server to listen that failed',
+	},
+	{
 		name: 'toascope_client_connections_opened_total',
 		type: 'counter',
 		labels: client,
@@ -301,6 +307,7 @@ export const labelMeanings: Readonly<Record<(typeof metricTable)[number]['labels
 		'Where the option was: `syn`, `ack` (the segment that made the socket, or one without data after it), `data`.',
 	seen: 'How the accept was observed: `fexit`, `getpeername`, or `unseen`.',
 	reason: 'Why: [below](#reasons-of-toascope_drops_total).',
+	endpoint: 'The key of the configuration: `listen` (`http.listen`) or `socket` (`http.socket`).',
 	map: 'Name of a BPF map.',
 	program: 'Name of a BPF program.',
 	event: 'What `toa.ko` counted: [below](#events-of-toascope_module_events_total).',

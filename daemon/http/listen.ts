@@ -14,7 +14,7 @@ const socketMode = 0o660;
  * Listens on an address; port 0 lets the kernel choose.
  *
  * @returns where it listens
- * @throws {ToascopeError} ADDRESS_IN_USE, NO_PRIVILEGE, CONFIG_INVALID (not an address of this host)
+ * @throws {ToascopeError} ADDRESS_IN_USE, ADDRESS_NOT_AVAILABLE, NO_PRIVILEGE, CONFIG_INVALID
  */
 export async function listenTcp(app: FastifyInstance, at: Endpoint): Promise<Endpoint> {
 	try {
@@ -34,8 +34,8 @@ function tcpError(error: unknown, address: string, port: number): unknown {
 				cause: error,
 			});
 		case 'EADDRNOTAVAIL':
-			return new ToascopeError('CONFIG_INVALID', `http.listen: ${address} is not an address of this host`, {
-				hint: 'see which are with: ip address',
+			return new ToascopeError('ADDRESS_NOT_AVAILABLE', `http.listen: ${address} is not an address of this host`, {
+				hint: 'see which are with: ip address (one that is `tentative` comes within seconds)',
 				cause: error,
 			});
 		case 'EACCES':

@@ -28,6 +28,7 @@ import { type NextTurn, Store } from '../model/store.ts';
 import { version } from '../version.ts';
 import { openProvider } from './choose.ts';
 import { SystemClock } from './clock.ts';
+import { type Attempt, type EndpointName, Endpoints } from './endpoints.ts';
 import { drainMs, drainPauseFactor, Events, type Listener } from './events.ts';
 import { Readiness } from './readiness.ts';
 import { reloaded } from './reload.ts';
@@ -49,6 +50,8 @@ export interface ServiceOptions {
 	readonly onEvent?: (event: ConnectionEvent) => void;
 	/** Where the configuration is from. */
 	readonly configFile?: string | undefined;
+	/** HTTP that cannot listen is tried again, and no reason not to start. */
+	readonly retryHttp?: boolean;
 }
 
 export interface Stopped {
@@ -64,7 +67,7 @@ export class Service implements View {
 	readonly #provider: Provider;
 	readonly #store: Store;
 	readonly #onEvent: ((event: ConnectionEvent) => void) | undefined;
-	readonly #servers: FastifyInstance[] = [];
+	readonly #endpoints: Endpoints;
 	readonly #tasks: Tasks;
 	readonly #readiness = new Readiness();
 	readonly #startedMs = Date.now();
@@ -76,6 +79,7 @@ export class Service implements View {
 	#events: Events | undefined;
 	#reload = { successful: true, successAtMs: Date.now() };
 	#listening: Endpoint | undefined;
+	#served = { http: 'off', socket: 'off' };
 	#attached = true;
 
 	private constructor(config: Config, logger: Logger, options: ServiceOptions, provider: Provider) {
@@ -85,6 +89,13 @@ export class Service implements View {
 		this.#configFile = options.configFile;
 		this.#provider = provider;
 		this.#tasks = new Tasks(logger);
+		const metrics = this.#exporter();
+		this.#endpoints = new Endpoints({
+			create: () => this.#application(metrics),
+			log: logger,
+			readiness: this.#readiness,
+			retry: options.retryHttp === true,
+		});
 		this.#readiness.set('first_collection', 'the first collection of the counters is awaited');
 		this.#store = new Store(this.#provider.counters, config.clients, () => this.#spanDrops());
 	}
@@ -121,12 +132,25 @@ export class Service implements View {
 			this.#events = events;
 			this.#tasks.start('drain', drainMs, () => events.drain(), drainPauseFactor);
 		}
-		const metrics = this.#exporter();
-		if (config.http.listen !== undefined) {
-			this.#listening = await listenTcp(this.#http(metrics), config.http.listen);
-		}
-		if (config.http.socket !== undefined) await listenUnix(this.#http(metrics), config.http.socket);
+		await this.#serve(config.http);
 		this.#tell();
+	}
+
+	async #serve({ listen, socket }: Config['http']): Promise<void> {
+		const open = async (name: EndpointName, attempt: Attempt) =>
+			(await this.#endpoints.open(name, attempt)) ?? 'not yet';
+		if (listen !== undefined) {
+			this.#served.http = await open('listen', async (app) => {
+				this.#listening = await listenTcp(app, listen);
+				return formatEndpoint(this.#listening);
+			});
+		}
+		if (socket !== undefined) {
+			this.#served.socket = await open('socket', async (app) => {
+				await listenUnix(app, socket);
+				return socket;
+			});
+		}
 	}
 
 	async #collect(nextTurn: NextTurn): Promise<void> {
@@ -148,9 +172,7 @@ export class Service implements View {
 
 	#tell(): void {
 		const { name: provider, acceptProgram, cgroup, adopted } = this.#provider;
-		const http = this.#listening === undefined ? 'off' : formatEndpoint(this.#listening);
-		const socket = this.#config.http.socket ?? 'off';
-		tell(this.#logger, logLines.attached, { provider, accept: acceptProgram, cgroup, adopted, http, socket });
+		tell(this.#logger, logLines.attached, { provider, accept: acceptProgram, cgroup, adopted, ...this.#served });
 		if (this.#config.trust.length === 0) tell(this.#logger, logLines.trustEmpty);
 		if (!this.#provider.wholeHost && this.#config.cgroup === undefined) {
 			tell(this.#logger, logLines.notTheRoot, { cgroup });
@@ -186,18 +208,17 @@ export class Service implements View {
 					return this.#attached ? { provider: name, kernel: release(), mode: acceptProgram } : undefined;
 				},
 				configReload: () => this.#reload,
+				listenFailures: () => this.#endpoints.failures(),
 			},
 			onError: (err, metric) => tell(this.#logger, logLines.metricFailed, { err, metric }),
 		});
 	}
 
-	#http(metrics: PrometheusExporter): FastifyInstance {
-		const app = createHttp({ view: this, metrics, logger: this.#logger.child({}, { level: 'warn' }) });
-		this.#servers.push(app);
-		return app;
+	#application(metrics: PrometheusExporter): FastifyInstance {
+		return createHttp({ view: this, metrics, logger: this.#logger.child({}, { level: 'warn' }) });
 	}
 
-	/** Where HTTP listens; undefined when it is off. */
+	/** Where HTTP listens; undefined when it is off, or does not yet. */
 	get listening(): Endpoint | undefined {
 		return this.#listening;
 	}
@@ -287,7 +308,7 @@ export class Service implements View {
 			return { kept: this.#keeps(onExit), recordsLost };
 		} finally {
 			// also where the kernel refuses something: a server that is open keeps the process alive
-			await Promise.allSettled([this.#spans?.shutdown(spansMs), ...this.#servers.map((server) => server.close())]);
+			await Promise.allSettled([this.#spans?.shutdown(spansMs), this.#endpoints.close()]);
 			this.#provider.close(onExit === 'keep', started);
 		}
 	}

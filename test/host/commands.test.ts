@@ -246,7 +246,7 @@ test.each([
 		['demo', '--connections', '5'],
 		/^toascope: --connections goes with --once \[USAGE\]\n {2}add --once\n$/,
 	],
-	['a typing error', ['config', 'chek'], /\n {2}did you mean check\? toascope config --help tells more\n$/],
+	['a typing error', ['config', 'chek'], /\n {2}did you mean check\? npm run toascope -- config --help tells more\n$/],
 ])('wrong usage, %s: 2', async (_what, args, message) => {
 	const { code, out, err } = await toascope(args);
 	expect({ code, out }).toEqual({ code: 2, out: '' });

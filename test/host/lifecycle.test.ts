@@ -151,18 +151,6 @@ describe('a start that fails leaves nothing', () => {
 		['pins', `bpf: {pin: ${pinDirectory}}`],
 	] as const;
 
-	test.each(pins)('the port is in use (%s)', async (_what, bpf) => {
-		await using taken = createServer().listen(0, '127.0.0.1');
-		await once(taken, 'listening');
-		const address = taken.address();
-		const number = typeof address === 'object' ? address?.port : 0;
-		const socket = `${directory}/toascope.sock`;
-		const { code, err } = await run(`http: {listen: "127.0.0.1:${number}", socket: ${socket}}\n${bpf}`);
-		expect(err).toContain(`another process listens on 127.0.0.1:${number} [ADDRESS_IN_USE]`);
-		expect(code).toBe(1);
-		expect(existsSync(socket)).toBe(false);
-	});
-
 	test.each(pins)('the Unix socket is in use (%s)', async (_what, bpf) => {
 		const socket = `${directory}/toascope.sock`;
 		await using taken = createServer().listen(socket);
@@ -171,14 +159,6 @@ describe('a start that fails leaves nothing', () => {
 		expect(err).toContain(`another toascope answers on ${socket} [ALREADY_RUNNING]`);
 		expect(code).toBe(1);
 		expect(existsSync(socket)).toBe(true);
-	});
-
-	test.each(pins)('a file stands where the Unix socket should (%s)', async (_what, bpf) => {
-		const socket = `${directory}/toascope.sock`;
-		writeFileSync(socket, 'mine');
-		const { code, err } = await run(bpf);
-		expect(err).toContain('is not a socket [ADDRESS_IN_USE]');
-		expect(code).toBe(1);
 	});
 
 	test.each(pins)('a cgroup that is none (%s)', async (_what, bpf) => {

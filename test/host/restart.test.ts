@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What is pinned outlives the daemon: it goes on counting and answering, and the next daemon goes on with it. */
-import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -15,6 +14,7 @@ import { bpfReader, type OptionReader } from '../../daemon/capture/provider.ts';
 import { toConfig } from '../../daemon/config/config.ts';
 import { fileSchema } from '../../daemon/config/schema.ts';
 import { network } from '../../daemon/lab/lab.ts';
+import { answering } from '../fixtures/answering.ts';
 import { Daemon } from '../fixtures/daemon.ts';
 import { allGone, attachedAt, belongings, left } from '../fixtures/leftovers.ts';
 import { total } from '../fixtures/metrics.ts';
@@ -130,11 +130,15 @@ test('a start that fails throws away nothing that an earlier daemon left', async
 	await counted(first, 2n);
 	await first.stop();
 
-	await using taken = createServer().listen(0, '127.0.0.1');
-	await once(taken, 'listening');
-	const address = taken.address();
-	const http = `http: {listen: "127.0.0.1:${typeof address === 'object' ? address?.port : 0}", socket: off}`;
-	await expect(Daemon.start({ config: config(http) })).rejects.toThrow('ADDRESS_IN_USE');
+	const directory = mkdtempSync(join(tmpdir(), 'toascope-test-'));
+	try {
+		const socket = join(directory, 'taken.sock');
+		await using _other = await answering(socket);
+		const http = `http: {listen: off, socket: ${socket}}`;
+		await expect(Daemon.start({ config: config(http) })).rejects.toThrow('ALREADY_RUNNING');
+	} finally {
+		rmSync(directory, { recursive: true });
+	}
 	await connections(stage, 1);
 
 	await using second = await Daemon.start({ config: config() });

@@ -10,6 +10,7 @@ import {
 	configuration,
 	expectNothingLeft,
 	expectRefusal,
+	expectUnserved,
 	pins,
 	root,
 	run,
@@ -84,8 +85,7 @@ describe('the configuration', () => {
 		['in the place of a directory', '/tmp', 'ADDRESS_IN_USE', 'is not a socket'],
 	])('has a socket %s', async (_what, socket, code, message) => {
 		for (const bpf of ['bpf: {pin: off}', `bpf: {pin: ${pins}}`]) {
-			const ended = await run([`http: {listen: off, socket: ${socket}}`, bpf]);
-			expectRefusal(ended, code, message, 'set http.socket');
+			await expectUnserved([`http: {listen: off, socket: ${socket}}`, bpf], [], code, message, 'set http.socket');
 		}
 	});
 

@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync }
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { limit } from '../../daemon/capture/layout.gen.ts';
+import { answering } from '../fixtures/answering.ts';
 import { toascope } from '../fixtures/command.ts';
 import { Daemon } from '../fixtures/daemon.ts';
 import { attachAlone, attachedAt, pinnedLink } from '../fixtures/leftovers.ts';
@@ -15,6 +16,7 @@ import {
 	directory,
 	expectNothingLeft,
 	expectRefusal,
+	expectUnserved,
 	own,
 	pins,
 	port,
@@ -59,8 +61,12 @@ describe('the host', () => {
 	test('has no bpffs: it is mounted, and a start that fails then takes it away again', async () => {
 		const said = join(directory, 'mounts');
 		const by = inMountNamespace(`umount ${bpffs}`, `grep -c ' - bpf ' /proc/self/mountinfo > ${said}`);
-		const ended = await run([`http: {listen: "203.0.113.1:1", socket: off}`], by);
-		expectRefusal(ended, 'CONFIG_INVALID', '203.0.113.1:1 is not an address of this host', 'ip address');
+		const socket = join(directory, 'taken.sock');
+		{
+			await using _other = await answering(socket);
+			const ended = await run([`http: {listen: off, socket: ${socket}}`], by);
+			expectRefusal(ended, 'ALREADY_RUNNING', `answers on ${socket}`, 'http.socket');
+		}
 		expect(readFileSync(said, 'utf8')).toBe('0\n');
 		rmSync(said);
 	});
@@ -155,7 +161,7 @@ describe('the process', () => {
 			rmdirSync(pins);
 		}
 		const socket = `http: {listen: off, socket: ${bpffs}/../toascope.sock}`;
-		expectRefusal(await run([socket, 'bpf: {pin: off}'], by), 'NO_PRIVILEGE', 'http.socket', 'set http.socket');
+		await expectUnserved([socket, 'bpf: {pin: off}'], by, 'NO_PRIVILEGE', 'http.socket', 'set http.socket');
 	});
 });
 

@@ -57,7 +57,7 @@ describe('TCP', () => {
 
 	it('refuses an address of another host', async () => {
 		const elsewhere: Endpoint = { family: 4, text: '192.0.2.1', port: 0 };
-		await expect(listenTcp(start(), elsewhere)).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
+		await expect(listenTcp(start(), elsewhere)).rejects.toMatchObject({ code: 'ADDRESS_NOT_AVAILABLE' });
 	});
 
 	it('ends open connections when it closes', async () => {

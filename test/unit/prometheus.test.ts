@@ -77,7 +77,8 @@ describe('the whole answer', () => {
 	it("is the daemon's own metrics alone before the first snapshot", async () => {
 		const own = ['toascope_build_info', 'toascope_provider_info', 'toascope_config_last_reload_successful'];
 		const shown = families(await text(fixtureExporter(() => undefined)));
-		expect(shown).toEqual([...own, 'toascope_config_last_reload_success_timestamp_seconds']);
+		const more = ['toascope_config_last_reload_success_timestamp_seconds', 'toascope_http_listen_failures_total'];
+		expect(shown).toEqual([...own, ...more]);
 	});
 
 	it('shows the labels that the table names', async () => {
@@ -104,6 +105,7 @@ describe('the registry', () => {
 			build: { version: '0', node: '0', libbpf: '0' },
 			provider: () => undefined,
 			configReload: () => ({ successful: false, successAtMs: 0 }),
+			listenFailures: () => ({ listen: 2n, socket: 0n }),
 		};
 		const onError = (error: unknown): never => expect.unreachable(String(error));
 		const exporter = createPrometheusExporter({ latest: () => undefined, facts, onError });
@@ -123,6 +125,7 @@ describe('the registry', () => {
 				build: { version: '0', node: '0', libbpf: '0' },
 				provider: () => undefined,
 				configReload: () => ({ successful: true, successAtMs: 0 }),
+				listenFailures: () => ({ listen: 2n, socket: 0n }),
 			},
 			processMetrics: false,
 			onError: (_error, metric) => failed.push(metric),

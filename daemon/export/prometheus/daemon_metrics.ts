@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What prom-client keeps itself: the daemon's own gauges and the usual process_* and nodejs_*. */
-import { collectDefaultMetrics, Gauge, type Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, type Registry } from 'prom-client';
 import { type MetricName, metricDefinition } from '../metric_table.ts';
 
 /** What the exporter asks of the daemon; read again at each scrape. */
@@ -11,6 +11,8 @@ export interface DaemonFacts {
 	provider(): { readonly provider: string; readonly kernel: string; readonly mode: string } | undefined;
 	/** Of the last load of the configuration, and when one last succeeded (Unix milliseconds). */
 	configReload(): { readonly successful: boolean; readonly successAtMs: number };
+	/** Attempts to listen that failed, by endpoint: `listen`, `socket`. */
+	listenFailures(): Readonly<Record<string, bigint>>;
 }
 
 /**
@@ -41,6 +43,17 @@ export function registerDaemonMetrics(registry: Registry, facts: DaemonFacts): v
 	gauge(registry, 'toascope_config_last_reload_success_timestamp_seconds', (self) =>
 		self.set(facts.configReload().successAtMs / 1000),
 	);
+	const failures = metricDefinition('toascope_http_listen_failures_total');
+	new Counter<string>({
+		name: failures.name,
+		help: failures.help,
+		labelNames: failures.labels,
+		registers: [registry],
+		collect() {
+			this.reset();
+			for (const [endpoint, count] of Object.entries(facts.listenFailures())) this.inc({ endpoint }, Number(count));
+		},
+	});
 }
 
 /** Registers the usual metrics about the process and its runtime. */

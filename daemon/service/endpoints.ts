@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Where the daemon serves HTTP. Serving and attaching are two things: an address that is not there yet, or a port that another
+ * process has, is tried again while the programs stay attached and count.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { FastifyInstance } from 'fastify';
+import { ToascopeError } from '../errors.ts';
+import { type LogSink, logLines, tell } from '../log_lines.ts';
+import type { Readiness } from './readiness.ts';
+
+/** `listen`: http.listen; `socket`: http.socket. */
+export type EndpointName = 'listen' | 'socket';
+
+/** The pause before the second attempt; each further one is twice as long, up to the last. */
+const firstPauseMs = 250;
+const lastPauseMs = 5000;
+/** One line in this time for each cause. */
+const repeatLogMs = 60_000;
+
+export interface EndpointsOptions {
+	/** A new application for each attempt. */
+	readonly create: () => FastifyInstance;
+	readonly log: LogSink;
+	readonly readiness: Readiness;
+	/** False: an endpoint that cannot listen at once is an error. */
+	readonly retry: boolean;
+}
+
+/** Listens, and says where, as the log shows it. */
+export type Attempt = (app: FastifyInstance) => Promise<string>;
+
+export class Endpoints {
+	readonly #options: EndpointsOptions;
+	readonly #servers = new Map<EndpointName, FastifyInstance>();
+	readonly #failures = new Map<EndpointName, bigint>();
+	readonly #waiting: Promise<void>[] = [];
+	readonly #stopping = new AbortController();
+
+	constructor(options: EndpointsOptions) {
+		this.#options = options;
+	}
+
+	/**
+	 * Tries once; where that fails, again and again in the background, and `notReady` has it as `http_listen` or `http_socket`.
+	 * @returns where it listens; undefined: not yet
+	 * @throws {ToascopeError} ALREADY_RUNNING, and without `retry` whatever keeps it from listening
+	 */
+	async open(name: EndpointName, attempt: Attempt): Promise<string | undefined> {
+		this.#failures.set(name, 0n);
+		try {
+			return await this.#try(name, attempt);
+		} catch (error) {
+			const final = !(error instanceof ToascopeError) || error.code === 'ALREADY_RUNNING';
+			if (final || !this.#options.retry) throw error;
+			const told = new Map<string, number>();
+			this.#failed(name, error, told);
+			this.#waiting.push(this.#again(name, attempt, told));
+			return undefined;
+		}
+	}
+
+	async #try(name: EndpointName, attempt: Attempt): Promise<string> {
+		const app = this.#options.create();
+		try {
+			const where = await attempt(app);
+			this.#servers.set(name, app);
+			return where;
+		} catch (error) {
+			await app.close();
+			throw error;
+		}
+	}
+
+	async #again(name: EndpointName, attempt: Attempt, told: Map<string, number>): Promise<void> {
+		const { signal } = this.#stopping;
+		for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, lastPauseMs)) {
+			try {
+				await delay(pauseMs, undefined, { signal, ref: false });
+			} catch {
+				return;
+			}
+			try {
+				const where = await this.#try(name, attempt);
+				this.#options.readiness.clear(`http_${name}`);
+				tell(this.#options.log, logLines.httpListening, { endpoint: `http.${name}`, at: where });
+				return;
+			} catch (error) {
+				this.#failed(name, error, told);
+			}
+		}
+	}
+
+	#failed(name: EndpointName, err: unknown, told: Map<string, number>): void {
+		this.#failures.set(name, (this.#failures.get(name) ?? 0n) + 1n);
+		const text = err instanceof Error ? err.message : String(err);
+		this.#options.readiness.set(`http_${name}`, text);
+		const last = told.get(text);
+		if (last !== undefined && performance.now() - last < repeatLogMs) return;
+		told.set(text, performance.now());
+		tell(this.#options.log, logLines.httpNotListening, { endpoint: `http.${name}`, err });
+	}
+
+	/** Attempts that failed, by endpoint: those that are configured. */
+	failures(): Readonly<Record<string, bigint>> {
+		return Object.fromEntries(this.#failures);
+	}
+
+	/** Listens nowhere any more, and tries no more. */
+	async close(): Promise<void> {
+		this.#stopping.abort();
+		await Promise.all(this.#waiting);
+		await Promise.allSettled([...this.#servers.values()].map((server) => server.close()));
+	}
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+/** An address or a port that is not there yet: the daemon attaches, counts, says so, and listens when it comes. */
+import { execFileSync } from 'node:child_process';
+import { expect, test } from 'vitest';
+import { ask } from '../../daemon/doctor/ask.ts';
+import { takenPort } from '../fixtures/answering.ts';
+import { Daemon } from '../fixtures/daemon.ts';
+import { parseMetrics } from '../fixtures/metrics.ts';
+import { somePorts } from '../fixtures/stage.ts';
+
+const port = somePorts(1);
+const waiting = /^HTTP cannot listen/;
+const listening = /^HTTP listens now/;
+
+/** In a network namespace of its own, with what `commands` (sh) set up there. */
+const inNetns = (commands: string) => [
+	'unshare',
+	'--net',
+	'sh',
+	'-ec',
+	`ip link set lo up\n${commands}\nexec "$@"`,
+	'sh',
+];
+
+function start(listen: string, through: readonly string[] = []): Promise<Daemon> {
+	const config = (socket: string) => `listeners: {ports: [${port}]}\nhttp: {listen: "${listen}", socket: ${socket}}`;
+	return Daemon.start({ config, through });
+}
+
+const inside = (daemon: Daemon, command: string) =>
+	execFileSync('nsenter', [`--target=${daemon.child.pid}`, '--net', 'sh', '-ec', command], { encoding: 'utf8' });
+
+async function failures(daemon: Daemon): Promise<number> {
+	const { body } = await ask({ socket: daemon.socket }, '/metrics');
+	const named = parseMetrics(body).filter(({ name }) => name === 'toascope_http_listen_failures_total');
+	return Number(named.find(({ labels }) => labels.endpoint === 'listen')?.value);
+}
+
+/** It is attached, and not ready. */
+async function expectWaiting(daemon: Daemon, code: string): Promise<void> {
+	const line = await daemon.logged(waiting);
+	expect(line).toMatchObject({ level: 50, endpoint: 'http.listen', err: { code } });
+	expect(await daemon.logged(/^attached/)).toMatchObject({ http: 'not yet', socket: daemon.socket });
+	const { status, body } = await ask({ socket: daemon.socket }, '/readyz');
+	expect({ status, body }).toEqual({ status: 503, body: expect.stringContaining('http_listen') });
+	expect(await failures(daemon)).toBeGreaterThanOrEqual(1);
+}
+
+async function expectListening(daemon: Daemon): Promise<void> {
+	await daemon.logged(listening);
+	expect(await ask({ socket: daemon.socket }, '/readyz')).toEqual({ status: 200, body: 'ready\n' });
+	expect(daemon.log.filter(({ msg }) => waiting.test(msg))).toHaveLength(1);
+}
+
+test('a port that is freed later', async () => {
+	const { server, port: taken } = await takenPort();
+	await using daemon = await start(`127.0.0.1:${taken}`);
+	await expectWaiting(daemon, 'ADDRESS_IN_USE');
+	server.close();
+	await expectListening(daemon);
+	expect((await fetch(`http://127.0.0.1:${taken}/healthz`)).status).toBe(200);
+});
+
+test('an address that is added later', async () => {
+	await using daemon = await start('192.0.2.50:80', inNetns('true'));
+	await expectWaiting(daemon, 'ADDRESS_NOT_AVAILABLE');
+	inside(daemon, 'ip address add 192.0.2.50/32 dev lo');
+	await expectListening(daemon);
+	expect(inside(daemon, 'ss -Hltn src 192.0.2.50')).toContain('192.0.2.50:80');
+});
+
+test('an IPv6 address that is still being probed for duplicates', async () => {
+	// ten probes, a second apart: it is tentative when the daemon starts
+	const dad = 'echo 10 >/proc/sys/net/ipv6/conf/one/dad_transmits; ip link set one up; ip link set two up';
+	const veth = `ip link add one type veth peer name two; ${dad}; ip address add 2001:db8:5::1/64 dev one`;
+	await using daemon = await start('[2001:db8:5::1]:80', inNetns(veth));
+	await expectWaiting(daemon, 'ADDRESS_NOT_AVAILABLE');
+	expect(inside(daemon, 'ip -6 address show dev one tentative')).toContain('2001:db8:5::1');
+	await expectListening(daemon);
+	expect(inside(daemon, 'ip -6 address show dev one tentative')).not.toContain('2001:db8:5::1');
+	expect(inside(daemon, 'ss -Hltn src [2001:db8:5::1]')).toContain('[2001:db8:5::1]:80');
+});
+
+test('it stops while it waits', async () => {
+	await using daemon = await start('203.0.113.1:1');
+	await daemon.logged(waiting);
+	expect(await daemon.stop()).toBe(0);
+});

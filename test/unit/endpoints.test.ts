@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+/** HTTP that cannot listen yet is tried again, said, counted, and not ready. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { listenTcp, listenUnix } from '../../daemon/http/listen.ts';
+import { Endpoints } from '../../daemon/service/endpoints.ts';
+import { Readiness } from '../../daemon/service/readiness.ts';
+import { answering, takenPort } from '../fixtures/answering.ts';
+import { start } from '../fixtures/http_app.ts';
+
+let directory = '';
+let endpoints: Endpoints;
+let readiness: Readiness;
+let lines: { readonly level: string; readonly text: string; readonly context: object }[] = [];
+const { promise: heard, resolve: hear } = Promise.withResolvers<void>();
+
+const line = (level: string) => (context: object, text: string) => {
+	lines.push({ level, text, context });
+	if (text === 'HTTP listens now') hear();
+};
+
+function open(retry = true): Endpoints {
+	readiness = new Readiness();
+	endpoints = new Endpoints({
+		create: () => start(),
+		log: { info: line('info'), warn: line('warn'), error: line('error') },
+		readiness,
+		retry,
+	});
+	return endpoints;
+}
+
+beforeEach(() => {
+	directory = mkdtempSync(join(tmpdir(), 'toascope-test-'));
+	lines = [];
+});
+afterEach(async () => {
+	await endpoints.close();
+	rmSync(directory, { recursive: true });
+});
+
+const onPort = (port: number) => async (app: Parameters<typeof listenTcp>[0]) => {
+	const { text } = await listenTcp(app, { family: 4, text: '127.0.0.1', port });
+	return text;
+};
+
+it('listens when the port is freed', async () => {
+	const { server, port } = await takenPort();
+	expect(await open().open('listen', onPort(port))).toBeUndefined();
+	expect(readiness.reasons).toEqual([{ reason: 'http_listen', text: `another process listens on 127.0.0.1:${port}` }]);
+	server.close();
+	await heard;
+	expect(readiness.reasons).toEqual([]);
+	expect((await fetch(`http://127.0.0.1:${port}/healthz`)).status).toBe(200);
+	expect(Number(endpoints.failures().listen)).toBeGreaterThanOrEqual(1);
+	// one line for the cause, however often it was tried
+	expect(lines.map(({ level, text }) => [level, text])).toEqual([
+		['error', 'HTTP cannot listen: programs stay attached and count, and it is tried again'],
+		['info', 'HTTP listens now'],
+	]);
+});
+
+it('stops while it waits', async () => {
+	const { server, port } = await takenPort();
+	await using _taken = server;
+	await open().open('listen', onPort(port));
+	await endpoints.close();
+	expect(lines).toHaveLength(1);
+});
+
+it('is an error at once without a second attempt to come', async () => {
+	const { server, port } = await takenPort();
+	await using _taken = server;
+	await expect(open(false).open('listen', onPort(port))).rejects.toMatchObject({ code: 'ADDRESS_IN_USE' });
+	expect(endpoints.failures()).toEqual({ listen: 0n });
+});
+
+it('does not wait for another daemon to end', async () => {
+	const socket = join(directory, 'toascope.sock');
+	await using _other = await answering(socket);
+	const attempt = async (app: Parameters<typeof listenUnix>[0]) => {
+		await listenUnix(app, socket);
+		return socket;
+	};
+	await expect(open().open('socket', attempt)).rejects.toMatchObject({ code: 'ALREADY_RUNNING' });
+});
+
+it('waits for a socket where a file stands', async () => {
+	const socket = join(directory, 'toascope.sock');
+	writeFileSync(socket, 'mine');
+	const attempt = async (app: Parameters<typeof listenUnix>[0]) => {
+		await listenUnix(app, socket);
+		return socket;
+	};
+	expect(await open().open('socket', attempt)).toBeUndefined();
+	expect(readiness.reasons.map(({ reason }) => reason)).toEqual(['http_socket']);
+});
