@@ -40,6 +40,7 @@ struct subject {
 	struct listener *listener;
 	struct connection *connection; /* its entry in the table for lookups, or 0 */
 	__u64 now;
+	bool data; /* the peer has sent data; valid where a verdict without option is recorded */
 };
 
 /* The listener's counters: of the place that its connection found when it opened. */
@@ -109,6 +110,21 @@ static __always_inline struct client *enter_client(const struct subject *on, __u
 		return 0;
 	}
 	return client;
+}
+
+/*
+ * Counts the verdict VERDICT_NONE by whether the peer is trusted, and whether it has sent data. Returns whether this is
+ * what a balancer's health check looks like: whoever is trusted and has data to send should have sent an option.
+ */
+static __always_inline bool count_without_option(struct listener *listener, bool of_trusted, bool data)
+{
+	__u64 kind = (of_trusted ? WITHOUT_TRUSTED_NO_DATA : WITHOUT_UNTRUSTED_NO_DATA) + (data ? 1 : 0);
+
+	/* hidden from the compiler: it then checks and uses one register of 64 bits, as the verifier wants */
+	asm volatile("" : "+r"(kind));
+	if (kind < WITHOUT_KINDS)
+		add(listener->without_option[kind], 1);
+	return of_trusted && !data;
 }
 
 /* Adds to the client, or to the listener's "other" where it has none. */

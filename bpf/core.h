@@ -69,8 +69,13 @@ struct inet_sock {
 	struct sock sk;
 } CORE;
 
+struct request_sock_queue {
+	__u8 rskq_defer_accept;
+} CORE;
+
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
+	struct request_sock_queue icsk_accept_queue;
 } CORE;
 
 struct tcp_sock {

@@ -22,6 +22,7 @@ static __noinline int grant_wishes(struct subject *on)
 	if (wish) {
 		__u8 verdict = wish->verdict, segment = wish->segment;
 
+		on->data = wish->data;
 		/* first: the bucket's lock brings along what the callback wrote into the state, the client */
 		bpf_map_delete_elem(&wishes, &key);
 		let_fall(on, verdict, segment);
@@ -30,7 +31,7 @@ static __noinline int grant_wishes(struct subject *on)
 	wish = bpf_map_lookup_elem(&wishes, &key);
 	if (wish) {
 		on->now = wish->now;
-		settle_for_close(on);
+		settle_for_close(on, &wish->last);
 		end_connection(on, &wish->last);
 		on->now = now;
 		bpf_map_delete_elem(&wishes, &key);
@@ -51,7 +52,7 @@ static __always_inline bool grant_in_turn(struct subject *on)
 
 static __noinline int settle_in_turn(struct subject *on, __u8 verdict, __u8 segment)
 {
-	struct wish wish = { .verdict = verdict, .segment = segment };
+	struct wish wish = { .verdict = verdict, .segment = segment, .data = on->data };
 	__u64 cookie = on->state->cookie;
 
 	if (take_turn(cookie)) {
@@ -87,7 +88,7 @@ static __noinline int close_in_turn(struct subject *on, const struct progress *l
 
 	if (take_turn(cookie)) {
 		grant_wishes(on);
-		settle_for_close(on);
+		settle_for_close(on, last);
 		end_connection(on, last);
 		give_turn_back(cookie);
 	} else {
@@ -108,7 +109,7 @@ static __always_inline void close_connection(const struct tcp_sock *tcp, struct 
 		close_in_turn(on, &last);
 		return;
 	}
-	settle_for_close(on);
+	settle_for_close(on, &last);
 	end_connection(on, &last);
 }
 

@@ -23,6 +23,7 @@ struct everything {
 	enum verdict verdict;
 	enum segment segment;
 	enum seen seen;
+	enum without_option without_option;
 	enum drop drop;
 	enum event_type event_type;
 	enum ledger_entry ledger_entry;

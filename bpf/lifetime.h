@@ -41,8 +41,10 @@ static __always_inline void count_progress(struct subject *on, const struct prog
 	bool pending = true, closed;
 
 	/* plain segments take the kernel's fast path, where no callback tells of the first data */
-	if (state->verdict == VERDICT_PENDING && progress->received)
+	if (state->verdict == VERDICT_PENDING && progress->received) {
+		on->data = true;
 		let_fall_without_option(on);
+	}
 
 	lock_state(state);
 	closed = state->closed;
@@ -66,8 +68,9 @@ static __always_inline void count_progress(struct subject *on, const struct prog
 }
 
 /* At the latest then. */
-static __always_inline void settle_for_close(struct subject *on)
+static __always_inline void settle_for_close(struct subject *on, const struct progress *last)
 {
+	on->data = last->received;
 	if (on->state->verdict == VERDICT_PENDING)
 		let_fall_without_option(on);
 }
@@ -96,9 +99,12 @@ static __always_inline void count_close(struct subject *on, const struct progres
 	if (!first)
 		return;
 	add_traffic(&on->listener->total, &delta);
-	observe(&on->listener->duration, delta.duration_sum_ns, DURATION_FIRST_NS);
-	if (delta.rtt_count)
-		observe(&on->listener->rtt, delta.rtt_sum_ns, RTT_FIRST_NS);
+	/* often most of a listener's connections: its clients' times would not be seen among theirs */
+	if (!state->health_check) {
+		observe(&on->listener->duration, delta.duration_sum_ns, DURATION_FIRST_NS);
+		if (delta.rtt_count)
+			observe(&on->listener->rtt, delta.rtt_sum_ns, RTT_FIRST_NS);
+	}
 	attribute(on, &delta);
 	if (on->connection) {
 		tell(on, EVENT_CLOSED);

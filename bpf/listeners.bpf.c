@@ -62,6 +62,20 @@ static __always_inline bool keeps_syns(struct sock *sk)
 	return BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP && BPF_CORE_READ_BITFIELD_PROBED(tcp, save_syn);
 }
 
+/* Does the kernel hold its connections back until data comes (TCP_DEFER_ACCEPT)? */
+static __always_inline bool defers_accept(struct sock *sk)
+{
+	struct tcp_sock *tcp;
+
+	if (tracing_locks) {
+		tcp = bpf_skc_to_tcp_sock(sk);
+		return tcp && BPF_CORE_READ(tcp, inet_conn.icsk_accept_queue.rskq_defer_accept);
+	}
+	tcp = (struct tcp_sock *)sk;
+	return BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP &&
+	       BPF_CORE_READ(tcp, inet_conn.icsk_accept_queue.rskq_defer_accept);
+}
+
 SEC("iter/task_file")
 int toascope_listeners(struct bpf_iter__task_file *ctx)
 {
@@ -90,6 +104,7 @@ int toascope_listeners(struct bpf_iter__task_file *ctx)
 	copy_name(owner.comm, task->group_leader);
 	owner.fd = ctx->fd;
 	owner.keeps_syns = keeps_syns(sk);
+	owner.defers_accept = defers_accept(sk);
 	/* did we tell it to? Where an iterator cannot read the mark: perhaps; who acts on it reads it */
 	owner.kept_for_us = tracing_locks ? bpf_sk_storage_get(&syn_kept, sk, 0, 0) != 0 : owner.keeps_syns;
 	bpf_seq_write(ctx->meta->seq, &owner, sizeof(owner));

@@ -33,6 +33,7 @@ struct socket_state {
 	__u8 saw_malformed;
 	__u8 syn_verdict;  /* of the option on the SYN; falls unless a later segment has one */
 	__u16 listener;    /* place in the table of listeners */
+	__u8 health_check; /* without option and data, of a trusted peer: it is in no histogram */
 	__u8 grafted;      /* a flush has seen that it was accepted */
 	__u8 parse_flag;   /* we asked for option callbacks, nobody before us had */
 	__u8 wished;       /* the verdict is to fall by a wish: see turns.h */
@@ -84,8 +85,10 @@ enum wish_kind { WISH_VERDICT = 0, WISH_CLOSE = 1 };
 struct wish {
 	__u64 now;            /* WISH_CLOSE */
 	struct progress last; /* WISH_CLOSE */
-	__u32 verdict;        /* WISH_VERDICT, as is the next */
-	__u32 segment;
+	__u8 verdict;         /* WISH_VERDICT, as are the next two */
+	__u8 segment;
+	__u8 data;
+	__u8 reserved[5];
 };
 
 /* A connection that nobody was seen to accept yet. */

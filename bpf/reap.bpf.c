@@ -58,13 +58,13 @@ static __always_inline void close_gone(struct connection *connection)
 	};
 	__u64 closed_ns = closing_time(connection, on.now);
 	struct traffic delta = { .closed = 1, .duration_sum_ns = closed_ns - connection->opened_ns };
+	bool health_check = false;
 
 	if (!on.set || !take_listener(&on))
 		return;
 	__builtin_memcpy(state.client.address, connection->client.address, sizeof(state.client.address));
 	forget_unaccepted(connection->cookie);
 	add_traffic(&on.listener->total, &delta);
-	observe(&on.listener->duration, delta.duration_sum_ns, DURATION_FIRST_NS);
 	if (state.verdict == VERDICT_PENDING) {
 		/* what the socket knew of options is gone with it */
 		if (state.listener == OTHER_LISTENER)
@@ -72,11 +72,16 @@ static __always_inline void close_gone(struct connection *connection)
 		state.verdict = VERDICT_NONE;
 		connection->verdict = VERDICT_NONE;
 		add(on.listener->handshakes[VERDICT_NONE], 1);
+		health_check = count_without_option(on.listener, trusted(on.set, &connection->peer),
+						    connection->received_bytes);
 		delta.opened = 1;
 		delta.received_bytes = connection->received_bytes;
 		delta.sent_bytes = connection->sent_bytes;
 		delta.retransmitted_segments = connection->retransmitted_segments;
 	}
+	/* one that had its verdict before had data: without, it falls at the close */
+	if (!health_check)
+		observe(&on.listener->duration, delta.duration_sum_ns, DURATION_FIRST_NS);
 	attribute(&on, &delta);
 	connection->closed_ns = closed_ns;
 	count_drop(DROP_CLOSE_UNHEARD);

@@ -21,7 +21,7 @@
 #endif
 
 enum limit {
-	TOASCOPE_LAYOUT = 5,
+	TOASCOPE_LAYOUT = 6,
 	HISTOGRAM_BUCKETS = 24, /* the last one has no upper bound */
 	SEGMENTS = 3,
 	COMM_SIZE = 16,
@@ -60,6 +60,18 @@ enum segment { SEGMENT_NONE = 0, SEGMENT_SYN = 1, SEGMENT_ACK = 2, SEGMENT_DATA 
 
 /* How the accept of a connection was observed. */
 enum seen { SEEN_NOT = 0, SEEN_FEXIT = 1, SEEN_GETPEERNAME = 2, SEEN_UNSEEN = 3, SEENS = 4 };
+
+/*
+ * Connections with the verdict VERDICT_NONE: whether the peer is trusted, and whether it sent data. A trusted peer that sends
+ * neither an option nor data is a balancer's health check.
+ */
+enum without_option {
+	WITHOUT_UNTRUSTED_NO_DATA = 0,
+	WITHOUT_UNTRUSTED_DATA = 1,
+	WITHOUT_TRUSTED_NO_DATA = 2,
+	WITHOUT_TRUSTED_DATA = 3,
+	WITHOUT_KINDS = 4,
+};
 
 /* Everything that is not recorded, by reason. */
 enum drop {
@@ -154,7 +166,9 @@ struct listener {
 	__u64 handshakes[VERDICTS];
 	__u64 options[TOA_PROFILE_SLOTS][SEGMENTS]; /* by profile id, and enum segment less one */
 	__u64 accepts[SEENS];
-	struct histogram rtt;
+	__u64 without_option[WITHOUT_KINDS];
+	__u64 hidden_by_family; /* transparent, but the client is IPv6 and the socket AF_INET: it stays the peer */
+	struct histogram rtt; /* without health checks, as the next */
 	struct histogram duration;
 	struct histogram accept_wait;
 };
@@ -293,9 +307,10 @@ struct owner {
 	__u64 started_ns;
 	__u8 comm[COMM_SIZE];
 	__u32 fd;
-	__u8 keeps_syns;  /* TCP_SAVE_SYN */
-	__u8 kept_for_us; /* and we set it, or may have: the mark in syn_kept tells */
-	__u16 reserved;
+	__u8 keeps_syns;    /* TCP_SAVE_SYN */
+	__u8 kept_for_us;   /* and we set it, or may have: the mark in syn_kept tells */
+	__u8 defers_accept; /* TCP_DEFER_ACCEPT */
+	__u8 reserved;
 };
 
 RECORD_ASSERT(sizeof(struct toa_profile) == 8, "toa_profile");

@@ -122,6 +122,7 @@ __noinline int segment_arrived(struct bpf_sock_ops *ctx)
 		if (!readable || !read_verdict(ctx, tcp, &on)) {
 			if (!tcp->bytes_received)
 				return 0;
+			on.data = tcp->bytes_received > fin_received(tcp);
 			settle_without_option(&on);
 		}
 	}

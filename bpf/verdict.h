@@ -15,15 +15,15 @@ static __always_inline bool peer_trusted(const struct subject *on)
 }
 
 /*
- * Of one connection; who looks why TOA does not arrive finds here what arrives instead. The places are few: only those
- * who are trusted may take them.
+ * Of one connection of a trusted peer; who looks why TOA does not arrive finds here what arrives instead. The places are
+ * few: only those who are trusted may take them.
  */
 static __always_inline void count_unknown(const struct subject *on)
 {
 	struct unknown_option key = { .kind = on->state->unknown_kind, .length = on->state->unknown_length };
 	__u64 none = 0, *count;
 
-	if (!key.kind || !peer_trusted(on))
+	if (!key.kind)
 		return;
 	count = bpf_map_lookup_elem(&unknown_options, &key);
 	if (!count) {
@@ -34,6 +34,22 @@ static __always_inline void count_unknown(const struct subject *on)
 		add(*count, 1);
 	else
 		count_drop(DROP_UNKNOWN_OPTIONS_FULL);
+}
+
+static __always_inline void count_none(const struct subject *on)
+{
+	bool of_trusted = peer_trusted(on);
+
+	on->state->health_check = count_without_option(on->listener, of_trusted, on->data);
+	if (of_trusted)
+		count_unknown(on);
+}
+
+/* accept() and getpeername() show the client, unless it is IPv6 and the socket's addresses are IPv4. */
+static __always_inline bool hidden_by_family(const struct subject *on)
+{
+	return on->state->client.family == FAMILY_IPV6 && on->sk->skc_family == AF_INET &&
+	       on->set->transparent && port_transparent(on->set, on->sk->skc_num);
 }
 
 /*
@@ -74,7 +90,7 @@ static __noinline bool let_fall(struct subject *on, __u8 verdict, __u8 segment)
 		credit(on, client, &before);
 	}
 	if (verdict == VERDICT_NONE)
-		count_unknown(on);
+		count_none(on);
 	of_verdict = verdict;
 	of_segment = segment - 1ULL;
 	/* hidden from the compiler: it then checks and uses one register of 64 bits, as the verifier wants */
@@ -86,6 +102,8 @@ static __noinline bool let_fall(struct subject *on, __u8 verdict, __u8 segment)
 
 		if (of_segment < SEGMENTS)
 			add(on->listener->options[profile][of_segment], 1);
+		if (hidden_by_family(on))
+			add(on->listener->hidden_by_family, 1);
 	}
 	/* a flush does not hold the socket: the place may have gone to another connection */
 	if (connection && connection->cookie == state->cookie) {

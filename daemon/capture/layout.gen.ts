@@ -84,7 +84,7 @@ export const histogramLayout = {
 } as const;
 
 export const listenerLayout = {
-	size: 1768,
+	size: 1808,
 	total: 0,
 	direct: 64,
 	overflow: 128,
@@ -93,9 +93,11 @@ export const listenerLayout = {
 	handshakes: 320,
 	options: 368,
 	accepts: 1136,
-	rtt: 1168,
-	duration: 1368,
-	acceptWait: 1568,
+	withoutOption: 1168,
+	hiddenByFamily: 1200,
+	rtt: 1208,
+	duration: 1408,
+	acceptWait: 1608,
 } as const;
 
 export const clientKeyLayout = {
@@ -180,6 +182,7 @@ export const ownerLayout = {
 	fd: 64,
 	keepsSyns: 68,
 	keptForUs: 69,
+	defersAccept: 70,
 } as const;
 
 export const unknownOptionLayout = {
@@ -189,7 +192,7 @@ export const unknownOptionLayout = {
 } as const;
 
 export const limit = {
-	TOASCOPE_LAYOUT: 5,
+	TOASCOPE_LAYOUT: 6,
 	HISTOGRAM_BUCKETS: 24,
 	SEGMENTS: 3,
 	COMM_SIZE: 16,
@@ -238,6 +241,14 @@ export const seen = {
 	SEEN_GETPEERNAME: 2,
 	SEEN_UNSEEN: 3,
 	SEENS: 4,
+} as const;
+
+export const withoutOption = {
+	WITHOUT_UNTRUSTED_NO_DATA: 0,
+	WITHOUT_UNTRUSTED_DATA: 1,
+	WITHOUT_TRUSTED_NO_DATA: 2,
+	WITHOUT_TRUSTED_DATA: 3,
+	WITHOUT_KINDS: 4,
 } as const;
 
 export const drop = {

@@ -19,6 +19,8 @@ export interface Listening {
 	readonly keepsSyns: boolean;
 	/** And does so for toascope. */
 	readonly keptForUs: boolean;
+	/** The kernel holds its connections back until data comes (TCP_DEFER_ACCEPT). */
+	readonly defersAccept: boolean;
 }
 
 export class ListeningSockets {
@@ -74,5 +76,6 @@ export function readListening(bytes: Buffer, at: number): Listening | undefined 
 		fd: bytes.readUInt32LE(at + ownerLayout.fd),
 		keepsSyns: bytes[at + ownerLayout.keepsSyns] !== 0,
 		keptForUs: bytes[at + ownerLayout.keptForUs] !== 0,
+		defersAccept: bytes[at + ownerLayout.defersAccept] !== 0,
 	};
 }

@@ -9,6 +9,7 @@ import {
 	listenerLayout,
 	unknownOptionLayout,
 	verdict,
+	withoutOption as without,
 } from './layout.gen.ts';
 import type { BpfObject } from './native.ts';
 import { bounds, readEndpoint, readHistogram, readTraffic, seens, segments, writeTraffic } from './records.ts';
@@ -43,6 +44,14 @@ class MapReader {
 		return this.keys.toString('latin1', index * this.keySize, (index + 1) * this.keySize);
 	}
 }
+
+/** enum without_option */
+const withoutOption = [
+	{ trusted: true, data: true, place: without.WITHOUT_TRUSTED_DATA },
+	{ trusted: true, data: false, place: without.WITHOUT_TRUSTED_NO_DATA },
+	{ trusted: false, data: true, place: without.WITHOUT_UNTRUSTED_DATA },
+	{ trusted: false, data: false, place: without.WITHOUT_UNTRUSTED_NO_DATA },
+] as const;
 
 /** The listeners: their places, and the counters that stand there. */
 export class Listeners {
@@ -85,6 +94,12 @@ export class Listeners {
 				untrusted: handshake(verdict.VERDICT_UNTRUSTED),
 				conflict: handshake(verdict.VERDICT_CONFLICT),
 			},
+			withoutOption: withoutOption.map(({ trusted, data, place }) => ({
+				trusted,
+				data,
+				count: count(listenerLayout.withoutOption, place),
+			})),
+			hiddenByFamily: values.readBigUInt64LE(listenerLayout.hiddenByFamily),
 			options: this.#options(),
 			accepts: { fexit: seen('fexit'), getpeername: seen('getpeername'), unseen: seen('unseen') },
 			rtt: readHistogram(values, listenerLayout.rtt, bounds.rtt),

@@ -41,10 +41,22 @@ export const metricTable = [
 		help: 'Connections by the verdict on their TOA option',
 	},
 	{
+		name: 'toascope_handshakes_without_option_total',
+		type: 'counter',
+		labels: ['listener', 'peer', 'data'],
+		help: 'Connections with result="none", by whether the peer is trusted and whether it sent data: trusted ones without data are health checks, trusted ones with data have lost their option',
+	},
+	{
 		name: 'toascope_options_total',
 		type: 'counter',
 		labels: ['listener', 'profile', 'segment'],
 		help: 'TOA options found, by profile and by the segment that carried them',
+	},
+	{
+		name: 'toascope_connections_hidden_by_family_total',
+		type: 'counter',
+		labels: listener,
+		help: 'Connections whose client is IPv6 and which transparent cannot show, since the listener is AF_INET',
 	},
 	{
 		name: 'toascope_connections_opened_total',
@@ -115,21 +127,21 @@ export const metricTable = [
 		type: 'histogram',
 		labels: listener,
 		unit: 'seconds',
-		help: 'Smoothed round-trip time as the kernel has it, sampled at close and at most every 15 s while open',
+		help: 'Smoothed round-trip time as the kernel has it, sampled at close and at most every 15 s while open; health checks are left out',
 	},
 	{
 		name: 'toascope_connection_duration_seconds',
 		type: 'histogram',
 		labels: listener,
 		unit: 'seconds',
-		help: 'Time from open to close of the closed connections',
+		help: 'Time from open to close of the closed connections; health checks are left out',
 	},
 	{
 		name: 'toascope_accept_wait_seconds',
 		type: 'histogram',
 		labels: listener,
 		unit: 'seconds',
-		help: 'Time from the end of the handshake until the application accepted the connection',
+		help: 'Time from the end of the handshake until the application accepted the connection, of health checks as well',
 	},
 	{
 		name: 'toascope_accepts_total',
@@ -302,6 +314,8 @@ export const labelMeanings: Readonly<Record<(typeof metricTable)[number]['labels
 	client:
 		'RFC 5952 text of the address, `ADDR/LEN` where `clients.prefix4` or `clients.prefix6` cuts it. `direct`: connections without a believable TOA. `other`: clients without series of their own.',
 	result: 'The verdict: `toa`, `none`, `malformed`, `untrusted`, `conflict` (several that differ: one is believed).',
+	peer: 'Whether the peer is in `trust`: `trusted` or `untrusted`; where `trust` is empty, all are trusted.',
+	data: 'Whether the peer sent data: `yes` or `no`.',
 	profile: 'The name of the [profile](configuration.md#built-in-profiles) that took the option.',
 	segment:
 		'Where the option was: `syn`, `ack` (the segment that made the socket, or one without data after it), `data`.',

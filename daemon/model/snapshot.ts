@@ -46,6 +46,12 @@ export interface ClientSeries extends Series {
 	readonly traffic: Traffic;
 }
 
+export interface WithoutOption {
+	readonly trusted: boolean;
+	readonly data: boolean;
+	readonly count: bigint;
+}
+
 export interface ListenerTotals {
 	/** `ADDR:PORT`, or `other` for those beyond `listeners.max`. */
 	readonly listener: string;
@@ -55,8 +61,13 @@ export interface ListenerTotals {
 	/** What ended series had shown (`client_folded_*_total`). */
 	readonly folded: Traffic;
 	readonly handshakes: Readonly<Record<Result, bigint>>;
+	/** Connections without an option (`handshakes.none`), by whether the peer is trusted and whether it sent data. */
+	readonly withoutOption: readonly WithoutOption[];
+	/** Connections whose IPv6 client `transparent` cannot show, since the socket is AF_INET. */
+	readonly hiddenByFamily: bigint;
 	readonly options: readonly { readonly profile: string; readonly segment: Segment; readonly count: bigint }[];
 	readonly accepts: Readonly<Record<Seen, bigint>>;
+	/** Health checks (trusted, without data) are left out, as they are of `duration`. */
 	readonly rtt: Histogram;
 	readonly duration: Histogram;
 	readonly acceptWait: Histogram;

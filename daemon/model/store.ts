@@ -301,7 +301,6 @@ function nameOf(listener: Endpoint | undefined): string {
 }
 
 function totalsOf(record: ListenerRecord): ListenerTotals {
-	const { endpoint, total, folded, handshakes, options, accepts, rtt, duration, acceptWait } = record;
-	const listener = nameOf(endpoint);
-	return { listener, endpoint, total, folded, handshakes, options, accepts, rtt, duration, acceptWait };
+	const { key: _key, direct: _direct, overflow: _overflow, unshown: _unshown, ...totals } = record;
+	return { ...totals, listener: nameOf(record.endpoint) };
 }

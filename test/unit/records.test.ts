@@ -236,6 +236,7 @@ describe('listening processes', () => {
 		bytes.write('node', ownerLayout.comm);
 		bytes.writeUInt32LE(19, ownerLayout.fd);
 		bytes[ownerLayout.keepsSyns] = 2;
+		bytes[ownerLayout.defersAccept] = 4;
 		expect(readListening(bytes, 0)).toEqual({
 			local: { family: 6, text: '::', port: 80 },
 			netns: 4_026_531_840,
@@ -244,6 +245,7 @@ describe('listening processes', () => {
 			fd: 19,
 			keepsSyns: true,
 			keptForUs: false,
+			defersAccept: true,
 		});
 		expect(readListening(Buffer.alloc(ownerLayout.size), 0)).toBeUndefined();
 	});

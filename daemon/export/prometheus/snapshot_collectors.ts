@@ -59,10 +59,23 @@ function reads(): [MetricName, Read][] {
 			),
 		],
 		[
+			'toascope_handshakes_without_option_total',
+			eachListener(({ listener, withoutOption }) =>
+				withoutOption.map(({ trusted, data, count }) => ({
+					labels: { listener, peer: trusted ? 'trusted' : 'untrusted', data: data ? 'yes' : 'no' },
+					value: count,
+				})),
+			),
+		],
+		[
 			'toascope_options_total',
 			eachListener(({ listener, options }) =>
 				options.map(({ profile, segment, count }) => ({ labels: { listener, profile, segment }, value: count })),
 			),
+		],
+		[
+			'toascope_connections_hidden_by_family_total',
+			eachListener(({ listener, hiddenByFamily }) => [{ labels: { listener }, value: hiddenByFamily }]),
 		],
 		['toascope_connections_opened_total', ofTraffic('total', 'opened')],
 		['toascope_connections_closed_total', ofTraffic('total', 'closed')],
