@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The kernel's counters as the store reads them: the maps that are state, and the programs that fold. */
 import type { MapUsage, ProgramUsage } from '../model/snapshot.ts';
-import type { ClientPage, Exported, FoldResult, ListenerRecord, Source } from '../model/source.ts';
+import type { Admission, ClientPage, Exported, FoldResult, ListenerRecord, Source } from '../model/source.ts';
 import { Clients, clientKeyLength } from './clients.ts';
 import { clientKeyLayout, drop, foldRequestLayout, ledgerEntry } from './layout.gen.ts';
 import { readLedger, writeLedger } from './ledger.ts';
 import { type BpfObject, type NativeError, native } from './native.ts';
 import { writeTraffic } from './records.ts';
-import { encodeExported, Listeners, readExported } from './tables.ts';
+import { admissionAt, encodeAdmissions, Listeners, readExported } from './tables.ts';
 
 /** Entries are counted one by one: not at every look. */
 const usageMs = 10_000;
@@ -55,8 +55,17 @@ export class Counters implements Source {
 		return readExported(this.#bpf);
 	}
 
-	admit(key: string, exported: Exported): boolean {
-		return this.#bpf.update('exported', Buffer.from(key, 'latin1'), encodeExported(exported));
+	admit(admissions: readonly Admission[]): readonly boolean[] {
+		if (admissions.length === 0) return [];
+		const { keys, values } = encodeAdmissions(admissions);
+		try {
+			this.#bpf.updateAll('exported', keys, values);
+			return admissions.map(() => true);
+		} catch (error) {
+			if ((error as NativeError).code !== 'E2BIG') throw error;
+			// a batch ends at the first entry without room: which of them have it is asked one by one
+			return admissions.map((_, index) => this.#bpf.update('exported', ...admissionAt(keys, values, index)));
+		}
 	}
 
 	#foldRequest(key: string, exported: Exported | undefined): Buffer {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The smaller maps of the counters, read whole into buffers that are reused. */
 import type { UnknownOption } from '../model/recent.ts';
-import type { Exported, ListenerRecord } from '../model/source.ts';
+import type { Admission, Exported, ListenerRecord } from '../model/source.ts';
+import { noTraffic } from '../model/traffic.ts';
 import {
+	clientKeyLayout,
 	exportedLayout,
 	limit,
 	listenerKeyLayout,
@@ -120,12 +122,24 @@ export class Listeners {
 	}
 }
 
-/** The value of the map `exported`. */
-export function encodeExported(exported: Exported): Buffer {
-	const bytes = Buffer.alloc(exportedLayout.size);
-	writeTraffic(bytes, exportedLayout.base, exported.base);
-	bytes.writeBigUInt64LE(exported.sinceNs, exportedLayout.sinceNs);
-	return bytes;
+/** Entries of the map `exported`, one after the other. */
+export function encodeAdmissions(admissions: readonly Admission[]): { keys: Buffer; values: Buffer } {
+	const keys = Buffer.alloc(admissions.length * clientKeyLayout.size);
+	const values = Buffer.alloc(admissions.length * exportedLayout.size);
+	admissions.forEach(({ key, exported: { base, sinceNs } }, index) => {
+		keys.write(key, index * clientKeyLayout.size, clientKeyLayout.size, 'latin1');
+		const at = index * exportedLayout.size;
+		// most have none: they are zeros already
+		if (base !== noTraffic) writeTraffic(values, at + exportedLayout.base, base);
+		values.writeBigUInt64LE(sinceNs, at + exportedLayout.sinceNs);
+	});
+	return { keys, values };
+}
+
+/** One of them: its key and its value. */
+export function admissionAt(keys: Buffer, values: Buffer, index: number): [key: Buffer, value: Buffer] {
+	const [key, value] = [index * clientKeyLayout.size, index * exportedLayout.size];
+	return [keys.subarray(key, key + clientKeyLayout.size), values.subarray(value, value + exportedLayout.size)];
 }
 
 /** The map `exported`, whole: the set that was pinned. */

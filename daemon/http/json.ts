@@ -99,12 +99,12 @@ export interface ClientJson {
 	readonly duration_sum_ns: string;
 }
 
-export function clientJson({ client, listener, sinceNs, traffic }: ClientSeries): ClientJson {
+export function clientJson({ client, listener, sinceNs, traffic, active }: ClientSeries): ClientJson {
 	return {
 		client,
 		listener,
 		since: formatTime(sinceNs),
-		connections_active: String(traffic.opened - traffic.closed),
+		connections_active: String(active),
 		connections_opened: String(traffic.opened),
 		connections_closed: String(traffic.closed),
 		received_bytes: String(traffic.receivedBytes),

@@ -21,11 +21,7 @@ export type ClientSortKey = (clients: SeriesTable, row: number) => number | bigi
 const clientSortKeys: Readonly<Record<string, ClientSortKey>> = {
 	received_bytes: (clients, row) => clients.value(row, 'receivedBytes'),
 	sent_bytes: (clients, row) => clients.value(row, 'sentBytes'),
-	connections_active(clients, row) {
-		const [opened, closed] = [clients.value(row, 'opened'), clients.value(row, 'closed')];
-		const exact = typeof opened === 'number' && typeof closed === 'number';
-		return exact ? opened - closed : BigInt(opened) - BigInt(closed);
-	},
+	connections_active: (clients, row) => clients.active(row),
 	connections_opened: (clients, row) => clients.value(row, 'opened'),
 	retransmitted_segments: (clients, row) => clients.value(row, 'retransmittedSegments'),
 };

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Who may get a series at the end of a look: those who have just come, then the busiest of "other"; as many as there are places. */
+/**
+ * The clients that may get a series at the end of a look: those that have just come, then those of "other", the busiest first;
+ * as many as there are places.
+ */
 import type { Traffic } from './snapshot.ts';
 
 export interface Candidate {
@@ -12,14 +15,25 @@ export interface Candidate {
 	readonly traffic: Traffic;
 	/** What of it is in "other". */
 	readonly base: Traffic;
+	/** Connections that were open when it was read. */
+	readonly active: number;
+}
+
+/**
+ * The rank of a client of "other": first those that have moved something since the last look, then those that have not, the
+ * ones first that have done most in all. A client without traffic gets a place that is free as well: when it goes on, all
+ * of that is its own, and its open connections are shown as its own.
+ */
+export function rankOf(moved: number, weight: number): number {
+	return moved > 0 ? moved : -1 / (1 + weight);
 }
 
 export class Candidates {
 	readonly #places: number;
 	readonly #fresh: Candidate[] = [];
-	readonly #busy: { readonly candidate: Candidate; readonly moved: number }[] = [];
-	/** Who has not moved more than this is too late. */
-	#least = 0;
+	readonly #others: { readonly candidate: Candidate; readonly rank: number }[] = [];
+	/** A client whose rank is not above this is too late. */
+	#least = Number.NEGATIVE_INFINITY;
 
 	constructor(places: number) {
 		this.#places = places;
@@ -34,25 +48,25 @@ export class Candidates {
 		this.#fresh.push(candidate);
 	}
 
-	/** Whether one that has moved so much since the last look can be among the busiest. */
-	wants(moved: number): boolean {
-		return this.#places > 0 && moved > this.#least;
+	/** Whether one of "other" with this rank can be among those that get a place. */
+	wants(rank: number): boolean {
+		return this.#places > 0 && rank > this.#least;
 	}
 
-	addBusy(candidate: Candidate, moved: number): void {
-		this.#busy.push({ candidate, moved });
-		if (this.#busy.length < 2 * this.#places) return;
+	addOther(candidate: Candidate, rank: number): void {
+		this.#others.push({ candidate, rank });
+		if (this.#others.length < 2 * this.#places) return;
 		this.#sort();
-		this.#busy.length = this.#places;
-		this.#least = this.#busy.at(-1)?.moved ?? 0;
+		this.#others.length = this.#places;
+		this.#least = this.#others.at(-1)?.rank ?? Number.NEGATIVE_INFINITY;
 	}
 
 	inOrder(): readonly Candidate[] {
 		this.#sort();
-		return [...this.#fresh, ...this.#busy.map(({ candidate }) => candidate)];
+		return [...this.#fresh, ...this.#others.map(({ candidate }) => candidate)];
 	}
 
 	#sort(): void {
-		this.#busy.sort((a, b) => b.moved - a.moved);
+		this.#others.sort((a, b) => b.rank - a.rank);
 	}
 }

@@ -4,7 +4,7 @@
  * by client, as they are met. What belongs to nobody any more is taken out, so that nobody who returns gets its base.
  */
 import type { Series } from './snapshot.ts';
-import type { Exported, Source } from './source.ts';
+import type { Admission, Exported, Source } from './source.ts';
 
 /** A client with a series. */
 export interface Shown {
@@ -62,12 +62,14 @@ export class ExportedSet {
 		this.#shown.set(number, shown);
 	}
 
-	/** False: there is no room. */
-	admit(key: string, exported: Exported): boolean {
-		if (!this.#source.admit(key, exported)) return false;
+	/** Of each: whether there was room. */
+	admit(admissions: readonly Admission[]): readonly boolean[] {
+		const admitted = this.#source.admit(admissions);
 		// what was left there is overwritten
-		this.#ended.delete(key);
-		return true;
+		admissions.forEach(({ key }, index) => {
+			if (admitted[index]) this.#ended.delete(key);
+		});
+		return admitted;
 	}
 
 	/** Ends the series, if there is one, with the client's entry. False: it goes on. */

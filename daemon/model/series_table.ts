@@ -15,11 +15,13 @@ export class SeriesTable implements Iterable<ClientSeries> {
 	readonly #words: BigUint64Array;
 	/** The same as 32-bit words, of each the low half first. */
 	readonly #halves: Uint32Array;
+	readonly #active: Float64Array;
 
-	/** `words`: `trafficWords` of them for each series. */
-	constructor(series: readonly Series[], words: BigUint64Array) {
+	/** `words`: `trafficWords` of them for each series; `active`: connections of each that are open. */
+	constructor(series: readonly Series[], words: BigUint64Array, active: Float64Array) {
 		this.#series = series;
 		this.#words = words;
+		this.#active = active;
 		this.#halves = new Uint32Array(words.buffer, words.byteOffset, 2 * words.length);
 	}
 
@@ -41,10 +43,19 @@ export class SeriesTable implements Iterable<ClientSeries> {
 		return high < exactHigh ? high * 2 ** 32 + (this.#halves[2 * word] ?? 0) : (this.#words[word] ?? 0n);
 	}
 
+	/**
+	 * Connections that are open now. Not the difference of the counters: a series whose client comes from "other" does
+	 * not count the opening of those that were open by then, but their end.
+	 */
+	active(row: number): number {
+		return this.#active[row] ?? 0;
+	}
+
 	/** All of a row. @throws {RangeError} there is no such row */
 	row(row: number): ClientSeries {
 		const { client, listener, sinceNs } = this.series(row);
-		return { client, listener, sinceNs, traffic: readWords(this.#words, row * trafficWords) };
+		const traffic = readWords(this.#words, row * trafficWords);
+		return { client, listener, sinceNs, traffic, active: this.active(row) };
 	}
 
 	*[Symbol.iterator](): Generator<ClientSeries> {
@@ -56,10 +67,12 @@ export class SeriesTable implements Iterable<ClientSeries> {
 export class SeriesTableBuilder {
 	readonly #series: Series[] = [];
 	#words: BigUint64Array;
+	#active: Float64Array;
 
 	/** `rows`: how many are expected. */
 	constructor(rows: number) {
 		this.#words = new BigUint64Array(rows * trafficWords);
+		this.#active = new Float64Array(rows);
 	}
 
 	/** Where the traffic of the rows is to be written; another one after add(). */
@@ -67,20 +80,24 @@ export class SeriesTableBuilder {
 		return this.#words;
 	}
 
-	/** One more row, all zeros. Returns where its words begin. */
-	add(series: Series): number {
-		const at = this.#series.length * trafficWords;
-		this.#series.push(series);
-		if (at + trafficWords > this.#words.length) {
-			const larger = new BigUint64Array(2 * (at + trafficWords));
-			larger.set(this.#words);
-			this.#words = larger;
-		}
-		return at;
+	/** One more row, its words all zeros. Returns where they begin. `active`: connections that are open. */
+	add(series: Series, active = 0): number {
+		const row = this.#series.push(series) - 1;
+		if (row >= this.#active.length) this.#grow(2 * (row + 1));
+		this.#active[row] = active;
+		return row * trafficWords;
+	}
+
+	#grow(rows: number): void {
+		const [words, active] = [new BigUint64Array(rows * trafficWords), new Float64Array(rows)];
+		words.set(this.#words);
+		active.set(this.#active);
+		[this.#words, this.#active] = [words, active];
 	}
 
 	/** To be called once, at the end. */
 	build(): SeriesTable {
-		return new SeriesTable(this.#series, this.#words.subarray(0, this.#series.length * trafficWords));
+		const rows = this.#series.length;
+		return new SeriesTable(this.#series, this.#words.subarray(0, rows * trafficWords), this.#active.subarray(0, rows));
 	}
 }

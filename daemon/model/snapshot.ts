@@ -44,6 +44,8 @@ export interface Series {
 
 export interface ClientSeries extends Series {
 	readonly traffic: Traffic;
+	/** Connections that are open now. */
+	readonly active: number;
 }
 
 export interface WithoutOption {

@@ -51,6 +51,13 @@ export interface Exported {
 	readonly sinceNs: bigint;
 }
 
+/** A series that is to be entered into the exported set. */
+export interface Admission {
+	/** The client's key. */
+	readonly key: string;
+	readonly exported: Exported;
+}
+
 /**
  * What became of a client that was to leave the table. `left`: it has, and the entry of its series is still in the exported
  * set, marked as ended; `refused`: it goes on.
@@ -70,11 +77,14 @@ export interface Source {
 	readonly clientKeyLength: number;
 	/** The exported set, as it was pinned. */
 	readExported(): Map<string, Exported>;
-	/** False: there is no room. */
-	admit(key: string, exported: Exported): boolean;
+	/** Enters them into the exported set. Of each: whether there was room. */
+	admit(admissions: readonly Admission[]): readonly boolean[];
 	/** From now on programs count this client elsewhere. False: it has open connections again. */
 	retire(key: string): boolean;
-	/** Every run of a program that had begun is over: none holds who was retired before. Takes milliseconds. */
+	/**
+	 * Every run of a program that had begun is over: none holds a client that was retired before, and each client whose
+	 * `createdNs` had come is in the table. Takes milliseconds.
+	 */
 	runsOver(): Promise<void>;
 	/**
 	 * Takes a client that was retired before the latest runsOver() out of the table, its counts into its listener's, and
@@ -83,7 +93,7 @@ export interface Source {
 	fold(key: string, exported: Exported | undefined): FoldResult;
 	/** Takes an entry out of the exported set whose series has ended. False: not now, the map is in use. */
 	dropExported(key: string): boolean;
-	/** Clients made before have been given a series, or put into "other" (CLOCK_MONOTONIC nanoseconds). */
+	/** Clients created until then have been given a series, or put into "other"; later ones have been in neither (CLOCK_MONOTONIC nanoseconds). */
 	classifiedNs: bigint;
 	clientsFolded(): bigint;
 	drops(): Readonly<Record<string, bigint>>;

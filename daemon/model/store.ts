@@ -11,7 +11,7 @@
  * table goes on changing. Why no sum suffers from that: docs/architecture.md, section 5.
  */
 import { type Endpoint, formatEndpoint } from './address.ts';
-import { type Candidate, Candidates } from './candidates.ts';
+import { type Candidate, Candidates, rankOf } from './candidates.ts';
 import { ExportedSet, type Shown } from './exported_set.ts';
 import { Roster, standing } from './roster.ts';
 import { SeriesTableBuilder } from './series_table.ts';
@@ -34,14 +34,16 @@ export type NextTurn = (until?: Promise<unknown>) => Promise<void>;
 
 export const otherListener = 'other';
 
-/** Admissions at a stretch: each is a call into the kernel. */
-const admissionsATurn = 256;
+/** Admissions at a stretch: one call into the kernel, about a millisecond. */
+const admissionsATurn = 1024;
 
 /** A listener. */
 interface Line {
 	readonly name: string;
 	/** What its `other` shows at this look, in words. */
 	readonly sum: BigUint64Array;
+	/** Connections of its clients without a series that are open at this look. */
+	active: number;
 	readonly direct: Series;
 	readonly other: Series;
 }
@@ -52,8 +54,8 @@ interface Look {
 	readonly idleNs: bigint;
 	readonly candidates: Candidates;
 	readonly table: SeriesTableBuilder;
-	/** When the latest page had been read. */
-	readNs: bigint;
+	/** When it began: later clients are for the next look. */
+	readonly beganNs: bigint;
 	tracked: number;
 	/** Clients with series that may be folded at the next look. */
 	leaving: number;
@@ -73,8 +75,6 @@ export class Store {
 	/** Their places, by the listeners' keys. */
 	readonly #linePlaces = new Map<string, number>();
 	#leaving = 0;
-	/** Whether somebody was retired since the runs of programs were waited for; by the daemon before this one, perhaps. */
-	#retired = true;
 	#looking = false;
 	#snapshot: Snapshot | undefined;
 
@@ -106,24 +106,21 @@ export class Store {
 		if (this.#looking) throw new Error('another look is under way');
 		this.#looking = true;
 		try {
-			if (this.#retired) {
-				const over = this.#source.runsOver();
-				await nextTurn(over);
-				// some that give turns know nothing of waiting
-				await over;
-			}
-			this.#retired = false;
-			const look = this.#begin();
+			const look = this.#newLook();
+			// then no program holds a client that was retired, and each client that was created before is in the table
+			const over = this.#source.runsOver();
+			await nextTurn(over);
+			// some that give turns know nothing of waiting
+			await over;
 			for (const page of this.#source.readClients()) {
-				// after the read: whom it holds, "other" may show from now on, also to a daemon after this one
-				look.readNs = this.#source.monotonicNs();
 				this.#take(page, look);
 				await nextTurn();
 			}
 			await this.#admit(look, nextTurn);
 			await this.#exported.sweep(nextTurn);
 			this.#leaving = look.leaving;
-			this.#source.classifiedNs = look.readNs;
+			// before anything is shown: a daemon after this one takes nothing out of "other" again
+			this.#source.classifiedNs = look.beganNs;
 			// after folding: what has left the clients must be in its listener
 			this.#snapshot = this.#show(look, this.#source.readListeners());
 			return this.#snapshot;
@@ -132,15 +129,18 @@ export class Store {
 		}
 	}
 
-	#begin(): Look {
+	#newLook(): Look {
 		const { maxExported, idleMs } = this.#limits;
-		for (const { sum } of this.#lines) sum.fill(0n);
+		for (const line of this.#lines) {
+			line.sum.fill(0n);
+			line.active = 0;
+		}
 		return {
 			maxExported,
 			idleNs: BigInt(idleMs) * 1_000_000n,
 			candidates: new Candidates(Math.max(0, maxExported - this.#exported.size + this.#leaving)),
 			table: new SeriesTableBuilder(this.#exported.size + 2 * this.#lines.length),
-			readNs: this.#source.monotonicNs(),
+			beganNs: this.#source.monotonicNs(),
 			tracked: 0,
 			leaving: 0,
 		};
@@ -150,12 +150,18 @@ export class Store {
 		const roster = this.#roster;
 		const { clientKeyLength } = this.#source;
 		for (let index = 0; index < page.length; index++) {
+			// whether its place has been read already is chance; left out, it is certain where it was not shown
+			if (page.createdNs(index) > look.beganNs) {
+				look.tracked++;
+				continue;
+			}
 			const number = roster.number(page.keys, index * clientKeyLength);
 			if (roster.standings[number] === standing.new) this.#meet(page, index, number);
-			if (this.#leaves(page, index, number, look)) continue;
+			const fate = this.#leaves(page, index, number, look);
+			if (fate === 'left') continue;
 			look.tracked++;
 			if (roster.standings[number] === standing.shown) this.#addRow(page, index, number, look);
-			else this.#classify(page, index, number, look);
+			else this.#classify(page, index, number, fate === 'leaves', look);
 		}
 	}
 
@@ -176,7 +182,8 @@ export class Store {
 		const listener = nameOf(endpoint);
 		const series = (client: string): Series => ({ client, listener, sinceNs: this.#startNs });
 		const sum = new BigUint64Array(trafficWords);
-		const place = this.#lines.push({ name: listener, sum, direct: series('direct'), other: series('other') }) - 1;
+		const line = { name: listener, sum, active: 0, direct: series('direct'), other: series('other') };
+		const place = this.#lines.push(line) - 1;
 		this.#linePlaces.set(key, place);
 		return place;
 	}
@@ -189,26 +196,27 @@ export class Store {
 	}
 
 	/**
-	 * Retires who is idle, and folds who was retired at a look before: no program holds the entry any more. True: it has
-	 * left, its counts are in its listener's.
+	 * Retires a client that is idle, and folds one that was retired at a look before: no program holds the entry any more.
+	 * `left`: its counts are in its listener's; `leaves`: it will have left at the next look.
 	 */
-	#leaves(page: ClientPage, index: number, number: number, look: Look): boolean {
+	#leaves(page: ClientPage, index: number, number: number, look: Look): 'left' | 'leaves' | 'stays' {
 		if (page.retired(index)) {
-			if (!this.#exported.fold(number, page.key(index))) return false;
+			// a daemon that was killed retired it, and never showed it: it has a series for one look, to fold its counts from
+			if (this.#isFresh(page, index, number) && look.candidates.open) return 'leaves';
+			if (!this.#exported.fold(number, page.key(index))) return 'stays';
 			this.#roster.remove(number);
-			return true;
+			return 'left';
 		}
-		if (page.open(index) === 0n && lastSignNs(page, index) + look.idleNs < look.readNs) {
-			this.#retired = true;
-			if (this.#source.retire(page.key(index)) && this.#exported.get(number) !== undefined) look.leaving++;
-		}
-		return false;
+		if (page.open(index) !== 0n || lastSignNs(page, index) + look.idleNs >= look.beganNs) return 'stays';
+		if (!this.#source.retire(page.key(index))) return 'stays';
+		if (this.#exported.get(number) !== undefined) look.leaving++;
+		return 'leaves';
 	}
 
 	/** Goes on with its series. */
 	#addRow(page: ClientPage, index: number, number: number, { table }: Look): void {
 		const { exported, series } = this.#exported.get(number) as Shown;
-		const at = table.add(series);
+		const at = table.add(series, activeOf(page, index));
 		page.copyTraffic(index, table.words, at);
 		// of most: nothing came before their series
 		if (exported.base === noTraffic) return;
@@ -216,56 +224,81 @@ export class Store {
 		addTo(this.#lineOf(number).sum, 0, exported.base);
 	}
 
-	/** Without a series: a new one may get one with all that it did, one of "other" by what it has moved. */
-	#classify(page: ClientPage, index: number, number: number, look: Look): void {
+	/** Without a series: a new one may get one with all that it did, one of "other" by its rank. */
+	#classify(page: ClientPage, index: number, number: number, leaves: boolean, look: Look): void {
 		const { candidates } = look;
 		const { standings, weights } = this.#roster;
-		const before = standings[number] === standing.other ? weights[number] : undefined;
+		const fresh = this.#isFresh(page, index, number);
 		const weight = page.weight(index);
+		const moved = standings[number] === standing.other ? weight - (weights[number] ?? weight) : 0;
 		weights[number] = weight;
-		if (before === undefined && candidates.open && this.#mayBegin(page, index)) {
+		if (fresh && candidates.open) {
 			candidates.addFresh(candidateOf(page, index, number, noTraffic));
 			return;
 		}
 		standings[number] = standing.other;
-		page.addTraffic(index, this.#lineOf(number).sum);
-		const moved = weight - (before ?? weight);
-		if (candidates.wants(moved) && !page.retired(index)) {
-			candidates.addBusy(candidateOf(page, index, number, page.traffic(index)), moved);
+		const line = this.#lineOf(number);
+		page.addTraffic(index, line.sum);
+		line.active += activeOf(page, index);
+		const rank = rankOf(moved, weight);
+		if (!leaves && !page.retired(index) && candidates.wants(rank)) {
+			candidates.addOther(candidateOf(page, index, number, page.traffic(index)), rank);
 		}
 	}
 
-	/** Whether nothing that a new one did has been in "other" before, also not with the daemon before this one. */
-	#mayBegin(page: ClientPage, index: number): boolean {
+	/** Whether nothing that it did has been in "other" before, also not with the daemon before this one. */
+	#isFresh(page: ClientPage, index: number, number: number): boolean {
+		if (this.#roster.standings[number] !== standing.new) return false;
 		return this.#snapshot !== undefined || page.createdNs(index) > this.#classifiedNs;
 	}
 
-	async #admit({ maxExported, candidates, table }: Look, nextTurn: NextTurn): Promise<void> {
-		const { standings } = this.#roster;
-		for (const [index, candidate] of candidates.inOrder().entries()) {
-			if (index % admissionsATurn === admissionsATurn - 1) await nextTurn();
-			const { number, label, key, traffic, base } = candidate;
-			const exported = { base, sinceNs: BigInt(Date.now()) * 1_000_000n };
-			if (this.#exported.size < maxExported && this.#exported.admit(key, exported)) {
-				const at = table.add(this.#enter(number, exported, label));
-				addTo(table.words, at, traffic);
-				subtractFrom(table.words, at, base);
-			} else if (standings[number] === standing.new) {
-				standings[number] = standing.other;
-				addTo(this.#lineOf(number).sum, 0, traffic);
-			}
+	async #admit(look: Look, nextTurn: NextTurn): Promise<void> {
+		const candidates = look.candidates.inOrder();
+		for (let from = 0; from < candidates.length; from += admissionsATurn) {
+			if (from > 0) await nextTurn();
+			const some = candidates.slice(from, from + admissionsATurn);
+			const sinceNs = BigInt(Date.now()) * 1_000_000n;
+			const admissions = some
+				.slice(0, Math.max(0, look.maxExported - this.#exported.size))
+				.map(({ key, base }) => ({ key, exported: { base, sinceNs } }));
+			const admitted = this.#exported.admit(admissions);
+			some.forEach((candidate, index) => {
+				const exported = admitted[index] === true ? admissions[index]?.exported : undefined;
+				if (exported === undefined) this.#leaveInOther(candidate);
+				else this.#begin(candidate, exported, look);
+			});
 		}
+	}
+
+	/** Its series begins. */
+	#begin({ number, label, traffic, base, active }: Candidate, exported: Exported, { table }: Look): void {
+		// what it has open is its own from now on; of its counters "other" goes on showing the base
+		if (this.#roster.standings[number] === standing.other) this.#lineOf(number).active -= active;
+		const at = table.add(this.#enter(number, exported, label), active);
+		addTo(table.words, at, traffic);
+		subtractFrom(table.words, at, base);
+	}
+
+	/** There is no place. One that has just come is in no sum yet. */
+	#leaveInOther({ number, traffic, active }: Candidate): void {
+		const { standings } = this.#roster;
+		if (standings[number] !== standing.new) return;
+		standings[number] = standing.other;
+		const line = this.#lineOf(number);
+		addTo(line.sum, 0, traffic);
+		line.active += active;
 	}
 
 	#show({ tracked, table }: Look, records: readonly ListenerRecord[]): Snapshot {
 		for (const record of records) {
 			const place = this.#linePlaces.get(record.key) ?? this.#addLine(record.key, record.endpoint);
-			const { sum, direct, other } = this.#lines[place] as Line;
+			const { sum, active, direct, other } = this.#lines[place] as Line;
 			addTo(sum, 0, record.overflow);
 			addTo(sum, 0, record.unshown);
-			const at = table.add(direct);
+			const at = table.add(direct, openOf(record.direct));
 			addTo(table.words, at, record.direct);
-			const otherAt = table.add(other);
+			// whatever has left the table had nothing open
+			const otherAt = table.add(other, active + openOf(record.overflow));
 			table.words.set(sum, otherAt);
 		}
 		const drops = { ...this.#source.drops(), ...this.#lost() };
@@ -287,7 +320,17 @@ export class Store {
 }
 
 function candidateOf(page: ClientPage, index: number, number: number, base: Traffic): Candidate {
-	return { number, key: page.key(index), label: page.label(index), traffic: page.traffic(index), base };
+	const [key, label, traffic] = [page.key(index), page.label(index), page.traffic(index)];
+	return { number, key, label, traffic, base, active: activeOf(page, index) };
+}
+
+/** Both counters of a connection that comes and goes meanwhile may have been read between its opening and its end: never below 0. */
+function activeOf(page: ClientPage, index: number): number {
+	return Math.max(0, Number(page.open(index)));
+}
+
+function openOf({ opened, closed }: Traffic): number {
+	return Math.max(0, Number(opened - closed));
 }
 
 /** When a client was last heard of. */

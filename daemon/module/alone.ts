@@ -13,7 +13,7 @@ function nothing(reader: OptionReader): Source {
 		clientsCapacity: 0,
 		clientKeyLength: 1,
 		readExported: () => new Map(),
-		admit: () => false,
+		admit: () => [],
 		retire: () => false,
 		runsOver: () => Promise.resolve(),
 		fold: () => 'refused',

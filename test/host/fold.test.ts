@@ -35,7 +35,7 @@ afterEach(() => object.close());
 const listener = () => counters.readListeners()[0];
 
 test('what a series showed is folded, and its base stays in other', () => {
-	counters.admit(text, { base, sinceNs: 5n });
+	counters.admit([{ key: text, exported: { base, sinceNs: 5n } }]);
 	expect(counters.fold(text, { base, sinceNs: 5n })).toBe('folded');
 	expect([object.count('clients'), object.count('exported'), counters.clientsFolded()]).toEqual([0, 0, 1n]);
 	expect(listener()?.folded).toEqual({ ...noTraffic, opened: 3n, closed: 3n, sentBytes: 600n });
@@ -57,7 +57,7 @@ test.each([
 	['with an open connection', { ...traffic, opened: 6n }, 0n],
 ])('a client %s goes on, and so does its series', (_, now, tag) => {
 	putClient(object, key, now, { tag });
-	counters.admit(text, { base, sinceNs: 5n });
+	counters.admit([{ key: text, exported: { base, sinceNs: 5n } }]);
 	expect(counters.fold(text, { base, sinceNs: 5n })).toBe('refused');
 	expect([...counters.readExported()]).toEqual([[text, { base, sinceNs: 5n }]]);
 	expect([listener()?.folded, listener()?.unshown, counters.clientsFolded()]).toEqual([noTraffic, noTraffic, 0n]);
@@ -66,7 +66,25 @@ test.each([
 });
 
 test('an entry of a series that has ended is taken out, once', () => {
-	counters.admit(text, { base, sinceNs: 0n });
+	counters.admit([{ key: text, exported: { base, sinceNs: 0n } }]);
 	for (let call = 0; call < 2; call++) expect(counters.dropExported(text)).toBe(true);
 	expect(counters.readExported().size).toBe(0);
+});
+
+test('many are admitted in one call, and where the map is full those that have room, whichever they are', () => {
+	const { maxEntries } = object.mapInfo('exported');
+	const admission = (number: number, sinceNs: bigint) => ({
+		key: keyOf(number).toString('latin1'),
+		exported: { base: { ...base, sentBytes: BigInt(number) }, sinceNs },
+	});
+	const numbers = Array.from({ length: maxEntries }, (_, index) => index);
+	const all = numbers.slice(1).map((number) => admission(number, 5n));
+	expect(counters.admit(all)).toEqual(all.map(() => true));
+	expect([...counters.readExported()].toSorted()).toEqual(all.map(({ key, exported }) => [key, exported]).toSorted());
+	// one place is left, and those that are there already need none
+	const more = [0, maxEntries, maxEntries + 1, 1, 2].map((number) => admission(number, 6n));
+	expect(counters.admit(more)).toEqual([true, false, false, true, true]);
+	expect(counters.readExported().get(more[4]?.key ?? '')).toEqual(more[4]?.exported);
+	expect(object.count('exported')).toBe(maxEntries);
+	expect(counters.admit([])).toEqual([]);
 });

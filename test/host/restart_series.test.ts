@@ -35,9 +35,15 @@ test('at rest, a daemon after a kill shows the very same series, and folding goe
 	expectIdentity(rest, load.listener);
 	const series = new Grown();
 	const before = await series.look(daemon);
-	// there is room for more series, but who has been in "other" stays there while nothing moves
+	// there is room for more series: they begin at 0, and nothing of what was shown changes
 	await next('1 h', 1000);
-	expect(await series.look(daemon)).toEqual(before);
+	const samples = await daemon.metrics();
+	expect(total(samples, 'toascope_clients_exported')).toBe(1000n);
+	expectIdentity(samples, load.listener);
+	const after = await series.look(daemon);
+	for (const [one, value] of before) expect([one, after.get(one)]).toEqual([one, value]);
+	const begun = [...after].filter(([one]) => !before.has(one)).map(([, value]) => value);
+	expect([begun.length > 500, new Set(begun)]).toEqual([true, new Set([0n])]);
 
 	let tracked = 4000n;
 	while (tracked > 0n) {

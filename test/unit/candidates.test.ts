@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Who may get a series: the right ones, in the right order, and no more than there are places. */
 import { expect, it } from 'vitest';
-import { type Candidate, Candidates } from '../../daemon/model/candidates.ts';
+import { type Candidate, Candidates, rankOf } from '../../daemon/model/candidates.ts';
 import { noTraffic } from '../../daemon/model/traffic.ts';
 
 const candidate = (number: number): Candidate => ({
@@ -10,10 +10,11 @@ const candidate = (number: number): Candidate => ({
 	label: `${number}`,
 	traffic: noTraffic,
 	base: noTraffic,
+	active: 0,
 });
 
 function offer(candidates: Candidates, moved: number): void {
-	if (candidates.wants(moved)) candidates.addBusy(candidate(moved), moved);
+	if (candidates.wants(moved)) candidates.addOther(candidate(moved), moved);
 }
 
 const numbers = (candidates: Candidates) => candidates.inOrder().map(({ number }) => number);
@@ -33,11 +34,13 @@ it('one that moved less than as many as there are places is not wanted any more'
 	expect([9, 9.5].map((moved) => candidates.wants(moved))).toEqual([false, true]);
 });
 
-it('who has not moved is none', () => {
-	const candidates = new Candidates(5);
-	offer(candidates, 0);
-	offer(candidates, 1);
-	expect(numbers(candidates)).toEqual([1]);
+it('ranks any that has moved before any that has not, and those by what they have done in all', () => {
+	const ranks = [rankOf(2, 2), rankOf(1, 1e12), rankOf(0, 2 ** 53), rankOf(0, 1000), rankOf(0, 1), rankOf(0, 0)];
+	expect(ranks).toEqual(ranks.toSorted((a, b) => b - a));
+	expect(new Set(ranks).size).toBe(ranks.length);
+	const candidates = new Candidates(6);
+	for (const rank of ranks.toReversed()) offer(candidates, rank);
+	expect(numbers(candidates)).toEqual(ranks);
 });
 
 it('new ones first, as they came, while there is a place for each', () => {

@@ -15,11 +15,12 @@ afterEach(async () => {
 	for (const one of cleanUp.splice(0)) await one();
 });
 
-const client = (row: number, receivedBytes: bigint, opened = 0n, closed = 0n): ClientSeries => ({
+const client = (row: number, receivedBytes: bigint, opened = 0n, closed = 0n, active = 0): ClientSeries => ({
 	client: `c${row}`,
 	listener: '192.0.2.10:443',
 	sinceNs: 1n,
 	traffic: { ...noTraffic, receivedBytes, opened, closed },
+	active,
 });
 
 /** Asks for the clients. */
@@ -40,15 +41,15 @@ it.each([1, 2, 3, 7, 100, 299, 300, 301])('the %i greatest of 300, equal ones in
 	const large = 2n ** 53n;
 	// few values, so that many are equal, and some that no double holds
 	const all = Array.from({ length: 300 }, (_, row) => {
-		const [bytes, opened, closed] = [BigInt(next(20)), BigInt(next(3)), BigInt(next(3))];
+		const [bytes, opened, closed, active] = [BigInt(next(20)), BigInt(next(3)), BigInt(next(3)), next(3)];
 		const more = next(4) === 0 ? large : 0n;
-		return client(row, bytes + more, 3n + opened + more, closed + more);
+		return client(row, bytes + more, 3n + opened + more, closed + more, active);
 	});
 	const ask = serve(all);
-	const active = ({ traffic }: ClientSeries) => traffic.opened - traffic.closed;
 	for (const [key, of] of [
 		['received_bytes', ({ traffic }: ClientSeries) => traffic.receivedBytes],
-		['connections_active', active],
+		['connections_opened', ({ traffic }: ClientSeries) => traffic.opened],
+		['connections_active', ({ active }: ClientSeries) => BigInt(active)],
 	] as const) {
 		const sorted = all.toSorted((a, b) => Number(of(b) - of(a)));
 		const { total, clients } = await ask(`limit=${limit}&sort=${key}`);

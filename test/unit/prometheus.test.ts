@@ -34,6 +34,7 @@ function manyClients(count: number): Snapshot {
 		listener: '192.0.2.10:443',
 		sinceNs: 0n,
 		traffic,
+		active: 1,
 	});
 	return { ...snapshot, clients: tableOf(Array.from({ length: count }, client)) };
 }

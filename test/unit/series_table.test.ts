@@ -20,6 +20,7 @@ const series = (index: number): ClientSeries => ({
 		rttCount: 6n,
 		durationSumNs: 7n,
 	},
+	active: 3 * index,
 });
 
 describe.each([0, 1, 2, 3, 100])('%i series', (count) => {
@@ -41,7 +42,7 @@ it('a row is zeros until it is written, and the name of a series stays the same 
 	builder.add(name);
 	const table = builder.build();
 	expect(table.series(0)).toBe(name);
-	expect([...table]).toEqual([{ ...name, traffic: noTraffic }]);
+	expect([...table]).toEqual([{ ...name, traffic: noTraffic, active: 0 }]);
 });
 
 it.each([

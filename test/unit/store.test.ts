@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The store over a model of the kernel's tables: who gets a series, who is `other`, who is folded. */
 import { describe, expect, it, vi } from 'vitest';
+import type { Snapshot } from '../../daemon/model/snapshot.ts';
 import { Store } from '../../daemon/model/store.ts';
 import { noTraffic } from '../../daemon/model/traffic.ts';
 import { Kernel, type Open } from '../fixtures/kernel.ts';
@@ -68,12 +69,11 @@ describe('admission', () => {
 		expect(series(await look(), 'x')?.traffic).toMatchObject({ opened: 1n, closed: 1n, sentBytes: 100n });
 	});
 
-	it('admits nobody from other that does nothing, the busiest when a place falls free', async () => {
+	it('admits the busiest of other when a place falls free', async () => {
 		const { kernel, look, limit } = start({ maxExported: 1 });
 		for (const client of ['x', 'quiet', 'slow', 'busy']) kernel.visit(client, 1000n);
 		await look();
 		limit(2);
-		expect(labels(await look())).toEqual(['x']);
 		kernel.visit('slow', 1n);
 		kernel.visit('busy', 30n);
 		const snapshot = await look();
@@ -85,6 +85,51 @@ describe('admission', () => {
 		const later = await look();
 		expect(series(later, 'busy')?.traffic).toMatchObject({ opened: 1n, sentBytes: 14n });
 		expect(series(later, 'other')?.traffic.sentBytes).toBe(6062n);
+	});
+
+	it('admits those of other that do nothing where there is a place, the ones first that have done most', async () => {
+		const { kernel, look, limit } = start({ maxExported: 1 });
+		kernel.visit('x', 1n);
+		for (const [client, bytes] of [
+			['little', 5n],
+			['much', 500n],
+			['some', 50n],
+		] as const)
+			kernel.visit(client, bytes);
+		const before = series(await look(), 'other')?.traffic;
+		limit(2);
+		expect(labels(await look())).toEqual(['x', 'much']);
+		limit(10);
+		const snapshot = await look();
+		expect(labels(snapshot)).toEqual(['x', 'much', 'some', 'little']);
+		expect(series(snapshot, 'little')?.traffic).toEqual(noTraffic);
+		expect(series(snapshot, 'other')?.traffic).toEqual(before);
+	});
+
+	it('admits nobody from other that is just being taken out', async () => {
+		const { kernel, look, limit } = start({ maxExported: 1 });
+		kernel.open('x');
+		kernel.visit('y', 1n);
+		await look();
+		limit(2);
+		const snapshot = await look(idleMs);
+		expect(labels(snapshot)).toEqual(['x']);
+		await look();
+		expect(kernel.tracks('y')).toBe(false);
+	});
+
+	it('shows open connections where their client is, also those from before its series', async () => {
+		const { kernel, look } = start({ maxExported: 1 });
+		kernel.visit('x', 1n);
+		const open = kernel.open('y');
+		const gauges = (snapshot: Snapshot) => ['x', 'y', 'other'].map((client) => series(snapshot, client)?.active);
+		expect(gauges(await look())).toEqual([0, undefined, 1]);
+		expect(gauges(await look(idleMs))).toEqual([0, undefined, 1]);
+		expect(gauges(await look())).toEqual([undefined, 1, 0]);
+		kernel.close(open);
+		expect(gauges(await look())).toEqual([undefined, 0, 0]);
+		await look(idleMs);
+		expect(gauges(await look())).toEqual([undefined, undefined, 0]);
 	});
 
 	it('ends no series when max_exported is lowered', async () => {
@@ -100,24 +145,36 @@ describe('admission', () => {
 	it.each([
 		['the same daemon', false],
 		['the next daemon', true],
-	])('takes nothing out of other that a client did just before the table was read: %s', async (_, restart) => {
-		const { kernel, look, limit, again } = start({ maxExported: 1 });
-		kernel.visit('x', 1n);
-		await look();
-		const read = kernel.readClients.bind(kernel);
-		kernel.readClients = () => {
-			kernel.readClients = read;
-			vi.advanceTimersByTime(1);
-			kernel.visit('late', 9n);
-			return read();
-		};
-		expect(series(await look(), 'other')?.traffic.sentBytes).toBe(18n);
-		if (restart) again();
-		limit(2);
-		const snapshot = await look();
-		expect(labels(snapshot)).toEqual(['x']);
-		expect(series(snapshot, 'other')?.traffic.sentBytes).toBe(18n);
-	});
+	])(
+		'leaves a client that comes when a look has begun to the next one, wherever its place is: %s',
+		async (_, restart) => {
+			const kernel = new Kernel();
+			const limits = { maxExported: 3, idleMs };
+			kernel.pageLength = 1;
+			kernel.visit('x', 1n);
+			kernel.visit('y', 1n);
+			let store = new Store(kernel, limits);
+			const begun = await store.look(async () => {
+				// before the page that is read next, and behind all of them
+				for (const [client, bucket] of [
+					['early', 0],
+					['late', 9],
+				] as const) {
+					kernel.bucketOf = () => bucket;
+					if (!kernel.tracks(client)) kernel.visit(client, 9n);
+				}
+			});
+			expect(labels(begun)).toEqual(['x', 'y']);
+			expect(series(begun, 'other')?.traffic).toEqual(noTraffic);
+			if (restart) store = new Store(kernel, limits);
+			const snapshot = await store.look(nextTurn);
+			expectIdentity(snapshot);
+			// one of them finds no place
+			expect(labels(snapshot)).toEqual(['x', 'y', 'early']);
+			expect(series(snapshot, 'early')?.traffic.sentBytes).toBe(18n);
+			expect(series(snapshot, 'other')?.traffic.sentBytes).toBe(18n);
+		},
+	);
 
 	it('gives a client that came while the store looked its whole history at the next look', async () => {
 		const kernel = new Kernel();
@@ -220,14 +277,19 @@ describe('folding', () => {
 		['a series', 1, 'x'],
 		['other', 0, 'other'],
 	])('goes on in %s with a client that a program counts for after all', async (_, maxExported, shownAs) => {
-		const { kernel, look, limit } = start({ maxExported });
+		const { kernel, look } = start({ maxExported });
 		let opened: Open | undefined;
 		kernel.visit('x', 100n);
 		await look();
-		const end = kernel.beginToOpen((connection) => (opened = connection), 'x');
+		const read = kernel.readClients.bind(kernel);
+		// it has found the entry, and counts there when it has been retired
+		kernel.readClients = () => {
+			kernel.readClients = read;
+			kernel.beginToOpen((connection) => (opened = connection), 'x');
+			return read();
+		};
 		await look(idleMs);
-		end();
-		limit(1);
+		expect(opened).toBeUndefined();
 		await look();
 		kernel.close(opened as Open);
 		const snapshot = await look(0);

@@ -92,6 +92,17 @@ it('waits for the programs that run in a turn of others, not in its own', async 
 	expect(given).toEqual([over, ...Array.from({ length: given.length - 1 })]);
 });
 
+it('admits a thousand clients with one call into the kernel', async () => {
+	const admit = kernel.admit.bind(kernel);
+	const batches: number[] = [];
+	kernel.admit = (admissions) => {
+		batches.push(admissions.length);
+		return admit(admissions);
+	};
+	expect(labels(await store.look(nextTurn))).toHaveLength(2000);
+	expect(batches).toEqual([1024, 976]);
+});
+
 it('one look at a time', async () => {
 	const look = store.look(nextTurn);
 	await expect(store.look(nextTurn)).rejects.toThrow('another look');

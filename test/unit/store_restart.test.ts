@@ -16,7 +16,7 @@ describe('another daemon on the same kernel state', () => {
 		expect(series(await look(), 'x')).toEqual(before);
 	});
 
-	it('leaves in other who was there, whatever place is free now, and admits who came meanwhile', async () => {
+	it('admits who came meanwhile with all that they did, and with nothing who was in other', async () => {
 		const { kernel, look, again, limit } = start({ maxExported: 1 });
 		kernel.visit('x', 1n);
 		kernel.visit('y', 10n);
@@ -26,7 +26,8 @@ describe('another daemon on the same kernel state', () => {
 		again();
 		limit(3);
 		const snapshot = await look();
-		expect(labels(snapshot)).toEqual(['x', 'z']);
+		expect(labels(snapshot)).toEqual(['x', 'z', 'y']);
+		expect(series(snapshot, 'y')?.traffic).toEqual(noTraffic);
 		expect(series(snapshot, 'z')?.traffic.sentBytes).toBe(200n);
 		expect(series(snapshot, 'other')?.traffic.sentBytes).toBe(20n);
 	});
@@ -43,6 +44,19 @@ describe('another daemon on the same kernel state', () => {
 		const snapshot = await look();
 		expect(series(snapshot, 'x')?.traffic.sentBytes).toBe(2n);
 		expect(series(snapshot, 'other')?.traffic.sentBytes).toBe(220n);
+	});
+
+	it('folds the counts of a client that was retired before it was shown from a series of its own', async () => {
+		const { kernel, look, again } = start({ maxExported: 2 });
+		await look();
+		kernel.visit('x', 10n);
+		kernel.retire('x a');
+		again();
+		expect(series(await look(), 'x')?.traffic.sentBytes).toBe(20n);
+		const snapshot = await look();
+		expect(kernel.tracks('x')).toBe(false);
+		expect(snapshot.listeners[0]?.folded.sentBytes).toBe(20n);
+		expect(series(snapshot, 'other')?.traffic).toEqual(noTraffic);
 	});
 
 	it('folds who the one before was taking out', async () => {
@@ -115,7 +129,7 @@ describe('another daemon on the same kernel state', () => {
 		const { kernel, look, again } = start({ maxExported: 1 });
 		kernel.visit('x', 1n);
 		await look();
-		kernel.admit('y a', { base: { ...noTraffic, opened: 50n }, sinceNs: 1n });
+		kernel.admit([{ key: 'y a', exported: { base: { ...noTraffic, opened: 50n }, sinceNs: 1n } }]);
 		again();
 		await look();
 		expect([...kernel.readExported().keys()]).toEqual(['x a']);

@@ -24,11 +24,7 @@ const seconds =
 	(out, table, row) =>
 		out.seconds(table.value(row, field));
 
-const active: Value = (out, table, row) => {
-	const [opened, closed] = [table.value(row, 'opened'), table.value(row, 'closed')];
-	const numbers = typeof opened === 'number' && typeof closed === 'number';
-	out.integer(numbers ? opened - closed : BigInt(opened) - BigInt(closed));
-};
+const active: Value = (out, table, row) => out.integer(table.active(row));
 
 /** In order: name of the family, and of each sample its suffix and value. */
 const families: readonly (readonly [MetricName, readonly (readonly [suffix: string, value: Value])[]])[] = [
