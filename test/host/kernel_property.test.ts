@@ -23,7 +23,7 @@ import { expectGauges, expectIdentity, expectMonotonic, labels } from '../fixtur
 import { somePorts } from '../fixtures/stage.ts';
 import { probed, ways } from '../fixtures/ways.ts';
 
-const rounds = 25;
+const rounds = { few: 25, roomy: 10 };
 
 interface World {
 	readonly world: string;
@@ -239,7 +239,7 @@ it.each(runs)(
 			};
 
 			if (before > 0) await run(passing as LabClient, { ...load(), clients: before, count: before });
-			for (let round = 0; round < rounds; round++) {
+			for (let round = 0; round < (roomy ? rounds.roomy : rounds.few); round++) {
 				for (let steps = 1 + pick(5); steps > 0; steps--) {
 					step();
 					if (pick(roomy ? 8 : 2) === 0) await retireSomebody();
