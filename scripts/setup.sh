@@ -164,14 +164,14 @@ packages() {
 	[ -z "$(missing probe)" ] || lacking
 }
 
-# Of the guests: the tests go on without them.
-guest_packages() {
-	wanted=$(goal=vm && missing apt)
+# optional_packages KIND TESTS: what the tests named so need; without it they are skipped, and the others run.
+optional_packages() {
+	wanted=$(goal=$1 && missing apt)
 	[ -z "$wanted" ] && return
 	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-		say "not here: $(goal=vm && missing probe); the tests in guests are skipped"
-	elif ! step "apt, for guests: $wanted" apt_install "$wanted"; then
-		say "the tests in guests are skipped"
+		say "not here: $(goal=$1 && missing probe); the tests $2 are skipped"
+	elif ! step "apt, for the tests $2: $wanted" apt_install "$wanted"; then
+		say "the tests $2 are skipped"
 	fi
 	hash -r
 }
@@ -296,6 +296,9 @@ modules
 native
 if [ "$goal" = test ]; then
 	test_tools
-	guest_packages
+	optional_packages vm 'in guests'
+	for version in 16 19 22; do
+		optional_packages "clang-$version" "with clang $version"
+	done
 fi
 say "ready ($(($(date +%s) - began)) s)"

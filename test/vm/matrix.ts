@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { compileAll } from '../fixtures/c_program.ts';
+import { buildWith, compilers } from '../fixtures/compilers.ts';
 import { buildOtherLayout } from '../fixtures/other_layout.ts';
 import { buildModule, buildPrograms, noMemory, type Source, toa } from './build.ts';
 import { runGuest, type Step } from './guest.ts';
@@ -160,8 +161,11 @@ export async function runMatrix(
 	await buildPrograms(programs);
 	writeFileSync(join(programs, 'vectors'), vectorLines());
 	compileAll();
-	// guests find it built
-	if (plan.tests.some((filter) => 'test/host/layouts.test.ts'.includes(filter))) buildOtherLayout();
+	// guests find them built
+	const has = (file: string) =>
+		[plan.tests, ...Object.values(plan.testsOf ?? {})].flat().some((filter) => file.includes(filter));
+	if (has('test/host/layouts.test.ts')) buildOtherLayout();
+	if (has('test/host/compilers.test.ts')) for (const compiler of compilers()) buildWith(compiler);
 	const waiting = [...kernels.entries()];
 	const nameWidth = Math.max(...kernels.map(({ name }) => name.length));
 	const reports: KernelReport[] = [];

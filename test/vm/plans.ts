@@ -19,11 +19,11 @@ export const dailyPlan: Plan = {
 	times: 20,
 	tests: ['guest/real_clients', 'host/section5_getpeername'],
 	testsOf: {
-		'5.10': ['host/section5_getsockopt', 'host/wire_vectors'],
+		'5.10': ['host/section5_getsockopt', 'host/wire_vectors', 'host/compilers'],
 		'6.1': ['host/wire_vectors'],
 		'6.12': ['guest/identical', 'guest/module_copied'],
 		'6.18': ['host/section5_getsockopt', 'host/wire_vectors'],
-		newest: ['guest/identical'],
+		newest: ['guest/identical', 'host/compilers'],
 	},
 	limitSeconds: 1200,
 };
