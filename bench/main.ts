@@ -16,6 +16,7 @@ import { measureGrowth } from './growth.ts';
 import { measureLookups } from './lookups.ts';
 import { describeMachine, type Machine } from './machine.ts';
 import { measureMemory } from './memory.ts';
+import { measureOpenConnections } from './open_connections.ts';
 import { measurePeers } from './peers.ts';
 import { measurePeersHere } from './peers_here.ts';
 import { measureProgramTime } from './program_time.ts';
@@ -39,6 +40,7 @@ const parts: Readonly<Record<string, (ground: Ground, plan: Plan) => Promise<Par
 	lookups: measureLookups,
 	ring: measureRing,
 	scrape: measureScrapes,
+	open_connections: measureOpenConnections,
 	growth: measureGrowth,
 	peers_here: measurePeersHere,
 	peers: measurePeers,
