@@ -172,11 +172,12 @@ export const logLines = {
 		meaning: 'What the line before was about is over.',
 		fields: ['endpoint', 'at'],
 	},
-	tooManyConnections: {
+	httpLimitExceeded: {
 		level: 'warn',
-		text: 'too many HTTP connections at a time: the further ones are closed',
-		meaning: 'Told at most once a minute. Who holds them: `ss -tnp`.',
-		fields: ['connections'],
+		text: 'an HTTP limit was exceeded: requests were refused, or connections closed',
+		meaning:
+			'At most once a minute for each limit; `toascope_http_limited_total` has the counts, and says what each limit is. `caller`: an address, or `uid N` for a process of this host. Who it is: `ss -tnpe`, `ss -xnp`.',
+		fields: ['limit', 'caller'],
 	},
 	exportingSpans: {
 		level: 'info',

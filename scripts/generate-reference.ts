@@ -10,6 +10,7 @@ import { z } from 'zod';
 import { builtInProfiles, ownProfileKeys } from '../daemon/config/profiles.ts';
 import { fileSchema, keys } from '../daemon/config/schema.ts';
 import { errorCodes, exitMeanings } from '../daemon/errors.ts';
+import { httpLimitMeanings } from '../daemon/export/http_limits.ts';
 import { labelMeanings, metricTable } from '../daemon/export/metric_table.ts';
 import { codeOf, type ProblemStatus, problems } from '../daemon/http/problem.ts';
 import { type LogLine, logLines } from '../daemon/log_lines.ts';
@@ -163,6 +164,7 @@ function metrics(): string {
 	]);
 	const labels = Object.entries(labelMeanings).map(([name, meaning]) => [code(name), meaning]);
 	const reasons = Object.entries(dropReasons).map(([name, { meaning, advice = '' }]) => [code(name), meaning, advice]);
+	const limits = Object.entries(httpLimitMeanings).map(([name, meaning]) => [code(name), meaning]);
 	const events = Object.entries(moduleEvents).map(([name, meaning]) => [code(name), meaning]);
 	return `${by}
 
@@ -183,6 +185,10 @@ ${table(['Reason', 'Meaning', 'What to do'], reasons)}
 ## Events of toascope_module_events_total
 
 ${table(['Event', 'Meaning'], events)}
+
+## Limits of toascope_http_limited_total
+
+${table(['Limit', 'Meaning'], limits)}
 `;
 }
 

@@ -248,6 +248,18 @@ export const metricTable = [
 		help: 'Attempts of the HTTP server to listen that failed',
 	},
 	{
+		name: 'toascope_http_requests_total',
+		type: 'counter',
+		labels: ['path', 'code'],
+		help: 'HTTP requests that were answered, or whose answer was broken off',
+	},
+	{
+		name: 'toascope_http_limited_total',
+		type: 'counter',
+		labels: ['limit'],
+		help: 'HTTP requests refused and connections ended because of a limit',
+	},
+	{
 		name: 'toascope_client_connections_opened_total',
 		type: 'counter',
 		labels: client,
@@ -322,6 +334,9 @@ export const labelMeanings: Readonly<Record<(typeof metricTable)[number]['labels
 	seen: 'How the accept was observed: `fexit`, `getpeername`, or `unseen`.',
 	reason: 'Why: [below](#reasons-of-toascope_drops_total).',
 	endpoint: 'The key of the configuration: `listen` (`http.listen`) or `socket` (`http.socket`).',
+	path: 'The path as [HTTP](../http.md) has it; `other`: any other, and what is no request.',
+	code: 'The status of the answer; `aborted`: it was broken off, or the caller had gone.',
+	limit: 'Which one: [below](#limits-of-toascope_http_limited_total).',
 	map: 'Name of a BPF map.',
 	program: 'Name of a BPF program.',
 	event: 'What `toa.ko` counted: [below](#events-of-toascope_module_events_total).',

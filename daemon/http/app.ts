@@ -5,41 +5,17 @@
  */
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, LogController } from 'fastify';
 import type { PrometheusExporter } from '../export/prometheus/exporter.ts';
+import type { HttpLimit } from '../export/prometheus/http_metrics.ts';
 import { logLines, tell } from '../log_lines.ts';
-import { type AnswerLimits, limitAnswers } from './answers.ts';
-import { answerClientError, answerOddRequests } from './client_error.ts';
+import { takeBodies } from './body.ts';
+import { answerOddRequests, clientErrorHandler, type EndWith } from './client_error.ts';
 import { packAnswers } from './compression.ts';
+import { addressOf, type CallerOf } from './connections.ts';
 import { stringify } from './json.ts';
+import { type HttpLimits, httpLimits, limitCallers } from './limits.ts';
 import type { View } from './ports.ts';
 import { HttpProblem, problemOf, problemType } from './problem.ts';
 import { addRoutes } from './routes.ts';
-
-/** What callers can take: bytes, milliseconds, connections. */
-export interface HttpLimits extends AnswerLimits {
-	readonly headerBytes: number;
-	readonly bodyBytes: number;
-	/** To send the whole request. */
-	readonly requestMs: number;
-	/** Without a byte moving while a request is answered. */
-	readonly stalledMs: number;
-	/** Between two requests. */
-	readonly keepAliveMs: number;
-	/** Open at a time; further ones are closed at once. */
-	readonly connections: number;
-}
-
-export const httpLimits: HttpLimits = {
-	headerBytes: 16 * 1024,
-	bodyBytes: 256 * 1024,
-	requestMs: 10_000,
-	stalledMs: 30_000,
-	// longer than the usual scrape intervals
-	keepAliveMs: 75_000,
-	connections: 256,
-	pipelined: 4,
-	largeAnswers: 16,
-	largeAnswerMs: 60_000,
-};
 
 /** In place of the compilers that would be loaded otherwise, and take megabytes of memory. */
 function noSchemas(): never {
@@ -48,13 +24,15 @@ function noSchemas(): never {
 
 /** How often Node.js looks for requests that take too long. */
 const checkMs = 2000;
-/** At most one line in this time about connections that were one too many. */
+/** At most one line in this time about each limit. */
 const complainMs = 60_000;
 
 export interface HttpOptions {
 	readonly view: View;
 	readonly metrics: PrometheusExporter;
 	readonly logger: FastifyBaseLogger;
+	/** Default: by address, all of this host and of the Unix socket alike. */
+	readonly callerOf?: CallerOf;
 	/** Default: `httpLimits`. */
 	readonly limits?: Partial<HttpLimits>;
 }
@@ -78,33 +56,38 @@ export function createHttp(options: HttpOptions): FastifyInstance {
 		keepAliveTimeout: limits.keepAliveMs,
 		bodyLimit: limits.bodyBytes,
 		forceCloseConnections: true,
-		clientErrorHandler: answerClientError,
+		clientErrorHandler: (error, socket) => clientErrorHandler(end)(error, socket),
 		frameworkErrors: (error, _request, reply) => {
 			const problem = problemOf(error);
 			(reply as FastifyReply).code(problem.status).type(problemType).send(stringify(problem));
 		},
 	});
-	answerOddRequests(app.server);
-	app.server.maxConnections = limits.connections;
-	let complainedAt = Number.NEGATIVE_INFINITY;
-	app.server.on('drop', () => {
-		if (performance.now() - complainedAt < complainMs) return;
-		complainedAt = performance.now();
-		tell(app.log, logLines.tooManyConnections, { connections: limits.connections });
+	const complainedAt = new Map<HttpLimit, number>();
+	const end: EndWith = limitCallers(app, {
+		limits,
+		callerOf: options.callerOf ?? addressOf,
+		onAnswered: (path, code) => options.metrics.http.answered(path, code),
+		onLimited: (limit, caller) => {
+			options.metrics.http.limited(limit);
+			if (performance.now() - (complainedAt.get(limit) ?? Number.NEGATIVE_INFINITY) < complainMs) return;
+			complainedAt.set(limit, performance.now());
+			tell(app.log, logLines.httpLimitExceeded, { limit, caller });
+		},
 	});
+	answerOddRequests(app.server, end);
 	app.setReplySerializer(stringify);
-	app.removeContentTypeParser('text/plain');
+	takeBodies(app, limits.bodyBytes);
 	app.setErrorHandler((error, request, reply) => {
 		const problem = problemOf(error);
 		if (problem.status === 500) tell(request.log, logLines.requestFailed, { err: error, url: request.url });
+		// the rest of the body is not waited for
+		if (problem.status === 413) reply.header('connection', 'close');
 		return reply.code(problem.status).type(problemType).send(problem);
 	});
 	app.addHook('onRequest', async ({ raw }, reply) => {
 		reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');
 		if (raw.headers.host === undefined && raw.httpVersion === '1.1') throw new HttpProblem(400, 'Host is missing');
 	});
-
-	limitAnswers(app, limits);
 
 	const methods = new Map<string, Set<string>>();
 	app.addHook('onRoute', ({ url, method }) => {

@@ -7,7 +7,7 @@ import { pipeline, type Writable } from 'node:stream';
 import { constants, createGzip } from 'node:zlib';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { logLines, tell } from '../log_lines.ts';
-import { onceGone } from './answers.ts';
+import { onceGone } from './gone.ts';
 
 /** Pieces of one answer that are being read: the next one is made meanwhile, and none beyond it. */
 const readMost = 2;

@@ -4,14 +4,15 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { contentTypes, negotiateFormat, negotiateGzip } from '../export/prometheus/accept.ts';
 import type { PrometheusExporter } from '../export/prometheus/exporter.ts';
 import type { LookupQuery } from '../model/lookup.ts';
-import { large } from './answers.ts';
+import { jsonOf } from './body.ts';
 import { clientsAnswer } from './clients.ts';
-import { connectionJson } from './json.ts';
+import { connectionJson, stringify } from './json.ts';
+import { large } from './limits.ts';
 import { sendPieces } from './pieces.ts';
 import type { View } from './ports.ts';
 import { HttpProblem } from './problem.ts';
 import { readBatch, readClientsQuery, readLookup, readStatusQuery } from './query.ts';
-import { Turns } from './turns.ts';
+import { Series, Turns } from './turns.ts';
 
 const moduleAlone = 'BPF is refused on this host: toa.ko works alone, and tells applications alone';
 
@@ -40,11 +41,15 @@ export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusE
 	app.addHook('preHandler', async ({ url }) => {
 		if (/^\/v1\/(connections|clients)/.test(url)) requireConnections();
 	});
-	app.get('/v1/connections', (request) => connections(readLookup(request.query, view.clock)));
+	const series = new Series();
+	app.get('/v1/connections', (request) => {
+		const query = readLookup(request.query, view.clock);
+		return series.run(() => connections(query));
+	});
 	app.post('/v1/connections', large, async (request) => {
 		const results: ReturnType<typeof connections>[] = [];
 		const turns = new Turns();
-		for (const query of readBatch(request.body, view.clock)) {
+		for (const query of readBatch(await jsonOf(app, request), view.clock)) {
 			// each searches the table of connections, which may have millions
 			if (turns.due) await turns.next();
 			results.push(connections(query));
@@ -60,10 +65,11 @@ export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusE
 		return clientsAnswer(snapshot, limit, sort);
 	});
 
-	app.get('/v1/status', async (request) => {
-		if (!readStatusQuery(request.query).peers) return view.status();
-		const peers = await view.peers();
-		return { ...view.status(), peers };
+	app.get('/v1/status', async (request, reply) => {
+		const peers = readStatusQuery(request.query).peers ? await view.peers() : undefined;
+		// the text as well: of many requests that wait for the peers each is answered in its turn
+		const text = await series.run(() => stringify({ ...view.status(), ...(peers && { peers }) }));
+		return reply.type('application/json; charset=utf-8').send(text);
 	});
 }
 

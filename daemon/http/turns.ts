@@ -18,3 +18,21 @@ export class Turns {
 		this.#since = performance.now();
 	}
 }
+
+/**
+ * Pieces of work of many requests, one after the other. A hundred requests that wait for one promise would otherwise all
+ * go on in the turn of the event loop in which it resolves.
+ */
+export class Series {
+	#last: Promise<unknown> = Promise.resolve();
+	#turns = new Turns();
+
+	run<T>(work: () => T): Promise<T> {
+		const done = this.#last.then(async () => {
+			if (this.#turns.due) await this.#turns.next();
+			return work();
+		});
+		this.#last = done.catch(() => {});
+		return done;
+	}
+}

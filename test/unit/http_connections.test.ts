@@ -2,7 +2,7 @@
 /** Connections that are looked up, one and many at a time. */
 import type { InjectOptions } from 'fastify';
 import { describe, expect, it } from 'vitest';
-import { httpLimits } from '../../daemon/http/app.ts';
+import { httpLimits } from '../../daemon/http/limits.ts';
 import { batchMax } from '../../daemon/http/query.ts';
 import { closeAfterEach, get, start } from '../fixtures/http_app.ts';
 import { bootNs, type FixtureView, fixtureView, open } from '../fixtures/view.ts';

@@ -51,6 +51,8 @@ async function start(
 	const pieces = { rendered: 0, back: 0 };
 	const counting: PrometheusExporter = {
 		...exporter,
+		// what is counted of the requests would change the answers
+		http: { answered() {}, limited() {} },
 		async *render(format) {
 			for await (const piece of exporter.render(format)) {
 				pieces.rendered++;
@@ -206,8 +208,9 @@ describe('over HTTP', () => {
 		for (let scrape = 0; scrape < 3; scrape++) {
 			expect(isAnswer(await body(await ask(server.tcp, 'identity')), 1)).toBe(true);
 		}
+		// of a connection one is made at a time
 		const found = unchunked(Buffer.concat(await socket.toArray()));
-		expect(found.map((answer) => isAnswer(answer, 0))).toEqual([true, true, true]);
+		expect(found.map((answer, at) => isAnswer(answer, at === 0 ? 0 : 1))).toEqual([true, true, true]);
 	});
 
 	it('a connection that ends with answers that wait leaves nothing under way', async () => {

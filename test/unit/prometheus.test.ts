@@ -60,6 +60,7 @@ describe('the whole answer', () => {
 
 	it('shows every metric of the table, and each family once', async () => {
 		const exporter = fixtureExporter(() => ({ ...snapshot, programs, moduleEvents }));
+		exporter.http.answered('/metrics', '200');
 		const shown = families(await text(exporter));
 		expect(shown.toSorted()).toEqual(metricTable.map(({ name }) => name).toSorted());
 	});
@@ -78,12 +79,18 @@ describe('the whole answer', () => {
 	it("is the daemon's own metrics alone before the first snapshot", async () => {
 		const own = ['toascope_build_info', 'toascope_provider_info', 'toascope_config_last_reload_successful'];
 		const shown = families(await text(fixtureExporter(() => undefined)));
-		const more = ['toascope_config_last_reload_success_timestamp_seconds', 'toascope_http_listen_failures_total'];
+		const more = [
+			'toascope_config_last_reload_success_timestamp_seconds',
+			'toascope_http_limited_total',
+			'toascope_http_listen_failures_total',
+		];
 		expect(shown).toEqual([...own, ...more]);
 	});
 
 	it('shows the labels that the table names', async () => {
-		const all = await text(fixtureExporter(() => ({ ...snapshot, programs, moduleEvents })));
+		const exporter = fixtureExporter(() => ({ ...snapshot, programs, moduleEvents }));
+		exporter.http.answered('/metrics', '200');
+		const all = await text(exporter);
 		for (const { name, labels } of metricTable) {
 			const line = all.split('\n').find((one) => new RegExp(`^${name}(_bucket|_sum)?[ {]`).test(one));
 			const names = [...(line ?? '').matchAll(/[{,](\w+)="/g)].map(([, label]) => label).filter((one) => one !== 'le');

@@ -10,6 +10,7 @@ import { clientFamilies, SeriesLabels } from './client_families.ts';
 import { type DaemonFacts, registerDaemonMetrics, registerProcessMetrics } from './daemon_metrics.ts';
 import { exposition } from './exposition.ts';
 import { type Family, type Sample, sampleLines } from './family.ts';
+import { type HttpMetrics, registerHttpMetrics } from './http_metrics.ts';
 import { PiecePool } from './piece_pool.ts';
 import { snapshotCollectors } from './snapshot_collectors.ts';
 import type { Format } from './text.ts';
@@ -17,6 +18,8 @@ import type { Format } from './text.ts';
 export interface PrometheusExporter {
 	/** Other parts of the daemon may register metrics of their own here. */
 	readonly registry: Registry;
+	/** What the HTTP servers count. */
+	readonly http: HttpMetrics;
 	/** The text of one scrape, in pieces of at most 256 KiB. */
 	render(format: Format): AsyncGenerator<Buffer, void, void>;
 	/** Nobody reads this piece any more, nor will: its memory is for the next. One that is kept stays as it is. */
@@ -40,6 +43,7 @@ export function createPrometheusExporter(options: PrometheusOptions): Prometheus
 	const pool = new PiecePool();
 	const labels = new SeriesLabels();
 	registerDaemonMetrics(registry, options.facts);
+	const http = registerHttpMetrics(registry);
 	for (const collector of snapshotCollectors(options.latest)) {
 		// the registry takes any object with get(), its type knows only the library's own classes
 		registry.registerMetric(collector as unknown as Gauge);
@@ -66,6 +70,7 @@ export function createPrometheusExporter(options: PrometheusOptions): Prometheus
 
 	return {
 		registry,
+		http,
 		async *render(format) {
 			yield* exposition(await collect(), format);
 		},
