@@ -10,6 +10,7 @@ import { inspect, parseArgs } from 'node:util';
 import { exitCode, ToascopeError } from '../daemon/errors.ts';
 import { measureBulk } from './bulk.ts';
 import { measureDaemonCpu } from './daemon_cpu.ts';
+import { measureFlood } from './flood.ts';
 import { measureGetsockopt } from './getsockopt.ts';
 import { Ground } from './ground.ts';
 import { measureGrowth } from './growth.ts';
@@ -37,6 +38,7 @@ const parts: Readonly<Record<string, (ground: Ground, plan: Plan) => Promise<Par
 	daemon_cpu: measureDaemonCpu,
 	memory: measureMemory,
 	rss: measureRss,
+	flood: measureFlood,
 	lookups: measureLookups,
 	ring: measureRing,
 	scrape: measureScrapes,

@@ -47,3 +47,8 @@ export function mapBytes(pid: number): number {
 export function residentBytes(pid: number): number {
 	return field(readFileSync(`/proc/${pid}/status`, 'utf8'), 'VmRSS') * kib;
 }
+
+/** The most that it ever had in memory. */
+export function peakBytes(pid: number): number {
+	return field(readFileSync(`/proc/${pid}/status`, 'utf8'), 'VmHWM') * kib;
+}

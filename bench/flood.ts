@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What one local user can do to the daemon's memory by HTTP: connections that send thousands of requests at once. */
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { startDaemon } from './daemon.ts';
+import type { Ground } from './ground.ts';
+import { peakBytes, residentBytes } from './memory_use.ts';
+import type { Part, Plan } from './result.ts';
+
+const [connections, requests, rounds] = [256, 3600, 3];
+const atMostMb = 150;
+const mb = 1e6;
+
+/** Requests that ask for much, and those that are refused before they are looked at. */
+export const floods: Readonly<Record<string, string>> = {
+	peers: 'GET /v1/status?peers=on HTTP/1.1\r\n\r\n',
+	peers_of_host: 'GET /v1/status?peers=on HTTP/1.1\r\nHost: x\r\n\r\n',
+	nothing: 'GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n',
+	method: 'PUT /metrics HTTP/1.1\r\nHost: x\r\n\r\n',
+	no_method: 'FOO /metrics HTTP/1.1\r\nHost: x\r\n\r\n',
+};
+
+/** Sends one request so many times, at once, on so many connections. Resolves with the statuses that came, when all have ended. */
+export async function flood(url: string, request: string, connections: number, requests: number): Promise<string[]> {
+	const { hostname: host, port } = new URL(url);
+	const sent = Buffer.from(request.repeat(requests));
+	const answers = await Promise.all(
+		Array.from({ length: connections }, async () => {
+			let text = '';
+			const socket = connect({ host, port: Number(port) });
+			// it may be closed while we write
+			socket.on('error', () => {});
+			socket.on('data', (piece) => {
+				text += piece;
+			});
+			socket.write(sent);
+			await once(socket, 'close');
+			return Array.from(text.matchAll(/^HTTP\/1\.1 (\d+) /gm), ([, status = '']) => status);
+		}),
+	);
+	return answers.flat();
+}
+
+export async function measureFlood(ground: Ground, plan: Plan): Promise<Part> {
+	await using daemon = await startDaemon(ground, 'with');
+	const pid = daemon.child.pid ?? Number.NaN;
+	for (let scrape = 0; scrape < 5; scrape++) await daemon.metrics();
+	const before = residentBytes(pid);
+	const peaks: Record<string, number> = {};
+	for (const [name, request] of Object.entries(floods)) {
+		plan.say(`flood: ${name}`);
+		for (let round = 0; round < rounds; round++) await flood(daemon.url, request, connections, requests);
+		peaks[name] = peakBytes(pid);
+	}
+	const peak = Math.max(...Object.values(peaks));
+	const after = residentBytes(pid);
+	return {
+		figures: { connections, requests, before, after, peaks },
+		rows: [
+			{
+				name: 'flood',
+				what: `daemon RSS at its highest, while ${connections} connections send ${requests} requests each`,
+				value: `${(peak / mb).toFixed(0)} MB`,
+				aim: `at most ${atMostMb} MB`,
+				verdict: peak <= atMostMb * mb ? 'met' : 'falls short',
+				note: `before ${(before / mb).toFixed(0)} MB, after ${(after / mb).toFixed(0)} MB`,
+			},
+		],
+	};
+}
