@@ -20,6 +20,9 @@ export const floods: Readonly<Record<string, string>> = {
 	no_method: 'FOO /metrics HTTP/1.1\r\nHost: x\r\n\r\n',
 };
 
+/** Of each connection: those that may wait, and the last word. */
+export const answersAtMost = 5;
+
 /** Sends one request so many times, at once, on so many connections. Resolves with the statuses that came, when all have ended. */
 export async function flood(url: string, request: string, connections: number, requests: number): Promise<string[]> {
 	const { hostname: host, port } = new URL(url);
@@ -35,7 +38,7 @@ export async function flood(url: string, request: string, connections: number, r
 			});
 			socket.write(sent);
 			await once(socket, 'close');
-			return Array.from(text.matchAll(/^HTTP\/1\.1 (\d+) /gm), ([, status = '']) => status);
+			return Array.from(text.matchAll(/HTTP\/1\.1 (\d+) /g), ([, status = '']) => status);
 		}),
 	);
 	return answers.flat();

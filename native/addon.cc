@@ -5,6 +5,7 @@
 
 #include "module_check.h"
 #include "object.h"
+#include "peer_owner.h"
 #include "pinned.h"
 #include "probe.h"
 #include "system.h"
@@ -21,6 +22,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports)
 	exports.Set("mountBpffs", Napi::Function::New<toascope::mount_bpffs>(env));
 	exports.Set("unmount", Napi::Function::New<toascope::unmount>(env));
 	exports.Set("monotonicNs", Napi::Function::New<toascope::monotonic_ns>(env));
+	exports.Set("peerOwner", Napi::Function::New<toascope::peer_owner>(env));
 	exports.Set("pinnedMap", Napi::Function::New<toascope::pinned_map>(env));
 	exports.Set("detachLinks", Napi::Function::New<toascope::detach_links>(env));
 	exports.Set("clientTags", Napi::Function::New<toascope::client_tags>(env));

@@ -170,6 +170,11 @@ export interface Native {
 	notify(socket: string, state: string): void;
 	/** Takes a directory's lock (flock(2)) and returns its descriptor; -1: another process has it. */
 	lock(path: string): number;
+	/**
+	 * The user whose socket is at the other end of this one: of a Unix socket, or of a connection from our network
+	 * namespace. Undefined: it is elsewhere, or the kernel does not tell.
+	 */
+	peerOwner(fd: number): number | undefined;
 	/** Reads a map of whichever version, by its pin. */
 	pinnedMap(path: string): PinnedMap;
 	/** Detaches pinned links on cgroups; none of their programs runs any more when it returns. Others detach when their pins go. */

@@ -7,6 +7,7 @@ import { release } from 'node:os';
 import { setImmediate as immediate } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import { callerOf } from '../capture/caller.ts';
 import { native } from '../capture/native.ts';
 import type { AcceptProgram, Provider } from '../capture/provider.ts';
 import { explain } from '../capture/refusal.ts';
@@ -215,7 +216,7 @@ export class Service implements View {
 	}
 
 	#application(metrics: PrometheusExporter): FastifyInstance {
-		return createHttp({ view: this, metrics, logger: this.#logger.child({}, { level: 'warn' }) });
+		return createHttp({ view: this, metrics, callerOf, logger: this.#logger.child({}, { level: 'warn' }) });
 	}
 
 	/** Where HTTP listens; undefined when it is off, or does not yet. */
