@@ -81,8 +81,8 @@ describe('the whole answer', () => {
 		const shown = families(await text(fixtureExporter(() => undefined)));
 		const more = [
 			'toascope_config_last_reload_success_timestamp_seconds',
-			'toascope_http_limited_total',
 			'toascope_http_listen_failures_total',
+			'toascope_http_limited_total',
 		];
 		expect(shown).toEqual([...own, ...more]);
 	});
