@@ -84,7 +84,9 @@ async function drainBursts(ground: Ground, connections: number, times: number) {
 		const begun = performance.now();
 		for (let before = -1; all() > before; ) {
 			before = all();
-			provider.drain(count);
+			provider.drain(count, (step, cause) => {
+				throw new ToascopeError('LAB_FAILED', `records were not read: ${step} failed`, { cause });
+			});
 		}
 		const seconds = (performance.now() - begun) / 1000;
 		if (types.some((type) => counts[type] !== connections)) {

@@ -99,3 +99,17 @@ export class ToascopeError extends Error {
 		return errorCodes[this.code].exit;
 	}
 }
+
+/** What tells one failure from another: errno's or our code (`ENOMEM`, `BPF_FAILED`), else the kind of error. */
+export function codeOfError(error: unknown): string {
+	const { code, name } = (error ?? {}) as { code?: unknown; name?: unknown };
+	if (typeof code === 'string') return code;
+	return typeof name === 'string' ? name : typeof error;
+}
+
+/** Of the system, which needs no stack: errno's name and number are on it (Node's and the addon's). */
+export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+	if (!(error instanceof Error)) return false;
+	const { code, errno } = error as NodeJS.ErrnoException;
+	return typeof code === 'string' && typeof errno === 'number';
+}

@@ -71,6 +71,13 @@ export const logLines = {
 		meaning: 'Nothing is to be done: `toascope_accepts_total{seen="unseen"}` counts them.',
 		fields: ['errno'],
 	},
+	pidNamespace: {
+		level: 'warn',
+		text: "in a pid namespace of its own: the kernel's numbers of processes mean nothing here",
+		meaning:
+			'The daemon runs in a container with a pid namespace. `process.pid` is the number on the host; containers are told by cgroup v2 alone; owners are looked for among the processes of this container; listeners from before are not told to keep SYNs. `hint` says what helps.',
+		fields: ['hint'],
+	},
 	otherSizes: {
 		level: 'info',
 		text: 'the pinned maps have other sizes than the configuration',
@@ -127,7 +134,9 @@ export const logLines = {
 	reloaded: {
 		level: 'info',
 		text: 'configuration reloaded',
-		meaning: 'What the file says now is in force.',
+		meaning:
+			'What the file says now is in force. `changed` has each key that differs, with its value before and now where they are short.',
+		fields: ['changed'],
 	},
 	restartKeys: {
 		level: 'warn',
@@ -144,8 +153,26 @@ export const logLines = {
 	taskFailed: {
 		level: 'error',
 		text: 'a periodic task failed',
-		meaning: '`task` is tried again. Metrics stand still meanwhile.',
-		fields: ['err', 'task'],
+		meaning:
+			'`task` is tried again: `collect`, `flush`, `reap` and `drain` are tasks, other names are steps that are left out (`owners`: a connection without its owner). At most one line a minute for each cause; `left_out` lines of it came before. `toascope_task_failures_total` counts them all.',
+		fields: ['err', 'task', 'left_out'],
+	},
+	taskRecovered: {
+		level: 'info',
+		text: 'a periodic task succeeds again',
+		meaning: '`failures` runs of `task` in a row had failed.',
+		fields: ['task', 'failures'],
+	},
+	notReady: {
+		level: 'warn',
+		text: 'not ready',
+		meaning: '`reasons` say what is wrong; `/readyz` answers 503 with them until none is left.',
+		fields: ['reasons'],
+	},
+	readyAgain: {
+		level: 'info',
+		text: 'ready again',
+		meaning: 'No reason is left for not being ready.',
 	},
 	metricFailed: {
 		level: 'error',
@@ -220,6 +247,32 @@ export const logLines = {
 		meaning:
 			'`NOTIFY_SOCKET` names a socket that does not take it: under a unit with `Type=notify` systemd ends the start after its timeout. Elsewhere the variable was inherited: unset it.',
 		fields: ['err', 'state'],
+	},
+	linesLost: {
+		level: 'warn',
+		text: 'lines of the log were lost',
+		meaning:
+			'The reader of standard error stood still, or was slower than the lines came: what waits for it is at most 1 MiB. `lost` lines were thrown away since then; `toascope_log_lines_lost_total` counts all.',
+		fields: ['lost'],
+	},
+	signalIgnored: {
+		level: 'warn',
+		text: 'a signal is ignored',
+		meaning: 'Somebody sent `signal`, which toascope has no use for. SIGHUP reloads; SIGTERM, SIGINT and SIGQUIT stop.',
+		fields: ['signal', 'left_out'],
+	},
+	nodeWarning: {
+		level: 'warn',
+		text: 'Node.js warns',
+		meaning: '`err` has what it says, such as a function that is deprecated: report it.',
+		fields: ['err', 'left_out'],
+	},
+	crashed: {
+		level: 'error',
+		text: 'an error inside toascope ends it',
+		meaning:
+			'Report it, with `err`. Programs and counters that are pinned are left as after a kill: the next start goes on with them.',
+		fields: ['err'],
 	},
 	stopping: { level: 'info', text: 'stopping', meaning: 'A signal was received.', fields: ['signal'] },
 	stoppedKept: {

@@ -1,10 +1,12 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: Apache-2.0
 /** The command `toascope`. The only file that ends the process. */
+import './process.ts';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { configCheck } from './cli/config.ts';
 import { exitCode, ToascopeError } from './errors.ts';
 import { asTyped } from './invocation.ts';
+import { LogDestination } from './service/log_destination.ts';
 import { version } from './version.ts';
 
 interface LookupFlags {
@@ -210,6 +212,10 @@ function usageError({ message }: CommanderError): ToascopeError {
 	return new ToascopeError('USAGE', what.replace(/\.$/, ''), { hint });
 }
 
+/** A reader that stands still must not keep a command that failed from ending. */
+const complaints = new LogDestination({ onReaderBack() {} });
+const complaintsMs = 1000;
+
 function report(error: unknown): number {
 	if (error instanceof CommanderError) {
 		if (error.exitCode === 0) return exitCode.done;
@@ -218,12 +224,12 @@ function report(error: unknown): number {
 		return report(usageError(error));
 	}
 	if (!(error instanceof ToascopeError)) {
-		process.stderr.write(`toascope: ${error instanceof Error ? error.stack : String(error)}\n`);
+		complaints.write(`toascope: ${error instanceof Error ? error.stack : String(error)}\n`);
 		return exitCode.failed;
 	}
-	process.stderr.write(`toascope: ${asTyped(error.message)} [${error.code}]\n`);
-	if (error.hint !== undefined) process.stderr.write(`  ${asTyped(error.hint)}\n`);
-	if (error.detail !== undefined) process.stderr.write(`${error.detail.replaceAll(/^/gm, '  | ')}\n`);
+	complaints.write(`toascope: ${asTyped(error.message)} [${error.code}]\n`);
+	if (error.hint !== undefined) complaints.write(`  ${asTyped(error.hint)}\n`);
+	if (error.detail !== undefined) complaints.write(`${error.detail.replaceAll(/^/gm, '  | ')}\n`);
 	return error.exitCode;
 }
 
@@ -238,5 +244,6 @@ try {
 	await program.parseAsync();
 } catch (error) {
 	code = report(error);
+	await complaints.flush(complaintsMs);
 }
 process.exitCode = code;

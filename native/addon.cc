@@ -18,6 +18,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports)
 	exports.Set("BpfObject", toascope::BpfObject::define(env));
 	exports.Set("probe", Napi::Function::New<toascope::probe>(env));
 	exports.Set("notify", Napi::Function::New<toascope::notify>(env));
+	exports.Set("writeNow", Napi::Function::New<toascope::write_now>(env));
 	exports.Set("lock", Napi::Function::New<toascope::lock>(env));
 	exports.Set("mountBpffs", Napi::Function::New<toascope::mount_bpffs>(env));
 	exports.Set("unmount", Napi::Function::New<toascope::unmount>(env));

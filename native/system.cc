@@ -3,13 +3,17 @@
 #include "system.h"
 
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
@@ -22,7 +26,7 @@
 namespace toascope
 {
 
-// notify(path, state): one datagram to systemd's socket (sd_notify(3)); "@" begins an abstract name
+// notify(path, state): one datagram to systemd's socket (sd_notify(3)); "@" begins an abstract name. EAGAIN: it is full
 void notify(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
@@ -36,9 +40,32 @@ void notify(const Napi::CallbackInfo &info)
 		address.sun_path[0] = 0;
 	socklen_t length = offsetof(sockaddr_un, sun_path) + path.size();
 	Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-	if (!socket || sendto(socket.get(), state.data(), state.size(), MSG_NOSIGNAL,
+	if (!socket || sendto(socket.get(), state.data(), state.size(), MSG_NOSIGNAL | MSG_DONTWAIT,
 			      reinterpret_cast<sockaddr *>(&address), length) < 0)
 		throw system_error(env, errno, "notify", path);
+}
+
+// writeNow(fd, bytes) -> how many the file took now; 0: it has no room, and would make the writer wait. A pipe whose other
+// writers are as quick could still make it wait for them: no call asks and writes at once on all kernels.
+Napi::Value write_now(const Napi::CallbackInfo &info)
+{
+	Napi::Env env = info.Env();
+	int fd = info[0].As<Napi::Number>().Int32Value();
+	auto bytes = info[1].As<Napi::Uint8Array>();
+	struct stat file;
+	ssize_t written = -1;
+
+	if (fstat(fd, &file) == 0 && S_ISSOCK(file.st_mode)) {
+		written = send(fd, bytes.Data(), bytes.ByteLength(), MSG_DONTWAIT | MSG_NOSIGNAL);
+	} else {
+		pollfd room = { fd, POLLOUT, 0 };
+		if (poll(&room, 1, 0) == 0)
+			return Napi::Number::New(env, 0);
+		written = write(fd, bytes.Data(), std::min<size_t>(bytes.ByteLength(), PIPE_BUF));
+	}
+	if (written < 0 && errno != EAGAIN)
+		throw system_error(env, errno, "write to", "descriptor " + std::to_string(fd));
+	return Napi::Number::New(env, static_cast<double>(std::max<ssize_t>(written, 0)));
 }
 
 // lock(directory) -> fd, or -1 when another process holds it; the lock ends with the descriptor

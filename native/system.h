@@ -7,6 +7,7 @@ namespace toascope
 {
 
 void notify(const Napi::CallbackInfo &info);
+Napi::Value write_now(const Napi::CallbackInfo &info);
 Napi::Value lock(const Napi::CallbackInfo &info);
 void mount_bpffs(const Napi::CallbackInfo &info);
 void unmount(const Napi::CallbackInfo &info);

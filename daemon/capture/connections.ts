@@ -56,5 +56,5 @@ function matches(connection: Connection, question: LookupQuery, nowNs: bigint, r
 	if (question.netns !== undefined && question.netns !== connection.netns) return false;
 	if (question.local !== undefined && formatEndpoint(question.local) !== formatEndpoint(connection.local)) return false;
 	if (question.atNs === undefined) return true;
-	return openedNs <= question.atNs && (closedNs === undefined || question.atNs <= closedNs);
+	return question.atNs.some((atNs) => openedNs <= atNs && (closedNs === undefined || atNs <= closedNs));
 }

@@ -9,17 +9,21 @@ import { type LogSink, logLines, tell } from '../log_lines.ts';
 import type { Listening, ListeningSockets } from './listening.ts';
 import type { BpfObject, NativeError } from './native.ts';
 import { ownNetns } from './netns.ts';
+import { runInHostPids } from './pid_namespace.ts';
 
 export class KeptSyns {
 	readonly #bpf: BpfObject;
 	readonly #sockets: ListeningSockets;
 	readonly #log: LogSink;
+	readonly #reachable: boolean;
 	#wanted = false;
 
-	constructor(bpf: BpfObject, sockets: ListeningSockets, log: LogSink) {
+	/** `reachable` false: processes have other numbers here than in the kernel (pid_namespace.ts). */
+	constructor(bpf: BpfObject, sockets: ListeningSockets, log: LogSink, reachable: boolean) {
 		this.#bpf = bpf;
 		this.#sockets = sockets;
 		this.#log = log;
+		this.#reachable = reachable;
 	}
 
 	/** What a listener's application set itself stays as it is. */
@@ -47,6 +51,12 @@ export class KeptSyns {
 		const { refused: unreadable } = this.#sockets;
 		if (unreadable !== '') {
 			if (this.#wanted) tell(this.#log, logLines.synsNotKept, { code: unreadable, hint: 'restart these servers' });
+			return;
+		}
+		// pidfd_open() would take the kernel's number for one of ours: the socket of another process
+		if (!this.#reachable) {
+			const hint = `${runInHostPids}, or restart these servers`;
+			if (this.#wanted) tell(this.#log, logLines.synsNotKept, { code: 'PID_NAMESPACE', hint });
 			return;
 		}
 		const refused = new Map<string, number>();

@@ -166,8 +166,10 @@ export interface Native {
 	 * after: names of errno, empty where it answered. `peer`: the answer after, struct toa_nat64_peer.
 	 */
 	askModule(option: Uint8Array): { readonly without: string; readonly with: string; readonly peer?: Uint8Array };
-	/** One datagram to systemd's socket (sd_notify(3)). */
+	/** One datagram to systemd's socket (sd_notify(3)); never waits. EAGAIN: the socket is full. */
 	notify(socket: string, state: string): void;
+	/** Returns how many of these bytes a pipe or socket took at once; 0: it is full. Does not wait for its reader. */
+	writeNow(fd: number, bytes: Uint8Array): number;
 	/** Takes a directory's lock (flock(2)) and returns its descriptor; -1: another process has it. */
 	lock(path: string): number;
 	/**

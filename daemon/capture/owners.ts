@@ -25,6 +25,7 @@ function isAlive(pid: number): boolean {
 
 export class Owners {
 	readonly #sockets: ListeningSockets;
+	readonly #visible: boolean;
 	#listening = new Map<string, Listening>();
 	/** CLOCK_MONOTONIC, as the kernel's times. */
 	#readNs = 0n;
@@ -32,8 +33,10 @@ export class Owners {
 	/** By pid: when the process was last seen alive. */
 	readonly #aliveNs = new Map<number, bigint>();
 
-	constructor(sockets: ListeningSockets) {
+	/** `visible` false: processes have other numbers here than in the kernel (pid_namespace.ts), and /proc tells of others. */
+	constructor(sockets: ListeningSockets, visible = true) {
 		this.#sockets = sockets;
+		this.#visible = visible;
 	}
 
 	/** The process that listens where this connection came in, and did when it was opened; undefined when it is gone. */
@@ -52,6 +55,7 @@ export class Owners {
 		const ageMs = Number(native().monotonicNs() - this.#readNs) / 1e6;
 		if (ageMs > maxAgeMs) return true;
 		if (found === undefined) return openedNs > this.#readNs && ageMs * maxShare > this.#walkMs;
+		if (!this.#visible) return false;
 		const { pid } = found.owner;
 		if (openedNs <= (this.#aliveNs.get(pid) ?? this.#readNs)) return false;
 		this.#aliveNs.set(pid, native().monotonicNs());
@@ -72,12 +76,17 @@ export class Owners {
 		const begun = performance.now();
 		this.#readNs = native().monotonicNs();
 		this.#aliveNs.clear();
-		this.#listening = new Map();
-		for (const listening of this.#sockets.read()) {
-			const place = key(listening.netns, listening.local);
-			// of several processes that share a listener the first, which made it, stands for all
-			if (!this.#listening.has(place)) this.#listening.set(place, listening);
+		try {
+			const sockets = this.#sockets.read();
+			this.#listening = new Map();
+			for (const listening of sockets) {
+				const place = key(listening.netns, listening.local);
+				// of several processes that share a listener the first, which made it, stands for all
+				if (!this.#listening.has(place)) this.#listening.set(place, listening);
+			}
+		} finally {
+			// one that failed cost as much, and comes no sooner again
+			this.#walkMs = performance.now() - begun;
 		}
-		this.#walkMs = performance.now() - begun;
 	}
 }

@@ -4,7 +4,7 @@ import { existsSync, statSync } from 'node:fs';
 import type { Config } from '../config/config.ts';
 import { builtInProfiles } from '../config/profiles.ts';
 import { ToascopeError } from '../errors.ts';
-import type { LogSink } from '../log_lines.ts';
+import { type LogSink, logLines, tell } from '../log_lines.ts';
 import type { Connection, ConnectionEvent } from '../model/connection.ts';
 import type { LookupQuery } from '../model/lookup.ts';
 import type { Peers } from '../model/peers.ts';
@@ -25,9 +25,10 @@ import { fexitPrograms, load, modulePrograms, stateMaps } from './load.ts';
 import { findCgroup2, isCgroup2, isRootCgroup, readMounts } from './mounts.ts';
 import { type BpfObject, type Features, native, type Probed } from './native.ts';
 import { Owners } from './owners.ts';
+import { pidsAreKernels, runInHostPids } from './pid_namespace.ts';
 import { Pins } from './pins.ts';
 import { requirePrivileges } from './privileges.ts';
-import type { AcceptProgram, OptionReader, Provider, ProviderName } from './provider.ts';
+import type { AcceptProgram, OnFailure, OptionReader, Provider, ProviderName } from './provider.ts';
 import { Reaper } from './reaper.ts';
 import { readEvent } from './records.ts';
 import { explain } from './refusal.ts';
@@ -90,8 +91,10 @@ export class Programs implements Provider {
 		this.#settings = new KernelSettings(bpf);
 		this.#connections = new Connections(bpf, profileName);
 		const sockets = new ListeningSockets(bpf, probed.features.listeningSockets);
-		this.#owners = new Owners(sockets);
-		this.#keptSyns = new KeptSyns(bpf, sockets, log);
+		const visible = pidsAreKernels();
+		if (!visible) tell(log, logLines.pidNamespace, { hint: runInHostPids });
+		this.#owners = new Owners(sockets, visible);
+		this.#keptSyns = new KeptSyns(bpf, sockets, log, visible);
 	}
 
 	/**
@@ -219,15 +222,21 @@ export class Programs implements Provider {
 	}
 
 	/** What takes longer than `drainMs` is left for the next call. */
-	drain(onEvent: (event: ConnectionEvent) => void): boolean {
+	drain(onEvent: (event: ConnectionEvent) => void, onFailure: OnFailure): boolean {
 		const name = (id: number) => this.#profileNames.get(id);
 		const until = performance.now() + drainMs;
 		let bytes = this.#events.length;
 		while (bytes === this.#events.length && performance.now() < until) {
 			bytes = this.#bpf.drain(this.#events);
 			for (let at = 0; at < bytes; at += eventLayout.size) {
-				const event = readEvent(this.#events, at, name);
-				if (event !== undefined) onEvent({ type: event.type, connection: this.#owned(event.connection) });
+				// the kernel has let go of the batch: one that fails must not take the others with it
+				try {
+					const event = readEvent(this.#events, at, name);
+					if (event === undefined) continue;
+					onEvent({ type: event.type, connection: this.#owned(event.connection, onFailure) });
+				} catch (error) {
+					onFailure('events', error);
+				}
 			}
 		}
 		return bytes === this.#events.length;
@@ -249,9 +258,10 @@ export class Programs implements Provider {
 		return this.#reaper.reap(nextTurn);
 	}
 
-	lookup(question: LookupQuery): Connection[] {
+	lookup(question: LookupQuery, onFailure: OnFailure): Connection[] {
 		const retainNs = BigInt(this.#config.connections.retainMs) * 1_000_000n;
-		return this.#connections.find(question, native().monotonicNs(), retainNs).map((found) => this.#owned(found));
+		const found = this.#connections.find(question, native().monotonicNs(), retainNs);
+		return found.map((connection) => this.#owned(connection, onFailure));
 	}
 
 	unknownOptions(): UnknownOption[] {
@@ -265,8 +275,15 @@ export class Programs implements Provider {
 		return findBusyPeers(this.#bpf, trust, native().monotonicNs(), retainNs, nextTurn);
 	}
 
-	#owned(connection: Connection): Connection {
-		return connection.seen === 'unseen' ? { ...connection, owner: this.#owners.of(connection) } : connection;
+	/** Without its owner where that cannot be found out. */
+	#owned(connection: Connection, onFailure: OnFailure): Connection {
+		if (connection.seen !== 'unseen') return connection;
+		try {
+			return { ...connection, owner: this.#owners.of(connection) };
+		} catch (error) {
+			onFailure('owners', error);
+			return connection;
+		}
 	}
 
 	/** Takes away what hangs in the kernel. */

@@ -14,6 +14,9 @@ export type ProviderName = 'bpf' | 'module';
 /** How the accept of a connection is seen; `none`: without BPF nothing is. */
 export type AcceptProgram = 'fexit' | 'getpeername' | 'none';
 
+/** Told of a step that failed and was left out, by a stable name such as `owners`; what it belongs to goes on. */
+export type OnFailure = (step: string, error: unknown) => void;
+
 export interface Provider {
 	readonly name: ProviderName;
 	readonly acceptProgram: AcceptProgram;
@@ -30,8 +33,11 @@ export interface Provider {
 	reload(config: Config): void;
 	/** Which events the kernel sends. None: it spends nothing on them. */
 	listen(...types: ConnectionEvent['type'][]): void;
-	/** Hands over what has happened since the last call, for some milliseconds. True: there is more. */
-	drain(onEvent: (event: ConnectionEvent) => void): boolean;
+	/**
+	 * Hands over what has happened since the last call, for some milliseconds. True: there is more. Each event that was taken
+	 * from the kernel is handed over, whatever fails on its way (`onFailure`), also in `onEvent`.
+	 */
+	drain(onEvent: (event: ConnectionEvent) => void, onFailure: OnFailure): boolean;
 	/** Throws away what drain() would hand over. Returns how many there were. */
 	discard(): number;
 	/** Counts what open connections did since the last flush. */
@@ -39,7 +45,7 @@ export interface Provider {
 	/** Has connections closed that are gone unheard: those that two calls find so, each after a flush of its own. */
 	reap(nextTurn: NextTurn): Promise<void>;
 	/** Connections of a peer, newest first. */
-	lookup(question: LookupQuery): Connection[];
+	lookup(question: LookupQuery, onFailure: OnFailure): Connection[];
 	/** What arrives where TOA does not: counted since the maps were made. */
 	unknownOptions(): UnknownOption[];
 	/** The peers of the connections in the table. */

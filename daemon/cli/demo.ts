@@ -12,6 +12,7 @@ import type { Result } from '../lab/protocol.ts';
 import { formatEndpoint } from '../model/address.ts';
 import type { ConnectionEvent } from '../model/connection.ts';
 import { createLogger } from '../service/log.ts';
+import { LogDestination } from '../service/log_destination.ts';
 import { Service, type ServiceOptions } from '../service/service.ts';
 import { demoHeader, eventLine, tallyText } from './demo_text.ts';
 import { emptyTally, Judge, type Tally } from './demo_truth.ts';
@@ -65,17 +66,24 @@ export async function demo(options: DemoOptions): Promise<number> {
 	}
 }
 
+/** What the end waits for a terminal that stands still. */
+const lastLinesMs = 300;
+
 async function show(options: DemoOptions, stop: Stop): Promise<number> {
 	await using lab = await Lab.open({ routes: [{ listenPort: publicPort, backendPort: port, profile: 'nat64' }] });
 	const judge = new Judge(lab.netnsInode('server'));
+	// a pager that is paused must not hold up the daemon, which runs here
+	const screen = new LogDestination({ fd: 1, onReaderBack: (lost) => screen.write(`(${lost} lines left out)\n`) });
 	await lab.echoServer({ port, onRecords: (records) => judge.served(records) });
 	const service = await startService(options, (event) => {
 		// another demo on this machine has the same addresses
 		const ours = event.connection.netns === lab.netnsInode('server');
-		if (ours && event.type === 'closed') process.stdout.write(eventLine(event.connection));
+		if (ours && event.type === 'closed') screen.write(eventLine(event.connection));
 	});
 	try {
-		return options.once ? await runOnce(options, lab, judge, service, stop) : await runOn(options, lab, service, stop);
+		return options.once
+			? await runOnce(options, lab, judge, service, stop)
+			: await runOn(options, lab, service, stop, screen);
 	} finally {
 		await service.stop('detach');
 	}
@@ -149,10 +157,16 @@ async function runOnce(options: DemoOptions, lab: Lab, judge: Judge, service: Se
 	return right ? exitCode.done : exitCode.failed;
 }
 
-async function runOn(options: DemoOptions, lab: Lab, service: Service, stop: Stop): Promise<number> {
+async function runOn(
+	options: DemoOptions,
+	lab: Lab,
+	service: Service,
+	stop: Stop,
+	screen: LogDestination,
+): Promise<number> {
 	const client = await lab.client();
 	const url = service.listening === undefined ? undefined : `http://${formatEndpoint(service.listening)}`;
-	process.stdout.write(demoHeader(url));
+	screen.write(demoHeader(url));
 	while (!stop.stopped) {
 		const count = 1 + Math.floor(Math.random() * 4);
 		const made = client.run({
@@ -168,7 +182,8 @@ async function runOn(options: DemoOptions, lab: Lab, service: Service, stop: Sto
 		if (results === undefined || stop.stopped) break;
 		await Promise.race([new Promise((resolve) => setTimeout(resolve, 400 * Math.random())), stop.promise]);
 	}
-	process.stdout.write('\n');
+	screen.write('\n');
+	await screen.flush(lastLinesMs);
 	return exitCode.done;
 }
 

@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-/** `toascope run`: the daemon in the foreground, until SIGTERM or SIGINT; SIGHUP reloads. */
+/** `toascope run`: the daemon in the foreground, until SIGTERM, SIGINT or SIGQUIT; SIGHUP reloads. */
 import { resolve } from 'node:path';
+import type { Logger } from 'pino';
+import type { Config } from '../config/config.ts';
 import { loadConfig, loadConfigAndFile } from '../config/load.ts';
-import { exitCode } from '../errors.ts';
+import { codeOfError, exitCode } from '../errors.ts';
 import { logLines, tell } from '../log_lines.ts';
-import { createLogger } from '../service/log.ts';
-import { Service } from '../service/service.ts';
-import { tellSystemd } from '../service/systemd.ts';
+import { ignoreSignals, routeWarnings } from '../process.ts';
+import { createLog } from '../service/log.ts';
+import { LogLimit } from '../service/log_limit.ts';
+import { Service, type ServiceOptions } from '../service/service.ts';
+import { Systemd } from '../service/systemd.ts';
+
+/** What the end waits for a log whose reader stands still. */
+const lastLinesMs = 300;
 
 /** Resolves with a signal's name when it comes. The handlers stay: one that comes when all has ended is not to kill the process before it has said so. */
 function signals(): { next(): Promise<NodeJS.Signals> } {
@@ -17,7 +24,7 @@ function signals(): { next(): Promise<NodeJS.Signals> } {
 		if (resolve === undefined) came.push(signal);
 		else resolve(signal);
 	};
-	for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, take);
+	for (const name of ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP'] as const) process.on(name, take);
 	return {
 		next() {
 			const signal = came.shift();
@@ -34,24 +41,48 @@ export async function run(options: { readonly config?: string | undefined }): Pr
 	const { config, file } = loadConfigAndFile({ path: options.config, env: process.env });
 	// a file that was there must be there at a reload: without it the defaults would hold, an empty trust among them
 	const read = () => loadConfig({ path: file, env: process.env });
-	const logger = createLogger(config.log);
+	const log = createLog(config.log);
+	const { logger } = log;
+	// as if it had been killed: what is pinned goes on counting, and systemd starts it again
+	process.on('uncaughtException', (err) => {
+		tell(logger, logLines.crashed, { err });
+		void log.flush(lastLinesMs).finally(() => process.exit(exitCode.failed));
+	});
+	try {
+		return await runLogged(
+			config,
+			logger,
+			{ configFile: file && resolve(file), retryHttp: true, logLinesLost: log.linesLost },
+			read,
+		);
+	} finally {
+		await log.flush(lastLinesMs);
+	}
+}
+
+async function runLogged(config: Config, logger: Logger, options: ServiceOptions, read: () => Config): Promise<number> {
+	const limit = new LogLimit(logger);
+	ignoreSignals((signal) => limit.tell(`signal ${signal}`, logLines.signalIgnored, { signal }));
+	routeWarnings((err) => limit.tell(`warning ${codeOfError(err)}`, logLines.nodeWarning, { err: plainWarning(err) }));
 	const coming = signals();
-	const service = await Service.start(config, logger, { configFile: file && resolve(file), retryHttp: true });
+	const systemd = new Systemd(logger);
+	const service = await Service.start(config, logger, options);
 	// a timer that may not keep the process alive runs everything: a signal must find it there
 	const alive = setInterval(() => {}, 2 ** 31 - 1);
 	try {
-		tellSystemd('READY=1', logger);
+		// READY=1 waits for a collection that succeeded
+		service.readiness.watch((reasons) => systemd.readiness(reasons));
 		for (;;) {
 			const signal = await coming.next();
 			if (signal !== 'SIGHUP') {
 				tell(logger, logLines.stopping, { signal });
 				break;
 			}
-			tellSystemd('RELOADING=1', logger);
+			systemd.reloading();
 			service.reload(read);
-			tellSystemd('READY=1', logger);
+			systemd.reloaded();
 		}
-		tellSystemd('STOPPING=1', logger);
+		systemd.stopping();
 	} finally {
 		clearInterval(alive);
 		const { kept, recordsLost } = await service.stop();
@@ -59,4 +90,9 @@ export async function run(options: { readonly config?: string | undefined }): Pr
 		tell(logger, kept ? logLines.stoppedKept : logLines.stopped, said);
 	}
 	return exitCode.done;
+}
+
+/** Without its stack, which leads into Node.js. */
+function plainWarning({ name, message, ...rest }: Error & { readonly code?: string }): object {
+	return { name, message, ...(rest.code !== undefined && { code: rest.code }) };
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { btfPath, missingBtf } from '../capture/btf.ts';
 import { limit } from '../capture/layout.gen.ts';
 import { findBpffs, findCgroup2, isCgroup2, isRootCgroup, type Mount } from '../capture/mounts.ts';
+import { pidsAreKernels, runInHostPids } from '../capture/pid_namespace.ts';
 import { missingCapabilities } from '../capture/privileges.ts';
 import { type Check, check } from './check.ts';
 import type { Values } from './configuration.ts';
@@ -20,6 +21,8 @@ export interface Host {
 	readonly mounts: readonly Mount[];
 	readonly lockdown: string | undefined;
 	readonly jit: string | undefined;
+	/** See pid_namespace.ts: of the doctor, which is asked where the daemon runs. */
+	readonly pidsAreKernels: boolean;
 	readonly module: ModuleFacts;
 	/** Whether a path exists. */
 	readonly exists: (path: string) => boolean;
@@ -44,6 +47,7 @@ export function hostChecks(host: Host, values: Values, runs: boolean): Check[] {
 		check('kernel', 'Kernel', 'ok', `${host.kernel} (${host.machine})`),
 		btf(host),
 		privileges(host, runs),
+		...pidNamespace(host),
 		cgroup(host, values),
 		bpffs(host, values),
 		...(runs ? [] : leftAttached(host, values)),
@@ -66,6 +70,13 @@ function privileges({ status }: Host, runs: boolean): Check {
 	if (runs) return check('privileges', title, 'ok', `${found}; the daemon has what it needs`);
 	const advice = 'run it as root, or give these capabilities to the service; what needs them could not be tried here';
 	return check('privileges', title, 'fail', found, advice);
+}
+
+/** Nothing to say of the usual one. */
+function pidNamespace({ pidsAreKernels: usual }: Host): Check[] {
+	if (usual) return [];
+	const found = "of its own: the kernel's numbers of processes are not those of this /proc";
+	return [check('pid_namespace', 'Pid namespace', 'warn', found, runInHostPids)];
 }
 
 function cgroup({ mounts, exists, isRootCgroup: isRoot }: Host, values: Values): Check {
@@ -159,5 +170,6 @@ export function readHost(kernel: string, machine: string, mounts: readonly Mount
 		module: readModuleFacts(kernel),
 		exists: existsSync,
 		isRootCgroup,
+		pidsAreKernels: pidsAreKernels(),
 	};
 }

@@ -85,5 +85,6 @@ function readStatus({ status, body }: { readonly status: number; readonly body: 
 	}
 	if (status >= 500) throw new Error(`it answered with status ${status}`);
 	if (typeof read?.pid !== 'number' || read.config === undefined || read.peers === undefined) throw new Error(other);
-	return read as Status;
+	// null: the daemon could not read them just now, and says why it is not ready
+	return { ...(read as Status), peers: read.peers ?? { connections: 0, busiest: [] } };
 }

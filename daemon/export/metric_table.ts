@@ -35,6 +35,32 @@ export const metricTable = [
 		help: 'What reads the TOA option, on which kernel and in which mode; 1 while attached',
 	},
 	{
+		name: 'toascope_snapshot_timestamp_seconds',
+		type: 'gauge',
+		labels: [],
+		unit: 'seconds',
+		help: 'When the numbers shown were collected; /readyz answers 503 where that is more than 15 s ago',
+	},
+	{
+		name: 'toascope_task_failures_total',
+		type: 'counter',
+		labels: ['task'],
+		help: 'Runs of a periodic task, or steps of one, that failed',
+	},
+	{
+		name: 'toascope_task_duration_seconds',
+		type: 'summary',
+		labels: ['task'],
+		unit: 'seconds',
+		help: 'Duration of the runs of a periodic task: sum and number, those that failed included',
+	},
+	{
+		name: 'toascope_log_lines_lost_total',
+		type: 'counter',
+		labels: [],
+		help: 'Lines of the log that were thrown away: its reader stood still, or refused them',
+	},
+	{
 		name: 'toascope_handshakes_total',
 		type: 'counter',
 		labels: ['listener', 'result'],
@@ -339,6 +365,7 @@ export const labelMeanings: Readonly<Record<(typeof metricTable)[number]['labels
 	limit: 'Which one: [below](#limits-of-toascope_http_limited_total).',
 	map: 'Name of a BPF map.',
 	program: 'Name of a BPF program.',
+	task: '`collect` (the counters), `flush` (open connections), `reap` (connections that are gone), `drain` (records for spans), `clock` (jumps of the wall clock); and steps without which the rest goes on: `owners` (a connection was shown without its owner), `events`, `listeners` (a record did not become a span), `peers`, `unknown_options` (missing in `/v1/status`, or older).',
 	event: 'What `toa.ko` counted: [below](#events-of-toascope_module_events_total).',
 };
 

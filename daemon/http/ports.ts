@@ -9,7 +9,8 @@ import type { Snapshot } from '../model/snapshot.ts';
 export interface Clock {
 	/** Nanoseconds since 1970. */
 	toUnixNs(monotonicNs: bigint): bigint;
-	toMonotonicNs(unixNs: bigint): bigint;
+	/** The moments at which the wall clock showed that, the latest first: several where it was set back, that of the jump where it was set over it. */
+	toMonotonicNs(unixNs: bigint): readonly bigint[];
 }
 
 /** One reason why the daemon is not ready. */
@@ -29,8 +30,8 @@ export interface View {
 	lookup(query: LookupQuery): readonly Connection[];
 	/** What `/v1/status` shows: plain data with snake_case keys; a bigint goes out as a decimal string. */
 	status(): object;
-	/** Who is at the other end of the connections of the last minutes. */
-	peers(): Promise<Peers>;
+	/** Who is at the other end of the connections of the last minutes; undefined where they cannot be read now. */
+	peers(): Promise<Peers | undefined>;
 	/** Empty: everything is attached and counted. */
 	notReady(): readonly NotReady[];
 	readonly clock: Clock;

@@ -58,12 +58,25 @@ export function parseContainerId(text: string): string | undefined {
 	return membership(text).containerId;
 }
 
+export interface ContainerOptions {
+	readonly procRoot?: string;
+	readonly capacity?: number;
+	/** Where numbers of processes are not the kernel's: the container is told by its cgroup v2 alone. */
+	readonly cgroups?: { of(id: bigint): string | undefined } | undefined;
+}
+
 /**
  * A function that finds the container of a connection's owner. Answers are remembered by cgroup, so they outlive the process:
  * ask while it is still there. A process that can't be read has no container, for now.
  */
-export function createContainerResolver(options: { procRoot?: string; capacity?: number } = {}) {
-	const { procRoot = '/proc', capacity = CAPACITY } = options;
+export function createContainerResolver(options: ContainerOptions = {}): (owner: Owner) => string | undefined {
+	const { procRoot = '/proc', capacity = CAPACITY, cgroups } = options;
+	if (cgroups !== undefined) {
+		return ({ cgroupId }) => {
+			const path = cgroups.of(cgroupId);
+			return path === undefined ? undefined : containerOfPath(path);
+		};
+	}
 	/** By cgroup id; in the order of their last use. */
 	const known = new Map<bigint, string | undefined>();
 	/** By pid, of the current second. */

@@ -8,6 +8,6 @@ export interface LookupQuery {
 	readonly local?: Endpoint | undefined;
 	/** Inode number of a network namespace. */
 	readonly netns?: number | undefined;
-	/** Only connections that were open at this time: CLOCK_MONOTONIC nanoseconds. */
-	readonly atNs?: bigint | undefined;
+	/** Only connections that were open at one of these times: CLOCK_MONOTONIC nanoseconds. */
+	readonly atNs?: readonly bigint[] | undefined;
 }

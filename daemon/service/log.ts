@@ -1,53 +1,106 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The log: JSON lines for machines, readable lines on a terminal; always on standard error. */
+import { fstatSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { type DestinationStream, type Logger, pino } from 'pino';
+import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
 import type { PinoPretty } from 'pino-pretty';
 import type { Config } from '../config/config.ts';
-import { ToascopeError } from '../errors.ts';
-import { asTyped } from '../invocation.ts';
+import { isSystemError, ToascopeError } from '../errors.ts';
+import { logLines, tell } from '../log_lines.ts';
+import { LogDestination } from './log_destination.ts';
 
-export function createLogger(config: Config['log']): Logger {
+export interface Log {
+	readonly logger: Logger;
+	/** Lines that were thrown away so far: standard error did not take them. */
+	readonly linesLost: () => number;
+	/** Waits at most so long until all lines are out. */
+	readonly flush: (timeoutMs: number) => Promise<void>;
+}
+
+export function createLog(config: Config['log']): Log {
 	const pretty = config.format === 'pretty' || (config.format === 'auto' && process.stderr.isTTY === true);
-	const options = { level: config.level, serializers: { err: serializeError } };
-	if (pretty) return pino(options, readable(standardError()));
-	// for machines, and yet to be read by people: the level as a word, the time as RFC 3339
-	const words = {
-		formatters: { level: (label: string) => ({ level: label }) },
-		timestamp: pino.stdTimeFunctions.isoTime,
+	const options: LoggerOptions = { level: config.level, serializers: { err: serializeError } };
+	if (!pretty) {
+		// for machines, and yet to be read by people: the level as a word, the time as RFC 3339
+		options.formatters = { level: (label: string) => ({ level: label }) };
+		options.timestamp = pino.stdTimeFunctions.isoTime;
+	}
+	const destination = new LogDestination({
+		onReaderBack: (lost) => tell(logger, logLines.linesLost, { lost }),
+	});
+	const format = pretty ? readable() : messageFirst;
+	const prefix = goesToJournal() ? journalPrefix : (text: string) => text;
+	const stream: DestinationStream & Metadata = {
+		[Symbol.for('pino.metadata')]: true,
+		write(line: string) {
+			const { lastLevel = 30, lastMsg } = stream;
+			destination.write(prefix(format(line, lastMsg), lastLevel));
+		},
 	};
-	return pino({ ...options, ...words }, standardError());
+	const logger = pino(options, stream);
+	return {
+		logger,
+		linesLost: () => destination.lost,
+		flush: (timeoutMs) => destination.flush(timeoutMs),
+	};
+}
+
+/** The logger alone, where nobody waits for the last lines. */
+export function createLogger(config: Config['log']): Logger {
+	return createLog(config).logger;
+}
+
+/** What pino leaves on a stream that asks for it, before each line. */
+interface Metadata {
+	readonly [asked: symbol]: boolean;
+	lastLevel?: number;
+	lastMsg?: string;
 }
 
 /** The package is loaded when it is needed: for people at a terminal. */
-function readable(to: DestinationStream): DestinationStream {
+function readable(): (line: string) => string {
 	const { prettyFactory } = createRequire(import.meta.url)('pino-pretty') as typeof PinoPretty;
-	const format = prettyFactory({ ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', singleLine: true });
-	return { write: (line) => to.write(format(line)) };
+	// no-color.org: an empty variable asks for nothing
+	const colorize = process.stderr.isTTY === true && !process.env['NO_COLOR'];
+	return prettyFactory({ ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', singleLine: true, colorize });
 }
 
-/** Lines that it refuses are lost: a disk that is full must not end the daemon. */
-function standardError(): DestinationStream {
-	// one that has failed keeps its lines, and those after them, for ever
-	const open = () => pino.destination({ dest: 2, sync: true }).on('error', fail);
-	let cut = false;
-	const fail = () => {
-		cut = true;
-		lines = open();
-	};
-	let lines = open();
-	return {
-		write(line) {
-			const text = cut ? `\n${line}` : line;
-			cut = false;
-			lines.write(text);
-		},
-	};
+/** Behind the time, where viewers that cut lines still show it: pino writes the message last, whatever stands before it. */
+function messageFirst(line: string, message: string | undefined): string {
+	if (typeof message !== 'string') return line;
+	const last = `,"msg":${JSON.stringify(message)}`;
+	const time = line.indexOf('Z"', line.indexOf('"time":"')) + 2;
+	if (time < 2 || !line.endsWith(`${last}}\n`)) return line;
+	return `${line.slice(0, time)}${last}${line.slice(time, -last.length - 2)}}\n`;
 }
 
-/** An expected failure is its code, what is wrong and what to do; anything else keeps its stack. */
+/** systemd.exec(5), JOURNAL_STREAM: whether standard error is the journal, and not a file that this process was given instead. */
+function goesToJournal(): boolean {
+	const stream = process.env['JOURNAL_STREAM'];
+	if (stream === undefined) return false;
+	try {
+		const { dev, ino } = fstatSync(2, { bigint: true });
+		return stream === `${dev}:${ino}`;
+	} catch {
+		return false;
+	}
+}
+
+/** sd-daemon(3): the priority of syslog(3), before each line. */
+function journalPrefix(text: string, level: number): string {
+	const priority = level >= 60 ? 2 : level >= 50 ? 3 : level >= 40 ? 4 : level >= 30 ? 6 : 7;
+	return text.replaceAll(/^(?=.)/gm, `<${priority}>`);
+}
+
+/**
+ * An expected failure is its code, what is wrong and what to do; one of the system its code and message. Anything else keeps
+ * its stack. Several problems are a list.
+ */
 function serializeError(error: unknown): unknown {
+	if (isSystemError(error)) return { code: error.code, message: error.message };
 	if (!(error instanceof ToascopeError)) return error instanceof Error ? pino.stdSerializers.err(error) : error;
 	const { code, message, hint, detail } = error;
-	return { code, message, hint: hint && asTyped(hint), detail };
+	const problems = message.split('\n');
+	if (problems.length === 1) return { code, message, hint, detail };
+	return { code, message: `${problems.length} problems`, problems, hint, detail };
 }

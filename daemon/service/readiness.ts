@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Why the daemon is not ready: named reasons, set and cleared by the part that knows. None: it is ready. */
 import type { NotReady } from '../http/ports.ts';
+import { type LogSink, logLines, tell } from '../log_lines.ts';
 
 export class Readiness {
 	/** Texts by reason; the reason that was set first comes first. */
 	readonly #reasons = new Map<string, string>();
+	readonly #listeners: ((reasons: readonly NotReady[]) => void)[] = [];
 
 	/**
 	 * Not ready from now on, until clear() with the same reason. A reason that is set again keeps its place.
@@ -12,16 +14,52 @@ export class Readiness {
 	 * @param text what is wrong or awaited, for operators
 	 */
 	set(reason: string, text: string): void {
+		if (this.#reasons.get(reason) === text) return;
 		this.#reasons.set(reason, text);
+		this.#changed();
 	}
 
 	/** Does nothing where the reason is not set. */
 	clear(reason: string): void {
-		this.#reasons.delete(reason);
+		if (this.#reasons.delete(reason)) this.#changed();
 	}
 
 	/** Empty: ready. */
 	get reasons(): readonly NotReady[] {
 		return [...this.#reasons].map(([reason, text]) => ({ reason, text }));
 	}
+
+	/** Calls `listener` with the reasons of now, and of each change from then on. */
+	watch(listener: (reasons: readonly NotReady[]) => void): void {
+		this.#listeners.push(listener);
+		listener(this.reasons);
+	}
+
+	#changed(): void {
+		const { reasons } = this;
+		for (const listener of this.#listeners) listener(reasons);
+	}
+}
+
+/** The reason that stands until the counters were read once. */
+export const firstCollection = 'first_collection';
+/** The reason that stands while the daemon stops. */
+export const stopping = 'stopping';
+
+/**
+ * A line of the log for each change, from the first time on that it is ready: what is awaited before is no news, nor is
+ * what becomes of a stop.
+ */
+export function logReadiness(readiness: Readiness, log: LogSink): void {
+	let ready: boolean | undefined;
+	readiness.watch((reasons) => {
+		if (reasons.some(({ reason }) => reason === stopping)) return;
+		if (reasons.length === 0) {
+			if (ready === false) tell(log, logLines.readyAgain);
+			ready = true;
+		} else if (ready !== undefined) {
+			tell(log, logLines.notReady, { reasons: reasons.map(({ text }) => text) });
+			ready = false;
+		}
+	});
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Which keys of a configuration a reload puts in force. */
-import type { Config } from '../config/config.ts';
+import { type Change, type Config, changes } from '../config/config.ts';
+import { withoutPassword } from '../secrets.ts';
 
 /** The configuration after a reload: what is in force, with the keys that a reload can change. */
 export function reloaded(old: Config, next: Config): Config {
@@ -15,4 +16,20 @@ export function reloaded(old: Config, next: Config): Config {
 		connections: { ...old.connections, retainMs: next.connections.retainMs },
 		log: { ...old.log, level: next.log.level },
 	});
+}
+
+/** Longer ones are in the file: the line of the log names their key. */
+const longestValue = 60;
+
+/** What differs, for the log: `clients.max_exported: 1000 -> 500`; of long values the key alone. */
+export function shownChanges(from: Config, to: Config): string[] {
+	return changes(from, to).map(({ key, from: before, to: after }: Change) => {
+		const values = `${show(before)} -> ${show(after)}`;
+		return values.length > longestValue ? key : `${key}: ${values}`;
+	});
+}
+
+function show(value: unknown): string {
+	if (value === null) return 'not set';
+	return typeof value === 'string' ? withoutPassword(value) : JSON.stringify(value);
 }

@@ -8,10 +8,13 @@ import { setImmediate as immediate } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { callerOf } from '../capture/caller.ts';
+import { findCgroup2, readMounts } from '../capture/mounts.ts';
 import { native } from '../capture/native.ts';
+import { pidsAreKernels } from '../capture/pid_namespace.ts';
 import type { AcceptProgram, Provider } from '../capture/provider.ts';
 import { explain } from '../capture/refusal.ts';
 import { type Config, changedRestartKeys } from '../config/config.ts';
+import { Deadline, withinMs } from '../deadline.ts';
 import { type SpanExport, startSpans } from '../export/otel/spans.ts';
 import { createPrometheusExporter, type PrometheusExporter } from '../export/prometheus/exporter.ts';
 import { createHttp } from '../http/app.ts';
@@ -19,31 +22,28 @@ import { listenTcp, listenUnix } from '../http/listen.ts';
 import type { NotReady, View } from '../http/ports.ts';
 import { logLines, tell } from '../log_lines.ts';
 import { type Endpoint, formatEndpoint } from '../model/address.ts';
+import { CgroupPaths } from '../model/cgroup_paths.ts';
 import type { Connection, ConnectionEvent } from '../model/connection.ts';
 import { createContainerResolver } from '../model/container.ts';
 import type { LookupQuery } from '../model/lookup.ts';
 import type { Peers } from '../model/peers.ts';
-import { Recent } from '../model/recent.ts';
 import type { Snapshot } from '../model/snapshot.ts';
-import { type NextTurn, Store } from '../model/store.ts';
+import { Store } from '../model/store.ts';
 import { version } from '../version.ts';
+import { clockMs, collectMs, drainMs, drainPauseFactor, flushMs, peersMs, reapMs } from './cadence.ts';
 import { openProvider } from './choose.ts';
 import { SystemClock } from './clock.ts';
+import { Collection } from './collection.ts';
 import { type Attempt, type EndpointName, Endpoints } from './endpoints.ts';
-import { drainMs, drainPauseFactor, Events, type Listener } from './events.ts';
-import { Readiness } from './readiness.ts';
-import { reloaded } from './reload.ts';
+import { Events, type Listener } from './events.ts';
+import { logReadiness, Readiness, stopping } from './readiness.ts';
+import { reloaded, shownChanges } from './reload.ts';
 import { describe } from './status.ts';
 import { Tasks } from './tasks.ts';
 
-/** Open connections are in the counters after two flushes: within 15 s (bpf/account.h). */
-const flushMs = 5000;
-const lookMs = 1000;
-/** What two of these looks find gone is closed. At 65,536 connections one takes 3 ms, in slices. */
-const reapMs = 15_000;
-/** A search through the connections takes a tenth of a second: not for everyone who asks. */
-const peersMs = 2000;
-/** What a stop may take for the last spans: half of the 2 s that it has. */
+/** A stop ends within 2 s: this is for its steps that wait, the rest for those that do not, and for the log. */
+const stopMs = 1500;
+/** Of that, for the last spans. */
 const spansMs = 1000;
 
 export interface ServiceOptions {
@@ -53,6 +53,8 @@ export interface ServiceOptions {
 	readonly configFile?: string | undefined;
 	/** HTTP that cannot listen is tried again, and no reason not to start. */
 	readonly retryHttp?: boolean;
+	/** Lines of the log that were thrown away so far. */
+	readonly logLinesLost?: () => number;
 }
 
 export interface Stopped {
@@ -70,10 +72,11 @@ export class Service implements View {
 	readonly #onEvent: ((event: ConnectionEvent) => void) | undefined;
 	readonly #endpoints: Endpoints;
 	readonly #tasks: Tasks;
-	readonly #readiness = new Readiness();
+	readonly readiness = new Readiness();
 	readonly #startedMs = Date.now();
-	readonly #recent = new Recent();
+	readonly #collection: Collection;
 	readonly #configFile: string | undefined;
+	readonly #logLinesLost: () => number;
 	#peers: { readonly found: Promise<Peers>; readonly untilMs: number } | undefined;
 	#config: Config;
 	#spans: SpanExport | undefined;
@@ -88,17 +91,19 @@ export class Service implements View {
 		this.#logger = logger;
 		this.#onEvent = options.onEvent;
 		this.#configFile = options.configFile;
+		this.#logLinesLost = options.logLinesLost ?? (() => 0);
 		this.#provider = provider;
 		this.#tasks = new Tasks(logger);
 		const metrics = this.#exporter();
 		this.#endpoints = new Endpoints({
 			create: () => this.#application(metrics),
 			log: logger,
-			readiness: this.#readiness,
+			readiness: this.readiness,
 			retry: options.retryHttp === true,
 		});
-		this.#readiness.set('first_collection', 'the first collection of the counters is awaited');
 		this.#store = new Store(this.#provider.counters, config.clients, () => this.#spanDrops());
+		this.#collection = new Collection(provider, this.#store, this.#tasks, this.readiness);
+		logReadiness(this.readiness, logger);
 	}
 
 	/**
@@ -124,14 +129,17 @@ export class Service implements View {
 	async #begin(): Promise<void> {
 		const config = this.#config;
 		if (config.otel.spans) this.#spans = await this.#startSpans();
-		const collections = this.#tasks.start('collect', lookMs, (nextTurn) => this.#collect(nextTurn));
+		this.#tasks.start('clock', clockMs, () => this.clock.adjust());
+		const collections = this.#tasks.start('collect', collectMs, (nextTurn) => this.#collection.run(nextTurn), {
+			onFailure: (error) => this.#collection.failed(error),
+		});
 		await collections.first;
 		this.#tasks.start('flush', flushMs, (nextTurn) => this.#provider.flush(nextTurn));
 		this.#tasks.start('reap', reapMs, (nextTurn) => this.#provider.reap(nextTurn));
 		if (this.#spans !== undefined || this.#onEvent !== undefined) {
 			const events = this.#listen();
 			this.#events = events;
-			this.#tasks.start('drain', drainMs, () => events.drain(), drainPauseFactor);
+			this.#tasks.start('drain', drainMs, () => events.drain(), { pauseFactor: drainPauseFactor });
 		}
 		await this.#serve(config.http);
 		this.#tell();
@@ -154,13 +162,6 @@ export class Service implements View {
 		}
 	}
 
-	async #collect(nextTurn: NextTurn): Promise<void> {
-		this.clock.adjust();
-		const snapshot = await this.#store.look(nextTurn);
-		this.#readiness.clear('first_collection');
-		this.#recent.note(snapshot, () => this.#provider.unknownOptions());
-	}
-
 	#listen(): Events {
 		const [spans, onEvent] = [this.#spans, this.#onEvent];
 		const listeners: Listener[] = [];
@@ -168,7 +169,8 @@ export class Service implements View {
 		if (onEvent !== undefined) listeners.push(onEvent);
 		// nobody wants the first for spans
 		const types = onEvent === undefined ? [] : ['opened' as const];
-		return new Events(this.#provider, [...types, 'accepted', 'closed'], listeners);
+		const onFailure = (step: string, error: unknown) => this.#tasks.failed(step, error);
+		return new Events(this.#provider, [...types, 'accepted', 'closed'], listeners, onFailure);
 	}
 
 	#tell(): void {
@@ -189,10 +191,17 @@ export class Service implements View {
 			endpoint,
 			protocol,
 			clock: (ns) => this.clock.toUnixNs(ns),
-			resolveContainer: createContainerResolver(),
+			resolveContainer: createContainerResolver({ cgroups: this.#cgroupPaths() }),
 			logger: this.#logger,
 			version,
 		});
+	}
+
+	/** Where a pid cannot tell which container a process is in. */
+	#cgroupPaths(): CgroupPaths | undefined {
+		if (pidsAreKernels()) return undefined;
+		const root = findCgroup2(readMounts());
+		return root === undefined ? undefined : new CgroupPaths(root);
 	}
 
 	#spanDrops(): Readonly<Record<string, bigint>> {
@@ -210,6 +219,8 @@ export class Service implements View {
 				},
 				configReload: () => this.#reload,
 				listenFailures: () => this.#endpoints.failures(),
+				tasks: () => this.#tasks.statistics(),
+				logLinesLost: this.#logLinesLost,
 			},
 			onError: (err, metric) => tell(this.#logger, logLines.metricFailed, { err, metric }),
 		});
@@ -233,7 +244,7 @@ export class Service implements View {
 	}
 
 	lookup(query: LookupQuery): readonly Connection[] {
-		return this.#provider.lookup(query);
+		return this.#provider.lookup(query, (step, error) => this.#tasks.failed(step, error));
 	}
 
 	/** False: BPF is refused, the module alone works. */
@@ -242,7 +253,8 @@ export class Service implements View {
 	}
 
 	notReady(): readonly NotReady[] {
-		return this.#readiness.reasons;
+		this.#collection.checkAge();
+		return this.readiness.reasons;
 	}
 
 	status(): object {
@@ -256,12 +268,21 @@ export class Service implements View {
 			spans: this.#spans !== undefined,
 			notReady: this.notReady(),
 			snapshot,
-			recent: snapshot === undefined ? undefined : this.#recent.since(snapshot, this.#provider.unknownOptions()),
+			recent: this.#collection.recent(),
 		});
 	}
 
-	/** One search in `peersMs`, however many ask. */
-	peers(): Promise<Peers> {
+	/** One search in `peersMs`, however many ask. Undefined where the kernel refuses it. */
+	async peers(): Promise<Peers | undefined> {
+		try {
+			return await this.#findPeers();
+		} catch (error) {
+			if (this.#attached) this.#tasks.failed('peers', error);
+			return undefined;
+		}
+	}
+
+	#findPeers(): Promise<Peers> {
 		if (this.#peers !== undefined && performance.now() < this.#peers.untilMs) return this.#peers.found;
 		const found = this.#provider.peers(async () => {
 			await immediate();
@@ -277,12 +298,13 @@ export class Service implements View {
 			const next = read();
 			const restart = changedRestartKeys(this.#config, next);
 			const merged = reloaded(this.#config, next);
+			const changed = shownChanges(this.#config, merged);
 			this.#provider.reload(merged);
 			this.#store.limits = merged.clients;
 			this.#logger.level = merged.log.level;
 			this.#config = merged;
 			this.#reload = { successful: true, successAtMs: Date.now() };
-			tell(this.#logger, logLines.reloaded);
+			tell(this.#logger, logLines.reloaded, { changed });
 			if (restart.length > 0) tell(this.#logger, logLines.restartKeys, { keys: restart });
 		} catch (err) {
 			this.#reload = { ...this.#reload, successful: false };
@@ -302,14 +324,16 @@ export class Service implements View {
 	async stop(onExit = this.#config.onExit, started = true): Promise<Stopped> {
 		if (!this.#attached) return { kept: this.#keeps(onExit), recordsLost: 0 };
 		this.#attached = false;
-		this.#readiness.set('stopping', 'toascope is stopping');
+		this.readiness.set(stopping, 'toascope is stopping');
+		const deadline = new Deadline(stopMs);
 		try {
-			await this.#tasks.stop();
-			const recordsLost = (await this.#events?.end(this.#keeps(onExit))) ?? 0;
+			await withinMs(this.#tasks.stop(), deadline.leftMs);
+			const recordsLost = (await this.#events?.end(this.#keeps(onExit), deadline)) ?? 0;
 			return { kept: this.#keeps(onExit), recordsLost };
 		} finally {
 			// also where the kernel refuses something: a server that is open keeps the process alive
-			await Promise.allSettled([this.#spans?.shutdown(spansMs), this.#endpoints.close()]);
+			const ends = [this.#spans?.shutdown(deadline.atMost(spansMs)), this.#endpoints.close()];
+			await withinMs(Promise.allSettled(ends), deadline.leftMs);
 			this.#provider.close(onExit === 'keep', started);
 		}
 	}

@@ -30,8 +30,12 @@ beforeAll(async () => {
 });
 afterAll(() => stage?.[Symbol.asyncDispose]());
 
+function failed(step: string, cause: unknown): never {
+	throw new Error(`${step} failed`, { cause });
+}
+
 function known(provider: Provider, { accepted }: Accepted) {
-	const [found] = provider.lookup({ peer: { family: 4, text: accepted.address, port: accepted.port } });
+	const [found] = provider.lookup({ peer: { family: 4, text: accepted.address, port: accepted.port } }, failed);
 	return found;
 }
 

@@ -22,7 +22,7 @@ function host() {
 it('tells the wall clock to the microsecond, and back to the nanosecond', () => {
 	const { state, clock } = host();
 	expect(clock.toUnixNs(state.at + 123_456n)).toBe(epochNs + state.at + 123_456n);
-	expect(clock.toMonotonicNs(clock.toUnixNs(77n))).toBe(77n);
+	expect(clock.toMonotonicNs(clock.toUnixNs(77n))).toEqual([77n]);
 });
 
 it('converts alike while nobody sets the clock, however long a reading takes', () => {
@@ -35,12 +35,77 @@ it('converts alike while nobody sets the clock, however long a reading takes', (
 	}
 });
 
-it('follows a clock that is set, also by a little more than readings differ', () => {
+it('notices a clock that is set, also by a little more than readings differ', () => {
 	const { state, clock } = host();
-	const before = clock.toUnixNs(0n);
 	for (const setNs of [12n * ms, -3_600_000n * ms]) {
 		state.setNs = setNs;
+		state.at += 1000n * ms;
 		clock.adjust();
-		expect(clock.toUnixNs(0n) - before).toBe(setNs);
+		expect(clock.toUnixNs(state.at)).toBe(epochNs + state.at + setNs);
 	}
+});
+
+const minute = 60_000n * ms;
+
+/** Two jumps, and moments before, between and after them. */
+function jumped(first: bigint, second: bigint) {
+	const { state, clock } = host();
+	const moments: bigint[] = [state.at];
+	for (const jump of [first, second]) {
+		state.at += minute;
+		state.setNs += jump;
+		clock.adjust();
+		moments.push(state.at + 1n);
+	}
+	return { clock, moments, offsets: [0n, first, first + second].map((setNs) => epochNs + setNs) };
+}
+
+it.each([
+	['set forward', minute, 2n * minute],
+	['set back', -minute, -2n * minute],
+	['set forward and back', 3n * minute, -minute],
+])('tells each time with the difference that held then: %s', (_, first, second) => {
+	const { clock, moments, offsets } = jumped(first, second);
+	for (const [index, moment] of moments.entries()) {
+		const unixNs = moment + (offsets[index] ?? 0n);
+		expect(clock.toUnixNs(moment)).toBe(unixNs);
+		expect(clock.toMonotonicNs(unixNs)).toContain(moment);
+	}
+});
+
+it('knows both moments at which a clock that was set back showed the same, the later one first', () => {
+	const { clock, moments } = jumped(-30n * 1000n * ms, 0n);
+	const [before = 0n] = moments;
+	const shown = clock.toUnixNs(before + 40n * 1000n * ms);
+	expect(clock.toMonotonicNs(shown)).toEqual([before + 70n * 1000n * ms, before + 40n * 1000n * ms]);
+});
+
+it('takes a time that the clock never showed for the moment at which it jumped over it', () => {
+	const { clock, moments } = jumped(minute, 0n);
+	const [before = 0n, after = 0n] = moments;
+	const never = clock.toUnixNs(before) + minute + minute / 2n;
+	expect(clock.toMonotonicNs(never)).toEqual([after - 1n]);
+});
+
+it('of a suspend, during which CLOCK_MONOTONIC stood still, knows what was before and after', () => {
+	const { state, clock } = host();
+	const before = state.at;
+	const shownBefore = clock.toUnixNs(before);
+	state.setNs += 8n * 60n * minute;
+	state.at += 1n;
+	clock.adjust();
+	expect(clock.toUnixNs(before)).toBe(shownBefore);
+	// to the millisecond: so exact is the clock that is asked
+	expect(clock.toUnixNs(state.at) / ms).toBe((shownBefore + 8n * 60n * minute) / ms);
+});
+
+it('remembers the latest jumps of a clock that is set again and again', () => {
+	const { state, clock } = host();
+	for (let jump = 0; jump < 1000; jump++) {
+		state.at += minute;
+		state.setNs += 1000n * ms;
+		clock.adjust();
+	}
+	expect(clock.toUnixNs(state.at - minute)).toBe(epochNs + state.at - minute + 999n * 1000n * ms);
+	expect(clock.toUnixNs(state.at)).toBe(epochNs + state.at + 1000n * 1000n * ms);
 });

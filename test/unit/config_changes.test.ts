@@ -7,6 +7,7 @@ import { configCheck } from '../../daemon/cli/config.ts';
 import { changedRestartKeys, written } from '../../daemon/config/config.ts';
 import { defaultConfig } from '../../daemon/config/load.ts';
 import { keys } from '../../daemon/config/schema.ts';
+import { shownChanges } from '../../daemon/service/reload.ts';
 import { differences, folder, load, perTest } from '../fixtures/config_file.ts';
 
 perTest();
@@ -14,6 +15,22 @@ perTest();
 describe('reload', () => {
 	it('has a value for every key', () => {
 		expect(Object.keys(written(defaultConfig()))).toEqual(keys.map(({ path }) => path));
+	});
+
+	it('says what changed: short values before and after, of long ones the key, of nothing nothing', () => {
+		const before = load('trust: [192.0.2.0/24]\n');
+		const trust = Array.from({ length: 20 }, (_, at) => `198.51.100.${at}/32`).join(', ');
+		const after = load(`clients: {max_exported: 500}\nlog: {level: debug}\ntransparent: on\ntrust: [${trust}]\n`);
+		expect(shownChanges(before, before)).toEqual([]);
+		expect(shownChanges(before, after)).toEqual([
+			'trust',
+			'transparent.enabled: off -> on',
+			'clients.max_exported: 1000 -> 500',
+			'log.level: info -> debug',
+		]);
+		expect(shownChanges(before, load('cgroup: /sys/fs/cgroup/a\ntrust: [192.0.2.0/24]\n'))).toEqual([
+			'cgroup: not set -> /sys/fs/cgroup/a',
+		]);
 	});
 
 	it('knows which keys take a restart', () => {

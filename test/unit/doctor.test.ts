@@ -37,6 +37,7 @@ const goodHost: Host = {
 	module: facts,
 	exists: (path) => !path.includes('/sys/fs/bpf/'),
 	isRootCgroup: () => true,
+	pidsAreKernels: true,
 };
 
 const states = (checks: readonly Check[]) => Object.fromEntries(checks.map(({ name, state }) => [name, state]));
@@ -85,6 +86,7 @@ test.each<[string, string, Partial<Host>, object, Check['state'], RegExp]>([
 	['cgroup', 'a directory of another file system', {}, { cgroup: '/tmp' }, 'fail', /not on cgroup v2/],
 	['cgroup', 'a cgroup of its own', { isRootCgroup: () => false }, { cgroup: '/sys/fs/cgroup/a' }, 'ok', /cgroup\/a/],
 	['cgroup', "a container's own root", { isRootCgroup: () => false }, {}, 'warn', /not the root of this host/],
+	['pid_namespace', 'a pid namespace of its own', { pidsAreKernels: false }, {}, 'warn', /not those of this \/proc/],
 	['bpffs', 'no bpffs where it can be mounted', { mounts: mounts(cgroup2) }, {}, 'warn', /not mounted at/],
 	['bpffs', 'pins elsewhere', {}, { bpf: { pin: '/var/pins' } }, 'fail', /not on a bpffs/],
 	['bpffs', 'pins on the mount', {}, { bpf: { pin: '/sys/fs/bpf' } }, 'fail', /is a bpffs itself/],

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The container of a process, from the text of /proc/PID/cgroup. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CgroupPaths } from '../../daemon/model/cgroup_paths.ts';
 import { createContainerResolver, parseContainerId } from '../../daemon/model/container.ts';
 
 const A = 'a1'.repeat(32);
@@ -66,6 +67,31 @@ describe('createContainerResolver', () => {
 		process(22, `0::/docker/${A}\n`);
 		process(23, `0::/docker/${B}\n`);
 		expect([resolve(owner(22, 0n)), resolve(owner(23, 0n))]).toEqual([A, B]);
+	});
+
+	it("asks no process where numbers are not the kernel's, and tells the container by the cgroup", () => {
+		const root = mkdtempSync(join(tmpdir(), 'toascope-cgroup-'));
+		try {
+			const made = [`system.slice/docker-${A}.scope/init.scope`, 'system.slice/nginx.service'].map((path) => {
+				const directory = join(root, path);
+				mkdirSync(directory, { recursive: true });
+				return statSync(directory, { bigint: true }).ino;
+			});
+			const [contained = 0n, plain = 0n] = made;
+			// another one has the number here
+			process(40, `0::/docker/${B}\n`);
+			const resolve = createContainerResolver({ procRoot, cgroups: new CgroupPaths(root) });
+			expect([contained, plain, 1n, 0n].map((id) => resolve(owner(40, id)))).toEqual([
+				A,
+				undefined,
+				undefined,
+				undefined,
+			]);
+			// nor is anything remembered for good of one that is not there yet
+			expect(new CgroupPaths(join(root, 'none')).of(contained)).toBeUndefined();
+		} finally {
+			rmSync(root, { recursive: true });
+		}
 	});
 
 	it('forgets the one not asked for longest', () => {

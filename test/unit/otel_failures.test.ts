@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Spans, and a collector that does not do its part. */
+import { NodeSDK } from '@opentelemetry/sdk-node';
 import { pino } from 'pino';
 import { describe, expect, it, vi } from 'vitest';
 import { close, perTest, receiver, replaceReceiver, start } from '../fixtures/spans.ts';
@@ -23,6 +24,26 @@ describe('a collector that does not do its part', () => {
 			pending: 0,
 			dropped: { span_queue_full: 15n, span_export_failed: 10n },
 		});
+	});
+
+	it('hangs, and so does the SDK: the end comes in time, and what was waiting is said to be lost', async () => {
+		await replaceReceiver(() => 'hang');
+		const lines: string[] = [];
+		const logger = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) });
+		const spans = await start({ logger });
+		for (let i = 0; i < 3; i++) close(spans);
+		// what a machine does that is busy with other things for seconds
+		const shutdown = vi.spyOn(NodeSDK.prototype, 'shutdown').mockReturnValue(new Promise(() => {}));
+		try {
+			const began = performance.now();
+			await spans.shutdown(200);
+			expect(performance.now() - began).toBeLessThan(2000);
+		} finally {
+			shutdown.mockRestore();
+		}
+		expect(lines.map((line) => JSON.parse(line) as object)).toContainEqual(
+			expect.objectContaining({ msg: 'spans lost at the end', spans: 3 }),
+		);
 	});
 
 	it('is not there: the end comes in time, also between two attempts', async () => {

@@ -84,7 +84,8 @@ describe('the whole answer', () => {
 			'toascope_http_listen_failures_total',
 			'toascope_http_limited_total',
 		];
-		expect(shown).toEqual([...own, ...more]);
+		const tasks = ['toascope_task_failures_total', 'toascope_task_duration_seconds', 'toascope_log_lines_lost_total'];
+		expect(shown.toSorted()).toEqual([...own, ...more, ...tasks].toSorted());
 	});
 
 	it('shows the labels that the table names', async () => {
@@ -114,6 +115,8 @@ describe('the registry', () => {
 			provider: () => undefined,
 			configReload: () => ({ successful: false, successAtMs: 0 }),
 			listenFailures: () => ({ listen: 2n, socket: 0n }),
+			tasks: () => [],
+			logLinesLost: () => 0,
 		};
 		const onError = (error: unknown): never => expect.unreachable(String(error));
 		const exporter = createPrometheusExporter({ latest: () => undefined, facts, onError });
@@ -134,6 +137,8 @@ describe('the registry', () => {
 				provider: () => undefined,
 				configReload: () => ({ successful: true, successAtMs: 0 }),
 				listenFailures: () => ({ listen: 2n, socket: 0n }),
+				tasks: () => [],
+				logLinesLost: () => 0,
 			},
 			processMetrics: false,
 			onError: (_error, metric) => failed.push(metric),

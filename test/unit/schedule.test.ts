@@ -3,13 +3,18 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { NextTurn } from '../../daemon/model/store.ts';
-import { type Repeated, repeat } from '../../daemon/service/schedule.ts';
+import { longestPauseMs } from '../../daemon/service/cadence.ts';
+import { type Repeated, type Run, repeat } from '../../daemon/service/schedule.ts';
 
 const started: Repeated[] = [];
 const told: unknown[] = [];
 
+function onEnd(run: Run): void {
+	if ('error' in run) told.push(run.error);
+}
+
 function start(work: Parameters<typeof repeat>[1]): Repeated {
-	const repeated = repeat(1, work, (error) => told.push(error));
+	const repeated = repeat(1, work, { onEnd });
 	started.push(repeated);
 	return repeated;
 }
@@ -47,55 +52,84 @@ describe('runs', () => {
 				if (++runs === 3) resolve();
 				return runs < 3;
 			},
-			(error) => told.push(error),
+			{ onEnd },
 		);
 		started.push(repeated);
 		await promise;
 		expect(told).toEqual([]);
 	});
 
-	it('pause for as many times as long as they held the event loop, waiting aside', async () => {
-		const [heldMs, waitedMs, factor] = [10, 200, 10];
-		const { promise, resolve } = Promise.withResolvers<number>();
-		let ended: number | undefined;
-		const hold = () => {
-			const until = performance.now() + heldMs;
-			while (performance.now() < until);
-		};
-		const work = async (nextTurn: () => Promise<void>) => {
-			if (ended !== undefined) return resolve(performance.now() - ended);
-			hold();
-			// others take the turn that they are given
-			setImmediate(() => {
-				const until = performance.now() + waitedMs;
-				while (performance.now() < until);
-			});
-			await nextTurn();
-			hold();
-			ended = performance.now();
-		};
-		started.push(repeat(1, work, (error) => told.push(error), factor));
-		const pausedMs = await promise;
-		// a timer may be a millisecond early
-		expect(pausedMs).toBeGreaterThan(2 * heldMs * factor - 2);
-		expect(pausedMs).toBeLessThan(waitedMs * factor);
+	/** Pauses that runs of these costs (processor milliseconds) are followed by, of work that is due every second. */
+	async function pausesAfter(costsMs: readonly number[], pauseFactor: number): Promise<number[]> {
+		vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+		const set = vi.spyOn(globalThis, 'setTimeout');
+		try {
+			let usedMs = 0;
+			const costs = costsMs.values();
+			const work = async (nextTurn: NextTurn) => {
+				const cost = costs.next().value ?? 0;
+				usedMs += cost / 2;
+				// what others use meanwhile is not the work's
+				setImmediate(() => (usedMs += 1e6));
+				await nextTurn();
+				usedMs += cost / 2;
+			};
+			const ended: (() => void)[] = [];
+			const repeated = repeat(1000, work, { pauseFactor, processorMs: () => usedMs, onEnd: () => ended.shift()?.() });
+			started.push(repeated);
+			await repeated.first;
+			for (const _ of costsMs.slice(1)) {
+				const { promise, resolve } = Promise.withResolvers<void>();
+				ended.push(resolve);
+				vi.advanceTimersToNextTimer();
+				await promise;
+			}
+			return set.mock.calls.map(([, ms]) => ms as number);
+		} finally {
+			set.mockRestore();
+			vi.useRealTimers();
+		}
+	}
+
+	it('pause for as many times as much as they cost the processor, what others did in between aside', async () => {
+		expect(await pausesAfter([100, 100], 20)).toEqual([2000, 2000]);
 	});
 
-	it.each(['comes', 'fails'])('do not pause for what they waited for, when it %s', async (what) => {
-		const [waitedMs, factor] = [100, 50];
-		const { promise, resolve } = Promise.withResolvers<number>();
-		let ended: number | undefined;
-		const work = async (nextTurn: NextTurn) => {
-			if (ended !== undefined) return resolve(performance.now() - ended);
-			const awaited = delay(waitedMs).then(() => {
-				if (what === 'fails') throw new Error('it does not come');
-			});
-			await nextTurn(awaited).catch((error) => told.push(error));
-			ended = performance.now();
-		};
-		started.push(repeat(1, work, (error) => told.push(error), factor));
-		expect(await promise).toBeLessThan(waitedMs * factor);
-		expect(told).toHaveLength(what === 'fails' ? 1 : 0);
+	it('go by an average: a quick one after a slow one does not count alone, nor does a slow one', async () => {
+		expect(await pausesAfter([80, 0, 160], 25)).toEqual([2000, 1500, 2125]);
+	});
+
+	it('pause for the interval where they are cheap, and never longer than some seconds', async () => {
+		expect(await pausesAfter([1, 47_000], 20)).toEqual([1000, longestPauseMs]);
+	});
+
+	it('go by the processor time of this thread, not by how long they waited', async () => {
+		const set = vi.spyOn(globalThis, 'setTimeout');
+		try {
+			const repeated = repeat(1, (nextTurn) => nextTurn(delay(150)), { onEnd, pauseFactor: 1000 });
+			started.push(repeated);
+			await repeated.first;
+			expect(set.mock.calls.at(-1)?.[1]).toBeLessThan(longestPauseMs);
+		} finally {
+			set.mockRestore();
+		}
+	});
+
+	it('tell how long they took, and what went wrong', async () => {
+		const runs: Run[] = [];
+		const error = new Error('no memory');
+		const repeated = repeat(
+			3_600_000,
+			async (nextTurn) => {
+				await nextTurn(delay(20));
+				throw error;
+			},
+			{ onEnd: (run) => runs.push(run) },
+		);
+		started.push(repeated);
+		await repeated.first;
+		expect(runs).toEqual([{ tookMs: expect.any(Number), error }]);
+		expect(runs[0]?.tookMs).toBeGreaterThan(15);
 	});
 
 	it('let others have the event loop at each turn', async () => {

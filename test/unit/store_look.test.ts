@@ -37,13 +37,9 @@ function countReads(at: (reads: number) => void = () => {}): () => number {
 }
 
 it('the event loop turns once for each page', async () => {
-	const repeated = repeat(
-		1000,
-		async (turn) => {
-			await store.look(turn);
-		},
-		() => {},
-	);
+	const repeated = repeat(1000, async (turn) => {
+		await store.look(turn);
+	});
 	let [turns, ended] = [0, false];
 	void repeated.first.then(() => {
 		ended = true;
@@ -122,7 +118,7 @@ describe('in the middle of the table', () => {
 			async (turn) => {
 				await store.look(turn);
 			},
-			(error) => told.push(error),
+			{ onEnd: (run) => 'error' in run && told.push(run.error) },
 		);
 		await promise;
 		await repeated.stop();

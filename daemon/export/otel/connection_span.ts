@@ -48,8 +48,14 @@ export function connectionSpan(
 ): ConnectionSpan | undefined {
 	const { client, peer, local, openedNs, acceptedNs, closedNs } = connection;
 	if (client === undefined || closedNs === undefined) return undefined;
+	const startNs = unixNs(openedNs);
+	// a wall clock that was set back meanwhile must not make an end that is before the start: it has what really passed
+	const endOf = (ns: bigint): SpanTime => {
+		const wallNs = unixNs(ns);
+		return spanTime(wallNs < startNs ? startNs + (ns - openedNs) : wallNs);
+	};
 	return {
-		end: spanTime(unixNs(closedNs)),
+		end: endOf(closedNs),
 		attributes: {
 			'client.address': client.text,
 			...(client.port !== undefined && { 'client.port': client.port }),
@@ -72,6 +78,6 @@ export function connectionSpan(
 			...(connection.srttUs !== undefined && { 'toascope.rtt_seconds': connection.srttUs / 1e6 }),
 			'toascope.netns': connection.netns,
 		},
-		events: acceptedNs === undefined ? [] : [{ name: ACCEPTED_EVENT, time: spanTime(unixNs(acceptedNs)) }],
+		events: acceptedNs === undefined ? [] : [{ name: ACCEPTED_EVENT, time: endOf(acceptedNs) }],
 	};
 }

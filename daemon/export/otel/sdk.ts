@@ -12,6 +12,7 @@ import {
 } from '@opentelemetry/resources';
 import { NodeSDK } from '@opentelemetry/sdk-node';
 import type { Logger } from 'pino';
+import { withinMs } from '../../deadline.ts';
 import { ToascopeError } from '../../errors.ts';
 import { logLines, tell } from '../../log_lines.ts';
 import type { ConnectionEvent } from '../../model/connection.ts';
@@ -93,6 +94,9 @@ function createSdk(wire: Wire, version: string, settled: (outcome: BatchOutcome)
 	});
 }
 
+/** What a shutdown may take to note what became of the requests that were given up. */
+const closeMs = 200;
+
 /** See {@link startSpans} in spans.ts. */
 export async function startSdk(options: SpanOptions): Promise<SpanExport> {
 	const { clock, resolveContainer, logger, version } = options;
@@ -151,19 +155,28 @@ export async function startSdk(options: SpanOptions): Promise<SpanExport> {
 		const shape = connectionSpan(connection, clock, containerId);
 		if (shape === undefined) return;
 		pending++;
-		const { end, attributes, events } = shape;
-		span.setAttributes(attributes);
-		for (const event of events) span.addEvent(event.name, event.time);
-		span.end(end);
+		try {
+			const { end, attributes, events } = shape;
+			span.setAttributes(attributes);
+			for (const event of events) span.addEvent(event.name, event.time);
+			span.end(end);
+		} catch (error) {
+			// it is in no queue: else it would keep its room there for ever
+			pending--;
+			exportFailed++;
+			throw error;
+		}
 	}
 
 	async function end(timeoutMs: number): Promise<void> {
 		const before = exportFailed;
-		const limit = setTimeout(() => wire.transport.close(), timeoutMs);
-		await sdk.shutdown();
-		clearTimeout(limit);
+		const closing = setTimeout(() => wire.transport.close(), timeoutMs);
+		// the SDK waits for timers and channels of its own as well, which a busy machine delays
+		const ended = await withinMs(sdk.shutdown(), timeoutMs + closeMs);
+		clearTimeout(closing);
 		wire.transport.close();
-		if (exportFailed > before) tell(logger, logLines.spansLost, { spans: exportFailed - before });
+		const lost = exportFailed - before + (ended ? 0n : BigInt(pending));
+		if (lost > 0n) tell(logger, logLines.spansLost, { spans: lost });
 		trace.disable();
 		context.disable();
 		logs.disable();

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What prom-client keeps itself: the daemon's own gauges and the usual process_* and nodejs_*. */
 import { Counter, collectDefaultMetrics, Gauge, type Registry } from 'prom-client';
+import type { TaskStatistics } from '../../model/tasks.ts';
 import { type MetricName, metricDefinition } from '../metric_table.ts';
+import type { Sample } from './family.ts';
 
 /** What the exporter asks of the daemon; read again at each scrape. */
 export interface DaemonFacts {
@@ -13,6 +15,10 @@ export interface DaemonFacts {
 	configReload(): { readonly successful: boolean; readonly successAtMs: number };
 	/** Attempts to listen that failed, by endpoint: `listen`, `socket`. */
 	listenFailures(): Readonly<Record<string, bigint>>;
+	/** Of every task that ran, and of every step that failed. */
+	tasks(): readonly TaskStatistics[];
+	/** Lines of the log that were thrown away. */
+	logLinesLost(): number;
 }
 
 /**
@@ -54,6 +60,29 @@ export function registerDaemonMetrics(registry: Registry, facts: DaemonFacts): v
 			for (const [endpoint, count] of Object.entries(facts.listenFailures())) this.inc({ endpoint }, Number(count));
 		},
 	});
+	computed(registry, 'toascope_task_failures_total', () =>
+		facts.tasks().map(({ task, failures }) => ({ labels: { task }, value: failures })),
+	);
+	computed(registry, 'toascope_task_duration_seconds', (name) =>
+		facts.tasks().flatMap(({ task, runs, seconds }) =>
+			// a step is not timed
+			runs === 0
+				? []
+				: [
+						{ metricName: `${name}_sum`, labels: { task }, value: seconds },
+						{ metricName: `${name}_count`, labels: { task }, value: runs },
+					],
+		),
+	);
+	computed(registry, 'toascope_log_lines_lost_total', () => [{ labels: {}, value: facts.logLinesLost() }]);
+}
+
+/** A metric whose samples are made when they are asked for. */
+function computed(registry: Registry, metric: MetricName, read: (name: string) => readonly Sample[]): void {
+	const { name, help, type } = metricDefinition(metric);
+	const collector = { name, help, type, aggregator: 'sum', get: () => ({ ...collector, values: read(name) }) };
+	// the registry takes any object with get(), its type knows only the library's own classes
+	registry.registerMetric(collector as unknown as Gauge);
 }
 
 /** Registers the usual metrics about the process and its runtime. */

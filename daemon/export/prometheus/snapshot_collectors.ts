@@ -96,6 +96,7 @@ function reads(): [MetricName, Read][] {
 				Object.entries(accepts).map(([seen, value]) => ({ labels: { listener, seen }, value })),
 			),
 		],
+		['toascope_snapshot_timestamp_seconds', ({ atMs }) => [{ labels: {}, value: atMs / 1000 }]],
 		['toascope_clients_tracked', single('clientsTracked')],
 		['toascope_clients_capacity', single('clientsCapacity')],
 		['toascope_clients_exported', single('clientsExported')],

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The wall clock is set while the daemon runs: what was before is found, and shown, by the time that it was then. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import type { ConnectionJson } from '../../daemon/http/json.ts';
+import { network } from '../../daemon/lab/lab.ts';
+import { preload } from '../fixtures/c_program.ts';
+import { Daemon } from '../fixtures/daemon.ts';
+import { startOtlpReceiver } from '../fixtures/otlp_receiver.ts';
+import { type Accepted, Stage, somePorts } from '../fixtures/stage.ts';
+
+const port = somePorts(2);
+const minuteNs = 60_000_000_000n;
+
+test.each([
+	['a minute forward', 60n],
+	['a minute back', -60n],
+])('%s', async (_, seconds) => {
+	const directory = mkdtempSync(join(tmpdir(), 'toascope-test-'));
+	const shift = join(directory, 'shift');
+	const set = (by: bigint) => writeFileSync(shift, new BigInt64Array([by]));
+	set(0n);
+	const receiver = await startOtlpReceiver();
+	try {
+		await using stage = await Stage.open(port);
+		await using daemon = await Daemon.start({
+			config: `listeners: {ports: [${port}]}\ntrust: ["${network.pool}"]`,
+			env: {
+				...preload('shifted_clock'),
+				SHIFTED_CLOCK: shift,
+				OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint,
+				OTEL_BSP_SCHEDULE_DELAY: '100',
+			},
+		});
+		const find = async ({ accepted }: Accepted, at: string) => {
+			const path = `/v1/connections?peer=${accepted.address}:${accepted.port}&at=${at}`;
+			return (await daemon.json<{ connections: ConnectionJson[] }>(path)).connections[0];
+		};
+		const now = () => BigInt(Date.now()) * 1_000_000n;
+		const unix = (ns: bigint) => `${ns / 1_000_000_000n}.${String(ns % 1_000_000_000n).padStart(9, '0')}`;
+
+		const held = await stage.connect('AF_INET', 'nat64');
+		const openAt = now();
+		const before = await find(held, unix(openAt));
+		expect(before).toBeDefined();
+		set(seconds);
+		// the daemon's own times show when it has noticed
+		await daemon.until((samples) => {
+			const shown = Number(samples.find(({ name }) => name === 'toascope_snapshot_timestamp_seconds')?.value);
+			return Math.abs(shown - Date.now() / 1000 - Number(seconds)) < 20 ? true : undefined;
+		});
+		// it was open then, and opened when it was said to have opened
+		expect((await find(held, unix(openAt)))?.opened_at).toBe(before?.opened_at);
+		expect((await find(held, unix(now() + seconds * 1_000_000_000n)))?.opened_at).toBe(before?.opened_at);
+		const closedAt = now();
+		await held[Symbol.asyncDispose]();
+		const [span] = await receiver.waitForSpans(1);
+		const started = span?.startTimeUnixNano ?? 0n;
+		expect(openAt - started).toBeGreaterThanOrEqual(0n);
+		expect(openAt - started).toBeLessThan(minuteNs / 2n);
+		const lasted = (span?.endTimeUnixNano ?? 0n) - started;
+		// a clock that was set back says that it ended before it began: then it lasted as long as it really did
+		const meant = closedAt - openAt + (seconds > 0n ? minuteNs : 0n);
+		expect(lasted).toBeGreaterThan(meant - 1_000_000_000n);
+		expect(lasted).toBeLessThan(meant + minuteNs / 2n);
+	} finally {
+		await receiver.close();
+		rmSync(directory, { recursive: true });
+	}
+});
