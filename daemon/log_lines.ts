@@ -213,9 +213,17 @@ export const logLines = {
 		fields: ['url'],
 	},
 	spansOff: {
-		level: 'info',
-		text: 'spans are switched off by OTEL_SDK_DISABLED or OTEL_TRACES_EXPORTER',
-		meaning: 'The configuration asks for spans, the environment forbids them.',
+		level: 'warn',
+		text: 'no span is sent: the environment forbids it',
+		meaning:
+			'The configuration asks for spans (`otel.spans`); `by` is the variable that forbids them: `OTEL_SDK_DISABLED`, `OTEL_TRACES_EXPORTER` or `OTEL_TRACES_SAMPLER`.',
+		fields: ['by'],
+	},
+	otelVariable: {
+		level: 'error',
+		text: 'an OpenTelemetry variable cannot be used',
+		meaning: '`message` names what may stand there, and what holds instead.',
+		fields: ['variable', 'value', 'message'],
 	},
 	spansNotReaching: {
 		level: 'warn',
@@ -234,12 +242,6 @@ export const logLines = {
 		text: 'spans lost at the end',
 		meaning: 'The collector did not take them in the second that a stop has for it.',
 		fields: ['spans'],
-	},
-	protocolUnknown: {
-		level: 'warn',
-		text: 'unknown OTLP protocol, using http/protobuf',
-		meaning: '`OTEL_EXPORTER_OTLP_[TRACES_]PROTOCOL` must be `http/protobuf`, `http/json` or `grpc`.',
-		fields: ['protocol'],
 	},
 	notNotified: {
 		level: 'warn',

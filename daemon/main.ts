@@ -34,6 +34,8 @@ const program = new Command('toascope')
 		exitCodes('done', 'the thing asked for failed', undefined, 'this host cannot do it (toascope doctor tells why)'),
 	);
 
+const write = (text: string) => void process.stdout.write(text);
+
 /** What the chosen command says. */
 let code: number = exitCode.done;
 
@@ -54,6 +56,42 @@ program
 		const { run } = await import('./cli/run.ts');
 		// all has ended, and was said; the way out by the event loop would take the handlers of signals away first
 		process.exit(await run(options));
+	});
+
+program
+	.command('reload')
+	.description('have the running daemon read its configuration again, and say how that went')
+	.option('--config <file>', 'configuration (default: /etc/toascope/toascope.yaml)')
+	.addHelpText(
+		'after',
+		exitCodes(
+			'what the file says is in force',
+			'the daemon refused it: the configuration before stays in force',
+			'the configuration is wrong, and was not shown to the daemon',
+			'no daemon could be asked, or the file cannot be read',
+		),
+	)
+	.action(async (options: { config?: string }) => {
+		const { reload } = await import('./cli/reload.ts');
+		code = await reload({ ...options, env: process.env, write });
+	});
+
+program
+	.command('detach')
+	.description('detach what a stopped daemon has left attached, and forget its counters')
+	.option('--config <file>', 'configuration, for bpf.pin (default: /etc/toascope/toascope.yaml)')
+	.addHelpText(
+		'after',
+		exitCodes(
+			'nothing of toascope is attached by the pins of bpf.pin, now or before',
+			'a daemon runs, or the kernel refused it',
+			undefined,
+			'this user may not, or the pins cannot be written',
+		),
+	)
+	.action(async (options: { config?: string }) => {
+		const { detach } = await import('./cli/detach.ts');
+		code = detach({ ...options, env: process.env, write });
 	});
 
 program
@@ -126,7 +164,6 @@ program
 	});
 
 const module = program.command('module').description('build, load and install the kernel module toa.ko');
-const write = (text: string) => void process.stdout.write(text);
 const moduleCommands = () => import('./cli/module.ts');
 const configOption = ['--config <file>', 'configuration (default: /etc/toascope/toascope.yaml)'] as const;
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The configuration as the rest of toascope reads it: frozen, units in the names. */
+import { type OtlpProtocol, readOtelEnvironment } from '../otel_environment.ts';
 import { withoutPassword } from '../secrets.ts';
 import type { ListenAddress, Network } from './cidr.ts';
 import { formatListenAddress } from './cidr.ts';
@@ -39,7 +40,7 @@ export interface Config {
 	readonly otel: {
 		/** Undefined: the variables of the SDK hold. */
 		readonly endpoint: string | undefined;
-		readonly protocol: 'http/protobuf' | 'grpc';
+		readonly protocol: OtlpProtocol;
 		readonly spans: boolean;
 	};
 	readonly log: {
@@ -53,8 +54,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 /** Settings as Config. `env` is asked for the OTEL_* variables that decide defaults. */
 export function toConfig(settings: Settings, env: Environment): Config {
 	const { clients, connections, bpf, otel } = settings;
-	const endpoint = otel.endpoint ?? (env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT || env.OTEL_EXPORTER_OTLP_ENDPOINT);
-	const protocol = env.OTEL_EXPORTER_OTLP_TRACES_PROTOCOL || env.OTEL_EXPORTER_OTLP_PROTOCOL;
+	const environment = readOtelEnvironment(env);
+	const hasEndpoint = (otel.endpoint ?? environment.endpoint) !== undefined;
 	return deepFreeze({
 		provider: settings.provider,
 		cgroup: settings.cgroup,
@@ -76,8 +77,8 @@ export function toConfig(settings: Settings, env: Environment): Config {
 		http: settings.http,
 		otel: {
 			endpoint: otel.endpoint,
-			protocol: otel.protocol ?? (protocol === 'grpc' ? 'grpc' : 'http/protobuf'),
-			spans: otel.spans ?? Boolean(endpoint),
+			protocol: otel.protocol ?? environment.protocol ?? 'http/protobuf',
+			spans: otel.spans ?? hasEndpoint,
 		},
 		log: settings.log,
 	});

@@ -158,14 +158,18 @@ export const fileSchema = section({
 			z.url({ protocol: /^https?$/, error: 'must be a URL such as http://127.0.0.1:4318' }).optional(),
 			{ reloadable: restart, otherwise: '`OTEL_EXPORTER_OTLP_ENDPOINT`' },
 		),
-		protocol: key('Protocol of OTLP.', word('http/protobuf', 'grpc').optional(), {
+		protocol: key('Protocol of OTLP.', word('http/protobuf', 'http/json', 'grpc').optional(), {
 			reloadable: restart,
-			otherwise: '`OTEL_EXPORTER_OTLP_PROTOCOL`, else `http/protobuf`',
+			otherwise: '`OTEL_EXPORTER_OTLP_[TRACES_]PROTOCOL`, else `http/protobuf`',
 		}),
-		spans: key('Sends a span for each connection with TOA.', onOff.optional(), {
-			reloadable: restart,
-			otherwise: '`on` when an endpoint is set here or by `OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT`',
-		}),
+		spans: key(
+			'Sends a span for each connection with TOA, unless `OTEL_SDK_DISABLED`, `OTEL_TRACES_EXPORTER` or `OTEL_TRACES_SAMPLER` forbids it.',
+			onOff.optional(),
+			{
+				reloadable: restart,
+				otherwise: '`on` when an endpoint is set here or by `OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT`',
+			},
+		),
 	}).prefault({}),
 	log: section({
 		level: key('Least severe level that is logged.', word('trace', 'debug', 'info', 'warn', 'error').prefault('info'), {

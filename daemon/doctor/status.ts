@@ -50,7 +50,16 @@ export interface Status {
 		/** As the file would have them, by key. */
 		readonly values: Readonly<Record<string, unknown>>;
 	};
-	readonly config_reload: { readonly successful: boolean; readonly success_at: string };
+	readonly config_reload: {
+		readonly successful: boolean;
+		readonly success_at: string;
+		/** Since the start. */
+		readonly attempts: number;
+		/** What the last one failed with. */
+		readonly error: { readonly code: string; readonly message: string; readonly hint: string | null } | null;
+		/** Keys that the file has otherwise, and that take a restart. */
+		readonly restart_keys: readonly string[];
+	};
 	readonly total: TallyJson | null;
 	readonly recent: RecentJson | null;
 	readonly maps: readonly { readonly map: string; readonly entries: number; readonly capacity: number }[];

@@ -1,7 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Which keys of a configuration a reload puts in force. */
+/** Which keys of a configuration a reload puts in force, how the last one went, and what it changed. */
 import { type Change, type Config, changes } from '../config/config.ts';
 import { withoutPassword } from '../secrets.ts';
+
+export interface Reload {
+	/** Of the last attempt; true before the first. */
+	readonly successful: boolean;
+	/** When a configuration was last put in force. */
+	readonly successAtMs: number;
+	/** Since the start. */
+	readonly attempts: number;
+	/** What the last attempt failed with. */
+	readonly error: unknown;
+	/** Keys that the file had otherwise then, and that take a restart. */
+	readonly restartKeys: readonly string[];
+}
 
 /** The configuration after a reload: what is in force, with the keys that a reload can change. */
 export function reloaded(old: Config, next: Config): Config {

@@ -37,7 +37,7 @@ import { Collection } from './collection.ts';
 import { type Attempt, type EndpointName, Endpoints } from './endpoints.ts';
 import { Events, type Listener } from './events.ts';
 import { logReadiness, Readiness, stopping } from './readiness.ts';
-import { reloaded, shownChanges } from './reload.ts';
+import { type Reload, reloaded, shownChanges } from './reload.ts';
 import { describe } from './status.ts';
 import { Tasks } from './tasks.ts';
 
@@ -81,7 +81,7 @@ export class Service implements View {
 	#config: Config;
 	#spans: SpanExport | undefined;
 	#events: Events | undefined;
-	#reload = { successful: true, successAtMs: Date.now() };
+	#reload: Reload = { successful: true, successAtMs: Date.now(), attempts: 0, error: undefined, restartKeys: [] };
 	#listening: Endpoint | undefined;
 	#served = { http: 'off', socket: 'off' };
 	#attached = true;
@@ -185,7 +185,7 @@ export class Service implements View {
 		}
 	}
 
-	#startSpans(): Promise<SpanExport> {
+	#startSpans(): Promise<SpanExport | undefined> {
 		const { endpoint, protocol } = this.#config.otel;
 		return startSpans({
 			endpoint,
@@ -303,11 +303,12 @@ export class Service implements View {
 			this.#store.limits = merged.clients;
 			this.#logger.level = merged.log.level;
 			this.#config = merged;
-			this.#reload = { successful: true, successAtMs: Date.now() };
+			const attempts = this.#reload.attempts + 1;
+			this.#reload = { successful: true, successAtMs: Date.now(), attempts, error: undefined, restartKeys: restart };
 			tell(this.#logger, logLines.reloaded, { changed });
 			if (restart.length > 0) tell(this.#logger, logLines.restartKeys, { keys: restart });
 		} catch (err) {
-			this.#reload = { ...this.#reload, successful: false };
+			this.#reload = { ...this.#reload, successful: false, attempts: this.#reload.attempts + 1, error: err };
 			tell(this.#logger, logLines.reloadFailed, { err });
 		}
 	}

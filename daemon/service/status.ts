@@ -5,11 +5,13 @@ import { native } from '../capture/native.ts';
 import type { Provider } from '../capture/provider.ts';
 import { type Config, shown } from '../config/config.ts';
 import { setVariables } from '../config/environment.ts';
+import { ToascopeError } from '../errors.ts';
 import type { NotReady } from '../http/ports.ts';
 import { type ListenerTally, type RecentTraffic, type Tally, totalOf } from '../model/recent.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { readLoaded } from '../module/loaded.ts';
 import { version } from '../version.ts';
+import type { Reload } from './reload.ts';
 
 /** Listeners with lines of their own in `recent`. */
 const listenersMax = 100;
@@ -19,7 +21,7 @@ export interface Facts {
 	readonly config: Config;
 	/** Undefined: none, the defaults hold. */
 	readonly configFile: string | undefined;
-	readonly reload: { readonly successful: boolean; readonly successAtMs: number };
+	readonly reload: Reload;
 	readonly startedMs: number;
 	readonly spans: boolean;
 	readonly notReady: readonly NotReady[];
@@ -58,12 +60,20 @@ export function describe(facts: Facts): object {
 		config_reload: {
 			successful: reload.successful,
 			success_at: new Date(reload.successAtMs).toISOString(),
+			attempts: reload.attempts,
+			error: reload.error === undefined ? null : errorJson(reload.error),
+			restart_keys: reload.restartKeys,
 		},
 		total: snapshot === undefined ? null : tallyJson(totalOf(snapshot)),
 		recent: recent === undefined ? null : recentJson(recent),
 		maps: snapshot?.maps ?? [],
 		module: provider.name === 'module' ? moduleJson(snapshot) : null,
 	};
+}
+
+function errorJson(error: unknown): object {
+	if (error instanceof ToascopeError) return { code: error.code, message: error.message, hint: error.hint ?? null };
+	return { code: '', message: error instanceof Error ? error.message : String(error), hint: null };
 }
 
 function moduleJson(snapshot: Snapshot | undefined): object {

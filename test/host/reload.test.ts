@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /** SIGHUP: a good configuration holds from then on, a bad one changes nothing. */
-import { mkdirSync, rmdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { findCgroup2, readMounts } from '../../daemon/capture/mounts.ts';
 import { network } from '../../daemon/lab/lab.ts';
+import { toascope } from '../fixtures/command.ts';
 import { Daemon } from '../fixtures/daemon.ts';
 import { attachAlone, attachedAt, pinnedLink } from '../fixtures/leftovers.ts';
 import { total } from '../fixtures/metrics.ts';
@@ -181,4 +182,34 @@ test('keys that take a restart are named, and left as they are', async () => {
 	const line = await daemon.logged(/restart only/, before);
 	expect(line.keys).toEqual(['clients.capacity', 'on_exit']);
 	await daemon.reload(config(both));
+});
+
+test('toascope reload says how it went, and a file that is wrong is not shown to the daemon', async () => {
+	const reload = (env = {}) => toascope(['reload', '--config', daemon.configFile], { env });
+	const attempts = async () =>
+		(await daemon.json<{ config_reload: { attempts: number } }>('/v1/status')).config_reload.attempts;
+	const before = await attempts();
+	writeFileSync(daemon.configFile, config(both, 'transparent: on', 'on_exit: keep'));
+	expect(await reload()).toEqual({
+		code: 0,
+		err: '',
+		out: `configuration reloaded by the daemon (pid ${daemon.child.pid}); these keys take a restart: on_exit\n`,
+	});
+	expect(await daemon.json('/v1/status')).toMatchObject({ transparent: true, config_reload: { attempts: before + 1 } });
+	writeFileSync(daemon.configFile, config(both, 'transparent: perhaps'));
+	expect(await reload()).toMatchObject({ code: 2, out: '', err: expect.stringContaining('transparent is "perhaps"') });
+	expect(await daemon.json('/v1/status')).toMatchObject({ transparent: true });
+	expect(await attempts()).toBe(before + 1);
+});
+
+test('toascope reload where the daemon cannot be asked', async () => {
+	const path = join(daemon.directory, 'nobody.yaml');
+	writeFileSync(path, 'http: {listen: off, socket: off}\n');
+	const reload = (env = {}) => toascope(['reload', '--config', path], { env });
+	expect(await reload()).toMatchObject({ code: 3, err: expect.stringContaining('[NOT_RUNNING]') });
+	// what systemd has in the environment of ExecReload=
+	const from = daemon.log.length;
+	const told = await reload({ MAINPID: String(daemon.child.pid) });
+	expect(told).toMatchObject({ code: 0, out: expect.stringContaining(`process ${daemon.child.pid} has got SIGHUP`) });
+	await daemon.logged(/reload/, from);
 });

@@ -191,3 +191,50 @@ describe('a span', () => {
 		expect([...spansOf(results).values()]).not.toContain(undefined);
 	});
 });
+
+describe('the environment', () => {
+	const environment = (more: Readonly<Record<string, string>>) =>
+		Daemon.start({
+			config: `listeners: {ports: [${port}]}`,
+			env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint, OTEL_BSP_SCHEDULE_DELAY: '100', ...more },
+		});
+
+	it('has spans as JSON', async () => {
+		await using _json = await environment({ OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' });
+		const from = receiver.requests.length;
+		await client.run({ from: '2001:db8:c::77', to: nat64Server, port: routes.nat64 });
+		for (let count = from + 1; ; count++) {
+			await receiver.waitForRequests(count);
+			const json = receiver.requests.slice(from).find(({ headers }) => headers['content-type'] === 'application/json');
+			if (json === undefined) continue;
+			expect(String(json.body)).toContain('2001:db8:c::77');
+			break;
+		}
+	});
+
+	it.each([
+		[{ OTEL_SDK_DISABLED: 'true' }, 'OTEL_SDK_DISABLED=true', []],
+		[
+			{ OTEL_TRACES_EXPORTER: 'console' },
+			'OTEL_TRACES_EXPORTER=console',
+			['must be otlp or none: toascope has no exporter console, no span is sent'],
+		],
+	])('forbids spans: %j', async (env, by, problems) => {
+		await using off = await environment(env);
+		expect(await off.logged(/^no span is sent/)).toMatchObject({ by });
+		expect(off.log.filter(({ msg }) => msg.startsWith('an OpenTelemetry')).map(({ message }) => message)).toEqual(
+			problems,
+		);
+		expect(await off.json('/v1/status')).toMatchObject({ spans: false });
+	});
+
+	it('has a protocol that is none', async () => {
+		await using typo = await environment({ OTEL_EXPORTER_OTLP_PROTOCOL: 'gprc' });
+		expect(await typo.logged(/^an OpenTelemetry variable/)).toMatchObject({
+			level: 50,
+			variable: 'OTEL_EXPORTER_OTLP_PROTOCOL',
+			value: 'gprc',
+			message: 'must be grpc, http/protobuf, http/json: http/protobuf holds',
+		});
+	});
+});

@@ -48,7 +48,7 @@ test.each<[string, Status, Parameters<typeof reloadCheck>[1], Check['state'], Re
 	['a file that this user cannot read', running({}), { ...file({}), config: undefined }, 'ok', /^loaded at /, /^$/],
 	[
 		'a reload that failed',
-		running({}, { config_reload: { successful: false, success_at: 'T' } }),
+		running({}, { config_reload: { successful: false, success_at: 'T', attempts: 1, error: null, restart_keys: [] } }),
 		file({ sockopt: 'off' }),
 		'warn',
 		/^the last reload failed: what was loaded at T holds$/,

@@ -159,8 +159,15 @@ describe('the standard variables', () => {
 		['OTEL_SDK_DISABLED', 'true'],
 		['OTEL_TRACES_EXPORTER', 'none'],
 		['OTEL_TRACES_SAMPLER', 'always_off'],
-	])('%s=%s makes no span and loses none', async (name, value) => {
+		['OTEL_TRACES_EXPORTER', 'console'],
+	])('%s=%s starts nothing, so that nobody needs to hear of connections', async (name, value) => {
 		vi.stubEnv(name, value);
+		await expect(start()).rejects.toThrow('the environment forbids spans');
+	});
+
+	it('OTEL_TRACES_SAMPLER leaves spans out and loses none', async () => {
+		vi.stubEnv('OTEL_TRACES_SAMPLER', 'traceidratio');
+		vi.stubEnv('OTEL_TRACES_SAMPLER_ARG', '0');
 		const spans = await start();
 		close(spans);
 		expect(spans.stats().pending).toBe(0);

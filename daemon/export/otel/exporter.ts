@@ -10,9 +10,9 @@ import {
 	ProtobufTraceSerializer,
 } from '@opentelemetry/otlp-transformer';
 import type { ReadableSpan, SpanExporter } from '@opentelemetry/sdk-trace';
+import type { OtlpProtocol } from '../../otel_environment.ts';
 import { createGrpcChannel } from './grpc_channel.ts';
 import { createHttpChannel } from './http_channel.ts';
-import type { OtlpProtocol } from './spans.ts';
 import { createTransport, type Transport } from './transport.ts';
 
 /** What is told of each batch. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The OpenTelemetry SDK, set up for traces and nothing else, fed with closed connections. */
 import { context, DiagLogLevel, diag, logs, ROOT_CONTEXT, SpanKind, TraceFlags, trace } from '@opentelemetry/api';
-import { diagLogLevelFromString, getNumberFromEnv, getStringFromEnv } from '@opentelemetry/core';
+import { diagLogLevelFromString } from '@opentelemetry/core';
 import {
 	defaultResource,
 	envDetector,
@@ -16,17 +16,16 @@ import { withinMs } from '../../deadline.ts';
 import { ToascopeError } from '../../errors.ts';
 import { logLines, tell } from '../../log_lines.ts';
 import type { ConnectionEvent } from '../../model/connection.ts';
+import type { OtelEnvironment } from '../../otel_environment.ts';
 import { withoutPassword } from '../../secrets.ts';
 import { connectionSpan, SPAN_NAME, spanTime } from './connection_span.ts';
 import { type BatchOutcome, createExporter, openWire, type Wire } from './exporter.ts';
-import type { OtlpProtocol, SpanExport, SpanOptions, SpanStats } from './spans.ts';
+import type { SpanExport, SpanOptions, SpanStats } from './spans.ts';
 
-/** As the specification has it for OTEL_BSP_MAX_QUEUE_SIZE. */
-const DEFAULT_QUEUE = 2048;
 const SCOPE = 'toascope';
 
 /** What the SDK has to say goes into our log. */
-function routeDiagnostics(logger: Logger): void {
+function routeDiagnostics(logger: Logger, { logLevel }: OtelEnvironment): void {
 	const say =
 		(level: 'warn' | 'info' | 'debug') =>
 		(message: string, ...details: unknown[]) => {
@@ -35,33 +34,22 @@ function routeDiagnostics(logger: Logger): void {
 	diag.setLogger(
 		{ error: say('warn'), warn: say('warn'), info: say('info'), debug: say('debug'), verbose: say('debug') },
 		{
-			logLevel: diagLogLevelFromString(getStringFromEnv('OTEL_LOG_LEVEL')) ?? DiagLogLevel.WARN,
+			logLevel: diagLogLevelFromString(logLevel) ?? DiagLogLevel.WARN,
 			suppressOverrideMessage: true,
 		},
 	);
 }
 
-function protocolFromEnv(logger: Logger): OtlpProtocol {
-	const name =
-		getStringFromEnv('OTEL_EXPORTER_OTLP_TRACES_PROTOCOL') ?? getStringFromEnv('OTEL_EXPORTER_OTLP_PROTOCOL');
-	const protocol = name?.trim() ?? 'http/protobuf';
-	if (protocol === 'http/protobuf' || protocol === 'http/json' || protocol === 'grpc') return protocol;
-	tell(logger, logLines.protocolUnknown, { protocol });
-	return 'http/protobuf';
-}
-
 /** The variable that names the collector, where it holds no URL of HTTP: the SDK would send to another one. */
-function unusableVariable(): string | undefined {
-	const names = ['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', 'OTEL_EXPORTER_OTLP_ENDPOINT'];
-	const name = names.find((each) => getStringFromEnv(each) !== undefined);
-	if (name === undefined) return undefined;
-	return /^https?:$/.test(URL.parse(getStringFromEnv(name) ?? '')?.protocol ?? '') ? undefined : name;
+function unusableVariable({ endpoint }: OtelEnvironment): string | undefined {
+	if (endpoint === undefined) return undefined;
+	return /^https?:$/.test(URL.parse(endpoint.value)?.protocol ?? '') ? undefined : endpoint.variable;
 }
 
-async function openConfiguredWire({ protocol: chosen, endpoint, logger }: SpanOptions): Promise<Wire> {
-	const protocol = chosen ?? protocolFromEnv(logger);
+async function openConfiguredWire({ protocol: chosen, endpoint }: SpanOptions, otel: OtelEnvironment): Promise<Wire> {
+	const protocol = chosen ?? otel.protocol ?? 'http/protobuf';
 	// over gRPC it may be HOST:PORT
-	const unusable = endpoint === undefined && protocol !== 'grpc' ? unusableVariable() : undefined;
+	const unusable = endpoint === undefined && protocol !== 'grpc' ? unusableVariable(otel) : undefined;
 	if (unusable !== undefined) {
 		throw new ToascopeError('CONFIG_INVALID', `${unusable} is no URL of HTTP`, {
 			hint: 'give a base URL, such as http://127.0.0.1:4318',
@@ -77,12 +65,17 @@ async function openConfiguredWire({ protocol: chosen, endpoint, logger }: SpanOp
 	}
 }
 
-function createSdk(wire: Wire, version: string, settled: (outcome: BatchOutcome) => void): NodeSDK {
+function createSdk(
+	wire: Wire,
+	version: string,
+	otel: OtelEnvironment,
+	settled: (outcome: BatchOutcome) => void,
+): NodeSDK {
 	const ours = resourceFromAttributes({ 'service.name': 'toascope', 'service.version': version });
 	return new NodeSDK({
 		resource: defaultResource().merge(ours),
 		// Not the detector for our own process: its process.pid would stand beside the span's, which is the application's.
-		...(getStringFromEnv('OTEL_NODE_RESOURCE_DETECTORS') === undefined && {
+		...(!otel.choosesDetectors && {
 			resourceDetectors: [envDetector, hostDetector, osDetector, serviceInstanceIdDetector],
 		}),
 		traceExporter: createExporter(wire, settled),
@@ -98,12 +91,10 @@ function createSdk(wire: Wire, version: string, settled: (outcome: BatchOutcome)
 const closeMs = 200;
 
 /** See {@link startSpans} in spans.ts. */
-export async function startSdk(options: SpanOptions): Promise<SpanExport> {
+export async function startSdk(options: SpanOptions, otel: OtelEnvironment): Promise<SpanExport> {
 	const { clock, resolveContainer, logger, version } = options;
-	const configuredQueue = getNumberFromEnv('OTEL_BSP_MAX_QUEUE_SIZE') ?? DEFAULT_QUEUE;
-	const maxPending = configuredQueue > 0 ? configuredQueue : DEFAULT_QUEUE;
 	// only the sampler knows what is wanted, and it is asked by making a span: what takes all needs not be asked
-	const samplesAll = /^(parentbased_)?always_on$/.test(getStringFromEnv('OTEL_TRACES_SAMPLER') ?? 'always_on');
+	const { maxQueue: maxPending, samplesAll } = otel;
 	let pending = 0;
 	let exported = 0n;
 	let queueFull = 0n;
@@ -124,11 +115,11 @@ export async function startSdk(options: SpanOptions): Promise<SpanExport> {
 		failing = outcome.error !== undefined;
 	}
 
-	routeDiagnostics(logger);
-	const wire = await openConfiguredWire(options);
+	routeDiagnostics(logger, otel);
+	const wire = await openConfiguredWire(options, otel);
 	diag.disable(); // the SDK's constructor may set a console logger, and complains if it finds another
-	const sdk = createSdk(wire, version, settled);
-	routeDiagnostics(logger);
+	const sdk = createSdk(wire, version, otel, settled);
+	routeDiagnostics(logger, otel);
 	sdk.start();
 	const tracer = trace.getTracer(SCOPE, version);
 	tell(logger, logLines.exportingSpans, { url: withoutPassword(wire.url) });

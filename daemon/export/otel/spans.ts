@@ -6,8 +6,7 @@
 import type { Logger } from 'pino';
 import { logLines, tell } from '../../log_lines.ts';
 import type { ConnectionEvent, Owner } from '../../model/connection.ts';
-
-export type OtlpProtocol = 'http/protobuf' | 'http/json' | 'grpc';
+import { type OtlpProtocol, readOtelEnvironment } from '../../otel_environment.ts';
 
 export interface SpanOptions {
 	/** Base URL of the collector; undefined leaves it to OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT. */
@@ -40,23 +39,18 @@ export interface SpanExport {
 	shutdown(timeoutMs: number): Promise<void>;
 }
 
-const switchedOff: SpanExport = {
-	onEvent() {},
-	stats: () => ({ exported: 0n, pending: 0, dropped: { span_queue_full: 0n, span_export_failed: 0n } }),
-	async shutdown() {},
-};
-
 /**
- * Starts the export. The standard OTEL_* variables hold for all that `options` leaves open; with OTEL_SDK_DISABLED=true or
- * OTEL_TRACES_EXPORTER=none nothing is loaded and no span made.
+ * Starts the export. The standard OTEL_* variables hold for all that `options` leaves open. Undefined: they forbid spans, nothing is
+ * loaded, and nobody needs to hear of connections.
  * @throws ToascopeError CONFIG_INVALID for an endpoint that is no URL
  */
-export async function startSpans(options: SpanOptions): Promise<SpanExport> {
-	const { OTEL_SDK_DISABLED: disabled, OTEL_TRACES_EXPORTER: exporter } = process.env;
-	if (disabled?.trim().toLowerCase() === 'true' || exporter?.trim() === 'none') {
-		tell(options.logger, logLines.spansOff);
-		return switchedOff;
+export async function startSpans(options: SpanOptions): Promise<SpanExport | undefined> {
+	const environment = readOtelEnvironment(process.env);
+	for (const problem of environment.problems) tell(options.logger, logLines.otelVariable, { ...problem });
+	if (environment.spansOff !== undefined) {
+		tell(options.logger, logLines.spansOff, { by: environment.spansOff });
+		return undefined;
 	}
 	const { startSdk } = await import('./sdk.ts');
-	return startSdk(options);
+	return startSdk(options, environment);
 }
