@@ -14,13 +14,16 @@ x86_64) arch=x64 ;;
 aarch64) arch=arm64 ;;
 *) arch=none ;;
 esac
-node=$root/node_modules/node-linux-$arch/bin/node
-if [ -x "$node" ]; then
-	exec "$node" "$@"
-fi
+# in a tree of its own, or beside the package where it is installed
+for packages in "$root/node_modules" "$root/.."; do
+	node=$packages/node-linux-$arch/bin/node
+	if [ -x "$node" ]; then
+		exec "$node" "$@"
+	fi
+done
 major=$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null)
 if [ "${major:-0}" -ge 24 ]; then
 	exec node "$@"
 fi
-echo 'toascope: no Node >= 24 here; "npm run setup" brings one for x64 and arm64.' >&2
+echo 'toascope: no Node >= 24 here. In the source tree "npm run setup" brings one for x64 and arm64.' >&2
 exit 3

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# setup.sh [check|test|fuzz|vm]: makes this tree ready to run, for the checks, the tests, the fuzzers, or the tests in guests
-# alone.
+# setup.sh [check|test|fuzz|vm|package]: makes this tree ready to run, for the checks, the tests, the fuzzers, or the tests in
+# guests alone. package: where npm has installed it as a package, builds the native parts, and installs nothing else.
 #
 # What is missing comes by apt (as root); elsewhere it is named with the command that installs it.
 # Then the npm packages of the lockfile, a pinned Node among them, and the native parts, each only
@@ -13,15 +13,17 @@ exec 1>&2
 
 goal=${1:-all}
 case $goal in
-all | check | test | fuzz | vm) ;;
+all | check | test | fuzz | vm | package) ;;
 *)
-	echo 'usage: setup.sh [check|test|fuzz|vm]'
+	echo 'usage: setup.sh [check|test|fuzz|vm|package]'
 	exit 2
 	;;
 esac
 
 cd -- "$(dirname -- "$0")/.." || exit 1
 root=$(pwd)
+# npm runs this in the source tree as well, where the other goals do it
+[ "$goal" = package ] && [ -f scripts/install.sh ] && exit 0
 tools=$root/build/tools
 PATH=$tools/bin:$PATH:/usr/local/sbin:/usr/sbin:/sbin
 export PATH LC_ALL=C
@@ -155,7 +157,7 @@ packages() {
 	adopt_bpftool
 	wanted=$(missing apt)
 	[ -z "$wanted" ] && return
-	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+	if [ "$goal" = package ] || [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
 		lacking
 	fi
 	step "apt: $(printf %s "$wanted" | sed 's/|[^ ]*//g')" apt_install "$wanted" || lacking
@@ -232,23 +234,12 @@ test_tools() {
 
 # --- npm packages -------------------------------------------------------------------------------
 
-install_modules() {
-	# npm must not run on the Node that it is about to replace
-	PATH=$(printf %s "$PATH" | tr ':' '\n' | grep -v '/node_modules/' | tr '\n' ':')
-	PATH=${PATH%:}
-	if [ ! -w "${HOME:-/nonexistent}" ]; then
-		npm_config_cache=$root/build/npm-cache
-		export npm_config_cache
-	fi
-	attempt npm ci --include=dev --include=optional --ignore-scripts --no-engine-strict --no-audit --no-fund &&
-		sh scripts/node.sh --version
-}
-
 modules() {
 	stamp=node_modules/.toascope-setup
 	inputs="$(uname -m) $(sha256sum <package-lock.json)"
-	[ -f $stamp ] && [ "$(cat $stamp)" = "$inputs" ] && return
-	step 'npm packages' install_modules || exit 1
+	# a tree that an older Node installed may lack the bundler's own part
+	[ -f $stamp ] && [ "$(cat $stamp)" = "$inputs" ] && ls -d node_modules/@rolldown/binding-* >/dev/null 2>&1 && return
+	step 'npm packages' sh scripts/install.sh || exit 1
 	printf '%s\n' "$inputs" >$stamp
 }
 
@@ -261,15 +252,18 @@ compile() {
 		! grep -q "^BPFTOOL:[A-Z]*=$bpftool\$" build/CMakeCache.txt; then
 		rm -rf build/CMakeCache.txt build/CMakeFiles
 	fi
-	sh scripts/node.sh node_modules/cmake-js/bin/cmake-js build -G 'Unix Makefiles' -p "$(nproc)" --CDBPFTOOL="$bpftool"
+	cmake_js=node_modules/cmake-js/bin/cmake-js
+	[ -f $cmake_js ] || cmake_js=../cmake-js/bin/cmake-js
+	sh scripts/node.sh $cmake_js build -G 'Unix Makefiles' -p "$(nproc)" --CDBPFTOOL="$bpftool"
 }
 
 native() {
 	stamp=build/.native
 	inputs=$({
 		printf '%s\n' "$root" "$(uname -m)"
-		find bench bpf kernel/toa_option.h native CMakeLists.txt package-lock.json scripts/setup.sh -type f ! -name '*.ts' -exec sha256sum {} + |
-			sort
+		for part in bench bpf kernel/toa_option.h native CMakeLists.txt package-lock.json scripts/setup.sh; do
+			[ -e $part ] && find $part -type f ! -name '*.ts' -exec sha256sum {} +
+		done | sort
 	} | sha256sum)
 	[ -f build/Release/toascope.node ] && [ -f $stamp ] && [ "$(cat $stamp)" = "$inputs" ] && return
 	rm -f $stamp
@@ -292,7 +286,7 @@ if command -v flock >/dev/null 2>&1; then
 fi
 began=$(date +%s)
 packages
-modules
+[ "$goal" = package ] || modules
 native
 if [ "$goal" = test ]; then
 	test_tools

@@ -193,7 +193,9 @@ function load(): Native {
 	const places = ['../../build/Release/toascope.node', '../../../build/Release/toascope.node'];
 	const found = places.map((place) => new URL(place, import.meta.url).pathname).find(existsSync);
 	if (found === undefined) {
-		throw new ToascopeError('MISSING_TOOL', 'the addon toascope.node is not built', { hint: 'npm run build' });
+		throw new ToascopeError('MISSING_TOOL', 'the addon toascope.node is not built', {
+			hint: 'npm run build; where it is an installed package: npm rebuild toascope',
+		});
 	}
 	return createRequire(import.meta.url)(found) as Native;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A service keeps its programs attached while it restarts, and `toascope detach` detaches them. */
-import { existsSync, mkdirSync, mkdtempSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -22,6 +22,7 @@ let directory = '';
 
 beforeEach(() => {
 	directory = mkdtempSync(join(tmpdir(), 'toascope-test-'));
+	chmodSync(directory, 0o755);
 	mkdirSync(cgroup);
 });
 afterEach(() => {
@@ -83,7 +84,11 @@ test('a service restarts: an open connection keeps its client, and counters go o
 		out: expect.stringMatching(/^detached .*toascope_sockops.* removed\n$/),
 	});
 	const { peer, error } = await seen();
-	expect({ gateway: isGateway(peer), error }).toEqual({ gateway: true, error: 'ENOPROTOOPT' });
+	// EINVAL: of another daemon on this machine
+	expect({ gateway: isGateway(peer), error }).toEqual({
+		gateway: true,
+		error: expect.stringMatching(/^(ENOPROTOOPT|EINVAL)$/),
+	});
 	await held[Symbol.asyncDispose]();
 });
 
