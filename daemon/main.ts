@@ -18,6 +18,15 @@ interface LookupFlags {
 	readonly config?: string;
 }
 
+interface DemoFlags {
+	readonly once?: true;
+	readonly clients: number;
+	readonly connections?: number;
+	readonly json?: true;
+	readonly listen: string;
+	readonly backend?: number;
+}
+
 /** The last lines of a command's help. */
 function exitCodes(done: string, failed: string, usage = 'wrong usage or configuration', unsupported?: string): string {
 	const lines = [`0  ${done}`, `1  ${failed}`, `2  ${usage}`];
@@ -102,6 +111,7 @@ program
 	.option('--connections <n>', 'connections in all (with --once; default: 500)', positive)
 	.option('--json', 'print one JSON object at the end (with --once)')
 	.option('--listen <address>', 'where /metrics is served', '127.0.0.1:10646')
+	.option('--backend <port>', 'send the clients to a server of your own on 127.0.0.1, by HTTP', positive)
 	.addHelpText(
 		'after',
 		exitCodes(
@@ -111,7 +121,7 @@ program
 			'this host cannot',
 		),
 	)
-	.action(async (options: { once?: true; clients: number; connections?: number; json?: true; listen: string }) => {
+	.action(async (options: DemoFlags) => {
 		const { demo } = await import('./cli/demo.ts');
 		code = await demo(options);
 	});

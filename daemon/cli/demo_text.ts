@@ -1,14 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the demo prints for people. */
+
+import { asTyped } from '../invocation.ts';
 import { formatEndpoint } from '../model/address.ts';
 import type { Connection } from '../model/connection.ts';
+import type { Tally } from './demo_truth.ts';
 import { formatBytes, printable } from './units.ts';
 
-export function demoHeader(url: string | undefined): string {
-	const scrape =
-		url === undefined ? '' : `Scrape it: curl ${url}/metrics   Ask it: npm run toascope -- lookup PEER --url ${url}\n`;
+/** `backend`: the port of the reader's own server. */
+export function demoHeader(url: string | undefined, backend?: number): string {
+	const ask = asTyped(`Ask it: toascope lookup PEER --url ${url}`);
+	const scrape = url === undefined ? '' : `Scrape it: curl ${url}/metrics   ${ask}\n`;
+	const server = backend === undefined ? 'an IPv4 server' : `your server on 127.0.0.1:${backend} (GET /)`;
 	return [
-		'IPv6 clients reach an IPv4 server through a NAT64 gateway; each line is one connection as it closes.\n',
+		`IPv6 clients reach ${server} through a NAT64 gateway; each line is one connection as it closes.\n`,
+		backend === undefined
+			? ''
+			: 'transparent is on for this port: a server that listens on [::] sees and logs the clients themselves.\n',
 		'Left of the arrow the peer that the server sees, right of it the client that toascope has found.\n',
 		scrape,
 		'Ctrl-C ends it and leaves nothing behind.\n\n',
@@ -31,6 +39,20 @@ export function eventLine(connection: Connection): string {
 		`${formatBytes(connection.sentBytes)} out`.padStart(12),
 		lasted.padStart(10),
 	].join(' ')}\n`;
+}
+
+/** How a tally is reported, in words or as JSON. */
+export function reportOf(tally: Tally, seconds: number) {
+	return {
+		clients: tally.clients.size,
+		connections: tally.connections,
+		resolved: tally.resolved,
+		mismatched: tally.mismatched,
+		unresolved: tally.unresolved,
+		failed: tally.failed,
+		bytes_mismatched: tally.bytesMismatched,
+		seconds: Math.round(seconds * 1000) / 1000,
+	};
 }
 
 export function tallyText(report: Readonly<Record<string, string | number>>): string {

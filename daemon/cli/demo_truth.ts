@@ -91,3 +91,39 @@ export class Judge {
 		return exact ? 'resolved' : 'bytes';
 	}
 }
+
+/** Of a server that is not the lab's, nothing is known but that its connections were made: their clients must be among those found. */
+export class ClientJudge {
+	readonly #made = new Set<string>();
+	readonly #found = new Set<string>();
+	#tally: Tally = emptyTally;
+
+	/** Connections whose other half is still awaited: more are not remembered. */
+	static readonly #awaitedMax = 10_000;
+
+	made(results: readonly Result[]): void {
+		const { clients, connections, failed } = this.#tally;
+		const good = results.filter(({ error }) => error === undefined);
+		this.#tally = {
+			...this.#tally,
+			clients: new Set([...clients, ...good.map(({ client }) => client)]),
+			connections: connections + results.length,
+			failed: failed + results.length - good.length,
+		};
+		for (const { client, clientPort } of good) this.#note(`${client} ${clientPort}`, this.#made, this.#found);
+	}
+
+	/** What toascope says of a connection that has closed. */
+	found({ client }: Connection): void {
+		if (client !== undefined) this.#note(`${client.text} ${client.port}`, this.#found, this.#made);
+	}
+
+	#note(key: string, own: Set<string>, other: Set<string>): void {
+		if (other.delete(key)) this.#tally = { ...this.#tally, resolved: this.#tally.resolved + 1 };
+		else if (own.size < ClientJudge.#awaitedMax) own.add(key);
+	}
+
+	get tally(): Tally {
+		return { ...this.#tally, unresolved: this.#made.size };
+	}
+}

@@ -139,7 +139,7 @@ function leftAttached({ exists }: Host, values: Values): Check[] {
 	const pin = values['bpf.pin'] as string;
 	if (pin === 'off' || !exists(`${pin}/v${limit.TOASCOPE_LAYOUT}/links`)) return [];
 	const found = `programs pinned in ${pin}, of a daemon that was killed or left them there: they go on by its settings`;
-	const advice = `toascope run goes on with them, or says which daemon has them; if none does, this takes them away: rm -r ${pin}`;
+	const advice = `toascope run goes on with them, or says which daemon has them; if none does, this detaches them: toascope detach`;
 	return [check('left_attached', 'Still attached', 'warn', found, advice)];
 }
 

@@ -28,6 +28,8 @@ export interface LabOptions {
 	readonly routes?: readonly Route[];
 	/** The gateway's program. Default: what the build made. */
 	readonly gatewayPath?: string;
+	/** A backend outside of the lab: the file of its network namespace, and the pool of the gateway's addresses there. */
+	readonly backend?: { readonly netns: string; readonly pool: string };
 	/** cgroup v2 directory that holds this process. Default: the root of cgroup v2. */
 	readonly cgroup?: string;
 }
@@ -79,9 +81,14 @@ export class Lab {
 	 * @throws ToascopeError MISSING_TOOL, NO_PRIVILEGE or LAB_FAILED.
 	 */
 	gateway(routes: readonly Route[]): Promise<Gateway> {
-		const { gatewayPath, cgroup } = this.#options;
-		const args = ['--pool', network.pool, ...routes.flatMap((route) => ['--route', formatRoute(route)])];
+		const { gatewayPath, cgroup, backend } = this.#options;
+		const args = [
+			'--pool',
+			backend?.pool ?? network.pool,
+			...routes.flatMap((route) => ['--route', formatRoute(route)]),
+		];
 		if (cgroup !== undefined) args.push('--cgroup', cgroup);
+		if (backend !== undefined) args.push('--backend-netns', backend.netns);
 		return Gateway.open(this.spawn('gateway', gatewayPath ?? findGateway(), args, { stdio: 'pipe' }));
 	}
 

@@ -6,7 +6,9 @@ import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'p
 import type { PinoPretty } from 'pino-pretty';
 import type { Config } from '../config/config.ts';
 import { isSystemError, ToascopeError } from '../errors.ts';
+import { asTyped } from '../invocation.ts';
 import { logLines, tell } from '../log_lines.ts';
+import { noColour } from '../terminal.ts';
 import { LogDestination } from './log_destination.ts';
 
 export interface Log {
@@ -60,8 +62,7 @@ interface Metadata {
 /** The package is loaded when it is needed: for people at a terminal. */
 function readable(): (line: string) => string {
 	const { prettyFactory } = createRequire(import.meta.url)('pino-pretty') as typeof PinoPretty;
-	// no-color.org: an empty variable asks for nothing
-	const colorize = process.stderr.isTTY === true && !process.env['NO_COLOR'];
+	const colorize = process.stderr.isTTY === true && !noColour(process.env);
 	return prettyFactory({ ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', singleLine: true, colorize });
 }
 
@@ -99,7 +100,8 @@ function journalPrefix(text: string, level: number): string {
 function serializeError(error: unknown): unknown {
 	if (isSystemError(error)) return { code: error.code, message: error.message };
 	if (!(error instanceof ToascopeError)) return error instanceof Error ? pino.stdSerializers.err(error) : error;
-	const { code, message, hint, detail } = error;
+	const { code, message, detail } = error;
+	const hint = error.hint && asTyped(error.hint);
 	const problems = message.split('\n');
 	if (problems.length === 1) return { code, message, hint, detail };
 	return { code, message: `${problems.length} problems`, problems, hint, detail };

@@ -20,11 +20,14 @@ export interface LogDestinationOptions {
 	readonly fd?: number;
 	/** Called when the reader is back after lines were lost, with their number. */
 	readonly onReaderBack: (lost: number) => void;
+	/** Called when nobody can read any more (EPIPE), at each line. */
+	readonly onReaderGone?: () => void;
 }
 
 export class LogDestination {
 	readonly #write: Write;
 	readonly #onReaderBack: (lost: number) => void;
+	readonly #onReaderGone: () => void;
 	#waiting: Buffer[] = [];
 	#waitingBytes = 0;
 	#timer: NodeJS.Timeout | undefined;
@@ -33,9 +36,10 @@ export class LogDestination {
 	/** A line was cut off in its middle: the next one begins a new line. */
 	#cut = false;
 
-	constructor({ fd = 2, onReaderBack }: LogDestinationOptions) {
+	constructor({ fd = 2, onReaderBack, onReaderGone = () => {} }: LogDestinationOptions) {
 		this.#write = writerOf(fd);
 		this.#onReaderBack = onReaderBack;
+		this.#onReaderGone = onReaderGone;
 	}
 
 	/** Lines that were thrown away so far. */
@@ -102,6 +106,7 @@ export class LogDestination {
 			if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return bytes.subarray(at);
 			this.#cut ||= at > 0;
 			this.#lost++;
+			if ((error as NodeJS.ErrnoException).code === 'EPIPE') this.#onReaderGone();
 		}
 		return undefined;
 	}

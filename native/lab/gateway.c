@@ -7,10 +7,12 @@
  * Prints {"ready":true} when it listens, and its totals as JSON when it ends: at the end of
  * standard input (its parent is gone) or at SIGTERM or SIGINT.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +33,7 @@ enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 struct arguments {
 	const char *cgroup;
+	const char *backend_netns;
 	struct pool pool;
 	struct listener listeners[ROUTES_MAX];
 	int count;
@@ -38,16 +41,18 @@ struct arguments {
 
 static const char usage[] =
 	"usage: toascope-gateway --pool A.B.C.D/LEN --route LISTENPORT:BACKENDPORT:PROFILE[:SEGMENTS]...\n"
-	"                        [--cgroup DIR]\n"
+	"                        [--cgroup DIR] [--backend-netns FILE]\n"
 	"  PROFILE   nat64, toa6, toa4 (the client's IPv4 address is the last 4 bytes of its\n"
 	"            IPv6 address), none, or hex:BYTES (the options as they are)\n"
 	"  SEGMENTS  ack, data or ack,data (default): segments without payload, with payload\n"
 	"  --cgroup  cgroup v2 directory that this process is in (default: the root)\n"
+	"  --backend-netns  network namespace in which the backend is (default: this one)\n"
 	"It stops at the end of standard input, which must be a pipe, a socket or a terminal.\n";
 
 static bool parse_arguments(int argc, char **argv, struct arguments *arguments)
 {
 	static const struct option known[] = {
+		{ "backend-netns", required_argument, NULL, 'b' },
 		{ "cgroup", required_argument, NULL, 'c' },
 		{ "pool", required_argument, NULL, 'p' },
 		{ "route", required_argument, NULL, 'r' },
@@ -58,6 +63,8 @@ static bool parse_arguments(int argc, char **argv, struct arguments *arguments)
 	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		if (option == 'c') {
 			arguments->cgroup = optarg;
+		} else if (option == 'b') {
+			arguments->backend_netns = optarg;
 		} else if (option == 'p') {
 			if (pool_parse(optarg, &arguments->pool)) {
 				fprintf(stderr, "--pool %s: not an IPv4 network of /16 to /32\n", optarg);
@@ -163,6 +170,23 @@ static void print_totals(const struct totals *totals)
 	fflush(stdout);
 }
 
+/* Sockets stay in the namespace that they were made in: the listeners here, those to the backend there. */
+static bool enter_netns(const char *path)
+{
+	int fd;
+	bool entered;
+
+	if (!path)
+		return true;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	entered = fd >= 0 && !setns(fd, CLONE_NEWNET);
+	if (!entered)
+		fprintf(stderr, "--backend-netns %s: %s\n", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return entered;
+}
+
 static int run(struct arguments *arguments, const struct toa_lab *lab)
 {
 	struct watch parent = { WATCH_STOP };
@@ -183,6 +207,8 @@ static int run(struct arguments *arguments, const struct toa_lab *lab)
 		if (!open_listener(proxy.epoll, &arguments->listeners[i]))
 			return EXIT_FAILED;
 	}
+	if (!enter_netns(arguments->backend_netns))
+		return EXIT_FAILED;
 	printf("{\"ready\":true}\n");
 	fflush(stdout);
 	serve(&proxy, &parent, &stop);

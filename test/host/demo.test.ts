@@ -3,9 +3,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { takenPort } from '../fixtures/answering.ts';
+import { toascope } from '../fixtures/command.ts';
 import { main } from '../fixtures/daemon.ts';
 import { allGone, type Belongings, belongings, mounts } from '../fixtures/leftovers.ts';
 
@@ -105,4 +109,57 @@ test('killed, and started again: it works, and nothing is left at the end', asyn
 	await ended;
 	expect(second.exitCode).toBe(0);
 	await allGone(had);
+});
+
+test('--backend: a server of this host sees the real clients, and Ctrl-C says how it went', async () => {
+	const { promise: seen, resolve } = Promise.withResolvers<string>();
+	await using server = createServer((request, response) => {
+		resolve(request.socket.remoteAddress ?? '');
+		response.end('hello');
+	}).listen(0, '::');
+	await once(server, 'listening');
+	const child = demo('--backend', String((server.address() as AddressInfo).port));
+	const ended = once(child, 'exit');
+	const lines = createInterface({ input: output(child) })[Symbol.asyncIterator]();
+	for (;;) {
+		const { value, done } = await lines.next();
+		if (done === true) throw new Error('it ended');
+		if (/^127\.100\.0\.\d+:\d+ +-> \[2001:db8:c::/.test(value)) break;
+	}
+	expect(await seen).toMatch(/^2001:db8:c::/);
+	child.kill('SIGINT');
+	let last = '';
+	for (;;) {
+		const { value, done } = await lines.next();
+		if (done === true) break;
+		last = value;
+	}
+	await ended;
+	expect(child.exitCode).toBe(0);
+	expect(last).toMatch(/^\d+ connections of \d+ clients through NAT64 in \d+ s: \d+ resolved to the client/);
+	expect(last).toContain(', 0 to another, ');
+});
+
+test.each([
+	[
+		'--backend where nothing listens',
+		['--backend', '1'],
+		1,
+		/^toascope: nothing answers on 127\.0\.0\.1:1: .*LAB_FAILED\]\n {2}start your server first/,
+	],
+	['--backend with --once', ['--backend', '80', '--once'], 2, /--backend goes without --once \[USAGE\]/],
+])('%s', async (_what, args, code, message) => {
+	const ended = await toascope(['demo', ...args]);
+	expect(ended).toMatchObject({ code, out: '' });
+	expect(ended.err).toMatch(message);
+});
+
+test('a port that is in use: its flag is named', async () => {
+	const { server, port } = await takenPort();
+	await using _taken = server;
+	const { code, err } = await toascope(['demo', '--once', '--listen', `127.0.0.1:${port}`]);
+	expect({ code, err }).toEqual({
+		code: 1,
+		err: `toascope: --listen 127.0.0.1:${port}: another process listens on 127.0.0.1:${port} [ADDRESS_IN_USE]\n  give another address and port; --listen 127.0.0.1:0 takes a free port\n`,
+	});
 });
