@@ -56,6 +56,7 @@ export class Service implements AsyncDisposable {
 			await load[Symbol.asyncDispose]();
 		}
 		await this.exact();
+		const told = `${this.#account.opened} connections so far`;
 		const directory = join(this.#ground.directory, cgroup);
 		const from = this.#daemon.log.length;
 		await removed(directory);
@@ -69,7 +70,7 @@ export class Service implements AsyncDisposable {
 			this.#daemon = await startDaemon(this.#ground, this.#port);
 			this.#account = { opened: 0n, closed: 0n, received: 0n, sent: 0n };
 		}
-		return `${this.#account.opened} connections so far`;
+		return told;
 	}
 
 	/** @throws {Error} unless the daemon has counted what both ends did */
