@@ -27,18 +27,24 @@ export class Flusher {
 		this.#log = log;
 	}
 
-	/** Gives the event loop back between two network namespaces. */
+	/** Gives the event loop back between two network namespaces. One that fails leaves the others as they are; rejects afterwards. */
 	async flush(nextTurn: NextTurn): Promise<void> {
 		if (this.program === 'toascope_flush') {
 			this.#run();
 			return;
 		}
 		let isFirst = true;
+		const failures: unknown[] = [];
 		for (const [netns, path] of networkNamespaces()) {
 			if (!isFirst) await nextTurn();
 			isFirst = false;
-			this.#runIn(netns, path);
+			try {
+				this.#runIn(netns, path);
+			} catch (error) {
+				failures.push(error);
+			}
 		}
+		if (failures.length > 0) throw failures[0];
 	}
 
 	#run(netns?: number, path?: string): void {

@@ -49,6 +49,17 @@ function running(status: Status, version: string): Check {
 	const { pid, started_at: since, adopted } = status;
 	const counters = adopted ? ', with the counters of the one before' : '';
 	const found = `runs (pid ${pid}, ${status.version}) since ${since}${counters}`;
+	const reasons = status.not_ready ?? [];
+	if (reasons.length > 0) {
+		const why = reasons.map(({ text }) => text).join('; ');
+		return check(
+			'daemon',
+			title,
+			'warn',
+			`${found}, and is not ready: ${why}`,
+			'its log says more: journalctl -u toascope',
+		);
+	}
 	if (status.version === version) return check('daemon', title, 'ok', found);
 	return check('daemon', title, 'warn', found, `this command is ${version}: restart the daemon to have it run that`);
 }

@@ -61,6 +61,8 @@ export interface Status {
 		readonly restart_keys: readonly string[];
 	};
 	readonly total: TallyJson | null;
+	/** Of a daemon before this version: absent. */
+	readonly not_ready?: readonly { readonly reason: string; readonly text: string }[];
 	readonly recent: RecentJson | null;
 	readonly maps: readonly { readonly map: string; readonly entries: number; readonly capacity: number }[];
 	readonly peers: { readonly connections: number; readonly busiest: readonly PeerJson[] };

@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A stop takes what is in the ring; what there is no time for is counted, or left for the next daemon. */
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { toConfig } from '../../daemon/config/config.ts';
 import { fileSchema } from '../../daemon/config/schema.ts';
+import { network } from '../../daemon/lab/lab.ts';
 import { Service } from '../../daemon/service/service.ts';
 import { Daemon } from '../fixtures/daemon.ts';
-import { somePorts } from '../fixtures/stage.ts';
+import { patient } from '../fixtures/patience.ts';
+import { Stage, somePorts } from '../fixtures/stage.ts';
 
 const passing = new URL('../fixtures/passing_connections.ts', import.meta.url).pathname;
 const pin = `/sys/fs/bpf/toascope-test-${process.pid}`;
 const port = somePorts(1);
+const spansPort = somePorts(2);
 const count = 400;
 /** Longer than the stop waits, with the records that are taken at a stretch. */
 const slowMs = 3;
@@ -76,4 +81,32 @@ test('the last line of the log says how many were lost', async () => {
 	await using daemon = await Daemon.start({ config: `listeners: {ports: [${port}]}` });
 	await daemon.stop();
 	expect(daemon.log.at(-1)).toMatchObject({ msg: 'stopped: detached', on_exit: 'detach', records_lost: 0 });
+});
+
+test('a stop with spans for a collector over gRPC that never answers ends in time, and says what was lost', async () => {
+	// it takes connections, and says nothing
+	const collector = createServer((socket) => void socket.on('error', () => {})).listen(0, '127.0.0.1');
+	await once(collector, 'listening');
+	try {
+		await using stage = await Stage.open(spansPort);
+		await using daemon = await Daemon.start({
+			config: `listeners: {ports: [${spansPort}]}\ntrust: ["${network.pool}"]`,
+			env: {
+				OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${(collector.address() as AddressInfo).port}`,
+				OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc',
+				OTEL_BSP_SCHEDULE_DELAY: '100',
+			},
+		});
+		const asked = once(collector, 'connection');
+		for (let made = 0; made < 5; made++) {
+			await using _ = await stage.connect('AF_INET', 'nat64');
+		}
+		await asked;
+		const began = performance.now();
+		expect(await daemon.stop()).toBe(0);
+		expect(performance.now() - began).toBeLessThan(patient(3000));
+		expect(daemon.log.find(({ msg }) => msg === 'spans lost at the end')).toMatchObject({ spans: 5 });
+	} finally {
+		collector.close();
+	}
 });

@@ -86,6 +86,20 @@ test('a daemon that does not answer is told from one that cannot be asked', asyn
 	});
 });
 
+test('a daemon that is not ready is no good one: it says why', () => {
+	const reasons = [
+		{ reason: 'snapshot_stale', text: 'no collection of the counters succeeded since noon' },
+		{ reason: 'http_listen', text: 'an address is awaited' },
+	];
+	const found = { place: { url: 'http://127.0.0.1:1' }, status: running({}, { not_ready: reasons }) };
+	expect(daemonCheck(found, found.status.version)).toMatchObject({
+		state: 'warn',
+		found: expect.stringMatching(/ is not ready: no collection .* since noon; an address is awaited$/),
+	});
+	const ready = { ...found, status: running({}, { not_ready: [] }) };
+	expect(daemonCheck(ready, ready.status.version)).toMatchObject({ state: 'ok' });
+});
+
 test('a daemon is found where its socket is not, and what is no daemon is told', async () => {
 	let body = JSON.stringify(statusOf({}));
 	await using server = createServer((_request, response) => response.end(body)).listen(0, '127.0.0.1');
