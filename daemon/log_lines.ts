@@ -254,7 +254,7 @@ export const logLines = {
 		level: 'warn',
 		text: 'lines of the log were lost',
 		meaning:
-			'The reader of standard error stood still, or was slower than the lines came: what waits for it is at most 1 MiB. `lost` lines were thrown away since then; `toascope_log_lines_lost_total` counts all.',
+			'The reader of standard error stood still, was slower than the lines came (what waits for it is at most 1 MiB), or refused them (a full disk). `lost` lines were thrown away since then; `toascope_log_lines_lost_total` counts all.',
 		fields: ['lost'],
 	},
 	signalIgnored: {

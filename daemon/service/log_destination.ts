@@ -18,7 +18,7 @@ type Write = (bytes: Uint8Array) => number;
 export interface LogDestinationOptions {
 	/** Default: standard error. */
 	readonly fd?: number;
-	/** Called when the reader is back after lines were lost, with their number. */
+	/** Called when lines get through again after some were lost, with their number. */
 	readonly onReaderBack: (lost: number) => void;
 	/** Called when nobody can read any more (EPIPE), at each line. */
 	readonly onReaderGone?: () => void;
@@ -35,6 +35,8 @@ export class LogDestination {
 	#lostUnsaid = 0;
 	/** A line was cut off in its middle: the next one begins a new line. */
 	#cut = false;
+	/** The last line was refused, not for want of room. */
+	#refused = false;
 
 	constructor({ fd = 2, onReaderBack, onReaderGone = () => {} }: LogDestinationOptions) {
 		this.#write = writerOf(fd);
@@ -58,6 +60,7 @@ export class LogDestination {
 		}
 		const rest = this.#put(bytes);
 		if (rest !== undefined) this.#keep(rest);
+		else if (!this.#refused) this.#sayLost();
 	}
 
 	/** Resolves when nothing waits any more, or after `timeoutMs`. */
@@ -87,6 +90,10 @@ export class LogDestination {
 			this.#timer = setTimeout(() => this.#retry(), retryMs).unref();
 			return;
 		}
+		if (!this.#refused) this.#sayLost();
+	}
+
+	#sayLost(): void {
 		const lost = this.#lostUnsaid;
 		this.#lostUnsaid = 0;
 		if (lost > 0) this.#onReaderBack(lost);
@@ -102,10 +109,12 @@ export class LogDestination {
 				at += written;
 			}
 			this.#cut = false;
+			this.#refused = false;
 		} catch (error) {
 			if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return bytes.subarray(at);
 			this.#cut ||= at > 0;
-			this.#lost++;
+			this.#refused = true;
+			this.#lose();
 			if ((error as NodeJS.ErrnoException).code === 'EPIPE') this.#onReaderGone();
 		}
 		return undefined;

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { LogDestination } from '../../daemon/service/log_destination.ts';
 import { patient } from '../fixtures/patience.ts';
 
 const log = new URL('../../daemon/service/log.ts', import.meta.url).href;
@@ -110,6 +111,26 @@ describe('a reader that stands still', () => {
 		} finally {
 			closeSync(reader);
 		}
+	});
+
+	it('or goes away: what it missed is counted, and said when there is one again', () => {
+		const fifo = join(directory, 'gone');
+		execFileSync('mkfifo', [fifo]);
+		const open = () => openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK);
+		const first = open();
+		const fd = openSync(fifo, constants.O_WRONLY);
+		const destination = new LogDestination({ fd, onReaderBack: (lost) => destination.write(`lost ${lost}\n`) });
+		destination.write('one\n');
+		closeSync(first);
+		for (const line of ['two\n', 'three\n']) destination.write(line);
+		expect(destination.lost).toBe(2);
+		const second = open();
+		destination.write('four\n');
+		const room = Buffer.alloc(100);
+		// the pipe kept what nobody had read
+		expect(room.toString('utf8', 0, readSync(second, room))).toBe('one\nfour\nlost 2\n');
+		expect(destination.lost).toBe(2);
+		for (const each of [second, fd]) closeSync(each);
 	});
 
 	it('for ever: the end waits for it for as long as it was given, and no longer', () => {
