@@ -63,7 +63,10 @@ test('trust decides from then on', async () => {
 
 test('transparent goes on and off', async () => {
 	expect(isGateway(await accepted())).toBe(true);
-	expect((await daemon.reload(config(both, 'transparent: on'))).msg).toBe('configuration reloaded');
+	expect(await daemon.reload(config(both, 'transparent: on'))).toMatchObject({
+		msg: 'configuration reloaded',
+		changed: ['transparent.enabled: off -> on'],
+	});
 	expect(await accepted()).toBe(clientAddress);
 	expect((await daemon.reload(config(both, `transparent: {enabled: on, ports: [${port}]}`))).level).toBe(30);
 	expect(isGateway(await accepted())).toBe(true);
@@ -83,6 +86,8 @@ test('a bad configuration keeps the old one, and shows in metrics, status and lo
 		expect(await daemon.json('/v1/status')).toMatchObject({ transparent: true, config_reload: { successful: false } });
 		expect(await accepted()).toBe(clientAddress);
 	}
+	const two = await daemon.reload(config(both, 'nonsense: 1', 'more: 2'));
+	expect(two.err).toMatchObject({ problems: [expect.stringContaining('nonsense'), expect.stringContaining('more')] });
 	await daemon.reload(config(both));
 	expect(await gauge('successful')).toBe('1');
 });
