@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the running daemon says of itself: `/v1/status?peers=on`, and where it is found. */
 import type { ProviderName } from '../capture/provider.ts';
-import { ask, kindOf, type Place } from './ask.ts';
+import { type Answer, ask, kindOf, type Place } from './ask.ts';
 
 /** 64-bit integers arrive as decimal strings. */
 export interface TallyJson {
@@ -78,12 +78,18 @@ export async function findDaemon(places: readonly Place[]): Promise<Found | unde
 	const failed: Extract<Found, { error: unknown }>[] = [];
 	for (const place of places) {
 		try {
-			return { place, status: readStatus(await ask(place, '/v1/status?peers=on')) };
+			return { place, status: readStatus(await askStatus(place)) };
 		} catch (error) {
 			failed.push({ place, error });
 		}
 	}
 	return failed.find(({ error }) => kindOf(error) !== 'nobody') ?? failed[0];
+}
+
+/** What connections of this moment brought must be in it. One of an earlier version knows nothing of that. */
+async function askStatus(place: Place): Promise<Answer> {
+	const fresh = await ask(place, '/v1/status?peers=on&fresh=on');
+	return fresh.status === 400 ? ask(place, '/v1/status?peers=on') : fresh;
 }
 
 function readStatus({ status, body }: { readonly status: number; readonly body: string }): Status {

@@ -32,6 +32,8 @@ export interface View {
 	status(): object;
 	/** Who is at the other end of the connections of the last minutes; undefined where they cannot be read now. */
 	peers(): Promise<Peers | undefined>;
+	/** Resolves when the counters have been collected anew, or after some seconds. */
+	fresh(): Promise<void>;
 	/** Empty: everything is attached and counted. */
 	notReady(): readonly NotReady[];
 	readonly clock: Clock;

@@ -78,10 +78,12 @@ export function readClientsQuery(input: unknown): { limit: number; sort: ClientS
 }
 
 /** @throws {HttpProblem} 400 */
-export function readStatusQuery(input: unknown): { peers: boolean } {
-	const { peers = 'off' } = readParameters(input, ['peers']);
-	if (peers !== 'on' && peers !== 'off') throw new HttpProblem(400, 'peers must be on or off');
-	return { peers: peers === 'on' };
+export function readStatusQuery(input: unknown): { peers: boolean; fresh: boolean } {
+	const { peers = 'off', fresh = 'off' } = readParameters(input, ['peers', 'fresh']);
+	for (const [name, value] of Object.entries({ peers, fresh })) {
+		if (value !== 'on' && value !== 'off') throw new HttpProblem(400, `${name} must be on or off`);
+	}
+	return { peers: peers === 'on', fresh: fresh === 'on' };
 }
 
 function readParameters<Name extends string>(input: unknown, names: readonly Name[]): { [N in Name]?: string } {

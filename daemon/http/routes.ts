@@ -66,7 +66,9 @@ export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusE
 	});
 
 	app.get('/v1/status', async (request, reply) => {
-		const peers = readStatusQuery(request.query).peers ? ((await view.peers()) ?? null) : undefined;
+		const asked = readStatusQuery(request.query);
+		if (asked.fresh) await view.fresh();
+		const peers = asked.peers ? ((await view.peers()) ?? null) : undefined;
 		// the text as well: of many requests that wait for the peers each is answered in its turn
 		const text = await series.run(() => stringify({ ...view.status(), ...(peers !== undefined && { peers }) }));
 		return reply.type('application/json; charset=utf-8').send(text);

@@ -8,12 +8,17 @@ import { staleMs } from './cadence.ts';
 import { firstCollection, type Readiness } from './readiness.ts';
 import type { Tasks } from './tasks.ts';
 
+/** What whoever waits for the next collection waits at most: one comes each second. */
+const nextMs = 3000;
+
 export class Collection {
 	readonly #provider: Provider;
 	readonly #store: Store;
 	readonly #tasks: Tasks;
 	readonly #readiness: Readiness;
 	readonly #recent = new Recent();
+	/** Of those who wait for the next collection. */
+	#waiting: (() => void)[] = [];
 	#unknown: readonly UnknownOption[] = [];
 	/** When the latest one succeeded, and why the latest that failed did. */
 	#succeededAt = 0;
@@ -30,6 +35,24 @@ export class Collection {
 
 	/** One collection. Rejects where the kernel refuses something: what was shown stays then. */
 	async run(nextTurn: NextTurn): Promise<void> {
+		const waiting = this.#waiting.splice(0);
+		try {
+			await this.#collect(nextTurn);
+		} finally {
+			for (const done of waiting) done();
+		}
+	}
+
+	/** Resolves when a collection that begins after this call has ended, or failed; after 3 s in any case. */
+	async next(): Promise<void> {
+		const { promise, resolve } = Promise.withResolvers<void>();
+		this.#waiting.push(resolve);
+		const limit = setTimeout(resolve, nextMs);
+		await promise;
+		clearTimeout(limit);
+	}
+
+	async #collect(nextTurn: NextTurn): Promise<void> {
 		const snapshot = await this.#store.look(nextTurn);
 		this.#succeededAt = performance.now();
 		this.#readiness.clear(firstCollection);

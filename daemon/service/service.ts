@@ -257,6 +257,10 @@ export class Service implements View {
 		return this.readiness.reasons;
 	}
 
+	fresh(): Promise<void> {
+		return this.#collection.next();
+	}
+
 	status(): object {
 		const snapshot = this.snapshot();
 		return describe({

@@ -64,6 +64,7 @@ export function describe(facts: Facts): object {
 			error: reload.error === undefined ? null : errorJson(reload.error),
 			restart_keys: reload.restartKeys,
 		},
+		collected_at: snapshot === undefined ? null : new Date(snapshot.atMs).toISOString(),
 		total: snapshot === undefined ? null : tallyJson(totalOf(snapshot)),
 		recent: recent === undefined ? null : recentJson(recent),
 		maps: snapshot?.maps ?? [],

@@ -302,3 +302,13 @@ test('options that no profile takes are counted for trusted senders alone: other
 		unknown_options: [{ kind: 253, length: 12, connections: '1' }],
 	});
 });
+
+test('right after connections the daemon tells of them, where it is asked for a fresh collection', async () => {
+	await using daemon = await Daemon.start({ config: `${narrowed()}\n${trusted}` });
+	for (let count = 1; count <= 5; count++) {
+		await connect(option());
+		const { total } = await daemon.json<{ total: { opened: string } }>('/v1/status?fresh=on');
+		expect(total.opened).toBe(String(count));
+	}
+	expect(named(await examine(daemon), 'toa').found).toMatch(/^5 of 5 /);
+});

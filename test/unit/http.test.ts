@@ -148,6 +148,21 @@ it('/v1/status tells of peers when it is asked to', async () => {
 	expect(await get('/v1/status?all=on', view)).toMatchObject({ status: 400 });
 });
 
+it('/v1/status waits for a collection when it is asked to', async () => {
+	let collected = 0;
+	const view = {
+		...fixtureView(),
+		fresh: async () => void collected++,
+		status: () => ({ collected }),
+	} as FixtureView;
+	expect((await get('/v1/status', view)).body).toEqual({ collected: 0 });
+	expect((await get('/v1/status?fresh=on', view)).body).toEqual({ collected: 1 });
+	expect(await get('/v1/status?fresh=now', view)).toMatchObject({
+		status: 400,
+		body: { detail: 'fresh must be on or off' },
+	});
+});
+
 describe('errors', () => {
 	it.each([
 		['GET', '/nothing', 404, 'NOT_FOUND', 'nothing at this path'],
