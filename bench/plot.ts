@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** A few small plots beside each other as one SVG, readable on a light and on a dark page. */
+/**
+ * A few small plots beside each other as one SVG, readable on a light and on a dark page: it has a background of its own, since in
+ * an <img> it follows the browser's colour scheme, and the page around it may have another.
+ */
 
 export interface Panel {
 	readonly title: string;
@@ -12,12 +15,14 @@ const size = { width: 260, height: 170, left: 52, top: 40, gap: 44, bottom: 44 }
 const inset = { left: 44, right: 20 } as const;
 
 const style = `
+	.page { fill: #ffffff }
 	text { font: 12px system-ui, sans-serif; fill: #424a53 }
 	.title { font-weight: 600 }
 	.grid { stroke: #8c959f; stroke-opacity: 0.35 }
 	.line { stroke: #0969da; stroke-width: 2; fill: none }
 	.point { fill: #0969da }
 	@media (prefers-color-scheme: dark) {
+		.page { fill: #0d1117 }
 		text { fill: #c9d1d9 }
 		.line { stroke: #58a6ff }
 		.point { fill: #58a6ff }
@@ -54,6 +59,7 @@ export function plot(title: string, label: string, panels: readonly Panel[]): st
 	return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="${box}" role="img">
 <title>${escaped(title)}</title>
 <style>${style}</style>
+<rect class="page" width="100%" height="100%" rx="6"/>
 ${drawn.join('\n')}
 </svg>
 `;

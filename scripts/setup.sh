@@ -196,7 +196,7 @@ fetch_tools() {
 		dpkg-deb -x "$deb" "$tools/root" || return 1
 	done
 	rm -rf "$tools/debs" "$tools/root/usr/share"
-	for name in nginx haproxy apache2 prometheus promtool; do
+	for name in nginx haproxy apache2 prometheus promtool vsftpd sshd; do
 		file=$tools/root/usr/sbin/$name
 		[ -x "$file" ] || file=$tools/root/usr/bin/$name
 		[ -x "$file" ] || continue
@@ -213,7 +213,8 @@ fetch_tools() {
 
 test_tools() {
 	wanted=
-	for pair in nginx:nginx haproxy:haproxy apache2:apache2-bin prometheus:prometheus promtool:prometheus; do
+	for pair in nginx:nginx haproxy:haproxy apache2:apache2-bin prometheus:prometheus promtool:prometheus \
+		vsftpd:vsftpd sshd:openssh-server; do
 		name=${pair%:*}
 		[ -x "$tools/bin/$name" ] && continue
 		rm -f "$tools/bin/$name"

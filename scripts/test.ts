@@ -60,6 +60,9 @@ process.env.PATH = `${join(root, 'build/tools/bin')}:${process.env.PATH}`;
 const filters = process.argv.slice(2);
 const isRoot = process.getuid?.() === 0;
 const lacks = shortcomings(isRoot);
+if (filters.length === 0) {
+	console.log('All tests take about half an hour, most of it in virtual machines; `npm test -- unit` takes a minute.');
+}
 for (const line of lacks) console.log(`!! ${line}`);
 
 const vitest = await startVitest('test', filters, {

@@ -33,7 +33,7 @@ export async function findBusyPeers(
 	nowNs: bigint,
 	retainNs: bigint,
 	nextTurn: NextTurn,
-): Promise<Peers> {
+): Promise<Omit<Peers, 'listening'>> {
 	const peers = new Map<string, Peer>();
 	const place = Buffer.alloc(4);
 	const value = Buffer.alloc(connectionLayout.size);

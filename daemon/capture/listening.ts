@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The descriptors of all processes that listen on TCP, in every network namespace. */
-import type { Endpoint } from '../model/address.ts';
+import { includesPort, type Ports } from '../config/ports.ts';
+import { type Endpoint, formatEndpoint } from '../model/address.ts';
 import type { Owner } from '../model/connection.ts';
+import type { ListeningSocket } from '../model/peers.ts';
 import { limit, ownerLayout } from './layout.gen.ts';
 import type { BpfObject, NativeError } from './native.ts';
 import { readEndpoint, readText } from './records.ts';
@@ -78,4 +80,19 @@ export function readListening(bytes: Buffer, at: number): Listening | undefined 
 		keptForUs: bytes[at + ownerLayout.keptForUs] !== 0,
 		defersAccept: bytes[at + ownerLayout.defersAccept] !== 0,
 	};
+}
+
+/** Further ones are left out: a host with so many says nothing more by them. */
+const shownMax = 1000;
+
+/** Those on these ports; of several descriptors with one address the first. */
+export function listeningOn(all: readonly Listening[], ports: Ports): ListeningSocket[] {
+	const found = new Map<string, ListeningSocket>();
+	for (const { local, netns, owner, defersAccept } of all) {
+		const name = `${netns} ${formatEndpoint(local)}`;
+		if (found.size >= shownMax || found.has(name) || !includesPort(ports, local.port)) continue;
+		const { pid, comm } = owner;
+		found.set(name, { local: formatEndpoint(local), pid, comm, defers_accept: defersAccept });
+	}
+	return [...found.values()];
 }

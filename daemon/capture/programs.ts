@@ -20,7 +20,7 @@ import { foundationOf, layFoundation } from './foundation.ts';
 import { KeptSyns } from './kept_syns.ts';
 import { KernelSettings } from './kernel_settings.ts';
 import { eventLayout, limit, listenerKeyLayout } from './layout.gen.ts';
-import { ListeningSockets } from './listening.ts';
+import { ListeningSockets, listeningOn } from './listening.ts';
 import { fexitPrograms, load, modulePrograms, stateMaps } from './load.ts';
 import { findCgroup2, isCgroup2, isRootCgroup, readMounts } from './mounts.ts';
 import { type BpfObject, type Features, native, type Probed } from './native.ts';
@@ -52,6 +52,7 @@ export class Programs implements Provider {
 	readonly #pins: Pins | undefined;
 	readonly #attachments: Attachments;
 	readonly #connections: Connections;
+	readonly #sockets: ListeningSockets;
 	readonly #owners: Owners;
 	readonly #keptSyns: KeptSyns;
 	readonly #reaper: Reaper;
@@ -90,11 +91,11 @@ export class Programs implements Provider {
 		this.#flusher = new Flusher(bpf, probed.features, this.#reaper, log);
 		this.#settings = new KernelSettings(bpf);
 		this.#connections = new Connections(bpf, profileName);
-		const sockets = new ListeningSockets(bpf, probed.features.listeningSockets);
+		this.#sockets = new ListeningSockets(bpf, probed.features.listeningSockets);
 		const visible = pidsAreKernels();
 		if (!visible) tell(log, logLines.pidNamespace, { hint: runInHostPids });
-		this.#owners = new Owners(sockets, visible);
-		this.#keptSyns = new KeptSyns(bpf, sockets, log, visible);
+		this.#owners = new Owners(this.#sockets, visible);
+		this.#keptSyns = new KeptSyns(bpf, this.#sockets, log, visible);
 	}
 
 	/**
@@ -269,10 +270,11 @@ export class Programs implements Provider {
 	}
 
 	/** It takes a tenth of a second, and gives the event loop back meanwhile. */
-	peers(nextTurn: NextTurn): Promise<Peers> {
-		const { trust, connections } = this.#config;
+	async peers(nextTurn: NextTurn): Promise<Peers> {
+		const { trust, connections, listeners } = this.#config;
 		const retainNs = BigInt(connections.retainMs) * 1_000_000n;
-		return findBusyPeers(this.#bpf, trust, native().monotonicNs(), retainNs, nextTurn);
+		const found = await findBusyPeers(this.#bpf, trust, native().monotonicNs(), retainNs, nextTurn);
+		return { ...found, listening: listeningOn(this.#sockets.read(), listeners.ports) };
 	}
 
 	/** Without its owner where that cannot be found out. */

@@ -1,56 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Why no option was believed: the explanation that fits what was counted, with who sends what. */
-import { builtInProfiles } from '../config/profiles.ts';
+/** Why connections have no client: the explanation that fits what was counted, with who sends what. */
 import { profileNames } from './configuration.ts';
-import type { PeerJson, Status, TallyJson } from './status.ts';
+import type { PeerJson, Status } from './status.ts';
+import { type Counts, number } from './tally.ts';
+import { nameOption } from './unknown_options.ts';
 
-const count = (value: number | bigint) => value.toLocaleString('en');
+export interface Explanation {
+	/** Name of the finding that says more; undefined: there is none. */
+	readonly because?: string;
+	readonly advice: string;
+}
 
 /** `10.0.0.7 (1,200), 10.0.0.8 (3)`; empty where nothing is known. */
 export function namePeers(peers: readonly PeerJson[]): string {
 	return peers
 		.slice(0, 3)
-		.map(({ address, connections }) => `${address} (${count(connections)})`)
+		.map(({ address, connections }) => `${address} (${number(connections)})`)
 		.join(', ');
 }
 
-/** `now`: what was counted in the last minutes; no option was believed. */
-export function explainAbsence(status: Status, now: TallyJson): string {
-	const [none, untrusted, malformed] = [now.none, now.untrusted, now.malformed].map(BigInt) as [bigint, bigint, bigint];
-	if (untrusted > 0n && untrusted >= malformed && untrusted >= none)
-		return 'options come, from senders outside of trust: see Untrusted senders';
-	if (malformed > 0n && malformed >= none) return 'options come, but broken: see Malformed options';
-	return wrongKind(status, none) ?? withoutOption(status);
+/** `now`: what was counted in the last minutes, of which too much has no client. */
+export function explainMissing(status: Status, now: Counts): Explanation {
+	const { untrusted, malformed } = now;
+	const none = now.none - now.healthChecks;
+	if (untrusted > 0n && untrusted >= malformed && untrusted >= none) {
+		const advice = 'options come, from senders outside of trust: see Untrusted senders';
+		return { because: 'untrusted', advice };
+	}
+	if (malformed > 0n && malformed >= none) {
+		return { because: 'malformed', advice: 'options come, but broken: see Malformed options' };
+	}
+	return unknownKind(status, now) ?? { advice: withoutOption(status, now) };
 }
 
-/** An option that nobody looks for, on a good part of the connections whose options are counted: those from trusted senders. */
-function wrongKind({ recent, config, peers }: Status, none: bigint): string | undefined {
+/** An option that nobody looks for, on a good part of the connections that should have had one. */
+function unknownKind({ recent, config }: Status, { lost }: Counts): Explanation | undefined {
 	const [option] = recent?.unknown_options ?? [];
-	const trust = config.values.trust as readonly string[];
-	const counted = trust.length === 0 ? none : BigInt(sum(peersWithout(peers.busiest).filter(({ trusted }) => trusted)));
-	if (option === undefined || BigInt(option.connections) * 10n < (counted < none ? counted : none)) return undefined;
-	const { kind, length } = option;
+	if (option === undefined || BigInt(option.connections) * 10n < lost) return undefined;
+	const { what, like, advice } = nameOption(option, profileNames(config.values));
+	const trust = config.values['trust'] as readonly string[];
 	const from = trust.length === 0 ? '' : ', from trusted networks,';
-	const seen = `${count(BigInt(option.connections))} of them${from} had an option of kind ${kind} and length ${length}, which no active profile takes`;
-	const known = builtInProfiles.find((profile) => profile.kind === kind && profile.length === length);
-	if (known !== undefined) return `${seen}: if it is your balancer's, add ${known.name} to profiles`;
-	const sameKind = builtInProfiles.find(
-		(profile) => profile.kind === kind && profileNames(config.values).includes(profile.name),
-	);
-	const like = sameKind === undefined ? '' : ` (${sameKind.name} has length ${sameKind.length})`;
-	return `${seen}${like}: if it is your balancer's, describe it as a profile of your own (docs/reference/configuration.md)`;
+	const seen = `${number(option.connections)} of them${from} had ${what}, which no active profile takes${like}`;
+	return { because: 'unknown_options', advice: `${seen}: ${advice}` };
 }
-
-/** Peers of connections without an option. */
-const peersWithout = (busiest: readonly PeerJson[]) => busiest.filter(({ verdict }) => verdict === 'none');
 
 const sum = (of: readonly PeerJson[]) => of.reduce((total, { connections }) => total + connections, 0);
 
 /** No option at all: then it matters who the peers are. */
-function withoutOption({ config, peers }: Status): string {
+function withoutOption({ config, peers }: Status, now: Counts): string {
 	const names = profileNames(config.values).join(', ');
-	const direct = peersWithout(peers.busiest);
-	const trust = config.values.trust as readonly string[];
+	const direct = peers.busiest.filter(({ verdict }) => verdict === 'none');
+	const trust = config.values['trust'] as readonly string[];
 	if (direct.length === 0) {
 		return `no option of ${names} came: clients connect directly, or the balancer does not send TOA`;
 	}
@@ -58,9 +58,19 @@ function withoutOption({ config, peers }: Status): string {
 		return `no option of ${names} came; the peers are ${namePeers(direct)}: are these your balancers (then TOA is off there, or on the SYN alone: profiles with syn), or clients that come directly?`;
 	}
 	const [balancers, others] = [direct.filter(({ trusted }) => trusted), direct.filter(({ trusted }) => !trusted)];
-	return sum(balancers) >= sum(others)
-		? `they come from trusted networks, without an option: ${namePeers(balancers)}. Switch TOA on in the balancer, for this listener; or is it on the SYN alone, for which a profile needs syn: on? ${showSyns(balancers[0]?.address ?? '')}`
-		: `they come from outside of trust, past the balancer: ${namePeers(others)}. Close that way, or add these networks to trust if they are your balancers`;
+	if (now.lost === 0n || (now.toa === 0n && sum(balancers) < sum(others))) {
+		return `they come from outside of trust, past the balancer: ${namePeers(others)}. Close that way, or add these networks to trust if they are your balancers`;
+	}
+	const some = now.toa + now.conflict > 0n ? `${sometimes(balancers, peers.busiest)} ` : '';
+	return `they come from trusted networks, without an option: ${namePeers(balancers)}. ${some}Switch TOA on in the balancer, for this listener; or is it on the SYN alone, for which a profile needs syn: on? ${showSyns(balancers[0]?.address ?? '')}`;
+}
+
+/** Others have their option: is it the peers, or the connections? */
+function sometimes(without: readonly PeerJson[], busiest: readonly PeerJson[]): string {
+	const sending = new Set(busiest.filter(({ verdict }) => verdict === 'toa').map(({ address }) => address));
+	return without.some(({ address }) => sending.has(address))
+		? 'They send options on other connections, so these are other listeners of the balancer, or health checks that send a request.'
+		: 'They never send one: these are balancers without TOA, or health checks that send a request.';
 }
 
 /** A command that shows the SYNs of a host, options and all. */

@@ -56,6 +56,7 @@ export function examine({ host, config, file, configError, found, version }: Sub
 				cause: broken?.name,
 			},
 			values,
+			status?.recent ?? undefined,
 		),
 		...about,
 		...features.checks,

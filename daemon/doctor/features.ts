@@ -6,6 +6,8 @@ import type { Config } from '../config/config.ts';
 import { type Check, check, dueTo, type State } from './check.ts';
 import type { Values } from './configuration.ts';
 import { type ModuleOutlook, moduleCheck } from './module.ts';
+import type { RecentJson } from './status.ts';
+import { transparentCheck } from './transparent.ts';
 
 interface Feature {
 	readonly title: string;
@@ -110,7 +112,12 @@ export interface Choice {
 	readonly cause?: string | undefined;
 }
 
-export function choiceChecks({ tried, module, running, cause }: Choice, values: Values): Check[] {
+/** `recent`: what a daemon that runs has counted. */
+export function choiceChecks(
+	{ tried, module, running, cause }: Choice,
+	values: Values,
+	recent?: RecentJson | undefined,
+): Check[] {
 	const wanted = values.provider as Config['provider'];
 	const takes = running ?? (wanted === 'auto' ? (tried === undefined ? 'module' : 'bpf') : wanted);
 	const because = wanted === 'auto' && tried === undefined ? cause : undefined;
@@ -129,7 +136,7 @@ export function choiceChecks({ tried, module, running, cause }: Choice, values: 
 	const choice = [provider('ok', `${takes} (${why})`), about];
 	// without BPF the module answers applications, and that is all
 	if (tried === undefined) return choice;
-	return [...choice, acceptProgram(tried), getsockopt(tried, values, takes), transparent(values)];
+	return [...choice, acceptProgram(tried), getsockopt(tried, values, takes), transparentCheck(values, recent)];
 }
 
 function acceptProgram({ features: { fexit, taskRegisters, listeningSockets } }: Tried): Check {
@@ -153,14 +160,4 @@ function getsockopt({ features }: Tried, { sockopt }: Values, provider: Provider
 	if (sockopt === 'off') return check('getsockopt', title, 'ok', 'off in the configuration (sockopt)');
 	const error = features.setError === '' ? 'EINVAL' : 'ENOPROTOOPT';
 	return check('getsockopt', title, 'ok', `works; ${error} for a connection without TOA`);
-}
-
-function transparent(values: Values): Check {
-	const title = 'Transparent addresses';
-	const ports = values['transparent.ports'];
-	const found =
-		values['transparent.enabled'] === 'off'
-			? 'off in the configuration (transparent): accept() and getpeername() are unchanged'
-			: `on${ports === 'all' ? '' : ` for local ports ${(ports as readonly unknown[]).join(', ')}`}: accept() and getpeername() give the client`;
-	return check('transparent', title, 'ok', found);
 }

@@ -11,6 +11,24 @@ export interface TallyJson {
 	readonly malformed: string;
 	readonly untrusted: string;
 	readonly conflict: string;
+	/** Of `none`: trusted and without data. */
+	readonly health_checks: string;
+	/** Of `none`: trusted and with data. */
+	readonly lost_options: string;
+	readonly hidden_by_family: string;
+	readonly options_syn: string;
+	readonly options_ack: string;
+	readonly options_data: string;
+}
+
+/** A listening TCP socket. */
+export interface ListeningJson {
+	/** `ADDR:PORT`. */
+	readonly local: string;
+	readonly pid: number;
+	readonly comm: string;
+	/** TCP_DEFER_ACCEPT. */
+	readonly defers_accept: boolean;
 }
 
 export interface RecentJson {
@@ -65,7 +83,12 @@ export interface Status {
 	readonly not_ready?: readonly { readonly reason: string; readonly text: string }[];
 	readonly recent: RecentJson | null;
 	readonly maps: readonly { readonly map: string; readonly entries: number; readonly capacity: number }[];
-	readonly peers: { readonly connections: number; readonly busiest: readonly PeerJson[] };
+	readonly peers: {
+		readonly connections: number;
+		readonly busiest: readonly PeerJson[];
+		/** Those on ports that are watched; empty where the kernel does not show them. */
+		readonly listening: readonly ListeningJson[];
+	};
 }
 
 /** A daemon that answered, or why none did. */

@@ -1,59 +1,57 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Does TOA arrive? What the last minutes say, and when it does not: what fits the evidence. */
 import { dropReasons } from '../model/drops.ts';
-import { type Check, check } from './check.ts';
-import { explainAbsence, namePeers } from './evidence.ts';
-import type { RecentJson, Status, TallyJson } from './status.ts';
+import { type Check, check, dueTo } from './check.ts';
+import { explainMissing, namePeers } from './evidence.ts';
+import { deferChecks, lostOptions, silentListeners } from './listeners.ts';
+import type { RecentJson, Status } from './status.ts';
+import { type Counts, countsOf, judged, number, ofClients, span, tooManyMissing, withClient } from './tally.ts';
+import { unknownOptionsCheck } from './unknown_options.ts';
 
 const title = 'TOA arrives';
 
 export function arrivalChecks(status: Status): Check[] {
 	const { recent, total } = status;
 	if (recent === null || total === null) return [check('toa', title, 'warn', 'the daemon has just begun', 'ask again')];
+	const deferred = deferChecks(status);
+	const toa = arrival(status, recent, countsOf(total), deferred);
+	const cause = toa.state === 'ok' ? undefined : toa.name;
 	return [
-		arrival(status, recent, total),
-		...silentListeners(recent),
+		toa,
+		...unknownOptionsCheck(status),
+		...lostOptions(status, cause ?? deferred.find(({ name }) => name === 'deferred_accept')?.name),
+		...silentListeners(recent, cause),
+		...deferred,
 		...doubts(status, recent),
-		losses(recent),
-		...nearlyFull(status),
+		...tablesAndLosses(status, recent),
 	];
 }
 
-const number = (text: string | bigint | number): string => BigInt(text).toLocaleString('en');
-
-/** Connections with a client. */
-const believed = ({ toa, conflict }: TallyJson): bigint => BigInt(toa) + BigInt(conflict);
-
-function judged(tally: TallyJson): bigint {
-	return believed(tally) + BigInt(tally.none) + BigInt(tally.untrusted) + BigInt(tally.malformed);
-}
-
-function span({ seconds }: RecentJson): string {
-	return seconds < 90 ? `the last ${seconds} s` : `the last ${Math.round(seconds / 60)} min`;
-}
-
-function arrival(status: Status, recent: RecentJson, total: TallyJson): Check {
-	const { total: now } = recent;
-	if (BigInt(now.opened) === 0n && judged(now) === 0n) return nothingOpened(status, recent, total);
+function arrival(status: Status, recent: RecentJson, total: Counts, deferred: readonly Check[]): Check {
+	const now = countsOf(recent.total);
+	if (now.opened === 0n && judged(now) === 0n) return nothingOpened(status, recent, total);
 	if (judged(now) === 0n) {
+		const found = `no verdict yet on the ${number(now.opened)} connections of ${span(recent)}`;
 		const advice = 'the verdict falls with the first data, or at the close: ask again';
-		return check(
-			'toa',
-			title,
-			'warn',
-			`no verdict yet on the ${number(now.opened)} connections of ${span(recent)}`,
-			advice,
-		);
+		return check('toa', title, 'warn', found, advice);
 	}
-	const found = `${number(believed(now))} of ${number(judged(now))} connections of ${span(recent)} have their client`;
-	if (believed(now) > 0n) return check('toa', title, 'ok', found);
-	const stopped = believed(total) > 0n ? `; before, ${number(believed(total))} had` : '';
-	return check('toa', title, 'warn', `${found}${stopped}`, explainAbsence(status, now));
+	if (ofClients(now) === 0n) {
+		const found = `no client yet: the ${number(now.healthChecks)} connections of ${span(recent)} are health checks (trusted, without option and data)`;
+		return check('toa', title, 'warn', found, 'make a connection through the balancer, and ask again');
+	}
+	const apart = now.healthChecks === 0n ? '' : ` (health checks apart: ${number(now.healthChecks)})`;
+	const found = `${number(withClient(now))} of ${number(ofClients(now))} connections of ${span(recent)} have their client${apart}`;
+	const trust = status.config.values['trust'] as readonly string[];
+	if (withClient(now) > 0n && !tooManyMissing(now, trust)) return check('toa', title, 'ok', found);
+	const stopped = withClient(now) === 0n && withClient(total) > 0n ? `; before, ${number(withClient(total))} had` : '';
+	const { because, advice } = explainMissing(status, now);
+	const other = deferred.find(({ name }) => name === 'deferred_accept');
+	return dueTo(because ?? other?.name, check('toa', title, 'warn', `${found}${stopped}`, advice));
 }
 
-function nothingOpened(status: Status, recent: RecentJson, total: TallyJson): Check {
+function nothingOpened(status: Status, recent: RecentJson, total: Counts): Check {
 	const found = `no connection was opened in ${span(recent)}`;
-	if (BigInt(total.opened) > 0n) {
+	if (total.opened > 0n) {
 		const advice = `${number(total.opened)} were before: has the traffic gone elsewhere? The balancer's health checks tell`;
 		return check('toa', title, 'warn', found, advice);
 	}
@@ -66,20 +64,6 @@ function nothingOpened(status: Status, recent: RecentJson, total: TallyJson): Ch
 	const outside = status.whole_host ? '' : '; sockets outside of the cgroup are not seen';
 	const advice = `connections from before the start are not seen: make a new one${narrowed}${elsewhere}${outside}`;
 	return check('toa', title, 'warn', found, advice);
-}
-
-/** A listener that had TOA and has none any more, while another may go on. */
-function silentListeners({ listeners }: RecentJson): Check[] {
-	const silent = listeners.filter((each) => {
-		return BigInt(each.believed_before) > 0n && judged(each) > 0n && believed(each) === 0n;
-	});
-	if (silent.length === 0) return [];
-	const names = silent
-		.slice(0, 3)
-		.map(({ listener, ...tally }) => `${listener} (0 of ${number(judged(tally as TallyJson))})`);
-	const more = silent.length > 3 ? ` and ${silent.length - 3} more` : '';
-	const advice = 'it had before: was the balancer of this listener changed?';
-	return [check('silent_listeners', 'Listeners gone silent', 'warn', `${names.join(', ')}${more}`, advice)];
 }
 
 /** Each in its own line, also where most is well. */
@@ -125,7 +109,21 @@ function doubts(status: Status, { total }: RecentJson): Check[] {
 	];
 }
 
-function losses({ drops }: RecentJson): Check {
+/** Tables that cannot do without room, the key that gives them more, and what is dropped where they are full. */
+const tables: Readonly<Record<string, { readonly key: string; readonly drop: string }>> = {
+	clients: { key: 'clients.capacity', drop: 'clients_full' },
+	listeners: { key: 'listeners.max', drop: 'listeners_full' },
+};
+
+function tablesAndLosses({ maps }: Status, { drops }: RecentJson): Check[] {
+	const full = maps.filter(({ map, entries, capacity }) => map in tables && entries * 10 >= capacity * 9);
+	const follows = new Set(full.map(({ map }) => tables[map]?.drop ?? ''));
+	const all = losses(drops);
+	const explained = Object.keys(drops).every((reason) => follows.has(reason) || !dropReasons[reason]?.advice);
+	return [dueTo(explained && full.length > 0 ? 'tables' : undefined, all), ...nearlyFull(full)];
+}
+
+function losses(drops: RecentJson['drops']): Check {
 	const reasons = Object.entries(drops);
 	if (reasons.length === 0) return check('drops', 'Losses', 'ok', 'nothing was dropped');
 	const found = reasons.map(([reason, count]) => `${reason} ${number(count)}`).join(', ');
@@ -137,14 +135,10 @@ function losses({ drops }: RecentJson): Check {
 	return check('drops', 'Losses', 'warn', found, advice.join('; '));
 }
 
-/** Tables that cannot do without room, and the key that gives them more. */
-const tables: Readonly<Record<string, string>> = { clients: 'clients.capacity', listeners: 'listeners.max' };
-
-function nearlyFull({ maps }: Status): Check[] {
-	const full = maps.filter(({ map, entries, capacity }) => map in tables && entries * 10 >= capacity * 9);
+function nearlyFull(full: Status['maps']): Check[] {
 	if (full.length === 0) return [];
 	const found = full.map(({ map, entries, capacity }) => `${map}: ${number(entries)} of ${number(capacity)}`);
-	const raise = full.map(({ map }) => `raise ${tables[map]}`);
+	const raise = full.map(({ map }) => `raise ${tables[map]?.key}`);
 	return [
 		check(
 			'tables',

@@ -18,4 +18,15 @@ export interface Peers {
 	readonly connections: number;
 	/** For each verdict those with the most connections, the busiest first. */
 	readonly busiest: readonly PeerCount[];
+	/** The sockets on watched ports that listen, one for each address; empty where the kernel does not show them. */
+	readonly listening: readonly ListeningSocket[];
+}
+
+export interface ListeningSocket {
+	/** `ADDR:PORT`. */
+	readonly local: string;
+	readonly pid: number;
+	readonly comm: string;
+	/** The kernel holds its connections back until data comes (TCP_DEFER_ACCEPT), and drops the bare ACK. */
+	readonly defers_accept: boolean;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the last minutes brought: the totals as they stood then, against those of now. Whoever looks for a fault asks this. */
-import type { ListenerTotals, Result, Snapshot } from './snapshot.ts';
+import type { ListenerTotals, Result, Segment, Snapshot } from './snapshot.ts';
 
 /** An option that no active profile takes, on connections without TOA from trusted senders. */
 export interface UnknownOption {
@@ -10,7 +10,18 @@ export interface UnknownOption {
 }
 
 /** Connections, by the verdict on them; those without one yet are in `opened` alone. */
-export type Tally = Readonly<Record<'opened' | Result, bigint>>;
+export type Tally = Readonly<Record<'opened' | Result, bigint>> & {
+	/** Of `none`: the peer is trusted and sent no data, as a balancer's health check. */
+	readonly healthChecks: bigint;
+	/** Of `none`: the peer is trusted and sent data, so it should have sent an option. */
+	readonly lost: bigint;
+	/** Of those with a client: it is IPv6, and the listener AF_INET, so that `transparent` cannot show it. */
+	readonly hiddenByFamily: bigint;
+	/** Options, by the segment that carried them. */
+	readonly onSyn: bigint;
+	readonly onAck: bigint;
+	readonly onData: bigint;
+};
 
 export interface ListenerTally extends Tally {
 	readonly listener: string;
@@ -30,8 +41,21 @@ export interface RecentTraffic {
 	readonly unknownOptions: readonly UnknownOption[];
 }
 
-const fields = ['opened', 'toa', 'none', 'malformed', 'untrusted', 'conflict'] as const satisfies (keyof Tally)[];
-const nothing: Tally = { opened: 0n, toa: 0n, none: 0n, malformed: 0n, untrusted: 0n, conflict: 0n };
+const nothing: Tally = {
+	opened: 0n,
+	toa: 0n,
+	none: 0n,
+	malformed: 0n,
+	untrusted: 0n,
+	conflict: 0n,
+	healthChecks: 0n,
+	lost: 0n,
+	hiddenByFamily: 0n,
+	onSyn: 0n,
+	onAck: 0n,
+	onData: 0n,
+};
+const fields = Object.keys(nothing) as (keyof Tally)[];
 
 /** The totals at one time. */
 interface Sample {
@@ -111,8 +135,20 @@ export function totalOf({ listeners }: Snapshot): Tally {
 	return listeners.reduce((sum, totals) => addUp(sum, tallyOf(totals)), nothing);
 }
 
-function tallyOf({ total, handshakes }: ListenerTotals): Tally {
-	return { opened: total.opened, ...handshakes };
+function tallyOf({ total, handshakes, withoutOption, hiddenByFamily, options }: ListenerTotals): Tally {
+	const sum = (counts: readonly { readonly count: bigint }[]) => counts.reduce((all, { count }) => all + count, 0n);
+	const trusted = withoutOption.filter((each) => each.trusted);
+	const on = (segment: Segment) => sum(options.filter((each) => each.segment === segment));
+	return {
+		opened: total.opened,
+		...handshakes,
+		healthChecks: sum(trusted.filter(({ data }) => !data)),
+		lost: sum(trusted.filter(({ data }) => data)),
+		hiddenByFamily,
+		onSyn: on('syn'),
+		onAck: on('ack'),
+		onData: on('data'),
+	};
 }
 
 function map2(a: Tally, b: Tally, of: (a: bigint, b: bigint) => bigint): Tally {

@@ -69,7 +69,7 @@ export class ModuleAlone implements Provider {
 	}
 
 	async peers() {
-		return { connections: 0, busiest: [] };
+		return { connections: 0, busiest: [], listening: [] };
 	}
 
 	close(keep: boolean, started = true): void {

@@ -82,8 +82,22 @@ function moduleJson(snapshot: Snapshot | undefined): object {
 	return { version: own ?? null, srcversion: srcversion ?? null, events: snapshot?.moduleEvents ?? {} };
 }
 
-function tallyJson({ opened, toa, none, malformed, untrusted, conflict }: Tally): object {
-	return { opened, toa, none, malformed, untrusted, conflict };
+function tallyJson(tally: Tally): object {
+	const { opened, toa, none, malformed, untrusted, conflict } = tally;
+	return {
+		opened,
+		toa,
+		none,
+		malformed,
+		untrusted,
+		conflict,
+		health_checks: tally.healthChecks,
+		lost_options: tally.lost,
+		hidden_by_family: tally.hiddenByFamily,
+		options_syn: tally.onSyn,
+		options_ack: tally.onAck,
+		options_data: tally.onData,
+	};
 }
 
 function recentJson({ seconds, total, listeners, drops, unknownOptions }: RecentTraffic): object {

@@ -27,18 +27,23 @@ interface Report {
 	readonly checks: readonly Check[];
 }
 
-let stage: WireStage<'plain'>;
+let stage: WireStage<'plain' | 'deferred'>;
 beforeAll(async () => {
-	stage = await WireStage.open({ plain: ['4'] });
+	stage = await WireStage.open({ plain: ['4'], deferred: ['4', 'defer'] });
 });
 afterAll(() => stage?.[Symbol.asyncDispose]());
 
-const narrowed = () => `listeners: {ports: [${stage.listeners.plain.port}]}`;
+const narrowed = () => `listeners: {ports: [${stage.listeners.plain.port}, ${stage.listeners.deferred.port}]}`;
 
 /** Connections with options on the ACK that ends the handshake, or on the first data; then the end. */
-async function connect(ack: string | undefined, count = 1, data?: string): Promise<void> {
+async function connect(
+	ack: string | undefined,
+	count = 1,
+	data?: string,
+	to: 'plain' | 'deferred' = 'plain',
+): Promise<void> {
 	for (let made = 0; made < count; made++) {
-		const connection = await stage.connection('plain').open(ack);
+		const connection = await stage.connection(to).open(ack);
 		connection.data('x', { options: data });
 		await connection.acknowledged(1);
 		connection.reset();
@@ -142,6 +147,81 @@ describe('whether TOA arrives, and if not, what fits', () => {
 		expect(toa.advice ?? '').toMatch(advice);
 		expect(toa.state).toBe(toa.advice === undefined ? 'ok' : 'warn');
 		expect(report).toMatchObject({ code: 0, running: true, can_run: true });
+	});
+
+	test('it does for 1 of 20 connections of the balancer: that is not well', async () => {
+		await using daemon = await Daemon.start({ config: [narrowed(), trusted].join('\n') });
+		await connect(option());
+		await connect(undefined, 19);
+		await counted(daemon, 20);
+		expect(named(await examine(daemon), 'toa')).toMatchObject({
+			state: 'warn',
+			found: expect.stringMatching(/^1 of 20 connections of the last \d+ s have their client$/),
+			advice: expect.stringMatching(/They send options on other connections/),
+		});
+	});
+
+	test('it does, beside ten times as many health checks', async () => {
+		await using daemon = await Daemon.start({ config: [narrowed(), trusted].join('\n') });
+		await connect(option(), 2);
+		for (let made = 0; made < 20; made++) (await stage.connection('plain').open()).reset();
+		await counted(daemon, 22);
+		expect(named(await examine(daemon), 'toa')).toMatchObject({
+			state: 'ok',
+			found: expect.stringMatching(/^2 of 2 connections .* \(health checks apart: 20\)$/),
+		});
+	});
+
+	test('an option that no profile takes is named where others are believed', async () => {
+		await using daemon = await Daemon.start({ config: [narrowed(), trusted].join('\n') });
+		await connect(option(), 40);
+		await connect(toaOption('tencent', '192.0.2.42'));
+		await counted(daemon, 41);
+		const report = await examine(daemon);
+		expect(named(report, 'toa').state).toBe('ok');
+		expect(named(report, 'unknown_options')).toMatchObject({
+			state: 'warn',
+			found: expect.stringMatching(/kind 200 and length 8 on 1;/),
+			advice: expect.stringMatching(/add tencent to profiles/),
+		});
+	});
+
+	test('accept() returns before an option on the data: the listener is to wait for data', async () => {
+		const transparent = 'transparent: on';
+		await using daemon = await Daemon.start({ config: [narrowed(), trusted, transparent].join('\n') });
+		await connect(undefined, 2, toaOption('toa4', '192.0.2.42'));
+		await connect(undefined, 2, toaOption('toa4', '192.0.2.42'), 'deferred');
+		await counted(daemon, 4);
+		const report = await examine(daemon);
+		expect(named(report, 'toa').found).toMatch(/^4 of 4 /);
+		expect(named(report, 'accept_before_data').found).toContain(
+			`: ${wireNetwork.server4}:${stage.listeners.plain.port} (2)`,
+		);
+		expect(named(report, 'accept_before_data').found).not.toContain(`:${stage.listeners.deferred.port}`);
+	});
+
+	test('a listener that waits for data loses an option on the bare ACK', async () => {
+		await using daemon = await Daemon.start({ config: [narrowed(), trusted].join('\n') });
+		await connect(option(), 3, undefined, 'deferred');
+		await connect(option(), 3);
+		await counted(daemon, 6);
+		const report = await examine(daemon);
+		expect(named(report, 'toa')).toMatchObject({ state: 'warn', because: 'deferred_accept' });
+		expect(named(report, 'deferred_accept').found).toContain(
+			`: ${wireNetwork.server4}:${stage.listeners.deferred.port} (3 without an option)`,
+		);
+	});
+
+	test('IPv6 clients at an AF_INET listener stay the balancer, with transparent: it is named', async () => {
+		await using daemon = await Daemon.start({ config: [narrowed(), trusted, 'transparent: on'].join('\n') });
+		await connect(option(), 2);
+		await connect(toaOption('toa4', '192.0.2.42'));
+		await counted(daemon, 3);
+		expect(named(await examine(daemon), 'transparent')).toMatchObject({
+			state: 'warn',
+			found: expect.stringContaining(`: ${wireNetwork.server4}:${stage.listeners.plain.port} (2 of 3)`),
+			advice: expect.stringContaining('ipv6only=off'),
+		});
 	});
 
 	test('nothing', async () => {
@@ -269,7 +349,20 @@ test('/v1/status says what is in force, without passwords, and what the last min
 		variables: ['TOASCOPE_CLIENTS_IDLE'],
 		values: { trust: [wireNetwork.hosts4], 'clients.idle': '1 min', 'otel.endpoint': 'http://127.0.0.1:1/' },
 	});
-	const counts = { opened: '3', toa: '2', none: '1', malformed: '0', untrusted: '0', conflict: '0' };
+	const counts = {
+		opened: '3',
+		toa: '2',
+		none: '1',
+		malformed: '0',
+		untrusted: '0',
+		conflict: '0',
+		health_checks: '0',
+		lost_options: '1',
+		hidden_by_family: '0',
+		options_syn: '0',
+		options_ack: '2',
+		options_data: '0',
+	};
 	expect(status.total).toEqual(counts);
 	expect(status.recent).toMatchObject({
 		total: counts,
@@ -282,6 +375,20 @@ test('/v1/status says what is in force, without passwords, and what the last min
 		busiest: [
 			{ address: host, verdict: 'toa', listener, trusted: true, connections: 2 },
 			{ address: host, verdict: 'none', listener, trusted: true, connections: 1 },
+		],
+		listening: [
+			{
+				local: `0.0.0.0:${stage.listeners.plain.port}`,
+				pid: expect.any(Number),
+				comm: 'listener',
+				defers_accept: false,
+			},
+			{
+				local: `0.0.0.0:${stage.listeners.deferred.port}`,
+				pid: expect.any(Number),
+				comm: 'listener',
+				defers_accept: true,
+			},
 		],
 	});
 	const plain = await daemon.json<object>('/v1/status');

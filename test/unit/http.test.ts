@@ -135,7 +135,7 @@ it('/v1/status tells of peers when it is asked to', async () => {
 	const busiest = [
 		{ address: '10.0.0.1', verdict: 'none', listener: '192.0.2.10:443', trusted: false, connections: 3 },
 	];
-	const view = { ...fixtureView(), peers: async () => ({ connections: 3, busiest }) } as FixtureView;
+	const view = { ...fixtureView(), peers: async () => ({ connections: 3, busiest, listening: [] }) } as FixtureView;
 	expect((await get('/v1/status?peers=on', view)).body).toMatchObject({
 		provider: 'bpf',
 		peers: { connections: 3, busiest },

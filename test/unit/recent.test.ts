@@ -29,6 +29,51 @@ function totals(listeners: Readonly<Record<string, Counted>>, drops: Readonly<Re
 
 const unknown = (kind: number, length: number, connections: bigint): UnknownOption => ({ kind, length, connections });
 const none = () => [];
+const noTally = {
+	opened: 0n,
+	toa: 0n,
+	none: 0n,
+	malformed: 0n,
+	untrusted: 0n,
+	conflict: 0n,
+	healthChecks: 0n,
+	lost: 0n,
+	hiddenByFamily: 0n,
+	onSyn: 0n,
+	onAck: 0n,
+	onData: 0n,
+};
+
+test('connections without an option are told apart, and options by their segment', () => {
+	const recent = new Recent(() => 0);
+	const listener = (factor: bigint): ListenerTotals => ({
+		...anyListener,
+		handshakes: { toa: 4n * factor, none: 10n * factor, malformed: 0n, untrusted: 0n, conflict: 0n },
+		withoutOption: [
+			{ trusted: true, data: true, count: 1n * factor },
+			{ trusted: true, data: false, count: 2n * factor },
+			{ trusted: false, data: true, count: 3n * factor },
+			{ trusted: false, data: false, count: 4n * factor },
+		],
+		hiddenByFamily: 5n * factor,
+		options: [
+			{ profile: 'nat64', segment: 'ack', count: 1n * factor },
+			{ profile: 'toa4', segment: 'ack', count: 2n * factor },
+			{ profile: 'toa4', segment: 'data', count: 1n * factor },
+		],
+	});
+	recent.note({ ...snapshot, listeners: [listener(1n)] }, none);
+	expect(recent.since({ ...snapshot, listeners: [listener(3n)] }, []).total).toEqual({
+		...noTally,
+		toa: 8n,
+		none: 20n,
+		healthChecks: 4n,
+		lost: 2n,
+		hiddenByFamily: 10n,
+		onAck: 6n,
+		onData: 2n,
+	});
+});
 
 test('what was there before the first look is not recent', () => {
 	const recent = new Recent(() => 0);
@@ -36,7 +81,7 @@ test('what was there before the first look is not recent', () => {
 	recent.note(before, () => [unknown(99, 8, 5n)]);
 	expect(recent.since(before, [unknown(99, 8, 5n)])).toEqual({
 		seconds: 0,
-		total: { opened: 0n, toa: 0n, none: 0n, malformed: 0n, untrusted: 0n, conflict: 0n },
+		total: { ...noTally },
 		listeners: [],
 		drops: {},
 		unknownOptions: [],
