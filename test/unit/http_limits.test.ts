@@ -288,7 +288,7 @@ describe('too many', () => {
 	});
 
 	it('what is no request after some that are: these have their answers first', async () => {
-		const view = { ...fixtureView(), peers: () => wait(50, { connections: 0, busiest: [] }) };
+		const view = { ...fixtureView(), peers: () => wait(50, { connections: 0, busiest: [], listening: [] }) };
 		const request = 'GET /v1/status?peers=on HTTP/1.1\r\nHost: x\r\n\r\n';
 		for (const [last, status] of [
 			['hello\r\n\r\n', 400],
