@@ -5,9 +5,6 @@
  */
 #include "announced.h"
 
-/* Of the directory whose sockets are served; 0: all. Set before loading. */
-const volatile __u64 served_cgroup = 0;
-
 #define CGROUP_DEPTH_MAX 32
 
 struct cgroup_subsys_state {
@@ -29,13 +26,13 @@ struct sock___cgroup {
 } CORE;
 
 /* Is the socket of the cgroup whose sockets the other programs see? */
-static __always_inline bool served(const struct sock *sk)
+static __always_inline bool served(const struct settings *set, const struct sock *sk)
 {
 	struct cgroup_subsys_state *state;
 	__u64 of = 0;
 	int depth;
 
-	if (!served_cgroup)
+	if (!set->served_cgroup)
 		return true;
 	bpf_probe_read_kernel(&of, sizeof(of), &((struct sock___cgroup *)sk)->sk_cgrp_data);
 	if (!of || of & 3)
@@ -44,7 +41,7 @@ static __always_inline bool served(const struct sock *sk)
 	for (depth = 0; depth < CGROUP_DEPTH_MAX && state; depth++) {
 		struct cgroup *cgroup = BPF_CORE_READ(state, cgroup);
 
-		if (BPF_CORE_READ(cgroup, kn, id) == served_cgroup)
+		if (BPF_CORE_READ(cgroup, kn, id) == set->served_cgroup)
 			return true;
 		state = BPF_CORE_READ(state, parent);
 	}
@@ -59,7 +56,8 @@ static __always_inline void announce(struct sock *sk, struct announcement *said)
 	long error;
 
 	if (!set || !port_watched(set, BPF_CORE_READ(sk, __sk_common.skc_num)) ||
-	    (set->netns && set->netns != BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum)) || !served(sk))
+	    (set->netns && set->netns != BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum)) ||
+	    !served(set, sk))
 		return;
 	said->of.hash = BPF_CORE_READ(sk, __sk_common.skc_hash);
 	said->of.peer_port = BPF_CORE_READ(sk, __sk_common.skc_dport);

@@ -247,9 +247,10 @@ struct settings {
 	__u8 trust_any;
 	__u8 transparent;
 	__u8 sockopt;
-	__u8 read_syn;           /* a profile is marked on_syn */
-	__u32 netns;             /* inode number of the one that is watched; 0: all are */
-	__u64 retain_ns;         /* a closed connection is to stay in the table for so long */
+	__u8 read_syn;   /* a profile is marked on_syn */
+	__u32 netns;     /* inode number of the one that is watched; 0: all are */
+	__u64 retain_ns; /* a closed connection is to stay in the table for so long */
+	__u64 served_cgroup; /* id of the cgroup whose sockets are served; 0: all. It changes when the cgroup is made anew. */
 	struct prefix prefix[2]; /* IPv4, IPv6 */
 	struct toa_table table;
 };
@@ -329,6 +330,6 @@ RECORD_ASSERT(sizeof(struct reap_request) == 24, "reap_request");
 RECORD_ASSERT(__builtin_offsetof(struct reap_request, protocol) == 12, "reap_request.protocol");
 RECORD_ASSERT(sizeof(struct exported) == 72, "exported");
 RECORD_ASSERT(sizeof(struct owner) == 72, "owner");
-RECORD_ASSERT(__builtin_offsetof(struct settings, table) == 64, "settings.table");
+RECORD_ASSERT(__builtin_offsetof(struct settings, table) == 72, "settings.table");
 
 #endif

@@ -85,9 +85,75 @@ export const logLines = {
 			'A size was changed (`clients.capacity`, `connections.max`, `listeners.max`, `bpf.ring_bytes`) since the maps were pinned. The next line says whether their counters fit into the new ones.',
 		fields: ['pins'],
 	},
+	detached: {
+		level: 'error',
+		text: 'programs were detached: they see no connection until they are attached again',
+		meaning:
+			'Somebody detached `programs`, or removed the cgroup that they were attached to, as a service manager does when a service restarts. They are attached again as soon as the cgroup exists; connections that opened meanwhile are not counted.',
+		fields: ['programs', 'cgroup', 'cgroup_exists'],
+	},
+	attachedAgain: {
+		level: 'warn',
+		text: 'programs are attached again',
+		meaning: 'The counters go on. Connections that opened while they were detached are not in them.',
+		fields: ['programs', 'cgroup'],
+	},
+	notAttachedAgain: {
+		level: 'error',
+		text: 'programs cannot be attached again',
+		meaning: '`err` says why. It is tried every second; the line comes when the reason changes.',
+		fields: ['err'],
+	},
+	otherToascope: {
+		level: 'warn',
+		text: 'another toascope is attached to the same sockets, and trusts others',
+		meaning:
+			'Both answer for the sockets that they share: the laxer one answers getsockopt(4096) for connections that the other counts as untrusted. `trust`: its networks; empty: every sender; `unknown`: the kernel tells it to CAP_SYS_ADMIN alone. Give both the same `trust`, or cgroups that do not overlap.',
+		fields: ['cgroup', 'pids', 'trust'],
+	},
+	leftAttached: {
+		level: 'warn',
+		text: 'programs of a toascope that does not run any more are attached to the same sockets',
+		meaning:
+			'They go on by its settings, `trust` among them. Another mount may hide their pins: `umount` it, and start again. Or detach each link that `bpftool link show` has with one of `programs`: `bpftool link detach id LINK`.',
+		fields: ['cgroup', 'programs', 'trust'],
+	},
+	pinsMovedAway: {
+		level: 'warn',
+		text: 'a directory of another user stood where pins belong, and is moved out of the way',
+		meaning:
+			'Every user may write the bpffs, and user `uid` had made `path`. `to` is its name now; without it, it was empty and is removed. Let root alone write the mount: `chmod 0700 /sys/fs/bpf`, and mount it with `-o mode=0700`.',
+		fields: ['path', 'uid', 'to'],
+	},
+	bpffsOpen: {
+		level: 'warn',
+		text: 'every user may write the bpffs with the pins',
+		meaning:
+			'It was mounted without `mode=`. Others can keep names there, and with a mount of mode 0777 rename the directory of pins. `chmod 0700` on the mount point, and `mount -t bpf -o mode=0700 bpf /sys/fs/bpf` from now on.',
+		fields: ['mount', 'mode'],
+	},
+	pinsRestored: {
+		level: 'warn',
+		text: 'pins were missing, or of something else: they are put back',
+		meaning: 'Somebody removed `names` from the directory of pins. A restart goes on with the counters all the same.',
+		fields: ['pins', 'names'],
+	},
+	pinsHidden: {
+		level: 'error',
+		text: 'the directory of pins cannot be reached by its path',
+		meaning:
+			'`why`: another bpffs was mounted over the one with the pins, or the directory was moved. This daemon goes on, and its stop detaches; the next one would not find the counters. Take the mount away (`umount`), or move the directory back.',
+		fields: ['pins', 'why'],
+	},
+	pinsBack: {
+		level: 'info',
+		text: 'the directory of pins can be reached again',
+		meaning: 'What hid it is gone.',
+		fields: ['pins'],
+	},
 	otherFoundation: {
 		level: 'warn',
-		text: 'the pinned counters are of another cgroup, clients.prefix4 or clients.prefix6: counters start from zero',
+		text: 'the pinned counters are of another cgroup (by its path), clients.prefix4 or clients.prefix6: counters start from zero',
 		meaning:
 			'One of these keys was changed since the maps were pinned: their connections and clients are not those of now.',
 		fields: ['pins'],
@@ -130,6 +196,13 @@ export const logLines = {
 		meaning:
 			'What they send and receive is counted when they close. Give toascope CAP_SYS_ADMIN to have it counted while they are open.',
 		fields: ['code'],
+	},
+	synsKeptAgain: {
+		level: 'warn',
+		text: 'listeners that did not keep their SYNs are told to again',
+		meaning:
+			'They began to listen while programs were detached, or somebody switched TCP_SAVE_SYN off. Options that stood on the SYN of their connections until now are not seen.',
+		fields: ['listeners'],
 	},
 	reloaded: {
 		level: 'info',
@@ -198,6 +271,13 @@ export const logLines = {
 		text: 'HTTP listens now',
 		meaning: 'What the line before was about is over.',
 		fields: ['endpoint', 'at'],
+	},
+	socketFileLost: {
+		level: 'error',
+		text: 'the file of the Unix socket is gone: the socket is made again',
+		meaning:
+			'`file`: `removed`, or `replaced` by that of another process, which stays as it is while it answers or is no socket. Once the daemon listens there again, the log says so.',
+		fields: ['socket', 'file'],
 	},
 	httpLimitExceeded: {
 		level: 'warn',

@@ -3,6 +3,8 @@
 #include <bpf/libbpf.h>
 #include <napi.h>
 
+#include "attached.h"
+#include "links.h"
 #include "module_check.h"
 #include "object.h"
 #include "peer_owner.h"
@@ -25,6 +27,11 @@ Napi::Object init(Napi::Env env, Napi::Object exports)
 	exports.Set("monotonicNs", Napi::Function::New<toascope::monotonic_ns>(env));
 	exports.Set("peerOwner", Napi::Function::New<toascope::peer_owner>(env));
 	exports.Set("pinnedMap", Napi::Function::New<toascope::pinned_map>(env));
+	exports.Set("attachedPrograms", Napi::Function::New<toascope::attached_programs>(env));
+	exports.Set("attachedLinks", Napi::Function::New<toascope::attached_links>(env));
+	exports.Set("programMaps", Napi::Function::New<toascope::program_maps>(env));
+	exports.Set("mapById", Napi::Function::New<toascope::map_by_id>(env));
+	exports.Set("pinnedId", Napi::Function::New<toascope::pinned_id>(env));
 	exports.Set("detachLinks", Napi::Function::New<toascope::detach_links>(env));
 	exports.Set("clientTags", Napi::Function::New<toascope::client_tags>(env));
 	exports.Set("askModule", Napi::Function::New<toascope::ask_module>(env));

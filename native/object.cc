@@ -3,13 +3,12 @@
 
 #include <bpf/bpf.h>
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 
 #include "errors.h"
+#include "links.h"
 #include "toascope.skel.h"
 
 namespace toascope
@@ -21,6 +20,9 @@ Napi::Function BpfObject::define(Napi::Env env)
 			   {
 				   InstanceMethod<&BpfObject::attach>("attach"),
 				   InstanceMethod<&BpfObject::detach>("detach"),
+				   InstanceMethod<&BpfObject::links>("links"),
+				   InstanceMethod<&BpfObject::pin>("pin"),
+				   InstanceMethod<&BpfObject::map_id>("mapId"),
 				   InstanceMethod<&BpfObject::close>("close"),
 				   InstanceMethod<&BpfObject::map_info>("mapInfo"),
 				   InstanceMethod<&BpfObject::lookup>("lookup"),
@@ -64,6 +66,7 @@ void BpfObject::release()
 	tags_.reset();
 	runs_over_.reset();
 	links_.clear();
+	draining_.clear();
 	if (skeleton_)
 		toascope_bpf__destroy(skeleton_);
 	skeleton_ = nullptr;
@@ -82,7 +85,6 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 	if (!skeleton_)
 		throw system_error(env, errno, "open", "toascope.bpf.o");
 
-	bool lossless;
 	Napi::Object sizes = options.Get("mapEntries").As<Napi::Object>();
 	for (const auto &name : sizes.GetPropertyNames()) {
 		Napi::Value key = name.second;
@@ -99,8 +101,6 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 	skeleton_->rodata->connection_places = bpf_map__max_entries(skeleton_->maps.connections);
 	skeleton_->rodata->listener_places_max = bpf_map__max_entries(skeleton_->maps.listeners) - 1;
 	skeleton_->rodata->from_module = options.Get("fromModule").ToBoolean();
-	skeleton_->rodata->served_cgroup =
-		options.Get("servedCgroup").As<Napi::BigInt>().Uint64Value(&lossless);
 	skeleton_->rodata->can_set_error = options.Get("canSetError").ToBoolean();
 	skeleton_->rodata->task_helpers = options.Get("taskHelpers").ToBoolean();
 	skeleton_->rodata->kernel_reads = options.Get("kernelReads").ToBoolean();
@@ -178,17 +178,6 @@ Link attach_to_cgroup(bpf_program *program, const std::string &path, int &error)
 	return link;
 }
 
-// A cgroup's id is the inode number of its directory.
-bool hangs_on(const bpf_link *link, const std::string &cgroup)
-{
-	bpf_link_info info = {};
-	__u32 size = sizeof(info);
-	struct stat directory;
-	return link && !bpf_obj_get_info_by_fd(bpf_link__fd(link), &info, &size) &&
-	       !stat(cgroup.c_str(), &directory) && info.type == BPF_LINK_TYPE_CGROUP &&
-	       info.cgroup.cgroup_id == directory.st_ino;
-}
-
 Link attach_iterator(bpf_program *program, int map_fd, int &error)
 {
 	bpf_iter_link_info info = {};
@@ -203,28 +192,10 @@ Link attach_iterator(bpf_program *program, int map_fd, int &error)
 	return link;
 }
 
-// Pins a link where another may be pinned: who is killed here leaves the one or the other there, never none.
-// Returns the link as the one that is pinned; null: errno says why not, and what was pinned is there still.
-Link pin_in_place(const bpf_link *link, const std::string &pin)
-{
-	const std::string next = pin + "_next";
-
-	// of one that was killed between the two steps
-	unlink(next.c_str());
-	if (bpf_obj_pin(bpf_link__fd(link), next.c_str()))
-		return nullptr;
-	if (rename(next.c_str(), pin.c_str())) {
-		int error = errno;
-		unlink(next.c_str());
-		errno = error;
-		return nullptr;
-	}
-	return Link(bpf_link__open(pin.c_str()));
-}
-
 } // namespace
 
-// attach(program, {cgroup?, map?, pin?}) -> "attached" | "replaced"
+// attach(program, {cgroup?, map?, pin?, drain?}) -> "attached" | "replaced"; `drain`: the link that it had stays for what is left
+// of a cgroup that was removed
 Napi::Value BpfObject::attach(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
@@ -240,7 +211,7 @@ Napi::Value BpfObject::attach(const Napi::CallbackInfo &info)
 		// one that a daemon before us left: its program is exchanged in place, without a gap
 		old.reset(bpf_link__open(pin.c_str()));
 		bool same_place = !to.Get("cgroup").IsString() ||
-				  hangs_on(old.get(), to.Get("cgroup").As<Napi::String>());
+				  is_attached_to(old.get(), to.Get("cgroup").As<Napi::String>());
 		if (old && same_place && !bpf_link__update_program(old.get(), wanted)) {
 			links_[name] = std::move(old);
 			return Napi::String::New(env, "replaced");
@@ -260,23 +231,18 @@ Napi::Value BpfObject::attach(const Napi::CallbackInfo &info)
 	if (!link)
 		throw system_error(env, error, "attach", name);
 	if (!pin.empty()) {
-		link = pin_in_place(link.get(), pin);
+		error = pin_in_place(bpf_link__fd(link.get()), pin);
+		if (error)
+			throw system_error(env, error, "pin", pin);
+		link.reset(bpf_link__open(pin.c_str()));
 		if (!link)
-			throw system_error(env, errno, "pin", pin);
+			throw system_error(env, errno, "open", pin);
 	}
-	links_[name] = std::move(link);
+	Link &now = links_[name];
+	if (to.Get("drain").ToBoolean() && now)
+		draining_.push_back(std::move(now));
+	now = std::move(link);
 	return Napi::String::New(env, "attached");
-}
-
-// detach(program): also a pinned one
-void BpfObject::detach(const Napi::CallbackInfo &info)
-{
-	auto found = links_.find(info[0].ToString());
-	if (found == links_.end())
-		return;
-	if (bpf_link__pin_path(found->second.get()))
-		bpf_link__unpin(found->second.get());
-	links_.erase(found);
 }
 
 } // namespace toascope

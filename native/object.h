@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "handles.h"
 #include "peer_tags.h"
@@ -29,9 +30,14 @@ private:
 	// object.cc
 	void load(Napi::Env env, const Napi::Object &options);
 	Napi::Value attach(const Napi::CallbackInfo &info);
-	void detach(const Napi::CallbackInfo &info);
 	void close(const Napi::CallbackInfo &info);
 	void release();
+
+	// links.cc
+	Napi::Value links(const Napi::CallbackInfo &info);
+	Napi::Value detach(const Napi::CallbackInfo &info);
+	void pin(const Napi::CallbackInfo &info);
+	Napi::Value map_id(const Napi::CallbackInfo &info);
 
 	// maps.cc
 	Napi::Value map_info(const Napi::CallbackInfo &info);
@@ -77,6 +83,8 @@ private:
 	toascope_bpf *skeleton_ = nullptr;
 	// Links are destroyed before the object they hang on: see release().
 	std::map<std::string, Link> links_;
+	// On cgroups that were removed, whose last connections are still open.
+	std::vector<Link> draining_;
 	Ring ring_;
 	std::unique_ptr<PeerTags> tags_;
 	std::shared_ptr<RunsOver> runs_over_;

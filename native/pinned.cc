@@ -82,15 +82,10 @@ Napi::Array fields_of(Napi::Env env, const btf *types, __u32 id)
 	return fields;
 }
 
-} // namespace
-
-// pinnedMap(path) -> {maxEntries, keySize, valueSize, key, value, entries, keys, values}: a whole map, values of
+// {maxEntries, keySize, valueSize, key, value, entries, keys, values}: a whole map, values of
 // per-CPU maps added up; key and value tell by name what is where, as the kernel knows it, and nothing where it does not
-Napi::Value pinned_map(const Napi::CallbackInfo &info)
+Napi::Value read_map(Napi::Env env, const Fd &map, const std::string &path)
 {
-	Napi::Env env = info.Env();
-	std::string path = info[0].As<Napi::String>();
-	Fd map(bpf_obj_get(path.c_str()));
 	bpf_map_info about = {};
 	__u32 size = sizeof(about);
 
@@ -130,6 +125,22 @@ Napi::Value pinned_map(const Napi::CallbackInfo &info)
 	result.Set("keys", Napi::Buffer<uint8_t>::Copy(env, keys.data(), keys.size()));
 	result.Set("values", Napi::Buffer<uint8_t>::Copy(env, values.data(), values.size()));
 	return result;
+}
+
+} // namespace
+
+// pinnedMap(path): see read_map()
+Napi::Value pinned_map(const Napi::CallbackInfo &info)
+{
+	std::string path = info[0].As<Napi::String>();
+	return read_map(info.Env(), Fd(bpf_obj_get(path.c_str())), path);
+}
+
+// mapById(number): see read_map(); it takes CAP_SYS_ADMIN
+Napi::Value map_by_id(const Napi::CallbackInfo &info)
+{
+	const __u32 id = info[0].As<Napi::Number>().Uint32Value();
+	return read_map(info.Env(), Fd(bpf_map_get_fd_by_id(id)), "map " + std::to_string(id));
 }
 
 // detachLinks(paths): those that hang on cgroups; when it returns none of their programs runs any more

@@ -8,6 +8,7 @@ namespace toascope
 {
 
 Napi::Value pinned_map(const Napi::CallbackInfo &info);
+Napi::Value map_by_id(const Napi::CallbackInfo &info);
 void detach_links(const Napi::CallbackInfo &info);
 Napi::Value client_tags(const Napi::CallbackInfo &info);
 

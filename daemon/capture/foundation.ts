@@ -1,26 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * What pinned counters stand on: the prefixes that make a client, and the cgroup whose sockets are seen. With
- * others, connections that are open now would be counted down for clients that they were not counted for, or never.
+ * The scope of pinned counters: the prefixes that make a client, and the cgroup whose sockets are seen. With others,
+ * connections that are open now would be counted down for clients that they were not counted for, or never.
  */
-import { statSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { resolve } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { ledgerEntry } from './layout.gen.ts';
 import { readLedger, writeLedger } from './ledger.ts';
 import type { BpfObject } from './native.ts';
+import type { ServedCgroup } from './served_cgroup.ts';
 
-/** A cgroup's id is the inode number of its directory; what is left for it beside the two prefixes are 48 bits. */
-export function foundationOf({ clients }: Config, cgroup: string): bigint {
-	const id = BigInt.asUintN(48, statSync(cgroup, { bigint: true }).ino);
-	return (id << 16n) | BigInt((clients.prefix4 << 8) | clients.prefix6);
+/** No inode number reaches it: it marks a scope by path. */
+const byPath = 1n << 63n;
+
+/**
+ * The scope as a number: a hash over the prefixes and the cgroup's path, since a service that restarts gets another cgroup at
+ * the same path.
+ */
+export function counterScope({ clients }: Config, { path }: ServedCgroup): bigint {
+	const text = [clients.prefix4, clients.prefix6, resolve(path)].join('\n');
+	return createHash('sha256').update(text).digest().readBigUInt64LE() | byPath;
 }
 
-/** False: the counters stand on another one. */
-export function standsOn(bpf: BpfObject, config: Config, cgroup: string): boolean {
-	const before = readLedger(bpf, ledgerEntry.LEDGER_FOUNDATION);
-	return before === 0n || before === foundationOf(config, cgroup);
+/** The scope as versions before had it: by the cgroup's id, of which there was room for 48 bits. */
+function scopeById({ clients }: Config, { id }: ServedCgroup): bigint {
+	return (BigInt.asUintN(48, id ?? 0n) << 16n) | BigInt((clients.prefix4 << 8) | clients.prefix6);
 }
 
-export function layFoundation(bpf: BpfObject, config: Config, cgroup: string): void {
-	writeLedger(bpf, ledgerEntry.LEDGER_FOUNDATION, foundationOf(config, cgroup));
+/** Whether pinned counters have this scope. 0n: they have none yet. */
+export function isScope(pinned: bigint, config: Config, cgroup: ServedCgroup): boolean {
+	return pinned === 0n || pinned === counterScope(config, cgroup) || pinned === scopeById(config, cgroup);
+}
+
+/** False: the pinned counters have another scope. */
+export function matchesScope(bpf: BpfObject, config: Config, cgroup: ServedCgroup): boolean {
+	return isScope(readLedger(bpf, ledgerEntry.LEDGER_FOUNDATION), config, cgroup);
+}
+
+export function writeScope(bpf: BpfObject, config: Config, cgroup: ServedCgroup): void {
+	writeLedger(bpf, ledgerEntry.LEDGER_FOUNDATION, counterScope(config, cgroup));
 }

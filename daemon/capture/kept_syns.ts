@@ -16,7 +16,9 @@ export class KeptSyns {
 	readonly #sockets: ListeningSockets;
 	readonly #log: LogSink;
 	readonly #reachable: boolean;
-	#wanted = false;
+	#wanted: ((listening: Listening) => boolean) | undefined;
+	/** Refusals that the log has told of, by code. */
+	#refused = '';
 
 	/** `reachable` false: processes have other numbers here than in the kernel (pid_namespace.ts). */
 	constructor(bpf: BpfObject, sockets: ListeningSockets, log: LogSink, reachable: boolean) {
@@ -29,43 +31,55 @@ export class KeptSyns {
 	/** What a listener's application set itself stays as it is. */
 	apply({ profiles, listeners }: Config, adopted: boolean): void {
 		const wanted = profiles.some(({ onSyn }) => onSyn);
-		if (!wanted && !this.#wanted && !adopted) return;
-		this.#wanted = wanted;
+		if (!wanted && this.#wanted === undefined && !adopted) return;
 		const netns = listeners.netns === 'host' ? ownNetns() : undefined;
-		this.#set(
-			(listening) =>
-				wanted &&
-				includesPort(listeners.ports, listening.local.port) &&
-				(netns === undefined || netns === listening.netns),
-		);
+		const isWanted = ({ local, netns: of }: Listening) =>
+			includesPort(listeners.ports, local.port) && (netns === undefined || netns === of);
+		this.#wanted = wanted ? isWanted : undefined;
+		this.#set();
+	}
+
+	/**
+	 * Listeners that were not told when they began to listen, or told otherwise since, are told again. Returns how many.
+	 */
+	check(): number {
+		if (this.#wanted === undefined || this.#sockets.refused !== '' || !this.#reachable) return 0;
+		const listeners = this.#set();
+		if (listeners > 0) tell(this.#log, logLines.synsKeptAgain, { listeners });
+		return listeners;
 	}
 
 	/** Leaves every listener as it was found. */
 	release(): void {
-		const kept = this.#wanted;
-		this.#wanted = false;
-		if (kept) this.#set(() => false);
+		const kept = this.#wanted !== undefined;
+		this.#wanted = undefined;
+		if (kept) this.#set();
 	}
 
-	#set(wanted: (listening: Listening) => boolean): void {
+	/** Returns how many listeners were told something. */
+	#set(): number {
 		const { refused: unreadable } = this.#sockets;
 		if (unreadable !== '') {
-			if (this.#wanted) tell(this.#log, logLines.synsNotKept, { code: unreadable, hint: 'restart these servers' });
-			return;
+			if (this.#wanted !== undefined) {
+				tell(this.#log, logLines.synsNotKept, { code: unreadable, hint: 'restart these servers' });
+			}
+			return 0;
 		}
 		// pidfd_open() would take the kernel's number for one of ours: the socket of another process
 		if (!this.#reachable) {
 			const hint = `${runInHostPids}, or restart these servers`;
-			if (this.#wanted) tell(this.#log, logLines.synsNotKept, { code: 'PID_NAMESPACE', hint });
-			return;
+			if (this.#wanted !== undefined) tell(this.#log, logLines.synsNotKept, { code: 'PID_NAMESPACE', hint });
+			return 0;
 		}
 		const refused = new Map<string, number>();
+		let told = 0;
 		for (const listening of this.#sockets.read()) {
 			const { owner, fd, keepsSyns, keptForUs } = listening;
-			const keep = wanted(listening);
+			const keep = this.#wanted?.(listening) === true;
 			if (keep ? keepsSyns : !keptForUs) continue;
 			try {
 				this.#bpf.keepSyns(owner.pid, fd, keep);
+				told++;
 			} catch (error) {
 				const { code } = error as NativeError;
 				// it has closed the socket, or is gone, since it was seen
@@ -73,6 +87,15 @@ export class KeptSyns {
 				refused.set(code, (refused.get(code) ?? 0) + 1);
 			}
 		}
+		this.#tellRefused(refused);
+		return told;
+	}
+
+	/** Once, until it is others that are refused. */
+	#tellRefused(refused: ReadonlyMap<string, number>): void {
+		const now = [...refused].join();
+		if (now === this.#refused) return;
+		this.#refused = now;
 		for (const [code, listeners] of refused) {
 			const hint =
 				code === 'EPERM'

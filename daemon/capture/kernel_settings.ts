@@ -31,10 +31,11 @@ export class KernelSettings {
 	}
 
 	/**
-	 * Puts it in force. `events`: the bits 1 << enum event_type that go into the ring.
+	 * Puts it in force. `events`: the bits 1 << enum event_type that go into the ring. `servedCgroup`: the id of the cgroup
+	 * whose sockets are served; 0n: all.
 	 * @throws {ToascopeError} CONFIG_INVALID where the networks do not fit; nothing has changed then
 	 */
-	apply(config: Config, events: number): void {
+	apply(config: Config, events: number, servedCgroup = 0n): void {
 		const generation = (this.#generation + 1) >>> 0;
 		const place = generation & 1;
 		// a program that began before the latest switch goes by what is overwritten and taken away from here on
@@ -45,7 +46,8 @@ export class KernelSettings {
 		const trusted = config.trust.map((network) => encodeTrust(network, generation));
 		try {
 			this.#writeTrusted(trusted);
-			this.#bpf.update('settings', word(place), encodeSettings(config, generation, events, ownNetns()));
+			const settings = encodeSettings(config, generation, events, ownNetns(), servedCgroup);
+			this.#bpf.update('settings', word(place), settings);
 			this.#bpf.update('generation', word(0), word(generation));
 		} catch (error) {
 			// the next try has the same generation: it must not find these

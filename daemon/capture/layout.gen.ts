@@ -26,7 +26,7 @@ export const toaTableLayout = {
 } as const;
 
 export const settingsLayout = {
-	size: 16704,
+	size: 16712,
 	generation: 0,
 	events: 4,
 	trustAny: 8,
@@ -35,8 +35,9 @@ export const settingsLayout = {
 	readSyn: 11,
 	netns: 12,
 	retainNs: 16,
-	prefix: 24,
-	table: 64,
+	servedCgroup: 24,
+	prefix: 32,
+	table: 72,
 } as const;
 
 export const portBitsLayout = {

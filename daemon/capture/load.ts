@@ -2,11 +2,12 @@
 /** Loads the BPF object as the configuration and this kernel want it. */
 import type { Config } from '../config/config.ts';
 import { type LogLine, type LogSink, logLines, tell } from '../log_lines.ts';
-import { standsOn } from './foundation.ts';
+import { matchesScope } from './foundation.ts';
 import { limit } from './layout.gen.ts';
 import { type BpfObject, type BpfOptions, type Features, type NativeError, native, type Probed } from './native.ts';
 import type { Pins } from './pins.ts';
 import type { ProviderName } from './provider.ts';
+import type { ServedCgroup } from './served_cgroup.ts';
 
 /** The programs on accept; none where fexit is refused. */
 export function fexitPrograms({ features, innerAccept }: Probed): readonly string[] {
@@ -71,15 +72,12 @@ export interface Wanted {
 	readonly probed: Probed;
 	/** What reads the options. */
 	readonly reader: ProviderName;
-	/** Id of the cgroup whose sockets are served; 0n: all. */
-	readonly servedCgroup: bigint;
 }
 
 /** Where the state outlives the daemon. */
 export interface Pinning {
 	readonly pins: Pins;
-	/** Directory of cgroup v2. */
-	readonly cgroup: string;
+	readonly cgroup: ServedCgroup;
 	readonly log: LogSink;
 }
 
@@ -88,7 +86,7 @@ export interface Pinning {
  * other sizes are set aside, for their counters to be taken over, and those that stand on another foundation given up.
  * @throws {NativeError} the kernel's refusal
  */
-export function load({ config, probed, reader, servedCgroup }: Wanted, pinning?: Pinning): BpfObject {
+export function load({ config, probed, reader }: Wanted, pinning?: Pinning): BpfObject {
 	const { clients, connections, listeners, bpf } = config;
 	const fromModule = reader === 'module';
 	const programs = [...fexitPrograms(probed), ...(fromModule ? modulePrograms : [])];
@@ -119,7 +117,6 @@ export function load({ config, probed, reader, servedCgroup }: Wanted, pinning?:
 		kernelReads: probed.features.kernelReads === '',
 		tracingLocks: probed.features.tracingLocks === '',
 		fromModule,
-		servedCgroup,
 		...(pinning === undefined ? {} : { pin: { directory: pinning.pins.maps, maps } }),
 	};
 	if (pinning === undefined) return new (native().BpfObject)(options);
@@ -127,7 +124,7 @@ export function load({ config, probed, reader, servedCgroup }: Wanted, pinning?:
 	const anew = (why: LogLine | undefined, leave: () => void): BpfObject => {
 		// what is pinned goes only when the new sizes are known to fit
 		new (native().BpfObject)({ ...options, pin: undefined }).close();
-		if (why !== undefined) tell(log, why, { pins: pins.maps });
+		if (why !== undefined) tell(log, why, { pins: pins.shown });
 		leave();
 		return new (native().BpfObject)(options);
 	};
@@ -144,7 +141,7 @@ export function load({ config, probed, reader, servedCgroup }: Wanted, pinning?:
 		if (!(error as NativeError).log?.includes('parameter mismatch')) throw error;
 		return anew(logLines.otherSizes, () => pins.setAside());
 	}
-	if (standsOn(object, config, cgroup)) return object;
+	if (matchesScope(object, config, cgroup)) return object;
 	object.close();
 	return startOver(logLines.otherFoundation);
 }

@@ -26,8 +26,6 @@ export interface BpfOptions {
 	readonly tracingLocks: boolean;
 	/** toa.ko says what is in the options. */
 	readonly fromModule: boolean;
-	/** Id of the cgroup whose sockets are served; 0n: all. */
-	readonly servedCgroup: bigint;
 	/** A directory under bpffs: those of the maps that are found there are adopted, the others are pinned there. */
 	readonly pin?: undefined | { readonly directory: string; readonly maps: readonly string[] };
 }
@@ -36,6 +34,35 @@ export interface MapInfo {
 	readonly keySize: number;
 	readonly valueSize: number;
 	readonly maxEntries: number;
+}
+
+/** A program of whichever process. */
+export interface AttachedProgram {
+	readonly hook: 'sockops' | 'getsockopt' | 'getpeername4' | 'getpeername6';
+	/** The number by which the kernel knows it. */
+	readonly id: number;
+	/** Cut to 15 characters; empty where the kernel does not tell it to this process. */
+	readonly name: string;
+}
+
+/** A link, as the kernel has it. */
+export interface LinkState {
+	readonly program: string;
+	/** Numbers by which the kernel knows the link, and the program that was loaded for it. */
+	readonly id: number;
+	readonly programId: number;
+	/** False: somebody made the link run another program. */
+	readonly ours: boolean;
+	/** Of a link to a cgroup: the cgroup's id; 0n: it is detached. */
+	readonly cgroup?: bigint;
+}
+
+/** What is left after detaching. */
+export interface Detached {
+	/** True: it is attached still, by a pin that could not be taken away. */
+	readonly attached: boolean;
+	/** The errno that refused to take the pin away; empty: it is gone. */
+	readonly pin: string;
 }
 
 /** See ProgramUsage. */
@@ -50,10 +77,22 @@ export interface ProgramStatistics {
  * Loaded by the constructor. Values of per-CPU maps are the sums over all CPUs. Every method throws NativeError; after close() it is EBADF.
  */
 export interface BpfObject {
-	/** 'replaced': a pinned link of an earlier daemon now runs this program, without a gap. */
-	attach(program: string, to?: { cgroup?: string; map?: string; pin?: string }): 'attached' | 'replaced';
-	/** Also takes the link's pin away. */
-	detach(program: string): void;
+	/**
+	 * 'replaced': a pinned link of an earlier daemon now runs this program, without a gap. `drain`: the link that the program had
+	 * stays attached to what is left of a cgroup that was removed.
+	 */
+	attach(
+		program: string,
+		to?: { cgroup?: string; map?: string; pin?: string; drain?: boolean },
+	): 'attached' | 'replaced';
+	/** Also takes the link's pin away. Links that a program has not are detached already. */
+	detach(program: string): Detached;
+	/** What the kernel says of each link that is held. */
+	links(): LinkState[];
+	/** Pins the link of a program, or a map, in the place of whatever is pinned there. */
+	pin(name: string, path: string): void;
+	/** The number by which the kernel knows a map. */
+	mapId(map: string): number;
 	/** Pinned links and maps stay. Does nothing the second time. */
 	close(): void;
 	mapInfo(map: string): MapInfo;
@@ -177,6 +216,16 @@ export interface Native {
 	 * namespace. Undefined: it is elsewhere, or the kernel does not tell.
 	 */
 	peerOwner(fd: number): number | undefined;
+	/** Programs attached at this very cgroup, on the hooks that toascope uses. EPERM: it takes CAP_NET_ADMIN. */
+	attachedPrograms(cgroup: string): AttachedProgram[];
+	/** Links to cgroups, of whichever process; empty without CAP_SYS_ADMIN. */
+	attachedLinks(): { readonly id: number; readonly programId: number }[];
+	/** The maps of a program, by name: their numbers; empty without CAP_SYS_ADMIN. */
+	programMaps(program: number): Readonly<Record<string, number>>;
+	/** Reads a map of whichever process. */
+	mapById(id: number): PinnedMap;
+	/** The number of the map, link or program that is pinned there; undefined: none is. */
+	pinnedId(path: string): number | undefined;
 	/** Reads a map of whichever version, by its pin. */
 	pinnedMap(path: string): PinnedMap;
 	/** Detaches pinned links on cgroups; none of their programs runs any more when it returns. Others detach when their pins go. */

@@ -7,6 +7,7 @@ import {
 	closeSync,
 	existsSync,
 	fstatSync,
+	lstatSync,
 	mkdirSync,
 	readdirSync,
 	renameSync,
@@ -14,16 +15,15 @@ import {
 	statSync,
 	unlinkSync,
 } from 'node:fs';
-import { join } from 'node:path';
-import { makeDirectories, reasonOf, removeDirectories } from '../directories.ts';
+import { basename, dirname, join } from 'node:path';
+import { reasonOf, removeDirectories } from '../directories.ts';
 import { ToascopeError } from '../errors.ts';
+import type { LogSink } from '../log_lines.ts';
 import { ensureBpffs, refuseMount, unmountBpffs } from './bpffs.ts';
-import { limit } from './layout.gen.ts';
-import { lockHolder } from './lock_holder.ts';
 import { findBpffs, readMounts } from './mounts.ts';
-import type { Native, NativeError } from './native.ts';
-
-const layoutName = `v${limit.TOASCOPE_LAYOUT}`;
+import type { Native } from './native.ts';
+import { descriptorPath, isSame, openDirectory } from './pin_directory.ts';
+import { alreadyRunning, layoutName, takeLock, tellOpen } from './pin_lock.ts';
 
 /** Of this layout, but with maps of other sizes. */
 const asideName = `${layoutName}-before`;
@@ -33,47 +33,91 @@ const isLayout = (name: string) => /^v\d+(-before)?$/.test(name);
 const ageOf = (layout: string) => Number.parseInt(layout.slice(1), 10);
 
 export class Pins {
-	readonly maps: string;
-	readonly links: string;
-	readonly #root: string;
-	readonly #layout: string;
+	/** As an operator knows it: what of it is pinned is reached by the lock's descriptor, whatever its path leads to. */
+	readonly root: string;
+	readonly #native: Native;
 	/** Takes away what was made to get here: directories, the mount. */
 	readonly #leave: () => void;
-	/** Paths of what was pinned when it was opened. */
+	/** What was pinned when it was opened, as `links/NAME` or `maps/NAME`. */
 	#found: ReadonlySet<string>;
 	#lock: number;
+	/** What the directory is in, open: the way to it that no mount can hide. */
+	#above: number;
 	#adopted: boolean;
 
-	private constructor(root: string, lock: number, leave: () => void) {
-		this.#root = root;
+	private constructor(native: Native, root: string, lock: number, leave: () => void) {
+		this.root = root;
+		this.#native = native;
 		this.#leave = leave;
 		this.#lock = lock;
-		this.#layout = join(root, layoutName);
-		this.maps = join(this.#layout, 'maps');
-		this.links = Pins.linksIn(root);
+		this.#above = openDirectory(dirname(root));
 		this.#found = new Set(this.#pinned());
 		this.#adopted = readdirSync(this.maps).length > 0;
 	}
 
+	#at(...names: readonly string[]): string {
+		return join(descriptorPath(this.#lock), ...names);
+	}
+
+	get #layout(): string {
+		return this.#at(layoutName);
+	}
+
+	get maps(): string {
+		return join(this.#layout, 'maps');
+	}
+
+	get links(): string {
+		return join(this.#layout, 'links');
+	}
+
+	/** The directory of this layout, as an operator knows it. */
+	get shown(): string {
+		return join(this.root, layoutName);
+	}
+
 	#pinned(): string[] {
-		return [this.links, this.maps].flatMap((directory) => readdirSync(directory).map((name) => join(directory, name)));
+		return ['links', 'maps'].flatMap((part) => readdirSync(join(this.#layout, part)).map((name) => join(part, name)));
+	}
+
+	/** False: its path leads elsewhere, since another mount hides it, or somebody has moved it. */
+	get inPlace(): boolean {
+		return isSame(fstatSync(this.#lock), statSync(this.root, { throwIfNoEntry: false }));
+	}
+
+	/** Somebody has removed the directory itself. */
+	get removed(): boolean {
+		return fstatSync(this.#lock).nlink === 0 || !existsSync(this.maps) || !existsSync(this.links);
+	}
+
+	/**
+	 * Makes what was removed anew, and takes the lock of it: nothing is pinned there then.
+	 * @throws {ToascopeError} as open() does
+	 */
+	remake(): void {
+		const lock = takeLock(this.#native, this.root, [], undefined);
+		closeSync(this.#lock);
+		closeSync(this.#above);
+		this.#lock = lock;
+		this.#above = openDirectory(dirname(this.root));
 	}
 
 	/**
 	 * Mounts bpffs where it is missing, makes the directories and takes the lock. Nothing of that is left when it throws.
 	 * @throws {ToascopeError} CONFIG_INVALID (others pin there as well), NO_BPFFS, NO_PRIVILEGE, ALREADY_RUNNING
 	 */
-	static open(native: Native, root: string): Pins {
+	static open(native: Native, root: string, log?: LogSink): Pins {
 		const mounted = ensureBpffs(native, root);
 		const made: string[] = [];
 		const leave = () => {
 			removeDirectories(made);
-			if (mounted) unmountBpffs(native);
+			if (mounted !== undefined) unmountBpffs(native, mounted);
 		};
 		let lock = -1;
 		try {
-			lock = takeLock(native, root, made);
-			return new Pins(root, lock, leave);
+			lock = takeLock(native, root, made, log);
+			if (log !== undefined) tellOpen(root, log);
+			return new Pins(native, root, lock, leave);
 		} catch (error) {
 			// while nobody else can be in there
 			leave();
@@ -108,6 +152,10 @@ export class Pins {
 		return join(this.links, program);
 	}
 
+	map(name: string): string {
+		return join(this.maps, name);
+	}
+
 	/** True: a daemon before this one left its state here, and it was not cleared. */
 	get adopted(): boolean {
 		return this.#adopted;
@@ -126,43 +174,52 @@ export class Pins {
 
 	/** Detaches and forgets what an earlier daemon needed and this one does not. */
 	unlinkOthers(maps: readonly string[], programs: ReadonlySet<string>): void {
-		for (const name of readdirSync(this.links)) if (!programs.has(name)) unlinkSync(this.link(name));
+		const unwanted = readdirSync(this.links).filter((name) => !programs.has(name));
+		this.#detach(unwanted.map((name) => this.link(name)));
 		for (const name of readdirSync(this.maps)) if (!maps.includes(name)) unlinkSync(join(this.maps, name));
 	}
 
 	/** Detaches all where one of these programs is, in each layout, and keeps the counters. */
 	dropLinksWith(programs: readonly string[]): void {
-		for (const layout of readdirSync(this.#root).filter(isLayout)) {
-			const directory = join(this.#root, layout, 'links');
-			const links = existsSync(directory) ? readdirSync(directory) : [];
-			if (links.some((name) => programs.includes(name))) for (const name of links) unlinkSync(join(directory, name));
+		for (const layout of readdirSync(this.#at()).filter(isLayout)) {
+			const links = this.linksOf(layout);
+			if (links.some((link) => programs.includes(basename(link)))) this.#detach(links);
 		}
+	}
+
+	/** A link to a cgroup is detached as such: its pin may be refused to be taken away. */
+	#detach(links: readonly string[]): void {
+		if (links.length === 0) return;
+		this.#native.detachLinks(links);
+		for (const link of links) unlinkSync(link);
 	}
 
 	/** What versions with other layouts of the records left, or this one with maps of other sizes, the latest first. */
 	get otherLayouts(): readonly string[] {
-		const others = readdirSync(this.#root).filter((name) => isLayout(name) && name !== layoutName);
+		const others = readdirSync(this.#at()).filter((name) => isLayout(name) && name !== layoutName);
 		return others.sort((a, b) => ageOf(b) - ageOf(a));
 	}
 
 	mapsOf(layout: string): string {
-		return join(this.#root, layout, 'maps');
+		return this.#at(layout, 'maps');
 	}
 
 	/** Paths of the pins. */
 	linksOf(layout: string): readonly string[] {
-		const directory = join(this.#root, layout, 'links');
+		const directory = this.#at(layout, 'links');
 		return existsSync(directory) ? readdirSync(directory).map((name) => join(directory, name)) : [];
 	}
 
+	/** None of their programs runs any more when it returns. */
 	dropLinksOf(layout: string): void {
-		for (const pin of this.linksOf(layout)) unlinkSync(pin);
+		this.#detach(this.linksOf(layout));
 	}
 
 	/** Detaches and forgets all of other layouts. */
 	dropOtherLayouts(): void {
 		for (const name of this.otherLayouts) {
-			const layout = join(this.#root, name);
+			const layout = this.#at(name);
+			this.dropLinksOf(name);
 			for (const part of ['links', 'maps'].map((each) => join(layout, each)).filter((each) => existsSync(each))) {
 				for (const pin of readdirSync(part)) unlinkSync(join(part, pin));
 				rmdirSync(part);
@@ -173,14 +230,14 @@ export class Pins {
 
 	/** Detaches and forgets what was pinned since it was opened. */
 	dropNew(): void {
-		for (const pin of this.#pinned()) if (!this.#found.has(pin)) unlinkSync(pin);
+		for (const pin of this.#pinned()) if (!this.#found.has(pin)) unlinkSync(join(this.#layout, pin));
 	}
 
 	/** What is pinned goes on as that of another layout: it counts until it is taken over. */
 	setAside(): void {
 		// nobody has been left to take these over
 		this.dropOtherLayouts();
-		renameSync(this.#layout, join(this.#root, asideName));
+		renameSync(this.#layout, this.#at(asideName));
 		for (const directory of [this.#layout, this.maps, this.links]) mkdirSync(directory, 0o700);
 		this.#found = new Set();
 		this.#adopted = false;
@@ -188,70 +245,43 @@ export class Pins {
 
 	/** Forgets what is pinned: the counters start from zero. */
 	clear(): void {
-		for (const pin of this.#pinned()) unlinkSync(pin);
+		this.#detach(readdirSync(this.links).map((name) => this.link(name)));
+		for (const name of readdirSync(this.maps)) unlinkSync(this.map(name));
 		this.#adopted = false;
+	}
+
+	/** The directory itself goes by what it is in: its path may lead elsewhere. */
+	#removeDirectories(): void {
+		removeDirectories([this.#layout, this.maps, this.links]);
+		const here = join(descriptorPath(this.#above), basename(this.root));
+		if (isSame(fstatSync(this.#lock), lstatSync(here, { throwIfNoEntry: false }))) removeDirectories([here]);
 	}
 
 	/**
 	 * Gives the lock back. With `keep` everything stays pinned, else nothing is left, the mount neither.
-	 * @throws {ToascopeError} NO_BPFFS where the pins cannot be taken away: what they hold stays attached
+	 * @param attached programs that are attached still, since their pins could not be taken away
+	 * @throws {ToascopeError} NO_BPFFS where the pins cannot be taken away
 	 */
-	close(keep: boolean): void {
+	close(keep: boolean, attached: readonly string[] = []): void {
 		if (this.#lock < 0) return;
 		try {
-			if (!keep) {
+			if (!keep && !this.removed) {
 				this.clear();
-				removeDirectories([this.#root, this.#layout, this.maps, this.links]);
-				this.#leave();
+				this.#removeDirectories();
 			}
+			if (!keep) this.#leave();
 		} catch (cause) {
-			throw new ToascopeError('NO_BPFFS', `cannot take away the pins in ${this.#layout}: ${reasonOf(cause)}`, {
-				hint: `what is pinned there stays attached; when it can be written again: rm -r ${this.#layout}`,
+			const left = attached.length === 0 ? 'no program is attached any more' : `still attached: ${attached.join(', ')}`;
+			throw new ToascopeError('NO_BPFFS', `cannot take away the pins in ${this.shown}: ${reasonOf(cause)}`, {
+				hint: `${left}; when it can be written again: rm -r ${this.shown}`,
 				cause,
 			});
 		} finally {
 			closeSync(this.#lock);
+			closeSync(this.#above);
 			this.#lock = -1;
 		}
 	}
-}
-
-/**
- * Makes the directories and takes the lock. Others take away what they made, and is empty, when they end or are refused: the
- * directory that is locked may be gone from its place, or none may be there. Once something is in it, it stays.
- */
-function takeLock(native: Native, root: string, made: string[]): number {
-	for (;;) {
-		makeDirectories(root, 0o700, made);
-		let lock: number;
-		try {
-			lock = native.lock(root);
-		} catch (error) {
-			if ((error as NativeError).code === 'ENOENT') continue;
-			throw error;
-		}
-		if (lock < 0) throw alreadyRunning(root);
-		const inPlace = () => fstatSync(lock).ino === statSync(root, { throwIfNoEntry: false })?.ino;
-		try {
-			if (inPlace()) for (const part of ['maps', 'links']) makeDirectories(join(root, layoutName, part), 0o700, made);
-			if (inPlace()) return lock;
-		} catch (error) {
-			closeSync(lock);
-			throw error;
-		}
-		closeSync(lock);
-	}
-}
-
-function alreadyRunning(root: string): ToascopeError {
-	const pid = lockHolder(root);
-	return new ToascopeError(
-		'ALREADY_RUNNING',
-		`another toascope${pid === undefined ? '' : ` (pid ${pid})`} has ${root}`,
-		{
-			hint: 'stop it first, or set bpf.pin to another directory',
-		},
-	);
 }
 
 function unusable(root: string, cause: unknown): ToascopeError {

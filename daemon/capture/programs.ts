@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The BPF programs, loaded, attached and set, and the kernel state they keep: all of a provider but what reads the options. */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import type { Config } from '../config/config.ts';
 import { builtInProfiles } from '../config/profiles.ts';
 import { ToascopeError } from '../errors.ts';
@@ -10,19 +10,19 @@ import type { LookupQuery } from '../model/lookup.ts';
 import type { Peers } from '../model/peers.ts';
 import type { UnknownOption } from '../model/recent.ts';
 import type { NextTurn } from '../model/store.ts';
+import { AttachmentCheck, type AttachmentReport } from './attachment_check.ts';
 import { Attachments } from './attachments.ts';
 import { btfPath, missingBtf } from './btf.ts';
 import { findBusyPeers } from './busy_peers.ts';
 import { Connections } from './connections.ts';
 import { Counters } from './counters.ts';
 import { Flusher } from './flusher.ts';
-import { foundationOf, layFoundation } from './foundation.ts';
+import { writeScope } from './foundation.ts';
 import { KeptSyns } from './kept_syns.ts';
 import { KernelSettings } from './kernel_settings.ts';
 import { eventLayout, limit, listenerKeyLayout } from './layout.gen.ts';
 import { ListeningSockets, listeningOn } from './listening.ts';
 import { fexitPrograms, load, modulePrograms, stateMaps } from './load.ts';
-import { findCgroup2, isCgroup2, isRootCgroup, readMounts } from './mounts.ts';
 import { type BpfObject, type Features, native, type Probed } from './native.ts';
 import { Owners } from './owners.ts';
 import { pidsAreKernels, runInHostPids } from './pid_namespace.ts';
@@ -32,6 +32,7 @@ import type { AcceptProgram, OnFailure, OptionReader, Provider, ProviderName } f
 import { Reaper } from './reaper.ts';
 import { readEvent } from './records.ts';
 import { explain } from './refusal.ts';
+import { ServedCgroup } from './served_cgroup.ts';
 import { readUnknownOptions } from './tables.ts';
 import { takeOver } from './take_over.ts';
 
@@ -50,7 +51,9 @@ export class Programs implements Provider {
 	readonly #fexit: readonly string[];
 	readonly #bpf: BpfObject;
 	readonly #pins: Pins | undefined;
+	readonly #cgroup: ServedCgroup;
 	readonly #attachments: Attachments;
+	readonly #check: AttachmentCheck;
 	readonly #connections: Connections;
 	readonly #sockets: ListeningSockets;
 	readonly #owners: Owners;
@@ -62,12 +65,14 @@ export class Programs implements Provider {
 	readonly #events = Buffer.allocUnsafeSlow(ringBatchBytes);
 	#config: Config;
 	#eventMask = 0;
+	/** Id of the cgroup that programs were attached to. */
+	#cgroupId: bigint | undefined;
 	#closed = false;
 
 	private constructor(
 		config: Config,
 		reader: OptionReader,
-		cgroup: string,
+		cgroup: ServedCgroup,
 		bpf: BpfObject,
 		pins: Pins | undefined,
 		attachments: Attachments,
@@ -79,8 +84,10 @@ export class Programs implements Provider {
 		this.#bpf = bpf;
 		this.#pins = pins;
 		this.name = reader.name;
-		this.cgroup = cgroup;
-		this.wholeHost = isRootCgroup(cgroup);
+		this.#cgroup = cgroup;
+		this.#cgroupId = cgroup.id;
+		this.cgroup = cgroup.path;
+		this.wholeHost = cgroup.wholeHost;
 		this.features = probed.features;
 		this.#fexit = fexitPrograms(probed);
 		this.acceptProgram = this.#fexit.length === 0 ? 'getpeername' : 'fexit';
@@ -96,6 +103,10 @@ export class Programs implements Provider {
 		if (!visible) tell(log, logLines.pidNamespace, { hint: runInHostPids });
 		this.#owners = new Owners(this.#sockets, visible);
 		this.#keptSyns = new KeptSyns(bpf, this.#sockets, log, visible);
+		const maps = stateMaps(reader.name, probed.features);
+		const onCgroup = () => this.#followCgroup();
+		const checked = { bpf, pins, attachments, cgroup, maps, keptSyns: this.#keptSyns, onCgroup };
+		this.#check = new AttachmentCheck(checked, log);
 	}
 
 	/**
@@ -115,19 +126,20 @@ export class Programs implements Provider {
 				hint: 'set provider to bpf, which works here, or boot with lockdown=integrity',
 			});
 		}
-		if (probed.features.storageIterator !== '' && probed.features.tracingLocks !== '') {
-			const why = `no iterator may read sockets (${probed.features.storageIterator}, ${probed.features.tracingLocks})`;
+		const { sockops, storageIterator, tracingLocks } = probed.features;
+		// where not even that is taken, it is this process: load() says why
+		if (sockops === '' && storageIterator !== '' && tracingLocks !== '') {
+			const why = `no iterator may read sockets (${storageIterator}, ${tracingLocks})`;
 			throw new ToascopeError('PROVIDER_UNSUPPORTED', `open connections cannot be counted: ${why}`, {
 				hint: 'use a kernel from 5.11 on, or one that allows iterators over socket storage',
 			});
 		}
-		const cgroup = findCgroup(config);
-		const pins = config.bpf.pin === undefined ? undefined : Pins.open(native(), config.bpf.pin);
+		const cgroup = ServedCgroup.find(config);
+		const pins = config.bpf.pin === undefined ? undefined : Pins.open(native(), config.bpf.pin, log);
 		let bpf: BpfObject | undefined;
 		let attachments: Attachments | undefined;
 		try {
-			const servedCgroup = isRootCgroup(cgroup) ? 0n : statSync(cgroup, { bigint: true }).ino;
-			bpf = load({ config, probed, reader: reader.name, servedCgroup }, pins && { pins, cgroup, log });
+			bpf = load({ config, probed, reader: reader.name }, pins && { pins, cgroup, log });
 			attachments = new Attachments(bpf, pins, cgroup);
 			const provider = new Programs(config, reader, cgroup, bpf, pins, attachments, probed, log);
 			provider.#start(log);
@@ -151,7 +163,7 @@ export class Programs implements Provider {
 		const place = Buffer.alloc(4);
 		place.writeUInt32LE(limit.OTHER_LISTENER);
 		this.#bpf.update('listener_places', Buffer.alloc(listenerKeyLayout.size), place, 1);
-		layFoundation(this.#bpf, this.#config, this.cgroup);
+		writeScope(this.#bpf, this.#config, this.#cgroup);
 		this.#apply(this.#config);
 		const { program } = this.#flusher;
 		this.#attachments.iterator(program, program === 'toascope_flush' ? 'sockets' : undefined);
@@ -160,7 +172,7 @@ export class Programs implements Provider {
 		// what the module says must be kept before anybody comes for it
 		if (this.name === 'module') for (const program of modulePrograms) this.#attachments.traced(program);
 		this.#attachCgroup();
-		if (this.#pins !== undefined) takeOver(this.#bpf, this.#pins, foundationOf(this.#config, this.cgroup), log);
+		if (this.#pins !== undefined) takeOver(this.#bpf, this.#pins, this.#config, this.#cgroup, log);
 		this.#attachments.cgroup('toascope_sockops');
 		this.#keepSyns(this.adopted);
 		this.#attachments.dropOthers(stateMaps(this.name, this.features));
@@ -183,7 +195,27 @@ export class Programs implements Provider {
 	#apply(config: Config): void {
 		for (const { id, name } of [...builtInProfiles, ...config.profiles]) this.#profileNames.set(id, name);
 		this.#reader.apply(config);
-		this.#settings.apply(config, this.#eventMask);
+		this.#applySettings(config);
+	}
+
+	#applySettings(config: Config): void {
+		this.#settings.apply(config, this.#eventMask, this.wholeHost ? 0n : this.#cgroupId);
+	}
+
+	/** A cgroup that was made anew has another id, by which programs on the module's tracepoints go. */
+	#followCgroup(): void {
+		const { id } = this.#cgroup;
+		if (id === this.#cgroupId) return;
+		this.#cgroupId = id;
+		this.#applySettings(this.#config);
+	}
+
+	checkAttachments(): void {
+		this.#check.run();
+	}
+
+	get attachments(): AttachmentReport {
+		return this.#check.report;
 	}
 
 	reload(config: Config): void {
@@ -219,7 +251,7 @@ export class Programs implements Provider {
 	listen(...types: ConnectionEvent['type'][]): void {
 		const bits = { opened: 1 << 1, accepted: 1 << 2, closed: 1 << 3 };
 		this.#eventMask = types.reduce((mask, type) => mask | bits[type], 0);
-		this.#settings.apply(this.#config, this.#eventMask);
+		this.#applySettings(this.#config);
 	}
 
 	/** What takes longer than `drainMs` is left for the next call. */
@@ -288,42 +320,32 @@ export class Programs implements Provider {
 		}
 	}
 
-	/** Takes away what hangs in the kernel. */
-	#leave(): void {
+	/** Detaches. Returns the programs that are still attached. */
+	#leave(): string[] {
 		// from here on no listener is told to keep SYNs
-		this.#attachments.detach('toascope_sockops');
+		const left = this.#attachments.detach('toascope_sockops') ? ['toascope_sockops'] : [];
 		try {
 			this.#keptSyns.release();
 		} finally {
-			this.#attachments.detachAll();
+			left.push(...this.#attachments.detachAll());
 		}
+		return left;
 	}
 
 	close(keep: boolean, started = true): void {
 		if (this.#closed) return;
 		this.#closed = true;
+		this.#check.close();
+		let attached: readonly string[] = [];
 		try {
-			if (!(keep && this.#pins !== undefined)) this.#leave();
+			if (!(keep && this.#pins !== undefined)) attached = this.#leave();
 		} finally {
 			this.#bpf.close();
-			this.#pins?.close(keep);
-			this.#reader.close(keep, started);
+			try {
+				this.#pins?.close(keep, attached);
+			} finally {
+				this.#reader.close(keep, started);
+			}
 		}
 	}
-}
-
-/** @throws {ToascopeError} NO_CGROUP2, CONFIG_INVALID */
-function findCgroup(config: Config): string {
-	const mounts = readMounts();
-	const root = findCgroup2(mounts);
-	if (root === undefined) {
-		throw new ToascopeError('NO_CGROUP2', 'cgroup v2 is not mounted', {
-			hint: 'mount -t cgroup2 none /sys/fs/cgroup/unified, or boot with systemd.unified_cgroup_hierarchy=1',
-		});
-	}
-	const cgroup = config.cgroup ?? root;
-	if (isCgroup2(mounts, cgroup) && statSync(cgroup, { throwIfNoEntry: false })?.isDirectory() === true) return cgroup;
-	throw new ToascopeError('CONFIG_INVALID', `cgroup: ${cgroup} is no directory of cgroup v2`, {
-		hint: `name one below ${root}, or leave the key out to serve the whole host`,
-	});
 }

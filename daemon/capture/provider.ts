@@ -7,6 +7,7 @@ import type { Peers } from '../model/peers.ts';
 import type { UnknownOption } from '../model/recent.ts';
 import type { Source } from '../model/source.ts';
 import type { NextTurn } from '../model/store.ts';
+import type { AttachmentReport } from './attachment_check.ts';
 import type { Features } from './native.ts';
 
 export type ProviderName = 'bpf' | 'module';
@@ -29,6 +30,10 @@ export interface Provider {
 	readonly adopted: boolean;
 	/** What the store reads. */
 	readonly counters: Source;
+	/** Asks the kernel whether all that was attached and pinned still is, reports it, and puts back what is gone. */
+	checkAttachments(): void;
+	/** What the latest of these checks found. */
+	readonly attachments: AttachmentReport;
 	/** Takes a new configuration; on an error the old one stays in force. */
 	reload(config: Config): void;
 	/** Which events the kernel sends. None: it spends nothing on them. */

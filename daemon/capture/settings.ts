@@ -47,13 +47,20 @@ export function encodePrefix(length: number): Buffer {
 
 /**
  * struct settings. `events` holds the bits 1 << enum event_type that go into the ring; `ownNetns` is the inode number of
- * the network namespace that this process is in.
+ * the network namespace that this process is in. `servedCgroup` is the id of the cgroup whose sockets are served; 0n: all.
  */
-export function encodeSettings(config: Config, generation: number, events: number, ownNetns: number): Buffer {
+export function encodeSettings(
+	config: Config,
+	generation: number,
+	events: number,
+	ownNetns: number,
+	servedCgroup = 0n,
+): Buffer {
 	const bytes = Buffer.alloc(settingsLayout.size);
 	bytes.writeUInt32LE(generation, settingsLayout.generation);
 	bytes.writeUInt32LE(events, settingsLayout.events);
 	bytes.writeBigUInt64LE(BigInt(config.connections.retainMs) * 1_000_000n, settingsLayout.retainNs);
+	bytes.writeBigUInt64LE(servedCgroup, settingsLayout.servedCgroup);
 	bytes[settingsLayout.trustAny] = config.trust.length === 0 ? 1 : 0;
 	bytes[settingsLayout.transparent] = config.transparent.enabled ? 1 : 0;
 	bytes[settingsLayout.sockopt] = config.sockopt ? 1 : 0;

@@ -2,10 +2,12 @@
 /** Looks at the host, the configuration and the running daemon. Changes nothing. */
 import { load } from '../capture/load.ts';
 import { native } from '../capture/native.ts';
+import type { Neighbours } from '../capture/neighbours.ts';
 import { missingCapabilities } from '../capture/privileges.ts';
 import { explain } from '../capture/refusal.ts';
 import { type Config, written } from '../config/config.ts';
 import type { ToascopeError } from '../errors.ts';
+import { attachedChecks, neighbourChecks } from './attached.ts';
 import { type Check, check, dueTo, firstLine } from './check.ts';
 import { fileCheck, forceChecks } from './configuration.ts';
 import { daemonCheck, type FileInForce, reloadCheck } from './daemon.ts';
@@ -25,6 +27,8 @@ export interface Subject {
 	readonly configError: ToascopeError | undefined;
 	/** Undefined: the daemon is to listen nowhere. */
 	readonly found: Found | undefined;
+	/** Who is attached at the cgroup, besides the programs with these numbers; undefined: this user may not ask. */
+	readonly neighbours: (cgroup: string | undefined, own: readonly number[]) => Neighbours | undefined;
 	/** Of this command. */
 	readonly version: string;
 }
@@ -35,13 +39,15 @@ export interface Findings {
 	readonly checks: readonly Check[];
 }
 
-export function examine({ host, config, file, configError, found, version }: Subject): Findings {
+export function examine({ host, config, file, configError, found, neighbours, version }: Subject): Findings {
 	const status = found !== undefined && 'status' in found ? found.status : undefined;
 	const running = status !== undefined;
 	const values = status?.config.values ?? written(config);
 	const about = hostChecks(host, values, running);
 	const features = status === undefined ? tryFeatures(host, config) : toldFeatures(status);
 	const broken = running ? undefined : [...about, ...features.checks].find(({ state }) => state === 'fail');
+	const own = status?.attachments?.flatMap(({ id }) => id ?? []) ?? [];
+	const nearby = neighbours(status?.cgroup ?? (values['cgroup'] as string | null) ?? undefined, own);
 	const aboutFile = fileCheck(file.path, configError, running);
 	const checks: Check[] = [
 		daemonCheck(found, version),
@@ -59,6 +65,8 @@ export function examine({ host, config, file, configError, found, version }: Sub
 			status?.recent ?? undefined,
 		),
 		...about,
+		...(status === undefined ? [] : attachedChecks(status)),
+		...neighbourChecks(nearby, values),
 		...features.checks,
 	];
 	return { running, checks };
@@ -93,7 +101,7 @@ function tryFeatures(host: Host, config: Config): Features {
 		const probed = native().probe();
 		let refusal: string | undefined;
 		try {
-			load({ config: small(config), probed, reader: 'bpf', servedCgroup: 0n }).close();
+			load({ config: small(config), probed, reader: 'bpf' }).close();
 		} catch (error) {
 			refusal = firstLine(explain(error, config));
 		}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the host offers before any program is tried: kernel, BTF, privileges, mounts, lockdown, JIT. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { btfPath, missingBtf } from '../capture/btf.ts';
 import { limit } from '../capture/layout.gen.ts';
@@ -26,6 +26,8 @@ export interface Host {
 	readonly module: ModuleFacts;
 	/** Whether a path exists. */
 	readonly exists: (path: string) => boolean;
+	/** The permission bits of a path; undefined: not to be seen. */
+	readonly mode?: (path: string) => number | undefined;
 	/** Whether a directory of cgroup v2 is the host's root. */
 	readonly isRootCgroup: (path: string) => boolean;
 }
@@ -106,7 +108,7 @@ function cgroup({ mounts, exists, isRootCgroup: isRoot }: Host, values: Values):
 		: check('cgroup', title, 'fail', `${chosen} is not on cgroup v2`, `set cgroup to a directory below ${root}`);
 }
 
-function bpffs({ mounts, exists }: Host, values: Values): Check {
+function bpffs({ mounts, exists, mode }: Host, values: Values): Check {
 	const title = 'bpffs';
 	const pin = values['bpf.pin'] as string;
 	if (pin === 'off')
@@ -120,9 +122,9 @@ function bpffs({ mounts, exists }: Host, values: Values): Check {
 		const advice = `mount -o remount,rw ${mount.point}, or set bpf.pin to off`;
 		return check('bpffs', title, 'fail', `${mount.point} is read-only`, advice);
 	}
-	if (mount !== undefined) return check('bpffs', title, 'ok', mount.point);
+	if (mount !== undefined) return writableBy(mount.point, mode?.(mount.point));
 	if (pin.startsWith(`${bpffsPoint}/`) && exists(bpffsPoint)) {
-		const advice = `toascope run mounts it, which takes CAP_SYS_ADMIN; or: mount -t bpf bpf ${bpffsPoint}`;
+		const advice = `toascope run mounts it, which takes CAP_SYS_ADMIN; or: mount -t bpf -o mode=0700 bpf ${bpffsPoint}`;
 		return check('bpffs', title, 'warn', `not mounted at ${bpffsPoint}`, advice);
 	}
 	return check(
@@ -130,8 +132,16 @@ function bpffs({ mounts, exists }: Host, values: Values): Check {
 		title,
 		'fail',
 		`${pin} is not on a bpffs`,
-		`set bpf.pin to a directory below ${bpffsPoint}, or mount one: mount -t bpf bpf DIRECTORY`,
+		`set bpf.pin to a directory below ${bpffsPoint}, or mount one: mount -t bpf -o mode=0700 bpf DIRECTORY`,
 	);
+}
+
+function writableBy(point: string, mode: number | undefined): Check {
+	const title = 'bpffs';
+	if (mode === undefined || (mode & 0o002) === 0) return check('bpffs', title, 'ok', point);
+	const found = `every user may write ${point} (mode ${(mode & 0o7777).toString(8)}), and keep or move names there`;
+	const advice = `chmod 0700 ${point}; and from now on: mount -t bpf -o mode=0700 bpf ${point}`;
+	return check('bpffs', title, 'warn', found, advice);
 }
 
 /** Of a daemon that was killed, or that was told to keep them. */
@@ -169,6 +179,7 @@ export function readHost(kernel: string, machine: string, mounts: readonly Mount
 		jit: readText('/proc/sys/net/core/bpf_jit_enable'),
 		module: readModuleFacts(kernel),
 		exists: existsSync,
+		mode: (path) => statSync(path, { throwIfNoEntry: false })?.mode,
 		isRootCgroup,
 		pidsAreKernels: pidsAreKernels(),
 	};

@@ -58,6 +58,13 @@ export interface Status {
 	readonly started_at: string;
 	readonly provider: ProviderName;
 	readonly adopted: boolean;
+	/** Undefined: of an earlier version. */
+	readonly attachments?: readonly {
+		readonly program: string;
+		/** The number by which the kernel knows it. */
+		readonly id: number | null;
+		readonly attached: boolean;
+	}[];
 	readonly accept_program: string;
 	readonly cgroup: string;
 	readonly whole_host: boolean;

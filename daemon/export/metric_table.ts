@@ -61,6 +61,18 @@ export const metricTable = [
 		help: 'Lines of the log that were thrown away: its reader stood still, or refused them',
 	},
 	{
+		name: 'toascope_program_attached',
+		type: 'gauge',
+		labels: ['program'],
+		help: 'Whether the kernel said at the latest check, once a second, that the program is attached',
+	},
+	{
+		name: 'toascope_attachments_lost_total',
+		type: 'counter',
+		labels: ['attachment'],
+		help: 'Times that something of toascope was found detached or removed by others: a program, `pins`, `http_socket`, `syns`',
+	},
+	{
 		name: 'toascope_handshakes_total',
 		type: 'counter',
 		labels: ['listener', 'result'],
@@ -365,7 +377,9 @@ export const labelMeanings: Readonly<Record<(typeof metricTable)[number]['labels
 	limit: 'Which one: [below](#limits-of-toascope_http_limited_total).',
 	map: 'Name of a BPF map.',
 	program: 'Name of a BPF program.',
-	task: '`collect` (the counters), `flush` (open connections), `reap` (connections that are gone), `drain` (records for spans), `clock` (jumps of the wall clock); and steps without which the rest goes on: `owners` (a connection was shown without its owner), `events`, `listeners` (a record did not become a span), `peers`, `unknown_options` (missing in `/v1/status`, or older).',
+	task: '`collect` (the counters), `flush` (open connections), `reap` (connections that are gone), `drain` (records for spans), `clock` (jumps of the wall clock), `attachments` (programs, pins and the Unix socket); and steps without which the rest goes on: `owners` (a connection was shown without its owner), `events`, `listeners` (a record did not become a span), `peers`, `unknown_options` (missing in `/v1/status`, or older).',
+	attachment:
+		'Name of a BPF program; `pins`: below `bpf.pin`; `http_socket`: the file of the Unix socket; `syns`: listeners that were told to keep SYNs.',
 	event: 'What `toa.ko` counted: [below](#events-of-toascope_module_events_total).',
 };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The module where BPF is refused altogether: applications may ask it, its counters are shown, and nothing else is known. */
+import { nothingAttached } from '../capture/attachment_check.ts';
 import { native } from '../capture/native.ts';
 import type { OptionReader, Provider } from '../capture/provider.ts';
 import type { Config } from '../config/config.ts';
@@ -45,6 +46,10 @@ export class ModuleAlone implements Provider {
 		this.refusal = refusal;
 		this.counters = nothing(reader);
 	}
+
+	checkAttachments(): void {}
+
+	readonly attachments = nothingAttached;
 
 	reload(config: Config): void {
 		this.#reader.apply(config);

@@ -3,6 +3,8 @@
 
 /** Between two collections: what a scrape shows is so old at most, while they are quick. */
 export const collectMs = 1000;
+/** The kernel is asked so often whether all that was attached still is. */
+export const attachmentsMs = 1000;
 /** Open connections are in the counters after two flushes: within 15 s (bpf/account.h). */
 export const flushMs = 5000;
 /** What two of these looks find gone is closed. At 65,536 connections one takes 3 ms, in slices. */

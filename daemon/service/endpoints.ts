@@ -33,6 +33,7 @@ export type Attempt = (app: FastifyInstance) => Promise<string>;
 export class Endpoints {
 	readonly #options: EndpointsOptions;
 	readonly #servers = new Map<EndpointName, FastifyInstance>();
+	readonly #attempts = new Map<EndpointName, Attempt>();
 	readonly #failures = new Map<EndpointName, bigint>();
 	readonly #waiting: Promise<void>[] = [];
 	readonly #stopping = new AbortController();
@@ -48,6 +49,7 @@ export class Endpoints {
 	 */
 	async open(name: EndpointName, attempt: Attempt): Promise<string | undefined> {
 		this.#failures.set(name, 0n);
+		this.#attempts.set(name, attempt);
 		try {
 			return await this.#try(name, attempt);
 		} catch (error) {
@@ -58,6 +60,18 @@ export class Endpoints {
 			this.#waiting.push(this.#again(name, attempt, told));
 			return undefined;
 		}
+	}
+
+	/**
+	 * Listens again where what was listened on was taken away by others: at once, and where that fails as open() does. `why` is
+	 * the reason not to be ready until then.
+	 */
+	reopen(name: EndpointName, why: string): void {
+		const [attempt, before] = [this.#attempts.get(name), this.#servers.get(name)];
+		if (attempt === undefined || before === undefined) return;
+		this.#servers.delete(name);
+		this.#options.readiness.set(`http_${name}`, why);
+		this.#waiting.push(this.#again(name, attempt, new Map(), 0).then(() => before.close()));
 	}
 
 	async #try(name: EndpointName, attempt: Attempt): Promise<string> {
@@ -72,9 +86,9 @@ export class Endpoints {
 		}
 	}
 
-	async #again(name: EndpointName, attempt: Attempt, told: Map<string, number>): Promise<void> {
+	async #again(name: EndpointName, attempt: Attempt, told: Map<string, number>, waitMs = firstPauseMs): Promise<void> {
 		const { signal } = this.#stopping;
-		for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, lastPauseMs)) {
+		for (let pauseMs = waitMs; ; pauseMs = Math.min(Math.max(2 * pauseMs, firstPauseMs), lastPauseMs)) {
 			try {
 				await delay(pauseMs, undefined, { signal, ref: false });
 			} catch {

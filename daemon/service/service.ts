@@ -18,8 +18,9 @@ import { Deadline, withinMs } from '../deadline.ts';
 import { type SpanExport, startSpans } from '../export/otel/spans.ts';
 import { createPrometheusExporter, type PrometheusExporter } from '../export/prometheus/exporter.ts';
 import { createHttp } from '../http/app.ts';
-import { listenTcp, listenUnix } from '../http/listen.ts';
+import { listenTcp } from '../http/listen.ts';
 import type { NotReady, View } from '../http/ports.ts';
+import { listenUnix } from '../http/unix_socket.ts';
 import { logLines, tell } from '../log_lines.ts';
 import { type Endpoint, formatEndpoint } from '../model/address.ts';
 import { CgroupPaths } from '../model/cgroup_paths.ts';
@@ -30,12 +31,14 @@ import type { Peers } from '../model/peers.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { Store } from '../model/store.ts';
 import { version } from '../version.ts';
-import { clockMs, collectMs, drainMs, drainPauseFactor, flushMs, peersMs, reapMs } from './cadence.ts';
+import { AttachmentTask } from './attachment_task.ts';
+import { attachmentsMs, clockMs, collectMs, drainMs, drainPauseFactor, flushMs, peersMs, reapMs } from './cadence.ts';
 import { openProvider } from './choose.ts';
 import { SystemClock } from './clock.ts';
 import { Collection } from './collection.ts';
 import { type Attempt, type EndpointName, Endpoints } from './endpoints.ts';
 import { Events, type Listener } from './events.ts';
+import { tellNeighbours } from './neighbours.ts';
 import { logReadiness, Readiness, stopping } from './readiness.ts';
 import { type Reload, reloaded, shownChanges } from './reload.ts';
 import { describe } from './status.ts';
@@ -71,6 +74,7 @@ export class Service implements View {
 	readonly #store: Store;
 	readonly #onEvent: ((event: ConnectionEvent) => void) | undefined;
 	readonly #endpoints: Endpoints;
+	readonly #attachments: AttachmentTask;
 	readonly #tasks: Tasks;
 	readonly readiness = new Readiness();
 	readonly #startedMs = Date.now();
@@ -100,6 +104,13 @@ export class Service implements View {
 			log: logger,
 			readiness: this.readiness,
 			retry: options.retryHttp === true,
+		});
+		this.#attachments = new AttachmentTask({
+			provider,
+			readiness: this.readiness,
+			endpoints: this.#endpoints,
+			log: logger,
+			socket: config.http.socket,
 		});
 		this.#store = new Store(this.#provider.counters, config.clients, () => this.#spanDrops());
 		this.#collection = new Collection(provider, this.#store, this.#tasks, this.readiness);
@@ -133,7 +144,8 @@ export class Service implements View {
 		const collections = this.#tasks.start('collect', collectMs, (nextTurn) => this.#collection.run(nextTurn), {
 			onFailure: (error) => this.#collection.failed(error),
 		});
-		await collections.first;
+		const checks = this.#tasks.start('attachments', attachmentsMs, () => this.#attachments.run());
+		await Promise.all([collections.first, checks.first]);
 		this.#tasks.start('flush', flushMs, (nextTurn) => this.#provider.flush(nextTurn));
 		this.#tasks.start('reap', reapMs, (nextTurn) => this.#provider.reap(nextTurn));
 		if (this.#spans !== undefined || this.#onEvent !== undefined) {
@@ -155,8 +167,9 @@ export class Service implements View {
 			});
 		}
 		if (socket !== undefined) {
+			const directories: string[] = [];
 			this.#served.socket = await open('socket', async (app) => {
-				await listenUnix(app, socket);
+				this.#attachments.socketFile = await listenUnix(app, socket, directories);
 				return socket;
 			});
 		}
@@ -177,6 +190,7 @@ export class Service implements View {
 		const { name: provider, acceptProgram, cgroup, adopted } = this.#provider;
 		tell(this.#logger, logLines.attached, { provider, accept: acceptProgram, cgroup, adopted, ...this.#served });
 		if (this.#config.trust.length === 0) tell(this.#logger, logLines.trustEmpty);
+		tellNeighbours(this.#provider, this.#config, this.#logger);
 		if (!this.#provider.wholeHost && this.#config.cgroup === undefined) {
 			tell(this.#logger, logLines.notTheRoot, { cgroup });
 		}
@@ -215,12 +229,14 @@ export class Service implements View {
 				build: { version, node: process.versions.node, libbpf: native().libbpfVersion },
 				provider: () => {
 					const { name, acceptProgram } = this.#provider;
-					return this.#attached ? { provider: name, kernel: release(), mode: acceptProgram } : undefined;
+					const attached = this.#attached && this.#attachments.allAttached;
+					return attached ? { provider: name, kernel: release(), mode: acceptProgram } : undefined;
 				},
 				configReload: () => this.#reload,
 				listenFailures: () => this.#endpoints.failures(),
 				tasks: () => this.#tasks.statistics(),
 				logLinesLost: this.#logLinesLost,
+				attachments: () => this.#attachments.report,
 			},
 			onError: (err, metric) => tell(this.#logger, logLines.metricFailed, { err, metric }),
 		});

@@ -51,6 +51,11 @@ export function describe(facts: Facts): object {
 		sockopt: config.sockopt,
 		spans: facts.spans,
 		not_ready: facts.notReady,
+		attachments: provider.attachments.programs.map(({ program, id, attached }) => ({
+			program,
+			id: id ?? null,
+			attached,
+		})),
 		refused_features: Object.fromEntries(Object.entries(provider.features).filter(([, errno]) => errno !== '')),
 		config: {
 			file: facts.configFile ?? null,

@@ -70,7 +70,7 @@ class Programs implements Disposable {
 	constructor(keys: Record<string, object> = {}) {
 		const config: Config = toConfig(fileSchema.parse({ listeners: { ports: [port] }, ...keys }), {});
 		const probed = native().probe();
-		this.bpf = load({ config, probed, reader: 'bpf', servedCgroup: 0n });
+		this.bpf = load({ config, probed, reader: 'bpf' });
 		this.counters = new Counters(
 			this.bpf,
 			() => undefined,

@@ -30,7 +30,6 @@ it.skipIf(missing !== 0)(
 			config: toConfig(fileSchema.parse({}), {}),
 			probed: native().probe(),
 			reader: 'bpf',
-			servedCgroup: 0n,
 		});
 		// what waits is let go when the file system ends: also where somebody waits in vain
 		const rescue = spawn('sh', ['-c', `sleep 10; kill ${slow.pid}`], { detached: true });

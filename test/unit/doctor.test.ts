@@ -91,6 +91,14 @@ test.each<[string, string, Partial<Host>, object, Check['state'], RegExp]>([
 	['bpffs', 'pins elsewhere', {}, { bpf: { pin: '/var/pins' } }, 'fail', /not on a bpffs/],
 	['bpffs', 'pins on the mount', {}, { bpf: { pin: '/sys/fs/bpf' } }, 'fail', /is a bpffs itself/],
 	['bpffs', 'a read-only bpffs', { mounts: mounts(cgroup2, bpffs.replace(' rw,', ' ro,')) }, {}, 'fail', /read-only/],
+	[
+		'bpffs',
+		'a bpffs that every user may write',
+		{ mode: () => 0o41777 },
+		{},
+		'warn',
+		/^every user may write .*\(mode 1777\)/,
+	],
 	['bpffs', 'no pins wanted', { mounts: mounts(cgroup2) }, { bpf: { pin: 'off' } }, 'ok', /not used/],
 	[
 		'lockdown',

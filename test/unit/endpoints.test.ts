@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /** HTTP that cannot listen yet is tried again, said, counted, and not ready. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
-import { listenTcp, listenUnix } from '../../daemon/http/listen.ts';
-import { Endpoints } from '../../daemon/service/endpoints.ts';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { listenTcp } from '../../daemon/http/listen.ts';
+import { listenUnix, type SocketFile } from '../../daemon/http/unix_socket.ts';
+import { type Attempt, Endpoints } from '../../daemon/service/endpoints.ts';
 import { Readiness } from '../../daemon/service/readiness.ts';
 import { answering, takenPort } from '../fixtures/answering.ts';
 import { start } from '../fixtures/http_app.ts';
@@ -96,4 +97,37 @@ it('waits for a socket where a file stands', async () => {
 	};
 	expect(await open().open('socket', attempt)).toBeUndefined();
 	expect(readiness.reasons.map(({ reason }) => reason)).toEqual(['http_socket']);
+});
+
+describe('the file of the Unix socket', () => {
+	const [path, directories]: [() => string, string[]] = [() => join(directory, 'made/toascope.sock'), []];
+	let file: SocketFile | undefined;
+	const attempt: Attempt = async (app) => {
+		file = await listenUnix(app, path(), directories);
+		return path();
+	};
+	const listens = () => expect.poll(() => file?.state(), { timeout: 5000 }).toBe('ours');
+
+	it('is made again where it was removed, its directory too, and goes with the end', async () => {
+		await open().open('socket', attempt);
+		rmSync(join(directory, 'made'), { recursive: true });
+		endpoints.reopen('socket', 'removed');
+		expect(readiness.reasons).toEqual([{ reason: 'http_socket', text: 'removed' }]);
+		await listens();
+		await expect.poll(() => readiness.reasons).toEqual([]);
+		await endpoints.close();
+		expect(existsSync(join(directory, 'made'))).toBe(false);
+	});
+
+	it('waits for a process that answers in its place to end', async () => {
+		await open().open('socket', attempt);
+		rmSync(path());
+		{
+			await using _other = await answering(path());
+			endpoints.reopen('socket', 'replaced');
+			await expect.poll(() => endpoints.failures()['socket']).toBeGreaterThan(0n);
+			expect(file?.state()).toBe('replaced');
+		}
+		await listens();
+	});
 });

@@ -2,7 +2,7 @@
 /** The application on real sockets: TCP, Unix, their limits, and `toascope lookup` over them. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -14,7 +14,8 @@ import { connectionTable, type LookupOptions, lookup } from '../../daemon/cli/lo
 import { formatBytes } from '../../daemon/cli/units.ts';
 import { createHttp } from '../../daemon/http/app.ts';
 import { type ConnectionJson, connectionJson } from '../../daemon/http/json.ts';
-import { listenTcp, listenUnix } from '../../daemon/http/listen.ts';
+import { listenTcp } from '../../daemon/http/listen.ts';
+import { listenUnix } from '../../daemon/http/unix_socket.ts';
 import type { Endpoint } from '../../daemon/model/address.ts';
 import { closed, fixtureExporter, fixtureView, open } from '../fixtures/view.ts';
 
@@ -86,7 +87,8 @@ describe('the Unix socket', () => {
 		cleanUp.push(() => process.umask(before));
 		path = join(folder, 'socket');
 		const app = start();
-		const bound = once(app.server, 'listening').then(() => statSync(path).mode & 0o777);
+		// at the name that it is bound to, before it gets its path
+		const bound = once(app.server, 'listening').then(() => statSync(String(app.server.address())).mode & 0o777);
 		await listenUnix(app, path);
 		expect(await bound).toBe(0o660);
 		expect(process.umask()).toBe(umask);
@@ -119,6 +121,35 @@ describe('the Unix socket', () => {
 		expect(statSync(path).isSocket()).toBe(true);
 		await listenUnix(start(), path);
 		expect(await lookup('10.0.0.1:4711', { daemon: { socket: path }, out: { write: () => true } })).toBe(0);
+	});
+
+	it('leaves no other file beside it', async () => {
+		path = join(folder, 'toascope.sock');
+		await listenUnix(start(), path);
+		expect(readdirSync(folder)).toEqual(['toascope.sock']);
+	});
+
+	it('says whether its file is still there, and does not remove that of another', async () => {
+		path = join(folder, 'toascope.sock');
+		const app = start();
+		const file = await listenUnix(app, path);
+		expect(file.state()).toBe('ours');
+		rmSync(path);
+		expect(file.state()).toBe('removed');
+		writeFileSync(path, 'precious');
+		expect(file.state()).toBe('replaced');
+		await app.close();
+		expect(readFileSync(path, 'utf8')).toBe('precious');
+	});
+
+	it('is as long as the kernel takes, and no longer', async () => {
+		const longest = join(folder, 's'.repeat(107 - folder.length - 1));
+		await listenUnix(start(), longest);
+		expect(statSync(longest).isSocket()).toBe(true);
+		await expect(listenUnix(start(), `${longest}s`)).rejects.toMatchObject({
+			code: 'CONFIG_INVALID',
+			message: expect.stringContaining('the name is too long'),
+		});
 	});
 
 	it('never replaces another file', async () => {

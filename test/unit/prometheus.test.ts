@@ -77,7 +77,13 @@ describe('the whole answer', () => {
 	});
 
 	it("is the daemon's own metrics alone before the first snapshot", async () => {
-		const own = ['toascope_build_info', 'toascope_provider_info', 'toascope_config_last_reload_successful'];
+		const attachments = ['toascope_program_attached', 'toascope_attachments_lost_total'];
+		const own = [
+			'toascope_build_info',
+			'toascope_provider_info',
+			...attachments,
+			'toascope_config_last_reload_successful',
+		];
 		const shown = families(await text(fixtureExporter(() => undefined)));
 		const more = [
 			'toascope_config_last_reload_success_timestamp_seconds',
@@ -117,6 +123,7 @@ describe('the registry', () => {
 			listenFailures: () => ({ listen: 2n, socket: 0n }),
 			tasks: () => [],
 			logLinesLost: () => 0,
+			attachments: () => ({ programs: [], lost: {} }),
 		};
 		const onError = (error: unknown): never => expect.unreachable(String(error));
 		const exporter = createPrometheusExporter({ latest: () => undefined, facts, onError });
@@ -139,6 +146,7 @@ describe('the registry', () => {
 				listenFailures: () => ({ listen: 2n, socket: 0n }),
 				tasks: () => [],
 				logLinesLost: () => 0,
+				attachments: () => ({ programs: [], lost: {} }),
 			},
 			processMetrics: false,
 			onError: (_error, metric) => failed.push(metric),

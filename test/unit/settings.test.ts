@@ -82,7 +82,8 @@ describe('settings for the kernel', () => {
 			listeners: { ...base.listeners, netns: 'host' },
 			clients: { ...base.clients, prefix4: 24, prefix6: 64 },
 		};
-		const bytes = encodeSettings(config, 0, 0, 4026531840);
+		const bytes = encodeSettings(config, 0, 0, 4026531840, 0x1_0000_0007n);
+		expect(bytes.readBigUInt64LE(settingsLayout.servedCgroup)).toBe(0x1_0000_0007n);
 		expect(bytes.readUInt32LE(settingsLayout.netns)).toBe(4026531840);
 		expect([...bytes.subarray(8, 11)]).toEqual([0, 1, 0]);
 		const prefixes = bytes.subarray(settingsLayout.prefix, settingsLayout.prefix + 2 * prefixLayout.size);

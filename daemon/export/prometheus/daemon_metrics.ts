@@ -11,6 +11,11 @@ export interface DaemonFacts {
 	readonly build: { readonly version: string; readonly node: string; readonly libbpf: string };
 	/** Undefined while nothing is attached. */
 	provider(): { readonly provider: string; readonly kernel: string; readonly mode: string } | undefined;
+	/** What the latest check of the attachments found. */
+	attachments(): {
+		readonly programs: readonly { readonly program: string; readonly attached: boolean }[];
+		readonly lost: Readonly<Record<string, bigint>>;
+	};
 	/** Of the last load of the configuration, and when one last succeeded (Unix milliseconds). */
 	configReload(): { readonly successful: boolean; readonly successAtMs: number };
 	/** Attempts to listen that failed, by endpoint: `listen`, `socket`. */
@@ -42,6 +47,14 @@ export function registerDaemonMetrics(registry: Registry, facts: DaemonFacts): v
 		self.reset();
 		const provider = facts.provider();
 		if (provider !== undefined) self.set({ ...provider }, 1);
+	});
+	gauge(registry, 'toascope_program_attached', (self) => {
+		self.reset();
+		for (const { program, attached } of facts.attachments().programs) self.set({ program }, Number(attached));
+	});
+	counter(registry, 'toascope_attachments_lost_total', (self) => {
+		self.reset();
+		for (const [attachment, times] of Object.entries(facts.attachments().lost)) self.inc({ attachment }, Number(times));
 	});
 	gauge(registry, 'toascope_config_last_reload_successful', (self) =>
 		self.set(Number(facts.configReload().successful)),
@@ -94,6 +107,19 @@ export function registerProcessMetrics(registry: Registry): void {
 function gauge(registry: Registry, metric: MetricName, collect: (self: Gauge<string>) => void): void {
 	const { name, help, labels } = metricDefinition(metric);
 	new Gauge<string>({
+		name,
+		help,
+		labelNames: labels,
+		registers: [registry],
+		collect() {
+			collect(this);
+		},
+	});
+}
+
+function counter(registry: Registry, metric: MetricName, collect: (self: Counter<string>) => void): void {
+	const { name, help, labels } = metricDefinition(metric);
+	new Counter<string>({
 		name,
 		help,
 		labelNames: labels,

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Who else is attached on the hooks of toascope, at the cgroup, above it and below it: other daemons, what an earlier one left
+ * where no path leads to its pins any more, and programs of others.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { formatAddress } from '../model/address.ts';
+import { findCgroup2, readMounts } from './mounts.ts';
+import { type AttachedProgram, type Field, native, type PinnedMap } from './native.ts';
+
+/** A program, and where it is attached. */
+export interface Found extends AttachedProgram {
+	readonly cgroup: string;
+}
+
+/** Another toascope's programs at one cgroup. */
+export interface OtherToascope {
+	readonly cgroup: string;
+	readonly programs: readonly Found[];
+	/** Processes that have them; none: a daemon left them, or they cannot be seen by this process. */
+	readonly pids: readonly number[];
+	/** Networks that may send options to it, sorted; empty: every sender. Undefined: the kernel does not tell this process. */
+	readonly trust: readonly string[] | undefined;
+}
+
+export interface Neighbours {
+	readonly toascopes: readonly OtherToascope[];
+	readonly others: readonly Found[];
+}
+
+/** Cgroups below the one that is asked for: a host has hundreds, and each is asked four times. */
+const cgroupsMax = 10_000;
+
+/** As the kernel cuts them. */
+const isToascope = ({ name }: AttachedProgram) => name.startsWith('toascope_');
+
+/**
+ * `own`: the programs of this daemon, or of the one that runs. What has no name, since the kernel tells it to CAP_SYS_ADMIN alone,
+ * is in neither list.
+ * @throws {NativeError} EPERM without CAP_NET_ADMIN
+ */
+export function findNeighbours(cgroup: string, own: ReadonlySet<number>): Neighbours {
+	const found = [...above(cgroup), ...below(cgroup)].flatMap((directory) => attachedAt(directory));
+	const foreign = found.filter(({ id }) => !own.has(id));
+	const theirs = foreign.filter(isToascope);
+	const holders = theirs.length === 0 ? new Map<number, number[]>() : holdersOf(new Set(theirs.map(({ id }) => id)));
+	const groups = Map.groupBy(theirs, ({ id, cgroup: at }) => `${native().programMaps(id)['settings'] ?? ''} ${at}`);
+	return {
+		toascopes: [...groups.values()].map((programs) => ({
+			cgroup: programs[0]?.cgroup ?? cgroup,
+			programs,
+			pids: [...new Set(programs.flatMap(({ id }) => holders.get(id) ?? []))],
+			trust: trustOf(programs[0]?.id ?? 0),
+		})),
+		others: foreign.filter((program) => program.name !== '' && !isToascope(program)),
+	};
+}
+
+/**
+ * For those that only look: none where this process may not ask. The programs that are pinned below `pin` are no neighbours.
+ * `cgroup` undefined: the root.
+ */
+export function lookForNeighbours(
+	cgroup: string | undefined,
+	own: readonly number[],
+	pin: string | undefined,
+): Neighbours | undefined {
+	const at = cgroup ?? findCgroup2(readMounts());
+	if (at === undefined) return undefined;
+	try {
+		return findNeighbours(at, new Set([...own, ...(pin === undefined ? [] : pinnedPrograms(pin))]));
+	} catch {
+		return undefined;
+	}
+}
+
+/** Those whose links are pinned, of every layout. */
+function pinnedPrograms(pin: string): number[] {
+	const links = subdirectories(pin).flatMap((layout) => entriesOf(join(layout, 'links')));
+	const pinned = new Set(links.map((link) => native().pinnedId(link)));
+	return native()
+		.attachedLinks()
+		.filter(({ id }) => pinned.has(id))
+		.map(({ programId }) => programId);
+}
+
+function entriesOf(directory: string): string[] {
+	try {
+		return readdirSync(directory).map((name) => join(directory, name));
+	} catch {
+		return [];
+	}
+}
+
+/** The cgroup, and those that it is in, up to the mount: their programs run for its sockets too. */
+function above(cgroup: string): string[] {
+	const root = findCgroup2(readMounts()) ?? cgroup;
+	const chain = [cgroup];
+	for (let path = cgroup; path !== root && path.startsWith(`${root}/`); ) {
+		path = dirname(path);
+		chain.push(path);
+	}
+	return chain;
+}
+
+function below(cgroup: string): string[] {
+	const found: string[] = [];
+	for (let at = -1; at < found.length && found.length < cgroupsMax; at++) {
+		const directory = at < 0 ? cgroup : (found[at] as string);
+		found.push(...subdirectories(directory));
+	}
+	return found;
+}
+
+/** One may be removed at any moment. */
+function subdirectories(directory: string): string[] {
+	try {
+		const entries = readdirSync(directory, { withFileTypes: true });
+		return entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(directory, name));
+	} catch {
+		return [];
+	}
+}
+
+function attachedAt(cgroup: string): Found[] {
+	try {
+		return native()
+			.attachedPrograms(cgroup)
+			.map((program) => ({ ...program, cgroup }));
+	} catch (error) {
+		if (['ENOENT', 'ENODEV'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
+		throw error;
+	}
+}
+
+/** The processes that have descriptors of these programs: proc(5), fdinfo. */
+function holdersOf(programs: ReadonlySet<number>): Map<number, number[]> {
+	const holders = new Map<number, number[]>();
+	for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+		for (const text of descriptorsOf(pid)) {
+			const id = Number(/^prog_id:\s*(\d+)/m.exec(text)?.[1]);
+			if (programs.has(id)) holders.set(id, [...(holders.get(id) ?? []), Number(pid)]);
+		}
+	}
+	return holders;
+}
+
+function descriptorsOf(pid: string): string[] {
+	const directory = `/proc/${pid}/fdinfo`;
+	try {
+		return readdirSync(directory).map((name) => {
+			try {
+				return readFileSync(join(directory, name), 'utf8');
+			} catch {
+				return ''; // closed meanwhile
+			}
+		});
+	} catch {
+		return []; // gone, or not ours to look at
+	}
+}
+
+/** By the names that the kernel has with the maps: another version may have its records laid out otherwise. */
+function trustOf(program: number): readonly string[] | undefined {
+	const maps = native().programMaps(program);
+	const [settings, generation, trust] = [maps['settings'], maps['generation'], maps['trust']];
+	if (settings === undefined || generation === undefined || trust === undefined) return undefined;
+	try {
+		const now = native().mapById(generation).values.readUInt32LE(0);
+		const inForce = native().mapById(settings);
+		const any = offsetOf(inForce.value, 'trust_any');
+		const at = (now & 1) * inForce.valueSize;
+		return inForce.values[at + any] === 1 ? [] : networks(native().mapById(trust), now);
+	} catch {
+		return undefined; // gone meanwhile, or of a version that has it otherwise
+	}
+}
+
+function networks({ keys, keySize, entries, key }: PinnedMap, generation: number): string[] {
+	const [length, of, family, address] = ['prefix_length', 'generation', 'family', 'address'].map((name) =>
+		offsetOf(key, name),
+	) as [number, number, number, number];
+	const all = Array.from({ length: entries }, (_, index) => keys.subarray(index * keySize, (index + 1) * keySize));
+	return all
+		.filter((bytes) => bytes.readUInt32LE(of) === generation)
+		.map((bytes) => {
+			const text = formatAddress(bytes.readUInt32LE(family) === 4 ? 4 : 6, bytes.subarray(address, address + 16));
+			// generation and family, 64 bits, stand before the address
+			return `${text}/${bytes.readUInt32LE(length) - 64}`;
+		})
+		.toSorted();
+}
+
+function offsetOf(fields: readonly Field[], name: string): number {
+	const found = fields.find((field) => field.name === name);
+	if (found === undefined) throw new Error(`no field ${name}`);
+	return found.offset;
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The cgroup whose sockets are seen: a path, behind which services remove and make directories as they restart. */
+import { statSync } from 'node:fs';
+import type { Config } from '../config/config.ts';
+import { ToascopeError } from '../errors.ts';
+import { findCgroup2, isCgroup2, isRootCgroup, readMounts } from './mounts.ts';
+
+export class ServedCgroup {
+	/** Directory of cgroup v2. */
+	readonly path: string;
+	/** False: the sockets of a part of this host alone are seen. */
+	readonly wholeHost: boolean;
+
+	private constructor(path: string) {
+		this.path = path;
+		this.wholeHost = isRootCgroup(path);
+	}
+
+	/** @throws {ToascopeError} NO_CGROUP2, CONFIG_INVALID */
+	static find(config: Config): ServedCgroup {
+		const mounts = readMounts();
+		const root = findCgroup2(mounts);
+		if (root === undefined) {
+			throw new ToascopeError('NO_CGROUP2', 'cgroup v2 is not mounted', {
+				hint: 'mount -t cgroup2 none /sys/fs/cgroup/unified, or boot with systemd.unified_cgroup_hierarchy=1',
+			});
+		}
+		const path = config.cgroup ?? root;
+		if (isCgroup2(mounts, path) && directoryId(path) !== undefined) return new ServedCgroup(path);
+		throw new ToascopeError('CONFIG_INVALID', `cgroup: ${path} is no directory of cgroup v2`, {
+			hint: `name one below ${root}, or leave the key out to serve the whole host`,
+		});
+	}
+
+	/** The id of the cgroup that the path names at this moment; undefined: none. */
+	get id(): bigint | undefined {
+		return directoryId(this.path);
+	}
+}
+
+/** A cgroup's id is the inode number of its directory. */
+function directoryId(path: string): bigint | undefined {
+	const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+	return found?.isDirectory() === true ? found.ino : undefined;
+}

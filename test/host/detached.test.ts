@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What was attached is asked for: a cgroup that is removed and made again, links that others detach, pins that they remove. */
+import { rmdirSync } from 'node:fs';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { Lab, nat64Server } from '../../daemon/lab/lab.ts';
+import type { LabClient } from '../../daemon/lab/lab_client.ts';
+import { Cgroups } from '../fixtures/cgroup.ts';
+import { Daemon } from '../fixtures/daemon.ts';
+import { attachedAt, cgroupLinks, detachLink } from '../fixtures/leftovers.ts';
+import { type Sample, total } from '../fixtures/metrics.ts';
+import { Probe } from '../fixtures/probe.ts';
+import { readiness } from '../fixtures/readiness.ts';
+import { clientAddress, somePorts } from '../fixtures/stage.ts';
+
+const port = somePorts(1);
+const listenPort = 10_000;
+const listener = `192.0.2.2:${port}`;
+const pin = `/sys/fs/bpf/toascope-test-${process.pid}`;
+
+let cgroups: Cgroups;
+let lab: Lab;
+let client: LabClient;
+let cgroup: string;
+
+beforeAll(async () => {
+	cgroups = Cgroups.open();
+	lab = await Lab.open({ routes: [{ listenPort, backendPort: port, profile: 'nat64' }] });
+	client = await lab.client();
+});
+afterAll(async () => {
+	await lab?.close();
+	await cgroups?.[Symbol.asyncDispose]();
+});
+beforeEach(() => {
+	cgroup = cgroups.make('service');
+});
+
+const config = (...more: string[]) =>
+	[`cgroup: ${cgroup}`, 'transparent: on', `listeners: {ports: [${port}]}`, ...more].join('\n');
+
+/** A server in the cgroup takes one connection; resolves with what getsockopt(4096) answered there. */
+async function connection(): Promise<{ result: number; port: number | undefined; client: number | undefined }> {
+	const probe = await Probe.start(lab, 'dual', port, cgroup);
+	try {
+		const [, [made]] = await Promise.all([
+			probe.accept(),
+			client.run({ from: clientAddress, to: nat64Server, port: listenPort, hold: true }),
+		]);
+		await probe.read();
+		const { result, bytes } = await probe.getsockopt(0, 4096, 20);
+		await Promise.all([client.release(), probe.closeConnection()]);
+		return { result, port: result === 0 ? bytes.readUInt16BE(16) : undefined, client: made?.clientPort };
+	} finally {
+		await probe[Symbol.asyncDispose]();
+	}
+}
+
+const opened = (samples: Sample[]) => total(samples, 'toascope_connections_opened_total', { listener });
+const isAttached = (samples: Sample[], program = 'toascope_sockops') =>
+	total(samples, 'toascope_program_attached', { program });
+
+async function counted(daemon: Daemon, connections: bigint): Promise<void> {
+	await daemon.until((samples) => opened(samples) >= connections || undefined);
+	expect(opened(await daemon.metrics())).toBe(connections);
+}
+
+/** A service manager ends a service, and removes its cgroup: as soon as the last process is out of it. */
+function removeCgroup(): void {
+	for (;;) {
+		try {
+			rmdirSync(cgroup);
+			return;
+		} catch (error) {
+			if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error;
+		}
+	}
+}
+
+describe('the cgroup of a service that restarts', () => {
+	test('is gone: not ready, and said; made again: attached there, and the counters go on', async () => {
+		await using daemon = await Daemon.start({ config: config() });
+		expect(await connection()).toMatchObject({ result: 0 });
+		await counted(daemon, 1n);
+		expect(isAttached(await daemon.metrics())).toBe(1n);
+
+		removeCgroup();
+		expect(await readiness(daemon, 503)).toEqual(['cgroup_missing']);
+		expect(await daemon.logged(/were detached/)).toMatchObject({ level: 50, cgroup, cgroup_exists: false });
+		await daemon.until((samples) => isAttached(samples) === 0n || undefined);
+		expect(total(await daemon.metrics(), 'toascope_provider_info')).toBe(0n);
+
+		cgroups.make('service');
+		await daemon.logged(/attached again/);
+		await readiness(daemon, 200);
+		const served = await connection();
+		expect(served).toMatchObject({ result: 0, port: served.client });
+		await counted(daemon, 2n);
+		const samples = await daemon.metrics();
+		for (const program of ['toascope_sockops', 'toascope_getsockopt', 'toascope_getpeername6']) {
+			expect(isAttached(samples, program)).toBe(1n);
+			expect(total(samples, 'toascope_attachments_lost_total', { attachment: program })).toBe(1n);
+		}
+		expect(attachedAt(cgroup)).toHaveLength(4);
+		expect(daemon.log.filter(({ msg }) => /were detached/.test(msg))).toHaveLength(1);
+	});
+
+	test('is made again at once: the programs move there', async () => {
+		await using daemon = await Daemon.start({ config: config() });
+		removeCgroup();
+		cgroups.make('service');
+		await daemon.logged(/attached again/);
+		expect(await connection()).toMatchObject({ result: 0 });
+		await counted(daemon, 1n);
+	});
+
+	test('keeps its counters over a restart of the daemon as well', async () => {
+		const kept = () => config(`bpf: {pin: ${pin}}`, 'on_exit: keep');
+		{
+			await using first = await Daemon.start({ config: kept() });
+			await connection();
+			await counted(first, 1n);
+			removeCgroup();
+			cgroups.make('service');
+			await first.logged(/attached again/);
+			await connection();
+			await counted(first, 2n);
+		}
+		// and where nobody was there when it was made again
+		removeCgroup();
+		cgroups.make('service');
+		await using second = await Daemon.start({ config: config(`bpf: {pin: ${pin}}`) });
+		expect(second.log.filter(({ msg }) => /from zero/.test(msg))).toEqual([]);
+		await connection();
+		await counted(second, 3n);
+		expect(await second.stop()).toBe(0);
+		expect(attachedAt(cgroup)).toEqual([]);
+	});
+});
+
+describe('bpftool link detach', () => {
+	test.each([
+		['off', 'toascope_sockops', 'cgroup_sock_ops'],
+		['off', 'toascope_getsockopt', 'cgroup_getsockopt'],
+		['off', 'toascope_getpeername4', 'cgroup_inet4_getpeername'],
+		[pin, 'toascope_sockops', 'cgroup_sock_ops'],
+		[pin, 'toascope_getpeername6', 'cgroup_inet6_getpeername'],
+	])('pinned: %s, %s', async (where, program, hook) => {
+		await using daemon = await Daemon.start({ config: config(`bpf: {pin: ${where}}`) });
+		await connection();
+		await counted(daemon, 1n);
+		const link = cgroupLinks(daemon.child.pid ?? 0).get(hook);
+		expect(link).toBeDefined();
+		detachLink(link ?? 0);
+		expect(await daemon.logged(/were detached/)).toMatchObject({ programs: [program], cgroup_exists: true });
+		await daemon.logged(/attached again/);
+		await readiness(daemon, 200);
+		const served = await connection();
+		expect(served).toMatchObject({ result: 0, port: served.client });
+		await counted(daemon, 2n);
+		expect(attachedAt(cgroup)).toHaveLength(4);
+	});
+});
+
+test('a listener that began while programs were detached is told to keep its SYNs', async () => {
+	await using daemon = await Daemon.start({ config: config('profiles: [nat64, cdn4]') });
+	const link = cgroupLinks(daemon.child.pid ?? 0).get('cgroup_sock_ops');
+	// it cannot attach again before the listener is there
+	daemon.child.kill('SIGSTOP');
+	detachLink(link ?? 0);
+	await using _probe = await Probe.start(lab, 'dual', port, cgroup);
+	daemon.child.kill('SIGCONT');
+	expect(await daemon.logged(/told to again/)).toMatchObject({ level: 40, listeners: 1 });
+	expect(total(await daemon.metrics(), 'toascope_attachments_lost_total', { attachment: 'syns' })).toBe(1n);
+});

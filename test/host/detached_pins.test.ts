@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Pins that others remove, hide, or have had before: said, put back, and no reason for a program to stay attached. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { limit } from '../../daemon/capture/layout.gen.ts';
+import { toascope } from '../fixtures/command.ts';
+import { Daemon } from '../fixtures/daemon.ts';
+import { attachedAt } from '../fixtures/leftovers.ts';
+import { total } from '../fixtures/metrics.ts';
+import { readiness } from '../fixtures/readiness.ts';
+import {
+	bpffs,
+	cgroup,
+	configuration,
+	expectNothingLeft,
+	expectRefusal,
+	own,
+	pins,
+} from '../fixtures/refused_start.ts';
+import { inMountNamespace } from '../fixtures/wrong_host.ts';
+
+expectNothingLeft();
+
+const layout = join(pins, `v${limit.TOASCOPE_LAYOUT}`);
+const lost = async (daemon: Daemon) =>
+	total(await daemon.metrics(), 'toascope_attachments_lost_total', { attachment: 'pins' });
+
+/** Runs a command in the mount namespace of a process. */
+const inside = ({ child }: Daemon, ...command: string[]) =>
+	execFileSync('nsenter', ['--mount', `--target=${child.pid}`, ...command]);
+
+describe('removed behind the back of the daemon', () => {
+	test.each([
+		['a link', [join(layout, 'links/toascope_sockops')]],
+		['a map', [join(layout, 'maps/clients')]],
+		['the whole directory', [pins]],
+	])('%s: it is pinned again, and the next daemon goes on', async (_what, paths) => {
+		await using first = await Daemon.start({ config: `${own()}\non_exit: keep` });
+		const attached = attachedAt(cgroup);
+		for (const path of paths) rmSync(path, { recursive: true });
+		expect(await first.logged(/pins were missing/)).toMatchObject({ level: 40, pins: layout });
+		for (const path of paths) expect(existsSync(path)).toBe(true);
+		expect(await lost(first)).toBe(1n);
+		await readiness(first, 200);
+		expect(await first.stop()).toBe(0);
+		expect(attachedAt(cgroup)).toEqual(attached);
+
+		await using second = await Daemon.start({ config: own() });
+		expect(await second.logged(/^attached/)).toMatchObject({ adopted: true });
+		expect(second.log.filter(({ msg }) => /from zero/.test(msg))).toEqual([]);
+		expect(await second.stop()).toBe(0);
+	});
+});
+
+describe('a second bpffs mounted over the first', () => {
+	test('is noticed, and when it is gone all is well', async () => {
+		await using daemon = await Daemon.start({ config: own(), through: inMountNamespace('true') });
+		inside(daemon, 'mount', '-t', 'bpf', 'bpf', bpffs);
+		expect(await daemon.logged(/cannot be reached by its path/)).toMatchObject({ level: 50, pins: layout });
+		expect(await readiness(daemon, 503)).toEqual(['pins_missing']);
+		inside(daemon, 'umount', bpffs);
+		await daemon.logged(/can be reached again/);
+		await readiness(daemon, 200);
+		expect(await lost(daemon)).toBe(1n);
+	});
+
+	test('keeps a stop neither from detaching nor from taking the pins away', async () => {
+		await using daemon = await Daemon.start({ config: own(), through: inMountNamespace('true') });
+		expect(attachedAt(cgroup)).not.toEqual([]);
+		inside(daemon, 'mount', '-t', 'bpf', 'bpf', bpffs);
+		await daemon.logged(/cannot be reached by its path/);
+		expect(await daemon.stop()).toBe(0);
+		expect(attachedAt(cgroup)).toEqual([]);
+		expect(existsSync(pins)).toBe(false);
+	});
+});
+
+describe('a bpffs that every user may write', () => {
+	const asNobody = 'setpriv --reuid=65534 --regid=65534 --clear-groups --';
+	const open = (...commands: string[]) => inMountNamespace(['mount -t bpf bpf /sys/fs/bpf', ...commands].join('\n'));
+
+	test('is warned of', async () => {
+		await using daemon = await Daemon.start({ config: own(), through: open() });
+		expect(await daemon.logged(/every user may write the bpffs/)).toMatchObject({ mount: bpffs, mode: '1777' });
+	});
+
+	test.each([
+		['an empty directory', `mkdir ${pins}`, undefined],
+		['a directory with something in it', `mkdir -p ${layout}`, expect.stringMatching(/-of-65534-\w+$/)],
+		['a symbolic link', `ln -s /tmp ${pins}`, expect.stringMatching(/-of-65534-\w+$/)],
+	])('%s of another user there does not block a start', async (_what, command, to) => {
+		await using daemon = await Daemon.start({ config: own(), through: open(`${asNobody} ${command}`) });
+		const line = await daemon.logged(/directory of another user/);
+		expect(line).toMatchObject({ level: 40, path: pins, uid: 65534 });
+		expect(line['to']).toEqual(to);
+		expect(await daemon.stop()).toBe(0);
+	});
+
+	test('its user can rename nothing of ours', async () => {
+		await using daemon = await Daemon.start({ config: own(), through: open() });
+		expect(() => inside(daemon, ...asNobody.split(' '), 'mv', pins, `${pins}-other`)).toThrow(/not permitted/);
+		expect(await daemon.stop()).toBe(0);
+	});
+});
+
+describe('a start is refused, and says what to do, where the directory', () => {
+	const mounted = 'mount -t bpf -o mode=0755 bpf /sys/fs/bpf';
+	const start = (...commands: string[]) =>
+		toascope(['run', '--config', configuration()], { by: inMountNamespace([mounted, ...commands].join('\n')) });
+
+	test('belongs to another user', async () => {
+		const ended = await start(`mkdir ${pins}`, `chown 65534 ${pins}`);
+		expectRefusal(ended, 'NO_BPFFS', `${pins} belongs to user 65534`, `rm -r ${pins}`);
+	});
+
+	test('is in one that belongs to another user', async () => {
+		const below = configuration(`bpf: {pin: ${pins}/a/b}`);
+		const by = inMountNamespace([mounted, `mkdir -p ${pins}/a`, `chown 65534 ${pins}/a`].join('\n'));
+		expectRefusal(
+			await toascope(['run', '--config', below], { by }),
+			'NO_BPFFS',
+			`${pins}/a belongs to user 65534`,
+			'rm',
+		);
+	});
+
+	test('can be written by others', async () => {
+		const ended = await start(`mkdir -m 0777 ${pins}`);
+		expectRefusal(ended, 'NO_BPFFS', `${pins} can be written by other users (mode 0777)`, `chmod 0700 ${pins}`);
+	});
+
+	test('of the layout can be written by others', async () => {
+		const ended = await start(`mkdir -m 0700 ${pins}`, `mkdir -m 0770 ${layout}`);
+		expectRefusal(ended, 'NO_BPFFS', `${layout} can be written by other users (mode 0770)`, `chmod 0700 ${layout}`);
+	});
+});
