@@ -8,7 +8,7 @@ import { peakBytes, residentBytes } from './memory_use.ts';
 import type { Part, Plan } from './result.ts';
 
 const [connections, requests, rounds] = [256, 3600, 3];
-const atMostMb = 150;
+const atMostMb = 200;
 const mb = 1e6;
 
 /** Requests that ask for much, and those that are refused before they are looked at. */

@@ -52,8 +52,11 @@ std::optional<End> end_of(const sockaddr_storage &name)
 	return end;
 }
 
-// The owner of the socket whose local end this is, in our network namespace.
-std::optional<uint32_t> owner_of(const End &local, const End &remote)
+// Connections may be gone before they are asked for; as many as these in a row are not.
+const unsigned int unanswered_most = 1000;
+
+// The socket whose local end this is, in our network namespace.
+std::optional<inet_diag_msg> find(const End &local, const End &remote)
 {
 	struct {
 		nlmsghdr header;
@@ -81,11 +84,7 @@ std::optional<uint32_t> owner_of(const End &local, const End &remote)
 	if (length < static_cast<ssize_t>(NLMSG_LENGTH(sizeof(inet_diag_msg))) ||
 	    header->nlmsg_type != SOCK_DIAG_BY_FAMILY)
 		return std::nullopt;
-	auto found = static_cast<const inet_diag_msg *>(NLMSG_DATA(header));
-	// one that its process has closed has lost its owner
-	if (found->idiag_state != TCP_ESTABLISHED)
-		return std::nullopt;
-	return found->idiag_uid;
+	return *static_cast<const inet_diag_msg *>(NLMSG_DATA(header));
 }
 
 } // namespace
@@ -110,7 +109,15 @@ Napi::Value peer_owner(const Napi::CallbackInfo &info)
 	if (getpeername(fd, reinterpret_cast<sockaddr *>(&theirs), &length))
 		return env.Undefined();
 	auto local = end_of(theirs), remote = end_of(ours);
-	auto uid = local && remote ? owner_of(*local, *remote) : std::nullopt;
+	// a kernel without sock_diag would look for a module each time: it would not know our own end either
+	static unsigned int unanswered;
+	if (unanswered > unanswered_most || !local || !remote)
+		return env.Undefined();
+	auto found = find(*local, *remote);
+	unanswered = found || find(*remote, *local) ? 0 : unanswered + 1;
+	// one that its process has closed has lost its owner
+	auto uid = found && found->idiag_state == TCP_ESTABLISHED ? std::optional(found->idiag_uid) :
+								    std::nullopt;
 	return uid ? Napi::Number::New(env, *uid) : env.Undefined();
 }
 
