@@ -18,6 +18,12 @@ export const logLines = {
 			'The start is over: programs are attached. `http` and `socket` are where HTTP answers; `not yet`: an earlier line says why.',
 		fields: ['provider', 'accept', 'cgroup', 'adopted', 'http', 'socket'],
 	},
+	started: {
+		level: 'info',
+		text: 'started: no connection is seen until the programs are attached',
+		meaning: 'As the line before, but a line above it says what is awaited, such as a cgroup.',
+		fields: ['provider', 'accept', 'cgroup', 'adopted', 'http', 'socket'],
+	},
 	notBpf: {
 		level: 'warn',
 		text: 'provider auto: bpf does not work here, trying the module',
@@ -91,6 +97,13 @@ export const logLines = {
 		meaning:
 			'Somebody detached `programs`, or removed the cgroup that they were attached to, as a service manager does when a service restarts. They are attached again as soon as the cgroup exists; connections that opened meanwhile are not counted.',
 		fields: ['programs', 'cgroup', 'cgroup_exists'],
+	},
+	cgroupAwaited: {
+		level: 'warn',
+		text: 'the cgroup does not exist yet: programs are attached as soon as it does',
+		meaning:
+			'`cgroup` of the configuration names a directory that is not there, such as that of a service which has not started. Until then `/readyz` is 503. Where it never comes, correct the key and restart the daemon.',
+		fields: ['cgroup'],
 	},
 	attachedAgain: {
 		level: 'warn',

@@ -97,9 +97,13 @@ export class AttachmentCheck {
 		const names = gone.map(({ program }) => program);
 		const cgroupGone = gone.some(({ hookGone }) => hookGone);
 		const fresh = names.filter((name) => !this.#detached.includes(name));
-		for (const name of fresh) this.#count(name);
 		const cgroup = this.#checked.cgroup.path;
-		if (fresh.length > 0) tell(this.#log, logLines.detached, { programs: fresh, cgroup, cgroup_exists: !cgroupGone });
+		// what was never attached was not lost
+		const awaited = gone.some(({ program, id, hookGone }) => hookGone && id === undefined && fresh.includes(program));
+		if (awaited) tell(this.#log, logLines.cgroupAwaited, { cgroup });
+		else for (const name of fresh) this.#count(name);
+		if (fresh.length > 0 && !awaited)
+			tell(this.#log, logLines.detached, { programs: fresh, cgroup, cgroup_exists: !cgroupGone });
 		this.#detached = names;
 		if (gone.length === 0) return [];
 		if (cgroupGone) this.#watch?.renew();

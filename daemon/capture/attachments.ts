@@ -48,12 +48,17 @@ export class Attachments {
 	}
 
 	#attach(program: string, hook: Hook, drain = false): void {
+		if (hook === 'cgroup' && this.#cgroup.id === undefined) {
+			// awaited: again() attaches it when the cgroup is there
+			this.#wanted.set(program, hook);
+			return;
+		}
 		const to = hook === 'cgroup' ? { cgroup: this.#cgroup.path, drain } : {};
 		this.#bpf.attach(program, this.#pins === undefined ? to : { ...to, pin: this.#pins.link(program) });
 		this.#wanted.set(program, hook);
 	}
 
-	/** It was attached here; state() says whether it is. */
+	/** It was attached here, or waits for its cgroup; state() says whether it is. */
 	has(program: string): boolean {
 		return this.#wanted.has(program);
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The cgroup whose sockets are seen: a path, behind which services remove and make directories as they restart. */
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import type { Config } from '../config/config.ts';
 import { ToascopeError } from '../errors.ts';
 import { findCgroup2, isCgroup2, isRootCgroup, readMounts } from './mounts.ts';
@@ -13,10 +13,11 @@ export class ServedCgroup {
 
 	private constructor(path: string) {
 		this.path = path;
-		this.wholeHost = isRootCgroup(path);
+		// the root is always there
+		this.wholeHost = directoryId(path) !== undefined && isRootCgroup(path);
 	}
 
-	/** @throws {ToascopeError} NO_CGROUP2, CONFIG_INVALID */
+	/** One that is not there yet is awaited: its id is undefined. @throws {ToascopeError} NO_CGROUP2, CONFIG_INVALID */
 	static find(config: Config): ServedCgroup {
 		const mounts = readMounts();
 		const root = findCgroup2(mounts);
@@ -26,7 +27,9 @@ export class ServedCgroup {
 			});
 		}
 		const path = config.cgroup ?? root;
-		if (isCgroup2(mounts, path) && directoryId(path) !== undefined) return new ServedCgroup(path);
+		// a service's cgroup comes with the service
+		const comes = directoryId(path) !== undefined || !existsSync(path);
+		if (isCgroup2(mounts, path) && comes) return new ServedCgroup(path);
 		throw new ToascopeError('CONFIG_INVALID', `cgroup: ${path} is no directory of cgroup v2`, {
 			hint: `name one below ${root}, or leave the key out to serve the whole host`,
 		});

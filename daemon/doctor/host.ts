@@ -100,8 +100,13 @@ function cgroup({ mounts, exists, isRootCgroup: isRoot }: Host, values: Values):
 		return check('cgroup', title, 'warn', `${root} is not the root of this host: sockets outside are not seen`, advice);
 	}
 	if (!exists(chosen)) {
-		const advice = `set cgroup to a directory below ${root}, or take the key out to serve the whole host`;
-		return check('cgroup', title, 'fail', `${chosen} does not exist`, advice);
+		if (!isCgroup2(mounts, chosen)) {
+			const advice = `set cgroup to a directory below ${root}, or take the key out to serve the whole host`;
+			return check('cgroup', title, 'fail', `${chosen} does not exist`, advice);
+		}
+		const advice =
+			'start the service that it belongs to: the daemon attaches as soon as it is there; else correct the key';
+		return check('cgroup', title, 'warn', `${chosen} does not exist yet: nothing is seen until it does`, advice);
 	}
 	return isCgroup2(mounts, chosen)
 		? check('cgroup', title, 'ok', `${chosen} (sockets outside of it are not seen)`)

@@ -188,7 +188,8 @@ export class Service implements View {
 
 	#tell(): void {
 		const { name: provider, acceptProgram, cgroup, adopted } = this.#provider;
-		tell(this.#logger, logLines.attached, { provider, accept: acceptProgram, cgroup, adopted, ...this.#served });
+		const line = this.#attachments.allAttached ? logLines.attached : logLines.started;
+		tell(this.#logger, line, { provider, accept: acceptProgram, cgroup, adopted, ...this.#served });
 		if (this.#config.trust.length === 0) tell(this.#logger, logLines.trustEmpty);
 		tellNeighbours(this.#provider, this.#config, this.#logger);
 		if (!this.#provider.wholeHost && this.#config.cgroup === undefined) {

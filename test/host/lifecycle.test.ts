@@ -162,11 +162,9 @@ describe('a start that fails leaves nothing', () => {
 	});
 
 	test.each(pins)('a cgroup that is none (%s)', async (_what, bpf) => {
-		for (const path of [join(cgroup, 'missing'), '/tmp']) {
-			const { code, err } = await run(`cgroup: ${path}\n${bpf}`);
-			expect(err).toContain(`cgroup: ${path} is no directory of cgroup v2 [CONFIG_INVALID]`);
-			expect(code).toBe(2);
-		}
+		const { code, err } = await run(`cgroup: /tmp\n${bpf}`);
+		expect(err).toContain('cgroup: /tmp is no directory of cgroup v2 [CONFIG_INVALID]');
+		expect(code).toBe(2);
 	});
 
 	test('pins outside of bpffs', async () => {

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+/** A cgroup that is made when the daemon runs already, as systemd makes a service's: it is awaited, and attached to. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
+import { Cgroups } from '../fixtures/cgroup.ts';
+import { Daemon } from '../fixtures/daemon.ts';
+import { attachedAt } from '../fixtures/leftovers.ts';
+import { total } from '../fixtures/metrics.ts';
+import { Probe } from '../fixtures/probe.ts';
+import { readiness } from '../fixtures/readiness.ts';
+import { clientAddress, somePorts } from '../fixtures/stage.ts';
+
+const port = somePorts(1);
+const pin = `/sys/fs/bpf/toascope-test-${process.pid}`;
+const listenPort = 10_001;
+const listener = `${network.server}:${port}`;
+let cgroups: Cgroups;
+beforeEach(() => {
+	cgroups = Cgroups.open();
+});
+afterEach(async () => {
+	await cgroups[Symbol.asyncDispose]();
+	expect(existsSync(pin)).toBe(false);
+});
+
+test.each([
+	['nothing pinned', 'bpf: {pin: off}'],
+	['pins', `bpf: {pin: ${pin}}`],
+])('%s: a connection in it counts, and has its client', async (_what, bpf) => {
+	const cgroup = join(cgroups.root, 'service');
+	await using daemon = await Daemon.start({
+		config: `cgroup: ${cgroup}\nlisteners: {ports: [${port}]}\ntrust: ["${network.pool}"]\n${bpf}`,
+	});
+	expect(await daemon.logged(/^the cgroup does not exist yet/)).toMatchObject({ level: 40, cgroup });
+	expect(daemon.log.filter(({ msg }) => /^(attached|programs were detached)/.test(msg))).toEqual([]);
+	expect(await readiness(daemon, 503)).toEqual(['cgroup_missing']);
+
+	cgroups.make('service');
+	await daemon.logged(/^programs are attached/);
+	expect(await readiness(daemon, 200)).toEqual([]);
+	expect(attachedAt(cgroup)).toContain('toascope_sockops');
+
+	await using lab = await Lab.open({ routes: [{ listenPort, backendPort: port, profile: 'nat64' }] });
+	const client = await lab.client();
+	const probe = await Probe.start(lab, 'dual', port, cgroup);
+	await Promise.all([
+		probe.accept(),
+		client.run({ from: clientAddress, to: nat64Server, port: listenPort, hold: true }),
+	]);
+	await probe.read();
+	expect((await probe.getsockopt(0, 4096, 20)).error).toBe('');
+	await daemon.until(
+		(samples) => total(samples, 'toascope_connections_opened_total', { listener }) === 1n || undefined,
+	);
+	expect(await daemon.stop()).toBe(0);
+	expect(attachedAt(cgroup)).toEqual([]);
+});
+
+test('it stops while it waits', async () => {
+	await using daemon = await Daemon.start({
+		config: `cgroup: ${join(cgroups.root, 'never')}\nlisteners: {ports: [${port}]}\nbpf: {pin: ${pin}}`,
+	});
+	await daemon.logged(/^the cgroup does not exist yet/);
+	expect(await daemon.stop()).toBe(0);
+});
