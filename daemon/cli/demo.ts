@@ -107,10 +107,11 @@ async function showLab(options: DemoOptions, stop: Stop): Promise<number> {
 		const ours = event.connection.netns === lab.netnsInode('server');
 		if (ours && event.type === 'closed') screen.write(eventLine(event.connection));
 	});
+	let tally: Tally = emptyTally;
+	let seconds: number;
 	try {
 		if (options.once) return await runOnce(options, lab, judge, service, stop);
-		let tally: Tally = emptyTally;
-		await runOn(options, lab, service, stop, screen, {
+		seconds = await runOn(options, lab, service, stop, screen, {
 			batch: () => ({
 				to: nat64Server,
 				send: 24 + Math.floor(Math.random() * 2000),
@@ -121,10 +122,11 @@ async function showLab(options: DemoOptions, stop: Stop): Promise<number> {
 			},
 			tally: () => tally,
 		});
-		return exitCode.done;
 	} finally {
 		await service.stop('detach');
 	}
+	await tellTally(screen, tally, seconds);
+	return exitCode.done;
 }
 
 /** The lab's gateway goes on to a server in this process's network namespace, over loopback. */
@@ -142,17 +144,19 @@ async function showBackend(options: DemoOptions, backend: number, stop: Stop): P
 		judge.found(connection);
 		screen.write(eventLine(connection));
 	});
+	let seconds: number;
 	try {
 		const text = `GET / HTTP/1.1\r\nHost: 127.0.0.1:${backend}\r\nUser-Agent: toascope-demo\r\nConnection: close\r\n\r\n`;
-		await runOn(options, lab, service, stop, screen, {
+		seconds = await runOn(options, lab, service, stop, screen, {
 			batch: () => ({ to: hostServer, text }),
 			judge: async (results) => judge.made(results),
 			tally: () => judge.tally,
 		});
-		return exitCode.done;
 	} finally {
 		await service.stop('detach');
 	}
+	await tellTally(screen, judge.tally, seconds);
+	return exitCode.done;
 }
 
 /** @throws {ToascopeError} LAB_FAILED */
@@ -250,7 +254,7 @@ async function runOn(
 	stop: Stop,
 	screen: LogDestination,
 	traffic: Traffic,
-): Promise<void> {
+): Promise<number> {
 	const client = await lab.client();
 	const begun = performance.now();
 	const url = service.listening === undefined ? undefined : `http://${formatEndpoint(service.listening)}`;
@@ -270,8 +274,12 @@ async function runOn(
 		if (stop.stopped) break;
 		await Promise.race([delay(400 * Math.random()), stop.promise]);
 	}
-	const seconds = (performance.now() - begun) / 1000;
-	screen.write(`\n${tallyText(reportOf(traffic.tally(), Math.round(seconds)))}`);
+	return (performance.now() - begun) / 1000;
+}
+
+/** Called when the service has stopped: until then lines of connections come. */
+async function tellTally(screen: LogDestination, tally: Tally, seconds: number): Promise<void> {
+	screen.write(`\n${tallyText(reportOf(tally, Math.round(seconds)))}`);
 	await screen.flush(lastLinesMs);
 }
 

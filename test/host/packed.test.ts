@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { version } from '../../daemon/version.ts';
+import { inGuest } from '../fixtures/in_guest.ts';
 import { patient } from '../fixtures/patience.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -14,6 +15,7 @@ let command = '';
 
 // what is packed is built as it is, and not by the set-up that runs these tests
 beforeAll(() => {
+	if (inGuest) return;
 	directory = mkdtempSync(join(tmpdir(), 'toascope-test-'));
 	const run = (name: string, args: readonly string[], cwd: string) =>
 		execFileSync(name, args, { cwd, stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' });
@@ -24,13 +26,15 @@ beforeAll(() => {
 	run('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error', join(directory, packed)], app);
 	command = join(app, 'node_modules/.bin/toascope');
 }, patient(600_000));
-afterAll(() => rmSync(directory, { recursive: true, force: true }));
+afterAll(() => {
+	if (directory !== '') rmSync(directory, { recursive: true, force: true });
+});
 
-test('it says its version', () => {
+test.skipIf(inGuest)('it says its version', () => {
 	expect(execFileSync(command, ['--version'], { encoding: 'utf8' })).toBe(`${version}\n`);
 });
 
-test('its doctor finds the addon, and the programs load', () => {
+test.skipIf(inGuest)('its doctor finds the addon, and the programs load', () => {
 	const config = ['doctor', '--json', '--config', '/dev/null'];
 	const { checks } = JSON.parse(execFileSync(command, config, { encoding: 'utf8' })) as {
 		checks: { name: string; state: string }[];
