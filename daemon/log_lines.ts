@@ -269,8 +269,9 @@ export const logLines = {
 	requestFailed: {
 		level: 'error',
 		text: 'a request failed',
-		meaning: 'An HTTP request was answered with 500: report it.',
-		fields: ['err', 'url'],
+		meaning:
+			'An HTTP request was answered with 500: report it; or with 503, where `err` is of the kernel (`ENOMEM`). At most one line a minute for each cause.',
+		fields: ['err', 'url', 'left_out'],
 	},
 	httpNotListening: {
 		level: 'error',
@@ -392,4 +393,37 @@ export type LogSink = Readonly<Record<LogLine['level'], (context: object, text: 
 /** Writes one of them, with its fields. */
 export function tell(log: LogSink, line: LogLine, context: object = {}): void {
 	log[line.level](context, line.text);
+}
+
+/** Lines that would come again and again: one in this time for each cause. */
+const everyMs = 60_000;
+
+interface Said {
+	atMs: number;
+	leftOut: number;
+}
+
+/** With the number of those that were left out. */
+export class LogLimit {
+	readonly #log: LogSink;
+	readonly #nowMs: () => number;
+	readonly #said = new Map<string, Said>();
+
+	/** `nowMs`: milliseconds that only grow. */
+	constructor(log: LogSink, nowMs: () => number = () => performance.now()) {
+		this.#log = log;
+		this.#nowMs = nowMs;
+	}
+
+	/** `cause` is one of few: it is remembered for good. */
+	tell(cause: string, line: LogLine, context: object): void {
+		const now = this.#nowMs();
+		const said = this.#said.get(cause);
+		if (said !== undefined && now - said.atMs < everyMs) {
+			said.leftOut++;
+			return;
+		}
+		tell(this.#log, line, { ...context, ...(said !== undefined && said.leftOut > 0 && { left_out: said.leftOut }) });
+		this.#said.set(cause, { atMs: now, leftOut: 0 });
+	}
 }

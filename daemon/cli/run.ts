@@ -5,10 +5,9 @@ import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
 import { loadConfig, loadConfigAndFile } from '../config/load.ts';
 import { codeOfError, exitCode } from '../errors.ts';
-import { logLines, tell } from '../log_lines.ts';
+import { LogLimit, logLines, tell } from '../log_lines.ts';
 import { ignoreSignals, routeWarnings } from '../process.ts';
 import { createLog } from '../service/log.ts';
-import { LogLimit } from '../service/log_limit.ts';
 import { Service, type ServiceOptions } from '../service/service.ts';
 import { Systemd } from '../service/systemd.ts';
 

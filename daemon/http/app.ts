@@ -4,9 +4,10 @@
  * authentication: TCP is for loopback by default, the Unix socket has the file's permissions.
  */
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, LogController } from 'fastify';
+import { codeOfError, isSystemError } from '../errors.ts';
 import type { PrometheusExporter } from '../export/prometheus/exporter.ts';
 import type { HttpLimit } from '../export/prometheus/http_metrics.ts';
-import { logLines, tell } from '../log_lines.ts';
+import { LogLimit, logLines, tell } from '../log_lines.ts';
 import { takeBodies } from './body.ts';
 import { answerOddRequests, clientErrorHandler, type EndWith } from './client_error.ts';
 import { packAnswers } from './compression.ts';
@@ -77,9 +78,12 @@ export function createHttp(options: HttpOptions): FastifyInstance {
 	answerOddRequests(app.server, end);
 	app.setReplySerializer(stringify);
 	takeBodies(app, limits.bodyBytes);
+	const failures = new LogLimit(app.log);
 	app.setErrorHandler((error, request, reply) => {
 		const problem = problemOf(error);
-		if (problem.status === 500) tell(request.log, logLines.requestFailed, { err: error, url: request.url });
+		if (problem.status === 500 || isSystemError(error)) {
+			failures.tell(codeOfError(error), logLines.requestFailed, { err: error, url: request.url });
+		}
 		// the rest of the body is not waited for
 		if (problem.status === 413) reply.header('connection', 'close');
 		return reply.code(problem.status).type(problemType).send(problem);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Errors of the API: RFC 9457 problem details, with a stable `code` to match. */
-import { ToascopeError } from '../errors.ts';
+import { isSystemError, ToascopeError } from '../errors.ts';
 
 /** Not imported: an import of node:http evaluates all that it exports, a WebSocket client among it, 12 MB of memory. */
 export const { STATUS_CODES } = process.getBuiltinModule('node:http');
@@ -20,7 +20,7 @@ export const problems = {
 	431: 'Path and headers are too large.',
 	500: 'An error inside toascope: the log has it (`a request failed`).',
 	501: 'BPF is refused on this host, and `toa.ko` works alone: nothing is known of connections and clients.',
-	503: 'Not ready: `detail` and the list `not_ready` give the reasons; or too many large answers are on their way (`retry-after`).',
+	503: 'Not ready: `detail` and the list `not_ready` give the reasons; the kernel refuses what was asked for at this time (`ENOMEM`); or too many large answers are on their way (`retry-after`).',
 } as const;
 
 export type ProblemStatus = keyof typeof problems;
@@ -70,6 +70,8 @@ export function problemOf(error: unknown): ProblemBody {
 	if (error instanceof HttpProblem) return { ...problemBody(error.statusCode, error.message), ...error.members };
 	if (status === 415) return problemBody(status, 'the body must be JSON, sent with content-type: application/json');
 	if (isCallers(status)) return problemBody(status, String(message));
+	if (isSystemError(error))
+		return problemBody(503, `the kernel refuses it at this time (${error.code}): ask again later`);
 	return problemBody(500, 'an error inside toascope; its log says more');
 }
 

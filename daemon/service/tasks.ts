@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The daemon's repeated tasks, by name: started one by one, ended together; their failures are counted and logged. */
 import { codeOfError } from '../errors.ts';
-import { type LogSink, logLines, tell } from '../log_lines.ts';
+import { LogLimit, type LogSink, logLines, tell } from '../log_lines.ts';
 import type { TaskStatistics } from '../model/tasks.ts';
-import { LogLimit } from './log_limit.ts';
 import { type Repeated, repeat, type Work } from './schedule.ts';
 
 /** Steps that may fail without what they belong to: from the start their failures are 0, so that the first one is an increase. */

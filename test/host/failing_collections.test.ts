@@ -133,6 +133,17 @@ test('owners that cannot be looked up: every record of the batch is handed on, a
 		expect(value(await daemon.metrics(), 'toascope_task_failures_total', { task: 'drain' })).toBe('0');
 		const lines = daemon.log.filter(({ task }) => task === 'owners');
 		expect(lines).toHaveLength(1);
+
+		// who asks for what cannot be read is told to come back, and the log has one line for all of them
+		await using held = await stage.connect('AF_INET', 'nat64');
+		const { address, port: peerPort } = held.accepted;
+		memory.begin(command.mapLookup);
+		for (let asked = 0; asked < 3; asked++) {
+			const answer = await fetch(`${daemon.url}/v1/connections?peer=${address}:${peerPort}`);
+			expect(answer.status).toBe(503);
+			expect(await answer.json()).toMatchObject({ detail: expect.stringContaining('(ENOMEM)') });
+		}
+		expect(daemon.log.filter(({ msg }) => msg === 'a request failed')).toHaveLength(1);
 	} finally {
 		await receiver.close();
 	}

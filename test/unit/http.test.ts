@@ -194,6 +194,18 @@ describe('errors', () => {
 		expect(body.code).toBe('INTERNAL_SERVER_ERROR');
 	});
 
+	it('says that the kernel refuses something for now, and which error it is', async () => {
+		const view: FixtureView = {
+			...fixtureView(),
+			lookup() {
+				throw Object.assign(new Error('secret'), { code: 'ENOMEM', errno: 12 });
+			},
+		};
+		const { status, body } = await get('/v1/connections?peer=10.0.0.1:1', view);
+		expect(status).toBe(503);
+		expect(body.detail).toBe('the kernel refuses it at this time (ENOMEM): ask again later');
+	});
+
 	it('keeps answers out of caches', async () => {
 		const response = await start(fixtureView({ connections: [closed] })).inject('/v1/connections?peer=10.0.0.1:4711');
 		expect(response.headers['cache-control']).toBe('no-store');

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Tasks that fail: counted, and said once a minute for each cause. */
 import { beforeEach, expect, it } from 'vitest';
-import type { LogSink } from '../../daemon/log_lines.ts';
-import { LogLimit } from '../../daemon/service/log_limit.ts';
+import { LogLimit, type LogSink } from '../../daemon/log_lines.ts';
 import { Tasks } from '../../daemon/service/tasks.ts';
 
 interface Said {
