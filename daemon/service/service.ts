@@ -4,7 +4,6 @@
  * is the only one that knows all of them.
  */
 import { release } from 'node:os';
-import { setImmediate as immediate } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { callerOf } from '../capture/caller.ts';
@@ -32,13 +31,14 @@ import type { Snapshot } from '../model/snapshot.ts';
 import { Store } from '../model/store.ts';
 import { version } from '../version.ts';
 import { AttachmentTask } from './attachment_task.ts';
-import { attachmentsMs, clockMs, collectMs, drainMs, drainPauseFactor, flushMs, peersMs, reapMs } from './cadence.ts';
+import { attachmentsMs, clockMs, collectMs, drainMs, drainPauseFactor, flushMs, reapMs } from './cadence.ts';
 import { openProvider } from './choose.ts';
 import { SystemClock } from './clock.ts';
 import { Collection } from './collection.ts';
 import { type Attempt, type EndpointName, Endpoints } from './endpoints.ts';
 import { Events, type Listener } from './events.ts';
 import { tellNeighbours } from './neighbours.ts';
+import { PeerSearch } from './peer_search.ts';
 import { logReadiness, Readiness, stopping } from './readiness.ts';
 import { type Reload, reloaded, shownChanges } from './reload.ts';
 import { describe } from './status.ts';
@@ -81,7 +81,7 @@ export class Service implements View {
 	readonly #collection: Collection;
 	readonly #configFile: string | undefined;
 	readonly #logLinesLost: () => number;
-	#peers: { readonly found: Promise<Peers>; readonly untilMs: number } | undefined;
+	readonly #peers: PeerSearch;
 	#config: Config;
 	#spans: SpanExport | undefined;
 	#events: Events | undefined;
@@ -98,6 +98,7 @@ export class Service implements View {
 		this.#logLinesLost = options.logLinesLost ?? (() => 0);
 		this.#provider = provider;
 		this.#tasks = new Tasks(logger);
+		this.#peers = new PeerSearch(provider, this.#tasks);
 		const metrics = this.#exporter();
 		this.#endpoints = new Endpoints({
 			create: () => this.#application(metrics),
@@ -293,24 +294,8 @@ export class Service implements View {
 		});
 	}
 
-	/** One search in `peersMs`, however many ask. Undefined where the kernel refuses it. */
-	async peers(): Promise<Peers | undefined> {
-		try {
-			return await this.#findPeers();
-		} catch (error) {
-			if (this.#attached) this.#tasks.failed('peers', error);
-			return undefined;
-		}
-	}
-
-	#findPeers(): Promise<Peers> {
-		if (this.#peers !== undefined && performance.now() < this.#peers.untilMs) return this.#peers.found;
-		const found = this.#provider.peers(async () => {
-			await immediate();
-			if (!this.#attached) throw new Error('the daemon is stopping');
-		});
-		this.#peers = { found, untilMs: performance.now() + peersMs };
-		return found;
+	peers(): Promise<Peers | undefined> {
+		return this.#peers.find();
 	}
 
 	/** Takes what a reload can change. `read` failing, or the kernel refusing it, leaves all as it was. */
@@ -346,6 +331,7 @@ export class Service implements View {
 	async stop(onExit = this.#config.onExit, started = true): Promise<Stopped> {
 		if (!this.#attached) return { kept: this.#keeps(onExit), recordsLost: 0 };
 		this.#attached = false;
+		this.#peers.end();
 		this.readiness.set(stopping, 'toascope is stopping');
 		const deadline = new Deadline(stopMs);
 		try {
