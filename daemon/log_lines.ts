@@ -121,7 +121,7 @@ export const logLines = {
 		level: 'warn',
 		text: 'another toascope is attached to the same sockets, and trusts others',
 		meaning:
-			'Both answer for the sockets that they share: the laxer one answers getsockopt(4096) for connections that the other counts as untrusted. `trust`: its networks; empty: every sender; `unknown`: the kernel tells it to CAP_SYS_ADMIN alone. Give both the same `trust`, or cgroups that do not overlap.',
+			'Both answer for the sockets that they share: the laxer one answers getsockopt(4096) for connections that the other counts as untrusted. `trust`: its networks; empty: every sender; `unknown`: the kernel tells it to CAP_SYS_ADMIN alone. `pids`: `unknown` in a pid namespace. Give both the same `trust`, or cgroups that do not overlap.',
 		fields: ['cgroup', 'pids', 'trust'],
 	},
 	leftAttached: {

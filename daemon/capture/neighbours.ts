@@ -5,9 +5,13 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { Config } from '../config/config.ts';
 import { formatAddress } from '../model/address.ts';
+import { portBitsLayout } from './layout.gen.ts';
 import { findCgroup2, readMounts } from './mounts.ts';
 import { type AttachedProgram, type Field, native, type PinnedMap } from './native.ts';
+import { pidsAreKernels } from './pid_namespace.ts';
+import { encodePorts } from './settings.ts';
 
 /** A program, and where it is attached. */
 export interface Found extends AttachedProgram {
@@ -18,8 +22,8 @@ export interface Found extends AttachedProgram {
 export interface OtherToascope {
 	readonly cgroup: string;
 	readonly programs: readonly Found[];
-	/** Processes that have them; none: a daemon left them, or they cannot be seen by this process. */
-	readonly pids: readonly number[];
+	/** Processes that have them; none: a daemon left them. Undefined: processes of the host cannot be seen from here. */
+	readonly pids: readonly number[] | undefined;
 	/** Networks that may send options to it, sorted; empty: every sender. Undefined: the kernel does not tell this process. */
 	readonly trust: readonly string[] | undefined;
 }
@@ -37,22 +41,24 @@ const isToascope = ({ name }: AttachedProgram) => name.startsWith('toascope_');
 
 /**
  * `own`: the programs of this daemon, or of the one that runs. What has no name, since the kernel tells it to CAP_SYS_ADMIN alone,
- * is in neither list.
+ * is in neither list; nor are daemons that look at none of the ports of \`config\`.
  * @throws {NativeError} EPERM without CAP_NET_ADMIN
  */
-export function findNeighbours(cgroup: string, own: ReadonlySet<number>): Neighbours {
+export function findNeighbours(cgroup: string, own: ReadonlySet<number>, config: Config): Neighbours {
 	const found = [...above(cgroup), ...below(cgroup)].flatMap((directory) => attachedAt(directory));
 	const foreign = found.filter(({ id }) => !own.has(id));
 	const theirs = foreign.filter(isToascope);
-	const holders = theirs.length === 0 ? new Map<number, number[]>() : holdersOf(new Set(theirs.map(({ id }) => id)));
+	const holders = theirs.length > 0 && pidsAreKernels() ? holdersOf(new Set(theirs.map(({ id }) => id))) : undefined;
 	const groups = Map.groupBy(theirs, ({ id, cgroup: at }) => `${native().programMaps(id)['settings'] ?? ''} ${at}`);
 	return {
-		toascopes: [...groups.values()].map((programs) => ({
-			cgroup: programs[0]?.cgroup ?? cgroup,
-			programs,
-			pids: [...new Set(programs.flatMap(({ id }) => holders.get(id) ?? []))],
-			trust: trustOf(programs[0]?.id ?? 0),
-		})),
+		toascopes: [...groups.values()]
+			.filter(([program]) => sharesPorts(program?.id ?? 0, config))
+			.map((programs) => ({
+				cgroup: programs[0]?.cgroup ?? cgroup,
+				programs,
+				pids: holders && [...new Set(programs.flatMap(({ id }) => holders.get(id) ?? []))],
+				trust: trustOf(programs[0]?.id ?? 0),
+			})),
 		others: foreign.filter((program) => program.name !== '' && !isToascope(program)),
 	};
 }
@@ -65,11 +71,12 @@ export function lookForNeighbours(
 	cgroup: string | undefined,
 	own: readonly number[],
 	pin: string | undefined,
+	config: Config,
 ): Neighbours | undefined {
 	const at = cgroup ?? findCgroup2(readMounts());
 	if (at === undefined) return undefined;
 	try {
-		return findNeighbours(at, new Set([...own, ...(pin === undefined ? [] : pinnedPrograms(pin))]));
+		return findNeighbours(at, new Set([...own, ...(pin === undefined ? [] : pinnedPrograms(pin))]), config);
 	} catch {
 		return undefined;
 	}
@@ -161,19 +168,42 @@ function descriptorsOf(pid: string): string[] {
 	}
 }
 
+/** The map of a program, and which of its two halves is in force; undefined: the kernel does not tell this process. */
+function inForce(program: number, name: string): { readonly map: PinnedMap; readonly generation: number } | undefined {
+	const maps = native().programMaps(program);
+	const [generation, map] = [maps['generation'], maps[name]];
+	if (generation === undefined || map === undefined) return undefined;
+	try {
+		return { map: native().mapById(map), generation: native().mapById(generation).values.readUInt32LE(0) };
+	} catch {
+		return undefined; // gone meanwhile
+	}
+}
+
+/** Whether another daemon looks at one of our ports, as far as that can be read. */
+function sharesPorts(program: number, config: Config): boolean {
+	const found = inForce(program, 'ports');
+	const at = found?.map.value.find(({ name }) => name === 'watched')?.offset;
+	if (found === undefined || at === undefined) return true;
+	const { values, valueSize, entries } = found.map;
+	const [own, words] = [encodePorts(config), entries / 2];
+	const first = (found.generation & 1) * words;
+	return Array.from({ length: words }, (_, index) => index).some((index) => {
+		const theirs = values.readBigUInt64LE((first + index) * valueSize + at);
+		return (theirs & own.readBigUInt64LE(index * portBitsLayout.size + portBitsLayout.watched)) !== 0n;
+	});
+}
+
 /** By the names that the kernel has with the maps: another version may have its records laid out otherwise. */
 function trustOf(program: number): readonly string[] | undefined {
-	const maps = native().programMaps(program);
-	const [settings, generation, trust] = [maps['settings'], maps['generation'], maps['trust']];
-	if (settings === undefined || generation === undefined || trust === undefined) return undefined;
+	const [settings, trust] = [inForce(program, 'settings'), inForce(program, 'trust')];
+	if (settings === undefined || trust === undefined) return undefined;
 	try {
-		const now = native().mapById(generation).values.readUInt32LE(0);
-		const inForce = native().mapById(settings);
-		const any = offsetOf(inForce.value, 'trust_any');
-		const at = (now & 1) * inForce.valueSize;
-		return inForce.values[at + any] === 1 ? [] : networks(native().mapById(trust), now);
+		const { map, generation } = settings;
+		const any = map.values[(generation & 1) * map.valueSize + offsetOf(map.value, 'trust_any')];
+		return any === 1 ? [] : networks(trust.map, generation);
 	} catch {
-		return undefined; // gone meanwhile, or of a version that has it otherwise
+		return undefined; // of a version that has it otherwise
 	}
 }
 

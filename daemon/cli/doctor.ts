@@ -40,7 +40,7 @@ export async function doctor({ json, config: path, out = process.stdout }: Docto
 			defaults: defaultConfig(),
 		},
 		found,
-		neighbours: (cgroup, programs) => lookForNeighbours(cgroup, programs, config.bpf.pin),
+		neighbours: (cgroup, programs) => lookForNeighbours(cgroup, programs, config.bpf.pin, config),
 		version,
 	});
 	const checks = findings.map((each) => ({

@@ -25,8 +25,8 @@ export function neighbourChecks(found: Neighbours | undefined, values: Values): 
 	if (found === undefined) return [];
 	const trust = [...(values['trust'] as readonly string[])].toSorted();
 	const checks = [
-		...found.toascopes.filter(({ pids }) => pids.length === 0).map((each) => leftBehind(each)),
-		...found.toascopes.filter(({ pids }) => pids.length > 0).map((each) => otherDaemon(each, trust)),
+		...found.toascopes.filter(({ pids }) => pids?.length === 0).map((each) => leftBehind(each)),
+		...found.toascopes.filter(({ pids }) => pids?.length !== 0).map((each) => otherDaemon(each, trust)),
 	];
 	if (found.others.length > 0) {
 		const names = found.others.map(({ hook, name, id, cgroup }) => `${name} (${hook}, id ${id}, at ${cgroup})`);
@@ -48,7 +48,7 @@ function leftBehind({ cgroup, programs }: OtherToascope): Check {
 }
 
 function otherDaemon({ cgroup, pids, trust }: OtherToascope, own: readonly string[]): Check {
-	const who = `another toascope (pid ${pids.join(', ')}) is attached at ${cgroup}`;
+	const who = `another toascope (pid ${pids?.join(', ') ?? 'not to be seen from here'}) is attached at ${cgroup}`;
 	const title = 'Another daemon';
 	if (trust !== undefined && trust.join() === own.join()) {
 		return check('other_daemon', title, 'ok', `${who}, with the same trust`);

@@ -10,13 +10,13 @@ export function tellNeighbours({ cgroup, attachments }: Provider, config: Config
 	if (cgroup === undefined) return;
 	const own = attachments.programs.flatMap(({ id }) => id ?? []);
 	const trusted = config.trust.map(({ text }) => text).toSorted();
-	for (const other of lookForNeighbours(cgroup, own, undefined)?.toascopes ?? []) {
+	for (const other of lookForNeighbours(cgroup, own, undefined, config)?.toascopes ?? []) {
 		const trust = other.trust ?? 'unknown';
 		const { cgroup: at, pids } = other;
-		if (pids.length === 0) {
+		if (pids?.length === 0) {
 			tell(log, logLines.leftAttached, { cgroup: at, programs: other.programs.map(({ id }) => id), trust });
 		} else if (other.trust?.join() !== trusted.join()) {
-			tell(log, logLines.otherToascope, { cgroup: at, pids, trust });
+			tell(log, logLines.otherToascope, { cgroup: at, pids: pids ?? 'unknown', trust });
 		}
 	}
 }

@@ -11,7 +11,7 @@ import { attachedAt } from '../fixtures/leftovers.ts';
 import { readiness } from '../fixtures/readiness.ts';
 import { somePorts } from '../fixtures/stage.ts';
 
-const port = somePorts(1);
+const port = somePorts(2);
 const config = (cgroup: string, ...more: string[]) =>
 	[`cgroup: ${cgroup}`, `listeners: {ports: [${port}]}`, ...more].join('\n');
 
@@ -71,6 +71,15 @@ test('another daemon with the same trust is no matter', async () => {
 	await using _first = await Daemon.start({ config: config(above, 'trust: [192.0.2.0/24]') });
 	await using second = await Daemon.start({ config: config(below, 'trust: [192.0.2.0/24]') });
 	expect(await doctor(second, 'other_daemon')).toMatchObject([{ state: 'ok' }]);
+	expect(linesOn(second)).toEqual([]);
+});
+
+test('another daemon that looks at other ports is no matter', async () => {
+	const [above, below] = [cgroups.make('ports'), cgroups.make('ports/below')];
+	const others = config(above, 'trust: [192.0.2.0/24]').replace(String(port), String(port + 1));
+	await using _first = await Daemon.start({ config: others });
+	await using second = await Daemon.start({ config: config(below) });
+	expect(await doctor(second, 'other_daemon')).toEqual([]);
 	expect(linesOn(second)).toEqual([]);
 });
 

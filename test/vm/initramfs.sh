@@ -63,7 +63,7 @@ cat >>"$work/init" <<-'END'
 	$b mount -t tmpfs tmpfs /newroot/dev/shm
 	$b mount -t devpts devpts /newroot/dev/pts
 	$b mount -t cgroup2 cgroup /newroot/sys/fs/cgroup
-	$b mount -t bpf bpf /newroot/sys/fs/bpf
+	$b mount -t bpf -o mode=0700 bpf /newroot/sys/fs/bpf
 	$b mount -t debugfs debugfs /newroot/sys/kernel/debug
 	$b mount -t tracefs tracefs /newroot/sys/kernel/tracing
 	$b mount -t securityfs securityfs /newroot/sys/kernel/security
