@@ -58,13 +58,11 @@ export class AttachmentCheck {
 	#report: AttachmentReport = nothingAttached;
 	#attachedAgain = false;
 	#synsCheckedMs = performance.now();
-	readonly #watch: CgroupWatch | undefined;
+	#watch: CgroupWatch | undefined;
 
 	constructor(checked: Checked, log: LogSink) {
 		this.#checked = checked;
 		this.#log = log;
-		const { path, wholeHost } = checked.cgroup;
-		this.#watch = wholeHost ? undefined : new CgroupWatch(path, () => this.#changed());
 	}
 
 	/** A check between the others: it comes in the middle of nothing, and what fails in it fails in the next one. */
@@ -86,6 +84,9 @@ export class AttachmentCheck {
 
 	/** The report is what was found; what was put back since is in the next one. */
 	run(): void {
+		const { path, wholeHost } = this.#checked.cgroup;
+		// not before the first: a start that failed leaves no watch
+		if (!wholeHost) this.#watch ??= new CgroupWatch(path, () => this.#changed());
 		const programs = this.#checked.attachments.state();
 		const missing = [...this.#checkPrograms(programs), ...this.#checkPins()];
 		this.#checkSyns();
@@ -123,6 +124,8 @@ export class AttachmentCheck {
 			for (const program of possible.toSorted(sockopsLast)) attachments.again(program);
 			this.#refusal = '';
 			this.#attachedAgain = true;
+			// one of these that is gone at the next check is gone once more
+			this.#detached = this.#detached.filter((program) => !possible.includes(program));
 			tell(this.#log, logLines.attachedAgain, { programs: possible, cgroup: this.#checked.cgroup.path });
 		} catch (err) {
 			const refusal = err instanceof Error ? err.message : String(err);

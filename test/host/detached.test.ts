@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What was attached is asked for: a cgroup that is removed and made again, links that others detach, pins that they remove. */
-import { rmdirSync } from 'node:fs';
+import { rmdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { ledgerEntry, limit } from '../../daemon/capture/layout.gen.ts';
 import { Lab, nat64Server } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
 import { Cgroups } from '../fixtures/cgroup.ts';
 import { Daemon } from '../fixtures/daemon.ts';
-import { attachedAt, cgroupLinks, detachLink } from '../fixtures/leftovers.ts';
+import { attachedAt, cgroupLinks, detachLink, writePinned } from '../fixtures/leftovers.ts';
 import { type Sample, total } from '../fixtures/metrics.ts';
 import { Probe } from '../fixtures/probe.ts';
 import { readiness } from '../fixtures/readiness.ts';
@@ -137,6 +139,32 @@ describe('the cgroup of a service that restarts', () => {
 	});
 });
 
+describe('counters that a version before has pinned, by the number of the cgroup', () => {
+	/** What such a version has in the ledger, for a cgroup of this number and the default prefixes. */
+	function pinById(id: bigint): void {
+		const [key, value] = [Buffer.alloc(4), Buffer.alloc(8)];
+		key.writeUInt32LE(ledgerEntry.LEDGER_FOUNDATION);
+		value.writeBigUInt64LE((id << 16n) | BigInt((32 << 8) | 128));
+		writePinned(join(pin, `v${limit.TOASCOPE_LAYOUT}`, 'maps/ledger'), key, value);
+	}
+
+	test.each([
+		['that is still there: they go on', 0n, 2n],
+		['that is no more: they start from zero, and the log says so', 1n, 1n],
+	])('%s', async (_what, more, connections) => {
+		{
+			await using first = await Daemon.start({ config: config(`bpf: {pin: ${pin}}`, 'on_exit: keep') });
+			await connection();
+			await counted(first, 1n);
+		}
+		pinById(statSync(cgroup, { bigint: true }).ino + more);
+		await using second = await Daemon.start({ config: config(`bpf: {pin: ${pin}}`) });
+		expect(second.log.filter(({ msg }) => /start from zero/.test(msg))).toHaveLength(Number(more));
+		await connection();
+		await counted(second, connections);
+	});
+});
+
 describe('bpftool link detach', () => {
 	test.each([
 		['off', 'toascope_sockops', 'cgroup_sock_ops'],
@@ -159,6 +187,21 @@ describe('bpftool link detach', () => {
 		await counted(daemon, 2n);
 		expect(attachedAt(cgroup)).toHaveLength(4);
 	});
+});
+
+test('detached once more right after it was attached again: counted and attached once more', async () => {
+	await using daemon = await Daemon.start({ config: config() });
+	const detach = () => detachLink(cgroupLinks(daemon.child.pid ?? 0).get('cgroup_sock_ops') ?? 0);
+	detach();
+	await daemon.logged(/attached again/);
+	const from = daemon.log.length;
+	detach();
+	await daemon.logged(/attached again/, from);
+	await daemon.until((samples) => isAttached(samples) === 1n || undefined);
+	const labels = { attachment: 'toascope_sockops' };
+	expect(total(await daemon.metrics(), 'toascope_attachments_lost_total', labels)).toBe(2n);
+	await connection();
+	await counted(daemon, 1n);
 });
 
 test('a listener that began while programs were detached is told to keep its SYNs', async () => {
