@@ -15,6 +15,9 @@
 #define IPPROTO_TCP 6
 #define TCP_SAVE_SYN 27
 
+/* Beside enum toa_found: there is an option, but the one on the SYN has a higher priority. */
+#define FOUND_ON_SYN 4
+
 /* Data offset, RFC 9293 section 3.1. */
 static __always_inline __u32 header_bytes(const __u8 *segment)
 {
@@ -48,7 +51,7 @@ static __always_inline int find_client_option(struct reading *reading, const str
  * Copies the segment's options and parses them. Global, so that it is verified once and by itself; the copy
  * goes in fixed steps, since a variable packet offset multiplies the verifier's states.
  *
- * Returns enum toa_found. The client goes into the socket's state, in place of one from the SYN.
+ * Returns enum toa_found, or FOUND_ON_SYN. The client goes into the socket's state, in place of one from the SYN.
  */
 __noinline int parse_options(struct bpf_sock_ops *ctx)
 {
@@ -58,6 +61,7 @@ __noinline int parse_options(struct bpf_sock_ops *ctx)
 	struct socket_state *state;
 	struct reading *reading;
 	struct toa_client client;
+	enum toa_merged merged;
 	__u32 header, length = 0, i;
 	int found = TOA_FOUND_NONE;
 
@@ -80,15 +84,21 @@ __noinline int parse_options(struct bpf_sock_ops *ctx)
 	}
 	if (length) {
 		reading->list.length = length;
-		reading->list.of_syn = 0;
+		reading->list.of_syn = segment[TCP_FLAGS_AT] & TCP_FLAG_SYN ? TOA_SYN_DATA : TOA_SYN_NONE;
+		reading->list.use = TOA_USE_ALL;
 		found = find_client_option(reading, set, state, &client);
 	}
 	bpf_spin_unlock(&reading->lock);
 	if (found != TOA_FOUND_ONE && found != TOA_FOUND_CONFLICT)
 		return found;
-	if (state->syn_verdict == VERDICT_CONFLICT ||
-	    (state->syn_verdict != VERDICT_PENDING && !toa_same_client(&client, &state->client)))
-		found = TOA_FOUND_CONFLICT;
+	if (state->syn_verdict != VERDICT_PENDING) {
+		merged = toa_merge_syn(&set->table, &state->client, &client);
+		if (merged == TOA_MERGED_SYN)
+			return FOUND_ON_SYN;
+		if (merged == TOA_MERGED_CONFLICT ||
+		    (merged == TOA_MERGED_SAME && state->syn_verdict == VERDICT_CONFLICT))
+			found = TOA_FOUND_CONFLICT;
+	}
 	state->client = client;
 	return found;
 }
@@ -120,7 +130,8 @@ __noinline int parse_syn(struct bpf_sock_ops *ctx)
 	bpf_spin_lock(&reading->lock);
 	__builtin_memcpy(reading->list.bytes, syn + TCP_HEADER, TOA_OPTIONS_MAX);
 	reading->list.length = size - TCP_HEADER;
-	reading->list.of_syn = 1;
+	reading->list.of_syn = TOA_SYN_HANDSHAKE;
+	reading->list.use = TOA_USE_ALL;
 	found = find_client_option(reading, set, state, &state->client);
 	bpf_spin_unlock(&reading->lock);
 	return found;
@@ -166,7 +177,7 @@ static __always_inline bool option_found(const struct subject *on, int found)
 {
 	if (found == TOA_FOUND_MALFORMED)
 		on->state->saw_malformed = 1;
-	return found == TOA_FOUND_ONE || found == TOA_FOUND_CONFLICT;
+	return found == TOA_FOUND_ONE || found == TOA_FOUND_CONFLICT || found == FOUND_ON_SYN;
 }
 
 /* What the option on the SYN is worth, should no later segment have one; VERDICT_PENDING: it has none. */

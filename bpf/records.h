@@ -314,7 +314,7 @@ struct owner {
 	__u8 reserved;
 };
 
-RECORD_ASSERT(sizeof(struct toa_profile) == 8, "toa_profile");
+RECORD_ASSERT(sizeof(struct toa_profile) == 16, "toa_profile");
 RECORD_ASSERT(sizeof(struct toa_client) == 20, "toa_client");
 RECORD_ASSERT(sizeof(struct endpoint) == 20, "endpoint");
 RECORD_ASSERT(sizeof(struct listener_key) == 20, "listener_key");

@@ -53,8 +53,8 @@ static __always_inline bool read_verdict(struct bpf_sock_ops *ctx, const struct 
 		found = parse_options(ctx);
 		if (!option_found(on, found))
 			return false;
-		verdict = judge(on, found);
-		segment = segment_kind(ctx);
+		verdict = found == FOUND_ON_SYN ? on->state->syn_verdict : judge(on, found);
+		segment = found == FOUND_ON_SYN ? SEGMENT_SYN : segment_kind(ctx);
 	}
 	settle(on, verdict, segment);
 	return true;

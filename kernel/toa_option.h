@@ -28,7 +28,33 @@ typedef unsigned int toa_u32;
 #define TOA_NO_PORT 0xff
 #define TOA_VERSION_AT 2
 
-enum toa_kind { TOA_KIND_EOL = 0, TOA_KIND_NOP = 1 };
+enum toa_kind {
+	TOA_KIND_EOL = 0,
+	TOA_KIND_NOP = 1,
+	TOA_KIND_EXPERIMENT_1 = 253,
+	TOA_KIND_EXPERIMENT_2 = 254
+};
+
+/* Whose list it is. */
+enum toa_syn {
+	TOA_SYN_NONE = 0,
+	TOA_SYN_HANDSHAKE = 1, /* a SYN: only profiles with on_syn count */
+	TOA_SYN_DATA = 2,      /* a SYN that made the socket by itself (Fast Open): all profiles count */
+};
+
+/* Of several options of one profile in a list: which counts. */
+enum toa_pick {
+	TOA_PICK_NONE = 0, /* the first, and options that differ are a conflict */
+	TOA_PICK_FIRST = 1,
+	TOA_PICK_LAST = 2,
+};
+
+/* Who asks for the client; a profile says whom it may answer. */
+enum toa_use {
+	TOA_USE_ALL = 0, /* records, counters: every profile */
+	TOA_USE_SOCKOPT = 1,
+	TOA_USE_PEERNAME = 2,
+};
 
 /* How a vendor lays out the option. Offsets count from the kind byte; integers are big-endian. */
 struct toa_profile {
@@ -38,8 +64,12 @@ struct toa_profile {
 	toa_u8 family;  /* 4 or 6 */
 	toa_u8 port_at; /* TOA_NO_PORT: the option carries none */
 	toa_u8 address_at;
-	toa_u8 on_syn;  /* looked for on the SYN as well */
-	toa_u8 version; /* what byte TOA_VERSION_AT must be; 0: any */
+	toa_u8 on_syn;   /* looked for on the SYN as well */
+	toa_u8 version;  /* what byte TOA_VERSION_AT must be; 0: any */
+	toa_u8 priority; /* options of a profile with a lower one give way, and are no conflict */
+	toa_u8 pick;     /* enum toa_pick */
+	toa_u8 uses;     /* TOA_USE_SOCKOPT | TOA_USE_PEERNAME */
+	toa_u8 reserved[5];
 };
 
 /*
@@ -49,17 +79,22 @@ struct toa_profile {
 struct toa_table {
 	struct toa_profile profile[TOA_PROFILE_SLOTS];
 	toa_u8 slot[256 * TOA_LIST_SIZE];
+	/* by profile id */
+	toa_u8 priority[TOA_PROFILE_SLOTS];
+	toa_u8 pick[TOA_PROFILE_SLOTS];
 };
 
-/* One option list and what was found in it. The caller fills bytes, length and of_syn. */
+/* One option list and what was found in it. The caller fills bytes, length, of_syn and use. */
 struct toa_list {
 	toa_u8 bytes[TOA_LIST_SIZE];
 	volatile toa_u8 length; /* at most TOA_OPTIONS_MAX */
 	volatile toa_u8 at;
 	volatile toa_u8 matches;
+	volatile toa_u8 chosen; /* which of the matches is the client */
 	volatile toa_u8 malformed;
 	volatile toa_u8 match_at[TOA_MATCHES_MAX];
-	toa_u8 of_syn; /* filled by the caller: only profiles with on_syn count */
+	toa_u8 of_syn; /* enum toa_syn */
+	toa_u8 use;    /* enum toa_use: only profiles that serve it count */
 	/* the last option that no profile takes and no standard names; 0, 0: none, in all lists that were read into this */
 	volatile toa_u8 unknown_kind;
 	volatile toa_u8 unknown_length;
@@ -83,6 +118,16 @@ enum toa_found {
 };
 
 /*
+ * 1 for 0, and 0 for all else below 2^31. A comparison would be a branch, and each branch doubles the paths that the BPF
+ * verifier follows; the value is hidden from the compiler, which would make one of this.
+ */
+TOA_INLINE toa_u32 toa_is_zero(toa_u32 value)
+{
+	__asm__("" : "+r"(value));
+	return (value - 1U) >> 31;
+}
+
+/*
  * The place in profile[] for an option, or 0. Verifiers up to 6.1 at least lose the bounds of
  * an OR: the compiler, which knows them, must not leave out the mask after it.
  */
@@ -104,6 +149,32 @@ TOA_INLINE int toa_is_standard(toa_u32 kind, toa_u32 length)
 	return (kind <= 34 && (kind != 28 || length == 4)) || kind == 69 || kind == 172 || kind == 174;
 }
 
+/*
+ * Whether the option which starts at byte at is an experiment of RFC 6994: kinds 253 and 254 are for all of them, and an
+ * identifier (ExID) is where TOA has the port. Of the IANA registry "TCP/UDP Experimental Option Experiment Identifiers"
+ * those that are on SYNs and have a length that TOA may have: TCP Fast Open (RFC 7413; cookies of 4 to 16 bytes, an even
+ * number), TCP-ENO (RFC 8547) and HOST_ID (RFC 7974) of any length, Accurate ECN (0 to 3 counters of 3 bytes), and SMC-R
+ * (RFC 7609), whose ExID has 32 bits and fills the option. On other segments a port is a port.
+ */
+TOA_INLINE toa_u32 toa_is_experiment(const struct toa_list *list, toa_u32 at)
+{
+	toa_u32 kind = list->bytes[at & TOA_LIST_MASK], length = list->bytes[(at + 1) & TOA_LIST_MASK];
+	toa_u32 exid = list->bytes[(at + 2) & TOA_LIST_MASK] << 8 | list->bytes[(at + 3) & TOA_LIST_MASK];
+	toa_u32 rest = list->bytes[(at + 4) & TOA_LIST_MASK] << 8 | list->bytes[(at + 5) & TOA_LIST_MASK];
+	toa_u32 is_kind =
+		toa_is_zero(kind ^ TOA_KIND_EXPERIMENT_1) | toa_is_zero(kind ^ TOA_KIND_EXPERIMENT_2);
+	toa_u32 is_fast_open = toa_is_zero(exid ^ 0xf989);
+	toa_u32 is_accecn =
+		toa_is_zero(exid ^ 0xacc0) | toa_is_zero(exid ^ 0xacc1) | toa_is_zero(exid ^ 0xacce);
+	toa_u32 is_smc = toa_is_zero(exid ^ 0xe2d4) & toa_is_zero(rest ^ 0xc3d9);
+	toa_u32 is_any_length = toa_is_zero(exid ^ 0x454e) | toa_is_zero(exid ^ 0x0348);
+	/* bit n: an option of n bytes; none of the experiments with a length is longer than 20 */
+	toa_u32 lengths = is_fast_open * 0x155500U | is_accecn * 0x2480U | is_smc * 0x40U;
+	toa_u32 is_short = toa_is_zero(length >> 5);
+
+	return is_kind & (is_any_length | (lengths >> (length & 31) & is_short & 1));
+}
+
 /* The place in profile[] of the profile that takes the option which starts at byte at, or 0. */
 TOA_INLINE toa_u32 toa_match(const struct toa_list *list, const struct toa_table *table, toa_u32 at,
 			     toa_u32 kind, toa_u32 length)
@@ -112,6 +183,14 @@ TOA_INLINE toa_u32 toa_match(const struct toa_list *list, const struct toa_table
 	toa_u32 version = table->profile[slot].version;
 
 	return !version || list->bytes[(at + TOA_VERSION_AT) & TOA_LIST_MASK] == version ? slot : 0;
+}
+
+/* Whether the profile counts in this list. */
+TOA_INLINE toa_u32 toa_applies(const struct toa_list *list, const struct toa_profile *profile)
+{
+	toa_u32 not_on_syn = toa_is_zero((list->of_syn ^ TOA_SYN_HANDSHAKE) | profile->on_syn);
+
+	return toa_is_zero(not_on_syn | (list->use & ~(toa_u32)profile->uses));
 }
 
 /* Walks the list and notes where matching options start. */
@@ -145,7 +224,7 @@ TOA_INLINE void toa_scan(struct toa_list *list, const struct toa_table *table)
 			return;
 		}
 		slot = toa_match(list, table, at, kind, length);
-		if (slot && (!list->of_syn || table->profile[slot].on_syn)) {
+		if (slot && toa_applies(list, &table->profile[slot])) {
 			count = list->matches;
 			list->match_at[count & (TOA_MATCHES_MAX - 1)] = at;
 			list->matches = count + 1;
@@ -215,7 +294,7 @@ TOA_INLINE void toa_read(const struct toa_list *list, const struct toa_table *ta
  * Whether neither says what the other denies: where one has no port, or port 0, which no client has, the
  * address alone counts. Without branches: each would double the paths that the BPF verifier follows.
  */
-TOA_INLINE int toa_same_client(const struct toa_client *a, const struct toa_client *b)
+TOA_INLINE toa_u32 toa_same_client(const struct toa_client *a, const struct toa_client *b)
 {
 	/* bit 16 of a sum is set where there is a port */
 	toa_u32 both = ((a->port + 0xffffU) & (b->port + 0xffffU)) >> 16;
@@ -225,7 +304,61 @@ TOA_INLINE int toa_same_client(const struct toa_client *a, const struct toa_clie
 #pragma GCC unroll 16
 	for (i = 0; i < 16; i++)
 		different |= a->address[i] ^ b->address[i];
-	return !different;
+	return toa_is_zero(different);
+}
+
+/* The place in profile[] of the profile of a match. */
+TOA_INLINE toa_u32 toa_slot_of(const struct toa_list *list, const struct toa_table *table, toa_u32 match)
+{
+	toa_u32 at = list->match_at[match & (TOA_MATCHES_MAX - 1)];
+
+	return toa_slot(table, list->bytes[at & TOA_LIST_MASK], list->bytes[(at + 1) & TOA_LIST_MASK]);
+}
+
+/*
+ * Takes the experiments out of a SYN's matches. Not in toa_scan(): there the BPF verifier would follow it for each byte of
+ * the list. chosen is the cursor.
+ */
+TOA_INLINE void toa_drop_experiments(struct toa_list *list)
+{
+	toa_u32 i;
+
+	list->chosen = 0;
+	for (i = 0; i < TOA_MATCHES_MAX; i++) {
+		toa_u32 kept = list->chosen, at;
+
+		if (i >= list->matches)
+			break;
+		at = list->match_at[i] & TOA_LIST_MASK;
+		list->match_at[kept & (TOA_MATCHES_MAX - 1)] = at;
+		list->chosen = kept + 1 - toa_is_experiment(list, at);
+	}
+	list->matches = list->chosen;
+}
+
+/* Which of the matches is the client: of the highest priority, there the first, or what its profile picks. */
+TOA_INLINE void toa_choose(struct toa_list *list, const struct toa_table *table)
+{
+	toa_u32 i;
+
+	list->chosen = 0;
+	for (i = 1; i < TOA_MATCHES_MAX; i++) {
+		toa_u32 slot, best;
+
+		if (i >= list->matches)
+			break;
+		slot = toa_slot_of(list, table, i);
+		best = toa_slot_of(list, table, list->chosen);
+		if (table->profile[slot].priority > table->profile[best].priority ||
+		    (slot == best && table->profile[slot].pick == TOA_PICK_LAST))
+			list->chosen = i;
+	}
+}
+
+/* Options of the same client (1, not 0) are one: a port that one of them lacks is the other's. */
+TOA_INLINE void toa_take_port(struct toa_client *client, const struct toa_client *other, toa_u32 same)
+{
+	client->port |= other->port & (0U - (same & toa_is_zero(client->port)));
 }
 
 /*
@@ -235,23 +368,57 @@ TOA_INLINE int toa_same_client(const struct toa_client *a, const struct toa_clie
 TOA_INLINE enum toa_found toa_find(struct toa_list *list, const struct toa_table *table,
 				   struct toa_client *peer, struct toa_client *other)
 {
-	enum toa_found found = TOA_FOUND_ONE;
-	toa_u32 i;
+	toa_u32 conflict = 0, i;
 
 	toa_scan(list, table);
 	if (list->malformed)
 		return TOA_FOUND_MALFORMED;
+	if (list->of_syn)
+		toa_drop_experiments(list);
 	if (!list->matches)
 		return TOA_FOUND_NONE;
-	toa_read(list, table, list->match_at[0], peer);
-	for (i = 1; i < TOA_MATCHES_MAX; i++) {
+	toa_choose(list, table);
+	toa_read(list, table, list->match_at[list->chosen & (TOA_MATCHES_MAX - 1)], peer);
+	for (i = 0; i < TOA_MATCHES_MAX; i++) {
+		toa_u32 slot, chosen, same, rival;
+
 		if (i >= list->matches)
 			break;
+		slot = toa_slot_of(list, table, i);
+		chosen = toa_slot_of(list, table, list->chosen);
 		toa_read(list, table, list->match_at[i], other);
-		if (!toa_same_client(peer, other))
-			found = TOA_FOUND_CONFLICT;
+		same = toa_same_client(peer, other);
+		/* those of a lower priority go with it, and so do others of a profile that picks one */
+		rival = toa_is_zero(table->profile[slot].priority ^ table->profile[chosen].priority);
+		toa_take_port(peer, other, same & rival);
+		rival &= 1U ^ (toa_is_zero(slot ^ chosen) & ~toa_is_zero(table->profile[slot].pick));
+		conflict |= rival & ~same & 1U;
 	}
-	return found;
+	return conflict ? TOA_FOUND_CONFLICT : TOA_FOUND_ONE;
+}
+
+/* What comes of an option on the SYN and one on a later segment. */
+enum toa_merged {
+	TOA_MERGED_SAME = 0,     /* both name one client; later has what it needs of the other */
+	TOA_MERGED_CONFLICT = 1, /* the later one counts, and differs from one that has the same priority */
+	TOA_MERGED_LATER = 2,    /* the later one counts alone */
+	TOA_MERGED_SYN = 3,      /* the one on the SYN does */
+};
+
+TOA_INLINE enum toa_merged toa_merge_syn(const struct toa_table *table, const struct toa_client *on_syn,
+					 struct toa_client *later)
+{
+	toa_u32 first = on_syn->profile & (TOA_PROFILE_SLOTS - 1),
+		second = later->profile & (TOA_PROFILE_SLOTS - 1);
+
+	if (table->priority[first] > table->priority[second])
+		return TOA_MERGED_SYN;
+	if (table->priority[first] < table->priority[second])
+		return TOA_MERGED_LATER;
+	if (!toa_same_client(later, on_syn))
+		return first == second && table->pick[first] ? TOA_MERGED_LATER : TOA_MERGED_CONFLICT;
+	toa_take_port(later, on_syn, 1);
+	return TOA_MERGED_SAME;
 }
 
 #endif

@@ -18,6 +18,8 @@
 #define FIELDS_MIN 5
 #define FIELDS_MAX 7
 #define OPTION_MIN 6
+#define PRIORITY_MAX 100
+#define ALL_USES (TOA_USE_SOCKOPT | TOA_USE_PEERNAME)
 
 static struct toa_profiles __rcu *now;
 
@@ -26,12 +28,15 @@ struct named {
 	struct toa_profile profile;
 };
 
-/* Ids are those of the daemon. kind, length, family, port at, address at, on the SYN, version */
+/* Ids are those of the daemon. kind, length, family, port at, address at, on the SYN, version, priority, pick, uses */
 static const struct named built_in[] = {
-	{ "nat64", { 1, 253, 20, 6, 2, 4, 0, 0 } },         { "toa6", { 2, 254, 20, 6, 2, 4, 0, 0 } },
-	{ "toa4", { 3, 254, 8, 4, 2, 4, 0, 0 } },           { "ucloud", { 4, 253, 8, 4, 2, 4, 0, 0 } },
-	{ "tencent", { 5, 200, 8, 4, 2, 4, 0, 0 } },        { "cdn4", { 6, 28, 7, 4, TOA_NO_PORT, 3, 1, 1 } },
-	{ "cdn6", { 7, 28, 19, 6, TOA_NO_PORT, 3, 1, 1 } },
+	{ "nat64", { 1, 253, 20, 6, 2, 4, 0, 0, 0, 0, ALL_USES } },
+	{ "toa6", { 2, 254, 20, 6, 2, 4, 0, 0, 0, 0, ALL_USES } },
+	{ "toa4", { 3, 254, 8, 4, 2, 4, 0, 0, 0, 0, ALL_USES } },
+	{ "akamai4", { 4, 253, 8, 4, 2, 4, 0, 0, 0, 0, ALL_USES } },
+	{ "tencent", { 5, 200, 8, 4, 2, 4, 0, 0, 0, 0, ALL_USES } },
+	{ "cdn4", { 6, 28, 7, 4, TOA_NO_PORT, 3, 1, 1, 0, 0, ALL_USES } },
+	{ "cdn6", { 7, 28, 19, 6, TOA_NO_PORT, 3, 1, 1, 0, 0, ALL_USES } },
 };
 
 const struct toa_profiles *toa_profiles_now(void)
@@ -146,7 +151,30 @@ static int read_own(char *text, struct toa_profile *profile)
 		return -EINVAL;
 	}
 	profile->on_syn = fields > 6;
+	profile->uses = ALL_USES;
 	return check_layout(field[0], profile);
+}
+
+/* Behind a profile: /priority=N and /pick=first|last. */
+static int read_rules(const char *name, char *text, struct toa_profile *profile)
+{
+	char *rule;
+
+	while ((rule = strsep(&text, "/"))) {
+		if (!strncmp(rule, "priority=", 9) &&
+		    read_number(rule + 9, 0, PRIORITY_MAX, &profile->priority))
+			continue;
+		if (!strcmp(rule, "pick=first")) {
+			profile->pick = TOA_PICK_FIRST;
+		} else if (!strcmp(rule, "pick=last")) {
+			profile->pick = TOA_PICK_LAST;
+		} else {
+			pr_err("%s: a rule is priority=0 to %d, pick=first or pick=last, not %s\n", name,
+			       PRIORITY_MAX, rule);
+			return -EINVAL;
+		}
+	}
+	return 0;
 }
 
 static int enter(struct toa_profiles *profiles, const char *name, const struct toa_profile *profile)
@@ -172,6 +200,8 @@ static int enter(struct toa_profiles *profiles, const char *name, const struct t
 	}
 	*slot = ++profiles->count;
 	table->profile[*slot] = *profile;
+	table->priority[profile->id] = profile->priority;
+	table->pick[profile->id] = profile->pick;
 	strscpy(profiles->name[*slot], name, TOA_PROFILE_NAME_SIZE);
 	profiles->read_syn |= profile->on_syn;
 	return 0;
@@ -184,19 +214,23 @@ static int read_profiles(char *text, struct toa_profiles *profiles)
 
 	while ((word = strsep(&text, ","))) {
 		const struct toa_profile *known;
-		struct toa_profile own = {};
+		struct toa_profile profile = {};
+		char *rules = strim(word), *name;
 		int failed;
 
-		word = strim(word);
-		known = find_built_in(word);
-		if (!known) {
-			failed = read_own(word, &own);
+		name = strsep(&rules, "/");
+		known = find_built_in(name);
+		if (known) {
+			profile = *known;
+		} else {
+			failed = read_own(name, &profile);
 			if (failed)
 				return failed;
-			own.id = next_id++;
-			known = &own;
+			profile.id = next_id++;
 		}
-		failed = enter(profiles, word, known);
+		failed = read_rules(name, rules, &profile);
+		if (!failed)
+			failed = enter(profiles, name, &profile);
 		if (failed)
 			return failed;
 	}
@@ -228,16 +262,33 @@ static int set_profiles(const char *value, const struct kernel_param *unused)
 	return 0;
 }
 
-static int put_profile(char *to, size_t size, const char *name, const struct toa_profile *profile)
+static bool is_own(const struct toa_profile *profile)
+{
+	return profile->id >= FIRST_OWN_ID && profile->id < FIRST_OWN_ID + TOA_PROFILES_MAX;
+}
+
+static int put_layout(char *to, size_t size, const char *name, const struct toa_profile *profile)
 {
 	char port[4] = "-";
 
-	if (profile->id < FIRST_OWN_ID)
+	if (!is_own(profile))
 		return scnprintf(to, size, "%s", name);
 	if (profile->port_at != TOA_NO_PORT)
 		snprintf(port, sizeof(port), "%u", profile->port_at);
 	return scnprintf(to, size, "%s:%u:%u:ipv%u:%u:%s%s", name, profile->kind, profile->length,
 			 profile->family, profile->address_at, port, profile->on_syn ? ":syn" : "");
+}
+
+static int put_profile(char *to, size_t size, const char *name, const struct toa_profile *profile)
+{
+	int length = put_layout(to, size, name, profile);
+
+	if (profile->priority)
+		length += scnprintf(to + length, size - length, "/priority=%u", profile->priority);
+	if (profile->pick)
+		length += scnprintf(to + length, size - length, "/pick=%s",
+				    profile->pick == TOA_PICK_LAST ? "last" : "first");
+	return length;
 }
 
 /* As it may be written. 16 of the longest fit into a page. */
@@ -275,7 +326,7 @@ module_param_cb(profiles, &profiles_ops, NULL, 0644);
 MODULE_PARM_DESC(
 	profiles,
 	"Layouts of the option, at most 16, with commas (" DEFAULT
-	"). Known: nat64, toa6, toa4, ucloud, tencent, cdn4, cdn6; an own one is NAME:KIND:LENGTH:ipv4|ipv6:ADDRESS_AT[:PORT_AT|-][:syn].");
+	"). Known: nat64, toa6, toa4, akamai4, tencent, cdn4, cdn6; an own one is NAME:KIND:LENGTH:ipv4|ipv6:ADDRESS_AT[:PORT_AT|-][:syn]. Behind each may stand /priority=N and /pick=first|last.");
 
 int toa_profiles_setup(void)
 {

@@ -63,7 +63,7 @@ enum toa_found toa_segment_find(const struct sk_buff *skb, bool of_syn, struct t
 		return TOA_FOUND_NONE;
 	memcpy(list.bytes, tcp_hdr(skb) + 1, length);
 	list.length = length;
-	list.of_syn = of_syn;
+	list.of_syn = of_syn ? TOA_SYN_HANDSHAKE : tcp_hdr(skb)->syn ? TOA_SYN_DATA : TOA_SYN_NONE;
 	rcu_read_lock();
 	profiles = toa_profiles_now();
 	if (profiles)
@@ -74,6 +74,19 @@ enum toa_found toa_segment_find(const struct sk_buff *skb, bool of_syn, struct t
 		unknown->length = list.unknown_length;
 	}
 	return found;
+}
+
+enum toa_merged toa_segment_merge(const struct toa_client *on_syn, struct toa_client *later)
+{
+	const struct toa_profiles *profiles;
+	enum toa_merged merged = TOA_MERGED_LATER;
+
+	rcu_read_lock();
+	profiles = toa_profiles_now();
+	if (profiles)
+		merged = toa_merge_syn(&profiles->table, on_syn, later);
+	rcu_read_unlock();
+	return merged;
 }
 
 u8 toa_segment_judge(const struct sk_buff *skb, enum toa_found found)

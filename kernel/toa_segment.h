@@ -38,6 +38,9 @@ static inline bool toa_option_found(enum toa_found found)
 	return found == TOA_FOUND_ONE || found == TOA_FOUND_CONFLICT;
 }
 
+/* What the option on the SYN and one on a later segment are together, with the profiles in force. */
+enum toa_merged toa_segment_merge(const struct toa_client *on_syn, struct toa_client *later);
+
 /* The verdict on an option that was found: may its sender be believed? */
 u8 toa_segment_judge(const struct sk_buff *skb, enum toa_found found);
 

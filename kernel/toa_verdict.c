@@ -95,10 +95,17 @@ static void read_segment(struct toa_connection *connection, const struct sk_buff
 			tell_pending(connection);
 		return;
 	}
-	if (connection->syn_verdict == TOA_VERDICT_CONFLICT ||
-	    (connection->syn_verdict != TOA_VERDICT_PENDING &&
-	     !toa_same_client(&client, &connection->client)))
-		found = TOA_FOUND_CONFLICT;
+	if (connection->syn_verdict != TOA_VERDICT_PENDING) {
+		enum toa_merged merged = toa_segment_merge(&connection->client, &client);
+
+		if (merged == TOA_MERGED_SYN) {
+			settle(connection, connection->syn_verdict, TOA_SEGMENT_SYN);
+			return;
+		}
+		if (merged == TOA_MERGED_CONFLICT ||
+		    (merged == TOA_MERGED_SAME && connection->syn_verdict == TOA_VERDICT_CONFLICT))
+			found = TOA_FOUND_CONFLICT;
+	}
 	raw_spin_lock_irqsave(&connection->lock, flags);
 	connection->client = client;
 	raw_spin_unlock_irqrestore(&connection->lock, flags);

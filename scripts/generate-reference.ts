@@ -7,6 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
+import { balancers } from '../daemon/config/balancers.ts';
 import { builtInProfiles, ownProfileKeys } from '../daemon/config/profiles.ts';
 import { fileSchema, keys } from '../daemon/config/schema.ts';
 import { errorCodes, exitMeanings } from '../daemon/errors.ts';
@@ -60,6 +61,15 @@ function configuration(): string {
 		profile.addressAt,
 		`IPv${profile.family}`,
 		profile.onSyn ? 'yes' : 'no',
+		profile.source,
+	]);
+	const presets = Object.entries(balancers).map(([name, { title, profiles, note }]) => [
+		code(name),
+		title,
+		Object.entries(profiles)
+			.map(([profile, priority]) => (priority === 0 ? code(profile) : `${code(profile)} (priority ${priority})`))
+			.join(', '),
+		note,
 	]);
 	return `${by}
 
@@ -81,11 +91,34 @@ and wins there. No file at all means the defaults. [toascope.yaml](../../deploy/
 
 ${table(['Key', 'May be', 'Default', 'Variable', 'Reload', 'Meaning'], rows)}
 
+## Balancers
+
+\`balancer: NAME\`, or a list of names, makes these profiles active. \`profiles\` in the same configuration wins: then those alone are
+active.
+
+${table(['Name', 'Stands for', 'Profiles', 'Remark'], presets)}
+
 ## Built-in profiles
 
-Offsets count from the option's kind byte.
+Offsets count from the option's kind byte. An IPv4-mapped address (\`::ffff:a.b.c.d\`) in a layout for IPv6 is an IPv4 client; port 0 is no
+port. On a SYN, options of kind 253 and 254 that name another experiment (RFC 6994: Fast Open's old cookie, TCP-ENO, HOST_ID, Accurate
+ECN, SMC-R) are never taken for a client.
 
-${table(['Name', 'Kind', 'Length', 'Port at', 'Address at', 'Family', 'On the SYN'], builtIn)}
+${table(['Name', 'Kind', 'Length', 'Port at', 'Address at', 'Family', 'On the SYN', 'Written by, and source'], builtIn)}
+
+## Profiles that go together
+
+Options that name different clients on one connection are a \`conflict\`: it is counted, and the first is kept. Some balancers do so
+legitimately. Give a profile a \`priority\`: where options of several profiles come, the highest counts and the others are no conflict. Give it
+\`pick: first\` or \`pick: last\` where a chain of balancers writes the same option several times. Options that agree but for a missing port
+are one.
+
+\`\`\`yaml
+profiles:
+  - {name: nat64, priority: 1}
+  - tencent
+  - {name: toa4, pick: last}
+\`\`\`
 
 ## A profile of your own
 

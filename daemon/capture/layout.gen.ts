@@ -8,7 +8,7 @@ export const prefixLayout = {
 } as const;
 
 export const toaProfileLayout = {
-	size: 8,
+	size: 16,
 	id: 0,
 	kind: 1,
 	length: 2,
@@ -17,16 +17,21 @@ export const toaProfileLayout = {
 	addressAt: 5,
 	onSyn: 6,
 	version: 7,
+	priority: 8,
+	pick: 9,
+	uses: 10,
 } as const;
 
 export const toaTableLayout = {
-	size: 16640,
+	size: 16960,
 	profile: 0,
-	slot: 256,
+	slot: 512,
+	priority: 16896,
+	pick: 16928,
 } as const;
 
 export const settingsLayout = {
-	size: 16712,
+	size: 17032,
 	generation: 0,
 	events: 4,
 	trustAny: 8,

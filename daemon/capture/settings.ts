@@ -14,6 +14,9 @@ import {
 	trustKeyLayout,
 } from './layout.gen.ts';
 
+/** enum toa_pick */
+const picks: readonly Profile['pick'][] = [undefined, 'first', 'last'];
+
 /** struct toa_table: the profiles, and for each kind and length the one that takes it. */
 export function encodeProfiles(profiles: readonly Profile[]): Buffer {
 	const table = Buffer.alloc(toaTableLayout.size);
@@ -29,6 +32,11 @@ export function encodeProfiles(profiles: readonly Profile[]): Buffer {
 		table[at + toaProfileLayout.addressAt] = profile.addressAt;
 		table[at + toaProfileLayout.onSyn] = profile.onSyn ? 1 : 0;
 		table[at + toaProfileLayout.version] = profile.version ?? 0;
+		table[at + toaProfileLayout.priority] = profile.priority;
+		table[at + toaProfileLayout.pick] = picks.indexOf(profile.pick);
+		table[at + toaProfileLayout.uses] = 0xff;
+		table[toaTableLayout.priority + profile.id] = profile.priority;
+		table[toaTableLayout.pick + profile.id] = picks.indexOf(profile.pick);
 		table[toaTableLayout.slot + profile.kind * limit.LIST_SIZE + profile.length] = slot;
 	});
 	return table;

@@ -2,13 +2,15 @@
 /** The configuration as the rest of toascope reads it: frozen, units in the names. */
 import { type OtlpProtocol, readOtelEnvironment } from '../otel_environment.ts';
 import { withoutPassword } from '../secrets.ts';
+import type { BalancerName } from './balancer_names.ts';
+import { profilesOf } from './balancers.ts';
 import type { ListenAddress, Network } from './cidr.ts';
 import { formatListenAddress } from './cidr.ts';
 import { formatDuration } from './duration.ts';
 import type { Ports } from './ports.ts';
 import { formatPorts } from './ports.ts';
 import type { Profile } from './profiles.ts';
-import { formatProfile } from './profiles.ts';
+import { formatProfile, profiles } from './profiles.ts';
 import type { Settings } from './schema.ts';
 import { keys } from './schema.ts';
 import { formatSize } from './size.ts';
@@ -20,6 +22,8 @@ export interface Config {
 	readonly cgroup: string | undefined;
 	/** Empty: every sender is believed. */
 	readonly trust: readonly Network[];
+	/** What `balancer` names; their profiles are among `profiles` unless the file has its own. */
+	readonly balancer: readonly BalancerName[];
 	readonly profiles: readonly Profile[];
 	readonly transparent: { readonly enabled: boolean; readonly ports: Ports };
 	readonly sockopt: boolean;
@@ -51,6 +55,8 @@ export interface Config {
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+const defaultProfiles = ['nat64', 'toa6', 'toa4'];
+
 /** Settings as Config. `env` is asked for the OTEL_* variables that decide defaults. */
 export function toConfig(settings: Settings, env: Environment): Config {
 	const { clients, connections, bpf, otel } = settings;
@@ -60,7 +66,9 @@ export function toConfig(settings: Settings, env: Environment): Config {
 		provider: settings.provider,
 		cgroup: settings.cgroup,
 		trust: settings.trust,
-		profiles: settings.profiles,
+		balancer: settings.balancer ?? [],
+		profiles:
+			settings.profiles ?? (settings.balancer ? profilesOf(settings.balancer) : profiles.parse(defaultProfiles)),
 		transparent: settings.transparent,
 		sockopt: settings.sockopt,
 		listeners: settings.listeners,
@@ -92,6 +100,7 @@ export function written(config: Config): Readonly<Record<string, unknown>> {
 		provider: config.provider,
 		cgroup: config.cgroup ?? null,
 		trust: config.trust.map(({ text }) => text),
+		balancer: config.balancer.length === 0 ? null : config.balancer,
 		profiles: config.profiles.map(formatProfile),
 		'transparent.enabled': onOff(config.transparent.enabled),
 		'transparent.ports': formatPorts(config.transparent.ports),

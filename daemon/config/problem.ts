@@ -68,10 +68,17 @@ export function formatPath(path: Path): string {
 function leaves(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue[] {
 	return issues.flatMap((issue) => {
 		if (issue.code !== 'invalid_union') return [issue];
-		const meant = issue.errors.find((branch) => branch.length > 0 && branch.every(isInside));
+		const inside = issue.errors.filter((branch) => branch.length > 0 && branch.every(isInside));
+		// the form that fits best, of equals the first
+		const [meant] = inside.toSorted((a, b) => weight(a) - weight(b));
 		if (meant === undefined) return [issue];
 		return leaves(meant).map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }));
 	});
+}
+
+/** How many things are wrong. */
+function weight(issues: readonly z.core.$ZodIssue[]): number {
+	return issues.reduce((sum, issue) => sum + (issue.code === 'unrecognized_keys' ? issue.keys.length : 1), 0);
 }
 
 function isInside(issue: z.core.$ZodIssue): boolean {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The keys of the configuration file: types, bounds, defaults, meanings. The references are generated from it. */
 import { z } from 'zod';
+import { balancer } from './balancers.ts';
 import { listenAddress, network } from './cidr.ts';
 import { duration } from './duration.ts';
 import { absolutePath, pathOrOff } from './paths.ts';
@@ -65,10 +66,15 @@ export const fileSchema = section({
 		z.array(network, { error: networksError }).max(networksMax, { error: networksError }).prefault([]),
 		{ reloadable: reload, list: true },
 	),
+	balancer: key(
+		'What stands before this host, one or a list: it chooses `profiles`. With `profiles` set as well, those alone are active.',
+		balancer.optional(),
+		{ reloadable: reload, list: true, otherwise: 'none' },
+	),
 	profiles: key(
-		'Active option layouts: names of built-in ones, or maps that describe own ones. At most 16, each with a kind and length of its own.',
-		profiles.prefault(['nat64', 'toa6', 'toa4']),
-		{ reloadable: reload, list: true },
+		'Active option layouts: names of built-in ones, maps of such a name with `priority` or `pick`, or maps that describe own ones. At most 16, each with a kind and length of its own.',
+		profiles.optional(),
+		{ reloadable: reload, list: true, otherwise: 'those of `balancer`, else `[nat64, toa6, toa4]`' },
 	),
 	transparent: z
 		.union([onOff.transform((enabled) => ({ enabled, ports: 'all' as const })), transparentKeys], {

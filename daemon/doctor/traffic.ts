@@ -104,7 +104,7 @@ function doubts(status: Status, { total }: RecentJson): Check[] {
 			'conflict',
 			'Conflicting options',
 			'had options with different addresses',
-			'the first counts; the balancer passes on what clients send (docs/security.md)',
+			'the first counts; if balancers write several, give their profiles a priority or a pick (docs/reference/configuration.md); if not, clients put theirs beside them (docs/security.md)',
 		),
 	];
 }

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Network, networksInclude, parseNetwork } from '../config/cidr.ts';
 import type { Config } from '../config/config.ts';
-import type { Profile } from '../config/profiles.ts';
+import { isOwn, type Profile } from '../config/profiles.ts';
 import { reasonOf } from '../directories.ts';
 import { ToascopeError } from '../errors.ts';
 import { KernelLog } from './kernel_log.ts';
@@ -12,15 +12,19 @@ import { hostRoots } from './roots.ts';
 
 /** sysfs takes a page in one write, its end included. */
 const pageMax = 4095;
-const firstOwnId = 8;
 
 /** As kernel/toa_profiles.c reads it and shows it. */
 export function formatProfiles(profiles: readonly Profile[]): string {
 	return profiles
 		.map((profile) => {
-			const { id, name, kind, length, family, addressAt, portAt, onSyn } = profile;
-			if (id < firstOwnId) return name;
-			return `${[name, kind, length, `ipv${family}`, addressAt, portAt ?? '-'].join(':')}${onSyn ? ':syn' : ''}`;
+			const { name, kind, length, family, addressAt, portAt, onSyn, priority, pick } = profile;
+			const own = [kind, length, `ipv${family}`, addressAt, portAt ?? '-', ...(onSyn ? ['syn'] : [])];
+			const layout = isOwn(profile) ? [name, ...own].join(':') : name;
+			return [
+				layout,
+				...(priority === 0 ? [] : [`priority=${priority}`]),
+				...(pick === undefined ? [] : [`pick=${pick}`]),
+			].join('/');
 		})
 		.join(',');
 }

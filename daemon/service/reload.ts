@@ -21,6 +21,7 @@ export function reloaded(old: Config, next: Config): Config {
 	return Object.freeze({
 		...old,
 		trust: next.trust,
+		balancer: next.balancer,
 		profiles: next.profiles,
 		transparent: next.transparent,
 		sockopt: next.sockopt,

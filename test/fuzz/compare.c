@@ -15,7 +15,8 @@ struct option_case current_case;
 
 static int write_case(char *to, size_t room)
 {
-	int used = snprintf(to, room, "segment: %s\nprofiles:", current_case.of_syn ? "syn" : "other");
+	static const char *const segments[] = { "other", "syn", "fastopen" };
+	int used = snprintf(to, room, "segment: %s\nprofiles:", segments[current_case.segment]);
 
 	for (unsigned i = 0; i < current_case.layout_count; i++) {
 		used += snprintf(to + used, room - used, " ");

@@ -5,7 +5,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { readVectors } from '../fixtures/vectors.ts';
+import { allVectors } from '../fixtures/vectors.ts';
 import { type Finding, readFinding } from './finding.ts';
 import { inputMax, writeSeeds } from './seeds.ts';
 
@@ -110,7 +110,7 @@ export function startGuided(program: string, lists: string, folder: string, seed
 		string,
 	];
 	for (const made of [corpus, findings]) mkdirSync(made, { recursive: true });
-	writeSeeds(seeds, [...readVectors(), ...readVectors('syn')]);
+	writeSeeds(seeds, allVectors());
 	const options = [
 		`-seed=${(seed % (2 ** 32 - 1)) + 1}`,
 		`-max_len=${inputMax}`,

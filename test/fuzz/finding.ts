@@ -7,7 +7,7 @@ import { readProfile, readVerdict } from './programs.ts';
 export interface Finding {
 	/** What happened: the readings differ, a crash, no end. */
 	readonly what: string;
-	readonly segment: 'syn' | 'other';
+	readonly segment: 'syn' | 'fastopen' | 'other';
 	/** Hex. */
 	readonly options: string;
 	readonly profiles: readonly Profile[];
@@ -38,10 +38,11 @@ export function readFinding(stdout: string, stderr = ''): Finding | undefined {
 	if (what === undefined) return undefined;
 	const profiles = (field('profiles')?.split(' ') ?? []).map((text) => readProfile(text, builtInProfiles));
 	const verdict = (text: string | undefined) => (text === undefined ? undefined : readVerdict(text, profiles));
+	const segment = field('segment');
 	const [parser = '', second = ''] = field('unknown')?.split(' ') ?? [];
 	return {
 		what,
-		segment: field('segment') === 'syn' ? 'syn' : 'other',
+		segment: segment === 'syn' || segment === 'fastopen' ? segment : 'other',
 		options: field('options') ?? '',
 		profiles,
 		parser: verdict(field('parser')),
@@ -61,7 +62,7 @@ function formatVerdict(verdict: Expected | undefined): string {
 export function asVector(finding: Finding): VectorEntry {
 	return {
 		name: 'SAY WHAT IT SHOWS',
-		...(finding.segment === 'syn' ? { segment: finding.segment } : {}),
+		...(finding.segment === 'other' ? {} : { segment: finding.segment }),
 		options: finding.options,
 		profiles: finding.profiles.map(formatProfile),
 		expect: finding.second ?? { verdict: 'none' },

@@ -21,7 +21,9 @@ static struct layout any_layout(struct random *random)
 	struct layout layout = { .id = FIRST_OWN_ID,
 				 .kind = any_kind(random),
 				 .family = one_in(random, 2) ? 4 : 6,
-				 .on_syn = one_in(random, 2) };
+				 .on_syn = one_in(random, 2),
+				 .priority = one_in(random, 2) ? 0 : below(random, 3),
+				 .pick = one_in(random, 2) ? 0 : below(random, 3) };
 	unsigned address = layout.family == 4 ? 4 : 16, spare;
 
 	// short ones often: more of them fit in one list
@@ -69,7 +71,7 @@ static void number_own(struct option_case *on)
 void generate_layouts(struct option_case *on, struct random *random)
 {
 	on->layout_count = 0;
-	on->of_syn = one_in(random, 4);
+	on->segment = one_in(random, 3) ? 1 + below(random, 2) : SEGMENT_OTHER;
 	switch (below(random, 6)) {
 	case 0:
 		add_built_in(on, 7);

@@ -147,7 +147,8 @@ static void put_anything(struct option_case *on, struct random *random, const st
 
 static void make_plan(struct plan *plan, const struct option_case *on, struct random *random)
 {
-	static const uint16_t ports[] = { 0, 1, 5555, 63881, 65535 };
+	// among them the identifiers of experiments, and one next to it
+	static const uint16_t ports[] = { 0, 1, 5555, 63881, 63882, 17742, 840, 44224, 58068, 65535 };
 
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		for (unsigned j = 0; j < sizeof(plan->address[i]); j++)

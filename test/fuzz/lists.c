@@ -5,6 +5,7 @@
 //                                         output: the parser's verdict, "; ", the second reading's
 //   lists print SEED LISTS PROFILE...     random ones for these profiles, not read: one in hex on each line
 //   lists read-syn PROFILE...             the same for the lists of SYNs
+//   lists read-fastopen PROFILE...        the same for those of SYNs that made their socket
 //   lists generate SEED LISTS SECONDS     random ones, until either is reached (0: without end); a
 //                                         line of counts every second and at the end
 //   lists replay FILE                     the case of a fuzzer's input
@@ -169,7 +170,11 @@ int main(int count, char **arguments)
 		return print_lists(strtoull(arguments[2], NULL, 10), strtoull(arguments[3], NULL, 10),
 				   arguments + 4);
 	if (strcmp(command, "read-syn") == 0) {
-		current_case.of_syn = true;
+		current_case.segment = SEGMENT_SYN;
+		return read_lists(arguments + 2);
+	}
+	if (strcmp(command, "read-fastopen") == 0) {
+		current_case.segment = SEGMENT_FASTOPEN;
 		return read_lists(arguments + 2);
 	}
 	if (strcmp(command, "generate") == 0 && count == 5)

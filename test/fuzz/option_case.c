@@ -6,18 +6,19 @@
 #include "option_case.h"
 
 #define NO_PORT 255
-#define OWN_BYTES 5
+#define OWN_BYTES 6
+#define PICKS 3
 #define HIGH_BIT 0x80
 
 // DESIGN, "TOA on the wire"; ids as in daemon/config/profiles.ts
 const struct layout built_in_layouts[BUILT_IN] = {
-	{ 1, 253, 20, 6, 2, 4, false, 0 }, // nat64
-	{ 2, 254, 20, 6, 2, 4, false, 0 }, // toa6
-	{ 3, 254, 8, 4, 2, 4, false, 0 },  // toa4
-	{ 4, 253, 8, 4, 2, 4, false, 0 },  // ucloud
-	{ 5, 200, 8, 4, 2, 4, false, 0 },  // tencent
-	{ 6, 28, 7, 4, -1, 3, true, 1 },   // cdn4
-	{ 7, 28, 19, 6, -1, 3, true, 1 },  // cdn6
+	{ 1, 253, 20, 6, 2, 4, false, 0, 0, 0 }, // nat64
+	{ 2, 254, 20, 6, 2, 4, false, 0, 0, 0 }, // toa6
+	{ 3, 254, 8, 4, 2, 4, false, 0, 0, 0 },  // toa4
+	{ 4, 253, 8, 4, 2, 4, false, 0, 0, 0 },  // akamai4
+	{ 5, 200, 8, 4, 2, 4, false, 0, 0, 0 },  // tencent
+	{ 6, 28, 7, 4, -1, 3, true, 1, 0, 0 },   // cdn4
+	{ 7, 28, 19, 6, -1, 3, true, 1, 0, 0 },  // cdn6
 };
 
 bool kind_allowed(uint8_t kind)
@@ -63,13 +64,15 @@ void decode_case(struct option_case *on, const uint8_t *input, size_t size)
 	unsigned own = 0, id = FIRST_OWN_ID;
 
 	memset(on, 0, sizeof(*on));
-	if (input < end) {
+	if (size >= 3) {
+		unsigned mask = input[0] | input[1] << 8;
+
 		for (unsigned i = 0; i < BUILT_IN; i++)
-			if (*input >> i & 1)
+			if (mask >> i & 1)
 				add_layout(on, built_in_layouts[i]);
-		on->of_syn = *input++ & HIGH_BIT;
-		if (input < end)
-			own = *input++;
+		on->segment = (mask >> 14) % 3;
+		own = input[2];
+		input += 3;
 	}
 	for (; own > 0 && end - input >= OWN_BYTES; own--, input += OWN_BYTES) {
 		struct layout layout = { .id = id,
@@ -78,7 +81,9 @@ void decode_case(struct option_case *on, const uint8_t *input, size_t size)
 					 .family = (input[2] & ~HIGH_BIT) == 6 ? 6 : 4,
 					 .port_at = input[3] == NO_PORT ? -1 : input[3],
 					 .address_at = input[4],
-					 .on_syn = input[2] & HIGH_BIT };
+					 .on_syn = input[2] & HIGH_BIT,
+					 .priority = input[5] & 0x3f,
+					 .pick = (input[5] >> 6) % PICKS };
 
 		id += add_layout(on, layout);
 	}
@@ -97,17 +102,18 @@ void read_list(struct option_case *on, const char *hex)
 
 int write_layout(char *to, size_t room, const struct layout *layout)
 {
-	return snprintf(to, room, "%u:%u:%u:%u:%u:%u:%u:%u", layout->id, layout->kind, layout->length,
+	return snprintf(to, room, "%u:%u:%u:%u:%u:%u:%u:%u:%u:%u", layout->id, layout->kind, layout->length,
 			layout->family, layout->port_at < 0 ? NO_PORT : layout->port_at, layout->address_at,
-			layout->on_syn, layout->version);
+			layout->on_syn, layout->version, layout->priority, layout->pick);
 }
 
 bool read_layout(struct layout *layout, const char *text)
 {
 	unsigned port_at, on_syn;
 
-	if (sscanf(text, "%hhu:%hhu:%hhu:%hhu:%u:%hhu:%u:%hhu", &layout->id, &layout->kind, &layout->length,
-		   &layout->family, &port_at, &layout->address_at, &on_syn, &layout->version) != 8)
+	if (sscanf(text, "%hhu:%hhu:%hhu:%hhu:%u:%hhu:%u:%hhu:%hhu:%hhu", &layout->id, &layout->kind,
+		   &layout->length, &layout->family, &port_at, &layout->address_at, &on_syn, &layout->version,
+		   &layout->priority, &layout->pick) != 10)
 		return false;
 	layout->on_syn = on_syn;
 	layout->port_at = port_at == NO_PORT ? -1 : (int16_t)port_at;

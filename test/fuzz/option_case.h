@@ -25,12 +25,17 @@ struct layout {
 	uint8_t address_at;
 	bool on_syn;     /* looked for on the SYN as well */
 	uint8_t version; /* what byte 2 must be; 0: any */
+	uint8_t priority;
+	uint8_t pick; /* 0: several that differ are a conflict; 1: the first counts, 2: the last does */
 };
+
+/* Whose list it is. */
+enum segment { SEGMENT_OTHER, SEGMENT_SYN, SEGMENT_FASTOPEN /* a SYN that made the socket */ };
 
 struct option_case {
 	struct layout layouts[LAYOUTS_MAX];
 	unsigned layout_count;
-	bool of_syn; /* the list is a SYN's */
+	enum segment segment;
 	uint8_t bytes[OPTIONS_MAX];
 	unsigned size;
 };
@@ -61,17 +66,17 @@ bool add_layout(struct option_case *on, struct layout layout);
 void ensure_layout(struct option_case *on);
 
 /*
- * The case that a fuzzer's input stands for. Byte 0: a bit for each built-in profile, bit 7: the
- * list is a SYN's. Byte 1: how many own ones there are; then 5 bytes for each: kind, length,
- * family (bit 7: on_syn), port_at (255: none), address_at. The rest is the list. Profiles that
- * cannot be are left out.
+ * The case that a fuzzer's input stands for. Bytes 0 and 1: a bit for each built-in profile, the lowest
+ * first; the two highest of byte 1 are the segment. Byte 2: how many own ones there are; then 6 bytes for
+ * each: kind, length, family (bit 7: on_syn), port_at (255: none), address_at, priority (bits 6 and 7: pick).
+ * The rest is the list. Profiles that cannot be are left out.
  */
 void decode_case(struct option_case *on, const uint8_t *input, size_t size);
 
 /* "fd14..." to at most OPTIONS_MAX bytes; ends at the first that is no hex. */
 void read_list(struct option_case *on, const char *hex);
 
-/* Writes ID:KIND:LENGTH:FAMILY:PORT_AT:ADDRESS_AT:ON_SYN:VERSION (PORT_AT 255: none), and reads it. */
+/* Writes ID:KIND:LENGTH:FAMILY:PORT_AT:ADDRESS_AT:ON_SYN:VERSION:PRIORITY:PICK (PORT_AT 255: none), and reads it. */
 int write_layout(char *to, size_t room, const struct layout *layout);
 bool read_layout(struct layout *layout, const char *text);
 

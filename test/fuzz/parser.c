@@ -67,6 +67,8 @@ static void use_layouts(const struct layout *layouts, unsigned count)
 			.address_at = layout->address_at,
 			.on_syn = layout->on_syn,
 			.version = layout->version,
+			.priority = layout->priority,
+			.pick = layout->pick,
 		};
 		*slot_of(layout) = i + 1;
 	}
@@ -133,7 +135,7 @@ struct reading parser_reading(const struct option_case *on, const char **fault)
 	fill_rest(list->bytes + on->size, sizeof(list->bytes) - on->size, on);
 	memcpy(before, list->bytes, sizeof(before));
 	list->length = on->size;
-	list->of_syn = on->of_syn;
+	list->of_syn = on->segment;
 	list->unknown_kind = 0;
 	list->unknown_length = 0;
 	memset(parser.client, UNTOUCHED, sizeof(*parser.client));
@@ -144,7 +146,7 @@ struct reading parser_reading(const struct option_case *on, const char **fault)
 
 	reading = translate(found, list, parser.client);
 	if (memcmp(before, list->bytes, sizeof(before)) != 0 || list->length != on->size ||
-	    list->of_syn != on->of_syn)
+	    list->of_syn != on->segment)
 		*fault = "the parser changed the list";
 	else if (reading.verdict != VERDICT_ONE && reading.verdict != VERDICT_CONFLICT &&
 		 !untouched(parser.client))

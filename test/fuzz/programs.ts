@@ -35,16 +35,21 @@ export function compileFuzzer(name: keyof typeof sources, program: string, build
 	return program;
 }
 
-/** ID:KIND:LENGTH:FAMILY:PORT_AT:ADDRESS_AT:ON_SYN */
-export function writeProfile({ id, kind, length, family, portAt, addressAt, onSyn, version }: Profile): string {
-	return [id, kind, length, family, portAt ?? 255, addressAt, onSyn ? 1 : 0, version ?? 0].join(':');
+const picks: readonly Profile['pick'][] = [undefined, 'first', 'last'];
+
+/** ID:KIND:LENGTH:FAMILY:PORT_AT:ADDRESS_AT:ON_SYN:VERSION:PRIORITY:PICK */
+export function writeProfile(profile: Profile): string {
+	const { id, kind, length, family, portAt, addressAt, onSyn, version, priority, pick } = profile;
+	const layout = [id, kind, length, family, portAt ?? 255, addressAt, onSyn ? 1 : 0, version ?? 0];
+	return [...layout, priority, picks.indexOf(pick)].join(':');
 }
 
 /** A profile that a fuzzer wrote. Ids from 8 are own profiles, and have no name of their own. */
 export function readProfile(text: string, builtIn: readonly Profile[]): Profile {
-	const [id = 0, kind = 0, length = 0, family, portAt, addressAt = 0, onSyn, version] = text.split(':').map(Number);
+	const numbers = text.split(':').map(Number);
+	const [id = 0, kind = 0, length = 0, family, portAt, addressAt = 0, onSyn, version, priority = 0, pick = 0] = numbers;
 	const known = builtIn.find((profile) => profile.id === id);
-	if (known !== undefined) return known;
+	if (known !== undefined) return { ...known, priority, pick: picks[pick] };
 	return {
 		id,
 		name: `own${id}`,
@@ -55,6 +60,8 @@ export function readProfile(text: string, builtIn: readonly Profile[]): Profile 
 		addressAt,
 		onSyn: onSyn === 1,
 		version: version === 0 ? undefined : version,
+		priority,
+		pick: picks[pick],
 	};
 }
 
@@ -76,9 +83,15 @@ export function readVerdict(line: string, active: readonly Profile[]): Expected 
 	};
 }
 
-/** What `lists` says of lists, a SYN's or any other segment's: of each the parser's verdict and the second reading's. */
-export function readLists(program: string, active: readonly Profile[], lists: readonly string[], ofSyn = false) {
-	const output = execFileSync(program, [ofSyn ? 'read-syn' : 'read', ...active.map(writeProfile)], {
+/** What `lists` says of lists of such a segment: of each the parser's verdict and the second reading's. */
+export function readLists(
+	program: string,
+	active: readonly Profile[],
+	lists: readonly string[],
+	segment?: 'syn' | 'fastopen',
+) {
+	const command = segment === undefined ? 'read' : `read-${segment}`;
+	const output = execFileSync(program, [command, ...active.map(writeProfile)], {
 		input: lists.map((list) => `${list}\n`).join(''),
 		encoding: 'utf8',
 		maxBuffer: 1 << 28,

@@ -11,6 +11,7 @@ struct option {
 };
 
 struct client {
+	const struct layout *layout;
 	uint8_t id;
 	uint8_t family;
 	uint16_t port;
@@ -75,11 +76,37 @@ static bool in_registry(const struct option *option)
 	return option->kind == 28 && option->length == 4;
 }
 
+/*
+ * RFC 6994: an experiment names itself behind the length, by 16 or 32 bits, of those that IANA has ("TCP/UDP
+ * Experimental Option Experiment Identifiers") the ones that SYNs bring and that are as long as an option of TOA may be.
+ */
+static bool is_experiment(const struct option *option)
+{
+	unsigned size = option->length - 2 - 2; // without kind, length and identifier
+
+	if (option->kind < 253 || option->kind > 254 || option->length < 4)
+		return false;
+	switch (option->value[0] * 256 + option->value[1]) {
+	case 63881: // RFC 7413, 4.1.1: a cookie has 4 to 16 bytes, an even number
+		return size >= 4 && size <= 16 && size % 2 == 0;
+	case 44224: // Accurate ECN, either order of its counters
+	case 44225:
+	case 44238:
+		return size == 3 || size == 6 || size == 9;
+	case 58068: // RFC 7609: the 32 bits "SMCR" in EBCDIC, and nothing else
+		return option->length == 6 && option->value[2] == 0xc3 && option->value[3] == 0xd9;
+	case 17742: // RFC 8547
+	case 840:   // RFC 7974
+		return true;
+	}
+	return false;
+}
+
 static const uint8_t ipv4_mapped[12] = { [10] = 0xff, [11] = 0xff };
 
 static struct client client_of(const struct layout *layout, const struct option *option)
 {
-	struct client client = { .id = layout->id, .family = layout->family };
+	struct client client = { .layout = layout, .id = layout->id, .family = layout->family };
 
 	// offsets count from the kind
 	memcpy(client.address, option->value + layout->address_at - 2, layout->family == 4 ? 4 : 16);
@@ -88,7 +115,7 @@ static struct client client_of(const struct layout *layout, const struct option 
 			option->value[layout->port_at - 2] * 256 + option->value[layout->port_at - 2 + 1];
 	// RFC 4291, section 2.5.5.2: 80 bits of zero, 16 of one, and an IPv4 address
 	if (client.family == 6 && memcmp(client.address, ipv4_mapped, sizeof(ipv4_mapped)) == 0) {
-		struct client ipv4 = { .id = client.id, .family = 4, .port = client.port };
+		struct client ipv4 = { .layout = layout, .id = client.id, .family = 4, .port = client.port };
 
 		memcpy(ipv4.address, client.address + sizeof(ipv4_mapped), 4);
 		return ipv4;
@@ -110,7 +137,7 @@ struct reading second_reading(const struct option_case *on)
 	struct option options[OPTIONS_MAX / 2];
 	struct client clients[OPTIONS_MAX / 2];
 	struct reading reading = { .verdict = VERDICT_NONE };
-	int option_count = cut(on->bytes, on->bytes + on->size, options), client_count = 0;
+	int kept, option_count = cut(on->bytes, on->bytes + on->size, options), client_count = 0;
 
 	// nothing of such a list is believed, whatever stood before
 	if (option_count < 0)
@@ -119,7 +146,9 @@ struct reading second_reading(const struct option_case *on)
 	for (int i = 0; i < option_count; i++) {
 		const struct layout *layout = layout_of(on, &options[i]);
 
-		if (layout && (layout->on_syn || !on->of_syn)) {
+		if (layout && on->segment != SEGMENT_OTHER && is_experiment(&options[i]))
+			continue;
+		if (layout && (layout->on_syn || on->segment != SEGMENT_SYN)) {
 			clients[client_count++] = client_of(layout, &options[i]);
 		} else if (!layout && !in_registry(&options[i])) {
 			reading.unknown_kind = options[i].kind;
@@ -129,14 +158,29 @@ struct reading second_reading(const struct option_case *on)
 	if (client_count == 0)
 		return reading;
 
-	// the first of the list is kept, be there a conflict or not
-	reading.verdict = VERDICT_ONE;
-	reading.id = clients[0].id;
-	reading.family = clients[0].family;
-	reading.port = clients[0].port;
-	memcpy(reading.address, clients[0].address, sizeof(reading.address));
+	kept = 0;
 	for (int i = 0; i < client_count; i++)
-		if (!same(&clients[i], &clients[0]))
+		if (clients[i].layout->priority > clients[kept].layout->priority)
+			kept = i;
+	if (clients[kept].layout->pick == 2)
+		for (int i = kept; i < client_count; i++)
+			if (clients[i].layout == clients[kept].layout)
+				kept = i;
+
+	reading.verdict = VERDICT_ONE;
+	for (int i = 0; i < client_count; i++) {
+		bool picked = clients[i].layout == clients[kept].layout && clients[i].layout->pick != 0;
+
+		if (clients[i].layout->priority < clients[kept].layout->priority)
+			continue;
+		if (same(&clients[i], &clients[kept]))
+			clients[kept].port = clients[kept].port ? clients[kept].port : clients[i].port;
+		else if (!picked)
 			reading.verdict = VERDICT_CONFLICT;
+	}
+	reading.id = clients[kept].id;
+	reading.family = clients[kept].family;
+	reading.port = clients[kept].port;
+	memcpy(reading.address, clients[kept].address, sizeof(reading.address));
 	return reading;
 }

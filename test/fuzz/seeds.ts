@@ -2,27 +2,32 @@
 /** The vectors as inputs of the guided fuzzer (decode_case() in option_case.c). */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { builtInProfiles } from '../../daemon/config/profiles.ts';
+import { builtInProfiles, isOwn, type Profile } from '../../daemon/config/profiles.ts';
 import type { Vector } from '../fixtures/vectors.ts';
 
 const highBit = 0x80;
+const picks: readonly Profile['pick'][] = [undefined, 'first', 'last'];
 
 /** The longest input that means anything: all profiles own ones, a full list. */
-export const inputMax = 2 + 16 * 5 + 40;
+export const inputMax = 3 + 16 * 6 + 40;
+
+const segments = [undefined, 'syn', 'fastopen'] as const;
 
 export function encodeSeed({ segment, options, profiles }: Vector): Buffer {
-	const own = profiles.filter(({ id }) => id > builtInProfiles.length);
+	const own = profiles.filter(isOwn);
 	const mask = profiles
-		.filter(({ id }) => id <= builtInProfiles.length)
-		.reduce((sum, { id }) => sum | (1 << (id - 1)), 0);
-	const layouts = own.flatMap(({ kind, length, family, portAt, addressAt, onSyn }) => [
+		.filter((profile) => !isOwn(profile))
+		.reduce((sum, { id }) => sum | (1 << builtInProfiles.findIndex((one) => one.id === id)), 0);
+	const layouts = own.flatMap(({ kind, length, family, portAt, addressAt, onSyn, priority, pick }) => [
 		kind,
 		length,
 		family | (onSyn ? highBit : 0),
 		portAt ?? 255,
 		addressAt,
+		priority | (picks.indexOf(pick) << 6),
 	]);
-	const head = Buffer.from([mask | (segment === 'syn' ? highBit : 0), own.length, ...layouts]);
+	const bits = mask | (segments.indexOf(segment) << 14);
+	const head = Buffer.from([bits & 0xff, bits >> 8, own.length, ...layouts]);
 	return Buffer.concat([head, Buffer.from(options, 'hex')]);
 }
 

@@ -26,7 +26,7 @@ beforeAll(async () => {
 	lab = await Lab.open({
 		routes: [
 			{ listenPort: routes.nat64, backendPort: ports[0], profile: 'nat64' },
-			// 192.0.2.9 port 8080 as ucloud has it, then 192.0.2.10 port 8081 as toa4 has it
+			// 192.0.2.9 port 8080 as akamai4 has it, then 192.0.2.10 port 8081 as toa4 has it
 			{ listenPort: routes.conflict, backendPort: ports[0], profile: 'hex:fd081f90c0000209fe081f91c000020a' },
 			{ listenPort: routes.second, backendPort: ports[1], profile: 'nat64' },
 			{ listenPort: routes.third, backendPort: ports[2], profile: 'nat64' },
@@ -66,7 +66,7 @@ const sumNs = (samples: readonly Sample[], name: string) =>
 
 describe('every verdict', () => {
 	it('is counted once, and believed or not', async () => {
-		await using daemon = await startDaemon(`trust: [${network.pool}]`, 'profiles: [nat64, ucloud, toa4]');
+		await using daemon = await startDaemon(`trust: [${network.pool}]`, 'profiles: [nat64, akamai4, toa4]');
 		const toa = await run(routes.nat64, 7);
 		const conflict = await run(routes.conflict, 5);
 		const straight = await direct.run({ count: 3, to: network.server, port });
@@ -79,7 +79,7 @@ describe('every verdict', () => {
 		expect(accounts.get('direct')).toEqual(labAccount(straight));
 		expect(listenerAccount(samples, listener)).toEqual(labAccount([...toa, ...conflict, ...straight]));
 		const options = (profile: string) => total(samples, 'toascope_options_total', { profile });
-		expect(['nat64', 'ucloud', 'toa4'].map(options)).toEqual([7n, 5n, 0n]);
+		expect(['nat64', 'akamai4', 'toa4'].map(options)).toEqual([7n, 5n, 0n]);
 		expectIdentity(samples, listener);
 	});
 

@@ -23,7 +23,19 @@ const atOnce = 1000;
 
 const profiles: readonly Profile[] = [
 	...builtInProfiles,
-	{ id: 8, name: 'own', kind: 77, length: 12, family: 4, portAt: 10, addressAt: 3, onSyn: false, version: undefined },
+	{
+		id: 8,
+		name: 'own',
+		kind: 77,
+		length: 12,
+		family: 4,
+		portAt: 10,
+		addressAt: 3,
+		onSyn: false,
+		version: undefined,
+		priority: 0,
+		pick: undefined,
+	},
 ];
 
 /** What kernels have throw away before anybody sees it: malformed lists, and signatures (RFC 2385, RFC 5925) without a key. */

@@ -132,6 +132,29 @@ describe('values', () => {
 		expect(networksInclude([], 4, [10, 0, 0, 1])).toBe(false);
 	});
 
+	it.each([
+		['balancer: huawei-elb', ['nat64', 'toa6', 'toa4']],
+		['balancer: tencent-clb', [{ name: 'nat64', priority: 1 }, 'tencent']],
+		['balancer: ucloud-ulb', ['toa4', 'akamai4', 'tencent']],
+		[
+			'balancer: [dpvs, aliyun-cdn, tencent-clb]',
+			[{ name: 'nat64', priority: 1 }, 'toa6', 'toa4', 'tencent', 'cdn4', 'cdn6'],
+		],
+		['balancer: huawei-elb\nprofiles: [tencent]', ['tencent']],
+		['profiles: [{name: toa4, pick: last}]', [{ name: 'toa4', pick: 'last' }]],
+		['profiles: [{name: toa4}, cdn4]', ['toa4', 'cdn4']],
+	])('%s chooses the profiles', (text, expected) => {
+		expect(written(load(text))['profiles']).toEqual(expected);
+	});
+
+	it('takes balancers from a variable', () => {
+		expect(load('', { TOASCOPE_BALANCER: 'dpvs,ip-vs-ca' }).profiles.map(({ name }) => name)).toEqual([
+			'toa6',
+			'toa4',
+			'tencent',
+		]);
+	});
+
 	it('numbers own profiles from 8 in the order of the file', () => {
 		const own = (name: string, kind: number) =>
 			`{name: ${name}, kind: ${kind}, length: 20, family: ipv6, address_at: 4, syn: on}`;
@@ -151,6 +174,8 @@ describe('values', () => {
 			family: 6,
 			onSyn: true,
 			version: undefined,
+			priority: 0,
+			pick: undefined,
 		});
 	});
 });
@@ -239,7 +264,7 @@ describe('environment', () => {
 	});
 
 	it('has a variable for every key', () => {
-		const config = written(load('', { TOASCOPE_CGROUP: '/x', TOASCOPE_OTEL_ENDPOINT: 'http://x' }));
+		const config = written(load('balancer: dpvs', { TOASCOPE_CGROUP: '/x', TOASCOPE_OTEL_ENDPOINT: 'http://x' }));
 		for (const { path, variable, list } of keys) {
 			const value = config[path];
 			const text = list === true && Array.isArray(value) ? value.join(',') || '[]' : String(value);

@@ -37,6 +37,7 @@ describe('reload', () => {
 		const reloadable = keys.filter((key) => key.reloadable).map(({ path }) => path);
 		expect(reloadable).toEqual([
 			'trust',
+			'balancer',
 			'profiles',
 			'transparent.enabled',
 			'transparent.ports',
@@ -109,7 +110,7 @@ describe('deploy/toascope.yaml', () => {
 	it('shows every key, with its default where it has one', () => {
 		// a setting has its # at once before the key, or before the indentation of two
 		const text = example.replace(/^#(?=\S| {2})/gm, '');
-		expect(Object.keys(differences(text))).toEqual(['cgroup', 'otel.endpoint', 'otel.spans']);
+		expect(Object.keys(differences(text))).toEqual(['cgroup', 'balancer', 'otel.endpoint', 'otel.spans']);
 		for (const { path } of keys) expect(text).toMatch(new RegExp(`^ *${path.split('.').at(-1)}:`, 'm'));
 	});
 });

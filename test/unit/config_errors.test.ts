@@ -155,12 +155,23 @@ describe('a profile', () => {
 	it.each([
 		[
 			'toa7',
-			'profiles[0] is "toa7", must be nat64, toa6, toa4, ucloud, tencent, cdn4 or cdn6, or a map that describes a profile of your own',
+			'profiles[0] is "toa7", must be nat64, toa6, toa4, akamai4, tencent, cdn4 or cdn6, or a map that describes a profile of your own; did you mean toa6?',
 		],
+		[
+			'ucloud',
+			'profiles[0] is "ucloud", is no profile: write akamai4 for kind 253 with length 8, or balancer: ucloud-ulb for all that UCloud sends',
+		],
+		['huawei-elb', 'profiles[0] is "huawei-elb", is a balancer and no profile: write balancer: huawei-elb'],
+		['{name: toa4, priority: 101}', 'profiles[0].priority is 101, must be a whole number from 0 to 100'],
+		['{name: toa4, pick: any}', 'profiles[0].pick is "any", must be first or last'],
 		[`{${own}, kind: 99, length: 8}`, 'profiles[0].address_at is missing, must be a whole number from 2 to 36'],
 		[
 			'{name: toa4, family: ipv4, kind: 99, length: 8, address_at: 4}',
-			'profiles[0].name is "toa4", must not be the name of a built-in profile',
+			'profiles[0].name is "toa4", must not be the name of a built-in profile: beside one nothing may stand but priority and pick',
+		],
+		[
+			'{name: toa4, prio: 1}',
+			'profiles[0].name is "toa4", must not be the name of a built-in profile: beside one nothing may stand but priority and pick',
 		],
 		[
 			`{${own}, kind: 8, length: 10, address_at: 4}`,
@@ -197,6 +208,21 @@ describe('a profile', () => {
 			(_, at) => `{name: p${at}, kind: ${100 + at}, length: 8, family: ipv4, address_at: 4}`,
 		);
 		expect(problems(`profiles: [${entries}]`)).toEqual([expect.stringContaining('must be a list of 1 to 16 profiles')]);
+	});
+});
+
+describe('a balancer', () => {
+	const names =
+		'must be huawei-elb, aliyun-slb, aliyun-cdn, tencent-clb, tencent-gaap, ucloud-ulb, dpvs, lvs-fullnat or ip-vs-ca, or a list of them';
+	it.each([
+		['huawei', `balancer is "huawei", ${names}; did you mean huawei-elb?`],
+		['Tencent Cloud CLB', `balancer is "Tencent Cloud CLB", ${names}; did you mean tencent-clb?`],
+		['[dpvs, lvs]', `balancer[1] is "lvs", ${names}; did you mean lvs-fullnat?`],
+		['f5', `balancer is "f5", ${names}`],
+		['[]', `balancer is an empty list, ${names}`],
+		['7', `balancer is 7, ${names}`],
+	])('%s', (value, message) => {
+		expect(problems(`balancer: ${value}`).map((line) => line.replace(/^c.yaml:1:\d+: /, ''))).toEqual([message]);
 	});
 });
 

@@ -181,6 +181,7 @@ test('what is wrong beside good traffic has a line of its own, with who sends it
 	expect(named(checks, 'untrusted').found).toMatch(/^2 .*: from 10\.1\.0\.1 \(2\)$/);
 	expect(named(checks, 'malformed').found).toMatch(/^3 .*: from 10\.1\.0\.2 \(3\)$/);
 	expect(named(checks, 'conflict').found).toMatch(/^4 .*different addresses$/);
+	expect(named(checks, 'conflict').advice).toMatch(/give their profiles a priority or a pick/);
 	const once = arrivalChecks(statusOf({ now: { toa: 1, malformed: 1 } }));
 	expect(named(once, 'malformed').found).toMatch(/^1 connection had /);
 	expect(named(checks, 'drops')).toMatchObject({

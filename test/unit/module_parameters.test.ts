@@ -29,6 +29,11 @@ describe('profiles', () => {
 		expect(formatProfiles(profiles.parse(['nat64', 'cdn4', ...own]))).toBe(
 			'nat64,cdn4,mine:99:10:ipv4:4:2,bare:100:18:ipv6:2:-:syn',
 		);
+		const ruled = [
+			{ name: 'nat64', priority: 100, pick: 'last' },
+			{ ...own[0], priority: 1 },
+		];
+		expect(formatProfiles(profiles.parse(ruled))).toBe('nat64/priority=100/pick=last,mine:99:10:ipv4:4:2/priority=1');
 	});
 });
 

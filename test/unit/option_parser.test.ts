@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readVectors } from '../fixtures/vectors.ts';
+import { allVectors } from '../fixtures/vectors.ts';
 import { type Build, compileFuzzer, readLists } from '../fuzz/programs.ts';
 
 const builds: readonly Build[] = [
@@ -12,7 +12,7 @@ const builds: readonly Build[] = [
 	// the compiler of the BPF programs
 	{ compiler: 'clang', sanitizers: [] },
 ];
-const vectors = [...readVectors(), ...readVectors('syn')];
+const vectors = allVectors();
 const folder = mkdtempSync(join(tmpdir(), 'toascope-parser-'));
 
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -29,7 +29,7 @@ describe.each(builds)('compiled by $compiler, sanitizers: $sanitizers', (build) 
 	});
 
 	it.each(vectors)('$name', ({ segment, options, profiles, expect: expected }) => {
-		const verdicts = readLists(program, profiles, [options], segment === 'syn');
+		const verdicts = readLists(program, profiles, [options], segment);
 		expect(verdicts).toEqual([{ parser: expected, second: expected }]);
 	});
 });

@@ -20,7 +20,7 @@ import {
 import { parseNetwork } from '../../daemon/config/cidr.ts';
 import type { Config } from '../../daemon/config/config.ts';
 import { defaultConfig } from '../../daemon/config/load.ts';
-import { builtInProfiles } from '../../daemon/config/profiles.ts';
+import { builtInProfiles, profiles } from '../../daemon/config/profiles.ts';
 
 describe('profiles for the kernel', () => {
 	const table = encodeProfiles(builtInProfiles);
@@ -33,16 +33,25 @@ describe('profiles for the kernel', () => {
 		return [...table.subarray(at, at + toaProfileLayout.size)];
 	}
 
+	const rest = [0, 0, 0, 0, 0];
 	it.each([
-		// id, kind, length, family, port_at, address_at, on_syn, reserved
-		['nat64', [1, 253, 20, 6, 2, 4, 0, 0]],
-		['toa6', [2, 254, 20, 6, 2, 4, 0, 0]],
-		['toa4', [3, 254, 8, 4, 2, 4, 0, 0]],
-		['ucloud', [4, 253, 8, 4, 2, 4, 0, 0]],
-		['tencent', [5, 200, 8, 4, 2, 4, 0, 0]],
-		['cdn4', [6, 28, 7, 4, 0xff, 3, 1, 1]],
-		['cdn6', [7, 28, 19, 6, 0xff, 3, 1, 1]],
+		// id, kind, length, family, port_at, address_at, on_syn, version, priority, pick, uses, reserved
+		['nat64', [1, 253, 20, 6, 2, 4, 0, 0, 0, 0, 0xff, ...rest]],
+		['toa6', [2, 254, 20, 6, 2, 4, 0, 0, 0, 0, 0xff, ...rest]],
+		['toa4', [3, 254, 8, 4, 2, 4, 0, 0, 0, 0, 0xff, ...rest]],
+		['akamai4', [4, 253, 8, 4, 2, 4, 0, 0, 0, 0, 0xff, ...rest]],
+		['tencent', [5, 200, 8, 4, 2, 4, 0, 0, 0, 0, 0xff, ...rest]],
+		['cdn4', [6, 28, 7, 4, 0xff, 3, 1, 1, 0, 0, 0xff, ...rest]],
+		['cdn6', [7, 28, 19, 6, 0xff, 3, 1, 1, 0, 0, 0xff, ...rest]],
 	] as const)('%s', (_, expected) => expect(find(expected[1], expected[2])).toEqual(expected));
+
+	it('rules of priority and pick, in the profile and by its id', () => {
+		const ruled = encodeProfiles(profiles.parse([{ name: 'tencent', priority: 7, pick: 'last' }, 'nat64']));
+		const at = toaTableLayout.profile + toaProfileLayout.size;
+		expect([ruled[at + toaProfileLayout.priority], ruled[at + toaProfileLayout.pick]]).toEqual([7, 2]);
+		expect([...ruled.subarray(toaTableLayout.priority, toaTableLayout.priority + 6)]).toEqual([0, 0, 0, 0, 0, 7]);
+		expect([...ruled.subarray(toaTableLayout.pick, toaTableLayout.pick + 6)]).toEqual([0, 0, 0, 0, 0, 2]);
+	});
 
 	it('no other kind and length leads to one', () => {
 		let found = 0;

@@ -114,6 +114,12 @@ void profiles(void)
 		     "own ones");
 	CHECK(!strcmp(parameter_read("profiles"), "own:252:20:ipv6:2:18:syn,toa4,two:28:7:ipv4:3:-"), "%s",
 	      parameter_read("profiles"));
+	CHECK_NUMBER(
+		parameter_write("profiles", "nat64/priority=100/pick=last,own:99:8:ipv4:4:2/pick=first\n"), 0,
+		"rules");
+	CHECK(!strcmp(parameter_read("profiles"),
+		      "nat64/priority=100/pick=last,own:99:8:ipv4:4:2/pick=first"),
+	      "%s", parameter_read("profiles"));
 	CHECK_NUMBER(parameter_write("profiles", DEFAULT_PROFILES), 0, "profiles");
 }
 
