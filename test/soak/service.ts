@@ -4,7 +4,7 @@ import { mkdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Ground } from '../../bench/ground.ts';
 import { logLines } from '../../daemon/log_lines.ts';
-import { type Account, listenerAccount } from '../fixtures/accounts.ts';
+import { type Account, listenerAccount, settled } from '../fixtures/accounts.ts';
 import { Daemon } from '../fixtures/daemon.ts';
 import { SteadyLoad } from '../fixtures/steady_load.ts';
 import { same } from './checks.ts';
@@ -76,11 +76,8 @@ export class Service implements AsyncDisposable {
 	/** @throws {Error} unless the daemon has counted what both ends did */
 	async exact(): Promise<void> {
 		const listener = `127.0.0.1:${this.#port}`;
-		const counted = await this.#daemon.until((samples) => {
-			const account = listenerAccount(samples, listener);
-			return account.closed >= this.#account.closed ? account : undefined;
-		});
-		same('counted', counted, this.#account);
+		const samples = await settled(this.#daemon, listener, Number(this.#account.closed));
+		same('counted', listenerAccount(samples, listener), this.#account);
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
