@@ -49,7 +49,19 @@ function hasCommand(name: string): boolean {
 function shortcomings(isRoot: boolean): string[] {
 	const lines: string[] = [];
 	if (!isRoot) lines.push('not root: none of the tests on this kernel (test/host) runs. Run `sudo npm test`.');
-	for (const name of ['python3', 'nginx', 'haproxy', 'apache2', 'javac', 'go', 'prometheus', 'promtool']) {
+	for (const name of [
+		'python3',
+		'nginx',
+		'haproxy',
+		'apache2',
+		'vsftpd',
+		'sshd',
+		'nft',
+		'javac',
+		'go',
+		'prometheus',
+		'promtool',
+	]) {
 		if (!hasCommand(name)) lines.push(`no ${name} here: the tests that need it are skipped.`);
 	}
 	return lines;

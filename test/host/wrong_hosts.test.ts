@@ -23,7 +23,15 @@ import {
 	root,
 	run,
 } from '../fixtures/refused_start.ts';
-import { asNobody, inMountNamespace, inUserNamespace, MemoryLimit, unusable, without } from '../fixtures/wrong_host.ts';
+import {
+	asNobody,
+	inMountNamespace,
+	inUserNamespace,
+	MemoryLimit,
+	unmountAll,
+	unusable,
+	without,
+} from '../fixtures/wrong_host.ts';
 
 expectNothingLeft();
 
@@ -44,7 +52,7 @@ describe('the host', () => {
 	])('has %s', async (_what, lines) => {
 		const file = configuration(...lines);
 		if (lines.length === 0) writeFileSync(file, `bpf: {pin: ${pins}}\n`);
-		const by = inMountNamespace(`umount ${root}`);
+		const by = inMountNamespace(unmountAll('cgroup2'));
 		expectRefusal(await toascope(['run', '--config', file], { by }), 'NO_CGROUP2', 'not mounted', 'mount -t cgroup2');
 	});
 
@@ -54,21 +62,25 @@ describe('the host', () => {
 	});
 
 	test('has no bpffs, and it may not be mounted', async () => {
-		const by = [...inMountNamespace(`umount ${bpffs}`), ...without('sys_admin')];
+		const by = [...inMountNamespace(unmountAll('bpf')), ...without('sys_admin')];
 		expectRefusal(await run([], by), 'NO_BPFFS', 'it cannot be mounted', `mount -t bpf -o mode=0700 bpf ${bpffs}`);
 	});
 
-	test('has no bpffs: it is mounted, and a start that fails then takes it away again', async () => {
+	test.each([
+		['', ''],
+		[', where others had been mounted over it and elsewhere', `mount -t bpf bpf ${bpffs}; mount -t bpf bpf /mnt;`],
+	])('has no bpffs: it is mounted, and a start that fails then takes it away again%s', async (_where, others) => {
 		const said = join(directory, 'mounts');
-		const by = inMountNamespace(`umount ${bpffs}`, `grep -c ' - bpf ' /proc/self/mountinfo > ${said}`);
+		const by = inMountNamespace(`${others} ${unmountAll('bpf')}`, `grep -c ' - bpf ' /proc/self/mountinfo > ${said}`);
 		const socket = join(directory, 'taken.sock');
-		{
+		try {
 			await using _other = await answering(socket);
 			const ended = await run([`http: {listen: off, socket: ${socket}}`], by);
 			expectRefusal(ended, 'ALREADY_RUNNING', `answers on ${socket}`, 'http.socket');
+			expect(readFileSync(said, 'utf8')).toBe('0\n');
+		} finally {
+			rmSync(said, { force: true });
 		}
-		expect(readFileSync(said, 'utf8')).toBe('0\n');
-		rmSync(said);
 	});
 
 	test('has a read-only bpffs', async () => {
