@@ -191,10 +191,15 @@ function watchSeries(daemon: Daemon) {
 			lives.clear();
 			for (const [name, one] of now) lives.set(name, one);
 		}
-		return { looks, ended };
 	};
 	const watched = watch();
 	return {
+		get looks() {
+			return looks;
+		},
+		get ended() {
+			return ended;
+		},
 		stop() {
 			stopped = true;
 			return watched;
@@ -272,7 +277,8 @@ describe('more clients than fit', () => {
 		await using daemon = await startDaemon('clients: {capacity: 4000, max_exported: 1500, idle: 100 ms}');
 		const series = watchSeries(daemon);
 		const results: Result[] = [];
-		for (let batch = 0; batch < 4; batch++) {
+		// until it was seen often enough, however fast the machine is
+		for (let batch = 0; batch < 4 || series.looks <= 3 || series.ended <= 1000; batch++) {
 			// every second one of them is of the batch before
 			results.push(...(await run(`2001:db8:c:0:3:${batch}::1`, 1500, { send: 200, receive: 100 })));
 			if (batch > 0) results.push(...(await run(`2001:db8:c:0:3:${batch - 1}::1`, 500, { send: 50, receive: 10 })));
@@ -281,9 +287,7 @@ describe('more clients than fit', () => {
 		expect(listenerAccount(rest, listener)).toEqual(labAccount(results));
 		expectIdentity(rest, listener);
 		await daemon.until((samples) => total(samples, 'toascope_clients_tracked') === 0n || undefined);
-		const { looks, ended } = await series.stop();
-		expect(looks).toBeGreaterThan(3);
-		expect(ended).toBeGreaterThan(1000);
+		await series.stop();
 		expectIdentity(await daemon.metrics(), listener);
 	});
 });

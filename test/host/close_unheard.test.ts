@@ -20,6 +20,7 @@ import { expectIdentity, listenerAccount, settled } from '../fixtures/accounts.t
 import { Daemon } from '../fixtures/daemon.ts';
 import { ForeignSockops } from '../fixtures/foreign.ts';
 import { total } from '../fixtures/metrics.ts';
+import { patient } from '../fixtures/patience.ts';
 import { clientAddress, somePorts } from '../fixtures/stage.ts';
 
 const port = somePorts(1);
@@ -127,7 +128,7 @@ class Programs implements Disposable {
 					await this.look();
 					return this.total?.closed;
 				},
-				{ timeout: 20_000 },
+				{ timeout: patient(20_000) },
 			)
 			.toBe(BigInt(count));
 	}
@@ -155,7 +156,7 @@ describe('connections whose close nobody hears', () => {
 		expect(programs.counters.drops()).toMatchObject({ close_unheard: 6n, connections_full: 0n });
 
 		await connect('ack', 6);
-		await expect.poll(() => programs.total?.closed, { timeout: 20_000 }).toBe(12n);
+		await expect.poll(() => programs.total?.closed, { timeout: patient(20_000) }).toBe(12n);
 		expect(programs.parts).toEqual(programs.total);
 		expect(programs.counters.drops()).toMatchObject({ close_unheard: 6n, connections_full: 0n, connection_slot: 0n });
 	});
@@ -185,7 +186,7 @@ describe('connections whose close nobody hears', () => {
 					await programs.look();
 					return other()?.closed;
 				},
-				{ timeout: 20_000 },
+				{ timeout: patient(20_000) },
 			)
 			.toBe(2n);
 		expect(other()?.opened).toBe(2n);
@@ -207,7 +208,7 @@ it('a close that is heard after all is not counted again', async () => {
 	await client.release();
 	// this one is heard, and comes last
 	await connect('none', 1);
-	await expect.poll(() => programs.total?.closed, { timeout: 20_000 }).toBe(4n);
+	await expect.poll(() => programs.total?.closed, { timeout: patient(20_000) }).toBe(4n);
 	for (let looks = 0; looks < 3; looks++) await programs.look();
 	expect(programs.total).toMatchObject({ opened: 4n, closed: 4n });
 	expect(programs.parts).toMatchObject({ opened: 4n, closed: 4n });

