@@ -73,6 +73,15 @@ struct request_sock_queue {
 	__u8 rskq_defer_accept;
 } CORE;
 
+/* IP_TRANSPARENT: a bit of its own before 6.6, one of inet_flags since */
+struct inet_sock___bits {
+	__u8 transparent : 1;
+} CORE;
+
+struct inet_sock___flags {
+	unsigned long inet_flags;
+} CORE;
+
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
 	struct request_sock_queue icsk_accept_queue;

@@ -4,6 +4,7 @@
 #define TOASCOPE_HANDSHAKE_H
 
 #include "announced.h"
+#include "transparent.h"
 #include "verdict.h"
 
 #define TCP_HEADER 20
@@ -17,6 +18,9 @@
 
 /* Beside enum toa_found: there is an option, but the one on the SYN has a higher priority. */
 #define FOUND_ON_SYN 4
+
+/* include/uapi/asm-generic/errno-base.h */
+#define ENOENT 2
 
 /* Data offset, RFC 9293 section 3.1. */
 static __always_inline __u32 header_bytes(const __u8 *segment)
@@ -125,6 +129,8 @@ __noinline int parse_syn(struct bpf_sock_ops *ctx)
 	if (!state || !reading)
 		return TOA_FOUND_NONE;
 	size = bpf_getsockopt(ctx, IPPROTO_TCP, TCP_BPF_SYN, syn, sizeof(syn));
+	if (size == -ENOENT)
+		count_drop(DROP_SYN_MISSING);
 	if (size <= TCP_HEADER || size > (long)sizeof(syn))
 		return TOA_FOUND_NONE;
 	bpf_spin_lock(&reading->lock);
@@ -187,8 +193,8 @@ static __always_inline __u8 syn_verdict(const struct subject *on, int found)
 }
 
 /*
- * Has the kernel keep the SYNs of a listener. An application may want them itself: what it set
- * stays as it is.
+ * Has the kernel keep the SYNs of a listener whose connections may have a port that is watched: its own, or, through
+ * TPROXY, any. An application may want them itself: what it set stays as it is.
  */
 static __always_inline void keep_syns(struct bpf_sock_ops *ctx)
 {
@@ -197,10 +203,11 @@ static __always_inline void keep_syns(struct bpf_sock_ops *ctx)
 	struct tcp_sock *tcp;
 	int on = 1;
 
-	if (from_module || !set || !set->read_syn || !sk || !port_watched(set, ctx->local_port))
+	if (from_module || !set || !set->read_syn || !sk)
 		return;
 	tcp = bpf_skc_to_tcp_sock(sk);
-	if (!tcp || !namespace_watched(set, &tcp->inet_conn.icsk_inet.sk.__sk_common) ||
+	if (!tcp || !(port_watched(set, ctx->local_port) || is_transparent(tcp)) ||
+	    !namespace_watched(set, &tcp->inet_conn.icsk_inet.sk.__sk_common) ||
 	    BPF_CORE_READ_BITFIELD(tcp, save_syn))
 		return;
 	/* the mark first: SYNs kept without it would be kept also when we are gone */

@@ -2,6 +2,7 @@
 /* The descriptors that listen: who owns a connection whose accept was not seen, and which listeners keep SYNs. */
 #include "endpoint.h"
 #include "task.h"
+#include "transparent.h"
 #include "turns.h"
 
 #define S_IFMT 0170000 /* include/uapi/linux/stat.h */
@@ -76,6 +77,16 @@ static __always_inline bool defers_accept(struct sock *sk)
 	       BPF_CORE_READ(tcp, inet_conn.icsk_accept_queue.rskq_defer_accept);
 }
 
+static __always_inline bool takes_any_port(struct sock *sk)
+{
+	struct tcp_sock *tcp;
+
+	if (!tracing_locks)
+		return is_transparent_at(sk);
+	tcp = bpf_skc_to_tcp_sock(sk);
+	return tcp && is_transparent(tcp);
+}
+
 SEC("iter/task_file")
 int toascope_listeners(struct bpf_iter__task_file *ctx)
 {
@@ -105,6 +116,7 @@ int toascope_listeners(struct bpf_iter__task_file *ctx)
 	owner.fd = ctx->fd;
 	owner.keeps_syns = keeps_syns(sk);
 	owner.defers_accept = defers_accept(sk);
+	owner.transparent = takes_any_port(sk);
 	/* did we tell it to? Where an iterator cannot read the mark: perhaps; who acts on it reads it */
 	owner.kept_for_us = tracing_locks ? bpf_sk_storage_get(&syn_kept, sk, 0, 0) != 0 : owner.keeps_syns;
 	bpf_seq_write(ctx->meta->seq, &owner, sizeof(owner));

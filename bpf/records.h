@@ -93,7 +93,8 @@ enum drop {
 	DROP_CLIENTS_BUSY = 13,    /* as DROP_CLIENTS_FULL, but the table was in use on its CPU */
 	DROP_ANNOUNCED_BUSY = 14,  /* as DROP_ANNOUNCED_FULL: both tables were in use on its CPU */
 	DROP_ANNOUNCED_STALE = 15, /* what toa.ko had said of a socket whose address is another's now */
-	DROPS = 16,
+	DROP_SYN_MISSING = 16, /* a connection whose SYN was not kept, while a profile is looked for there */
+	DROPS = 17,
 };
 
 enum event_type { EVENT_OPENED = 1, EVENT_ACCEPTED = 2, EVENT_CLOSED = 3 };
@@ -311,7 +312,7 @@ struct owner {
 	__u8 keeps_syns;    /* TCP_SAVE_SYN */
 	__u8 kept_for_us;   /* and we set it, or may have: the mark in syn_kept tells */
 	__u8 defers_accept; /* TCP_DEFER_ACCEPT */
-	__u8 reserved;
+	__u8 transparent;   /* IP_TRANSPARENT: its connections may have other local ports */
 };
 
 RECORD_ASSERT(sizeof(struct toa_profile) == 16, "toa_profile");

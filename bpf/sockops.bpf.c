@@ -15,6 +15,9 @@ const volatile __u32 listener_places_max = 256;
 /* turns.h */
 const volatile bool tracing_locks = true;
 
+/* transparent.h */
+const volatile __u32 transparent_bit = 15;
+
 static __always_inline struct tcp_sock *begin(struct bpf_sock *sk, struct subject *on)
 {
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);

@@ -103,6 +103,7 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 	skeleton_->rodata->from_module = options.Get("fromModule").ToBoolean();
 	skeleton_->rodata->can_set_error = options.Get("canSetError").ToBoolean();
 	skeleton_->rodata->task_helpers = options.Get("taskHelpers").ToBoolean();
+	skeleton_->rodata->transparent_bit = options.Get("transparentBit").As<Napi::Number>().Uint32Value();
 	skeleton_->rodata->kernel_reads = options.Get("kernelReads").ToBoolean();
 	const bool tracing_locks = options.Get("tracingLocks").ToBoolean();
 	skeleton_->rodata->tracing_locks = tracing_locks;

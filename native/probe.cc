@@ -3,6 +3,7 @@
 #include "probe.h"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 
@@ -126,6 +127,24 @@ bool has_inner_accept()
 	return libbpf_find_vmlinux_btf_id("__inet_accept", BPF_TRACE_FEXIT) > 0;
 }
 
+// The value of an enumerator, or `otherwise` where the kernel has none of that name. CO-RE finds no anonymous enums.
+uint32_t enumerator(const char *name, uint32_t otherwise)
+{
+	LogCapture quiet;
+	btf *types = btf__load_vmlinux_btf();
+	for (__u32 id = 1; types && id < btf__type_cnt(types); id++) {
+		const btf_type *type = btf__type_by_id(types, id);
+		if (!btf_is_enum(type))
+			continue;
+		const struct btf_enum *each = btf_enum(type);
+		for (int i = 0; i < btf_vlen(type); i++)
+			if (!strcmp(btf__name_by_offset(types, each[i].name_off), name))
+				otherwise = each[i].val;
+	}
+	btf__free(types);
+	return otherwise;
+}
+
 int probe_program(bpf_prog_type type)
 {
 	LogCapture quiet;
@@ -142,7 +161,7 @@ int probe_map(bpf_map_type type)
 
 } // namespace
 
-// probe() -> {features: {name: "" | errno's name}, taskHelpers, innerAccept}
+// probe() -> {features: {name: "" | errno's name}, taskHelpers, transparentBit, innerAccept}
 Napi::Value probe(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
@@ -177,6 +196,7 @@ Napi::Value probe(const Napi::CallbackInfo &info)
 					     { call(BPF_FUNC_ktime_get_coarse_ns) }));
 	result.Set("features", features);
 	result.Set("taskHelpers", Napi::Boolean::New(env, !no_task_helpers));
+	result.Set("transparentBit", Napi::Number::New(env, enumerator("INET_FLAGS_TRANSPARENT", 0)));
 	result.Set("innerAccept", Napi::Boolean::New(env, has_inner_accept()));
 	return result;
 }

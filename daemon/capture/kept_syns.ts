@@ -33,8 +33,8 @@ export class KeptSyns {
 		const wanted = profiles.some(({ onSyn }) => onSyn);
 		if (!wanted && this.#wanted === undefined && !adopted) return;
 		const netns = listeners.netns === 'host' ? ownNetns() : undefined;
-		const isWanted = ({ local, netns: of }: Listening) =>
-			includesPort(listeners.ports, local.port) && (netns === undefined || netns === of);
+		const isWanted = ({ local, netns: of, transparent }: Listening) =>
+			(transparent || includesPort(listeners.ports, local.port)) && (netns === undefined || netns === of);
 		this.#wanted = wanted ? isWanted : undefined;
 		this.#set();
 	}

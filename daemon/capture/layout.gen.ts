@@ -189,6 +189,7 @@ export const ownerLayout = {
 	keepsSyns: 68,
 	keptForUs: 69,
 	defersAccept: 70,
+	transparent: 71,
 } as const;
 
 export const unknownOptionLayout = {
@@ -274,7 +275,8 @@ export const drop = {
 	DROP_CLIENTS_BUSY: 13,
 	DROP_ANNOUNCED_BUSY: 14,
 	DROP_ANNOUNCED_STALE: 15,
-	DROPS: 16,
+	DROP_SYN_MISSING: 16,
+	DROPS: 17,
 } as const;
 
 export const eventType = {

@@ -23,6 +23,8 @@ export interface Listening {
 	readonly keptForUs: boolean;
 	/** The kernel holds its connections back until data comes (TCP_DEFER_ACCEPT). */
 	readonly defersAccept: boolean;
+	/** IP_TRANSPARENT: TPROXY may give it connections of any local port. */
+	readonly transparent: boolean;
 }
 
 export class ListeningSockets {
@@ -79,6 +81,7 @@ export function readListening(bytes: Buffer, at: number): Listening | undefined 
 		keepsSyns: bytes[at + ownerLayout.keepsSyns] !== 0,
 		keptForUs: bytes[at + ownerLayout.keptForUs] !== 0,
 		defersAccept: bytes[at + ownerLayout.defersAccept] !== 0,
+		transparent: bytes[at + ownerLayout.transparent] !== 0,
 	};
 }
 

@@ -114,6 +114,7 @@ export function load({ config, probed, reader }: Wanted, pinning?: Pinning): Bpf
 		},
 		canSetError: probed.features.setError === '',
 		taskHelpers: probed.taskHelpers,
+		transparentBit: probed.transparentBit,
 		kernelReads: probed.features.kernelReads === '',
 		tracingLocks: probed.features.tracingLocks === '',
 		fromModule,

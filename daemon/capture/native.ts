@@ -20,6 +20,8 @@ export interface BpfOptions {
 	readonly canSetError: boolean;
 	/** See Probed. */
 	readonly taskHelpers: boolean;
+	/** See Probed. */
+	readonly transparentBit: number;
 	/** Programs may read the kernel's memory by address. */
 	readonly kernelReads: boolean;
 	/** False: the maps are made by which programs without a lock take turns. */
@@ -191,6 +193,8 @@ export interface Probed {
 	readonly features: Features;
 	/** The kernel has bpf_get_current_task_btf() and bpf_task_pt_regs() for the getpeername programs. */
 	readonly taskHelpers: boolean;
+	/** Number of the bit INET_FLAGS_TRANSPARENT; 0 where the kernel has no such enumerator. */
+	readonly transparentBit: number;
 	/** The kernel has the function __inet_accept(). */
 	readonly innerAccept: boolean;
 }

@@ -48,6 +48,12 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
 			'A listener that began while a profile is looked for on the SYN was not told to keep SYNs: the kernel refused it, or had no memory. An option on its SYNs is not seen.',
 		advice: 'restart that server; its sockets may have used up net.core.optmem_max',
 	},
+	syn_missing: {
+		meaning:
+			'A connection opened while a profile is looked for on the SYN, and its SYN was not kept: an option there was not seen. Its handshake went by a SYN cookie, or its listener does not keep SYNs.',
+		advice:
+			'restart servers that listened before toascope, or that other programs give connections of other ports (sk_lookup); raise net.ipv4.tcp_max_syn_backlog where the kernel sends cookies',
+	},
 	listener_slot: {
 		meaning: 'A place of the table of listeners was lost: the stack of spare places refused it.',
 		advice: 'report it: this should not happen',

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+/** TPROXY: the listener has one port, its connections have another, and the one that is watched is theirs. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Lab } from '../../daemon/lab/lab.ts';
+import { Daemon } from '../fixtures/daemon.ts';
+import { Listener } from '../fixtures/listener.ts';
+import { closedConnection } from '../fixtures/lookup.ts';
+import { total } from '../fixtures/metrics.ts';
+import { somePorts } from '../fixtures/stage.ts';
+import { toaOption } from '../fixtures/toa_option.ts';
+import { hasNft, tproxy } from '../fixtures/tproxy.ts';
+import { Wire, wireNetwork } from '../fixtures/wire.ts';
+
+const cdn4 = toaOption('cdn4', '203.0.113.7');
+const nat64 = toaOption('nat64', '2001:db8::42');
+const port = somePorts(2);
+const config = `listeners: {ports: [${port}]}\nprofiles: [nat64, cdn4]\ntrust: ["${wireNetwork.hosts4}", "${wireNetwork.hosts6}"]`;
+
+describe.skipIf(!hasNft())('a listener on a port that is not watched gets the connections of one that is', () => {
+	let lab: Lab;
+	let wire: Wire;
+
+	beforeAll(async () => {
+		lab = await Lab.open();
+		wire = await Wire.open(lab);
+		await tproxy(lab, port, port + 1);
+	});
+	afterAll(async () => {
+		await lab?.close();
+	});
+
+	/** What the daemon says of a connection with these options on its SYN and ACK. */
+	async function said(daemon: Daemon, family: 4 | 6, onSyn: string, onAck?: string) {
+		const one = wire.connection({ to: port, family });
+		one.syn({ options: onSyn });
+		await one.synAck();
+		one.acknowledge(onAck);
+		one.reset();
+		const { local, verdict, profile, segment, client } = await closedConnection(daemon, one.peer);
+		return { port: local.port, verdict, profile, segment, client: client?.address };
+	}
+
+	const onSyn = { port, verdict: 'toa', profile: 'cdn4', segment: 'syn', client: '203.0.113.7' };
+	const onAck = { port, verdict: 'toa', profile: 'nat64', segment: 'ack', client: '2001:db8::42' };
+
+	it.each(['before', 'after'])('that listened %s toascope: the option on the SYN, and on the ACK', async (when) => {
+		const listen = () => Listener.start(lab, 'dual', port + 1, 'transparent', 'telling');
+		let listener = when === 'before' ? await listen() : undefined;
+		await using daemon = await Daemon.start({ config });
+		listener ??= await listen();
+		for (const family of [4, 6] as const) {
+			expect(await said(daemon, family, cdn4)).toEqual(onSyn);
+			expect(await listener.told()).toMatchObject({ save: 1 });
+			expect(await said(daemon, family, '', nat64)).toEqual(onAck);
+			expect(await listener.told()).toMatchObject({ save: 1 });
+		}
+		await daemon.stop();
+		// and it is left as it was
+		const one = wire.connection({ to: port });
+		one.syn({ options: cdn4 });
+		await one.synAck();
+		one.acknowledge();
+		one.reset();
+		expect(await listener.told()).toEqual({ save: 0, saved: 0 });
+		await listener[Symbol.asyncDispose]();
+	});
+
+	it('without IP_TRANSPARENT at listen(): what was not seen is counted', async () => {
+		await using daemon = await Daemon.start({ config });
+		await using _ = await Listener.start(lab, '4', port + 1, 'transparent late');
+		expect(await said(daemon, 4, cdn4)).toMatchObject({ port, verdict: 'none' });
+		await daemon.until(
+			(samples) => total(samples, 'toascope_drops_total', { reason: 'syn_missing' }) === 1n || undefined,
+		);
+	});
+});
