@@ -125,8 +125,12 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 } CORE;
 
+struct mm_struct;
+
 struct task_struct {
 	void *stack;
+	unsigned int flags;
+	struct mm_struct *mm;
 	int tgid;
 	char comm[16];
 	struct task_struct *group_leader;

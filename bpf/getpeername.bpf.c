@@ -87,7 +87,10 @@ static __always_inline struct socket_state *peer_asked(struct bpf_sock_addr *ctx
 	return state;
 }
 
-/* The state of a socket whose peer is to be shown as the client, or 0. */
+/*
+ * The state of a socket whose peer is to be shown as the client, or 0. Servers in the kernel decide by the address who may
+ * do what (exports of NFS): they never get one from an option.
+ */
 static __always_inline struct socket_state *shown_client(struct bpf_sock_addr *ctx,
 							 struct socket_state *state)
 {
@@ -96,7 +99,7 @@ static __always_inline struct socket_state *shown_client(struct bpf_sock_addr *c
 
 	if (!set || !set->transparent || !state || !client_known(state) || !sk)
 		return 0;
-	return port_transparent(set, sk->src_port) ? state : 0;
+	return port_transparent(set, sk->src_port) && !in_kernel_thread() ? state : 0;
 }
 
 /*

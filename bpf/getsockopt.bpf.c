@@ -2,7 +2,11 @@
 /* getsockopt(fd, IPPROTO_IP, 4096, ...): the vendor's way to ask for the real client. */
 #include "account.h"
 
+/* include/uapi/linux/in.h and net.h */
 #define IPPROTO_IP 0
+#define IPPROTO_TCP 6
+#define IPPROTO_MPTCP 262
+#define SOCK_STREAM 1
 #define TOA_SO_GET_LOOKUP 4096
 #define EINVAL 22
 #define ENOPROTOOPT 92
@@ -35,6 +39,13 @@ static __always_inline int pass(struct bpf_sockopt *ctx)
 	return 1;
 }
 
+/* Other protocols have no such option, nor have connections that toascope has nothing to do with. */
+static __always_inline bool is_ours(const struct settings *set, const struct bpf_sock *sk)
+{
+	return sk->type == SOCK_STREAM && (sk->protocol == IPPROTO_TCP || sk->protocol == IPPROTO_MPTCP) &&
+	       port_watched(set, sk->src_port);
+}
+
 /*
  * The kernel has answered ENOPROTOOPT; where it may, the program says EINVAL as the module does.
  * Another answer is another program's, for a socket that it knows: it stands.
@@ -58,11 +69,12 @@ int toascope_getsockopt(struct bpf_sockopt *ctx)
 		return pass(ctx);
 	set = current_settings();
 	sk = ctx->sk;
-	if (!set || !set->sockopt || !sk)
+	if (!set || set->sockopt == SOCKOPT_OFF || !sk || !is_ours(set, sk))
 		return pass(ctx);
 	state = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	answer = ctx->optval;
-	if (!state || !client_known(state) || (void *)(answer + 1) > ctx->optval_end)
+	if (!state || !client_known(state) || (void *)(answer + 1) > ctx->optval_end ||
+	    (set->sockopt == SOCKOPT_REFUSE && state->client.family == FAMILY_IPV4))
 		return refuse(ctx);
 	__builtin_memcpy(answer->saddr, state->client.address, sizeof(answer->saddr));
 	if (state->client.family == FAMILY_IPV4) {

@@ -26,5 +26,6 @@ struct everything {
 	enum without_option without_option;
 	enum drop drop;
 	enum event_type event_type;
+	enum sockopt_mode sockopt_mode;
 	enum ledger_entry ledger_entry;
 } everything;

@@ -241,13 +241,20 @@ struct unknown_option {
 	__u8 length;
 };
 
+/* What getsockopt(4096) answers. */
+enum sockopt_mode {
+	SOCKOPT_OFF = 0,
+	SOCKOPT_MAPPED = 1, /* an IPv4 client as ::ffff:a.b.c.d */
+	SOCKOPT_REFUSE = 2, /* an IPv4 client as no client: for applications that take success for IPv6 */
+};
+
 /* What the operator sets and a reload may change; two generations, so that a reload is one switch. */
 struct settings {
 	__u32 generation; /* of the networks in trust and of the entries in ports */
 	__u32 events;     /* bits 1 << enum event_type: what goes into the ring */
 	__u8 trust_any;
 	__u8 transparent;
-	__u8 sockopt;
+	__u8 sockopt;    /* enum sockopt_mode */
 	__u8 read_syn;   /* a profile is marked on_syn */
 	__u32 netns;     /* inode number of the one that is watched; 0: all are */
 	__u64 retain_ns; /* a closed connection is to stay in the table for so long */

@@ -12,6 +12,49 @@ extern const volatile bool task_helpers;
 /* By probe as well: may kernel memory be read by a mere address? lockdown=confidentiality forbids it. */
 extern const volatile bool kernel_reads;
 
+/* include/linux/sched.h */
+#define PF_IO_WORKER 0x00000010
+#define PF_KTHREAD 0x00200000
+
+/* The root of cgroup v2, where kernel threads are (kernfs gives it the first id). */
+#define ROOT_CGROUP 1
+
+/*
+ * Without a way to read the task: kernel threads are root's, of a single thread, in the root cgroup. A process of that kind
+ * is taken for one as well; systemd leaves none there.
+ */
+static __always_inline bool like_kernel_thread(void)
+{
+	__u64 ids = bpf_get_current_pid_tgid();
+
+	return ids >> 32 == (__u32)ids && !(__u32)bpf_get_current_uid_gid() &&
+	       bpf_get_current_cgroup_id() == ROOT_CGROUP;
+}
+
+/*
+ * A server in the kernel, nfsd for example. The workers of io_uring are not: they act for a process, as do kernel
+ * threads that have borrowed its memory (before 5.12 that is what polls for io_uring).
+ */
+static __always_inline bool in_kernel_thread(void)
+{
+	struct task_struct *task;
+	unsigned int flags;
+	void *mm;
+
+	if (task_helpers) {
+		task = (void *)bpf_get_current_task_btf();
+		flags = task->flags;
+		mm = task->mm;
+	} else if (kernel_reads) {
+		task = (void *)bpf_get_current_task();
+		flags = BPF_CORE_READ(task, flags);
+		mm = BPF_CORE_READ(task, mm);
+	} else {
+		return like_kernel_thread();
+	}
+	return flags & PF_KTHREAD && !(flags & PF_IO_WORKER) && !mm;
+}
+
 /* A direct read copies no strings. What follows the NUL is whatever was there. */
 static __always_inline void copy_name(__u8 comm[COMM_SIZE], const struct task_struct *task)
 {

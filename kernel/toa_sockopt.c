@@ -3,9 +3,13 @@
  * Answers getsockopt(fd, IPPROTO_IP, 4096, peer, 20). A socket of AF_INET6 comes here as well: ipv6_getsockopt()
  * hands the level IPPROTO_IP on to IPv4's. The level IPPROTO_IPV6 has nothing at 4096, and so it stays.
  */
+#define pr_fmt(fmt) "TOA: " fmt
+
 #include <linux/in6.h>
 #include <linux/module.h>
+#include <linux/moduleparam.h>
 #include <linux/netfilter.h>
+#include <linux/string.h>
 #include <linux/uaccess.h>
 #include <net/ipv6.h>
 #include "toa_sockopt.h"
@@ -22,6 +26,39 @@ struct toa_nat64_peer {
 };
 
 static_assert(sizeof(struct toa_nat64_peer) == 20, "what applications compiled against");
+
+enum ipv4 { IPV4_MAPPED, IPV4_REFUSE };
+
+static const char *const ipv4_words[] = { [IPV4_MAPPED] = "mapped", [IPV4_REFUSE] = "refuse" };
+
+static int ipv4_client = IPV4_MAPPED;
+
+static int set_ipv4(const char *value, const struct kernel_param *unused)
+{
+	int found = sysfs_match_string(ipv4_words, value);
+
+	if (found < 0) {
+		pr_err("sockopt_ipv4: it must be mapped or refuse, not %s\n", value);
+		return found;
+	}
+	WRITE_ONCE(ipv4_client, found);
+	return 0;
+}
+
+static int get_ipv4(char *to, const struct kernel_param *unused)
+{
+	return scnprintf(to, PAGE_SIZE, "%s\n", ipv4_words[READ_ONCE(ipv4_client)]);
+}
+
+static const struct kernel_param_ops ipv4_ops = {
+	.set = set_ipv4,
+	.get = get_ipv4,
+};
+
+module_param_cb(sockopt_ipv4, &ipv4_ops, NULL, 0644);
+MODULE_PARM_DESC(
+	sockopt_ipv4,
+	"What getsockopt(4096) says of an IPv4 client: mapped, its address as ::ffff:a.b.c.d (default); refuse, EINVAL, for applications that take success for an IPv6 client.");
 
 /* Is there a client that may be shown? An option on the SYN is, until a later segment has one. */
 static bool client_of(const struct sock *sk, struct toa_client *client)
@@ -48,12 +85,19 @@ static int get_lookup(struct sock *sk, int optname, void __user *user, int *leng
 	struct toa_nat64_peer peer = {};
 	struct toa_client client;
 
+	/* the kernel asks for sockets of every protocol at this level; without an answer it says so itself */
+	if (sk->sk_type != SOCK_STREAM || sk->sk_protocol != IPPROTO_TCP)
+		return -ENOPROTOOPT;
 	if (*length < (int)sizeof(peer)) {
 		toa_count(TOA_COUNT_ASKED_SHORT);
 		return -EINVAL;
 	}
 	if (!client_of(sk, &client)) {
 		toa_count(TOA_COUNT_ASKED_NONE);
+		return -EINVAL;
+	}
+	if (client.family == 4 && READ_ONCE(ipv4_client) == IPV4_REFUSE) {
+		toa_count(TOA_COUNT_ASKED_IPV4);
 		return -EINVAL;
 	}
 	if (client.family == 6) {

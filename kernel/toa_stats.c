@@ -27,6 +27,7 @@ static const char *const names[TOA_COUNTS] = {
 	[TOA_COUNT_ASKED_OK] = "asked_ok",
 	[TOA_COUNT_ASKED_NONE] = "asked_none",
 	[TOA_COUNT_ASKED_SHORT] = "asked_short",
+	[TOA_COUNT_ASKED_IPV4] = "asked_ipv4",
 	[TOA_COUNT_ALLOCATED] = "objects_allocated",
 	[TOA_COUNT_FREED] = "objects_freed",
 	[TOA_COUNT_NO_MEMORY] = "drop_no_memory",
@@ -50,7 +51,7 @@ static const struct row rows[] = {
 	{ "getname_toa_ok", 1, { TOA_COUNT_ASKED_OK } },
 	{ "getname_toa_mismatch", 0, {} },
 	{ "getname_toa_bypass", 1, { TOA_COUNT_ASKED_SHORT } },
-	{ "getname_toa_empty", 1, { TOA_COUNT_ASKED_NONE } },
+	{ "getname_toa_empty", 2, { TOA_COUNT_ASKED_NONE, TOA_COUNT_ASKED_IPV4 } },
 	{ "ip6_address_alloc", 1, { TOA_COUNT_ALLOCATED } },
 	{ "ip6_address_free", 1, { TOA_COUNT_FREED } },
 };

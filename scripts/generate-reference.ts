@@ -87,7 +87,8 @@ and wins there. No file at all means the defaults. [toascope.yaml](../../deploy/
 - Durations are \`500 ms\`, \`15 s\`, \`15 min\`, \`2 h\`, or a number of seconds; sizes \`512 KiB\`, \`4 MiB\`, or a number of bytes.
 - In a variable a list is separated by commas: \`TOASCOPE_TRUST=10.0.0.0/8,2001:db8::/32\`. Profiles of your own are written there as in
   YAML: \`[nat64, {name: mine, ...}]\`.
-- \`transparent: on\` is short for \`transparent: {enabled: on}\`, as is \`TOASCOPE_TRANSPARENT=on\`.
+- \`transparent: on\` is short for \`transparent: {enabled: on}\`, as is \`TOASCOPE_TRANSPARENT=on\`; \`sockopt: off\` for
+  \`sockopt: {enabled: off}\`, as is \`TOASCOPE_SOCKOPT=off\`.
 
 ${table(['Key', 'May be', 'Default', 'Variable', 'Reload', 'Meaning'], rows)}
 

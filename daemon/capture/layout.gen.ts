@@ -285,6 +285,12 @@ export const eventType = {
 	EVENT_CLOSED: 3,
 } as const;
 
+export const sockoptMode = {
+	SOCKOPT_OFF: 0,
+	SOCKOPT_MAPPED: 1,
+	SOCKOPT_REFUSE: 2,
+} as const;
+
 export const ledgerEntry = {
 	LEDGER_CLASSIFIED_NS: 0,
 	LEDGER_FOLDED: 1,

@@ -182,7 +182,7 @@ export class Programs implements Provider {
 	#attachCgroup(): void {
 		const names = this.#config.transparent.enabled || this.acceptProgram === 'getpeername';
 		// the module answers by itself
-		this.#attachments.cgroup('toascope_getsockopt', this.#config.sockopt && this.name === 'bpf');
+		this.#attachments.cgroup('toascope_getsockopt', this.#config.sockopt.enabled && this.name === 'bpf');
 		this.#attachments.cgroup('toascope_getpeername4', names);
 		this.#attachments.cgroup('toascope_getpeername6', names);
 	}

@@ -9,6 +9,7 @@ import {
 	portBitsLayout,
 	prefixLayout,
 	settingsLayout,
+	sockoptMode,
 	toaProfileLayout,
 	toaTableLayout,
 	trustKeyLayout,
@@ -71,13 +72,18 @@ export function encodeSettings(
 	bytes.writeBigUInt64LE(servedCgroup, settingsLayout.servedCgroup);
 	bytes[settingsLayout.trustAny] = config.trust.length === 0 ? 1 : 0;
 	bytes[settingsLayout.transparent] = config.transparent.enabled ? 1 : 0;
-	bytes[settingsLayout.sockopt] = config.sockopt ? 1 : 0;
+	bytes[settingsLayout.sockopt] = sockoptModeOf(config);
 	bytes[settingsLayout.readSyn] = config.profiles.some(({ onSyn }) => onSyn) ? 1 : 0;
 	bytes.writeUInt32LE(config.listeners.netns === 'host' ? ownNetns : 0, settingsLayout.netns);
 	encodePrefix(config.clients.prefix4).copy(bytes, settingsLayout.prefix);
 	encodePrefix(config.clients.prefix6).copy(bytes, settingsLayout.prefix + prefixLayout.size);
 	encodeProfiles(config.profiles).copy(bytes, settingsLayout.table);
 	return bytes;
+}
+
+function sockoptModeOf({ sockopt: { enabled, ipv4 } }: Config): number {
+	if (!enabled) return sockoptMode.SOCKOPT_OFF;
+	return ipv4 === 'refuse' ? sockoptMode.SOCKOPT_REFUSE : sockoptMode.SOCKOPT_MAPPED;
 }
 
 /** The ports index * 64 to index * 64 + 63 that belong to the set. */

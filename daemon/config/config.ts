@@ -26,7 +26,7 @@ export interface Config {
 	readonly balancer: readonly BalancerName[];
 	readonly profiles: readonly Profile[];
 	readonly transparent: { readonly enabled: boolean; readonly ports: Ports };
-	readonly sockopt: boolean;
+	readonly sockopt: { readonly enabled: boolean; readonly ipv4: 'mapped' | 'refuse' };
 	readonly listeners: { readonly ports: Ports; readonly netns: 'all' | 'host'; readonly max: number };
 	readonly clients: {
 		readonly prefix4: number;
@@ -104,7 +104,8 @@ export function written(config: Config): Readonly<Record<string, unknown>> {
 		profiles: config.profiles.map(formatProfile),
 		'transparent.enabled': onOff(config.transparent.enabled),
 		'transparent.ports': formatPorts(config.transparent.ports),
-		sockopt: onOff(config.sockopt),
+		'sockopt.enabled': onOff(config.sockopt.enabled),
+		'sockopt.ipv4': config.sockopt.ipv4,
 		'listeners.ports': formatPorts(config.listeners.ports),
 		'listeners.netns': config.listeners.netns,
 		'listeners.max': config.listeners.max,

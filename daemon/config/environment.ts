@@ -10,10 +10,21 @@ import { keys } from './schema.ts';
 
 const prefix = 'TOASCOPE_';
 
+/** `transparent: on` and `sockopt: off` have these for their counterparts: variables that stand for another. */
+const shortForms: Readonly<Record<string, string>> = {
+	TOASCOPE_TRANSPARENT: 'TOASCOPE_TRANSPARENT_ENABLED',
+	TOASCOPE_SOCKOPT: 'TOASCOPE_SOCKOPT_ENABLED',
+};
+
+/** The variable of the key that a variable sets. */
+export function longForm(variable: string): string {
+	return shortForms[variable] ?? variable;
+}
+
+const keyVariables = new Map<string, Key>(keys.map((key) => [key.variable, key]));
 const variables = new Map<string, Pick<Key, 'path' | 'list'>>([
-	...keys.map((key) => [key.variable, key] as const),
-	// `transparent: on` has this for its counterpart
-	['TOASCOPE_TRANSPARENT', { path: 'transparent.enabled' }],
+	...keyVariables,
+	...Object.entries(shortForms).map(([short, long]) => [short, keyVariables.get(long) as Key] as const),
 ]);
 
 /** The settings that the environment holds, with every problem in them. */

@@ -67,7 +67,7 @@ function over(below: Tree, above: Tree): Tree {
 	return result;
 }
 
-/** `transparent: on` is `transparent: {enabled: on}`. */
+/** `transparent: on` is `transparent: {enabled: on}`, and so it is with `sockopt`. */
 function longForm(value: unknown): Tree {
 	if (value === undefined) return {};
 	return isMap(value) ? value : { enabled: value };

@@ -49,6 +49,19 @@ const transparentKeys = section({
 	}),
 });
 
+const sockoptKeys = section({
+	enabled: key(
+		'Answers `getsockopt(IPPROTO_IP, 4096)`. It costs every getsockopt() of the cgroup a fraction of a microsecond. `toa.ko` always answers. `sockopt: off` is short for it.',
+		onOff.prefault('on'),
+		{ reloadable: reload },
+	),
+	ipv4: key(
+		'What it answers for an IPv4 client: `mapped` gives the address as `::ffff:a.b.c.d`; `refuse` fails as without TOA, for applications that take success for an IPv6 client.',
+		word('mapped', 'refuse').prefault('mapped'),
+		{ reloadable: reload },
+	),
+});
+
 /** What a file may hold. Parsing it gives values in base units: milliseconds, bytes. */
 export const fileSchema = section({
 	provider: key(
@@ -81,11 +94,11 @@ export const fileSchema = section({
 			error: 'must be on or off, or a map with keys of enabled, ports',
 		})
 		.prefault({}),
-	sockopt: key(
-		'Answers `getsockopt(IPPROTO_IP, 4096)`. It costs every getsockopt() of the cgroup a fraction of a microsecond. `toa.ko` always answers.',
-		onOff.prefault('on'),
-		{ reloadable: reload },
-	),
+	sockopt: z
+		.union([onOff.transform((enabled) => ({ enabled, ipv4: 'mapped' as const })), sockoptKeys], {
+			error: 'must be on or off, or a map with keys of enabled, ipv4',
+		})
+		.prefault({}),
 	listeners: section({
 		ports: key('Local ports that are watched. Connections on others appear nowhere.', ports.prefault('all'), {
 			reloadable: reload,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The running daemon: does one answer, and does it run with what its file says now? */
 import { type Config, shown } from '../config/config.ts';
+import { longForm } from '../config/environment.ts';
 import { keys } from '../config/schema.ts';
 import { kindOf, showPlace } from './ask.ts';
 import { type Check, check, firstLine } from './check.ts';
@@ -111,7 +112,7 @@ export interface FileInForce {
 /** Keys whose value in the file is not the one in force; those that the daemon has from its environment are left out. */
 function differences({ variables, values }: Status['config'], file: Config, defaults: Config) {
 	const [inFile, otherwise] = [shown(file), shown(defaults)];
-	const set = new Set(variables.map((name) => (name === 'TOASCOPE_TRANSPARENT' ? `${name}_ENABLED` : name)));
+	const set = new Set(variables.map(longForm));
 	const differs = (a: unknown, b: unknown) => JSON.stringify(a) !== JSON.stringify(b);
 	return keys.filter(({ path, variable, otherwise: decided }) => {
 		if (set.has(variable)) return false;

@@ -153,11 +153,13 @@ function acceptProgram({ features: { fexit, taskRegisters, listeningSockets } }:
 	return check('accept_program', title, 'warn', found, owners);
 }
 
-function getsockopt({ features }: Tried, { sockopt }: Values, provider: ProviderName): Check {
+function getsockopt({ features }: Tried, values: Values, provider: ProviderName): Check {
 	const title = 'getsockopt(4096)';
+	const refused = values['sockopt.ipv4'] === 'refuse' ? ' or with an IPv4 client (sockopt.ipv4)' : '';
 	if (provider === 'module')
-		return check('getsockopt', title, 'ok', 'toa.ko answers; EINVAL for a connection without TOA');
-	if (sockopt === 'off') return check('getsockopt', title, 'ok', 'off in the configuration (sockopt)');
+		return check('getsockopt', title, 'ok', `toa.ko answers; EINVAL for a connection without TOA${refused}`);
+	if (values['sockopt.enabled'] === 'off')
+		return check('getsockopt', title, 'ok', 'off in the configuration (sockopt)');
 	const error = features.setError === '' ? 'EINVAL' : 'ENOPROTOOPT';
-	return check('getsockopt', title, 'ok', `works; ${error} for a connection without TOA`);
+	return check('getsockopt', title, 'ok', `works; ${error} for a connection without TOA${refused}`);
 }

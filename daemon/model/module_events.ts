@@ -12,6 +12,7 @@ export const moduleEvents: Readonly<Record<string, string>> = {
 	option_on_data: 'A believed option stood on a segment with data.',
 	asked_ok: 'An application asked by getsockopt(4096), and was told.',
 	asked_none: 'It asked, and there was no client: EINVAL.',
+	asked_ipv4: 'It asked, and the client is an IPv4 one, which `sockopt.ipv4: refuse` keeps back: EINVAL.',
 	asked_short: 'It asked with a length below 20: EINVAL.',
 	objects_allocated: 'An object of a connection was made.',
 	objects_freed: 'It was freed.',

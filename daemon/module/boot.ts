@@ -29,7 +29,7 @@ export function isLoadedAtBoot(roots: Roots = hostRoots): boolean {
  * stays. Returns the steps, in words.
  * @throws {ToascopeError} NO_PRIVILEGE
  */
-export function loadAtBoot(config: Pick<Config, 'profiles' | 'trust'>, roots: Roots = hostRoots): string[] {
+export function loadAtBoot(config: Pick<Config, 'profiles' | 'trust' | 'sockopt'>, roots: Roots = hostRoots): string[] {
 	const options = `options toa ${loadArguments(config).join(' ')}`;
 	const [parameters, load] = [parametersFile(roots), loadFile(roots)];
 	const theirs = readText(parameters);

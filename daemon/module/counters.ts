@@ -11,7 +11,7 @@ const rows: Readonly<Record<string, readonly string[]>> = {
 	getname_toa_ok: ['asked_ok'],
 	getname_toa_mismatch: [],
 	getname_toa_bypass: ['asked_short'],
-	getname_toa_empty: ['asked_none'],
+	getname_toa_empty: ['asked_none', 'asked_ipv4'],
 	ip6_address_alloc: ['objects_allocated'],
 	ip6_address_free: ['objects_freed'],
 };

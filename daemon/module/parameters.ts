@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Profiles and trusted networks as the module's parameters: written, and read back. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Network, networksInclude, parseNetwork } from '../config/cidr.ts';
 import type { Config } from '../config/config.ts';
@@ -50,11 +50,12 @@ const argumentMax = 100_000;
  * What the module is loaded with, so that it never believes a sender that the configuration does not. A list that is
  * too long follows later; until then nobody is believed.
  */
-export function loadArguments({ profiles, trust }: Pick<Config, 'profiles' | 'trust'>): string[] {
+export function loadArguments({ profiles, trust, sockopt }: Pick<Config, 'profiles' | 'trust' | 'sockopt'>): string[] {
 	const networks = trust.map(({ text }) => text).join(',');
 	return [
 		`profiles=${formatProfiles(profiles)}`,
 		...(networks === '' ? [] : [`trust=${networks.length > argumentMax ? '255.255.255.255/32' : networks}`]),
+		...(sockopt.ipv4 === 'mapped' ? [] : [`sockopt_ipv4=${sockopt.ipv4}`]),
 	];
 }
 
@@ -87,6 +88,8 @@ export function isTrust(shown: string, networks: readonly Network[]): boolean {
 export interface Shown {
 	readonly profiles: string;
 	readonly trust: string;
+	/** Undefined: the module has no such parameter, it is of an earlier build. */
+	readonly sockoptIpv4: string | undefined;
 }
 
 /** Puts the configuration in force for the module; what is in force already is left alone. */
@@ -98,26 +101,36 @@ export class Parameters {
 	}
 
 	/** @throws {ToascopeError} MODULE_REFUSED; then the parameter that it names is as it was */
-	apply({ profiles, trust }: Config): void {
+	apply({ profiles, trust, sockopt }: Config): void {
 		const text = formatProfiles(profiles);
 		this.#set('profiles', [text], (shown) => shown === text);
 		this.#set('trust', trustWrites(trust), (shown) => isTrust(shown, trust));
+		// one of an earlier build has no such parameter, and answers as `mapped` has it
+		if (sockopt.ipv4 !== 'mapped' || this.#has('sockopt_ipv4')) {
+			this.#set('sockopt_ipv4', [sockopt.ipv4], (shown) => shown === sockopt.ipv4);
+		}
 	}
 
 	read(): Shown {
 		const shown = (name: string) => readFileSync(join(this.#directory, name), 'utf8').trim();
-		return { profiles: shown('profiles'), trust: shown('trust') };
+		const sockoptIpv4 = this.#has('sockopt_ipv4') ? shown('sockopt_ipv4') : undefined;
+		return { profiles: shown('profiles'), trust: shown('trust'), sockoptIpv4 };
 	}
 
 	/** Puts back what read() gave. @throws {ToascopeError} MODULE_REFUSED, also where that was a part of a long list */
-	restore({ profiles, trust }: Shown): void {
+	restore({ profiles, trust, sockoptIpv4 }: Shown): void {
 		this.#set('profiles', [profiles], (shown) => shown === profiles);
+		if (sockoptIpv4 !== undefined) this.#set('sockopt_ipv4', [sockoptIpv4], (shown) => shown === sockoptIpv4);
 		if (/ \.\.\. and \d+ more$/.test(trust) && trust !== this.read().trust) {
 			throw new ToascopeError('MODULE_REFUSED', 'the networks before were more than toa.ko shows', {
 				hint: 'toascope run with their configuration writes them all',
 			});
 		}
 		this.#set('trust', [`${trust}\n`], (shown) => shown === trust);
+	}
+
+	#has(name: string): boolean {
+		return existsSync(join(this.#directory, name));
 	}
 
 	#set(name: string, writes: readonly string[], isInForce: (shown: string) => boolean): void {

@@ -46,9 +46,10 @@ export function readPeer(peer: Uint8Array): string {
  * With the parameters of the configuration in force. Where loopback is not trusted the option must be counted as `untrusted`.
  * @throws {ToascopeError} MODULE_SILENT, NO_PRIVILEGE
  */
-export function verifyModule({ profiles, trust }: Config): void {
+export function verifyModule({ profiles, trust, sockopt }: Config): void {
 	requireCapabilities('checking what toa.ko does', ['CAP_NET_ADMIN', 'CAP_NET_RAW']);
-	const profile = profiles[0] as Profile;
+	const refused = sockopt.ipv4 === 'refuse';
+	const profile = ((refused ? profiles.find(({ family }) => family === 6) : undefined) ?? profiles[0]) as Profile;
 	const client = clients[profile.family];
 	const port = profile.portAt === undefined ? 0 : clientPort;
 	const trusted = trust.length === 0 || networksInclude(trust, 4, loopback);
@@ -56,7 +57,9 @@ export function verifyModule({ profiles, trust }: Config): void {
 	let wrong = '';
 	// the segment goes another way than the connection's own, and may come too late on a busy machine
 	for (let attempt = 0; attempt < attempts; attempt++) {
-		wrong = trusted ? askTrusted(option, `${client} ${port}`) : askUntrusted(option);
+		if (!trusted) wrong = askRefused(option, 'verdict_untrusted', 'an untrusted sender');
+		else if (refused && profile.family === 4) wrong = askRefused(option, 'asked_ipv4', 'an IPv4 client');
+		else wrong = askTrusted(option, `${client} ${port}`);
 		if (wrong === '') return;
 	}
 	throw new ToascopeError('MODULE_SILENT', `toa.ko is loaded and does not work: ${wrong}`, {
@@ -73,14 +76,14 @@ function askTrusted(option: Buffer, client: string): string {
 	return found === client ? '' : `getsockopt(4096) says ${found} for ${client}`;
 }
 
-function askUntrusted(option: Buffer): string {
-	const count = () => readEvents().verdict_untrusted;
+/** `event` counts the reason why there is no answer. */
+function askRefused(option: Buffer, event: string, whose: string): string {
+	const count = () => readEvents()[event];
 	const before = count();
 	const { with: errno } = native().askModule(option);
-	if (errno !== 'EINVAL')
-		return `getsockopt(4096) with TOA of an untrusted sender: ${errno || 'an answer'}, not EINVAL`;
+	if (errno !== 'EINVAL') return `getsockopt(4096) with TOA of ${whose}: ${errno || 'an answer'}, not EINVAL`;
 	const after = count();
 	// its counters are files of the initial network namespace: in others its own error must do
 	if (before === undefined || after === undefined) return '';
-	return after > before ? '' : 'an option of an untrusted sender was not counted';
+	return after > before ? '' : `an option of ${whose} was not counted`;
 }

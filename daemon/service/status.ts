@@ -48,7 +48,7 @@ export function describe(facts: Facts): object {
 		trust: config.trust.map(({ text }) => text),
 		profiles: config.profiles.map(({ name }) => name),
 		transparent: config.transparent.enabled,
-		sockopt: config.sockopt,
+		sockopt: config.sockopt.enabled,
 		spans: facts.spans,
 		not_ready: facts.notReady,
 		attachments: provider.attachments.programs.map(({ program, id, attached }) => ({

@@ -41,7 +41,8 @@ describe('reload', () => {
 			'profiles',
 			'transparent.enabled',
 			'transparent.ports',
-			'sockopt',
+			'sockopt.enabled',
+			'sockopt.ipv4',
 			'listeners.ports',
 			'listeners.netns',
 			'clients.max_exported',
@@ -75,7 +76,7 @@ describe('config check', () => {
 		expect(JSON.parse(check('sockopt: off', true).said)).toEqual({
 			file: 'c.yaml',
 			ok: true,
-			differences: [{ key: 'sockopt', value: 'off', default: 'on' }],
+			differences: [{ key: 'sockopt.enabled', value: 'off', default: 'on' }],
 		});
 	});
 
@@ -83,13 +84,19 @@ describe('config check', () => {
 		expect(check('sockopt: perhaps\nlog: {level: loud}')).toEqual({
 			exit: 2,
 			said:
-				'c.yaml:1:10: sockopt is "perhaps", must be on or off\n' +
+				'c.yaml:1:10: sockopt is "perhaps", must be on or off, or a map with keys of enabled, ipv4\n' +
 				'c.yaml:2:14: log.level is "loud", must be trace, debug, info, warn or error\n',
 		});
 		expect(JSON.parse(check('sockopt: perhaps', true).said)).toMatchObject({
 			ok: false,
 			code: 'CONFIG_INVALID',
-			problems: [{ at: 'c.yaml:1:10', key: 'sockopt', message: 'is "perhaps", must be on or off' }],
+			problems: [
+				{
+					at: 'c.yaml:1:10',
+					key: 'sockopt',
+					message: 'is "perhaps", must be on or off, or a map with keys of enabled, ipv4',
+				},
+			],
 		});
 	});
 

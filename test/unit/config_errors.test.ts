@@ -71,7 +71,7 @@ describe('a value', () => {
 	it.each([
 		['provider: bfp', 'c.yaml:1:11: provider is "bfp", must be auto, bpf or module'],
 		['cgroup: unified', 'c.yaml:1:9: cgroup is "unified", must be an absolute path'],
-		['sockopt: 1', 'c.yaml:1:10: sockopt is 1, must be on or off'],
+		['sockopt: 1', 'c.yaml:1:10: sockopt is 1, must be on or off, or a map with keys of enabled, ipv4'],
 		[
 			'transparent: maybe',
 			'c.yaml:1:14: transparent is "maybe", must be on or off, or a map with keys of enabled, ports',
@@ -330,13 +330,13 @@ it('lists every problem, the file in the order of its lines, then the environmen
 		'c.yaml:4:9: trust[0]',
 		'c.yaml:4:24: trust[2]',
 		'TOASCOPE_BPF_PIN: bpf.pin',
-		'TOASCOPE_SOCKOPT: sockopt',
+		'TOASCOPE_SOCKOPT: sockopt.enabled',
 	]);
 });
 
 it('finds a bad value in the file also when the environment sets the key', () => {
 	expect(problems('sockopt: x', { TOASCOPE_SOCKOPT: 'on' })).toEqual([
-		'c.yaml:1:10: sockopt is "x", must be on or off',
+		'c.yaml:1:10: sockopt is "x", must be on or off, or a map with keys of enabled, ipv4',
 	]);
 });
 

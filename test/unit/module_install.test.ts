@@ -20,6 +20,7 @@ describe('at boot', () => {
 	const config = (...networks: string[]) => ({
 		profiles: profiles.parse(['nat64', 'toa4']),
 		trust: networks.map(parseNetwork),
+		sockopt: { enabled: true, ipv4: 'mapped' as const },
 	});
 	const parameters = () => readFileSync(parametersFile(roots), 'utf8');
 

@@ -76,8 +76,10 @@ describe('trust', () => {
 	});
 
 	it('is in force from the first moment, or nobody is believed until it is', () => {
-		const args = (trust: ReturnType<typeof networks>) => loadArguments({ profiles: profiles.parse(['nat64']), trust });
+		const args = (trust: ReturnType<typeof networks>, ipv4: 'mapped' | 'refuse' = 'mapped') =>
+			loadArguments({ profiles: profiles.parse(['nat64']), trust, sockopt: { enabled: true, ipv4 } });
 		expect(args([])).toEqual(['profiles=nat64']);
+		expect(args([], 'refuse')).toEqual(['profiles=nat64', 'sockopt_ipv4=refuse']);
 		expect(args(networks('10.0.0.0/8', '2001:db8::/32'))).toEqual(['profiles=nat64', 'trust=10.0.0.0/8,2001:db8::/32']);
 		const many = Array.from({ length: 7000 }, (_, i) => parseNetwork(`100.${64 + (i >> 8)}.${i & 255}.0/24`));
 		expect(args(many)).toEqual(['profiles=nat64', 'trust=255.255.255.255/32']);
@@ -102,7 +104,8 @@ describe('in a tree of its own', () => {
 		write('sys/module/toa/version', `${stated}\n`);
 		write('sys/module/toa/srcversion', 'ABC\n');
 		write('sys/module/toa/refcnt', '4\n');
-		for (const name of ['profiles', 'trust', 'connections']) write(`sys/module/toa/parameters/${name}`, '\n');
+		for (const name of ['profiles', 'trust', 'connections', 'sockopt_ipv4'])
+			write(`sys/module/toa/parameters/${name}`, '\n');
 	};
 
 	beforeEach(() => {
@@ -165,16 +168,29 @@ describe('in a tree of its own', () => {
 		ownModule();
 		write('sys/module/toa/parameters/profiles', 'nat64\n');
 		write('sys/module/toa/parameters/trust', '10.0.0.0/8\n');
+		write('sys/module/toa/parameters/sockopt_ipv4', 'mapped\n');
 		const parameters = new Parameters(roots);
 		const before = parameters.read();
-		parameters.apply(loadConfig({ path: undefined, env: { TOASCOPE_TRUST: '192.0.2.0/24' } }));
-		expect(parameters.read().trust).toBe('192.0.2.0/24');
+		const env = { TOASCOPE_TRUST: '192.0.2.0/24', TOASCOPE_SOCKOPT_IPV4: 'refuse' };
+		parameters.apply(loadConfig({ path: undefined, env }));
+		expect(parameters.read()).toMatchObject({ trust: '192.0.2.0/24', sockoptIpv4: 'refuse' });
 		parameters.restore(before);
-		expect(parameters.read()).toEqual({ profiles: 'nat64', trust: '10.0.0.0/8' });
-		expect(() => parameters.restore({ profiles: 'nat64', trust: '10.0.0.0/8 ... and 2 more' })).toThrow(
-			expect.objectContaining({ code: 'MODULE_REFUSED' }),
-		);
+		expect(parameters.read()).toEqual({ profiles: 'nat64', trust: '10.0.0.0/8', sockoptIpv4: 'mapped' });
+		const long = { profiles: 'nat64', trust: '10.0.0.0/8 ... and 2 more', sockoptIpv4: 'mapped' };
+		expect(() => parameters.restore(long)).toThrow(expect.objectContaining({ code: 'MODULE_REFUSED' }));
 		expect(parameters.read().trust).toBe('10.0.0.0/8');
+	});
+
+	it('one without sockopt_ipv4 answers as mapped has it, and is refused for anything else', () => {
+		ownModule();
+		rmSync(join(root, 'sys/module/toa/parameters/sockopt_ipv4'));
+		const parameters = new Parameters(roots);
+		const before = parameters.read();
+		parameters.apply(loadConfig({ path: undefined, env: {} }));
+		parameters.restore(before);
+		expect(() => parameters.apply(loadConfig({ path: undefined, env: { TOASCOPE_SOCKOPT_IPV4: 'refuse' } }))).toThrow(
+			expect.objectContaining({ code: 'MODULE_REFUSED', message: expect.stringContaining('sockopt_ipv4') }),
+		);
 	});
 
 	it('one daemon has it at a time, and who unloads it is told which', () => {

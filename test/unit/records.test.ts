@@ -237,6 +237,7 @@ describe('listening processes', () => {
 		bytes.writeUInt32LE(19, ownerLayout.fd);
 		bytes[ownerLayout.keepsSyns] = 2;
 		bytes[ownerLayout.defersAccept] = 4;
+		bytes[ownerLayout.transparent] = 1;
 		expect(readListening(bytes, 0)).toEqual({
 			local: { family: 6, text: '::', port: 80 },
 			netns: 4_026_531_840,
@@ -246,6 +247,7 @@ describe('listening processes', () => {
 			keepsSyns: true,
 			keptForUs: false,
 			defersAccept: true,
+			transparent: true,
 		});
 		expect(readListening(Buffer.alloc(ownerLayout.size), 0)).toBeUndefined();
 	});

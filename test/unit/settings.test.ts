@@ -87,7 +87,7 @@ describe('settings for the kernel', () => {
 			...base,
 			trust: [parseNetwork('192.0.2.0/24')],
 			transparent: { enabled: true, ports: 'all' },
-			sockopt: false,
+			sockopt: { enabled: false, ipv4: 'mapped' },
 			listeners: { ...base.listeners, netns: 'host' },
 			clients: { ...base.clients, prefix4: 24, prefix6: 64 },
 		};
@@ -97,6 +97,13 @@ describe('settings for the kernel', () => {
 		expect([...bytes.subarray(8, 11)]).toEqual([0, 1, 0]);
 		const prefixes = bytes.subarray(settingsLayout.prefix, settingsLayout.prefix + 2 * prefixLayout.size);
 		expect(prefixes).toEqual(Buffer.concat([encodePrefix(24), encodePrefix(64)]));
+	});
+
+	it('sockopt: off, on, and on without IPv4 clients', () => {
+		const mode = (sockopt: Config['sockopt']) => encodeSettings({ ...base, sockopt }, 0, 0, 0)[settingsLayout.sockopt];
+		expect(mode({ enabled: false, ipv4: 'refuse' })).toBe(0);
+		expect(mode({ enabled: true, ipv4: 'mapped' })).toBe(1);
+		expect(mode({ enabled: true, ipv4: 'refuse' })).toBe(2);
 	});
 
 	it.each([

@@ -51,6 +51,8 @@ void section5(void);
 void section5_elsewhere(void);
 void wrong_pointers(void);
 void multipath(void);
+void other_protocols(void);
+void ipv4_refused(void);
 
 /* module_segments.c */
 void later_segments(void);

@@ -128,6 +128,51 @@ void wrong_pointers(void)
 	close(listener);
 }
 
+/* They have no such option, and say so as they do without the module. */
+void other_protocols(void)
+{
+	static const struct {
+		const char *name;
+		int family, type, protocol;
+	} kinds[] = {
+		{ "UDP", AF_INET, SOCK_DGRAM, 0 },
+		{ "UDP over IPv6", AF_INET6, SOCK_DGRAM, 0 },
+		{ "raw", AF_INET, SOCK_RAW, IPPROTO_ICMP },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		int fd = socket(kinds[i].family, kinds[i].type | SOCK_CLOEXEC, kinds[i].protocol);
+
+		CHECK_NUMBER(refusal(fd, IPPROTO_IP, TOA_SO_GET_LOOKUP), ENOPROTOOPT, "%s", kinds[i].name);
+		close(fd);
+	}
+}
+
+/* The parameter sockopt_ipv4. */
+void ipv4_refused(void)
+{
+	uint16_t port;
+	int listener = listen_on(AF_INET6, false, &port);
+	struct host first = wire_host(4, port), second = wire_host(4, port);
+	int four = connection(listener, &first, "", TOA4), six = connection(listener, &second, "", NAT64);
+	long long asked = counter("asked_ipv4");
+
+	CHECK(!strcmp(parameter_read("sockopt_ipv4"), "mapped"), "%s", parameter_read("sockopt_ipv4"));
+	expect_said(four, TOA4_SAYS, "mapped");
+	CHECK_NUMBER(parameter_write("sockopt_ipv4", "maybe"), -EINVAL, "another word");
+	CHECK_NUMBER(parameter_write("sockopt_ipv4", "refuse\n"), 0, "refuse");
+	CHECK(!strcmp(parameter_read("sockopt_ipv4"), "refuse"), "%s", parameter_read("sockopt_ipv4"));
+	expect_said(four, "-", "an IPv4 client");
+	expect_said(six, NAT64_SAYS, "an IPv6 client");
+	CHECK_NUMBER(counter("asked_ipv4") - asked, 1, "counted");
+	CHECK_NUMBER(parameter_write("sockopt_ipv4", "mapped"), 0, "mapped");
+	expect_said(four, TOA4_SAYS, "mapped again");
+	end(four, &first);
+	end(six, &second);
+	close(listener);
+}
+
 /* Go's listeners are such. A client that speaks plain TCP gets a plain socket. */
 void multipath(void)
 {

@@ -17,6 +17,8 @@ int main(int count, char **arguments)
 		{ "section 5 in another network namespace", section5_elsewhere },
 		{ "pointers to nowhere", wrong_pointers },
 		{ "MPTCP listeners", multipath },
+		{ "sockets of other protocols", other_protocols },
+		{ "IPv4 clients are refused", ipv4_refused },
 		{ "the option on later segments", later_segments },
 		{ "the option on the SYN", on_the_syn },
 		{ "both with SYN cookies", with_cookies },
