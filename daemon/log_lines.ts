@@ -30,6 +30,21 @@ export const logLines = {
 		meaning: '`err` says why. `provider: module` in the configuration says it without this line.',
 		fields: ['err'],
 	},
+	compatServers: {
+		level: 'warn',
+		text: '32-bit servers get no answer to getsockopt(4096) from the provider bpf',
+		meaning:
+			'The kernel runs no getsockopt program for calls of 32-bit processes: 4096 is ENOPROTOOPT there. `servers` names those that listen now. ' +
+			'`provider: module` answers them, and `transparent` works for them with either provider.',
+		fields: ['servers'],
+	},
+	autoModule: {
+		level: 'info',
+		text: 'provider auto: toa.ko is loaded, and 32-bit servers need it: taking the module',
+		meaning:
+			'getsockopt(4096) of `servers` reaches no BPF program. `provider: bpf` in the configuration takes `bpf` all the same.',
+		fields: ['servers'],
+	},
 	moduleNeither: {
 		level: 'warn',
 		text: 'provider auto: the module does not work here either',

@@ -60,6 +60,7 @@ export function examine({ host, config, file, configError, found, neighbours, ve
 				module: moduleOutlook(host.module),
 				running: status?.provider,
 				cause: broken?.name,
+				compatServers: host.compatServers,
 			},
 			values,
 			status?.recent ?? undefined,

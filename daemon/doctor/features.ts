@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the kernel takes, found by trying, and what follows: provider, accept program, what applications can ask. */
+import { type CompatServer, describeCompatServers } from '../capture/compat_servers.ts';
 import type { Features } from '../capture/native.ts';
 import type { ProviderName } from '../capture/provider.ts';
 import type { Config } from '../config/config.ts';
+import { includesPort, ports } from '../config/ports.ts';
 import { type Check, check, dueTo, type State } from './check.ts';
 import type { Values } from './configuration.ts';
 import { type ModuleOutlook, moduleCheck } from './module.ts';
@@ -110,16 +112,20 @@ export interface Choice {
 	readonly running: ProviderName | undefined;
 	/** Name of the finding that keeps BPF from being tried. */
 	readonly cause?: string | undefined;
+	/** 32-bit programs that listen on any port. */
+	readonly compatServers: readonly CompatServer[];
 }
 
 /** `recent`: what a daemon that runs has counted. */
 export function choiceChecks(
-	{ tried, module, running, cause }: Choice,
+	{ tried, module, running, cause, compatServers }: Choice,
 	values: Values,
 	recent?: RecentJson | undefined,
 ): Check[] {
 	const wanted = values.provider as Config['provider'];
-	const takes = running ?? (wanted === 'auto' ? (tried === undefined ? 'module' : 'bpf') : wanted);
+	const compat = values['sockopt.enabled'] === 'on' ? watchedOf(compatServers, values) : [];
+	const forCompat = wanted === 'auto' && tried !== undefined && compat.length > 0 && module.loaded === true;
+	const takes = running ?? (wanted === 'auto' ? (tried === undefined || forCompat ? 'module' : 'bpf') : wanted);
 	const because = wanted === 'auto' && tried === undefined ? cause : undefined;
 	const about = dueTo(because, moduleCheck(module, takes === 'module'));
 	const provider = (state: State, found: string, advice?: string) =>
@@ -131,12 +137,20 @@ export function choiceChecks(
 		const none = provider('fail', 'none works here', 'put right what has FAIL');
 		return [dueTo(wanted === 'module' ? about.name : cause, none), about];
 	}
-	const reason = takes === 'bpf' ? 'it works here' : 'bpf does not work here';
+	const withoutBpf = forCompat ? 'it is loaded, and 32-bit servers need it' : 'bpf does not work here';
+	const reason = takes === 'bpf' ? 'it works here' : withoutBpf;
 	const why = wanted === 'auto' ? `auto: ${reason}` : 'chosen in the configuration';
 	const choice = [provider('ok', `${takes} (${why})`), about];
 	// without BPF the module answers applications, and that is all
 	if (tried === undefined) return choice;
-	return [...choice, acceptProgram(tried), getsockopt(tried, values, takes), transparentCheck(values, recent)];
+	const unanswered = takes === 'bpf' && compat.length > 0 ? [compatCheck(compat)] : [];
+	return [
+		...choice,
+		acceptProgram(tried),
+		getsockopt(tried, values, takes),
+		...unanswered,
+		transparentCheck(values, recent),
+	];
 }
 
 function acceptProgram({ features: { fexit, taskRegisters, listeningSockets } }: Tried): Check {
@@ -162,4 +176,18 @@ function getsockopt({ features }: Tried, values: Values, provider: ProviderName)
 		return check('getsockopt', title, 'ok', 'off in the configuration (sockopt)');
 	const error = features.setError === '' ? 'EINVAL' : 'ENOPROTOOPT';
 	return check('getsockopt', title, 'ok', `works; ${error} for a connection without TOA${refused}`);
+}
+
+function watchedOf(servers: readonly CompatServer[], values: Values): CompatServer[] {
+	const watched = ports.parse(values['listeners.ports']);
+	return servers.flatMap((server) => {
+		const own = server.ports.filter((port) => includesPort(watched, port));
+		return own.length === 0 ? [] : [{ ...server, ports: own }];
+	});
+}
+
+function compatCheck(servers: readonly CompatServer[]): Check {
+	const why = 'the kernel runs no program for their getsockopt(4096), which fails (ENOPROTOOPT)';
+	const advice = 'set provider to module, which answers them, or build them for 64 bits; transparent works for them';
+	return check('compat_servers', '32-bit servers', 'warn', `${describeCompatServers(servers)}: ${why}`, advice);
 }

@@ -3,6 +3,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { btfPath, missingBtf } from '../capture/btf.ts';
+import { type CompatServer, findCompatServers } from '../capture/compat_servers.ts';
 import { limit } from '../capture/layout.gen.ts';
 import { findBpffs, findCgroup2, isCgroup2, isRootCgroup, type Mount } from '../capture/mounts.ts';
 import { pidsAreKernels, runInHostPids } from '../capture/pid_namespace.ts';
@@ -24,6 +25,8 @@ export interface Host {
 	/** See pid_namespace.ts: of the doctor, which is asked where the daemon runs. */
 	readonly pidsAreKernels: boolean;
 	readonly module: ModuleFacts;
+	/** Those that listen on any port. */
+	readonly compatServers: readonly CompatServer[];
 	/** Whether a path exists. */
 	readonly exists: (path: string) => boolean;
 	/** The permission bits of a path; undefined: not to be seen. */
@@ -183,6 +186,7 @@ export function readHost(kernel: string, machine: string, mounts: readonly Mount
 		lockdown: readText('/sys/kernel/security/lockdown'),
 		jit: readText('/proc/sys/net/core/bpf_jit_enable'),
 		module: readModuleFacts(kernel),
+		compatServers: findCompatServers('all'),
 		exists: existsSync,
 		mode: (path) => statSync(path, { throwIfNoEntry: false })?.mode,
 		isRootCgroup,

@@ -50,6 +50,8 @@ export interface ModuleOutlook {
 	readonly works: boolean;
 	/** Without being built: what `auto` takes. */
 	readonly ready: boolean;
+	/** It is loaded: what `auto` takes where 32-bit servers listen. */
+	readonly loaded?: boolean;
 	readonly found: string;
 	readonly advice?: string;
 }
@@ -60,7 +62,7 @@ export function moduleOutlook(facts: ModuleFacts): ModuleOutlook {
 		return { works: false, ready: false, found: 'this kernel takes no modules', advice: 'set provider to bpf' };
 	if (loaded !== undefined) {
 		const found = `loaded: ${describeLoaded(loaded)}`;
-		if (loaded.whose === 'own') return { works: true, ready: true, found };
+		if (loaded.whose === 'own') return { works: true, ready: true, loaded: true, found };
 		const away = loaded.whose === 'foreign' ? 'rmmod toa' : 'toascope module unload';
 		return { works: false, ready: false, found, advice: `${away}, or set provider to bpf` };
 	}

@@ -2,6 +2,7 @@
 /** Which provider runs: the one that the configuration names; with `auto` BPF where it works, else the module. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { describeCompatServers, findCompatServers } from '../capture/compat_servers.ts';
 import { modulePrograms } from '../capture/load.ts';
 import { native } from '../capture/native.ts';
 import { Pins } from '../capture/pins.ts';
@@ -14,6 +15,7 @@ import { type LogSink, logLines, tell } from '../log_lines.ts';
 import { ModuleAlone } from '../module/alone.ts';
 import { KernelModule } from '../module/kernel_module.ts';
 import { isModuleReady } from '../module/load.ts';
+import { readLoaded } from '../module/loaded.ts';
 
 /** Of this host and its kernel: another provider may do without. */
 const refusals: readonly ErrorCode[] = ['NO_BTF', 'NO_CGROUP2', 'BPF_FAILED', 'PROVIDER_UNSUPPORTED'];
@@ -32,8 +34,16 @@ function takesBpf(): boolean {
 /** @throws {ToascopeError} what keeps the provider from working; with `auto`, what keeps BPF */
 export async function openProvider(config: Config, log: LogSink): Promise<Provider> {
 	if (config.provider === 'module') return openModule(config, log);
+	const compat = config.sockopt.enabled ? findCompatServers(config.listeners.ports) : [];
+	const servers = describeCompatServers(compat);
+	if (compat.length > 0 && config.provider === 'auto' && readLoaded()?.whose === 'own') {
+		tell(log, logLines.autoModule, { servers });
+		return openModule(config, log);
+	}
 	try {
-		return Programs.open(config, bpfReader, log);
+		const provider = Programs.open(config, bpfReader, log);
+		if (compat.length > 0) tell(log, logLines.compatServers, { servers });
+		return provider;
 	} catch (error) {
 		// nobody who did not ask for a module gets one built
 		if (config.provider === 'bpf' || !isRefusal(error) || !(await isModuleReady())) throw error;

@@ -35,6 +35,7 @@ const goodHost: Host = {
 	lockdown: '[none] integrity confidentiality',
 	jit: '1',
 	module: facts,
+	compatServers: [],
 	exists: (path) => !path.includes('/sys/fs/bpf/'),
 	isRootCgroup: () => true,
 	pidsAreKernels: true,
@@ -210,18 +211,21 @@ test.each<[string, Partial<ModuleFacts>, boolean, RegExp]>([
 
 test('where bpf does not work the module is taken, and the module where it is chosen', () => {
 	const module = moduleOutlook({ ...facts, loaded });
-	const auto = choiceChecks({ tried: undefined, module, running: undefined }, values());
+	const auto = choiceChecks({ tried: undefined, module, running: undefined, compatServers: [] }, values());
 	expect(named(auto, 'provider')).toMatchObject({ state: 'ok', found: 'module (auto: bpf does not work here)' });
-	const chosen = choiceChecks({ tried: tried(), module, running: undefined }, values({ provider: 'module' }));
+	const chosen = choiceChecks(
+		{ tried: tried(), module, running: undefined, compatServers: [] },
+		values({ provider: 'module' }),
+	);
 	expect(named(chosen, 'provider').found).toBe('module (chosen in the configuration)');
 	expect(named(chosen, 'getsockopt').found).toMatch(/^toa\.ko answers/);
-	const running = choiceChecks({ tried: tried(), module, running: 'module' }, values());
+	const running = choiceChecks({ tried: tried(), module, running: 'module', compatServers: [] }, values());
 	expect(named(running, 'provider').found).toBe('module (auto: bpf does not work here)');
 });
 
 test('provider and accept program follow from what works, and say why the others do not', () => {
 	const choice = (refused: Partial<Features> = {}, settings: object = {}) =>
-		choiceChecks({ tried: tried(refused), module: noModule, running: undefined }, values(settings));
+		choiceChecks({ tried: tried(refused), module: noModule, running: undefined, compatServers: [] }, values(settings));
 	expect(states(choice())).toEqual({
 		provider: 'ok',
 		module: 'ok',
@@ -242,7 +246,7 @@ test('provider and accept program follow from what works, and say why the others
 	const nobody = { fexit: 'EPERM', taskRegisters: 'EPERM', listeningSockets: 'EPERM' };
 	expect(named(choice(nobody), 'accept_program').advice).toBe('connections have no owners');
 	expect(states(choice({}, { provider: 'module' }))).toEqual({ provider: 'fail', module: 'fail' });
-	const nothing = { tried: undefined, module: noModule, running: undefined };
+	const nothing = { tried: undefined, module: noModule, running: undefined, compatServers: [] };
 	expect(states(choiceChecks(nothing, values()))).toEqual({ provider: 'fail', module: 'fail' });
 	expect(named(choice({ setError: 'EINVAL' }), 'getsockopt').found).toMatch(/ENOPROTOOPT/);
 	expect(named(choice({}, { sockopt: false }), 'getsockopt').found).toMatch(/off/);
@@ -278,4 +282,20 @@ test('what is looked for', () => {
 	expect(named(forceChecks(host), 'scope').found).toBe("toa4 on all local ports, in toascope's own network namespace");
 	const one = { profiles: ['toa4'], listeners: { ports: [443] } };
 	expect(named(forceChecks(values(one)), 'scope').found).toBe('toa4 on local port 443');
+});
+
+test('32-bit servers are told of where bpf cannot answer them', () => {
+	const compatServers = [{ pid: 42, comm: 'old', ports: [80, 443] }];
+	const choice = (settings: object, module = noModule) =>
+		choiceChecks({ tried: tried(), module, running: undefined, compatServers }, values(settings));
+	const found = (settings: object) => choice(settings).find(({ name }) => name === 'compat_servers')?.found;
+	expect(found({})).toMatch(/^old \(process 42, ports 80, 443\): .*ENOPROTOOPT/);
+	expect(found({ listeners: { ports: ['400-500'] } })).toMatch(/^old \(process 42, port 443\): /);
+	expect(found({ listeners: { ports: [22] } })).toBeUndefined();
+	expect(found({ sockopt: 'off' })).toBeUndefined();
+	const withModule = choice({}, moduleOutlook({ ...facts, loaded }));
+	expect(named(withModule, 'provider').found).toBe('module (auto: it is loaded, and 32-bit servers need it)');
+	expect(states(withModule)).not.toHaveProperty('compat_servers');
+	const chosen = choice({ provider: 'bpf' }, moduleOutlook({ ...facts, loaded }));
+	expect(named(chosen, 'compat_servers').state).toBe('warn');
 });

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * 32-bit programs that listen on TCP. The kernel runs no getsockopt program for their calls (compat), on no version, so
+ * the provider `bpf` cannot answer them.
+ */
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
+import { join } from 'node:path';
+import { includesPort, type Ports } from '../config/ports.ts';
+
+export interface CompatServer {
+	readonly pid: number;
+	readonly comm: string;
+	/** Local ports that it listens on, in order. */
+	readonly ports: readonly number[];
+}
+
+/** elf(5): the magic number, then EI_CLASS. */
+const elf32 = Buffer.from([0x7f, 0x45, 0x4c, 0x46, 1]);
+const listens = '0A';
+
+/** Undefined where the file, or the process, is not to be read. */
+function attempt<T>(read: () => T): T | undefined {
+	try {
+		return read();
+	} catch {
+		return undefined;
+	}
+}
+
+function isElf32(file: string): boolean {
+	const head = Buffer.alloc(elf32.length);
+	attempt(() => {
+		const descriptor = openSync(file, 'r');
+		try {
+			readSync(descriptor, head);
+		} finally {
+			closeSync(descriptor);
+		}
+	});
+	return head.equals(elf32);
+}
+
+/** Inode numbers of the sockets that a process has open. */
+function socketsOf(process: string): Set<string> {
+	const names = attempt(() => readdirSync(join(process, 'fd'))) ?? [];
+	const links = names.map((name) => attempt(() => readlinkSync(join(process, 'fd', name))) ?? '');
+	return new Set(links.flatMap((link) => /^socket:\[(\d+)\]$/.exec(link)?.[1] ?? []));
+}
+
+/** Of the process's network namespace: port and inode number of each listener. */
+function listenersIn(process: string): { port: number; inode: string }[] {
+	return ['tcp', 'tcp6'].flatMap((name) => {
+		const [, ...lines] = (attempt(() => readFileSync(join(process, 'net', name), 'utf8')) ?? '').split('\n');
+		return lines.flatMap((line) => {
+			const [, local = '', , state, , , , , , inode = ''] = line.trim().split(/\s+/);
+			return state === listens ? [{ port: Number.parseInt(local.split(':')[1] ?? '', 16), inode }] : [];
+		});
+	});
+}
+
+/** Those that listen on ports of the set. Processes that this one may not look into are left out. */
+export function findCompatServers(ports: Ports, proc = '/proc'): CompatServer[] {
+	const processes = (attempt(() => readdirSync(proc)) ?? []).filter((name) => /^\d+$/.test(name));
+	return processes.flatMap((pid) => {
+		const process = join(proc, pid);
+		if (!isElf32(join(process, 'exe'))) return [];
+		const own = socketsOf(process);
+		const found = listenersIn(process).filter(({ port, inode }) => own.has(inode) && includesPort(ports, port));
+		if (found.length === 0) return [];
+		const comm = (attempt(() => readFileSync(join(process, 'comm'), 'utf8')) ?? '').trim();
+		return [{ pid: Number(pid), comm, ports: [...new Set(found.map(({ port }) => port))].toSorted((a, b) => a - b) }];
+	});
+}
+
+/** `nginx (process 42, port 80)`; of many some. */
+export function describeCompatServers(servers: readonly CompatServer[]): string {
+	const some = servers.slice(0, 5).map(({ pid, comm, ports }) => {
+		return `${comm} (process ${pid}, port${ports.length === 1 ? '' : 's'} ${ports.slice(0, 5).join(', ')})`;
+	});
+	const more = servers.length - some.length;
+	return some.join(', ') + (more > 0 ? ` and ${more} more` : '');
+}
