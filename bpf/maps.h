@@ -183,6 +183,14 @@ struct {
 	__type(value, struct exported);
 } exported __weak SEC(".maps");
 
+/* Wall clock, nanoseconds since 1970: when a listener's counters were 0. Size and writer: as `listener_places`, and the daemon alone. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 257);
+	__type(key, struct listener_key);
+	__type(value, __u64);
+} listener_since __weak SEC(".maps");
+
 /* enum ledger_entry; pinned with the counters */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

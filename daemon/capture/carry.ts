@@ -19,7 +19,9 @@ import { type BpfObject, type Field, native, type PinnedMap } from './native.ts'
 
 /** Without one of these the others make no sense. */
 const counters = ['listener_places', 'listeners', 'clients', 'exported'] as const;
-const others = ['drops', 'unknown_options'] as const;
+const others = ['drops', 'unknown_options', 'listener_since'] as const;
+/** Layouts before 6 have none, and nothing is lost with it. */
+const isNew = (name: Carried, from: string) => name === 'listener_since' && !existsSync(join(from, name));
 type Carried = (typeof counters | typeof others)[number];
 
 export interface CarriedOver {
@@ -186,7 +188,7 @@ export function carryOver(bpf: BpfObject, from: string, to: string): CarriedOver
 	const lost: string[] = [];
 	const tables = new Map<Carried, Table>();
 	for (const name of counters) tables.set(name, convertMap(name, from, to, lost));
-	for (const name of others) {
+	for (const name of others.filter((one) => !isNew(one, from))) {
 		try {
 			tables.set(name, convertMap(name, from, to, lost));
 		} catch (error) {
@@ -231,6 +233,7 @@ export function carryOver(bpf: BpfObject, from: string, to: string): CarriedOver
 
 	putAll(bpf, 'exported', of('exported'));
 	putAll(bpf, 'unknown_options', of('unknown_options'));
+	putAll(bpf, 'listener_since', of('listener_since'));
 	for (const { key, value } of of('drops')) {
 		if (key.readUInt32LE() === drop.DROP_CLOSE_UNHEARD) value.writeBigUInt64LE(value.readBigUInt64LE() + open);
 		put(bpf, 'drops', key, value);

@@ -7,7 +7,7 @@ import { clientKeyLayout, drop, foldRequestLayout, ledgerEntry } from './layout.
 import { readLedger, writeLedger } from './ledger.ts';
 import { type BpfObject, type NativeError, native } from './native.ts';
 import { writeTraffic } from './records.ts';
-import { admissionAt, encodeAdmissions, Listeners, readExported } from './tables.ts';
+import { admissionAt, encodeAdmissions, Listeners, readExported, readListenerSince } from './tables.ts';
 
 /** Entries are counted one by one: not at every look. */
 const usageMs = 10_000;
@@ -49,6 +49,16 @@ export class Counters implements Source {
 
 	get clientsCapacity(): number {
 		return this.#clients.capacity;
+	}
+
+	readListenerSince(): Map<string, bigint> {
+		return readListenerSince(this.#bpf);
+	}
+
+	writeListenerSince(listener: string, unixNs: bigint): void {
+		const value = Buffer.alloc(8);
+		value.writeBigUInt64LE(unixNs);
+		this.#bpf.update('listener_since', Buffer.from(listener, 'latin1'), value);
 	}
 
 	readExported(): Map<string, Exported> {

@@ -157,6 +157,14 @@ export function readExported(bpf: BpfObject): Map<string, Exported> {
 	return set;
 }
 
+/** The map `listener_since`: Unix nanoseconds by the listener's key. */
+export function readListenerSince(bpf: BpfObject): Map<string, bigint> {
+	const map = new MapReader(bpf, 'listener_since');
+	return new Map(
+		Array.from({ length: map.read() }, (_, index) => [map.key(index), map.values.readBigUInt64LE(8 * index)]),
+	);
+}
+
 /** The map `unknown_options`. */
 export function readUnknownOptions(bpf: BpfObject): UnknownOption[] {
 	const map = new MapReader(bpf, 'unknown_options');

@@ -77,6 +77,18 @@ export function readClientsQuery(input: unknown): { limit: number; sort: ClientS
 	return { limit: limit === undefined ? clientsDefault : readInteger('limit', limit, 1, clientsMax), sort: key };
 }
 
+/**
+ * `created`: whether the answer says when series began; undefined: as the Accept header has it. Others are left alone, since
+ * scrapers are given parameters of all kinds.
+ * @throws {HttpProblem} 400
+ */
+export function readMetricsQuery(input: unknown): { created: boolean | undefined } {
+	const { created } = input as { created?: unknown };
+	if (created === undefined) return { created: undefined };
+	if (created !== 'on' && created !== 'off') throw new HttpProblem(400, 'created must be on or off');
+	return { created: created === 'on' };
+}
+
 /** @throws {HttpProblem} 400 */
 export function readStatusQuery(input: unknown): { peers: boolean; fresh: boolean } {
 	const { peers = 'off', fresh = 'off' } = readParameters(input, ['peers', 'fresh']);

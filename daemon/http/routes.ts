@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The routes of DESIGN.md, section 7: each a view on the store. */
 import type { FastifyInstance, FastifyReply } from 'fastify';
-import { contentTypes, negotiateFormat, negotiateGzip } from '../export/prometheus/accept.ts';
+import { contentTypes, negotiateCreated, negotiateFormat, negotiateGzip } from '../export/prometheus/accept.ts';
 import type { PrometheusExporter } from '../export/prometheus/exporter.ts';
 import type { LookupQuery } from '../model/lookup.ts';
 import { jsonOf } from './body.ts';
@@ -11,7 +11,7 @@ import { large } from './limits.ts';
 import { sendPieces } from './pieces.ts';
 import type { View } from './ports.ts';
 import { HttpProblem } from './problem.ts';
-import { readBatch, readClientsQuery, readLookup, readStatusQuery } from './query.ts';
+import { readBatch, readClientsQuery, readLookup, readMetricsQuery, readStatusQuery } from './query.ts';
 import { Series, Turns } from './turns.ts';
 
 const moduleAlone = 'BPF is refused on this host: toa.ko works alone, and tells applications alone';
@@ -21,7 +21,8 @@ export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusE
 		const { accept, 'accept-encoding': encodings } = request.headers;
 		const format = negotiateFormat(accept);
 		reply.header('content-type', contentTypes[format]).header('vary', 'accept, accept-encoding');
-		const pieces = request.method === 'HEAD' ? [] : metrics.render(format);
+		const created = readMetricsQuery(request.query).created ?? negotiateCreated(accept);
+		const pieces = request.method === 'HEAD' ? [] : metrics.render(format, created);
 		await sendPieces(request, reply, pieces, { gzip: negotiateGzip(encodings), giveBack: metrics.giveBack });
 	});
 

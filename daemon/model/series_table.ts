@@ -53,9 +53,8 @@ export class SeriesTable implements Iterable<ClientSeries> {
 
 	/** All of a row. @throws {RangeError} there is no such row */
 	row(row: number): ClientSeries {
-		const { client, listener, sinceNs } = this.series(row);
 		const traffic = readWords(this.#words, row * trafficWords);
-		return { client, listener, sinceNs, traffic, active: this.active(row) };
+		return { ...this.series(row), traffic, active: this.active(row) };
 	}
 
 	*[Symbol.iterator](): Generator<ClientSeries> {

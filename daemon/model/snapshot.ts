@@ -40,6 +40,8 @@ export interface Series {
 	readonly listener: string;
 	/** When the series began (Unix nanoseconds); the OTLP start time. */
 	readonly sinceNs: bigint;
+	/** It counts from before `sinceNs`: a daemon of an earlier version began it, and did not say when. */
+	readonly older?: boolean;
 }
 
 export interface ClientSeries extends Series {
@@ -60,6 +62,8 @@ export interface ListenerTotals {
 	/** Undefined for `other`. */
 	readonly endpoint: Endpoint | undefined;
 	readonly total: Traffic;
+	/** When all of its counters were 0 (Unix nanoseconds); undefined where a daemon of an earlier version did not say. */
+	readonly sinceNs: bigint | undefined;
 	/** What ended series had shown (`client_folded_*_total`). */
 	readonly folded: Traffic;
 	readonly handshakes: Readonly<Record<Result, bigint>>;

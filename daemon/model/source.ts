@@ -4,7 +4,7 @@ import type { Endpoint } from './address.ts';
 import type { ListenerTotals, MapUsage, ProgramUsage, Traffic } from './snapshot.ts';
 
 /** One line of the table of listeners. */
-export interface ListenerRecord extends Omit<ListenerTotals, 'listener'> {
+export interface ListenerRecord extends Omit<ListenerTotals, 'listener' | 'sinceNs'> {
 	/** Identity: the bytes of its key. */
 	readonly key: string;
 	/** Connections without a believable TOA. */
@@ -75,6 +75,9 @@ export interface Source {
 	readonly clientsCapacity: number;
 	/** 16-bit units in a client's key. */
 	readonly clientKeyLength: number;
+	/** When each listener's counters were 0, Unix nanoseconds by its key, as it was pinned. */
+	readListenerSince(): Map<string, bigint>;
+	writeListenerSince(listener: string, unixNs: bigint): void;
 	/** The exported set, as it was pinned. */
 	readExported(): Map<string, Exported>;
 	/** Enters them into the exported set. Of each: whether there was room. */

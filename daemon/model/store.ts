@@ -40,6 +40,8 @@ const admissionsATurn = 1024;
 /** A listener. */
 interface Line {
 	readonly name: string;
+	/** When its counters were 0, where that is known (Unix nanoseconds). */
+	readonly sinceNs: bigint | undefined;
 	/** What its `other` shows at this look, in words. */
 	readonly sum: BigUint64Array;
 	/** Connections of its clients without a series that are open at this look. */
@@ -65,8 +67,12 @@ export class Store {
 	readonly #source: Source;
 	#limits: StoreLimits;
 	readonly #lost: () => Readonly<Record<string, bigint>>;
-	/** When the series of `direct` and `other` began here. */
-	readonly #startNs = BigInt(Date.now()) * 1_000_000n;
+	/** When listeners' counters began that were there when this daemon came, and of which nothing says when they did. */
+	readonly #startNs = unixNs();
+	/** Of the daemons before this one: when each listener's counters began, by its key. */
+	readonly #listenerSince: ReadonlyMap<string, bigint>;
+	/** Just before listeners were read the last time (Unix nanoseconds): the counters of others were 0 then. */
+	#listenersReadNs: bigint | undefined;
 	/** Of the daemon before this one. */
 	readonly #classifiedNs: bigint;
 	readonly #exported: ExportedSet;
@@ -85,6 +91,7 @@ export class Store {
 		this.#lost = lost;
 		this.#exported = new ExportedSet(source);
 		this.#classifiedNs = source.classifiedNs;
+		this.#listenerSince = source.readListenerSince();
 		this.#roster = new Roster(source.clientsCapacity, source.clientKeyLength);
 	}
 
@@ -122,7 +129,9 @@ export class Store {
 			// before anything is shown: a daemon after this one takes nothing out of "other" again
 			this.#source.classifiedNs = look.beganNs;
 			// after folding: what has left the clients must be in its listener
+			const readNs = unixNs();
 			this.#snapshot = this.#show(look, this.#source.readListeners());
+			this.#listenersReadNs = readNs;
 			return this.#snapshot;
 		} finally {
 			this.#looking = false;
@@ -180,12 +189,30 @@ export class Store {
 
 	#addLine(key: string, endpoint: Endpoint | undefined): number {
 		const listener = nameOf(endpoint);
-		const series = (client: string): Series => ({ client, listener, sinceNs: this.#startNs });
+		const sinceNs = this.#listenerSince.get(key) ?? this.#beginOf(key);
+		const begun = sinceNs === undefined ? { sinceNs: this.#startNs, older: true } : { sinceNs };
+		const series = (client: string): Series => ({ client, listener, ...begun });
 		const sum = new BigUint64Array(trafficWords);
-		const line = { name: listener, sum, active: 0, direct: series('direct'), other: series('other') };
+		const line = { name: listener, sum, active: 0, sinceNs, direct: series('direct'), other: series('other') };
 		const place = this.#lines.push(line) - 1;
 		this.#linePlaces.set(key, place);
 		return place;
+	}
+
+	/** When the counters of a listener that is met for the first time were 0; undefined where nothing says so. */
+	#beginOf(key: string): bigint | undefined {
+		const beginNs = this.#listenersReadNs ?? this.#beginBefore();
+		if (beginNs !== undefined) this.#source.writeListenerSince(key, beginNs);
+		return beginNs;
+	}
+
+	/** The same at the first look. */
+	#beginBefore(): bigint | undefined {
+		// no look has ever ended: counting has just begun, or at least nothing of it was shown
+		if (this.#classifiedNs === 0n) return this.#startNs;
+		// the daemon before this one noted those that it met, so this one came after its last look
+		if (this.#listenerSince.size > 0) return unixNs() - (this.#source.monotonicNs() - this.#classifiedNs);
+		return undefined;
 	}
 
 	#enter(number: number, exported: Exported, client: string): Series {
@@ -257,7 +284,7 @@ export class Store {
 		for (let from = 0; from < candidates.length; from += admissionsATurn) {
 			if (from > 0) await nextTurn();
 			const some = candidates.slice(from, from + admissionsATurn);
-			const sinceNs = BigInt(Date.now()) * 1_000_000n;
+			const sinceNs = unixNs();
 			const admissions = some
 				.slice(0, Math.max(0, look.maxExported - this.#exported.size))
 				.map(({ key, base }) => ({ key, exported: { base, sinceNs } }));
@@ -304,7 +331,7 @@ export class Store {
 		const drops = { ...this.#source.drops(), ...this.#lost() };
 		return Object.freeze({
 			atMs: Date.now(),
-			listeners: records.map(totalsOf),
+			listeners: records.map((record) => totalsOf(record, this.#lines[this.#linePlaces.get(record.key) ?? 0]?.sinceNs)),
 			clients: table.build(),
 			clientsTracked: tracked,
 			clientsCapacity: this.#source.clientsCapacity,
@@ -333,6 +360,10 @@ function openOf({ opened, closed }: Traffic): number {
 	return Math.max(0, Number(opened - closed));
 }
 
+function unixNs(): bigint {
+	return BigInt(Date.now()) * 1_000_000n;
+}
+
 /** When a client was last heard of. */
 function lastSignNs(page: ClientPage, index: number): bigint {
 	const [created, active] = [page.createdNs(index), page.activeNs(index)];
@@ -343,7 +374,7 @@ function nameOf(listener: Endpoint | undefined): string {
 	return listener === undefined ? otherListener : formatEndpoint(listener);
 }
 
-function totalsOf(record: ListenerRecord): ListenerTotals {
+function totalsOf(record: ListenerRecord, sinceNs: bigint | undefined): ListenerTotals {
 	const { key: _key, direct: _direct, overflow: _overflow, unshown: _unshown, ...totals } = record;
-	return { ...totals, listener: nameOf(record.endpoint) };
+	return { ...totals, listener: nameOf(record.endpoint), sinceNs };
 }

@@ -13,6 +13,8 @@ function nothing(reader: OptionReader): Source {
 		readClients: () => [],
 		clientsCapacity: 0,
 		clientKeyLength: 1,
+		readListenerSince: () => new Map(),
+		writeListenerSince: () => {},
 		readExported: () => new Map(),
 		admit: () => [],
 		retire: () => false,

@@ -20,6 +20,30 @@ describe('/metrics', () => {
 		await expect(response.body).toMatchFileSnapshot(`../fixtures/metrics.${name}.txt`);
 	});
 
+	/** What Prometheus sends, and what it sends where it goes by created timestamps. */
+	const usual =
+		'application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1';
+	const proto = 'application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.3';
+
+	it.each([
+		['', 'application/openmetrics-text', true],
+		['', usual, false],
+		['', `${usual},${proto}`, true],
+		['', 'text/plain', false],
+		['?created=on', usual, true],
+		['?created=off', 'application/openmetrics-text', false],
+		['?created=on', 'text/plain', false],
+		['?other=1', usual, false],
+	])('says when series began to those that want it: %s %s', async (query, accept, created) => {
+		const response = await start().inject({ url: `/metrics${query}`, headers: { accept } });
+		expect(response.statusCode).toBe(200);
+		expect(response.body.includes('_created{client="2001:db8:c::1"')).toBe(created);
+	});
+
+	it('refuses what it does not know', async () => {
+		expect((await start().inject('/metrics?created=yes')).json()).toMatchObject({ status: 400 });
+	});
+
 	it.each(['text/plain', 'application/openmetrics-text'])('compressed, %s', async (accept) => {
 		const app = start();
 		const bare = await app.inject({ url: '/metrics', headers: { accept } });

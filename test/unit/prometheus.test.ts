@@ -7,7 +7,7 @@ import { createPrometheusExporter, type PrometheusExporter } from '../../daemon/
 import type { Format } from '../../daemon/export/prometheus/text.ts';
 import type { Snapshot } from '../../daemon/model/snapshot.ts';
 import { noTraffic } from '../../daemon/model/traffic.ts';
-import { listenerTotals, snapshot, tableOf } from '../fixtures/snapshot.ts';
+import { clients, listenerTotals, snapshot, tableOf } from '../fixtures/snapshot.ts';
 import { fixtureExporter } from '../fixtures/view.ts';
 
 async function text(exporter: PrometheusExporter, format: Format = 'prometheus'): Promise<string> {
@@ -50,12 +50,45 @@ describe('the whole answer', () => {
 		);
 	});
 
-	it('has the same sample lines in both, also after a change of format', async () => {
+	it('has the same sample lines in both, but for when series began, also after a change of format', async () => {
 		const exporter = fixtureExporter();
-		const samples = (all: string): string[] => all.split('\n').filter((line) => !line.startsWith('#'));
+		const samples = (all: string): string[] =>
+			all.split('\n').filter((line) => !line.startsWith('#') && !/^\w+_created\{/.test(line));
 		const first = samples(await text(exporter));
 		expect(samples(await text(exporter, 'openmetrics'))).toEqual(first);
 		expect(samples(await text(exporter))).toEqual(first);
+	});
+
+	it('says in OpenMetrics when each counter, summary and histogram of a client or a listener began', async () => {
+		const lines = (await text(fixtureExporter(), 'openmetrics')).split('\n');
+		const own = metricTable.filter(({ type, labels }) => type !== 'gauge' && labels.some((one) => one === 'listener'));
+		for (const { name } of own) {
+			const base = name.replace(/_total$/, '');
+			const at = lines.findIndex((line) => line.startsWith(`${base}_created{`));
+			expect(lines[at], name).toMatch(/ 1760000000(\.000000001)?$/);
+			// right behind the last sample of the same series
+			const labels = /\{.*\}/.exec(lines[at] ?? '')?.[0];
+			expect(lines[at - 1], name).toMatch(new RegExp(`^${base}(_total|_count)\\{`));
+			expect(lines[at - 1], name).toContain(labels);
+		}
+		const families = new Set(own.map(({ name }) => `${name.replace(/_total$/, '')}_created`));
+		const created = lines.filter((line) => /^\w+_created[{ ]/.test(line)).map((line) => /^\w+/.exec(line)?.[0]);
+		expect(new Set(created)).toEqual(families);
+	});
+
+	it('does not say it of those that began before anybody noted it, nor where it is not wanted', async () => {
+		const older = [...clients].map((one) => ({ ...one, older: true }));
+		const unknown = { ...snapshot, clients: tableOf(older), listeners: [{ ...listenerTotals, sinceNs: undefined }] };
+		expect(
+			await text(
+				fixtureExporter(() => unknown),
+				'openmetrics',
+			),
+		).not.toContain('_created');
+		let all = '';
+		for await (const piece of fixtureExporter().render('openmetrics', false)) all += piece;
+		expect(all).not.toContain('_created');
+		expect(await text(fixtureExporter())).not.toContain('_created');
 	});
 
 	it('shows every metric of the table, and each family once', async () => {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A store after another on the same kernel state: what a restart keeps, and what it gives to nobody. */
 import { describe, expect, it, vi } from 'vitest';
+import type { Snapshot } from '../../daemon/model/snapshot.ts';
 import { noTraffic } from '../../daemon/model/traffic.ts';
 import { idleMs, perTest, start } from '../fixtures/looking.ts';
 import { labels, series } from '../fixtures/snapshots.ts';
@@ -137,5 +138,44 @@ describe('another daemon on the same kernel state', () => {
 		await look();
 		kernel.visit('y', 3n);
 		expect(series(await look(), 'y')?.traffic).toMatchObject({ opened: 1n, sentBytes: 6n });
+	});
+});
+
+describe('when counters of a listener were 0', () => {
+	const sinceMs = (snapshot: Snapshot, listener: string) => {
+		const of = snapshot.listeners.find((one) => one.listener === `${listener}:80`)?.sinceNs;
+		return of === undefined ? undefined : Math.round(Number(of) / 1e6);
+	};
+
+	it('is known from its first look on, and to the next daemon', async () => {
+		const begun = Date.now();
+		const { kernel, look, again } = start({ maxExported: 2 });
+		kernel.visit('x', 1n, 'a');
+		const first = await look();
+		kernel.visit('x', 1n, 'b');
+		const second = await look();
+		expect([sinceMs(second, 'a'), sinceMs(second, 'b')]).toEqual([begun, first.atMs]);
+		again();
+		vi.advanceTimersByTime(60_000);
+		kernel.visit('x', 1n, 'c');
+		const third = await look();
+		// c came after the last look of the daemon before
+		expect(['a', 'b', 'c'].map((one) => sinceMs(third, one))).toEqual([begun, first.atMs, second.atMs]);
+		expect(series(third, 'other', 'b')).toMatchObject({ sinceNs: BigInt(first.atMs) * 1_000_000n });
+		expect(series(third, 'other', 'b')?.older).toBeUndefined();
+	});
+
+	it('is not known where a daemon that did not note it counted before', async () => {
+		const { kernel, look, again } = start({ maxExported: 2 });
+		kernel.visit('x', 1n, 'a');
+		await look();
+		kernel.readListenerSince = () => new Map();
+		again();
+		const snapshot = await look();
+		expect(sinceMs(snapshot, 'a')).toBeUndefined();
+		expect(series(snapshot, 'direct')?.older).toBe(true);
+		// but of those that come later it is
+		kernel.visit('x', 1n, 'b');
+		expect(sinceMs(await look(), 'b')).toBe(snapshot.atMs);
 	});
 });

@@ -28,6 +28,17 @@ export function negotiateFormat(accept: string | undefined): Format {
 	return openmetrics > 0 && openmetrics >= (named ?? 0) ? 'openmetrics' : 'prometheus';
 }
 
+/**
+ * Whether a scraper of OpenMetrics wants to know when series began (`_created`). A Prometheus that does nothing with that
+ * keeps each of these lines as one more series, so it is left out where the header looks like such a one: it names the text
+ * format as well. One that goes by created timestamps (`--enable-feature=created-timestamp-zero-ingestion`) also names
+ * protobuf; who names OpenMetrics alone gets all that there is.
+ */
+export function negotiateCreated(accept: string | undefined): boolean {
+	const types = (accept ?? '').split(',').map((range) => range.split(';')[0]?.trim().toLowerCase());
+	return types.includes('application/vnd.google.protobuf') || !types.includes('text/plain');
+}
+
 /** Whether gzip is wanted: named in Accept-Encoding, or part of its `*`, and liked no less than what is not packed. */
 export function negotiateGzip(acceptEncoding: string | undefined): boolean {
 	const qualities = new Map<string, number>();

@@ -9,7 +9,7 @@ import { type MetricName, metricDefinition } from '../metric_table.ts';
 import type { Family } from './family.ts';
 import { LineWriter } from './line_writer.ts';
 import type { PiecePool } from './piece_pool.ts';
-import { escapeLabelValue, pieceLength } from './text.ts';
+import { createdName, escapeLabelValue, formatSeconds, pieceLength } from './text.ts';
 
 /** Writes the value that one row shows. */
 type Value = (out: LineWriter, table: SeriesTable, row: number) => void;
@@ -71,10 +71,10 @@ export class SeriesLabels {
 }
 
 /**
- * The families of these series. Each family's lines can be iterated once, one family after the other; they are
- * pieces of the pool.
+ * The families of these series; with `created`, when each series began. Each family's lines can be iterated once, one family
+ * after the other; they are pieces of the pool.
  */
-export function clientFamilies(table: SeriesTable, labels: SeriesLabels, pool: PiecePool): Family[] {
+export function clientFamilies(table: SeriesTable, labels: SeriesLabels, pool: PiecePool, created = false): Family[] {
 	const out = new LineWriter(pool);
 	/** By row: asked for once, for all families. */
 	const found: Uint8Array[] = [];
@@ -86,7 +86,19 @@ export function clientFamilies(table: SeriesTable, labels: SeriesLabels, pool: P
 		return bytes;
 	};
 
-	function* lines(name: string, samples: readonly (readonly [string, Value])[]): Generator<Buffer> {
+	/** By row, labels and value: the same for all families. */
+	const begun: Uint8Array[] = [];
+
+	const writeCreated = (name: Uint8Array, row: number) => {
+		const { sinceNs, older } = table.series(row);
+		if (older === true) return;
+		begun[row] ??= Buffer.concat([labelsAt(row), Buffer.from(`${formatSeconds(sinceNs)}\n`)]);
+		out.bytes(name);
+		out.bytes(begun[row]);
+	};
+
+	function* lines(name: MetricName, samples: readonly (readonly [string, Value])[]): Generator<Buffer> {
+		const began = created && metricDefinition(name).type !== 'gauge' ? Buffer.from(createdName(name)) : undefined;
 		const parts = samples.map(([suffix, value]) => ({ name: Buffer.from(name + suffix), value }));
 		for (let row = 0; row < table.length; row++) {
 			const text = labelsAt(row);
@@ -96,6 +108,7 @@ export function clientFamilies(table: SeriesTable, labels: SeriesLabels, pool: P
 				part.value(out, table, row);
 				out.endLine();
 			}
+			if (began !== undefined) writeCreated(began, row);
 			if (out.length >= pieceLength) yield out.take();
 		}
 		if (out.length > 0) yield out.take();

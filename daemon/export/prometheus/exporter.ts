@@ -20,8 +20,8 @@ export interface PrometheusExporter {
 	readonly registry: Registry;
 	/** What the HTTP servers count. */
 	readonly http: HttpMetrics;
-	/** The text of one scrape, in pieces of at most 256 KiB. */
-	render(format: Format): AsyncGenerator<Buffer, void, void>;
+	/** The text of one scrape, in pieces of at most 256 KiB. `created`: in OpenMetrics, with the time at which series began. */
+	render(format: Format, created?: boolean): AsyncGenerator<Buffer, void, void>;
 	/** Nobody reads this piece any more, nor will: its memory is for the next. One that is kept stays as it is. */
 	giveBack(piece: Buffer): void;
 }
@@ -51,9 +51,9 @@ export function createPrometheusExporter(options: PrometheusOptions): Prometheus
 	if (options.processMetrics !== false) registerProcessMetrics(registry);
 
 	/** All get() are called, and the clients taken, in one turn of the event loop: one snapshot. */
-	async function collect(): Promise<Family[]> {
+	async function collect(created: boolean): Promise<Family[]> {
 		const snapshot = options.latest();
-		const clients = snapshot === undefined ? [] : clientFamilies(snapshot.clients, labels, pool);
+		const clients = snapshot === undefined ? [] : clientFamilies(snapshot.clients, labels, pool, created);
 		const metrics = registry.getMetricsAsArray() as unknown as RegisteredMetric[];
 		const collected = await Promise.allSettled(metrics.map(async (metric) => metric.get()));
 		const families: Family[] = [];
@@ -63,7 +63,7 @@ export function createPrometheusExporter(options: PrometheusOptions): Prometheus
 				continue;
 			}
 			const { name, help, type, values } = result.value;
-			families.push({ head: { name, help, type, unit: units.get(name) }, lines: sampleLines(name, values) });
+			families.push({ head: { name, help, type, unit: units.get(name) }, lines: sampleLines(name, values, created) });
 		}
 		return [...families, ...clients];
 	}
@@ -71,8 +71,8 @@ export function createPrometheusExporter(options: PrometheusOptions): Prometheus
 	return {
 		registry,
 		http,
-		async *render(format) {
-			yield* exposition(await collect(), format);
+		async *render(format, created = true) {
+			yield* exposition(await collect(created && format === 'openmetrics'), format);
 		},
 		giveBack: (piece) => pool.giveBack(piece),
 	};

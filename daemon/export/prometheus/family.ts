@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A metric family on its way out: its head and, made one by one when asked for, its lines. */
-import { type FamilyHead, formatLabels, formatValue } from './text.ts';
+import { createdName, type FamilyHead, formatLabels, formatSeconds, formatValue } from './text.ts';
 
 export interface Family {
 	readonly head: FamilyHead;
@@ -14,11 +14,18 @@ export interface Sample {
 	readonly metricName?: string;
 	readonly labels: Readonly<Record<string, string | number>>;
 	readonly value: number | bigint | string;
+	/** The last sample of a series that began then, Unix nanoseconds. */
+	readonly createdNs?: bigint | undefined;
 }
 
-/** The lines of a family whose samples come from prom-client, or from a collector in its registry. */
-export function* sampleLines(name: string, samples: Iterable<Sample>): Generator<string> {
-	for (const { metricName = name, labels, value } of samples) {
+/**
+ * The lines of a family whose samples come from prom-client, or from a collector in its registry; with `created`, when each
+ * series began, where that is known.
+ */
+export function* sampleLines(name: string, samples: Iterable<Sample>, created = false): Generator<string> {
+	for (const { metricName = name, labels, value, createdNs } of samples) {
 		yield `${metricName}${formatLabels(labels)} ${formatValue(value)}\n`;
+		if (!created || createdNs === undefined) continue;
+		yield `${createdName(name)}${formatLabels(labels)} ${formatSeconds(createdNs)}\n`;
 	}
 }

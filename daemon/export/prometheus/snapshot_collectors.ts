@@ -139,9 +139,12 @@ function whileCounted(sample: (usage: ProgramUsage) => Sample): Read {
 	return ({ programs }) => (programs.some(({ runs }) => runs > 0n) ? programs.map(sample) : []);
 }
 
+/** Each sample is a series of its own, and all of a listener's began together. */
 function eachListener(samples: (totals: ListenerTotals) => Iterable<Sample>): Read {
 	return function* ({ listeners }) {
-		for (const totals of listeners) yield* samples(totals);
+		for (const totals of listeners) {
+			for (const sample of samples(totals)) yield { ...sample, createdNs: totals.sinceNs };
+		}
 	};
 }
 
@@ -150,10 +153,16 @@ function ofTraffic(part: 'total' | 'folded', field: keyof Traffic): Read {
 }
 
 function ofHistogram(name: MetricName, part: 'rtt' | 'duration' | 'acceptWait'): Read {
-	return eachListener((totals) => histogramSamples(name, totals.listener, totals[part]));
+	return function* ({ listeners }) {
+		for (const totals of listeners) yield* histogramSamples(name, totals, totals[part]);
+	};
 }
 
-function* histogramSamples(name: string, listener: string, histogram: Histogram): Generator<Sample> {
+function* histogramSamples(
+	name: string,
+	{ listener, sinceNs }: ListenerTotals,
+	histogram: Histogram,
+): Generator<Sample> {
 	let count = 0n;
 	for (const [index, bucket] of histogram.buckets.entries()) {
 		const boundNs = histogram.boundsNs[index];
@@ -162,7 +171,7 @@ function* histogramSamples(name: string, listener: string, histogram: Histogram)
 		yield { metricName: `${name}_bucket`, labels: { listener, le }, value: count };
 	}
 	yield { metricName: `${name}_sum`, labels: { listener }, value: formatSeconds(histogram.sumNs) };
-	yield { metricName: `${name}_count`, labels: { listener }, value: count };
+	yield { metricName: `${name}_count`, labels: { listener }, value: count, createdNs: sinceNs };
 }
 
 function single(

@@ -27,6 +27,11 @@ export function formatHead(head: FamilyHead, format: Format): string {
 	return `# TYPE ${name} ${head.type}\n${unit}# HELP ${name} ${escapeLabelValue(head.help)}\n`;
 }
 
+/** Name of the sample that says when a series began: OpenMetrics 1.0, `_created`. */
+export function createdName(name: string): string {
+	return `${name.replace(/_total$/, '')}_created`;
+}
+
 function escapeHelp(text: string): string {
 	return text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n');
 }
