@@ -204,7 +204,7 @@ function metrics(): string {
 
 # Metrics
 
-What \`/metrics\` serves, besides the usual \`process_*\` and \`nodejs_*\`.
+What \`/metrics\` serves, besides the usual \`process_*\` and \`nodejs_*\`. [The query for each question](../queries.md).
 
 ${table(['Name', 'Type', 'Labels', 'Unit', 'Meaning'], rows)}
 
