@@ -20,8 +20,8 @@ export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusE
 	app.get('/metrics', large, async (request, reply) => {
 		const { accept, 'accept-encoding': encodings } = request.headers;
 		const format = negotiateFormat(accept);
-		reply.header('content-type', contentTypes[format]).header('vary', 'accept, accept-encoding');
 		const created = readMetricsQuery(request.query).created ?? negotiateCreated(accept);
+		reply.header('content-type', contentTypes[format]).header('vary', 'accept, accept-encoding');
 		const pieces = request.method === 'HEAD' ? [] : metrics.render(format, created);
 		await sendPieces(request, reply, pieces, { gzip: negotiateGzip(encodings), giveBack: metrics.giveBack });
 	});
