@@ -12,6 +12,7 @@ import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
 import { isReadyLine, untilReady } from '../../daemon/lab/process.ts';
 import { findProgram } from '../fixtures/applications/application.ts';
+import { compile } from '../fixtures/c_program.ts';
 import { Daemon } from '../fixtures/daemon.ts';
 import { total } from '../fixtures/metrics.ts';
 import { toaOption } from '../fixtures/toa_option.ts';
@@ -28,6 +29,8 @@ const port = {
 	realipOff: 8003,
 	acceptedOn: 8004,
 	deferredOn: 8005,
+	proxyOn: 4143,
+	proxyOff: 4144,
 	ftpOn: 21,
 	ftpOnData: 5000,
 	ftpBothOn: 2121,
@@ -40,6 +43,9 @@ const transparent = [
 		.filter(([name]) => name.endsWith('On'))
 		.map(([, value]) => value),
 ];
+/** The proxies' ports are reached by these. */
+const redirected = { on: 443, off: 444 } as const;
+
 const directory = mkdtempSync(join(tmpdir(), 'toascope-test-'));
 let lab: Lab;
 let daemon: Daemon;
@@ -56,6 +62,8 @@ beforeAll(async () => {
 		route(port.realipBalancerOn, 'nat64'),
 		route(port.realipClientOn, 'nat64'),
 		route(port.realipOff, 'nat64'),
+		route(redirected.on, 'nat64'),
+		route(redirected.off, 'nat64'),
 		route(port.ftpOn, 'toa4'),
 		route(port.ftpOnData, 'none'),
 		route(port.ftpBothOn, 'toa4'),
@@ -162,6 +170,56 @@ describe.skipIf(findProgram('nginx') === undefined)('nginx', () => {
 		expect(await line(read, new RegExp(`^${port.deferredOn} `))).toMatch(/ ::ffff:192\.0\.2\.42$/);
 		early.reset();
 		deferred.reset();
+	});
+});
+
+describe('a proxy behind a REDIRECT rule', () => {
+	let refused: string | undefined;
+	beforeAll(async () => {
+		const rules = [
+			'table ip redirected {',
+			'chain incoming { type nat hook prerouting priority -100;',
+			`tcp dport ${redirected.on} redirect to :${port.proxyOn}`,
+			`tcp dport ${redirected.off} redirect to :${port.proxyOff}`,
+			'}',
+			'}',
+		].join('\n');
+		const file = join(directory, 'rules.nft');
+		writeFileSync(file, rules);
+		if (findProgram('nft') === undefined) {
+			refused = 'no nft here';
+			return;
+		}
+		const nft = lab.spawn('server', 'nft', ['-f', file], { stdio: 'pipe' });
+		const said = stderrOf(nft);
+		const [code] = await once(nft, 'close');
+		if (code === 0) return;
+		expect(said.join('\n')).toMatch(/Operation not supported|No such file or directory|Protocol not supported/);
+		refused = `this kernel has no nat rules: ${said[0]}`;
+	});
+
+	const asked = async (local: number, dialled: number): Promise<{ byPeer: string; byLocal: string }> => {
+		const child = lab.spawn('server', compile('original_destination'), [String(local)], { stdio: 'pipe' });
+		return new Promise((resolve, reject) => {
+			untilReady(child, 'proxy', isReadyLine, (value) => resolve(value as { byPeer: string; byLocal: string }))
+				.then(() => clients.run({ from: client, to: nat64Server, port: dialled, text: 'x' }))
+				.catch(reject);
+		});
+	};
+
+	it('that asks for the destination by the family of its peer gets none', async ({ skip }) => {
+		skip(refused !== undefined, refused);
+		const dialled = `${network.server} ${redirected.on}`;
+		expect(await asked(port.proxyOn, redirected.on)).toEqual({
+			byPeer: expect.stringMatching(/^errno \d+$/),
+			byLocal: dialled,
+		});
+	});
+
+	it('gets it where its port is not transparent', async ({ skip }) => {
+		skip(refused !== undefined, refused);
+		const dialled = `${network.server} ${redirected.off}`;
+		expect(await asked(port.proxyOff, redirected.off)).toEqual({ byPeer: dialled, byLocal: dialled });
 	});
 });
 
