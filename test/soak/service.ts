@@ -21,6 +21,7 @@ export class Service implements AsyncDisposable {
 	readonly #ground: Ground;
 	readonly #port: number;
 	#daemon: Daemon;
+	#load: SteadyLoad | undefined;
 	/** What both ends of its load counted, over all restarts. */
 	#account: Account = { opened: 0n, closed: 0n, received: 0n, sent: 0n };
 
@@ -41,7 +42,7 @@ export class Service implements AsyncDisposable {
 
 	/** It runs for a while, ends, and its cgroup with it; then there is the cgroup again. */
 	async restart(): Promise<string> {
-		const load = await SteadyLoad.start({
+		this.#load = await SteadyLoad.start({
 			ground: this.#ground,
 			cgroup,
 			port: this.#port,
@@ -50,10 +51,10 @@ export class Service implements AsyncDisposable {
 			nice: true,
 		});
 		try {
-			await load.more(perRestart);
-			this.#account = sum(this.#account, await load.stop());
+			await this.#load.more(perRestart);
+			this.#account = sum(this.#account, await this.#load.stop());
 		} finally {
-			await load[Symbol.asyncDispose]();
+			await this.#load[Symbol.asyncDispose]();
 		}
 		await this.exact();
 		const told = `${this.#account.opened} connections so far`;
@@ -81,6 +82,8 @@ export class Service implements AsyncDisposable {
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
+		// a step that took too long has left it
+		await this.#load?.[Symbol.asyncDispose]();
 		await this.#daemon[Symbol.asyncDispose]();
 	}
 }

@@ -24,6 +24,8 @@ export class SoakStage implements AsyncDisposable {
 	/** Its counters, over all its lives. */
 	readonly grown = new Grown();
 	readonly had: Belongings[] = [];
+	/** For the last connections. */
+	lastLoad: SteadyLoad | undefined;
 	daemon: Daemon;
 	flatness: Flatness;
 
@@ -74,6 +76,7 @@ export class SoakStage implements AsyncDisposable {
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
+		await this.lastLoad?.[Symbol.asyncDispose]();
 		await this.load[Symbol.asyncDispose]();
 		await this.daemon[Symbol.asyncDispose]();
 		await this.collector[Symbol.asyncDispose]();
