@@ -91,8 +91,8 @@ test('a first collection that fails is tried again: systemd hears READY=1 only w
 	const memory = failures('first');
 	const socket = join(directory, 'notify.sock');
 	await using systemd = await NotifySocket.open(socket);
-	// the series that an earlier daemon had are read before it, once
-	memory.begin(`${command.mapLookupBatch}+1`);
+	// what an earlier daemon left is read before it, once: its series, and when listeners began
+	memory.begin(`${command.mapLookupBatch}+2`);
 	const env = { ...memory.env, NOTIFY_SOCKET: socket };
 	await using daemon = await Daemon.start({ config: `listeners: {ports: [${port}]}`, env });
 	await systemd.until(/^STATUS=not ready: the first collection of the counters is awaited, and fails \(ENOMEM\)$/);

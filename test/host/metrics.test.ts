@@ -150,7 +150,9 @@ describe('the text', () => {
 		const samples = await settled(daemon, listener, 45);
 		for (const name of ['rtt_seconds', 'connection_duration_seconds']) {
 			const count = total(samples, `toascope_${name}_count`, { listener });
-			expect(count, name).toBe(45n);
+			// a read of open connections that falls into one takes an RTT sample besides that of its close
+			if (name === 'rtt_seconds') expect(count, name).toBeGreaterThanOrEqual(45n);
+			else expect(count, name).toBe(45n);
 			expect(total(samples, `toascope_${name}_bucket`, { listener, le: '+Inf' })).toBe(count);
 			expect(total(samples, `toascope_client_${name}_count`, { listener })).toBe(count);
 			expect(sumNs(samples, `toascope_${name}_sum`)).toBeGreaterThan(0n);
