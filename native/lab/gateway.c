@@ -7,7 +7,6 @@
  * Prints {"ready":true} when it listens, and its totals as JSON when it ends: at the end of
  * standard input (its parent is gone) or at SIGTERM or SIGINT.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
