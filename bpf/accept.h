@@ -25,12 +25,27 @@ static __always_inline void note_accept(const struct subject *on, __u64 cookie, 
 	tell(on, EVENT_ACCEPTED);
 }
 
+/*
+ * accept() may return a connection that has closed, at any time after: where its listener is folded since, its counts are
+ * "other"'s, and so is the accept.
+ */
+static __always_inline bool take_listener_of_accept(struct subject *on)
+{
+	__u32 other = OTHER_LISTENER;
+
+	if (listener_stays(on->state))
+		return take_listener(on);
+	on->listener = bpf_map_lookup_elem(&listeners, &other);
+	return on->listener;
+}
+
 /* Runs in the accepting process. */
 static __always_inline void accepted(struct socket_state *state, __u8 seen)
 {
 	struct subject on = { .set = current_settings(), .state = state, .now = bpf_ktime_get_ns() };
 
-	if (!on.set || !state->opened_ns || state->seen || !take_listener(&on) || !first_to_see(state, seen))
+	if (!on.set || !state->opened_ns || state->seen || !take_listener_of_accept(&on) ||
+	    !first_to_see(state, seen))
 		return;
 	find_connection(&on);
 	note_accept(&on, state->cookie, state->opened_ns, seen);

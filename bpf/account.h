@@ -43,10 +43,26 @@ struct subject {
 	bool data; /* the peer has sent data; valid where a verdict without option is recorded */
 };
 
+/*
+ * The place of the listener. One that has an open connection keeps it; a further path of a connection (mptcp.h) may outlive
+ * the first one, and then counts for "other" when the listener is folded.
+ */
+static __always_inline __u32 listener_of(const struct socket_state *state)
+{
+	__u32 place = state->listener;
+	const struct listener_slot *slot;
+
+	if (!state->joined)
+		return place;
+	slot = bpf_map_lookup_elem(&listener_keys, &place);
+	return slot && *(const volatile __u32 *)&slot->service == state->listener_service ? place :
+											    OTHER_LISTENER;
+}
+
 /* The listener's counters: of the place that its connection found when it opened. */
 static __always_inline bool take_listener(struct subject *on)
 {
-	__u32 place = on->state->listener;
+	__u32 place = listener_of(on->state);
 
 	on->listener = bpf_map_lookup_elem(&listeners, &place);
 	return on->listener;
@@ -56,7 +72,7 @@ static __always_inline void client_key(const struct subject *on, struct client_k
 {
 	const struct toa_client *client = &on->state->client;
 	const struct prefix *prefix = &on->set->prefix[family_index(client->family)];
-	const struct listener_key *listener;
+	const struct listener_slot *slot;
 	__u32 place = on->state->listener;
 	__u32 words[4];
 
@@ -70,9 +86,9 @@ static __always_inline void client_key(const struct subject *on, struct client_k
 	key->prefix_length = prefix->length;
 	key->reserved = 0;
 	__builtin_memset(&key->listener, 0, sizeof(key->listener));
-	listener = bpf_map_lookup_elem(&listener_keys, &place);
-	if (listener)
-		__builtin_memcpy(&key->listener, &listener->local, sizeof(key->listener));
+	slot = bpf_map_lookup_elem(&listener_keys, &place);
+	if (slot)
+		__builtin_memcpy(&key->listener, &slot->key.local, sizeof(key->listener));
 }
 
 static __always_inline struct client *find_client(const struct subject *on)
@@ -139,11 +155,32 @@ static __always_inline void credit(const struct subject *on, struct client *clie
 	add_traffic(&client->traffic, delta);
 }
 
+/*
+ * The same for a further path, whose client may have left the table since the first path closed: as enter_client() finds
+ * out.
+ */
+static __noinline int credit_path(const struct subject *on, const struct traffic *delta)
+{
+	struct client *client = 0;
+	struct client_key key;
+
+	if (listener_of(on->state) == on->state->listener) {
+		client_key(on, &key);
+		client = bpf_map_lookup_elem(&clients, &key);
+		if (client && *(volatile __u64 *)&client->tag != client_tag(&key))
+			client = 0;
+	}
+	credit(on, client, delta);
+	return 0;
+}
+
 /* Adds to the connection's client, or to what stands for it. The verdict has fallen. */
 static __always_inline void attribute(const struct subject *on, const struct traffic *delta)
 {
 	if (!believed(on->state->verdict))
 		add_traffic(&on->listener->direct, delta);
+	else if (on->state->joined)
+		credit_path(on, delta);
 	else /* what was opened in an entry ends there, also while it is being folded: that lets it live then */
 		credit(on, on->state->in_overflow ? 0 : find_client(on), delta);
 }

@@ -46,6 +46,39 @@ static __always_inline void subtract(struct traffic *from, const struct traffic 
 	from->duration_sum_ns -= base->duration_sum_ns;
 }
 
+/*
+ * Gives the slot of a listener back that was retired, whose counts "other" shows by now (listener_bases), and whose clients
+ * have all left: the daemon has waited for all runs that had begun when it retired it, and then has looked for clients.
+ * Again: there is nothing left to do, or the slot has a new listener already.
+ */
+SEC("tc")
+int toascope_free_listener(struct __sk_buff *skb)
+{
+	__u32 folded = LEDGER_LISTENERS_FOLDED, *slot_of;
+	struct listener_request request;
+	struct listener_slot *slot;
+	__u64 *count;
+
+	if (bpf_skb_load_bytes(skb, 0, &request, sizeof(request)))
+		return MISSING;
+	slot_of = bpf_map_lookup_elem(&listener_places, &request.key);
+	if (!slot_of || *slot_of != request.slot)
+		return OK;
+	slot = bpf_map_lookup_elem(&listener_keys, &request.slot);
+	if (!slot || !(slot->service & 1))
+		return IN_USE;
+	/* refused, it says later that its next listener began when this one did: nothing is counted wrong */
+	bpf_map_delete_elem(&listener_since, &request.key);
+	if (bpf_map_delete_elem(&listener_places, &request.key))
+		return IN_USE;
+	if (bpf_map_push_elem(&spare_listeners, &request.slot, BPF_ANY))
+		count_drop(DROP_LISTENER_SLOT);
+	count = bpf_map_lookup_elem(&ledger, &folded);
+	if (count)
+		add(*count, 1);
+	return OK;
+}
+
 SEC("tc")
 int toascope_fold(struct __sk_buff *skb)
 {

@@ -4,6 +4,7 @@
  * real client where that is switched on; is the accept program where fexit is refused.
  */
 #include "accept.h"
+#include "mptcp.h"
 
 /* task.h */
 const volatile bool task_helpers = true;
@@ -88,18 +89,17 @@ static __always_inline struct socket_state *peer_asked(struct bpf_sock_addr *ctx
 }
 
 /*
- * The state of a socket whose peer is to be shown as the client, or 0. Servers in the kernel decide by the address who may
+ * The client that is to be shown as the peer, or 0. Servers in the kernel decide by the address who may
  * do what (exports of NFS): they never get one from an option.
  */
-static __always_inline struct socket_state *shown_client(struct bpf_sock_addr *ctx,
-							 struct socket_state *state)
+static __always_inline struct toa_client *shown_client(struct bpf_sock_addr *ctx, struct socket_state *state)
 {
 	const struct settings *set = current_settings();
 	struct bpf_sock *sk = ctx->sk;
 
-	if (!set || !set->transparent || !state || !client_known(state) || !sk)
+	if (!set || !set->transparent || !sk || !port_transparent(set, sk->src_port) || in_kernel_thread())
 		return 0;
-	return port_transparent(set, sk->src_port) && !in_kernel_thread() ? state : 0;
+	return known_client(sk, state);
 }
 
 /*
@@ -109,28 +109,28 @@ static __always_inline struct socket_state *shown_client(struct bpf_sock_addr *c
 SEC("cgroup/getpeername4")
 int toascope_getpeername4(struct bpf_sock_addr *ctx)
 {
-	struct socket_state *state = shown_client(ctx, peer_asked(ctx));
+	struct toa_client *client = shown_client(ctx, peer_asked(ctx));
 	__u32 address;
 
-	if (!state || state->client.family != FAMILY_IPV4)
+	if (!client || client->family != FAMILY_IPV4)
 		return 1;
-	__builtin_memcpy(&address, state->client.address, sizeof(address));
+	__builtin_memcpy(&address, client->address, sizeof(address));
 	ctx->user_ip4 = address;
-	if (state->client.port)
-		ctx->user_port = bpf_htons(state->client.port);
+	if (client->port)
+		ctx->user_port = bpf_htons(client->port);
 	return 1;
 }
 
 SEC("cgroup/getpeername6")
 int toascope_getpeername6(struct bpf_sock_addr *ctx)
 {
-	struct socket_state *state = shown_client(ctx, peer_asked(ctx));
+	struct toa_client *client = shown_client(ctx, peer_asked(ctx));
 	__u32 words[4];
 
-	if (!state)
+	if (!client)
 		return 1;
-	__builtin_memcpy(words, state->client.address, sizeof(words));
-	if (state->client.family == FAMILY_IPV4) {
+	__builtin_memcpy(words, client->address, sizeof(words));
+	if (client->family == FAMILY_IPV4) {
 		words[3] = words[0];
 		words[2] = bpf_htonl(0xffff);
 		words[1] = 0;
@@ -140,7 +140,7 @@ int toascope_getpeername6(struct bpf_sock_addr *ctx)
 	ctx->user_ip6[1] = words[1];
 	ctx->user_ip6[2] = words[2];
 	ctx->user_ip6[3] = words[3];
-	if (state->client.port)
-		ctx->user_port = bpf_htons(state->client.port);
+	if (client->port)
+		ctx->user_port = bpf_htons(client->port);
 	return 1;
 }

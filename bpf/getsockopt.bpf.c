@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* getsockopt(fd, IPPROTO_IP, 4096, ...): the vendor's way to ask for the real client. */
-#include "account.h"
+#include "mptcp.h"
 
 /* include/uapi/linux/in.h and net.h */
 #define IPPROTO_IP 0
 #define IPPROTO_TCP 6
-#define IPPROTO_MPTCP 262
 #define SOCK_STREAM 1
 #define TOA_SO_GET_LOOKUP 4096
 #define EINVAL 22
 #define ENOPROTOOPT 92
+#define EOPNOTSUPP 95
 #define PAGE 4096
 
 /* Set before loading, by probe: may a getsockopt program return an error of its own? */
@@ -50,9 +50,10 @@ static __always_inline bool is_ours(const struct settings *set, const struct bpf
  * The kernel has answered ENOPROTOOPT; where it may, the program says EINVAL as the module does.
  * Another answer is another program's, for a socket that it knows: it stands.
  */
-static __always_inline int refuse(struct bpf_sockopt *ctx)
+static __always_inline int refuse(struct bpf_sockopt *ctx, bool is_mptcp)
 {
-	if (can_set_error && ctx->retval == -ENOPROTOOPT)
+	/* of MPTCP it says that it does not support the option */
+	if (can_set_error && (ctx->retval == -ENOPROTOOPT || (is_mptcp && ctx->retval == -EOPNOTSUPP)))
 		ctx->retval = -EINVAL;
 	return pass(ctx);
 }
@@ -62,7 +63,7 @@ int toascope_getsockopt(struct bpf_sockopt *ctx)
 {
 	const struct settings *set;
 	struct toa_nat64_peer *answer;
-	struct socket_state *state;
+	struct toa_client *client;
 	struct bpf_sock *sk;
 
 	if (ctx->optname != TOA_SO_GET_LOOKUP || ctx->level != IPPROTO_IP)
@@ -71,19 +72,19 @@ int toascope_getsockopt(struct bpf_sockopt *ctx)
 	sk = ctx->sk;
 	if (!set || set->sockopt == SOCKOPT_OFF || !sk || !is_ours(set, sk))
 		return pass(ctx);
-	state = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	client = known_client(sk, bpf_sk_storage_get(&sockets, sk, 0, 0));
 	answer = ctx->optval;
-	if (!state || !client_known(state) || (void *)(answer + 1) > ctx->optval_end ||
-	    (set->sockopt == SOCKOPT_REFUSE && state->client.family == FAMILY_IPV4))
-		return refuse(ctx);
-	__builtin_memcpy(answer->saddr, state->client.address, sizeof(answer->saddr));
-	if (state->client.family == FAMILY_IPV4) {
-		__builtin_memcpy(answer->saddr + 12, state->client.address, 4);
+	if (!client || (void *)(answer + 1) > ctx->optval_end ||
+	    (set->sockopt == SOCKOPT_REFUSE && client->family == FAMILY_IPV4))
+		return refuse(ctx, sk->protocol == IPPROTO_MPTCP);
+	__builtin_memcpy(answer->saddr, client->address, sizeof(answer->saddr));
+	if (client->family == FAMILY_IPV4) {
+		__builtin_memcpy(answer->saddr + 12, client->address, 4);
 		__builtin_memset(answer->saddr, 0, 10);
 		__builtin_memset(answer->saddr + 10, 0xff, 2);
 	}
 	/* 0 where the option carries no port, as the vendor's module has it */
-	answer->sport = bpf_htons(state->client.port);
+	answer->sport = bpf_htons(client->port);
 	answer->padding = 0;
 	/* volatile: two stores, the verifier knows no field of 64 bits here */
 	*(volatile __s32 *)&ctx->optlen = sizeof(*answer);

@@ -7,6 +7,8 @@ struct everything {
 	struct port_bits port_bits;
 	struct trust_key trust_key;
 	struct listener_key listener_key;
+	struct listener_slot listener_slot;
+	struct listener_request listener_request;
 	struct listener listener;
 	struct client_key client_key;
 	struct client client;

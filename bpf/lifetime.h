@@ -75,14 +75,23 @@ static __always_inline void settle_for_close(struct subject *on, const struct pr
 		let_fall_without_option(on);
 }
 
+static __always_inline void touch_place(__u32 place, __u64 now)
+{
+	struct listener_slot *slot = bpf_map_lookup_elem(&listener_keys, &place);
+
+	if (slot)
+		touch_listener(slot, now);
+}
+
 /* What it did when it closed; on->now is the time of that. */
 static __always_inline void count_close(struct subject *on, const struct progress *last)
 {
 	struct socket_state *state = on->state;
-	struct traffic delta = { .closed = 1 };
+	struct traffic delta = { .closed = 1 - state->joined };
 	bool first;
 
-	delta.duration_sum_ns = on->now - state->opened_ns;
+	if (!state->joined)
+		delta.duration_sum_ns = on->now - state->opened_ns;
 
 	lock_state(state);
 	first = !state->closed;
@@ -98,9 +107,10 @@ static __always_inline void count_close(struct subject *on, const struct progres
 	unlock_state(state);
 	if (!first)
 		return;
+	touch_place(state->listener, on->now);
 	add_traffic(&on->listener->total, &delta);
 	/* often most of a listener's connections: its clients' times would not be seen among theirs */
-	if (!state->health_check) {
+	if (!state->health_check && !state->joined) {
 		observe(&on->listener->duration, delta.duration_sum_ns, DURATION_FIRST_NS);
 		if (delta.rtt_count)
 			observe(&on->listener->rtt, delta.rtt_sum_ns, RTT_FIRST_NS);

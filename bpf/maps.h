@@ -40,6 +40,8 @@ struct socket_state {
 	__u8 unknown_kind; /* of the last option that no profile takes and no standard names; 0: none */
 	__u8 unknown_length;
 	struct toa_client client;
+	__u32 listener_service; /* of that place, when the connection opened */
+	__u8 joined;            /* a further path of a connection (MPTCP): see mptcp.h */
 };
 
 _Static_assert(sizeof(struct socket_state) <= 120, "an element of kmalloc-192");
@@ -50,6 +52,22 @@ struct {
 	__type(key, int);
 	__type(value, struct socket_state);
 } sockets __weak SEC(".maps");
+
+/* What the socket of an MPTCP connection knows from its first path. */
+struct mptcp_state {
+	struct toa_client client;
+	__u32 listener_service;
+	__u16 listener;
+	__u8 known; /* there is a client */
+	__u8 reserved;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct mptcp_state);
+} mptcp_states __weak SEC(".maps");
 
 /* Room for the option list that is being parsed. Who has the lock is not interrupted; CPUs may share a place. */
 struct reading {
@@ -135,8 +153,8 @@ struct {
 } syn_kept __weak SEC(".maps");
 
 /*
- * Listeners have a place for good: a connection looks for it once, when it opens. Sizes:
- * listeners.max, and one for "other".
+ * A connection looks for its listener's place once, when it opens, and no place changes hands while one of its connections
+ * is open. Sizes: listeners.max, and one for "other".
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -149,8 +167,19 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 257);
 	__type(key, __u32);
-	__type(value, struct listener_key);
+	__type(value, struct listener_slot);
 } listener_keys __weak SEC(".maps");
+
+/*
+ * What listeners before had counted at a place, and "other" shows: the one that has the place now began from there. Written
+ * by the daemon only.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 257);
+	__type(key, __u32);
+	__type(value, struct listener);
+} listener_bases __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -159,7 +188,7 @@ struct {
 	__type(value, __u32);
 } listener_places __weak SEC(".maps");
 
-/* size: listeners.max; places that were taken for a listener which had one already */
+/* size: listeners.max; places that were given back, or taken for a listener which had one already */
 struct {
 	__uint(type, BPF_MAP_TYPE_STACK);
 	__uint(max_entries, 256);

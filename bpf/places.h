@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Places in tables: of a listener for good, of a connection until another needs it. */
+/* Places in tables: of a listener until it is folded, of a connection until another needs it. */
 #ifndef TOASCOPE_PLACES_H
 #define TOASCOPE_PLACES_H
 
@@ -30,6 +30,7 @@ static __always_inline __u32 take_fresh(__u32 of, __u32 places)
 /* Makes a listener. Returns its place; OTHER_LISTENER: there is no room. */
 static __noinline __u32 enter_listener(const struct listener_key *key)
 {
+	struct listener_slot *slot;
 	__u32 place, *found;
 
 	place = take_fresh(FRESH_LISTENER, listener_places_max);
@@ -37,8 +38,13 @@ static __noinline __u32 enter_listener(const struct listener_key *key)
 		place++; /* the first is OTHER_LISTENER */
 	else if (bpf_map_pop_elem(&spare_listeners, &place))
 		return OTHER_LISTENER;
+	slot = bpf_map_lookup_elem(&listener_keys, &place);
+	if (!slot)
+		return OTHER_LISTENER;
 	/* the name first: who finds the place may need it */
-	bpf_map_update_elem(&listener_keys, &place, key, BPF_ANY);
+	__builtin_memcpy(&slot->key, key, sizeof(slot->key));
+	slot->active_ns = bpf_ktime_get_ns();
+	slot->service += slot->service & 1;
 	if (!bpf_map_update_elem(&listener_places, key, &place, BPF_NOEXIST))
 		return place;
 	/* of two that come at once, one finds it made, and leaves its place to a later one */
@@ -46,6 +52,15 @@ static __noinline __u32 enter_listener(const struct listener_key *key)
 		count_drop(DROP_LISTENER_SLOT);
 	found = bpf_map_lookup_elem(&listener_places, key);
 	return found ? *found : OTHER_LISTENER;
+}
+
+#define TOUCH_NS 1000000000ULL
+
+/* Not each time: on a busy host this is a look at a line that is seldom written. */
+static __always_inline void touch_listener(struct listener_slot *slot, __u64 now)
+{
+	if (now - slot->active_ns > TOUCH_NS)
+		slot->active_ns = now;
 }
 
 /* The place of a socket's listener; made while there is room. */
@@ -57,6 +72,33 @@ static __always_inline __u32 listener_place(const struct sock_common *sk)
 	local_endpoint(sk, &key.local);
 	place = bpf_map_lookup_elem(&listener_places, &key);
 	return place ? *place : enter_listener(&key);
+}
+
+/*
+ * Where a new connection counts. A place that is being given back takes none: the connection is "other"'s. Who folds waits
+ * for all runs that had begun, so one that sees the place in service has counted its connection before.
+ */
+static __always_inline void enter_at_listener(const struct sock_common *sk, struct socket_state *state,
+					      __u64 now)
+{
+	__u32 place = listener_place(sk);
+	struct listener_slot *slot = bpf_map_lookup_elem(&listener_keys, &place);
+
+	state->listener = OTHER_LISTENER;
+	if (!slot || *(volatile __u32 *)&slot->service & 1)
+		return;
+	state->listener = place;
+	state->listener_service = slot->service;
+	touch_listener(slot, now);
+}
+
+/* Is the place still that of the connection's listener? While the connection is open it is. */
+static __always_inline bool listener_stays(const struct socket_state *state)
+{
+	__u32 place = state->listener;
+	const struct listener_slot *slot = bpf_map_lookup_elem(&listener_keys, &place);
+
+	return !state->closed || (slot && *(const volatile __u32 *)&slot->service == state->listener_service);
 }
 
 /* A place for a new connection: fresh, else that of the one that closed first. NO_PLACE: all are open. */

@@ -111,6 +111,22 @@ struct listener_key {
 	struct endpoint local;
 };
 
+/*
+ * A slot of the table of listeners. `service` is even while new connections may count there, and odd when the slot is being
+ * given back; it grows with each use, so that who comes late knows that the slot is another's.
+ */
+struct listener_slot {
+	struct listener_key key;
+	__u32 service;
+	__u64 active_ns; /* when a connection last opened or closed, a second more or less */
+};
+
+/* Argument of the program that gives a listener's slot back. */
+struct listener_request {
+	struct listener_key key;
+	__u32 slot;
+};
+
 struct client_key {
 	__u8 address[16]; /* cut to prefix_length */
 	__u8 family;
@@ -304,7 +320,8 @@ enum ledger_entry {
 	LEDGER_FOLDED = 1,        /* clients folded so far */
 	LEDGER_FOUNDATION = 2,    /* daemon/capture/foundation.ts */
 	LEDGER_PEER_KEY = 3,      /* random, of peer_tag(); not 0 once the maps are there */
-	LEDGER_ENTRIES = 4,
+	LEDGER_LISTENERS_FOLDED = 4,
+	LEDGER_ENTRIES = 5,
 };
 
 /* A descriptor that listens; one line for each from the listeners' iterator. */
@@ -326,6 +343,8 @@ RECORD_ASSERT(sizeof(struct toa_profile) == 16, "toa_profile");
 RECORD_ASSERT(sizeof(struct toa_client) == 20, "toa_client");
 RECORD_ASSERT(sizeof(struct endpoint) == 20, "endpoint");
 RECORD_ASSERT(sizeof(struct listener_key) == 20, "listener_key");
+RECORD_ASSERT(sizeof(struct listener_slot) == 32, "listener_slot");
+RECORD_ASSERT(sizeof(struct listener_request) == 24, "listener_request");
 RECORD_ASSERT(sizeof(struct client_key) == 40, "client_key");
 RECORD_ASSERT(sizeof(struct traffic) == 64, "traffic");
 RECORD_ASSERT(sizeof(struct client) == 88, "client");

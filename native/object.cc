@@ -102,6 +102,7 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 	skeleton_->rodata->listener_places_max = bpf_map__max_entries(skeleton_->maps.listeners) - 1;
 	skeleton_->rodata->from_module = options.Get("fromModule").ToBoolean();
 	skeleton_->rodata->can_set_error = options.Get("canSetError").ToBoolean();
+	skeleton_->rodata->mptcp_helpers = options.Get("mptcpHelpers").ToBoolean();
 	skeleton_->rodata->task_helpers = options.Get("taskHelpers").ToBoolean();
 	skeleton_->rodata->transparent_bit = options.Get("transparentBit").As<Napi::Number>().Uint32Value();
 	skeleton_->rodata->kernel_reads = options.Get("kernelReads").ToBoolean();

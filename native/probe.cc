@@ -8,6 +8,7 @@
 #include <linux/bpf.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <vector>
 
@@ -37,6 +38,18 @@ constexpr bpf_insn add(uint8_t to, int32_t value)
 constexpr bpf_insn call(bpf_func_id helper)
 {
 	return { .code = BPF_JMP | BPF_CALL, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = helper };
+}
+
+constexpr bpf_insn load_word(uint8_t to, uint8_t from, int16_t offset)
+{
+	return {
+		.code = BPF_LDX | BPF_MEM | BPF_DW, .dst_reg = to, .src_reg = from, .off = offset, .imm = 0
+	};
+}
+
+constexpr bpf_insn jump_unless_zero(uint8_t value, int16_t over)
+{
+	return { .code = BPF_JMP | BPF_JNE | BPF_K, .dst_reg = value, .src_reg = 0, .off = over, .imm = 0 };
 }
 
 constexpr bpf_insn leave = { .code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0 };
@@ -161,7 +174,7 @@ int probe_map(bpf_map_type type)
 
 } // namespace
 
-// probe() -> {features: {name: "" | errno's name}, taskHelpers, transparentBit, innerAccept}
+// probe() -> {features: {name: "" | errno's name}, taskHelpers, mptcpHelpers, transparentBit, innerAccept}
 Napi::Value probe(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
@@ -195,6 +208,11 @@ Napi::Value probe(const Napi::CallbackInfo &info)
 	tell("memoryAccounting", probe_calls(BPF_PROG_TYPE_SOCKET_FILTER, BPF_CGROUP_INET_INGRESS,
 					     { call(BPF_FUNC_ktime_get_coarse_ns) }));
 	result.Set("features", features);
+	const int no_mptcp = probe_calls(BPF_PROG_TYPE_SOCK_OPS, BPF_CGROUP_SOCK_OPS,
+					 { load_word(BPF_REG_1, BPF_REG_1, offsetof(bpf_sock_ops, sk)),
+					   jump_unless_zero(BPF_REG_1, 2), set(BPF_REG_0, 1), leave,
+					   call(BPF_FUNC_skc_to_mptcp_sock) });
+	result.Set("mptcpHelpers", Napi::Boolean::New(env, !no_mptcp));
 	result.Set("taskHelpers", Napi::Boolean::New(env, !no_task_helpers));
 	result.Set("transparentBit", Napi::Number::New(env, enumerator("INET_FLAGS_TRANSPARENT", 0)));
 	result.Set("innerAccept", Napi::Boolean::New(env, has_inner_accept()));

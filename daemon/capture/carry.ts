@@ -12,6 +12,7 @@ import {
 	ledgerEntry,
 	limit,
 	listenerLayout,
+	listenerSlotLayout,
 	trafficLayout,
 	verdict,
 } from './layout.gen.ts';
@@ -19,9 +20,10 @@ import { type BpfObject, type Field, native, type PinnedMap } from './native.ts'
 
 /** Without one of these the others make no sense. */
 const counters = ['listener_places', 'listeners', 'clients', 'exported'] as const;
-const others = ['drops', 'unknown_options', 'listener_since'] as const;
+const others = ['drops', 'unknown_options', 'listener_since', 'listener_bases'] as const;
 /** Layouts before 6 have none, and nothing is lost with it. */
-const isNew = (name: Carried, from: string) => name === 'listener_since' && !existsSync(join(from, name));
+const isNew = (name: Carried, from: string) =>
+	(name === 'listener_since' || name === 'listener_bases') && !existsSync(join(from, name));
 type Carried = (typeof counters | typeof others)[number];
 
 export interface CarriedOver {
@@ -117,7 +119,7 @@ function convertMap(name: Carried, from: string, to: string, lost: string[]): Ta
 	if (other !== undefined) throw new NotCarried(`${name}: other keys (${other.name || 'size'})`);
 	lost.push(...values.lost.map((field) => `${name}.${field.name}`));
 	// of listeners, places that nobody has had do not count
-	if (name !== 'listeners' && old.entries > own.maxEntries) {
+	if (name !== 'listeners' && name !== 'listener_bases' && old.entries > own.maxEntries) {
 		throw new NotCarried(`${name}: ${old.entries} entries, room for ${own.maxEntries}`);
 	}
 	return new Table(keys.convert(old.keys), values.convert(old.values), own);
@@ -155,6 +157,28 @@ function settle(listener: Buffer, clients: Buffer): bigint {
 	listener.writeBigUInt64LE(listener.readBigUInt64LE(none) + pending.readBigUInt64LE(trafficLayout.opened), none);
 	for (const part of [total, direct, overflow]) closeAll(listener, part);
 	return open;
+}
+
+/** What a listener before had counted at a place is that of "other" (listener_bases.ts); there are no bases from then on. */
+function subtractBases(listeners: ReadonlyMap<number, Buffer>, bases: Table): void {
+	const other = listeners.get(limit.OTHER_LISTENER);
+	for (const { key, value } of bases) {
+		const listener = listeners.get(key.readUInt32LE());
+		for (let at = 0; at < value.length; at += 8) {
+			const base = value.readBigUInt64LE(at);
+			if (base === 0n || listener === undefined || other === undefined) continue;
+			listener.writeBigUInt64LE(listener.readBigUInt64LE(at) - base, at);
+			other.writeBigUInt64LE(other.readBigUInt64LE(at) + base, at);
+		}
+	}
+}
+
+/** struct listener_slot of a listener in service. */
+function listenerSlot(key: Buffer, activeNs: bigint): Buffer {
+	const slot = Buffer.alloc(listenerSlotLayout.size);
+	key.copy(slot, listenerSlotLayout.key);
+	slot.writeBigUInt64LE(activeNs, listenerSlotLayout.activeNs);
+	return slot;
 }
 
 function word(value: number): Buffer {
@@ -216,8 +240,10 @@ export function carryOver(bpf: BpfObject, from: string, to: string): CarriedOver
 	putAll(bpf, 'clients', clients);
 
 	let open = 0n;
+	const nowNs = native().monotonicNs();
 	let next: number = limit.OTHER_LISTENER;
 	const ofPlace = new Map([...of('listeners')].map(({ key, value }) => [key.readUInt32LE(), value]));
+	subtractBases(ofPlace, of('listener_bases'));
 	for (const { key, value } of of('listener_places')) {
 		const before = value.readUInt32LE();
 		const place = before === limit.OTHER_LISTENER ? before : ++next;
@@ -225,7 +251,7 @@ export function carryOver(bpf: BpfObject, from: string, to: string): CarriedOver
 		if (listener === undefined) throw new Error(`the listeners' place ${before} is missing`);
 		open += settle(listener, byListener.get(key.toString('latin1')) ?? Buffer.alloc(trafficLayout.size));
 		put(bpf, 'listeners', word(place), listener);
-		put(bpf, 'listener_keys', word(place), key);
+		put(bpf, 'listener_keys', word(place), listenerSlot(key, nowNs));
 		put(bpf, 'listener_places', key, word(place));
 	}
 	// struct fresh_places: a lock, and how many places are taken
@@ -238,7 +264,11 @@ export function carryOver(bpf: BpfObject, from: string, to: string): CarriedOver
 		if (key.readUInt32LE() === drop.DROP_CLOSE_UNHEARD) value.writeBigUInt64LE(value.readBigUInt64LE() + open);
 		put(bpf, 'drops', key, value);
 	}
-	for (const entry of [ledgerEntry.LEDGER_CLASSIFIED_NS, ledgerEntry.LEDGER_FOLDED]) {
+	for (const entry of [
+		ledgerEntry.LEDGER_CLASSIFIED_NS,
+		ledgerEntry.LEDGER_FOLDED,
+		ledgerEntry.LEDGER_LISTENERS_FOLDED,
+	]) {
 		const number = Buffer.alloc(8);
 		number.writeBigUInt64LE(ledgerOf(from, entry));
 		put(bpf, 'ledger', word(entry), number);

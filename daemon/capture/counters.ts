@@ -43,6 +43,26 @@ export class Counters implements Source {
 		return this.#listeners.read();
 	}
 
+	get listenersCapacity(): number {
+		return this.#listeners.capacity;
+	}
+
+	retireListener(record: ListenerRecord): void {
+		this.#listeners.setRetired(record, true);
+	}
+
+	restoreListener(record: ListenerRecord): void {
+		this.#listeners.setRetired(record, false);
+	}
+
+	foldListener(record: ListenerRecord): boolean {
+		return this.#listeners.fold(record);
+	}
+
+	listenersFolded(): bigint {
+		return readLedger(this.#bpf, ledgerEntry.LEDGER_LISTENERS_FOLDED);
+	}
+
 	readClients(): Iterable<ClientPage> {
 		return this.#clients.read();
 	}

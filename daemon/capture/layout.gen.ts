@@ -71,6 +71,19 @@ export const listenerKeyLayout = {
 	local: 0,
 } as const;
 
+export const listenerSlotLayout = {
+	size: 32,
+	key: 0,
+	service: 20,
+	activeNs: 24,
+} as const;
+
+export const listenerRequestLayout = {
+	size: 24,
+	key: 0,
+	slot: 20,
+} as const;
+
 export const trafficLayout = {
 	size: 64,
 	opened: 0,
@@ -296,5 +309,6 @@ export const ledgerEntry = {
 	LEDGER_FOLDED: 1,
 	LEDGER_FOUNDATION: 2,
 	LEDGER_PEER_KEY: 3,
-	LEDGER_ENTRIES: 4,
+	LEDGER_LISTENERS_FOLDED: 4,
+	LEDGER_ENTRIES: 5,
 } as const;

@@ -37,9 +37,11 @@ const announcedMax = 4096;
 
 const allMaps = [
 	'sockets',
+	'mptcp_states',
 	'syn_kept',
 	'listeners',
 	'listener_keys',
+	'listener_bases',
 	'listener_places',
 	'listener_since',
 	'spare_listeners',
@@ -96,6 +98,7 @@ export function load({ config, probed, reader }: Wanted, pinning?: Pinning): Bpf
 		mapEntries: {
 			listeners: listeners.max + 1,
 			listener_keys: listeners.max + 1,
+			listener_bases: listeners.max + 1,
 			listener_places: listeners.max + 1,
 			listener_since: listeners.max + 1,
 			spare_listeners: listeners.max,
@@ -116,6 +119,7 @@ export function load({ config, probed, reader }: Wanted, pinning?: Pinning): Bpf
 		},
 		canSetError: probed.features.setError === '',
 		taskHelpers: probed.taskHelpers,
+		mptcpHelpers: probed.mptcpHelpers,
 		transparentBit: probed.transparentBit,
 		kernelReads: probed.features.kernelReads === '',
 		tracingLocks: probed.features.tracingLocks === '',

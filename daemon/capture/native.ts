@@ -21,6 +21,7 @@ export interface BpfOptions {
 	/** See Probed. */
 	readonly taskHelpers: boolean;
 	/** See Probed. */
+	readonly mptcpHelpers: boolean;
 	readonly transparentBit: number;
 	/** Programs may read the kernel's memory by address. */
 	readonly kernelReads: boolean;
@@ -193,6 +194,8 @@ export interface Probed {
 	readonly features: Features;
 	/** The kernel has bpf_get_current_task_btf() and bpf_task_pt_regs() for the getpeername programs. */
 	readonly taskHelpers: boolean;
+	/** The kernel has bpf_skc_to_mptcp_sock() for sockops programs. */
+	readonly mptcpHelpers: boolean;
 	/** Number of the bit INET_FLAGS_TRANSPARENT; 0 where the kernel has no such enumerator. */
 	readonly transparentBit: number;
 	/** The kernel has the function __inet_accept(). */

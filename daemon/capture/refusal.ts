@@ -18,6 +18,7 @@ function sizeOf(map: string, { clients, connections, listeners, bpf }: Config): 
 		closed_queue: byConnections,
 		listeners: byListeners,
 		listener_keys: byListeners,
+		listener_bases: byListeners,
 		listener_places: byListeners,
 		spare_listeners: byListeners,
 		ring: `bpf.ring_bytes (${bpf.ringBytes})`,

@@ -9,10 +9,12 @@ import {
 	limit,
 	listenerKeyLayout,
 	listenerLayout,
+	listenerRequestLayout,
 	unknownOptionLayout,
 	verdict,
 	withoutOption as without,
 } from './layout.gen.ts';
+import { ListenerBases } from './listener_bases.ts';
 import type { BpfObject } from './native.ts';
 import { bounds, readEndpoint, readHistogram, readTraffic, seens, segments, writeTraffic } from './records.ts';
 
@@ -59,13 +61,13 @@ const withoutOption = [
 export class Listeners {
 	readonly #bpf: BpfObject;
 	readonly #places: MapReader;
-	readonly #place = Buffer.alloc(4);
-	readonly #value = Buffer.alloc(listenerLayout.size);
+	readonly #bases: ListenerBases;
 	readonly #profileName: (id: number) => string | undefined;
 
 	constructor(bpf: BpfObject, profileName: (id: number) => string | undefined) {
 		this.#bpf = bpf;
 		this.#places = new MapReader(bpf, 'listener_places');
+		this.#bases = new ListenerBases(bpf);
 		this.#profileName = profileName;
 	}
 
@@ -75,14 +77,15 @@ export class Listeners {
 
 	#record(index: number): ListenerRecord {
 		const { values: places, keys, keySize } = this.#places;
-		places.copy(this.#place, 0, index * 4);
-		this.#bpf.lookup('listeners', this.#place, this.#value);
-		const values = this.#value;
+		const slot = places.readUInt32LE(index * 4);
+		const values = this.#bases.read(slot);
 		const count = (offset: number, place: number) => values.readBigUInt64LE(offset + 8 * place);
 		const handshake = (which: number) => count(listenerLayout.handshakes, which);
 		const seen = (which: (typeof seens)[number]) => count(listenerLayout.accepts, seens.indexOf(which) + 1);
 		return {
 			key: this.#places.key(index),
+			slot,
+			...this.#bases.slot(slot),
 			endpoint: readEndpoint(keys, index * keySize + listenerKeyLayout.local),
 			total: readTraffic(values, listenerLayout.total),
 			direct: readTraffic(values, listenerLayout.direct),
@@ -102,7 +105,7 @@ export class Listeners {
 				count: count(listenerLayout.withoutOption, place),
 			})),
 			hiddenByFamily: values.readBigUInt64LE(listenerLayout.hiddenByFamily),
-			options: this.#options(),
+			options: this.#options(values),
 			accepts: { fexit: seen('fexit'), getpeername: seen('getpeername'), unseen: seen('unseen') },
 			rtt: readHistogram(values, listenerLayout.rtt, bounds.rtt),
 			duration: readHistogram(values, listenerLayout.duration, bounds.duration),
@@ -110,11 +113,28 @@ export class Listeners {
 		};
 	}
 
-	#options(): ListenerRecord['options'] {
+	get capacity(): number {
+		return this.#places.capacity - 1;
+	}
+
+	setRetired({ slot }: ListenerRecord, retired: boolean): void {
+		this.#bases.setRetired(slot, retired);
+	}
+
+	/** False: its slot is not free yet. */
+	fold({ key, slot }: ListenerRecord): boolean {
+		this.#bases.fold(slot);
+		const request = Buffer.alloc(listenerRequestLayout.size);
+		request.write(key, listenerRequestLayout.key, listenerKeyLayout.size, 'latin1');
+		request.writeUInt32LE(slot, listenerRequestLayout.slot);
+		return this.#bpf.run('toascope_free_listener', request) === 0;
+	}
+
+	#options(values: Buffer): ListenerRecord['options'] {
 		const found: { profile: string; segment: (typeof segments)[number]; count: bigint }[] = [];
 		for (let id = 1; id < limit.PROFILE_SLOTS; id++) {
 			segments.forEach((segment, place) => {
-				const count = this.#value.readBigUInt64LE(listenerLayout.options + 8 * (id * limit.SEGMENTS + place));
+				const count = values.readBigUInt64LE(listenerLayout.options + 8 * (id * limit.SEGMENTS + place));
 				if (count > 0n) found.push({ profile: this.#profileName(id) ?? `profile-${id}`, segment, count });
 			});
 		}

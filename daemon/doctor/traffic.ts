@@ -4,13 +4,15 @@ import { dropReasons } from '../model/drops.ts';
 import { type Check, check, dueTo } from './check.ts';
 import { explainMissing, namePeers } from './evidence.ts';
 import { deferChecks, lostOptions, silentListeners } from './listeners.ts';
+import { describeScarce, findScarceOptionMemory, type OptionMemory } from './option_memory.ts';
 import type { RecentJson, Status } from './status.ts';
 import { type Counts, countsOf, judged, number, ofClients, span, tooManyMissing, withClient } from './tally.ts';
 import { unknownOptionsCheck } from './unknown_options.ts';
 
 const title = 'TOA arrives';
 
-export function arrivalChecks(status: Status): Check[] {
+/** `scarce` finds network namespaces whose sockets have too little option memory. */
+export function arrivalChecks(status: Status, scarce: () => readonly OptionMemory[] = findScarceOptionMemory): Check[] {
 	const { recent, total } = status;
 	if (recent === null || total === null) return [check('toa', title, 'warn', 'the daemon has just begun', 'ask again')];
 	const deferred = deferChecks(status);
@@ -23,7 +25,7 @@ export function arrivalChecks(status: Status): Check[] {
 		...silentListeners(recent, cause),
 		...deferred,
 		...doubts(status, recent),
-		...tablesAndLosses(status, recent),
+		...tablesAndLosses(status, recent, scarce),
 	];
 }
 
@@ -115,24 +117,27 @@ const tables: Readonly<Record<string, { readonly key: string; readonly drop: str
 	listeners: { key: 'listeners.max', drop: 'listeners_full' },
 };
 
-function tablesAndLosses({ maps }: Status, { drops }: RecentJson): Check[] {
+function tablesAndLosses({ maps }: Status, { drops }: RecentJson, scarce: () => readonly OptionMemory[]): Check[] {
 	const full = maps.filter(({ map, entries, capacity }) => map in tables && entries * 10 >= capacity * 9);
 	const follows = new Set(full.map(({ map }) => tables[map]?.drop ?? ''));
-	const all = losses(drops);
+	const all = losses(drops, scarce);
 	const explained = Object.keys(drops).every((reason) => follows.has(reason) || !dropReasons[reason]?.advice);
 	return [dueTo(explained && full.length > 0 ? 'tables' : undefined, all), ...nearlyFull(full)];
 }
 
-function losses(drops: RecentJson['drops']): Check {
+function losses(drops: RecentJson['drops'], scarce: () => readonly OptionMemory[]): Check {
 	const reasons = Object.entries(drops);
 	if (reasons.length === 0) return check('drops', 'Losses', 'ok', 'nothing was dropped');
 	const found = reasons.map(([reason, count]) => `${reason} ${number(count)}`).join(', ');
-	const advice = [...new Set(reasons.map(([reason]) => dropReasons[reason]?.advice ?? ''))].filter(
-		(each) => each !== '',
-	);
+	const advice = [...new Set(reasons.map(([reason]) => adviceOn(reason, scarce)))].filter((each) => each !== '');
 	// what asks for nothing is no warning
 	if (advice.length === 0) return check('drops', 'Losses', 'ok', found);
 	return check('drops', 'Losses', 'warn', found, advice.join('; '));
+}
+
+function adviceOn(reason: string, scarce: () => readonly OptionMemory[]): string {
+	const found = reason === 'socket_storage' ? scarce() : [];
+	return found.length > 0 ? describeScarce(found) : (dropReasons[reason]?.advice ?? '');
 }
 
 function nearlyFull(full: Status['maps']): Check[] {

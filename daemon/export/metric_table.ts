@@ -212,6 +212,12 @@ export const metricTable = [
 		help: 'Pairs of client and listener whose series were ended',
 	},
 	{
+		name: 'toascope_listeners_folded_total',
+		type: 'counter',
+		labels: [],
+		help: 'Listeners that were gone, and whose counts went to listener="other" when others needed their slots',
+	},
+	{
 		name: 'toascope_clients_overflowed_total',
 		type: 'counter',
 		labels: [],

@@ -9,11 +9,14 @@ export interface DropReason {
 
 export const dropReasons: Readonly<Record<string, DropReason>> = {
 	socket_storage: {
-		meaning: 'The kernel had no memory for the state of a connection: it is counted nowhere.',
-		advice: 'the host, or the cgroup of the server, is out of memory',
+		meaning:
+			'The kernel had no memory for the state of a connection: it is counted nowhere. The state counts for the option memory of its socket (`net.core.optmem_max` of its network namespace) and for the memory of the host.',
+		advice:
+			'raise net.core.optmem_max in the network namespace of the server where it is small; else the host is out of memory',
 	},
 	listeners_full: {
-		meaning: 'A connection of a listener that found no place of its own: it counts under `listener="other"`.',
+		meaning:
+			'A connection of a listener that found no place of its own, or whose place was just being given back: it counts under `listener="other"`.',
 		advice: 'narrow listeners.ports or listeners.netns, or raise listeners.max (a restart)',
 	},
 	clients_full: {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the last minutes brought: the totals as they stood then, against those of now. Whoever looks for a fault asks this. */
 import type { ListenerTotals, Result, Segment, Snapshot } from './snapshot.ts';
+import { otherListener } from './store.ts';
 
 /** An option that no active profile takes, on connections without TOA from trusted senders. */
 export interface UnknownOption {
@@ -93,7 +94,7 @@ export class Recent {
 		const before = this.#samples[0] ?? now;
 		const listeners = [...now.listeners]
 			.map(([listener, tally]) => {
-				const old = before.listeners.get(listener) ?? nothing;
+				const old = tallyBefore(listener, before, now);
 				return { listener, ...difference(tally, old), believedBefore: old.toa + old.conflict };
 			})
 			.filter((tally) => fields.some((field) => tally[field] > 0n))
@@ -128,6 +129,20 @@ export class Recent {
 		const byName = new Map(unknown.map((option) => [`${option.kind}/${option.length}`, option]));
 		return { atMs: this.#clock(), listeners: tallies, drops, unknown: byName };
 	}
+}
+
+/** It was folded: `other` has its counts, and began with them or has gone on since. */
+function wasFolded(listener: string, before: Tally, { listeners }: Sample): boolean {
+	return listener !== otherListener && (listeners.get(listener)?.opened ?? -1n) < before.opened;
+}
+
+/** What a listener had counted then of what it shows now. */
+function tallyBefore(listener: string, before: Sample, now: Sample): Tally {
+	const old = before.listeners.get(listener) ?? nothing;
+	if (listener !== otherListener) return wasFolded(listener, old, now) ? nothing : old;
+	return [...before.listeners]
+		.filter(([name, tally]) => wasFolded(name, tally, now))
+		.reduce((sum, [, tally]) => addUp(sum, tally), old);
 }
 
 /** The totals since the counters began, over all listeners. */

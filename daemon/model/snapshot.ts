@@ -106,6 +106,8 @@ export interface Snapshot {
 	/** Admitted pairs: `direct` and `other` not counted. */
 	readonly clientsExported: number;
 	readonly clientsFolded: bigint;
+	/** Listeners whose counts went to the listener `other`. */
+	readonly listenersFolded: bigint;
 	/** Connections whose client found the kernel's table full. */
 	readonly clientsOverflowed: bigint;
 	/** By reason; every reason is present. */

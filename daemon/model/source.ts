@@ -13,6 +13,11 @@ export interface ListenerRecord extends Omit<ListenerTotals, 'listener' | 'since
 	readonly overflow: Traffic;
 	/** Of clients that have left the table without, or before, a series. */
 	readonly unshown: Traffic;
+	readonly slot: number;
+	/** When one of its connections last opened or closed, a second more or less (CLOCK_MONOTONIC nanoseconds). */
+	readonly activeNs: bigint;
+	/** Being folded: new connections count under `other`. */
+	readonly retired: boolean;
 }
 
 /** Some lines of the table of clients as they were a moment ago; valid until the next page is read. */
@@ -66,6 +71,18 @@ export type FoldResult = 'folded' | 'left' | 'refused';
 
 export interface Source {
 	readListeners(): readonly ListenerRecord[];
+	/** Listeners that the table can hold, `other` not counted. */
+	readonly listenersCapacity: number;
+	/** From now on new connections of this listener count under `other`. */
+	retireListener(record: ListenerRecord): void;
+	/** Takes that back. */
+	restoreListener(record: ListenerRecord): void;
+	/**
+	 * Takes a listener that was retired before the latest runsOver(), and has neither connections nor clients, out of the
+	 * table. Its counts are those of `other` from then on. False: its slot is not free yet.
+	 */
+	foldListener(record: ListenerRecord): boolean;
+	listenersFolded(): bigint;
 	/**
 	 * Reads the table of clients, a page whenever the next is asked for. Who is in the table all the time comes once; who
 	 * comes or goes meanwhile, once or not at all.

@@ -13,6 +13,7 @@
 import { type Endpoint, formatEndpoint } from './address.ts';
 import { type Candidate, Candidates, rankOf } from './candidates.ts';
 import { ExportedSet, type Shown } from './exported_set.ts';
+import { ListenerSlots } from './listener_slots.ts';
 import { Roster, standing } from './roster.ts';
 import { SeriesTableBuilder } from './series_table.ts';
 import type { ListenerTotals, Series, Snapshot, Traffic } from './snapshot.ts';
@@ -46,6 +47,8 @@ interface Line {
 	readonly sum: BigUint64Array;
 	/** Connections of its clients without a series that are open at this look. */
 	active: number;
+	/** Its clients in the table at this look. */
+	clients: number;
 	readonly direct: Series;
 	readonly other: Series;
 }
@@ -67,10 +70,11 @@ export class Store {
 	readonly #source: Source;
 	#limits: StoreLimits;
 	readonly #lost: () => Readonly<Record<string, bigint>>;
+	readonly #slots: ListenerSlots;
 	/** When listeners' counters began that were there when this daemon came, and of which nothing says when they did. */
 	readonly #startNs = unixNs();
 	/** Of the daemons before this one: when each listener's counters began, by its key. */
-	readonly #listenerSince: ReadonlyMap<string, bigint>;
+	readonly #listenerSince: Map<string, bigint>;
 	/** Just before listeners were read the last time (Unix nanoseconds): the counters of others were 0 then. */
 	#listenersReadNs: bigint | undefined;
 	/** Of the daemon before this one. */
@@ -80,6 +84,8 @@ export class Store {
 	readonly #lines: Line[] = [];
 	/** Their places, by the listeners' keys. */
 	readonly #linePlaces = new Map<string, number>();
+	/** Places of lines whose listener was folded. */
+	readonly #freeLines: number[] = [];
 	#leaving = 0;
 	#looking = false;
 	#snapshot: Snapshot | undefined;
@@ -90,6 +96,7 @@ export class Store {
 		this.#limits = limits;
 		this.#lost = lost;
 		this.#exported = new ExportedSet(source);
+		this.#slots = new ListenerSlots(source);
 		this.#classifiedNs = source.classifiedNs;
 		this.#listenerSince = source.readListenerSince();
 		this.#roster = new Roster(source.clientsCapacity, source.clientKeyLength);
@@ -130,7 +137,7 @@ export class Store {
 			this.#source.classifiedNs = look.beganNs;
 			// after folding: what has left the clients must be in its listener
 			const readNs = unixNs();
-			this.#snapshot = this.#show(look, this.#source.readListeners());
+			this.#snapshot = this.#show(look, this.#foldListeners(look));
 			this.#listenersReadNs = readNs;
 			return this.#snapshot;
 		} finally {
@@ -143,6 +150,7 @@ export class Store {
 		for (const line of this.#lines) {
 			line.sum.fill(0n);
 			line.active = 0;
+			line.clients = 0;
 		}
 		return {
 			maxExported,
@@ -169,6 +177,7 @@ export class Store {
 			const fate = this.#leaves(page, index, number, look);
 			if (fate === 'left') continue;
 			look.tracked++;
+			this.#lineOf(number).clients++;
 			if (roster.standings[number] === standing.shown) this.#addRow(page, index, number, look);
 			else this.#classify(page, index, number, fate === 'leaves', look);
 		}
@@ -193,8 +202,9 @@ export class Store {
 		const begun = sinceNs === undefined ? { sinceNs: this.#startNs, older: true } : { sinceNs };
 		const series = (client: string): Series => ({ client, listener, ...begun });
 		const sum = new BigUint64Array(trafficWords);
-		const line = { name: listener, sum, active: 0, sinceNs, direct: series('direct'), other: series('other') };
-		const place = this.#lines.push(line) - 1;
+		const [direct, other] = [series('direct'), series('other')];
+		const place = this.#freeLines.pop() ?? this.#lines.length;
+		this.#lines[place] = { name: listener, sum, active: 0, clients: 0, sinceNs, direct, other };
 		this.#linePlaces.set(key, place);
 		return place;
 	}
@@ -213,6 +223,20 @@ export class Store {
 		// the daemon before this one noted those that it met, so this one came after its last look
 		if (this.#listenerSince.size > 0) return unixNs() - (this.#source.monotonicNs() - this.#classifiedNs);
 		return undefined;
+	}
+
+	/** Listeners that are gone leave the table. Returns those that are in it. */
+	#foldListeners({ beganNs, idleNs }: Look): readonly ListenerRecord[] {
+		const hasClients = (key: string) => (this.#lines[this.#linePlaces.get(key) ?? -1]?.clients ?? 0) > 0;
+		const { records, folded } = this.#slots.settle({ nowNs: beganNs, idleNs, hasClients });
+		for (const key of folded) {
+			const place = this.#linePlaces.get(key);
+			if (place === undefined) continue;
+			this.#linePlaces.delete(key);
+			this.#listenerSince.delete(key);
+			this.#freeLines.push(place);
+		}
+		return records;
 	}
 
 	#enter(number: number, exported: Exported, client: string): Series {
@@ -337,6 +361,7 @@ export class Store {
 			clientsCapacity: this.#source.clientsCapacity,
 			clientsExported: this.#exported.shown,
 			clientsFolded: this.#source.clientsFolded(),
+			listenersFolded: this.#source.listenersFolded(),
 			clientsOverflowed: drops.clients_full ?? 0n,
 			drops,
 			moduleEvents: this.#source.moduleEvents(),
@@ -375,6 +400,7 @@ function nameOf(listener: Endpoint | undefined): string {
 }
 
 function totalsOf(record: ListenerRecord, sinceNs: bigint | undefined): ListenerTotals {
-	const { key: _key, direct: _direct, overflow: _overflow, unshown: _unshown, ...totals } = record;
+	const { key: _key, slot: _slot, activeNs: _activeNs, retired: _retired, ...shown } = record;
+	const { direct: _direct, overflow: _overflow, unshown: _unshown, ...totals } = shown;
 	return { ...totals, listener: nameOf(record.endpoint), sinceNs };
 }

@@ -10,6 +10,11 @@ import type { Source } from '../model/source.ts';
 function nothing(reader: OptionReader): Source {
 	return {
 		readListeners: () => [],
+		listenersCapacity: 0,
+		retireListener: () => {},
+		restoreListener: () => {},
+		foldListener: () => false,
+		listenersFolded: () => 0n,
 		readClients: () => [],
 		clientsCapacity: 0,
 		clientKeyLength: 1,

@@ -67,7 +67,7 @@ describe.skipIf(!takes32Bit)('a 32-bit server', () => {
 		]);
 		await probe.read();
 		expect(await probe.getsockopt(0, 4096, 20)).toMatchObject({ result: 0 });
-		await client.release();
+		await Promise.all([client.release(), probe.closeConnection()]);
 
 		const named = `listener32 (process ${pid}, port ${port})`;
 		const { servers } = await daemon.logged(/^32-bit servers get no answer/);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** `toascope doctor` beside a daemon: whether TOA arrives, and if not, what fits. Connections are made by hand, segment by segment. */
+import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { native } from '../../daemon/capture/native.ts';
@@ -7,6 +8,7 @@ import type { Check } from '../../daemon/doctor/check.ts';
 import type { Status } from '../../daemon/doctor/status.ts';
 import { toascope } from '../fixtures/command.ts';
 import { Daemon } from '../fixtures/daemon.ts';
+import { total } from '../fixtures/metrics.ts';
 import { toaOption } from '../fixtures/toa_option.ts';
 import { wireNetwork } from '../fixtures/wire.ts';
 import { WireStage } from '../fixtures/wire_stage.ts';
@@ -419,3 +421,20 @@ test('right after connections the daemon tells of them, where it is asked for a 
 	}
 	expect(named(await examine(daemon), 'toa').found).toMatch(/^5 of 5 /);
 });
+
+// the limit is each network namespace's own since Linux 6.8
+test.skipIf(spawnSync('unshare', ['--net', 'test', '-e', '/proc/sys/net/core/optmem_max']).status !== 0)(
+	'net.core.optmem_max that is too small in a network namespace: its connections are not seen, and why is told',
+	async () => {
+		await using poor = await WireStage.open({ plain: ['4'] }, { sysctls: { 'core/optmem_max': '300' } });
+		const one = await poor.connection('plain').open(option());
+		one.reset();
+		await poor.wire.handled();
+		await poor.daemon.until(
+			(samples) => total(samples, 'toascope_drops_total', { reason: 'socket_storage' }) > 0n || undefined,
+		);
+		const { state, advice } = named(await examine(poor.daemon), 'drops');
+		expect(state).toBe('warn');
+		expect(advice).toMatch(/^net\.core\.optmem_max is 300 in \/\S+: .* sysctl -w net\.core\.optmem_max=131072/);
+	},
+);

@@ -5,7 +5,6 @@ import { Lab } from '../../daemon/lab/lab.ts';
 import { Daemon } from '../fixtures/daemon.ts';
 import { Listener } from '../fixtures/listener.ts';
 import { closedConnection } from '../fixtures/lookup.ts';
-import { total } from '../fixtures/metrics.ts';
 import { somePorts } from '../fixtures/stage.ts';
 import { toaOption } from '../fixtures/toa_option.ts';
 import { hasNft, tproxy } from '../fixtures/tproxy.ts';
@@ -63,14 +62,5 @@ describe.skipIf(!hasNft())('a listener on a port that is not watched gets the co
 		one.reset();
 		expect(await listener.told()).toEqual({ save: 0, saved: 0 });
 		await listener[Symbol.asyncDispose]();
-	});
-
-	it('without IP_TRANSPARENT at listen(): what was not seen is counted', async () => {
-		await using daemon = await Daemon.start({ config });
-		await using _ = await Listener.start(lab, '4', port + 1, 'transparent late');
-		expect(await said(daemon, 4, cdn4)).toMatchObject({ port, verdict: 'none' });
-		await daemon.until(
-			(samples) => total(samples, 'toascope_drops_total', { reason: 'syn_missing' }) === 1n || undefined,
-		);
 	});
 });

@@ -6,7 +6,7 @@ import type { Lab } from '../../daemon/lab/lab.ts';
 import { Daemon } from '../fixtures/daemon.ts';
 import { Listener } from '../fixtures/listener.ts';
 import { closedConnection } from '../fixtures/lookup.ts';
-import { total } from '../fixtures/metrics.ts';
+import { type Sample, total } from '../fixtures/metrics.ts';
 import { somePorts } from '../fixtures/stage.ts';
 import { type ProfileName, toaOption } from '../fixtures/toa_option.ts';
 import { wireNetwork } from '../fixtures/wire.ts';
@@ -195,7 +195,11 @@ describe('other handshakes', () => {
 	});
 
 	it('SYN cookies, forced: the SYN is kept by nobody', async () => {
+		const missing = (samples: readonly Sample[]) => total(samples, 'toascope_drops_total', { reason: 'syn_missing' });
+		const before = missing(await cookies.daemon.metrics());
 		expect(await cookies.saidAfterReset(await open(cookies.connection('plain'), cdn4))).toEqual(saidNone);
+		// what was not seen is counted
+		await cookies.daemon.until((samples) => missing(samples) > before || undefined);
 	});
 
 	it('SYN cookies, forced, and the option on the ACK as well', async () => {

@@ -331,3 +331,23 @@ test('IPv6 clients that transparent cannot show are counted, with listener and r
 	});
 	expect(transparentCheck(values, undefined).state).toBe('ok');
 });
+
+test('connections without a state: small option memory is told from a host without memory', () => {
+	const status = statusOf({ now: { toa: 1 }, recent: { drops: { socket_storage: '5' } } });
+	const small = [{ namespace: '/proc/42/ns/net', bytes: 300 }];
+	expect(
+		named(
+			arrivalChecks(status, () => small),
+			'drops',
+		).advice,
+	).toBe(
+		'net.core.optmem_max is 300 in /proc/42/ns/net: too little for what is kept of a connection; ' +
+			'set the default there: nsenter --net=/proc/42/ns/net sysctl -w net.core.optmem_max=131072',
+	);
+	expect(
+		named(
+			arrivalChecks(status, () => []),
+			'drops',
+		).advice,
+	).toMatch(/else the host is out of memory$/);
+});

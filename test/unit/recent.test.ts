@@ -127,3 +127,17 @@ test('five minutes and no more than six are kept, whatever the pace of the looks
 		expect(seconds).toBeLessThanOrEqual(360);
 	}
 });
+
+test('a listener that was folded is not what other did lately, nor is one that came back', () => {
+	let now = 0;
+	const recent = new Recent(() => now);
+	recent.note(totals({ a: { opened: 90n, toa: 80n }, b: { opened: 7n }, other: { opened: 5n } }), none);
+	now = 60_000;
+	const after = totals({ b: { opened: 1n }, other: { opened: 103n, toa: 80n } });
+	const { listeners, total } = recent.since(after, []);
+	expect(listeners.map(({ listener, opened, toa }) => [listener, opened, toa])).toEqual([
+		['b', 1n, 0n],
+		['other', 1n, 0n],
+	]);
+	expect(total.opened).toBe(2n);
+});

@@ -101,6 +101,7 @@ function reads(): [MetricName, Read][] {
 		['toascope_clients_capacity', single('clientsCapacity')],
 		['toascope_clients_exported', single('clientsExported')],
 		['toascope_clients_folded_total', single('clientsFolded')],
+		['toascope_listeners_folded_total', single('listenersFolded')],
 		['toascope_clients_overflowed_total', single('clientsOverflowed')],
 		[
 			'toascope_drops_total',
@@ -175,7 +176,13 @@ function* histogramSamples(
 }
 
 function single(
-	field: 'clientsTracked' | 'clientsCapacity' | 'clientsExported' | 'clientsFolded' | 'clientsOverflowed',
+	field:
+		| 'clientsTracked'
+		| 'clientsCapacity'
+		| 'clientsExported'
+		| 'clientsFolded'
+		| 'clientsOverflowed'
+		| 'listenersFolded',
 ): Read {
 	return (snapshot) => [{ labels: {}, value: snapshot[field] }];
 }
