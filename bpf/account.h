@@ -15,6 +15,9 @@
 #include "endpoint.h"
 #include "turns.h"
 
+/* Set before loading, by probe: are there connections of several paths (mptcp.h)? */
+extern const volatile bool mptcp_helpers;
+
 #define RTT_INTERVAL_NS 14000000000ULL /* flushes come every 5 s: at most one sample in 15 s */
 
 static __always_inline bool believed(__u8 verdict)
@@ -52,7 +55,7 @@ static __always_inline __u32 listener_of(const struct socket_state *state)
 	__u32 place = state->listener;
 	const struct listener_slot *slot;
 
-	if (!state->joined)
+	if (!mptcp_helpers || !state->joined)
 		return place;
 	slot = bpf_map_lookup_elem(&listener_keys, &place);
 	return slot && *(const volatile __u32 *)&slot->service == state->listener_service ? place :
@@ -89,14 +92,6 @@ static __always_inline void client_key(const struct subject *on, struct client_k
 	slot = bpf_map_lookup_elem(&listener_keys, &place);
 	if (slot)
 		__builtin_memcpy(&key->listener, &slot->key.local, sizeof(key->listener));
-}
-
-static __always_inline struct client *find_client(const struct subject *on)
-{
-	struct client_key key;
-
-	client_key(on, &key);
-	return bpf_map_lookup_elem(&clients, &key);
 }
 
 /*
@@ -156,18 +151,20 @@ static __always_inline void credit(const struct subject *on, struct client *clie
 }
 
 /*
- * The same for a further path, whose client may have left the table since the first path closed: as enter_client() finds
- * out.
+ * The same for the client of a connection that is open, or closes in this run. What was opened in an entry ends there, also
+ * while it is being folded: that lets it live then. A further path (mptcp.h) may outlive the first one: its client may have
+ * left the table, as enter_client() finds out. Not inlined: the stack of those who call is full on 5.10.
  */
-static __noinline int credit_path(const struct subject *on, const struct traffic *delta)
+static __noinline int credit_client(const struct subject *on, const struct traffic *delta)
 {
 	struct client *client = 0;
 	struct client_key key;
 
-	if (listener_of(on->state) == on->state->listener) {
+	if (!on->state->in_overflow && listener_of(on->state) == on->state->listener) {
 		client_key(on, &key);
 		client = bpf_map_lookup_elem(&clients, &key);
-		if (client && *(volatile __u64 *)&client->tag != client_tag(&key))
+		if (mptcp_helpers && on->state->joined && client &&
+		    *(volatile __u64 *)&client->tag != client_tag(&key))
 			client = 0;
 	}
 	credit(on, client, delta);
@@ -177,12 +174,10 @@ static __noinline int credit_path(const struct subject *on, const struct traffic
 /* Adds to the connection's client, or to what stands for it. The verdict has fallen. */
 static __always_inline void attribute(const struct subject *on, const struct traffic *delta)
 {
-	if (!believed(on->state->verdict))
+	if (believed(on->state->verdict))
+		credit_client(on, delta);
+	else
 		add_traffic(&on->listener->direct, delta);
-	else if (on->state->joined)
-		credit_path(on, delta);
-	else /* what was opened in an entry ends there, also while it is being folded: that lets it live then */
-		credit(on, on->state->in_overflow ? 0 : find_client(on), delta);
 }
 
 /* A raw count includes the FIN from the moment that it is in order (tcp_queue_rcv()) or acknowledged. */

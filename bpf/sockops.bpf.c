@@ -2,7 +2,7 @@
 /* The callbacks of TCP sockets: a connection opens, an option arrives, a connection closes. */
 #include "handshake.h"
 #include "in_turn.h"
-#include "mptcp.h"
+#include "mptcp_paths.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -76,8 +76,6 @@ static __always_inline bool read_verdict(struct bpf_sock_ops *ctx, const struct 
 __noinline int connection_opened(struct bpf_sock_ops *ctx)
 {
 	struct bpf_sock *sk = ctx->sk;
-	struct mptcp_state *shared;
-	struct mptcp_sock *msk;
 	struct subject on = {};
 	struct tcp_sock *tcp;
 
@@ -96,22 +94,14 @@ __noinline int connection_opened(struct bpf_sock_ops *ctx)
 		return 0;
 	}
 	on.state->cookie = bpf_get_socket_cookie(ctx);
-	msk = mptcp_of(sk);
-	shared = msk ? bpf_sk_storage_get(&mptcp_states, msk, 0, 0) : 0;
-	if (shared) {
-		open_path(&on, shared);
-		watch(ctx, on.state);
-		return 0;
-	}
-	enter_at_listener(on.sk, on.state, on.now);
-	if (!take_listener(&on))
+	if (!enter_listener_or_path(ctx, &on))
 		return 0;
 	add(on.listener->total.opened, 1);
 	enter_connection(&on);
 	if (!from_module && on.set->read_syn)
 		on.state->syn_verdict = syn_verdict(&on, parse_syn(ctx));
 	read_verdict(ctx, tcp, &on);
-	share_client(sk, on.state, BPF_SK_STORAGE_GET_F_CREATE);
+	share_client(ctx, &on, BPF_SK_STORAGE_GET_F_CREATE);
 	await_accept(&on);
 	on.state->opened_ns = on.now;
 	watch(ctx, on.state);
@@ -142,7 +132,7 @@ __noinline int segment_arrived(struct bpf_sock_ops *ctx)
 			on.data = tcp->bytes_received > fin_received(tcp);
 			settle_without_option(&on);
 		}
-		share_client(sk, on.state, 0);
+		share_client(ctx, &on, 0);
 	}
 	stop_options(ctx, on.state);
 	return 0;
