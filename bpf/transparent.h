@@ -23,9 +23,9 @@ static __always_inline bool is_transparent(const struct tcp_sock *tcp)
 }
 
 /* For one that is a mere address. */
-static __always_inline bool is_transparent_at(const struct sock *sk)
+static __always_inline bool is_transparent_at(struct sock *sk)
 {
-	const struct inet_sock___flags *flags = (const void *)sk;
+	struct inet_sock___flags *flags = (void *)sk;
 	const struct inet_sock___bits *bits = (const void *)sk;
 
 	if (bpf_core_field_exists(flags->inet_flags))
