@@ -74,6 +74,7 @@ async function publish(name: string, path: string): Promise<void> {
 		await link(name, path);
 	} catch (error) {
 		const { code = '' } = error as NodeJS.ErrnoException;
+		if (code === 'EEXIST') throw alreadyRunning(path);
 		if (!['EPERM', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'].includes(code)) throw error;
 		await rename(name, path);
 		return;
@@ -105,7 +106,7 @@ function bindPrivately(server: Server): void {
 function unixError(error: unknown, path: string): unknown {
 	if (error instanceof ToascopeError) return error;
 	const { code } = error as NodeJS.ErrnoException;
-	if (code === 'EADDRINUSE' || code === 'EEXIST') return alreadyRunning(path);
+	if (code === 'EADDRINUSE') return alreadyRunning(path);
 	const denied = code === 'EACCES' || code === 'EPERM';
 	return new ToascopeError(
 		denied ? 'NO_PRIVILEGE' : 'CONFIG_INVALID',
