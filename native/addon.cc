@@ -26,6 +26,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports)
 	exports.Set("unmount", Napi::Function::New<toascope::unmount>(env));
 	exports.Set("monotonicNs", Napi::Function::New<toascope::monotonic_ns>(env));
 	exports.Set("peerOwner", Napi::Function::New<toascope::peer_owner>(env));
+	exports.Set("peerProcess", Napi::Function::New<toascope::peer_process>(env));
 	exports.Set("pinnedMap", Napi::Function::New<toascope::pinned_map>(env));
 	exports.Set("attachedPrograms", Napi::Function::New<toascope::attached_programs>(env));
 	exports.Set("attachedLinks", Napi::Function::New<toascope::attached_links>(env));

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <system_error>
 #include <thread>
 
 #include "errors.h"
@@ -41,7 +42,11 @@ void BpfObject::keep_syns(const Napi::CallbackInfo &info)
 	socklen_t size = sizeof(listens);
 	if (getsockopt(listener, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) || !listens) {
 		// of any kind, a file system's in user space too: close(2) may wait for as long as its owner likes
-		std::thread([stray = std::move(socket)] {}).detach();
+		try {
+			std::thread([stray = std::move(socket)] {}).detach();
+		} catch (const std::system_error &) {
+			// no thread is to be had (pids.max): it was closed here after all
+		}
 		throw system_error(env, EBADF, "find a listener at", target);
 	}
 	uint32_t ours;

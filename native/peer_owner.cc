@@ -121,4 +121,20 @@ Napi::Value peer_owner(const Napi::CallbackInfo &info)
 	return uid ? Napi::Number::New(env, *uid) : env.Undefined();
 }
 
+// peerProcess(fd) -> {pid, uid} of a Unix socket, or undefined. Of the end that connects: who called listen().
+Napi::Value peer_process(const Napi::CallbackInfo &info)
+{
+	Napi::Env env = info.Env();
+	ucred credentials = {};
+	socklen_t length = sizeof(credentials);
+	if (getsockopt(info[0].As<Napi::Number>().Int32Value(), SOL_SOCKET, SO_PEERCRED, &credentials,
+		       &length) ||
+	    credentials.uid == static_cast<uid_t>(-1))
+		return env.Undefined();
+	Napi::Object process = Napi::Object::New(env);
+	process.Set("pid", Napi::Number::New(env, credentials.pid));
+	process.Set("uid", Napi::Number::New(env, credentials.uid));
+	return process;
+}
+
 } // namespace toascope

@@ -7,5 +7,6 @@ namespace toascope
 {
 
 Napi::Value peer_owner(const Napi::CallbackInfo &info);
+Napi::Value peer_process(const Napi::CallbackInfo &info);
 
 } // namespace toascope

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <future>
 #include <string>
+#include <system_error>
 
 #include "arguments.h"
 #include "errors.h"
@@ -23,15 +24,19 @@ namespace
 // thread that goes there ends there: no other one leaves its own. Returns the descriptor, or the negative errno.
 int create_iterator_in(const std::string &netns, int link)
 {
-	return std::async(std::launch::async,
-			  [&] {
-				  Fd there(open(netns.c_str(), O_RDONLY | O_CLOEXEC));
-				  if (!there || setns(there.get(), CLONE_NEWNET))
-					  return -errno;
-				  const int made = bpf_iter_create(link);
-				  return made < 0 ? -errno : made;
-			  })
-		.get();
+	const auto create = [&] {
+		Fd there(open(netns.c_str(), O_RDONLY | O_CLOEXEC));
+		if (!there || setns(there.get(), CLONE_NEWNET))
+			return -errno;
+		const int made = bpf_iter_create(link);
+		return made < 0 ? -errno : made;
+	};
+	try {
+		return std::async(std::launch::async, create).get();
+	} catch (const std::system_error &) {
+		// pids.max, RLIMIT_NPROC: the addon catches no exceptions but its own, and would end the daemon
+		return -EAGAIN;
+	}
 }
 
 } // namespace

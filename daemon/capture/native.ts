@@ -223,6 +223,11 @@ export interface Native {
 	 * namespace. Undefined: it is elsewhere, or the kernel does not tell.
 	 */
 	peerOwner(fd: number): number | undefined;
+	/**
+	 * The process that listens where this Unix socket has connected to, as the kernel has it: `pid` in our pid namespace, 0
+	 * where it is in none that we see. Undefined: it is no Unix socket.
+	 */
+	peerProcess(fd: number): { readonly pid: number; readonly uid: number } | undefined;
 	/** Programs attached at this very cgroup, on the hooks that toascope uses. EPERM: it takes CAP_NET_ADMIN. */
 	attachedPrograms(cgroup: string): AttachedProgram[];
 	/** Links to cgroups, of whichever process; empty without CAP_SYS_ADMIN. */

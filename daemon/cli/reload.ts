@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /** `toascope reload`: has the running daemon read its configuration again, and says how that went. For systemd's ExecReload=. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { holderOf, listenerOf } from '../capture/running_daemon.ts';
 import type { Config, Environment } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
-import { placesOf } from '../doctor/ask.ts';
-import { findDaemon, type Status } from '../doctor/status.ts';
+import { ask, kindOf } from '../doctor/ask.ts';
+import { readReloads, type Status } from '../doctor/status.ts';
 import { type ErrorCode, errorCodes, exitCode, ToascopeError } from '../errors.ts';
 
 export interface ReloadOptions {
@@ -18,22 +19,51 @@ const pollMs = 50;
 const limitMs = 30_000;
 
 /**
- * A file that is wrong is not shown to the daemon at all. Where HTTP is off, or does not listen yet, systemd's MAINPID is told, and
- * the log has the outcome.
+ * A file that is wrong is not shown to the daemon at all. The process to signal is the one that listens on http.socket, by the
+ * kernel's word. Where that socket is off, or nobody listens there, it is systemd's MAINPID or the process that has the pins, and
+ * the log has the outcome: at http.listen any user may answer in the daemon's place, so nothing said there counts.
  * @throws {ToascopeError} CONFIG_UNREADABLE, CONFIG_INVALID, NOT_RUNNING, NO_PRIVILEGE, and what the daemon refused
  */
 export async function reload({ config: path, env, write }: ReloadOptions): Promise<number> {
 	const config = loadConfig({ path, env });
-	const found = await findDaemon(placesOf(config));
-	const running = found !== undefined && 'status' in found ? found.status : undefined;
-	if (running === undefined) return tellMainProcess(config, env, write);
-	signal(running.pid);
-	const after = await outcome(config, running);
-	const { successful, error, restart_keys: later } = after.config_reload;
+	const { socket } = config.http;
+	const running = socket === undefined ? undefined : await askReloads(socket);
+	if (socket === undefined || running === undefined) return tellMainProcess(config, env, write);
+	const { pid, reloads: before } = running;
+	if (pid === undefined) {
+		throw new ToascopeError('NOT_RUNNING', `the process that listens on ${socket} is not in this pid namespace`, {
+			hint: 'run the command where the daemon runs, or send its process SIGHUP, and read its log',
+		});
+	}
+	signal(pid);
+	const { successful, error, restart_keys: later } = await outcome(socket, pid, before);
 	if (!successful) throw refusal(error);
 	const rest = later.length === 0 ? '' : `; these keys take a restart: ${later.join(', ')}`;
-	write(`configuration reloaded by the daemon (pid ${after.pid})${rest}\n`);
+	write(`configuration reloaded by the daemon (pid ${pid})${rest}\n`);
 	return exitCode.done;
+}
+
+interface Running {
+	/** Undefined: the kernel does not show it to us, or it is not the user's who began to listen. */
+	readonly pid: number | undefined;
+	readonly reloads: Status['config_reload'];
+}
+
+/** Undefined: no daemon answers there. @throws {ToascopeError} NO_PRIVILEGE */
+async function askReloads(socket: string): Promise<Running | undefined> {
+	let pid: number | undefined;
+	try {
+		const answer = await ask({ socket }, '/v1/status', (connected) => {
+			pid = listenerOf(connected)?.pid;
+		});
+		return { pid, reloads: readReloads(answer) };
+	} catch (cause) {
+		if (kindOf(cause) !== 'denied') return undefined;
+		throw new ToascopeError('NO_PRIVILEGE', `this user may not ask the daemon at ${socket}`, {
+			hint: 'use sudo',
+			cause,
+		});
+	}
 }
 
 function refusal(error: Status['config_reload']['error']): ToascopeError {
@@ -44,28 +74,28 @@ function refusal(error: Status['config_reload']['error']): ToascopeError {
 	});
 }
 
-/** What the daemon says of itself once it has tried. */
-async function outcome(config: Config, before: Status): Promise<Status> {
+/** How it went, by the daemon, once it has tried. */
+async function outcome(socket: string, pid: number, before: Status['config_reload']): Promise<Status['config_reload']> {
 	const until = performance.now() + limitMs;
 	while (performance.now() < until) {
-		const found = await findDaemon(placesOf(config));
-		if (found !== undefined && 'status' in found) {
-			const { pid, config_reload: reloaded } = found.status;
-			if (pid !== before.pid) throw new ToascopeError('NOT_RUNNING', `the daemon (pid ${before.pid}) has ended`);
-			if (reloaded.attempts > before.config_reload.attempts) return found.status;
+		const found = await askReloads(socket);
+		if (found !== undefined) {
+			if (found.pid !== pid) throw new ToascopeError('NOT_RUNNING', `the daemon (pid ${pid}) has ended`);
+			if (found.reloads.attempts > before.attempts) return found.reloads;
 		}
 		await delay(pollMs);
 	}
-	throw new ToascopeError('NOT_RUNNING', `the daemon (pid ${before.pid}) has not reloaded within ${limitMs / 1000} s`, {
+	throw new ToascopeError('NOT_RUNNING', `the daemon (pid ${pid}) has not reloaded within ${limitMs / 1000} s`, {
 		hint: 'its log says more: journalctl -u toascope',
 	});
 }
 
-function tellMainProcess(config: Config, env: Environment, write: ReloadOptions['write']): number {
-	const pid = Number(env.MAINPID ?? Number.NaN);
-	if (!Number.isSafeInteger(pid) || pid <= 1) {
-		const [place] = placesOf(config);
-		const what = place === undefined ? 'http.listen and http.socket are off' : 'no daemon answers';
+function tellMainProcess({ http, bpf }: Config, env: Environment, write: ReloadOptions['write']): number {
+	const named = Number(env.MAINPID ?? Number.NaN);
+	const isNamed = Number.isSafeInteger(named) && named > 1;
+	const pid = isNamed ? named : bpf.pin === undefined ? undefined : holderOf(bpf.pin)?.pid;
+	if (pid === undefined) {
+		const what = http.socket === undefined ? 'http.socket is off' : `no daemon answers at ${http.socket}`;
 		throw new ToascopeError('NOT_RUNNING', `${what}: it cannot be asked how the reload went`, {
 			hint: 'start it with: toascope run; or send its process SIGHUP, and read its log',
 		});

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Asks a daemon over its Unix socket, or at its URL. */
 import { request } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Config } from '../config/config.ts';
 import { formatEndpoint } from '../model/address.ts';
 
@@ -26,8 +27,8 @@ export function showPlace(place: Place): string {
 	return 'socket' in place ? place.socket : place.url;
 }
 
-/** Rejects with what went wrong on the way: Node's error. `path` begins with a slash. */
-export function ask(place: Place, path: string): Promise<Answer> {
+/** Rejects with what went wrong on the way: Node's error. `path` begins with a slash; `onConnect` gets the connection. */
+export function ask(place: Place, path: string, onConnect?: (socket: Socket) => void): Promise<Answer> {
 	const signal = AbortSignal.timeout(timeoutMs);
 	const options = { signal, agent: false };
 	return new Promise((resolve, fail) => {
@@ -37,6 +38,7 @@ export function ask(place: Place, path: string): Promise<Answer> {
 			'socket' in place
 				? request({ ...options, socketPath: place.socket, path })
 				: request(new URL(path, place.url), options);
+		if (onConnect !== undefined) sent.once('socket', (socket) => socket.once('connect', () => onConnect(socket)));
 		sent.once('response', (response) => {
 			const parts: Buffer[] = [];
 			let bytes = 0;

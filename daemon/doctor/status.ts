@@ -122,8 +122,23 @@ async function askStatus(place: Place): Promise<Answer> {
 	return fresh.status === 400 ? ask(place, '/v1/status?peers=on') : fresh;
 }
 
-function readStatus({ status, body }: { readonly status: number; readonly body: string }): Status {
-	const other = 'what answers there is not toascope, or one of another version';
+const other = 'what answers there is not toascope, or one of another version';
+
+/** Of what a daemon says without being asked for its peers, which cost a walk over all descriptors: how its reloads went. */
+export function readReloads(answer: Answer): Status['config_reload'] {
+	const reloads = readJson(answer).config_reload;
+	if (typeof reloads?.attempts !== 'number') throw new Error(other);
+	return reloads;
+}
+
+function readStatus(answer: Answer): Status {
+	const read = readJson(answer);
+	if (typeof read.pid !== 'number' || read.config === undefined || read.peers === undefined) throw new Error(other);
+	// null: the daemon could not read them just now, and says why it is not ready
+	return { ...(read as Status), peers: read.peers ?? { connections: 0, busiest: [] } };
+}
+
+function readJson({ status, body }: Answer): Partial<Status> {
 	let read: Partial<Status> | null;
 	try {
 		read = JSON.parse(body) as Partial<Status> | null;
@@ -131,7 +146,6 @@ function readStatus({ status, body }: { readonly status: number; readonly body: 
 		throw new Error(other, { cause });
 	}
 	if (status >= 500) throw new Error(`it answered with status ${status}`);
-	if (typeof read?.pid !== 'number' || read.config === undefined || read.peers === undefined) throw new Error(other);
-	// null: the daemon could not read them just now, and says why it is not ready
-	return { ...(read as Status), peers: read.peers ?? { connections: 0, busiest: [] } };
+	if (read === null) throw new Error(other);
+	return read;
 }

@@ -2,24 +2,38 @@
 /** The addon at its edges: ends, errors, garbage, threads. */
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { type BpfObject, type BpfOptions, native } from '../../daemon/capture/native.ts';
 import { openObjects, smallObject } from '../fixtures/addon_child.ts';
+import { preload } from '../fixtures/c_program.ts';
 import { closeAfterEach, open } from '../fixtures/objects.ts';
 
 const child = fileURLToPath(new URL('../fixtures/addon_child.ts', import.meta.url));
 
 /** Runs the child in a process of its own; `by` is a command that runs it. */
-function inChild<T>(work: string, by: readonly string[] = [], flags: readonly string[] = []): T {
+function inChild<T>(work: string, by: readonly string[] = [], flags: readonly string[] = [], more: object = {}): T {
 	const [command = '', ...args] = [...by, process.execPath, ...flags, child, work];
-	return JSON.parse(execFileSync(command, args, { encoding: 'utf8' })) as T;
+	return JSON.parse(execFileSync(command, args, { encoding: 'utf8', env: { ...process.env, ...more } })) as T;
 }
 
 closeAfterEach();
 
 const key = Buffer.alloc(4);
+
+test('where no thread can be made, calls that need one fail, and the process goes on', () => {
+	const directory = mkdtempSync(join(tmpdir(), 'toascope-test-'));
+	try {
+		const env = { ...preload('failing_threads'), FAILING_THREADS: join(directory, 'now') };
+		expect(inChild('threadless', [], [], env)).toEqual({ iterate: 'EAGAIN', keepSyns: 'EBADF' });
+	} finally {
+		rmSync(directory, { recursive: true });
+	}
+});
 
 describe('close()', () => {
 	test('twice is once; nothing works after it', () => {
