@@ -45,6 +45,18 @@ export const logLines = {
 			'getsockopt(4096) of `servers` reaches no BPF program. `provider: bpf` in the configuration takes `bpf` all the same.',
 		fields: ['servers'],
 	},
+	moduleNotForCompat: {
+		level: 'warn',
+		text: 'provider auto: the module does not work here, taking bpf: 32-bit servers get no answer',
+		meaning: '`err` says why. `provider: module` in the configuration makes that the end of the start.',
+		fields: ['err'],
+	},
+	httpCloseFailed: {
+		level: 'warn',
+		text: 'the HTTP server before could not be closed',
+		meaning: '`endpoint` was taken away by others and listens again; connections to the server before may stay open.',
+		fields: ['endpoint', 'err'],
+	},
 	moduleNeither: {
 		level: 'warn',
 		text: 'provider auto: the module does not work here either',

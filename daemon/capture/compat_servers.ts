@@ -10,6 +10,8 @@ import { includesPort, type Ports } from '../config/ports.ts';
 export interface CompatServer {
 	readonly pid: number;
 	readonly comm: string;
+	/** Whose rights it has. Undefined: it ended meanwhile. */
+	readonly uid?: number | undefined;
 	/** Local ports that it listens on, in order. */
 	readonly ports: readonly number[];
 }
@@ -68,8 +70,26 @@ export function findCompatServers(ports: Ports, proc = '/proc'): CompatServer[] 
 		const found = listenersIn(process).filter(({ port, inode }) => own.has(inode) && includesPort(ports, port));
 		if (found.length === 0) return [];
 		const comm = (attempt(() => readFileSync(join(process, 'comm'), 'utf8')) ?? '').trim();
-		return [{ pid: Number(pid), comm, ports: [...new Set(found.map(({ port }) => port))].toSorted((a, b) => a - b) }];
+		const listening = [...new Set(found.map(({ port }) => port))].toSorted((a, b) => a - b);
+		return [{ pid: Number(pid), comm, uid: userOf(process), ports: listening }];
 	});
+}
+
+function userOf(process: string): number | undefined {
+	const status = attempt(() => readFileSync(join(process, 'status'), 'utf8')) ?? '';
+	const [, effective] = /^Uid:\s+\d+\s+(\d+)/m.exec(status) ?? [];
+	return effective === undefined ? undefined : Number(effective);
+}
+
+/** Below it are root and the users of services (login.defs(5), UID_MIN). */
+const firstPersonUid = 1000;
+
+/**
+ * Those that may decide which provider runs: on ports that the configuration names, else of root and of services. Any other user
+ * could start a program to choose the provider of the host.
+ */
+export function decidingServers(servers: readonly CompatServer[], watched: Ports): CompatServer[] {
+	return servers.filter(({ uid }) => watched !== 'all' || (uid !== undefined && uid < firstPersonUid));
 }
 
 /** `nginx (process 42, port 80)`; of many some. */

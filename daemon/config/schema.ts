@@ -65,7 +65,7 @@ const sockoptKeys = section({
 /** What a file may hold. Parsing it gives values in base units: milliseconds, bytes. */
 export const fileSchema = section({
 	provider: key(
-		'What reads the option: BPF programs or the kernel module `toa.ko`. `auto` takes `bpf` where it works, else `module` where one is loaded or ready; also where one is loaded and 32-bit servers listen, which `bpf` cannot answer. `module` builds it as well.',
+		'What reads the option: BPF programs or the kernel module `toa.ko`. `auto` takes `bpf` where it works, else `module` where one is loaded or ready; also where one is loaded and 32-bit servers listen, which `bpf` cannot answer: on ports that `listeners.ports` names, or as a user below 1000. `module` builds it as well.',
 		word('auto', 'bpf', 'module').prefault('auto'),
 		{ reloadable: restart },
 	),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the kernel takes, found by trying, and what follows: provider, accept program, what applications can ask. */
-import { type CompatServer, describeCompatServers } from '../capture/compat_servers.ts';
+import { type CompatServer, decidingServers, describeCompatServers } from '../capture/compat_servers.ts';
 import type { Features } from '../capture/native.ts';
 import type { ProviderName } from '../capture/provider.ts';
 import type { Config } from '../config/config.ts';
@@ -124,7 +124,8 @@ export function choiceChecks(
 ): Check[] {
 	const wanted = values.provider as Config['provider'];
 	const compat = values['sockopt.enabled'] === 'on' ? watchedOf(compatServers, values) : [];
-	const forCompat = wanted === 'auto' && tried !== undefined && compat.length > 0 && module.loaded === true;
+	const deciding = decidingServers(compat, ports.parse(values['listeners.ports']));
+	const forCompat = wanted === 'auto' && tried !== undefined && deciding.length > 0 && module.loaded === true;
 	const takes = running ?? (wanted === 'auto' ? (tried === undefined || forCompat ? 'module' : 'bpf') : wanted);
 	const because = wanted === 'auto' && tried === undefined ? cause : undefined;
 	const about = dueTo(because, moduleCheck(module, takes === 'module'));

@@ -9,6 +9,9 @@ import type { Socket } from 'node:net';
 /** Names who is at the other end: connections of one caller share a name. */
 export type CallerOf = (socket: Socket) => string;
 
+/** A connection that is so new makes no room for a caller that has none. */
+const graceMs = 1000;
+
 export const addressOf: CallerOf = ({ remoteAddress }) => remoteAddress ?? 'local';
 
 /** One connection and the requests on it that have no whole answer yet. */
@@ -129,12 +132,17 @@ export class Connections {
 	 * that has sent a part of its request for longest. Answers are broken off for a caller with fewer connections alone.
 	 */
 	#victim(newest: string): HttpConnection | undefined {
-		const greatest = greatestCaller(this.#open.values(), newest);
-		const own = [...this.#open.values()].filter(({ caller }) => caller === greatest);
+		const open = [...this.#open.values()];
+		const makesRoom = roomFor(open, newest);
+		const tie = isTie(open, newest);
+		const own = open.filter(({ caller }) => makesRoom(caller));
+		// of many callers with one connection each none has the most: those that came just now are left alone
+		const oldMs = performance.now() - graceMs;
+		const old = own.filter(({ activeMs }) => !tie || activeMs < oldMs);
 		return (
-			leastRecent(own.filter(({ waiting }) => waiting.size === 0)) ??
-			leastRecent(own.filter(({ inBody }) => inBody)) ??
-			(greatest === newest ? undefined : leastRecent(own))
+			leastRecent(old.filter(({ waiting }) => waiting.size === 0)) ??
+			leastRecent(old.filter(({ inBody }) => inBody)) ??
+			leastRecent(old.filter(({ caller }) => caller !== newest))
 		);
 	}
 }
@@ -153,6 +161,23 @@ export function greatestCaller(some: Iterable<{ readonly caller: string }>, newe
 	let most = (counts.get(newest) ?? 0) + 1;
 	for (const [caller, count] of counts) if (count > most) [greatest, most] = [caller, count];
 	return greatest;
+}
+
+/** No caller has more than the newest would have, and that is its first. */
+function isTie(some: Iterable<{ readonly caller: string }>, newest: string): boolean {
+	const all = [...some];
+	return greatestCaller(all, newest) === newest && !all.some(({ caller }) => caller === newest);
+}
+
+/**
+ * Whose may make room for the newest: the caller's with the most. Where all have one and the newest has none, everybody's: many
+ * names, as users and addresses are to be had, would otherwise keep out whoever comes next.
+ */
+export function roomFor(some: Iterable<{ readonly caller: string }>, newest: string): (caller: string) => boolean {
+	const all = [...some];
+	if (isTie(all, newest)) return () => true;
+	const greatest = greatestCaller(all, newest);
+	return (caller) => caller === greatest;
 }
 
 function leastRecent(some: readonly HttpConnection[]): HttpConnection | undefined {

@@ -4,7 +4,7 @@
  * taken, an answer whose reader is slow is broken off for the next in the queue, so nobody keeps others out by not reading.
  */
 import type { Socket } from 'node:net';
-import { countByCaller, greatestCaller, type HttpConnection } from './connections.ts';
+import { countByCaller, type HttpConnection, roomFor } from './connections.ts';
 
 export interface LargeAnswerLimits {
 	/** Answers on their way, over all connections; one on each connection. */
@@ -109,15 +109,16 @@ export class LargeAnswers {
 	}
 
 	/**
-	 * Breaks off the answer that is read most slowly, of the caller with the most of them, the asking one counted. One
+	 * Breaks off the answer that is read most slowly, of the caller with the most of them, the asking one counted; where each
+	 * has one and the asking one none, of all. One
 	 * that waits for us and not for its reader is left alone. False: to be tried again, when one is old enough.
 	 */
 	#makeRoom(caller: string): boolean {
-		const greatest = greatestCaller(this.#underWay.keys(), caller);
+		const makesRoom = roomFor(this.#underWay.keys(), caller);
 		const now = performance.now();
 		const unread = [...this.#underWay.values()].filter(
 			({ connection, startMs }) =>
-				connection.caller === greatest &&
+				makesRoom(connection.caller) &&
 				connection.socket.writableLength > 0 &&
 				now - startMs >= this.#options.limits.largeAnswerGraceMs,
 		);

@@ -2,7 +2,7 @@
 /** Which provider runs: the one that the configuration names; with `auto` BPF where it works, else the module. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describeCompatServers, findCompatServers } from '../capture/compat_servers.ts';
+import { decidingServers, describeCompatServers, findCompatServers } from '../capture/compat_servers.ts';
 import { modulePrograms } from '../capture/load.ts';
 import { native } from '../capture/native.ts';
 import { Pins } from '../capture/pins.ts';
@@ -35,14 +35,18 @@ function takesBpf(): boolean {
 export async function openProvider(config: Config, log: LogSink): Promise<Provider> {
 	if (config.provider === 'module') return openModule(config, log);
 	const compat = config.sockopt.enabled ? findCompatServers(config.listeners.ports) : [];
-	const servers = describeCompatServers(compat);
-	if (compat.length > 0 && config.provider === 'auto' && readLoaded()?.whose === 'own') {
-		tell(log, logLines.autoModule, { servers });
-		return openModule(config, log);
+	const deciding = decidingServers(compat, config.listeners.ports);
+	if (deciding.length > 0 && config.provider === 'auto' && readLoaded()?.whose === 'own') {
+		tell(log, logLines.autoModule, { servers: describeCompatServers(deciding) });
+		try {
+			return await openModule(config, log);
+		} catch (err) {
+			tell(log, logLines.moduleNotForCompat, { err });
+		}
 	}
 	try {
 		const provider = Programs.open(config, bpfReader, log);
-		if (compat.length > 0) tell(log, logLines.compatServers, { servers });
+		if (compat.length > 0) tell(log, logLines.compatServers, { servers: describeCompatServers(compat) });
 		return provider;
 	} catch (error) {
 		// nobody who did not ask for a module gets one built

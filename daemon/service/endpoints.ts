@@ -35,7 +35,7 @@ export class Endpoints {
 	readonly #servers = new Map<EndpointName, FastifyInstance>();
 	readonly #attempts = new Map<EndpointName, Attempt>();
 	readonly #failures = new Map<EndpointName, bigint>();
-	readonly #waiting: Promise<void>[] = [];
+	readonly #waiting = new Set<Promise<void>>();
 	readonly #stopping = new AbortController();
 
 	constructor(options: EndpointsOptions) {
@@ -57,7 +57,7 @@ export class Endpoints {
 			if (final || !this.#options.retry) throw error;
 			const told = new Map<string, number>();
 			this.#failed(name, error, told);
-			this.#waiting.push(this.#again(name, attempt, told));
+			this.#await(name, this.#again(name, attempt, told));
 			return undefined;
 		}
 	}
@@ -71,7 +71,23 @@ export class Endpoints {
 		if (attempt === undefined || before === undefined) return;
 		this.#servers.delete(name);
 		this.#options.readiness.set(`http_${name}`, why);
-		this.#waiting.push(this.#again(name, attempt, new Map(), 0).then(() => before.close()));
+		this.#await(
+			name,
+			this.#again(name, attempt, new Map(), 0).then(() => before.close()),
+		);
+	}
+
+	/** close() waits for it, until it is over. */
+	#await(name: EndpointName, work: Promise<void>): void {
+		const waiting: Promise<void> = work
+			.catch((err: unknown) => tell(this.#options.log, logLines.httpCloseFailed, { endpoint: `http.${name}`, err }))
+			.finally(() => this.#waiting.delete(waiting));
+		this.#waiting.add(waiting);
+	}
+
+	/** Endpoints that are waited for, or whose server before is being closed. */
+	get waiting(): number {
+		return this.#waiting.size;
 	}
 
 	async #try(name: EndpointName, attempt: Attempt): Promise<string> {
@@ -123,7 +139,7 @@ export class Endpoints {
 	/** Listens nowhere any more, and tries no more. */
 	async close(): Promise<void> {
 		this.#stopping.abort();
-		await Promise.all(this.#waiting);
+		await Promise.all([...this.#waiting]);
 		await Promise.allSettled([...this.#servers.values()].map((server) => server.close()));
 	}
 }

@@ -53,8 +53,8 @@ export class Systemd {
 	#tell(state: string): void {
 		if (this.#socket === undefined) return;
 		const kind = state.slice(0, state.indexOf('='));
-		// of two the later holds
-		if (kind === 'STATUS') this.#waiting = this.#waiting.filter((one) => !one.startsWith('STATUS='));
+		// of two the later holds; RELOADING=1 and READY=1 end each other, so the last of each say it all
+		this.#waiting = this.#waiting.filter((one) => !one.startsWith(`${kind}=`));
 		this.#waiting.push(state);
 		if (this.#timer === undefined) this.#send();
 	}

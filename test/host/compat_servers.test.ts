@@ -52,7 +52,12 @@ describe.skipIf(!takes32Bit)('a 32-bit server', () => {
 	};
 
 	it('is found by its program, with the ports that it listens on', () => {
-		expect(findCompatServers('all')).toContainEqual({ pid, comm: 'listener32', ports: [port] });
+		expect(findCompatServers('all')).toContainEqual({
+			pid,
+			comm: 'listener32',
+			uid: process.getuid?.(),
+			ports: [port],
+		});
 		expect(findCompatServers([{ first: 1, last: port - 1 }])).not.toContainEqual(expect.objectContaining({ pid }));
 	});
 

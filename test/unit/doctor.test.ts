@@ -285,7 +285,7 @@ test('what is looked for', () => {
 });
 
 test('32-bit servers are told of where bpf cannot answer them', () => {
-	const compatServers = [{ pid: 42, comm: 'old', ports: [80, 443] }];
+	const compatServers = [{ pid: 42, comm: 'old', uid: 33, ports: [80, 443] }];
 	const choice = (settings: object, module = noModule) =>
 		choiceChecks({ tried: tried(), module, running: undefined, compatServers }, values(settings));
 	const found = (settings: object) => choice(settings).find(({ name }) => name === 'compat_servers')?.found;
@@ -296,6 +296,12 @@ test('32-bit servers are told of where bpf cannot answer them', () => {
 	const withModule = choice({}, moduleOutlook({ ...facts, loaded }));
 	expect(named(withModule, 'provider').found).toBe('module (auto: it is loaded, and 32-bit servers need it)');
 	expect(states(withModule)).not.toHaveProperty('compat_servers');
+	// a program of any user decides only on ports that the configuration names
+	compatServers[0] = { pid: 42, comm: 'old', uid: 1000, ports: [80, 443] };
+	const ofUser = (settings: object) => choice(settings, moduleOutlook({ ...facts, loaded }));
+	expect(named(ofUser({}), 'provider').found).toMatch(/^bpf /);
+	expect(named(ofUser({}), 'compat_servers').state).toBe('warn');
+	expect(named(ofUser({ listeners: { ports: [443] } }), 'provider').found).toMatch(/^module /);
 	const chosen = choice({ provider: 'bpf' }, moduleOutlook({ ...facts, loaded }));
 	expect(named(chosen, 'compat_servers').state).toBe('warn');
 });

@@ -119,6 +119,17 @@ describe('the file of the Unix socket', () => {
 		expect(existsSync(join(directory, 'made'))).toBe(false);
 	});
 
+	it('is lost often: nothing piles up', async () => {
+		await open().open('socket', attempt);
+		for (let lost = 0; lost < 3; lost++) {
+			rmSync(path());
+			endpoints.reopen('socket', 'removed');
+			expect(endpoints.waiting).toBe(1);
+			await expect.poll(() => endpoints.waiting, { timeout: 5000 }).toBe(0);
+			expect(file?.state()).toBe('ours');
+		}
+	});
+
 	it('waits for a process that answers in its place to end', async () => {
 		await open().open('socket', attempt);
 		rmSync(path());

@@ -247,6 +247,20 @@ describe('too many', () => {
 		expect([few, newest].map(({ closed }) => closed)).toEqual([false, false]);
 	});
 
+	it('connections: many names that hold one each keep nobody out for long', async () => {
+		const server = await start({ connections: 3 }, { callerOf: byPort });
+		const held = [await named(server, 'a'), await named(server, 'b'), await named(server, 'c')];
+		await expect
+			.poll(
+				async () => {
+					await named(server, 'd');
+					return held.map(({ closed }) => closed);
+				},
+				{ timeout: 10_000, interval: 300 },
+			)
+			.toEqual([true, false, false]);
+	});
+
 	it('connections: callers that send requests slowly make room, and none that is answered', async () => {
 		const view = { ...fixtureView(), peers: () => new Promise<never>(() => {}) };
 		const server = await start({ connections: 2 }, { view });
@@ -389,6 +403,15 @@ describe('too many', () => {
 		await deaf(server, 'few');
 		await Promise.race(theirs);
 		expect(few.closed).toBe(false);
+	});
+
+	it('large answers: many names with one each make room for whoever has none', async () => {
+		const server = await start({ largeAnswers: 3, largeAnswerGraceMs: 0 }, { shown: crowd, callerOf: byPort });
+		const held = [await deaf(server, 'a'), await deaf(server, 'b'), await deaf(server, 'c')];
+		const one = Promise.race(held.map((socket) => ended(socket)));
+		await deaf(server, 'd');
+		await one;
+		expect(await count(server, 'large_answers_slowest')).toBe(1);
 	});
 
 	it('large answers that wait for us make no room: further ones are refused, small ones are not', async () => {
