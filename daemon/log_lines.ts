@@ -123,7 +123,7 @@ export const logLines = {
 		text: 'programs were detached: they see no connection until they are attached again',
 		meaning:
 			'Somebody detached `programs`, or removed the cgroup that they were attached to, as a service manager does when a service restarts. They are attached again as soon as the cgroup exists; connections that opened meanwhile are not counted.',
-		fields: ['programs', 'cgroup', 'cgroup_exists'],
+		fields: ['programs', 'cgroup', 'cgroup_exists', 'left_out'],
 	},
 	cgroupAwaited: {
 		level: 'warn',
@@ -135,14 +135,16 @@ export const logLines = {
 	attachedAgain: {
 		level: 'warn',
 		text: 'programs are attached again',
-		meaning: 'The counters go on. Connections that opened while they were detached are not in them.',
-		fields: ['programs', 'cgroup'],
+		meaning:
+			'The counters go on. Connections that opened while they were detached are not in them. At most one line a minute for the same programs, as of the line before; `toascope_attachments_lost_total` counts all.',
+		fields: ['programs', 'cgroup', 'left_out'],
 	},
 	notAttachedAgain: {
 		level: 'error',
 		text: 'programs cannot be attached again',
-		meaning: '`err` says why. It is tried every second; the line comes when the reason changes.',
-		fields: ['err'],
+		meaning:
+			'`err` says why, `program` which (`settings`: what programs on tracepoints go by). Each is tried every second, whatever becomes of the others. At most one line a minute for each cause.',
+		fields: ['err', 'program', 'left_out'],
 	},
 	otherToascope: {
 		level: 'warn',
@@ -176,14 +178,14 @@ export const logLines = {
 		level: 'warn',
 		text: 'pins were missing, or of something else: they are put back',
 		meaning: 'Somebody removed `names` from the directory of pins. A restart goes on with the counters all the same.',
-		fields: ['pins', 'names'],
+		fields: ['pins', 'names', 'left_out'],
 	},
 	pinsHidden: {
 		level: 'error',
 		text: 'the directory of pins cannot be reached by its path',
 		meaning:
 			'`why`: another bpffs was mounted over the one with the pins, or the directory was moved. This daemon goes on, and its stop detaches; the next one would not find the counters. Take the mount away (`umount`), or move the directory back.',
-		fields: ['pins', 'why'],
+		fields: ['pins', 'why', 'left_out'],
 	},
 	pinsBack: {
 		level: 'info',
@@ -273,19 +275,21 @@ export const logLines = {
 	taskRecovered: {
 		level: 'info',
 		text: 'a periodic task succeeds again',
-		meaning: '`failures` runs of `task` in a row had failed.',
+		meaning:
+			'`failures` runs of `task` in a row had failed. Where the log said nothing of them, it says nothing of this either.',
 		fields: ['task', 'failures'],
 	},
 	notReady: {
 		level: 'warn',
 		text: 'not ready',
-		meaning: '`reasons` say what is wrong; `/readyz` answers 503 with them until none is left.',
-		fields: ['reasons'],
+		meaning:
+			'`reasons` say what is wrong; `/readyz` answers 503 with them until none is left. At most one line a minute for the same reasons.',
+		fields: ['reasons', 'left_out'],
 	},
 	readyAgain: {
 		level: 'info',
 		text: 'ready again',
-		meaning: 'No reason is left for not being ready.',
+		meaning: 'No reason is left for not being ready. It follows a line of the log that said so.',
 	},
 	metricFailed: {
 		level: 'error',
@@ -405,6 +409,13 @@ export const logLines = {
 			'`on_exit: keep`; the next daemon goes on with the counters, and with the records that wait for traces and live views.',
 		fields: ['on_exit', 'records_lost'],
 	},
+	stoppedKeptInPart: {
+		level: 'warn',
+		text: 'stopped: not all stays attached and counts',
+		meaning:
+			'`on_exit: keep`, and `lost` is not kept: what is not attached sees no connection until the next start, and what is not pinned, or cannot be reached, starts from zero then.',
+		fields: ['on_exit', 'records_lost', 'lost'],
+	},
 	stopped: {
 		level: 'info',
 		text: 'stopped: detached',
@@ -442,15 +453,16 @@ export class LogLimit {
 		this.#nowMs = nowMs;
 	}
 
-	/** `cause` is one of few: it is remembered for good. */
-	tell(cause: string, line: LogLine, context: object): void {
+	/** `cause` is one of few: it is remembered for good. Returns whether the line is in the log. */
+	tell(cause: string, line: LogLine, context: object = {}): boolean {
 		const now = this.#nowMs();
 		const said = this.#said.get(cause);
 		if (said !== undefined && now - said.atMs < everyMs) {
 			said.leftOut++;
-			return;
+			return false;
 		}
 		tell(this.#log, line, { ...context, ...(said !== undefined && said.leftOut > 0 && { left_out: said.leftOut }) });
 		this.#said.set(cause, { atMs: now, leftOut: 0 });
+		return true;
 	}
 }

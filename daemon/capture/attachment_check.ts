@@ -3,7 +3,8 @@
  * Attached means asked: what was attached and pinned may be detached, removed or hidden by others. Each check asks the
  * kernel, reports what it finds gone, and puts it back.
  */
-import { type LogSink, logLines, tell } from '../log_lines.ts';
+import { codeOfError } from '../errors.ts';
+import { LogLimit, type LogSink, logLines } from '../log_lines.ts';
 import type { Attachment, Attachments } from './attachments.ts';
 import { CgroupWatch } from './cgroup_watch.ts';
 import type { KeptSyns } from './kept_syns.ts';
@@ -26,7 +27,12 @@ export interface Missing {
 	readonly text: string;
 }
 
-export const missingReasons = ['cgroup_missing', 'programs_detached', 'pins_missing'] as const;
+export const missingReasons = ['cgroup_missing', 'programs_detached', 'pins_missing', 'attachments_unknown'] as const;
+
+/** What no check has found out: no program is known to be attached. */
+function unknown(text: string, lost: AttachmentReport['lost']): AttachmentReport {
+	return { programs: [], lost, missing: [{ reason: 'attachments_unknown', text }] };
+}
 
 export const nothingAttached: AttachmentReport = { programs: [], lost: {}, missing: [] };
 
@@ -48,30 +54,23 @@ const synsMs = 15_000;
 
 export class AttachmentCheck {
 	readonly #checked: Checked;
-	readonly #log: LogSink;
+	readonly #limit: LogLimit;
 	readonly #lost = new Map<string, bigint>();
 	/** Programs that the check before found detached. */
 	#detached: readonly string[] = [];
 	#pinsFault = '';
-	/** What refused to attach again; told when it changes. */
-	#refusal = '';
-	#report: AttachmentReport = nothingAttached;
+	/** The log said that the directory of pins cannot be reached, and not yet that it can. */
+	#pinsFaultTold = false;
+	#report = unknown('the first check of the attachments is awaited', {});
 	#attachedAgain = false;
+	/** The programs do not go by the cgroup that is there now. */
+	#settingsRefused = false;
 	#synsCheckedMs = performance.now();
 	#watch: CgroupWatch | undefined;
 
 	constructor(checked: Checked, log: LogSink) {
 		this.#checked = checked;
-		this.#log = log;
-	}
-
-	/** A check between the others: it comes in the middle of nothing, and what fails in it fails in the next one. */
-	#changed(): void {
-		try {
-			this.run();
-		} catch (err) {
-			tell(this.#log, logLines.taskFailed, { err, task: 'attachments' });
-		}
+		this.#limit = new LogLimit(log);
 	}
 
 	close(): void {
@@ -82,15 +81,49 @@ export class AttachmentCheck {
 		return this.#report;
 	}
 
-	/** The report is what was found; what was put back since is in the next one. */
-	run(): void {
+	/**
+	 * The report is what was found; what was put back since is in the next one. Where it throws, nothing is known, and the
+	 * report says so. `onChange`: called when the cgroup is made or removed.
+	 */
+	run(onChange: () => void): void {
 		const { path, wholeHost } = this.#checked.cgroup;
 		// not before the first: a start that failed leaves no watch
-		if (!wholeHost) this.#watch ??= new CgroupWatch(path, () => this.#changed());
-		const programs = this.#checked.attachments.state();
-		const missing = [...this.#checkPrograms(programs), ...this.#checkPins()];
+		if (!wholeHost) this.#watch ??= new CgroupWatch(path, onChange);
+		this.#check();
 		this.#checkSyns();
-		this.#report = { programs, lost: this.#lostOf(programs), missing };
+		// the listeners that were told just now are counted
+		this.#report = { ...this.#report, lost: this.#lostOf(this.#report.programs) };
+	}
+
+	#check(): void {
+		try {
+			const programs = this.#checked.attachments.state();
+			const missing = [...this.#checkPrograms(programs), ...this.#checkPins()];
+			this.#report = { programs, lost: this.#lostOf(programs), missing };
+		} catch (error) {
+			const text = `whether the programs are attached is not known: the check failed (${codeOfError(error)})`;
+			this.#report = unknown(text, this.#lostOf([]));
+			throw error;
+		}
+	}
+
+	/** The check before a stop that keeps all. Returns what is not kept, for operators. */
+	last(): readonly string[] {
+		const { attachments, pins, bpf, maps } = this.#checked;
+		try {
+			this.#check();
+			const pinnedId = (path: string) => native().pinnedId(path);
+			const programs = attachments.unkept(pinnedId).map((program) => `${program} is not attached, or not pinned`);
+			const unpinned = maps.filter((map) => pins === undefined || pinnedId(pins.map(map)) !== bpf.mapId(map));
+			const unreachable = pins?.unreachable;
+			return [
+				...programs,
+				...unpinned.map((map) => `the map ${map} is not pinned`),
+				...(unreachable === undefined ? [] : [unreachable]),
+			];
+		} catch (error) {
+			return [`the check of the attachments failed (${codeOfError(error)})`];
+		}
 	}
 
 	#checkPrograms(programs: readonly Attachment[]): Missing[] {
@@ -101,11 +134,16 @@ export class AttachmentCheck {
 		const cgroup = this.#checked.cgroup.path;
 		// what was never attached was not lost
 		const awaited = gone.some(({ program, id, hookGone }) => hookGone && id === undefined && fresh.includes(program));
-		if (awaited) tell(this.#log, logLines.cgroupAwaited, { cgroup });
+		if (awaited) this.#limit.tell('awaited', logLines.cgroupAwaited, { cgroup });
 		else for (const name of fresh) this.#count(name);
-		if (fresh.length > 0 && !awaited)
-			tell(this.#log, logLines.detached, { programs: fresh, cgroup, cgroup_exists: !cgroupGone });
+		if (fresh.length > 0 && !awaited) {
+			const context = { programs: fresh, cgroup, cgroup_exists: !cgroupGone };
+			this.#limit.tell(`detached ${fresh.toSorted()}`, logLines.detached, context);
+		}
 		this.#detached = names;
+		if (gone.some(({ hookGone }) => !hookGone) || this.#settingsRefused) {
+			this.#settingsRefused = !this.#tried('settings', this.#checked.onCgroup);
+		}
 		if (gone.length === 0) return [];
 		if (cgroupGone) this.#watch?.renew();
 		this.#attachAgain(gone);
@@ -115,22 +153,31 @@ export class AttachmentCheck {
 	}
 
 	#attachAgain(gone: readonly Attachment[]): void {
-		const { attachments, onCgroup } = this.#checked;
+		const { attachments } = this.#checked;
 		const possible = gone.filter(({ hookGone }) => !hookGone).map(({ program }) => program);
 		if (possible.length === 0) return;
+		const programs: string[] = [];
+		// what counts comes last: the others are to know each connection that it announces
+		for (const program of possible.toSorted(sockopsLast)) {
+			// one that is refused must not keep those behind it from seeing connections
+			if (this.#tried(program, () => attachments.again(program))) programs.push(program);
+		}
+		if (programs.length === 0) return;
+		this.#attachedAgain = true;
+		// one of these that is gone at the next check is gone once more
+		this.#detached = this.#detached.filter((program) => !programs.includes(program));
+		const context = { programs, cgroup: this.#checked.cgroup.path };
+		this.#limit.tell(`attached ${programs.toSorted()}`, logLines.attachedAgain, context);
+	}
+
+	/** False: it was refused, and the log says so. */
+	#tried(program: string, step: () => void): boolean {
 		try {
-			onCgroup();
-			// what counts comes last: the others are to know each connection that it announces
-			for (const program of possible.toSorted(sockopsLast)) attachments.again(program);
-			this.#refusal = '';
-			this.#attachedAgain = true;
-			// one of these that is gone at the next check is gone once more
-			this.#detached = this.#detached.filter((program) => !possible.includes(program));
-			tell(this.#log, logLines.attachedAgain, { programs: possible, cgroup: this.#checked.cgroup.path });
+			step();
+			return true;
 		} catch (err) {
-			const refusal = err instanceof Error ? err.message : String(err);
-			if (refusal !== this.#refusal) tell(this.#log, logLines.notAttachedAgain, { err });
-			this.#refusal = refusal;
+			this.#limit.tell(`refused ${program} ${codeOfError(err)}`, logLines.notAttachedAgain, { err, program });
+			return false;
 		}
 	}
 
@@ -148,7 +195,7 @@ export class AttachmentCheck {
 			const all = [...lost, ...lostMaps];
 			if (all.length > 0) {
 				this.#count('pins');
-				tell(this.#log, logLines.pinsRestored, { pins: pins.shown, names: all });
+				this.#limit.tell('pins restored', logLines.pinsRestored, { pins: pins.shown, names: all });
 			}
 			if (!pins.inPlace) fault = 'is hidden by another mount, or was moved';
 			else if (all.length > 0) return [{ reason: 'pins_missing', text: `pins were missing in ${pins.shown}` }];
@@ -157,9 +204,11 @@ export class AttachmentCheck {
 		}
 		if (fault !== '' && fault !== this.#pinsFault) {
 			this.#count('pins');
-			tell(this.#log, logLines.pinsHidden, { pins: pins.shown, why: fault });
-		} else if (fault === '' && this.#pinsFault !== '') {
-			tell(this.#log, logLines.pinsBack, { pins: pins.shown });
+			const told = this.#limit.tell('pins hidden', logLines.pinsHidden, { pins: pins.shown, why: fault });
+			this.#pinsFaultTold ||= told;
+		} else if (fault === '' && this.#pinsFaultTold) {
+			this.#pinsFaultTold = false;
+			this.#limit.tell('pins back', logLines.pinsBack, { pins: pins.shown });
 		}
 		this.#pinsFault = fault;
 		return fault === '' ? [] : [{ reason: 'pins_missing', text: `the directory of pins ${pins.shown} ${fault}` }];

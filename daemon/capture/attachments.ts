@@ -84,6 +84,19 @@ export class Attachments {
 		if (hook !== undefined && hook !== 'iterator') this.#attach(program, hook, true);
 	}
 
+	/** Programs that are to outlive the daemon and do not: they are detached, or no pin keeps them. */
+	unkept(pinnedId: (path: string) => number | undefined): string[] {
+		const pins = this.#pins;
+		const links = new Map(this.#bpf.links().map((link) => [link.program, link]));
+		const kept = (program: string) => {
+			const link = links.get(program);
+			return link !== undefined && pins !== undefined && pinnedId(pins.link(program)) === link.id;
+		};
+		return this.state()
+			.filter(({ program, attached }) => this.#isPinned(program) && !(attached && kept(program)))
+			.map(({ program }) => program);
+	}
+
 	/** Puts the pins of links back where others are, or none. Returns the programs whose pins were missing. */
 	restorePins(pinnedId: (path: string) => number | undefined): string[] {
 		const pins = this.#pins;

@@ -35,7 +35,7 @@ export class KernelSettings {
 	 * whose sockets are served; 0n: all.
 	 * @throws {ToascopeError} CONFIG_INVALID where the networks do not fit; nothing has changed then
 	 */
-	apply(config: Config, events: number, servedCgroup = 0n): void {
+	apply(config: Config, events: number, servedCgroup: bigint): void {
 		const generation = (this.#generation + 1) >>> 0;
 		const place = generation & 1;
 		// a program that began before the latest switch goes by what is overwritten and taken away from here on

@@ -45,7 +45,7 @@ export function takeLock(native: Native, root: string, made: string[], log: LogS
 }
 
 /** The directory of the layout and those in it: by the lock's descriptor, and this user's alone. */
-function makeParts(lock: number, root: string, made: string[]): void {
+export function makeParts(lock: number, root: string, made: string[]): void {
 	for (const part of ['', 'maps', 'links']) {
 		const inside = join(layoutName, part);
 		const fresh: string[] = [];

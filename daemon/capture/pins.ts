@@ -23,7 +23,7 @@ import { ensureBpffs, refuseMount, unmountBpffs } from './bpffs.ts';
 import { findBpffs, readMounts } from './mounts.ts';
 import type { Native } from './native.ts';
 import { descriptorPath, isSame, openDirectory } from './pin_directory.ts';
-import { alreadyRunning, layoutName, takeLock, tellOpen } from './pin_lock.ts';
+import { alreadyRunning, layoutName, makeParts, takeLock, tellOpen } from './pin_lock.ts';
 
 /** Of this layout, but with maps of other sizes. */
 const asideName = `${layoutName}-before`;
@@ -91,10 +91,15 @@ export class Pins {
 	}
 
 	/**
-	 * Makes what was removed anew, and takes the lock of it: nothing is pinned there then.
+	 * Makes what was removed anew: nothing is pinned there then. While the directory itself is there its lock is this daemon's,
+	 * and a second one would conflict with it (flock(2)); a directory that is made anew has none yet.
 	 * @throws {ToascopeError} as open() does
 	 */
 	remake(): void {
+		if (fstatSync(this.#lock).nlink !== 0) {
+			makeParts(this.#lock, this.root, []);
+			return;
+		}
 		const lock = takeLock(this.#native, this.root, [], undefined);
 		closeSync(this.#lock);
 		closeSync(this.#above);
@@ -154,6 +159,12 @@ export class Pins {
 
 	map(name: string): string {
 		return join(this.maps, name);
+	}
+
+	/** What keeps the next daemon from finding what is pinned; undefined: its path leads to the pins. */
+	get unreachable(): string | undefined {
+		if (this.removed) return `the directory of pins ${this.shown} was removed`;
+		return this.inPlace ? undefined : `the directory of pins ${this.shown} is hidden by another mount, or was moved`;
 	}
 
 	/** True: a daemon before this one left its state here, and it was not cleared. */

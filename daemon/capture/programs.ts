@@ -32,7 +32,7 @@ import type { AcceptProgram, OnFailure, OptionReader, Provider, ProviderName } f
 import { Reaper } from './reaper.ts';
 import { readEvent } from './records.ts';
 import { explain } from './refusal.ts';
-import { ServedCgroup } from './served_cgroup.ts';
+import { ServedCgroup, servedCgroupId } from './served_cgroup.ts';
 import { readUnknownOptions } from './tables.ts';
 import { takeOver } from './take_over.ts';
 
@@ -199,19 +199,26 @@ export class Programs implements Provider {
 	}
 
 	#applySettings(config: Config): void {
-		this.#settings.apply(config, this.#eventMask, this.wholeHost ? 0n : this.#cgroupId);
+		this.#settings.apply(config, this.#eventMask, servedCgroupId(this, this.#cgroupId));
 	}
 
 	/** A cgroup that was made anew has another id, by which programs on the module's tracepoints go. */
 	#followCgroup(): void {
 		const { id } = this.#cgroup;
 		if (id === this.#cgroupId) return;
+		const before = this.#cgroupId;
 		this.#cgroupId = id;
-		this.#applySettings(this.#config);
+		try {
+			this.#applySettings(this.#config);
+		} catch (error) {
+			// the next check tries it again
+			this.#cgroupId = before;
+			throw error;
+		}
 	}
 
-	checkAttachments(): void {
-		this.#check.run();
+	checkAttachments(onChange: () => void): void {
+		this.#check.run(onChange);
 	}
 
 	get attachments(): AttachmentReport {
@@ -332,9 +339,10 @@ export class Programs implements Provider {
 		return left;
 	}
 
-	close(keep: boolean, started = true): void {
-		if (this.#closed) return;
+	close(keep: boolean, started = true): readonly string[] {
+		if (this.#closed) return [];
 		this.#closed = true;
+		const lost = keep && this.#pins !== undefined ? this.#check.last() : [];
 		this.#check.close();
 		let attached: readonly string[] = [];
 		try {
@@ -347,5 +355,6 @@ export class Programs implements Provider {
 				this.#reader.close(keep, started);
 			}
 		}
+		return lost;
 	}
 }

@@ -30,8 +30,11 @@ export interface Provider {
 	readonly adopted: boolean;
 	/** What the store reads. */
 	readonly counters: Source;
-	/** Asks the kernel whether all that was attached and pinned still is, reports it, and puts back what is gone. */
-	checkAttachments(): void;
+	/**
+	 * Asks the kernel whether all that was attached and pinned still is, reports it, and puts back what is gone. `onChange` is
+	 * called from then on when the served cgroup is made or removed: the next check is due at once.
+	 */
+	checkAttachments(onChange: () => void): void;
 	/** What the latest of these checks found. */
 	readonly attachments: AttachmentReport;
 	/** Takes a new configuration; on an error the old one stays in force. */
@@ -58,8 +61,9 @@ export interface Provider {
 	/**
 	 * Detaches and leaves nothing; with `keep` everything pinned goes on counting. `started` false: the start failed, and
 	 * what others had in force is put back. Does nothing the second time.
+	 * Returns what is not kept although it was to be, for operators; empty: nothing, or nothing was to be kept.
 	 */
-	close(keep: boolean, started?: boolean): void;
+	close(keep: boolean, started?: boolean): readonly string[];
 }
 
 /** What reads the options of segments, and decides whom to believe. */

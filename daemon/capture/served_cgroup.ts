@@ -5,6 +5,9 @@ import type { Config } from '../config/config.ts';
 import { ToascopeError } from '../errors.ts';
 import { findCgroup2, isCgroup2, isRootCgroup, readMounts } from './mounts.ts';
 
+/** The id that no cgroup has: inode numbers of cgroup v2 count up from 1. */
+const noCgroup = 2n ** 64n - 1n;
+
 export class ServedCgroup {
 	/** Directory of cgroup v2. */
 	readonly path: string;
@@ -39,6 +42,11 @@ export class ServedCgroup {
 	get id(): bigint | undefined {
 		return directoryId(this.path);
 	}
+}
+
+/** The cgroup by which the programs go: 0n, the sockets of the whole host. One that is awaited has no sockets yet. */
+export function servedCgroupId({ wholeHost }: Pick<ServedCgroup, 'wholeHost'>, id: bigint | undefined): bigint {
+	return wholeHost ? 0n : (id ?? noCgroup);
 }
 
 /** A cgroup's id is the inode number of its directory. */

@@ -84,9 +84,10 @@ async function runLogged(config: Config, logger: Logger, options: ServiceOptions
 		systemd.stopping();
 	} finally {
 		clearInterval(alive);
-		const { kept, recordsLost } = await service.stop();
+		const { kept, lost, recordsLost } = await service.stop();
 		const said = { on_exit: config.onExit, records_lost: recordsLost };
-		tell(logger, kept ? logLines.stoppedKept : logLines.stopped, said);
+		if (lost.length > 0) tell(logger, logLines.stoppedKeptInPart, { ...said, lost });
+		else tell(logger, kept ? logLines.stoppedKept : logLines.stopped, said);
 	}
 	return exitCode.done;
 }

@@ -84,7 +84,8 @@ export class ModuleAlone implements Provider {
 		return { connections: 0, busiest: [], listening: [] };
 	}
 
-	close(keep: boolean, started = true): void {
+	close(keep: boolean, started = true): readonly string[] {
 		this.#reader.close(keep, started);
+		return [];
 	}
 }

@@ -6,7 +6,8 @@
 import { type AttachmentReport, missingReasons } from '../capture/attachment_check.ts';
 import type { Provider } from '../capture/provider.ts';
 import type { SocketFile } from '../http/unix_socket.ts';
-import { type LogSink, logLines, tell } from '../log_lines.ts';
+import { LogLimit, type LogSink, logLines } from '../log_lines.ts';
+import { staleMs } from './cadence.ts';
 import type { Endpoints } from './endpoints.ts';
 import type { Readiness } from './readiness.ts';
 
@@ -17,37 +18,79 @@ export interface AttachmentTaskOptions {
 	readonly log: LogSink;
 	/** http.socket; undefined: off. */
 	readonly socket: string | undefined;
+	/** Told of a check between the others that failed. */
+	readonly onFailure: (error: unknown) => void;
+	/** Milliseconds that only grow. */
+	readonly nowMs?: () => number;
 }
 
 export class AttachmentTask {
 	/** Undefined while the daemon listens on no Unix socket. */
 	socketFile: SocketFile | undefined;
 	readonly #options: AttachmentTaskOptions;
+	readonly #limit: LogLimit;
+	readonly #nowMs: () => number;
 	#socketFilesLost = 0n;
+	/** When the latest check ended. */
+	#checkedMs: number;
 
+	/** Not ready from now on, until a check has succeeded. */
 	constructor(options: AttachmentTaskOptions) {
 		this.#options = options;
+		this.#limit = new LogLimit(options.log);
+		this.#nowMs = options.nowMs ?? (() => performance.now());
+		this.#checkedMs = this.#nowMs();
+		options.readiness.set('attachments_unknown', 'the first check of the attachments is awaited');
 	}
 
+	/** Throws where the check does; the reasons not to be ready are those of its report all the same. */
 	run(): void {
+		try {
+			this.#options.provider.checkAttachments(() => this.#changed());
+		} finally {
+			this.#checkedMs = this.#nowMs();
+			this.#report();
+			this.#checkSocketFile();
+		}
+	}
+
+	/** A check between the others. */
+	#changed(): void {
+		try {
+			this.run();
+		} catch (error) {
+			this.#options.onFailure(error);
+		}
+	}
+
+	#report(): void {
 		const { provider, readiness } = this.#options;
-		provider.checkAttachments();
 		const { missing } = provider.attachments;
 		for (const reason of missingReasons) {
 			const found = missing.find((each) => each.reason === reason);
 			if (found === undefined) readiness.clear(reason);
 			else readiness.set(reason, found.text);
 		}
-		this.#checkSocketFile();
+	}
+
+	get #isStale(): boolean {
+		return this.#nowMs() - this.#checkedMs > staleMs;
+	}
+
+	/** Not ready any more where the latest check is too long ago. */
+	checkAge(): void {
+		if (!this.#isStale) return;
+		const text = `the attachments were not checked for ${staleMs / 1000} s`;
+		this.#options.readiness.set('attachments_unknown', text);
 	}
 
 	#checkSocketFile(): void {
 		const file = this.socketFile?.state() ?? 'ours';
 		if (file === 'ours') return;
-		const { socket, log, endpoints } = this.#options;
+		const { socket, endpoints } = this.#options;
 		this.socketFile = undefined;
 		this.#socketFilesLost++;
-		tell(log, logLines.socketFileLost, { socket, file });
+		this.#limit.tell(`socket ${file}`, logLines.socketFileLost, { socket, file });
 		endpoints.reopen('socket', `the file of the Unix socket ${socket} was ${file}`);
 	}
 
@@ -59,7 +102,10 @@ export class AttachmentTask {
 		return { ...attachments, lost: { ...attachments.lost, ...sockets } };
 	}
 
+	/** False also where it is not known. */
 	get allAttached(): boolean {
-		return this.#options.provider.attachments.programs.every(({ attached }) => attached);
+		const { programs, missing } = this.#options.provider.attachments;
+		const known = !this.#isStale && !missing.some(({ reason }) => reason === 'attachments_unknown');
+		return known && programs.every(({ attached }) => attached);
 	}
 }

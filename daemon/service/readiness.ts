@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Why the daemon is not ready: named reasons, set and cleared by the part that knows. None: it is ready. */
 import type { NotReady } from '../http/ports.ts';
-import { type LogSink, logLines, tell } from '../log_lines.ts';
+import { LogLimit, type LogSink, logLines, tell } from '../log_lines.ts';
 
 export class Readiness {
 	/** Texts by reason; the reason that was set first comes first. */
@@ -48,18 +48,25 @@ export const stopping = 'stopping';
 
 /**
  * A line of the log for each change, from the first time on that it is ready: what is awaited before is no news, nor is
- * what becomes of a stop.
+ * what becomes of a stop. At most one line a minute for the same reasons, where they come and go.
  */
-export function logReadiness(readiness: Readiness, log: LogSink): void {
-	let ready: boolean | undefined;
+export function logReadiness(readiness: Readiness, log: LogSink, limit = new LogLimit(log)): void {
+	let ready = false;
+	/** The log said that it is not ready, and not yet that it is again. */
+	let told = false;
 	readiness.watch((reasons) => {
 		if (reasons.some(({ reason }) => reason === stopping)) return;
 		if (reasons.length === 0) {
-			if (ready === false) tell(log, logLines.readyAgain);
+			if (told) tell(log, logLines.readyAgain);
 			ready = true;
-		} else if (ready !== undefined) {
-			tell(log, logLines.notReady, { reasons: reasons.map(({ text }) => text) });
-			ready = false;
+			told = false;
+		} else if (ready) {
+			const cause = reasons
+				.map(({ reason }) => reason)
+				.toSorted()
+				.join();
+			const said = limit.tell(cause, logLines.notReady, { reasons: reasons.map(({ text }) => text) });
+			told ||= said;
 		}
 	});
 }

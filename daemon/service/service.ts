@@ -61,8 +61,10 @@ export interface ServiceOptions {
 }
 
 export interface Stopped {
-	/** The programs stay attached, and count. */
+	/** The programs stay attached, and count: but for what is `lost`. */
 	readonly kept: boolean;
+	/** What was to stay and does not, for operators. */
+	readonly lost: readonly string[];
 	/** Records that were in the ring at the end. */
 	readonly recordsLost: number;
 }
@@ -112,6 +114,7 @@ export class Service implements View {
 			endpoints: this.#endpoints,
 			log: logger,
 			socket: config.http.socket,
+			onFailure: (error) => this.#tasks.failed('attachments', error),
 		});
 		this.#store = new Store(this.#provider.counters, config.clients, () => this.#spanDrops());
 		this.#collection = new Collection(provider, this.#store, this.#tasks, this.readiness);
@@ -272,6 +275,7 @@ export class Service implements View {
 
 	notReady(): readonly NotReady[] {
 		this.#collection.checkAge();
+		this.#attachments.checkAge();
 		return this.readiness.reasons;
 	}
 
@@ -329,20 +333,23 @@ export class Service implements View {
 	 * Returns what became of it, for the log.
 	 */
 	async stop(onExit = this.#config.onExit, started = true): Promise<Stopped> {
-		if (!this.#attached) return { kept: this.#keeps(onExit), recordsLost: 0 };
+		if (!this.#attached) return { kept: this.#keeps(onExit), lost: [], recordsLost: 0 };
 		this.#attached = false;
 		this.#peers.end();
 		this.readiness.set(stopping, 'toascope is stopping');
 		const deadline = new Deadline(stopMs);
+		const kept = this.#keeps(onExit);
+		let recordsLost = 0;
+		let lost: readonly string[] = [];
 		try {
 			await withinMs(this.#tasks.stop(), deadline.leftMs);
-			const recordsLost = (await this.#events?.end(this.#keeps(onExit), deadline)) ?? 0;
-			return { kept: this.#keeps(onExit), recordsLost };
+			recordsLost = (await this.#events?.end(kept, deadline)) ?? 0;
 		} finally {
 			// also where the kernel refuses something: a server that is open keeps the process alive
 			const ends = [this.#spans?.shutdown(deadline.atMost(spansMs)), this.#endpoints.close()];
 			await withinMs(Promise.allSettled(ends), deadline.leftMs);
-			this.#provider.close(onExit === 'keep', started);
+			lost = this.#provider.close(onExit === 'keep', started);
 		}
+		return { kept, lost, recordsLost };
 	}
 }

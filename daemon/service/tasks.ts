@@ -14,6 +14,8 @@ interface Counts {
 	seconds: number;
 	/** Since the last run that succeeded. */
 	failing: number;
+	/** The log said that it fails, and not yet that it succeeds again. */
+	told: boolean;
 }
 
 export class Tasks {
@@ -60,19 +62,22 @@ export class Tasks {
 		const counts = this.#of(name);
 		counts.failures++;
 		counts.failing++;
-		this.#limit.tell(`${name} ${codeOfError(err)}`, logLines.taskFailed, { err, task: name });
+		const told = this.#limit.tell(`${name} ${codeOfError(err)}`, logLines.taskFailed, { err, task: name });
+		counts.told ||= told;
 	}
 
 	#succeeded(task: string, counts: Counts): void {
 		if (counts.failing === 0) return;
-		tell(this.#log, logLines.taskRecovered, { task, failures: counts.failing });
+		// one that fails every other time would say so every other time
+		if (counts.told) tell(this.#log, logLines.taskRecovered, { task, failures: counts.failing });
 		counts.failing = 0;
+		counts.told = false;
 	}
 
 	#of(name: string): Counts {
 		let counts = this.#counts.get(name);
 		if (counts === undefined) {
-			counts = { failures: 0, runs: 0, seconds: 0, failing: 0 };
+			counts = { failures: 0, runs: 0, seconds: 0, failing: 0, told: false };
 			this.#counts.set(name, counts);
 		}
 		return counts;

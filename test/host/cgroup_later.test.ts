@@ -58,6 +58,18 @@ test.each([
 	expect(attachedAt(cgroup)).toEqual([]);
 });
 
+test('a stop that is to keep what was never attached says so', async () => {
+	const config = `cgroup: ${join(cgroups.root, 'never')}\nlisteners: {ports: [${port}]}\nbpf: {pin: ${pin}}`;
+	{
+		await using first = await Daemon.start({ config: `${config}\non_exit: keep` });
+		expect(await first.stop()).toBe(0);
+		const line = await first.logged(/^stopped: not all stays attached/);
+		expect(line['lost']).toContain('toascope_sockops is not attached, or not pinned');
+	}
+	await using second = await Daemon.start({ config });
+	expect(await second.stop()).toBe(0);
+});
+
 test('it stops while it waits', async () => {
 	await using daemon = await Daemon.start({
 		config: `cgroup: ${join(cgroups.root, 'never')}\nlisteners: {ports: [${port}]}\nbpf: {pin: ${pin}}`,

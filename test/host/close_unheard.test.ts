@@ -79,7 +79,7 @@ class Programs implements Disposable {
 		);
 		this.reaper = new Reaper(this.bpf);
 		this.#flusher = new Flusher(this.bpf, probed.features, this.reaper, console);
-		new KernelSettings(this.bpf).apply(config, 0);
+		new KernelSettings(this.bpf).apply(config, 0, 0n);
 		// "other"
 		this.bpf.update('listener_places', Buffer.alloc(listenerKeyLayout.size), Buffer.alloc(4));
 		const { program } = this.#flusher;

@@ -36,6 +36,7 @@ describe('removed behind the back of the daemon', () => {
 		['a link', [join(layout, 'links/toascope_sockops')]],
 		['a map', [join(layout, 'maps/clients')]],
 		['the whole directory', [pins]],
+		['all that is in it', [layout]],
 	])('%s: it is pinned again, and the next daemon goes on', async (_what, paths) => {
 		await using first = await Daemon.start({ config: `${own()}\non_exit: keep` });
 		const attached = attachedAt(cgroup);
@@ -75,6 +76,19 @@ describe('a second bpffs mounted over the first', () => {
 		expect(attachedAt(cgroup)).toEqual([]);
 		expect(existsSync(pins)).toBe(false);
 	});
+});
+
+test('a stop that is to keep what cannot be reached says so', async () => {
+	{
+		await using first = await Daemon.start({ config: `${own()}\non_exit: keep`, through: inMountNamespace('true') });
+		inside(first, 'mount', '-t', 'bpf', 'bpf', bpffs);
+		await first.logged(/cannot be reached by its path/);
+		expect(await first.stop()).toBe(0);
+		const line = await first.logged(/^stopped: not all stays attached/);
+		expect(line).toMatchObject({ level: 40, lost: [expect.stringContaining(`${layout} is hidden`)] });
+	}
+	await using second = await Daemon.start({ config: own() });
+	expect(await second.stop()).toBe(0);
 });
 
 describe('a bpffs that every user may write', () => {

@@ -13,7 +13,7 @@ import { startOtlpReceiver } from '../fixtures/otlp_receiver.ts';
 import { Stage, somePorts } from '../fixtures/stage.ts';
 
 /** enum bpf_cmd. */
-const command = { mapLookup: 1, iterCreate: 33, mapLookupBatch: 24 };
+const command = { mapLookup: 1, objectInfo: 15, iterCreate: 33, mapLookupBatch: 24 };
 
 const port = somePorts(2);
 let directory = '';
@@ -85,6 +85,21 @@ test('collections that fail: metrics, status, readiness and one line tell of it;
 	const again = await daemon.logged(/^a periodic task succeeds again/);
 	expect(again).toMatchObject({ task: 'collect', failures: expect.any(Number) });
 	expect(daemon.log.map(({ msg }) => msg)).toEqual(expect.arrayContaining(['not ready', 'ready again']));
+});
+
+test('a check of the attachments that fails: not ready, and nothing is said to be attached', async () => {
+	const memory = failures('attachments');
+	await using daemon = await Daemon.start({ config: `listeners: {ports: [${port}]}`, env: memory.env });
+	await untilReadyzIs(daemon, 200);
+	memory.begin(command.objectInfo);
+	expect(await untilReadyzIs(daemon, 503)).toMatchObject({ not_ready: [{ reason: 'attachments_unknown' }] });
+	const samples = await daemon.metrics();
+	expect(value(samples, 'toascope_provider_info')).toBeUndefined();
+	expect(value(samples, 'toascope_program_attached')).toBeUndefined();
+	expect(Number(value(samples, 'toascope_task_failures_total', { task: 'attachments' }))).toBeGreaterThan(0);
+	memory.end();
+	await untilReadyzIs(daemon, 200);
+	expect(value(await daemon.metrics(), 'toascope_program_attached', { program: 'toascope_sockops' })).toBe('1');
 });
 
 test('a first collection that fails is tried again: systemd hears READY=1 only when one has succeeded', async () => {

@@ -6,16 +6,17 @@ import type { Ground } from '../../bench/ground.ts';
 import { logLines } from '../../daemon/log_lines.ts';
 import { type Account, listenerAccount, settled } from '../fixtures/accounts.ts';
 import { Daemon } from '../fixtures/daemon.ts';
+import { type Sample, total } from '../fixtures/metrics.ts';
 import { SteadyLoad } from '../fixtures/steady_load.ts';
 import { same } from './checks.ts';
 
 const cgroup = 'service';
 const perRestart = 100;
-/** Said when the cgroup goes. */
-const gone = /programs were detached/;
-const back = /programs are attached again/;
-
-const noticesIt = Object.values(logLines).some(({ text }) => gone.test(text));
+/** This version says when the cgroup goes. */
+const noticesIt = Object.values(logLines).some(({ text }) => /programs were detached/.test(text));
+const program = 'toascope_sockops';
+const isAttached = (samples: Sample[]) => total(samples, 'toascope_program_attached', { program }) === 1n;
+const timesLost = (samples: Sample[]) => total(samples, 'toascope_attachments_lost_total', { attachment: program });
 
 export class Service implements AsyncDisposable {
 	readonly #ground: Ground;
@@ -59,12 +60,13 @@ export class Service implements AsyncDisposable {
 		await this.exact();
 		const told = `${this.#account.opened} connections so far`;
 		const directory = join(this.#ground.directory, cgroup);
-		const from = this.#daemon.log.length;
+		const before = timesLost(await this.#daemon.metrics());
 		await removed(directory);
-		if (noticesIt) await this.#daemon.logged(gone, from);
+		// the log says it once a minute, and restarts are more frequent
+		if (noticesIt) await this.#daemon.until((samples) => timesLost(samples) > before || undefined);
 		mkdirSync(directory);
 		if (noticesIt) {
-			await this.#daemon.logged(back, from);
+			await this.#daemon.until((samples) => isAttached(samples) || undefined);
 		} else {
 			// this version stays with the cgroup that it found at its start
 			await this.#daemon.stop();

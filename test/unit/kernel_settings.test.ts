@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { KernelSettings } from '../../daemon/capture/kernel_settings.ts';
 import type { BpfObject } from '../../daemon/capture/native.ts';
+import { servedCgroupId } from '../../daemon/capture/served_cgroup.ts';
 import { loadConfig } from '../../daemon/config/load.ts';
 
 /** Writes down what is asked of it, equal things in a row once. */
@@ -26,16 +27,22 @@ describe('a configuration in the kernel', () => {
 
 	it('is switched on when all of it is written', () => {
 		const { said, settings } = listening();
-		settings.apply(config, 0);
+		settings.apply(config, 0, 0n);
 		expect(said).toEqual(written);
 	});
 
 	it('takes the place of one that was in force when no program goes by that any more', () => {
 		const { said, settings } = listening();
-		settings.apply(config, 0);
-		settings.apply(config, 0);
+		settings.apply(config, 0, 0n);
+		settings.apply(config, 0, 0n);
 		said.length = 0;
-		settings.apply(config, 0);
+		settings.apply(config, 0, 0n);
 		expect(said).toEqual(['wait', 'write ports', 'remove trust', ...written.slice(1)]);
 	});
+});
+
+describe('the cgroup that the programs go by', () => {
+	it('is that at the path', () => expect(servedCgroupId({ wholeHost: false }, 7n)).toBe(7n));
+	it('is every one for the whole host', () => expect(servedCgroupId({ wholeHost: true }, 1n)).toBe(0n));
+	it('is none while it is awaited', () => expect(servedCgroupId({ wholeHost: false }, undefined)).toBe(2n ** 64n - 1n));
 });

@@ -69,3 +69,19 @@ it('counts runs and failures, tells causes apart, and says when it succeeds agai
 	expect(collect).toMatchObject({ failures: 3, seconds: expect.any(Number) });
 	expect(collect?.runs).toBeGreaterThanOrEqual(4);
 });
+
+it('says nothing of a success where it said nothing of the failures before', async () => {
+	const tasks = new Tasks(log);
+	const errors = [noMemory(), undefined, noMemory(), undefined, noMemory(), undefined];
+	const { promise, resolve } = Promise.withResolvers<void>();
+	const work = () => {
+		if (errors.length === 1) setImmediate(resolve);
+		const error = errors.shift();
+		if (error !== undefined) throw error;
+	};
+	tasks.start('collect', 1, work, { pauseFactor: 0 });
+	await promise;
+	await tasks.stop();
+	expect(said.map(({ text }) => text)).toEqual(['a periodic task failed', 'a periodic task succeeds again']);
+	expect(tasks.statistics()).toContainEqual(expect.objectContaining({ task: 'collect', failures: 3 }));
+});
