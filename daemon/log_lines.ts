@@ -324,6 +324,12 @@ export const logLines = {
 			'`file`: `removed`, or `replaced` by that of another process, which stays as it is while it answers or is no socket. Once the daemon listens there again, the log says so.',
 		fields: ['socket', 'file'],
 	},
+	socketFileKept: {
+		level: 'warn',
+		text: 'the file of the Unix socket, or a directory of it, could not be removed',
+		meaning: '`err` says why. The daemon ends as usual; the next one replaces the file.',
+		fields: ['socket', 'err'],
+	},
 	httpLimitExceeded: {
 		level: 'warn',
 		text: 'an HTTP limit was exceeded: requests were refused, or connections closed',

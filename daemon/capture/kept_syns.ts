@@ -28,15 +28,21 @@ export class KeptSyns {
 		this.#reachable = reachable;
 	}
 
-	/** What a listener's application set itself stays as it is. */
+	/** What a listener's application set itself stays as it is. Where it throws, listeners are told nothing, now or later. */
 	apply({ profiles, listeners }: Config, adopted: boolean): void {
 		const wanted = profiles.some(({ onSyn }) => onSyn);
 		if (!wanted && this.#wanted === undefined && !adopted) return;
 		const netns = listeners.netns === 'host' ? ownNetns() : undefined;
 		const isWanted = ({ local, netns: of, transparent }: Listening) =>
 			(transparent || includesPort(listeners.ports, local.port)) && (netns === undefined || netns === of);
+		const before = this.#wanted;
 		this.#wanted = wanted ? isWanted : undefined;
-		this.#set();
+		try {
+			this.#set();
+		} catch (error) {
+			this.#wanted = before;
+			throw error;
+		}
 	}
 
 	/**

@@ -138,14 +138,17 @@ export class Programs implements Provider {
 		const pins = config.bpf.pin === undefined ? undefined : Pins.open(native(), config.bpf.pin, log);
 		let bpf: BpfObject | undefined;
 		let attachments: Attachments | undefined;
+		let provider: Programs | undefined;
 		try {
 			bpf = load({ config, probed, reader: reader.name }, pins && { pins, cgroup, log });
 			attachments = new Attachments(bpf, pins, cgroup);
-			const provider = new Programs(config, reader, cgroup, bpf, pins, attachments, probed, log);
+			provider = new Programs(config, reader, cgroup, bpf, pins, attachments, probed, log);
 			provider.#start(log);
 			pins?.dropOtherLayouts();
 			return provider;
 		} catch (error) {
+			// listeners that an earlier daemon told stay told: its programs go on counting
+			if (provider !== undefined && pins?.adopted !== true) provider.#releaseSyns();
 			bpf?.close();
 			// until then it is an earlier daemon's programs that count, and pins of another provider would deny theirs
 			if (attachments?.has('toascope_sockops') !== true) pins?.dropNew();
@@ -190,6 +193,15 @@ export class Programs implements Provider {
 	/** The module keeps what stands on SYNs itself. */
 	#keepSyns(adopted: boolean): void {
 		this.#keptSyns.apply(this.name === 'bpf' ? this.#config : { ...this.#config, profiles: [] }, adopted);
+	}
+
+	/** After a start that failed, whose error says more than what this one may fail with. */
+	#releaseSyns(): void {
+		try {
+			this.#keptSyns.release();
+		} catch {
+			// the kernel refuses to list the listeners: they keep their SYNs until they end, which costs memory alone
+		}
 	}
 
 	#apply(config: Config): void {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The application on a Unix socket that only its owner and group can use; the file is removed only while it is ours. */
-import { lstatSync, unlinkSync } from 'node:fs';
+import { type BigIntStats, lstatSync, unlinkSync } from 'node:fs';
 import { chmod, link, lstat, rename, unlink } from 'node:fs/promises';
 import { connect, type Server } from 'node:net';
 import { dirname } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { makeDirectories, reasonOf, removeDirectories } from '../directories.ts';
 import { ToascopeError } from '../errors.ts';
+import { logLines, tell } from '../log_lines.ts';
 
 const socketMode = 0o660;
 /** Bytes of a path that the kernel takes for a socket: sun_path of unix(7) less its final zero. */
@@ -34,16 +35,21 @@ export async function listenUnix(app: FastifyInstance, path: string, made: strin
 		makeDirectories(dirname(path), 0o755, made);
 		await clearStale(path);
 		const bound = await bind(app, path);
-		const { ino, dev } = await lstat(bound);
 		await publish(bound, path);
+		const ours = await lstat(path, { bigint: true });
 		const state = (): FileState => {
-			const found = lstatSync(path, { throwIfNoEntry: false });
+			const found = lstatSync(path, { bigint: true, throwIfNoEntry: false });
 			if (found === undefined) return 'removed';
-			return found.ino === ino && found.dev === dev ? 'ours' : 'replaced';
+			return isSameFile(found, ours) ? 'ours' : 'replaced';
 		};
 		app.server.once('close', () => {
-			if (state() === 'ours') unlinkSync(path);
-			removeDirectories(made);
+			// nobody could catch it here: it would end the process before the programs are detached
+			try {
+				if (state() === 'ours') unlinkSync(path);
+				removeDirectories(made);
+			} catch (err) {
+				tell(app.log, logLines.socketFileKept, { socket: path, err });
+			}
 		});
 		return { state };
 	} catch (error) {
@@ -51,6 +57,16 @@ export async function listenUnix(app: FastifyInstance, path: string, made: strin
 		throw unixError(error, path);
 	}
 }
+
+/**
+ * A number that became free is given to the next file, which was made later. Not the time of change (ctime of stat(2)): that is another
+ * one when somebody gives our file another group or mode.
+ */
+export function isSameFile(one: FileIdentity, other: FileIdentity): boolean {
+	return one.ino === other.ino && one.dev === other.dev && one.birthtimeNs === other.birthtimeNs;
+}
+
+type FileIdentity = Pick<BigIntStats, 'ino' | 'dev' | 'birthtimeNs'>;
 
 /**
  * Binds at a name of its own beside the path: Node.js removes whatever is at the name that it has bound when it closes, be it

@@ -2,7 +2,16 @@
 /** The application on real sockets: TCP, Unix, their limits, and `toascope lookup` over them. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+	chmodSync,
+	mkdtempSync,
+	readdirSync,
+	readFileSync,
+	renameSync,
+	rmSync,
+	statSync,
+	writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -15,7 +24,7 @@ import { formatBytes } from '../../daemon/cli/units.ts';
 import { createHttp } from '../../daemon/http/app.ts';
 import { type ConnectionJson, connectionJson } from '../../daemon/http/json.ts';
 import { listenTcp } from '../../daemon/http/listen.ts';
-import { listenUnix } from '../../daemon/http/unix_socket.ts';
+import { isSameFile, listenUnix } from '../../daemon/http/unix_socket.ts';
 import type { Endpoint } from '../../daemon/model/address.ts';
 import { closed, fixtureExporter, fixtureView, open } from '../fixtures/view.ts';
 
@@ -74,6 +83,32 @@ describe('TCP', () => {
 });
 
 describe('the Unix socket', () => {
+	it('is another file where its number was given anew', () => {
+		const file = { ino: 7n, dev: 1n, birthtimeNs: 10n };
+		expect(isSameFile(file, { ...file })).toBe(true);
+		expect(isSameFile(file, { ...file, birthtimeNs: 11n })).toBe(false);
+	});
+
+	it('is the same file with another mode', async () => {
+		const socket = await listenUnix(start(), path);
+		chmodSync(path, 0o666);
+		expect(socket.state()).toBe('ours');
+	});
+
+	it('closes also where its directory does not let it be removed', async () => {
+		const lines: string[] = [];
+		const logger = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) });
+		const app = createHttp({ view: fixtureView(), metrics: fixtureExporter(), logger });
+		await listenUnix(app, path);
+		// what the path leads through is no directory any more: ENOTDIR
+		renameSync(join(folder, 'run'), join(folder, 'moved'));
+		writeFileSync(join(folder, 'run'), '');
+		await app.close();
+		expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+			{ msg: expect.stringMatching(/could not be removed/), err: { code: 'ENOTDIR' } },
+		]);
+	});
+
 	it('is for owner and group, and goes with the application', async () => {
 		const app = start();
 		await listenUnix(app, path);

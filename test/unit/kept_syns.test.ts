@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Listeners that keep their SYNs: what a configuration that was refused leaves. */
+import { expect, it } from 'vitest';
+import { KeptSyns } from '../../daemon/capture/kept_syns.ts';
+import type { Listening, ListeningSockets } from '../../daemon/capture/listening.ts';
+import type { BpfObject } from '../../daemon/capture/native.ts';
+import { loadConfig } from '../../daemon/config/load.ts';
+import type { LogSink } from '../../daemon/log_lines.ts';
+
+const log: LogSink = { info() {}, warn() {}, error() {} };
+const listener = {
+	local: { family: 4, text: '127.0.0.1', port: 80 },
+	owner: { pid: 1 },
+	fd: 3,
+	keepsSyns: false,
+	keptForUs: false,
+} as Listening;
+
+it('a configuration that was refused is not put in force by a later check', () => {
+	const told: unknown[] = [];
+	let refused = true;
+	const sockets = {
+		refused: '',
+		read() {
+			if (refused) throw Object.assign(new Error('no memory'), { code: 'ENOMEM' });
+			return [listener];
+		},
+	};
+	const bpf = { keepSyns: (...call: unknown[]) => void told.push(call) };
+	const keptSyns = new KeptSyns(bpf as unknown as BpfObject, sockets as unknown as ListeningSockets, log, true);
+	const config = loadConfig({ path: undefined, env: { TOASCOPE_PROFILES: 'cdn4' } });
+	expect(config.profiles.some(({ onSyn }) => onSyn)).toBe(true);
+	expect(() => keptSyns.apply(config, false)).toThrow('no memory');
+	refused = false;
+	expect(keptSyns.check()).toBe(0);
+	expect(told).toEqual([]);
+	keptSyns.apply(config, false);
+	expect(told).toEqual([[1, 3, true]]);
+});
