@@ -150,7 +150,7 @@ export const logLines = {
 		level: 'warn',
 		text: 'another toascope is attached to the same sockets, and trusts others',
 		meaning:
-			'Both answer for the sockets that they share: the laxer one answers getsockopt(4096) for connections that the other counts as untrusted. `trust`: its networks; empty: every sender; `unknown`: the kernel tells it to CAP_SYS_ADMIN alone. `pids`: `unknown` in a pid namespace. Give both the same `trust`, or cgroups that do not overlap.',
+			'Both answer for the sockets that they share: the laxer one answers getsockopt(4096) for connections that the other counts as untrusted. `trust`: its networks; empty: every sender; `unknown`: the kernel tells it to CAP_SYS_ADMIN alone. `pids`: `unknown` in a pid namespace, or where a process may not be looked at (CAP_SYS_PTRACE shows them). Give both the same `trust`, or cgroups that do not overlap.',
 		fields: ['cgroup', 'pids', 'trust'],
 	},
 	leftAttached: {
@@ -159,6 +159,13 @@ export const logLines = {
 		meaning:
 			'They go on by its settings, `trust` among them. Another mount may hide their pins: `umount` it, and start again. Or detach each link that `bpftool link show` has with one of `programs`: `bpftool link detach id LINK`.',
 		fields: ['cgroup', 'programs', 'trust'],
+	},
+	programsUnnamed: {
+		level: 'info',
+		text: 'programs of others are attached to the same sockets, and this process may not read their names',
+		meaning:
+			'The kernel tells the names of programs to CAP_SYS_ADMIN alone: whether one of these `programs` (how many) is of another toascope, with another `trust`, cannot be seen from here. `cgroups`: where they are attached, the first eight. Run `toascope doctor` as root, which sees all, or give the daemon that capability.',
+		fields: ['programs', 'cgroups'],
 	},
 	pinsMovedAway: {
 		level: 'warn',
@@ -169,9 +176,9 @@ export const logLines = {
 	},
 	bpffsOpen: {
 		level: 'warn',
-		text: 'every user may write the bpffs with the pins',
+		text: 'other users may write the bpffs with the pins',
 		meaning:
-			'It was mounted without `mode=`. Others can keep names there, and with a mount of mode 0777 rename the directory of pins. `chmod 0700` on the mount point, and `mount -t bpf -o mode=0700 bpf /sys/fs/bpf` from now on.',
+			'It was mounted without `mode=`, or for a group. Others can keep names there, and without the sticky bit a group can rename the directory of pins (where every user could, the start is refused). `chmod 0700` on the mount point, and `mount -t bpf -o mode=0700 bpf /sys/fs/bpf` from now on.',
 		fields: ['mount', 'mode'],
 	},
 	pinsRestored: {

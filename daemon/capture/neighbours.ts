@@ -3,7 +3,7 @@
  * Who else is attached on the hooks of toascope, at the cgroup, above it and below it: other daemons, what an earlier one left
  * where no path leads to its pins any more, and programs of others.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { formatAddress } from '../model/address.ts';
@@ -11,6 +11,7 @@ import { portBitsLayout } from './layout.gen.ts';
 import { findCgroup2, readMounts } from './mounts.ts';
 import { type AttachedProgram, type Field, native, type PinnedMap } from './native.ts';
 import { pidsAreKernels } from './pid_namespace.ts';
+import { findHolders, type Holders } from './program_holders.ts';
 import { encodePorts } from './settings.ts';
 
 /** A program, and where it is attached. */
@@ -22,7 +23,7 @@ export interface Found extends AttachedProgram {
 export interface OtherToascope {
 	readonly cgroup: string;
 	readonly programs: readonly Found[];
-	/** Processes that have them; none: a daemon left them. Undefined: processes of the host cannot be seen from here. */
+	/** Processes that have them; none: a daemon left them. Undefined: not all processes of the host can be looked at from here. */
 	readonly pids: readonly number[] | undefined;
 	/** Networks that may send options to it, sorted; empty: every sender. Undefined: the kernel does not tell this process. */
 	readonly trust: readonly string[] | undefined;
@@ -31,6 +32,8 @@ export interface OtherToascope {
 export interface Neighbours {
 	readonly toascopes: readonly OtherToascope[];
 	readonly others: readonly Found[];
+	/** Programs of others without a name: the kernel tells it to CAP_SYS_ADMIN alone, so any of them may be a toascope. */
+	readonly unnamed: readonly Found[];
 }
 
 /** Cgroups below the one that is asked for: a host has hundreds, and each is asked four times. */
@@ -41,14 +44,19 @@ const isToascope = ({ name }: AttachedProgram) => name.startsWith('toascope_');
 
 /**
  * `own`: the programs of this daemon, or of the one that runs. What has no name, since the kernel tells it to CAP_SYS_ADMIN alone,
- * is in neither list; nor are daemons that look at none of the ports of \`config\`.
+ * is in `unnamed` alone; in no list are daemons that look at none of the ports of \`config\`.
  * @throws {NativeError} EPERM without CAP_NET_ADMIN
  */
-export function findNeighbours(cgroup: string, own: ReadonlySet<number>, config: Config): Neighbours {
-	const found = [...above(cgroup), ...below(cgroup)].flatMap((directory) => attachedAt(directory));
+function* findNeighbours(cgroup: string, own: ReadonlySet<number>, config: Config): Generator<void, Neighbours> {
+	const found: Found[] = [];
+	for (const directory of [...above(cgroup), ...(yield* below(cgroup))]) {
+		found.push(...attachedAt(directory));
+		yield;
+	}
 	const foreign = found.filter(({ id }) => !own.has(id));
 	const theirs = foreign.filter(isToascope);
-	const holders = theirs.length > 0 && pidsAreKernels() ? holdersOf(new Set(theirs.map(({ id }) => id))) : undefined;
+	const looks = theirs.length > 0 && pidsAreKernels();
+	const holders = looks ? yield* findHolders(new Set(theirs.map(({ id }) => id))) : undefined;
 	const groups = Map.groupBy(theirs, ({ id, cgroup: at }) => `${native().programMaps(id)['settings'] ?? ''} ${at}`);
 	return {
 		toascopes: [...groups.values()]
@@ -56,29 +64,54 @@ export function findNeighbours(cgroup: string, own: ReadonlySet<number>, config:
 			.map((programs) => ({
 				cgroup: programs[0]?.cgroup ?? cgroup,
 				programs,
-				pids: holders && [...new Set(programs.flatMap(({ id }) => holders.get(id) ?? []))],
+				pids: pidsOf(programs, holders),
 				trust: trustOf(programs[0]?.id ?? 0),
 			})),
 		others: foreign.filter((program) => program.name !== '' && !isToascope(program)),
+		unnamed: foreign.filter(({ name }) => name === ''),
 	};
+}
+
+/** Processes that have one of them; undefined where none is known to, and one may. */
+function pidsOf(programs: readonly Found[], holders: Holders | undefined): readonly number[] | undefined {
+	const each = programs.map(({ id }) => holders?.of(id));
+	const pids = [...new Set(each.flatMap((found) => found ?? []))];
+	return pids.length === 0 && each.includes(undefined) ? undefined : pids;
 }
 
 /**
  * For those that only look: none where this process may not ask. The programs that are pinned below `pin` are no neighbours.
- * `cgroup` undefined: the root.
+ * `cgroup` undefined: the root. Yields after each cgroup and each process: drive it with inOneGo() or inTurns().
  */
-export function lookForNeighbours(
+export function* lookForNeighbours(
 	cgroup: string | undefined,
 	own: readonly number[],
 	pin: string | undefined,
 	config: Config,
-): Neighbours | undefined {
+): Generator<void, Neighbours | undefined> {
 	const at = cgroup ?? findCgroup2(readMounts());
 	if (at === undefined) return undefined;
 	try {
-		return findNeighbours(at, new Set([...own, ...(pin === undefined ? [] : pinnedPrograms(pin))]), config);
+		return yield* findNeighbours(at, new Set([...own, ...(pin === undefined ? [] : pinnedPrograms(pin))]), config);
 	} catch {
 		return undefined;
+	}
+}
+
+/** For commands, which have nobody else to serve. */
+export function inOneGo<T>(steps: Generator<void, T>): T {
+	for (;;) {
+		const { done, value } = steps.next();
+		if (done === true) return value;
+	}
+}
+
+/** Gives the event loop back after each step. `nextTurn` may reject: the rest is left out then. */
+export async function inTurns<T>(steps: Generator<void, T>, nextTurn: () => Promise<void>): Promise<T> {
+	for (;;) {
+		const { done, value } = steps.next();
+		if (done === true) return value;
+		await nextTurn();
 	}
 }
 
@@ -111,11 +144,12 @@ function above(cgroup: string): string[] {
 	return chain;
 }
 
-function below(cgroup: string): string[] {
+function* below(cgroup: string): Generator<void, string[]> {
 	const found: string[] = [];
 	for (let at = -1; at < found.length && found.length < cgroupsMax; at++) {
 		const directory = at < 0 ? cgroup : (found[at] as string);
 		found.push(...subdirectories(directory));
+		yield;
 	}
 	return found;
 }
@@ -138,33 +172,6 @@ function attachedAt(cgroup: string): Found[] {
 	} catch (error) {
 		if (['ENOENT', 'ENODEV'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
 		throw error;
-	}
-}
-
-/** The processes that have descriptors of these programs: proc(5), fdinfo. */
-function holdersOf(programs: ReadonlySet<number>): Map<number, number[]> {
-	const holders = new Map<number, number[]>();
-	for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-		for (const text of descriptorsOf(pid)) {
-			const id = Number(/^prog_id:\s*(\d+)/m.exec(text)?.[1]);
-			if (programs.has(id)) holders.set(id, [...(holders.get(id) ?? []), Number(pid)]);
-		}
-	}
-	return holders;
-}
-
-function descriptorsOf(pid: string): string[] {
-	const directory = `/proc/${pid}/fdinfo`;
-	try {
-		return readdirSync(directory).map((name) => {
-			try {
-				return readFileSync(join(directory, name), 'utf8');
-			} catch {
-				return ''; // closed meanwhile
-			}
-		});
-	} catch {
-		return []; // gone, or not ours to look at
 	}
 }
 

@@ -123,10 +123,38 @@ export function requireOwn(descriptor: number, inside: string, shown: string): v
 	});
 }
 
-/** Whether every user may make files in a directory. Returns its mode in octal then. */
-export function openToAll(path: string): string | undefined {
+/** Whether other users may make files in a directory. Returns its mode in octal then. */
+export function openToOthers(path: string): string | undefined {
 	const { mode } = statSync(path);
-	return (mode & writableByAll) === 0 ? undefined : (mode & 0o7777).toString(8);
+	return (mode & writableByOthers) === 0 ? undefined : (mode & 0o7777).toString(8);
+}
+
+/**
+ * Whose mount is it? Its owner, and every user where it is writable without the sticky bit, could rename the directory of pins and
+ * put another in its place, whatever is checked below it. Writable by a group is no reason not to start: openToOthers() has it logged.
+ * @throws {ToascopeError} NO_BPFFS
+ */
+export function requireOwnMount(mount: string): void {
+	const state = statSync(mount);
+	const octal = (state.mode & 0o7777).toString(8).padStart(4, '0');
+	if (!isTrusted(state)) {
+		throw new ToascopeError(
+			'NO_BPFFS',
+			`${mount} belongs to user ${state.uid}, who could rename what is pinned there`,
+			{
+				hint: `chown root:root ${mount} && chmod 0700 ${mount}, or set bpf.pin to a directory on another bpffs`,
+			},
+		);
+	}
+	if ((state.mode & writableByAll) !== 0 && (state.mode & sticky) === 0) {
+		throw new ToascopeError(
+			'NO_BPFFS',
+			`${mount} can be written by every user, without the sticky bit (mode ${octal}): any of them could rename the pins`,
+			{
+				hint: `chmod 0700 ${mount} (or 1777, where others pin there too), or set bpf.pin to a directory on another bpffs`,
+			},
+		);
+	}
 }
 
 class Moved extends Error {}

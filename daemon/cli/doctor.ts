@@ -3,7 +3,7 @@
 import { arch, release } from 'node:os';
 import { resolve } from 'node:path';
 import { readMounts } from '../capture/mounts.ts';
-import { lookForNeighbours } from '../capture/neighbours.ts';
+import { inOneGo, lookForNeighbours } from '../capture/neighbours.ts';
 import type { Config, Environment } from '../config/config.ts';
 import { defaultConfig, defaultPath, loadConfigAndFile } from '../config/load.ts';
 import { type Place, placesOf, showPlace } from '../doctor/ask.ts';
@@ -40,7 +40,7 @@ export async function doctor({ json, config: path, out = process.stdout }: Docto
 			defaults: defaultConfig(),
 		},
 		found,
-		neighbours: (cgroup, programs) => lookForNeighbours(cgroup, programs, config.bpf.pin, config),
+		neighbours: (cgroup, programs) => inOneGo(lookForNeighbours(cgroup, programs, config.bpf.pin, config)),
 		version,
 	});
 	const checks = findings.map((each) => ({

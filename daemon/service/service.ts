@@ -4,6 +4,7 @@
  * is the only one that knows all of them.
  */
 import { release } from 'node:os';
+import { setImmediate as immediate } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { callerOf } from '../capture/caller.ts';
@@ -68,6 +69,9 @@ export interface Stopped {
 	/** Records that were in the ring at the end. */
 	readonly recordsLost: number;
 }
+
+/** What was under way is left out. */
+class Stopping extends Error {}
 
 export class Service implements View {
 	readonly clock = new SystemClock();
@@ -159,6 +163,7 @@ export class Service implements View {
 		}
 		await this.#serve(config.http);
 		this.#tell();
+		void this.#lookAround();
 	}
 
 	async #serve({ listen, socket }: Config['http']): Promise<void> {
@@ -195,12 +200,26 @@ export class Service implements View {
 		const line = this.#attachments.allAttached ? logLines.attached : logLines.started;
 		tell(this.#logger, line, { provider, accept: acceptProgram, cgroup, adopted, ...this.#served });
 		if (this.#config.trust.length === 0) tell(this.#logger, logLines.trustEmpty);
-		tellNeighbours(this.#provider, this.#config, this.#logger);
 		if (!this.#provider.wholeHost && this.#config.cgroup === undefined) {
 			tell(this.#logger, logLines.notTheRoot, { cgroup });
 		}
 		if (acceptProgram === 'getpeername') {
 			tell(this.#logger, logLines.noFexit, { errno: this.#provider.features.fexit });
+		}
+	}
+
+	/** After the start: thousands of cgroups and processes are looked at, and READY=1 is not to wait for that. */
+	async #lookAround(): Promise<void> {
+		const nextTurn = async () => {
+			await immediate();
+			if (!this.#attached) throw new Stopping();
+		};
+		try {
+			// READY=1 and the first requests come before it
+			await nextTurn();
+			await tellNeighbours(this.#provider, this.#config, this.#logger, nextTurn);
+		} catch (error) {
+			if (!(error instanceof Stopping)) this.#tasks.failed('neighbours', error);
 		}
 	}
 

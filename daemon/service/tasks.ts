@@ -6,7 +6,7 @@ import type { TaskStatistics } from '../model/tasks.ts';
 import { type Repeated, repeat, type Work } from './schedule.ts';
 
 /** Steps that may fail without what they belong to: from the start their failures are 0, so that the first one is an increase. */
-const steps = ['events', 'listeners', 'owners', 'peers', 'unknown_options'];
+const steps = ['events', 'listeners', 'neighbours', 'owners', 'peers', 'unknown_options'];
 
 interface Counts {
 	failures: number;

@@ -97,7 +97,7 @@ describe('a bpffs that every user may write', () => {
 
 	test('is warned of', async () => {
 		await using daemon = await Daemon.start({ config: own(), through: open() });
-		expect(await daemon.logged(/every user may write the bpffs/)).toMatchObject({ mount: bpffs, mode: '1777' });
+		expect(await daemon.logged(/other users may write the bpffs/)).toMatchObject({ mount: bpffs, mode: '1777' });
 	});
 
 	test.each([
@@ -123,6 +123,16 @@ describe('a start is refused, and says what to do, where the directory', () => {
 	const mounted = 'mount -t bpf -o mode=0755 bpf /sys/fs/bpf';
 	const start = (...commands: string[]) =>
 		toascope(['run', '--config', configuration()], { by: inMountNamespace([mounted, ...commands].join('\n')) });
+
+	test('is on a bpffs that every user may write, without the sticky bit', async () => {
+		const ended = await start(`chmod 0777 ${bpffs}`);
+		expectRefusal(ended, 'NO_BPFFS', `${bpffs} can be written by every user`, `chmod 0700 ${bpffs}`);
+	});
+
+	test('is on a bpffs of another user', async () => {
+		const ended = await start(`chown 65534 ${bpffs}`);
+		expectRefusal(ended, 'NO_BPFFS', `${bpffs} belongs to user 65534`, `chown root:root ${bpffs}`);
+	});
 
 	test('belongs to another user', async () => {
 		const ended = await start(`mkdir ${pins}`, `chown 65534 ${pins}`);

@@ -11,6 +11,7 @@ const foreign: Found = { hook: 'sockops', id: 9, name: 'tcp_tuner', cgroup: '/' 
 const found = (toascopes: Neighbours['toascopes'], others: readonly Found[] = []): Neighbours => ({
 	toascopes,
 	others,
+	unnamed: [],
 });
 const trusting = (...trust: string[]) => ({ trust });
 
