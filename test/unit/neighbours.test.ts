@@ -18,7 +18,7 @@ const push = (level: string) => (context: object, text: string) => void said.pus
 const log: LogSink = { info: push('info'), warn: push('warn'), error: push('error') };
 const config = loadConfig({ path: undefined, env: { TOASCOPE_TRUST: '192.0.2.0/24' } });
 const provider = { cgroup: '/sys/fs/cgroup', attachments: nothingAttached } as unknown as Provider;
-const program = (id: number, name: string) => ({ id, name, hook: 'sock_ops', cgroup: '/sys/fs/cgroup' });
+const program = (id: number, name: string) => ({ id, name, hook: 'sockops' as const, cgroup: '/sys/fs/cgroup' });
 
 async function tellOf(neighbours: Partial<Neighbours>): Promise<object[]> {
 	vi.mocked(lookForNeighbours).mockImplementation(function* () {
