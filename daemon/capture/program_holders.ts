@@ -24,7 +24,7 @@ const hasProgram = (target: string) => /^anon_inode:\[?bpf[-_](prog|link)\]?$/.t
 /** Errors that say that a process may not be looked at; others say that it, or its descriptor, is gone. */
 const refusals = ['EACCES', 'EPERM'];
 
-/** Yields after each process: a host has thousands of them, with thousands of descriptors each. */
+/** In the host's pid namespace (pid_namespace.ts). Yields after each process: a host has thousands of them, with thousands of descriptors each. */
 export function* findHolders(programs: ReadonlySet<number>, proc: ProcFiles = procFiles): Generator<void, Holders> {
 	const holders = new Map<number, number[]>();
 	let complete = true;
@@ -38,6 +38,8 @@ export function* findHolders(programs: ReadonlySet<number>, proc: ProcFiles = pr
 	};
 	for (const pid of proc.list('/proc').filter((name) => /^\d+$/.test(name))) {
 		const directory = join('/proc', pid);
+		// neither the host's init nor kernel threads, which have no command line, are daemons: that they refuse means nothing
+		if (pid === '1' || tried(() => proc.text(join(directory, 'cmdline')), '') === '') continue;
 		for (const fd of tried(() => proc.list(join(directory, 'fd')), [])) {
 			if (!hasProgram(tried(() => proc.link(join(directory, 'fd', fd)), ''))) continue;
 			const info = tried(() => proc.text(join(directory, 'fdinfo', fd)), '');

@@ -19,6 +19,7 @@ function proc(processes: Readonly<Record<string, Error | readonly (readonly [tar
 		list: (path) => (path === '/proc' ? [...Object.keys(processes), 'self'] : [...of(path).all.keys()].map(String)),
 		link: (path) => of(path).one?.[0] ?? '',
 		text(path) {
+			if (path.endsWith('/cmdline')) return /^.proc.2\b/.test(path) ? '' : 'node\0';
 			read.push(path);
 			return of(path).one?.[1] ?? '';
 		},
@@ -42,6 +43,11 @@ it.each(['EACCES', 'EPERM'])('does not take a program for left behind where a pr
 	const holders = inOneGo(findHolders(new Set([7, 8]), files));
 	expect(holders.of(7)).toEqual([10]);
 	expect(holders.of(8)).toBeUndefined();
+});
+
+it('takes neither init nor kernel threads for daemons', () => {
+	const { files } = proc({ 1: error('EACCES'), 2: error('EACCES') });
+	expect(inOneGo(findHolders(new Set([7]), files)).of(7)).toEqual([]);
 });
 
 it('stops after each process', () => {
