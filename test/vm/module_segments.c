@@ -156,7 +156,7 @@ void another_connection(void)
 	struct host host = wire_host(4, port);
 	char said[SAID];
 
-	CHECK_NUMBER(ask(fd, said), -EINVAL, "a socket of UDP");
+	CHECK_NUMBER(ask(fd, said), -ENOPROTOOPT, "a socket of UDP");
 	close(fd);
 	fd = connection(listener, &host, "", NAT64);
 	wire_send(wire, &host, RST | ACK, no_options, NULL);
