@@ -70,7 +70,7 @@ static __always_inline bool defers_accept(struct sock *sk)
 
 	if (tracing_locks) {
 		tcp = bpf_skc_to_tcp_sock(sk);
-		return tcp && BPF_CORE_READ(tcp, inet_conn.icsk_accept_queue.rskq_defer_accept);
+		return tcp && tcp->inet_conn.icsk_accept_queue.rskq_defer_accept;
 	}
 	tcp = (struct tcp_sock *)sk;
 	return BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP &&
