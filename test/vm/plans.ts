@@ -25,7 +25,7 @@ export const dailyPlan: Plan = {
 		'6.18': ['host/section5_getsockopt', 'host/wire_vectors'],
 		newest: ['guest/identical', 'host/compilers'],
 	},
-	limitSeconds: 1200,
+	limitSeconds: 1800,
 };
 
 /** The kernels of `npm test -- FILTER...`. */
