@@ -45,7 +45,7 @@ async function taken(): Promise<number> {
 	const { service, seen } = await start({ pin: 'off' });
 	connections();
 	expect(seen.records).toBe(0);
-	expect(await service.stop()).toEqual({ kept: false, recordsLost: 0 });
+	expect(await service.stop()).toEqual({ kept: false, lost: [], recordsLost: 0 });
 	return seen.records;
 }
 
@@ -69,7 +69,7 @@ test('with on_exit: keep, what it does not take the next daemon does', async () 
 	const first = await start({ pin });
 	connections();
 	first.seen.eachMs = slowMs;
-	expect(await first.service.stop('keep')).toEqual({ kept: true, recordsLost: 0 });
+	expect(await first.service.stop('keep')).toEqual({ kept: true, lost: [], recordsLost: 0 });
 	expect(first.seen.records).toBeLessThan(all);
 	const second = await start({ pin });
 	await second.service.stop('detach');
