@@ -62,17 +62,9 @@ export function registerDaemonMetrics(registry: Registry, facts: DaemonFacts): v
 	gauge(registry, 'toascope_config_last_reload_success_timestamp_seconds', (self) =>
 		self.set(facts.configReload().successAtMs / 1000),
 	);
-	const failures = metricDefinition('toascope_http_listen_failures_total');
-	new Counter<string>({
-		name: failures.name,
-		help: failures.help,
-		labelNames: failures.labels,
-		registers: [registry],
-		collect() {
-			this.reset();
-			for (const [endpoint, count] of Object.entries(facts.listenFailures())) this.inc({ endpoint }, Number(count));
-		},
-	});
+	computed(registry, 'toascope_http_listen_failures_total', () =>
+		Object.entries(facts.listenFailures()).map(([endpoint, count]) => ({ labels: { endpoint }, value: Number(count) })),
+	);
 	computed(registry, 'toascope_task_failures_total', () =>
 		facts.tasks().map(({ task, failures }) => ({ labels: { task }, value: failures })),
 	);
