@@ -21,7 +21,7 @@ async function run(program: string, ...command: string[]): Promise<string> {
 	const ended = once(child, 'exit');
 	const printed = await text(child.stdout);
 	await ended;
-	expect(child.exitCode).toBe(0);
+	expect(child.exitCode, printed).toBe(0);
 	return printed;
 }
 
