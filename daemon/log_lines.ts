@@ -250,8 +250,15 @@ export const logLines = {
 		level: 'warn',
 		text: 'listeners that did not keep their SYNs are told to again',
 		meaning:
-			'They began to listen while programs were detached, or somebody switched TCP_SAVE_SYN off. Options that stood on the SYN of their connections until now are not seen.',
-		fields: ['listeners'],
+			'They began to listen while programs were detached, or TCP_SAVE_SYN was switched off by others. Options that stood on the SYN of their connections until now are not seen. At most one line a minute; `toascope_attachments_lost_total{attachment="syns"}` counts all.',
+		fields: ['listeners', 'left_out'],
+	},
+	synsKept: {
+		level: 'warn',
+		text: 'listeners go on to keep the SYNs of their connections',
+		meaning:
+			'`toascope detach` could not load the programs that take the setting (TCP_SAVE_SYN) back; `err` says why. Programs, pins and counters are removed all the same. Each waiting connection of these listeners takes some hundred bytes more until the server restarts; its answers do not change.',
+		fields: ['err'],
 	},
 	reloaded: {
 		level: 'info',

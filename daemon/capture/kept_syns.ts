@@ -5,7 +5,7 @@
  */
 import type { Config } from '../config/config.ts';
 import { includesPort } from '../config/ports.ts';
-import { type LogSink, logLines, tell } from '../log_lines.ts';
+import { LogLimit, type LogSink, logLines, tell } from '../log_lines.ts';
 import type { Listening, ListeningSockets } from './listening.ts';
 import type { BpfObject, NativeError } from './native.ts';
 import { ownNetns } from './netns.ts';
@@ -15,6 +15,7 @@ export class KeptSyns {
 	readonly #bpf: BpfObject;
 	readonly #sockets: ListeningSockets;
 	readonly #log: LogSink;
+	readonly #limit: LogLimit;
 	readonly #reachable: boolean;
 	#wanted: ((listening: Listening) => boolean) | undefined;
 	/** Refusals that the log has told of, by code. */
@@ -25,6 +26,7 @@ export class KeptSyns {
 		this.#bpf = bpf;
 		this.#sockets = sockets;
 		this.#log = log;
+		this.#limit = new LogLimit(log);
 		this.#reachable = reachable;
 	}
 
@@ -47,11 +49,12 @@ export class KeptSyns {
 
 	/**
 	 * Listeners that were not told when they began to listen, or told otherwise since, are told again. Returns how many.
+	 * The log says so once a minute: a server that switches it off at each of its listeners would fill it.
 	 */
 	check(): number {
 		if (this.#wanted === undefined || this.#sockets.refused !== '' || !this.#reachable) return 0;
 		const listeners = this.#set();
-		if (listeners > 0) tell(this.#log, logLines.synsKeptAgain, { listeners });
+		if (listeners > 0) this.#limit.tell('again', logLines.synsKeptAgain, { listeners });
 		return listeners;
 	}
 

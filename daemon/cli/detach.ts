@@ -4,11 +4,13 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { native } from '../capture/native.ts';
 import { Pins } from '../capture/pins.ts';
+import { requirePrivileges } from '../capture/privileges.ts';
 import { Programs } from '../capture/programs.ts';
 import { bpfReader } from '../capture/provider.ts';
 import type { Config, Environment } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { exitCode, ToascopeError } from '../errors.ts';
+import { logLines, tell } from '../log_lines.ts';
 import { createLogger } from '../service/log.ts';
 
 export interface DetachOptions {
@@ -57,10 +59,20 @@ function removePins(pin: string): void {
 	}
 }
 
-/** A start goes on with what is pinned, and its stop leaves every listener as it was found. */
+/**
+ * A start goes on with what is pinned, and its stop leaves every listener as it was found. Where this kernel or host takes no
+ * programs any more, what is attached must still go: listeners that keep their SYNs cost memory and nothing else.
+ * @throws {ToascopeError} ALREADY_RUNNING; NO_PRIVILEGE, since nothing can be detached without these rights either
+ */
 function releaseListeners(config: Config): void {
+	requirePrivileges('detaching eBPF programs');
 	const log = createLogger({ ...config.log, level: 'warn' });
-	Programs.open(config, bpfReader, log).close(false);
+	try {
+		Programs.open(config, bpfReader, log).close(false);
+	} catch (err) {
+		if (err instanceof ToascopeError && err.code === 'ALREADY_RUNNING') throw err;
+		tell(log, logLines.synsKept, { err });
+	}
 }
 
 /** Of every layout of the records. */

@@ -12,7 +12,7 @@ import { attachedAt } from '../fixtures/leftovers.ts';
 import { total } from '../fixtures/metrics.ts';
 import { clientAddress, isGateway, Stage, somePorts } from '../fixtures/stage.ts';
 import { unitEnvironment } from '../fixtures/unit_environment.ts';
-import { asNobody, unusable } from '../fixtures/wrong_host.ts';
+import { asNobody, inMountNamespace, unusable } from '../fixtures/wrong_host.ts';
 
 const pin = `/sys/fs/bpf/toascope-test-${process.pid}`;
 const port = somePorts(2);
@@ -109,6 +109,26 @@ test('detach after a kill, with a profile that is looked for on the SYN', async 
 	const path = file();
 	writeFileSync(path, `${lines}\nlog: {format: json}\n`);
 	expect(await detach(path)).toMatchObject({ code: 0, out: expect.stringContaining('toascope_sockops') });
+	expect(attachedAt(cgroup)).toEqual([]);
+});
+
+test('detach where the programs cannot be loaded: listeners go on keeping SYNs, and the pins go', async () => {
+	const lines = `bpf: {pin: ${pin}}\ncgroup: ${cgroup}\nlisteners: {ports: [${port}]}\nprofiles: [cdn4]`;
+	await using daemon = await Daemon.start({ config: lines });
+	expect(await daemon.stop('SIGKILL')).toBe('SIGKILL');
+	expect(attachedAt(cgroup)).toContain('toascope_sockops');
+	const path = file();
+	writeFileSync(path, `${lines}\nlog: {format: json}\n`);
+	const { code, out, err } = await detach(path, inMountNamespace('mount -t tmpfs none /sys/kernel/btf'));
+	expect({ code, out }).toEqual({ code: 0, out: expect.stringContaining('toascope_sockops') });
+	const warnings = err.trim().split('\n');
+	expect(warnings.map((line) => JSON.parse(line))).toEqual([
+		expect.objectContaining({
+			level: 'warn',
+			msg: expect.stringContaining('keep the SYNs'),
+			err: expect.objectContaining({ code: 'NO_BTF' }),
+		}),
+	]);
 	expect(attachedAt(cgroup)).toEqual([]);
 });
 

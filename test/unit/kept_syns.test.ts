@@ -37,3 +37,19 @@ it('a configuration that was refused is not put in force by a later check', () =
 	keptSyns.apply(config, false);
 	expect(told).toEqual([[1, 3, true]]);
 });
+
+it('listeners that lose the setting over and over are one line a minute', () => {
+	const lines: unknown[] = [];
+	const sockets = { refused: '', read: () => [listener] };
+	const bpf = { keepSyns() {} };
+	const warn = (context: object, text: string) => void lines.push({ ...context, text });
+	const keptSyns = new KeptSyns(
+		bpf as unknown as BpfObject,
+		sockets as unknown as ListeningSockets,
+		{ ...log, warn },
+		true,
+	);
+	keptSyns.apply(loadConfig({ path: undefined, env: { TOASCOPE_PROFILES: 'cdn4' } }), false);
+	expect(Array.from({ length: 5 }, () => keptSyns.check())).toEqual([1, 1, 1, 1, 1]);
+	expect(lines).toEqual([{ listeners: 1, text: expect.stringContaining('told to again') }]);
+});
