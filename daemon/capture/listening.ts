@@ -27,11 +27,21 @@ export interface Listening {
 	readonly transparent: boolean;
 }
 
+/** However many ask for a recent walk: they share those of this time. */
+const recentMs = 1000;
+/** Walks whose time nobody depends on take at most this part of the time. */
+const maxShare = 1 / 20;
+
 export class ListeningSockets {
 	/** Empty: they can be read. Else the name of the errno that forbids it: then there are none. */
 	readonly refused: string;
 	readonly #bpf: BpfObject;
 	#buffer = Buffer.allocUnsafeSlow(4096 * ownerLayout.size);
+	#recent: readonly Listening[] = [];
+	#recentMs = Number.NEGATIVE_INFINITY;
+	/** When the latest walk ended, and how long it took. */
+	#endedMs = Number.NEGATIVE_INFINITY;
+	#walkMs = 0;
 
 	/** The iterator `toascope_listeners` must be attached, unless it is refused. */
 	constructor(bpf: BpfObject, refused: string) {
@@ -39,10 +49,34 @@ export class ListeningSockets {
 		this.refused = refused;
 	}
 
+	/** Whether walks have had less than a twentieth of the time if another one begins now: a host can have millions of descriptors. */
+	get affordable(): boolean {
+		return (performance.now() - this.#endedMs) * maxShare >= this.#walkMs;
+	}
+
+	/** At most a second old, or, where a walk is slow, as old as walks can be afforded. */
+	recent(): readonly Listening[] {
+		if (performance.now() - this.#recentMs >= recentMs && this.affordable) {
+			this.#recent = this.read();
+			this.#recentMs = performance.now();
+		}
+		return this.#recent;
+	}
+
 	/** Walks all descriptors: milliseconds. */
 	read(): Listening[] {
 		if (this.refused !== '') return [];
-		const bytes = this.#walk();
+		const begun = performance.now();
+		try {
+			return this.#decode(this.#walk());
+		} finally {
+			// one that failed cost as much, and comes no sooner again
+			this.#endedMs = performance.now();
+			this.#walkMs = this.#endedMs - begun;
+		}
+	}
+
+	#decode(bytes: number): Listening[] {
 		const found: Listening[] = [];
 		for (let at = 0; at < bytes; at += ownerLayout.size) {
 			const listening = readListening(this.#buffer, at);

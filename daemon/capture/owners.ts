@@ -9,8 +9,6 @@ import { native } from './native.ts';
 
 /** A process may give its listener to another while it lives: what was read is good for so long. */
 const maxAgeMs = 1000;
-/** Walking the descriptors of all processes takes milliseconds, or more: at most this part of the time, for a listener not found. */
-const maxShare = 1 / 20;
 
 const key = (netns: number, endpoint: Endpoint) => `${netns} ${formatEndpoint(endpoint)}`;
 
@@ -29,7 +27,6 @@ export class Owners {
 	#listening = new Map<string, Listening>();
 	/** CLOCK_MONOTONIC, as the kernel's times. */
 	#readNs = 0n;
-	#walkMs = 0;
 	/** By pid: when the process was last seen alive. */
 	readonly #aliveNs = new Map<number, bigint>();
 
@@ -53,8 +50,8 @@ export class Owners {
 	/** Whether what was read may no longer be so, or was not yet, when the connection was opened. */
 	#isStale(found: Listening | undefined, { openedNs }: Connection): boolean {
 		const ageMs = Number(native().monotonicNs() - this.#readNs) / 1e6;
-		if (ageMs > maxAgeMs) return true;
-		if (found === undefined) return openedNs > this.#readNs && ageMs * maxShare > this.#walkMs;
+		if (ageMs > maxAgeMs) return this.#sockets.affordable;
+		if (found === undefined) return openedNs > this.#readNs && this.#sockets.affordable;
 		if (!this.#visible) return false;
 		const { pid } = found.owner;
 		if (openedNs <= (this.#aliveNs.get(pid) ?? this.#readNs)) return false;
@@ -73,20 +70,14 @@ export class Owners {
 	}
 
 	#read(): void {
-		const begun = performance.now();
 		this.#readNs = native().monotonicNs();
 		this.#aliveNs.clear();
-		try {
-			const sockets = this.#sockets.read();
-			this.#listening = new Map();
-			for (const listening of sockets) {
-				const place = key(listening.netns, listening.local);
-				// of several processes that share a listener the first, which made it, stands for all
-				if (!this.#listening.has(place)) this.#listening.set(place, listening);
-			}
-		} finally {
-			// one that failed cost as much, and comes no sooner again
-			this.#walkMs = performance.now() - begun;
+		const sockets = this.#sockets.read();
+		this.#listening = new Map();
+		for (const listening of sockets) {
+			const place = key(listening.netns, listening.local);
+			// of several processes that share a listener the first, which made it, stands for all
+			if (!this.#listening.has(place)) this.#listening.set(place, listening);
 		}
 	}
 }

@@ -325,7 +325,7 @@ export class Programs implements Provider {
 		const { trust, connections, listeners } = this.#config;
 		const retainNs = BigInt(connections.retainMs) * 1_000_000n;
 		const found = await findBusyPeers(this.#bpf, trust, native().monotonicNs(), retainNs, nextTurn);
-		return { ...found, listening: listeningOn(this.#sockets.read(), listeners.ports) };
+		return { ...found, listening: listeningOn(this.#sockets.recent(), listeners.ports) };
 	}
 
 	/** Without its owner where that cannot be found out. */

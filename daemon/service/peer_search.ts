@@ -9,7 +9,7 @@ import type { Tasks } from './tasks.ts';
 export class PeerSearch {
 	readonly #provider: Provider;
 	readonly #tasks: Tasks;
-	#latest: { readonly found: Promise<Peers>; readonly untilMs: number } | undefined;
+	#latest: { readonly found: Promise<Peers>; untilMs: number } | undefined;
 	#ended = false;
 
 	constructor(provider: Provider, tasks: Tasks) {
@@ -17,7 +17,7 @@ export class PeerSearch {
 		this.#tasks = tasks;
 	}
 
-	/** One search in `peersMs`, however many ask. Undefined where the kernel refuses it, or after end(). */
+	/** One search at a time and in `peersMs`, however many ask. Undefined where the kernel refuses it, or after end(). */
 	async find(): Promise<Peers | undefined> {
 		try {
 			return await this.#search();
@@ -33,7 +33,14 @@ export class PeerSearch {
 			await immediate();
 			if (this.#ended) throw new Error('the daemon is stopping');
 		});
-		this.#latest = { found, untilMs: performance.now() + peersMs };
+		const latest = { found, untilMs: Number.POSITIVE_INFINITY };
+		this.#latest = latest;
+		// counted from its end: on a busy machine it takes longer than that, and a second one beside it would make it worse
+		const begun = performance.now();
+		const ended = () => {
+			latest.untilMs = Math.max(begun + peersMs, performance.now() + (performance.now() - begun));
+		};
+		void found.then(ended, ended);
 		return found;
 	}
 
