@@ -48,6 +48,10 @@ export const errorCodes = {
 	},
 	NO_BTF: { exit: exitCode.unsupported, meaning: 'The kernel carries no BTF (`/sys/kernel/btf/vmlinux`).' },
 	PROVIDER_UNSUPPORTED: { exit: exitCode.unsupported, meaning: 'The provider cannot work on this host.' },
+	NODE_UNSUPPORTED: {
+		exit: exitCode.unsupported,
+		meaning: 'This Node.js serves HTTP in a way that toascope cannot limit.',
+	},
 	MODULE_UNSUPPORTED: { exit: exitCode.unsupported, meaning: 'The kernel takes no modules at all.' },
 	MODULE_FOREIGN: {
 		exit: exitCode.unsupported,

@@ -2,6 +2,7 @@
 /** Who calls the daemon, by name: what one caller uses up, others do not have to do without. */
 import type { Socket } from 'node:net';
 import ipaddr from 'ipaddr.js';
+import { descriptorOf } from './descriptor.ts';
 import { native } from './native.ts';
 
 /** An IPv6 host has as many addresses of its network as it likes. */
@@ -9,9 +10,8 @@ const hostPrefix = 64;
 
 /** `uid N`: a process in this network namespace. Else the address, of IPv6 its network; `unknown` where there is none. */
 export function callerOf(socket: Socket): string {
-	// node:net has no other way to the descriptor
-	const { fd = -1 } = (socket as { readonly _handle?: { readonly fd?: number } | null })._handle ?? {};
-	const uid = fd < 0 ? undefined : native().peerOwner(fd);
+	const fd = descriptorOf(socket);
+	const uid = fd === undefined ? undefined : native().peerOwner(fd);
 	if (uid !== undefined) return `uid ${uid}`;
 	const { remoteAddress } = socket;
 	if (remoteAddress === undefined || !ipaddr.isValid(remoteAddress)) return 'unknown';

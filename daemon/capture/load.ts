@@ -3,11 +3,11 @@
 import type { Config } from '../config/config.ts';
 import { type LogLine, type LogSink, logLines, tell } from '../log_lines.ts';
 import { matchesScope } from './foundation.ts';
-import { limit } from './layout.gen.ts';
 import { type BpfObject, type BpfOptions, type Features, type NativeError, native, type Probed } from './native.ts';
 import type { Pins } from './pins.ts';
 import type { ProviderName } from './provider.ts';
 import type { ServedCgroup } from './served_cgroup.ts';
+import { mapEntries } from './sizes.ts';
 
 /** The programs on accept; none where fexit is refused. */
 export function fexitPrograms({ features, innerAccept }: Probed): readonly string[] {
@@ -90,25 +90,12 @@ export interface Pinning {
  * @throws {NativeError} the kernel's refusal
  */
 export function load({ config, probed, reader }: Wanted, pinning?: Pinning): BpfObject {
-	const { clients, connections, listeners, bpf } = config;
 	const fromModule = reader === 'module';
 	const programs = [...fexitPrograms(probed), ...(fromModule ? modulePrograms : [])];
 	const maps = stateMaps(reader, probed.features);
 	const options: BpfOptions = {
 		mapEntries: {
-			listeners: listeners.max + 1,
-			listener_keys: listeners.max + 1,
-			listener_bases: listeners.max + 1,
-			listener_places: listeners.max + 1,
-			listener_since: listeners.max + 1,
-			spare_listeners: listeners.max,
-			clients: clients.capacity,
-			exported: clients.capacity,
-			connections: connections.max,
-			peer_tags: Math.ceil(connections.max / limit.TAGS_IN_LINE),
-			closed_queue: connections.max,
-			unaccepted: connections.max,
-			ring: bpf.ringBytes,
+			...mapEntries(config),
 			[announced]: fromModule ? announcedMax : 1,
 			[announcedAside]: fromModule ? announcedMax : 1,
 		},

@@ -11,6 +11,7 @@ const bits = {
 	CAP_PERFMON: 38,
 	CAP_SYS_ADMIN: 21,
 	CAP_SYS_MODULE: 16,
+	CAP_SYS_RESOURCE: 24,
 } as const;
 
 export type Capability = keyof typeof bits;

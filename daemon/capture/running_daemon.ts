@@ -5,6 +5,7 @@
  */
 import { readFileSync, statSync } from 'node:fs';
 import type { Socket } from 'node:net';
+import { descriptorOf } from './descriptor.ts';
 import { exactLockHolder } from './lock_holder.ts';
 import { native } from './native.ts';
 
@@ -17,9 +18,8 @@ export interface KnownProcess {
 
 /** Who listens where this Unix socket, which is connected, has connected to. Undefined: it is not in our pid namespace. */
 export function listenerOf(socket: Socket): KnownProcess | undefined {
-	// node:net has no other way to the descriptor
-	const { fd = -1 } = (socket as { readonly _handle?: { readonly fd?: number } | null })._handle ?? {};
-	const found = fd < 0 ? undefined : native().peerProcess(fd);
+	const fd = descriptorOf(socket);
+	const found = fd === undefined ? undefined : native().peerProcess(fd);
 	return found !== undefined && isOwn(found) ? found : undefined;
 }
 

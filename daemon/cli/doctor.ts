@@ -10,6 +10,7 @@ import { type Place, placesOf, showPlace } from '../doctor/ask.ts';
 import { isDenied } from '../doctor/configuration.ts';
 import { examine } from '../doctor/examine.ts';
 import { readHost } from '../doctor/host.ts';
+import { readMemory } from '../doctor/memory.ts';
 import { formatReport } from '../doctor/report.ts';
 import { type Found, findDaemon } from '../doctor/status.ts';
 import { exitCode, ToascopeError } from '../errors.ts';
@@ -30,8 +31,10 @@ export async function doctor({ json, config: path, out = process.stdout }: Docto
 	const found = await findDaemon(placesToAsk(own.config, path));
 	const theirs = path === undefined ? theirFile(found) : undefined;
 	const { config, file, error } = theirs === undefined ? own : read(theirs, {});
+	const host = readHost(release(), arch(), readMounts());
 	const { running, checks: findings } = examine({
-		host: readHost(release(), arch(), readMounts()),
+		host,
+		memory: readMemory(host.status),
 		config,
 		configError: error,
 		file: {

@@ -17,10 +17,17 @@ export function powerOfTwoBytes(min: number, max: number) {
 }
 
 /** Bytes. */
-function parseSize(value: number | string): number {
+export function parseSize(value: number | string): number {
 	if (typeof value === 'number') return value;
 	const [, amount, unit] = pattern.exec(value) ?? [];
 	return Number(amount) * unitBytes[unit as keyof typeof unitBytes];
+}
+
+/** With about two digits, for people: `95 MiB`, `1.5 GiB`. */
+export function aboutSize(bytes: number): string {
+	const unit = (['GiB', 'MiB', 'KiB'] as const).find((name) => bytes >= unitBytes[name]) ?? 'KiB';
+	const amount = bytes / unitBytes[unit];
+	return `${amount < 10 ? Math.round(amount * 10) / 10 : Math.round(amount)} ${unit}`;
 }
 
 /** In the largest unit that keeps it whole: `4 MiB`. */

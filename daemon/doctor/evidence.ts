@@ -37,7 +37,7 @@ export function explainMissing(status: Status, now: Counts): Explanation {
 function unknownKind({ recent, config }: Status, { lost }: Counts): Explanation | undefined {
 	const [option] = recent?.unknown_options ?? [];
 	if (option === undefined || BigInt(option.connections) * 10n < lost) return undefined;
-	const { what, like, advice } = nameOption(option, profileNames(config.values));
+	const { what, like, advice } = nameOption(option, config.values);
 	const trust = config.values['trust'] as readonly string[];
 	const from = trust.length === 0 ? '' : ', from trusted networks,';
 	const seen = `${number(option.connections)} of them${from} had ${what}, which no active profile takes${like}`;

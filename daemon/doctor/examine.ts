@@ -13,12 +13,14 @@ import { fileCheck, forceChecks } from './configuration.ts';
 import { daemonCheck, type FileInForce, reloadCheck } from './daemon.ts';
 import { choiceChecks, featureChecks, featuresBut, type Tried } from './features.ts';
 import { type Host, hostChecks } from './host.ts';
+import { type Memory, memoryCheck } from './memory.ts';
 import { moduleOutlook } from './module.ts';
 import type { Found, Status } from './status.ts';
 import { arrivalChecks } from './traffic.ts';
 
 export interface Subject {
 	readonly host: Host;
+	readonly memory: Memory;
 	/** Of the file and the environment; the defaults where they are wrong. */
 	readonly config: Config;
 	/** What the file alone says, as far as it can be read. */
@@ -39,7 +41,7 @@ export interface Findings {
 	readonly checks: readonly Check[];
 }
 
-export function examine({ host, config, file, configError, found, neighbours, version }: Subject): Findings {
+export function examine({ host, memory, config, file, configError, found, neighbours, version }: Subject): Findings {
 	const status = found !== undefined && 'status' in found ? found.status : undefined;
 	const running = status !== undefined;
 	const values = status?.config.values ?? written(config);
@@ -66,6 +68,7 @@ export function examine({ host, config, file, configError, found, neighbours, ve
 			status?.recent ?? undefined,
 		),
 		...about,
+		memoryCheck(memory, values, running, features.tried?.features),
 		...(status === undefined ? [] : attachedChecks(status)),
 		...neighbourChecks(nearby, values),
 		...features.checks,

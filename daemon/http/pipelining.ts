@@ -59,9 +59,9 @@ function readByRequest(connection: HttpConnection, { most, onExceeded }: Pipelin
 }
 
 /** node:http reads the socket by this listener, as it reads any stream; a listener of ours ends its shorter way to the parser. */
-function takeReader(socket: Socket): (chunk: Buffer) => void {
+export function takeReader(socket: Socket): (chunk: Buffer) => void {
 	const [reader, ...others] = socket.listeners('data');
-	if (reader === undefined || others.length > 0) throw new Error('node:http does not read its sockets by one listener');
+	if (reader === undefined || others.length > 0) throw new Error('it does not read a socket by one listener');
 	socket.removeListener('data', reader as (chunk: Buffer) => void);
 	return reader as (chunk: Buffer) => void;
 }

@@ -8,6 +8,7 @@ import { setImmediate as immediate } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { callerOf } from '../capture/caller.ts';
+import { descriptorOf } from '../capture/descriptor.ts';
 import { findCgroup2, readMounts } from '../capture/mounts.ts';
 import { native } from '../capture/native.ts';
 import { pidsAreKernels } from '../capture/pid_namespace.ts';
@@ -19,6 +20,7 @@ import { type SpanExport, startSpans } from '../export/otel/spans.ts';
 import { createPrometheusExporter, type PrometheusExporter } from '../export/prometheus/exporter.ts';
 import { createHttp } from '../http/app.ts';
 import { listenTcp } from '../http/listen.ts';
+import { requireKnownHttp } from '../http/node_check.ts';
 import type { NotReady, View } from '../http/ports.ts';
 import { listenUnix } from '../http/unix_socket.ts';
 import { logLines, tell } from '../log_lines.ts';
@@ -130,6 +132,9 @@ export class Service implements View {
 	 * @throws {ToascopeError} every code that has to do with this host or the configuration
 	 */
 	static async start(config: Config, logger: Logger, options: ServiceOptions = {}): Promise<Service> {
+		if ((config.http.listen ?? config.http.socket) !== undefined) {
+			await requireKnownHttp((socket) => descriptorOf(socket) !== undefined);
+		}
 		const provider = await openProvider(config, logger);
 		// what an earlier daemon left is not ours to throw away
 		const keep = provider.adopted;

@@ -132,6 +132,46 @@ describe('the host', () => {
 	});
 });
 
+describe('Node.js', () => {
+	/** A Node.js of the future, as far as its sockets go; `change`: what is done with each. */
+	function other(change: string): string[] {
+		const file = join(directory, 'other_node.cjs');
+		const server = 'const server = create(...args)';
+		writeFileSync(
+			file,
+			`const http = require('node:http');
+			const create = http.createServer;
+			http.createServer = (...args) => { ${server}; server.on('connection', (socket) => { ${change} }); return server; };`,
+		);
+		return ['env', `NODE_OPTIONS=--require=${file}`, 'timeout', '60'];
+	}
+
+	test.each([
+		['reads a socket by two listeners', "socket.on('data', () => {})", 'not read a socket by one listener'],
+		['reads a socket by none', "socket.removeAllListeners('data')", 'not read a socket by one listener'],
+		[
+			'does not show a descriptor',
+			"Object.defineProperty(socket._handle, 'fd', { get() {} })",
+			'sockets have no descriptor',
+		],
+	])('%s', async (_what, change, fault) => {
+		const by = other(change);
+		const ended = await run([], by);
+		rmSync(join(directory, 'other_node.cjs'));
+		expectRefusal(ended, 'NODE_UNSUPPORTED', fault, 'use Node.js 24');
+	});
+
+	test('without HTTP any will do', async () => {
+		const by = other("socket.on('data', () => {})");
+		const { code, err } = await toascope(['run', '--config', configuration('http: {listen: off, socket: off}')], {
+			by,
+			when: { said: 'attached: ', act: (child) => child.kill() },
+		});
+		rmSync(join(directory, 'other_node.cjs'));
+		expect({ code }, err).toEqual({ code: 0 });
+	});
+});
+
 describe('the process', () => {
 	test.each([
 		['all', ['all'], 'CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON'],

@@ -100,7 +100,14 @@ test.each<[string, StatusParts, Check['state'], RegExp, RegExp]>([
 		{ now: { none: 10 }, recent: option(200, 8, 9) },
 		'warn',
 		/^0 of 10/,
-		/^9 of them had an option of kind 200 and length 8, .*add tencent to profiles$/,
+		/^9 of them had an option of kind 200 and length 8, .* set balancer to tencent-clb, tencent-gaap, ucloud-ulb or ip-vs-ca, or add tencent to profiles$/,
+	],
+	[
+		'the same, where the file has profiles of its own, which a balancer would not change',
+		{ now: { none: 10 }, recent: option(254, 20, 9), values: { profiles: ['toa4'] } },
+		'warn',
+		/^0 of 10/,
+		/ set balancer to huawei-elb or dpvs in place of profiles, or add toa6 to profiles$/,
 	],
 	[
 		'the kind of an active profile, in another length',
