@@ -58,6 +58,15 @@ describe('the queries', () => {
 		}
 	});
 
+	it.each([
+		'toascope_program_attached',
+		'toascope_attachments_lost_total',
+		'toascope_snapshot_timestamp_seconds',
+		'toascope_task_failures_total',
+	])('show %s, by which a daemon that does not see shows', (metric) => {
+		expect(queries.filter(({ expr }) => metricsOf(expr).includes(metric))).toHaveLength(1);
+	});
+
 	it('of the variables ask for metrics that exist', () => {
 		const asked = dashboard.templating.list.flatMap(({ definition = '' }) => metricsOf(definition));
 		expect(asked).toHaveLength(2);
