@@ -323,7 +323,7 @@ export const logLines = {
 		text: 'HTTP cannot listen: programs stay attached and count, and it is tried again',
 		meaning:
 			'`endpoint` is the key of the configuration, `err` says why. Told at most once a minute for each cause; it is tried again after 0.25 s, and then after up to 5 s. `/readyz` answers 503 at the other endpoint meanwhile, and `toascope_http_listen_failures_total` counts.',
-		fields: ['endpoint', 'err'],
+		fields: ['endpoint', 'err', 'left_out'],
 	},
 	httpListening: {
 		level: 'info',
@@ -349,7 +349,7 @@ export const logLines = {
 		text: 'an HTTP limit was exceeded: requests were refused, or connections closed',
 		meaning:
 			'At most once a minute for each limit; `toascope_http_limited_total` has the counts, and says what each limit is. `caller`: an address, or `uid N` for a process of this host. Who it is: `ss -tnpe`, `ss -xnp`.',
-		fields: ['limit', 'caller'],
+		fields: ['limit', 'caller', 'left_out'],
 	},
 	exportingSpans: {
 		level: 'info',

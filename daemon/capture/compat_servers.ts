@@ -3,9 +3,10 @@
  * 32-bit programs that listen on TCP. The kernel runs no getsockopt program for their calls (compat), on no version, so
  * the provider `bpf` cannot answer them.
  */
-import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { includesPort, type Ports } from '../config/ports.ts';
+import { attempt, descriptors, type Process, processes, procFiles } from './processes.ts';
 
 export interface CompatServer {
 	readonly pid: number;
@@ -20,39 +21,34 @@ export interface CompatServer {
 const elf32 = Buffer.from([0x7f, 0x45, 0x4c, 0x46, 1]);
 const listens = '0A';
 
-/** Undefined where the file, or the process, is not to be read. */
-function attempt<T>(read: () => T): T | undefined {
-	try {
-		return read();
-	} catch {
-		return undefined;
-	}
-}
+/** Empty where the file, or the process, is not to be read. */
+const textOf = ({ directory }: Process, ...names: readonly string[]) =>
+	attempt(() => procFiles.text(join(directory, ...names)), '');
 
 function isElf32(file: string): boolean {
 	const head = Buffer.alloc(elf32.length);
-	attempt(() => {
+	const read = () => {
 		const descriptor = openSync(file, 'r');
 		try {
 			readSync(descriptor, head);
 		} finally {
 			closeSync(descriptor);
 		}
-	});
+	};
+	attempt(read, undefined);
 	return head.equals(elf32);
 }
 
 /** Inode numbers of the sockets that a process has open. */
-function socketsOf(process: string): Set<string> {
-	const names = attempt(() => readdirSync(join(process, 'fd'))) ?? [];
-	const links = names.map((name) => attempt(() => readlinkSync(join(process, 'fd', name))) ?? '');
-	return new Set(links.flatMap((link) => /^socket:\[(\d+)\]$/.exec(link)?.[1] ?? []));
+function socketsOf(process: Process): Set<string> {
+	const targets = [...descriptors(process)].map(({ target }) => target);
+	return new Set(targets.flatMap((target) => /^socket:\[(\d+)\]$/.exec(target)?.[1] ?? []));
 }
 
 /** Of the process's network namespace: port and inode number of each listener. */
-function listenersIn(process: string): { port: number; inode: string }[] {
+function listenersIn(process: Process): { port: number; inode: string }[] {
 	return ['tcp', 'tcp6'].flatMap((name) => {
-		const [, ...lines] = (attempt(() => readFileSync(join(process, 'net', name), 'utf8')) ?? '').split('\n');
+		const [, ...lines] = textOf(process, 'net', name).split('\n');
 		return lines.flatMap((line) => {
 			const [, local = '', , state, , , , , , inode = ''] = line.trim().split(/\s+/);
 			return state === listens ? [{ port: Number.parseInt(local.split(':')[1] ?? '', 16), inode }] : [];
@@ -62,22 +58,19 @@ function listenersIn(process: string): { port: number; inode: string }[] {
 
 /** Those that listen on ports of the set. Processes that this one may not look into are left out. */
 export function findCompatServers(ports: Ports, proc = '/proc'): CompatServer[] {
-	const processes = (attempt(() => readdirSync(proc)) ?? []).filter((name) => /^\d+$/.test(name));
-	return processes.flatMap((pid) => {
-		const process = join(proc, pid);
-		if (!isElf32(join(process, 'exe'))) return [];
+	return attempt(() => processes(procFiles, proc), []).flatMap((process) => {
+		if (!isElf32(join(process.directory, 'exe'))) return [];
 		const own = socketsOf(process);
 		const found = listenersIn(process).filter(({ port, inode }) => own.has(inode) && includesPort(ports, port));
 		if (found.length === 0) return [];
-		const comm = (attempt(() => readFileSync(join(process, 'comm'), 'utf8')) ?? '').trim();
+		const comm = textOf(process, 'comm').trim();
 		const listening = [...new Set(found.map(({ port }) => port))].toSorted((a, b) => a - b);
-		return [{ pid: Number(pid), comm, uid: userOf(process), ports: listening }];
+		return [{ pid: process.pid, comm, uid: userOf(process), ports: listening }];
 	});
 }
 
-function userOf(process: string): number | undefined {
-	const status = attempt(() => readFileSync(join(process, 'status'), 'utf8')) ?? '';
-	const [, effective] = /^Uid:\s+\d+\s+(\d+)/m.exec(status) ?? [];
+function userOf(process: Process): number | undefined {
+	const [, effective] = /^Uid:\s+\d+\s+(\d+)/m.exec(textOf(process, 'status')) ?? [];
 	return effective === undefined ? undefined : Number(effective);
 }
 

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The network namespaces of this host that can be entered: those of processes, and those that are mounted (`ip netns`). */
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { unescapeMount } from './mounts.ts';
 import { ownNetns } from './netns.ts';
+import { attempt, processes, procFiles } from './processes.ts';
 
 /** By inode number, the file to enter it by (namespaces(7)); this process's own among them. */
 export function networkNamespaces(): Map<number, string> {
 	const found = new Map([[ownNetns(), '/proc/self/ns/net']]);
 	const add = (inode: number, path: string) => void (found.has(inode) || found.set(inode, path));
 	for (const { inode, path } of mountedNamespaces(readFileSync('/proc/self/mountinfo', 'utf8'))) add(inode, path);
-	for (const pid of readdirSync('/proc')) {
-		if (!/^\d+$/.test(pid)) continue;
-		const path = `/proc/${pid}/ns/net`;
-		const inode = inodeOf(readLink(path));
+	for (const { directory } of processes()) {
+		const path = join(directory, 'ns/net');
+		const inode = inodeOf(attempt(() => procFiles.link(path), undefined));
 		if (inode !== undefined) add(inode, path);
 	}
 	return found;
@@ -30,13 +31,4 @@ export function mountedNamespaces(text: string): { readonly inode: number; reado
 function inodeOf(name: string | undefined): number | undefined {
 	const inode = /^net:\[(\d+)\]$/.exec(name ?? '')?.[1];
 	return inode === undefined ? undefined : Number(inode);
-}
-
-/** Undefined: the process has ended, or belongs to another user. */
-function readLink(path: string): string | undefined {
-	try {
-		return readlinkSync(path);
-	} catch {
-		return undefined;
-	}
 }

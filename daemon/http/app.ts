@@ -6,8 +6,7 @@
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, LogController } from 'fastify';
 import { codeOfError, isSystemError } from '../errors.ts';
 import type { PrometheusExporter } from '../export/prometheus/exporter.ts';
-import type { HttpLimit } from '../export/prometheus/http_metrics.ts';
-import { LogLimit, logLines, tell } from '../log_lines.ts';
+import { LogLimit, logLines } from '../log_lines.ts';
 import { takeBodies } from './body.ts';
 import { answerOddRequests, clientErrorHandler, type EndWith } from './client_error.ts';
 import { packAnswers } from './compression.ts';
@@ -25,8 +24,6 @@ function noSchemas(): never {
 
 /** How often Node.js looks for requests that take too long. */
 const checkMs = 2000;
-/** At most one line in this time about each limit. */
-const complainMs = 60_000;
 
 export interface HttpOptions {
 	readonly view: View;
@@ -63,26 +60,23 @@ export function createHttp(options: HttpOptions): FastifyInstance {
 			(reply as FastifyReply).code(problem.status).type(problemType).send(stringify(problem));
 		},
 	});
-	const complainedAt = new Map<HttpLimit, number>();
+	const repeated = new LogLimit(app.log);
 	const end: EndWith = limitCallers(app, {
 		limits,
 		callerOf: options.callerOf ?? addressOf,
 		onAnswered: (path, code) => options.metrics.http.answered(path, code),
 		onLimited: (limit, caller) => {
 			options.metrics.http.limited(limit);
-			if (performance.now() - (complainedAt.get(limit) ?? Number.NEGATIVE_INFINITY) < complainMs) return;
-			complainedAt.set(limit, performance.now());
-			tell(app.log, logLines.httpLimitExceeded, { limit, caller });
+			repeated.tell(limit, logLines.httpLimitExceeded, { limit, caller });
 		},
 	});
 	answerOddRequests(app.server, end);
 	app.setReplySerializer(stringify);
 	takeBodies(app, limits.bodyBytes);
-	const failures = new LogLimit(app.log);
 	app.setErrorHandler((error, request, reply) => {
 		const problem = problemOf(error);
 		if (problem.status === 500 || isSystemError(error)) {
-			failures.tell(codeOfError(error), logLines.requestFailed, { err: error, url: request.url });
+			repeated.tell(codeOfError(error), logLines.requestFailed, { err: error, url: request.url });
 		}
 		// the rest of the body is not waited for
 		if (problem.status === 413) reply.header('connection', 'close');

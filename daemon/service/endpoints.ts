@@ -6,7 +6,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { ToascopeError } from '../errors.ts';
-import { type LogSink, logLines, tell } from '../log_lines.ts';
+import { LogLimit, type LogSink, logLines, tell } from '../log_lines.ts';
 import type { Readiness } from './readiness.ts';
 
 /** `listen`: http.listen; `socket`: http.socket. */
@@ -15,8 +15,6 @@ export type EndpointName = 'listen' | 'socket';
 /** The pause before the second attempt; each further one is twice as long, up to the last. */
 const firstPauseMs = 250;
 const lastPauseMs = 5000;
-/** One line in this time for each cause. */
-const repeatLogMs = 60_000;
 
 export interface EndpointsOptions {
 	/** A new application for each attempt. */
@@ -55,9 +53,9 @@ export class Endpoints {
 		} catch (error) {
 			const final = !(error instanceof ToascopeError) || error.code === 'ALREADY_RUNNING';
 			if (final || !this.#options.retry) throw error;
-			const told = new Map<string, number>();
-			this.#failed(name, error, told);
-			this.#await(name, this.#again(name, attempt, told));
+			const limit = new LogLimit(this.#options.log);
+			this.#failed(name, error, limit);
+			this.#await(name, this.#again(name, attempt, limit));
 			return undefined;
 		}
 	}
@@ -73,7 +71,7 @@ export class Endpoints {
 		this.#options.readiness.set(`http_${name}`, why);
 		this.#await(
 			name,
-			this.#again(name, attempt, new Map(), 0).then(() => before.close()),
+			this.#again(name, attempt, new LogLimit(this.#options.log), 0).then(() => before.close()),
 		);
 	}
 
@@ -102,7 +100,8 @@ export class Endpoints {
 		}
 	}
 
-	async #again(name: EndpointName, attempt: Attempt, told: Map<string, number>, waitMs = firstPauseMs): Promise<void> {
+	/** `limit`: of this outage; the next one is told at once. */
+	async #again(name: EndpointName, attempt: Attempt, limit: LogLimit, waitMs = firstPauseMs): Promise<void> {
 		const { signal } = this.#stopping;
 		for (let pauseMs = waitMs; ; pauseMs = Math.min(Math.max(2 * pauseMs, firstPauseMs), lastPauseMs)) {
 			try {
@@ -116,19 +115,16 @@ export class Endpoints {
 				tell(this.#options.log, logLines.httpListening, { endpoint: `http.${name}`, at: where });
 				return;
 			} catch (error) {
-				this.#failed(name, error, told);
+				this.#failed(name, error, limit);
 			}
 		}
 	}
 
-	#failed(name: EndpointName, err: unknown, told: Map<string, number>): void {
+	#failed(name: EndpointName, err: unknown, limit: LogLimit): void {
 		this.#failures.set(name, (this.#failures.get(name) ?? 0n) + 1n);
 		const text = err instanceof Error ? err.message : String(err);
 		this.#options.readiness.set(`http_${name}`, text);
-		const last = told.get(text);
-		if (last !== undefined && performance.now() - last < repeatLogMs) return;
-		told.set(text, performance.now());
-		tell(this.#options.log, logLines.httpNotListening, { endpoint: `http.${name}`, err });
+		limit.tell(text, logLines.httpNotListening, { endpoint: `http.${name}`, err });
 	}
 
 	/** Attempts that failed, by endpoint: those that are configured. */

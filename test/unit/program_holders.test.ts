@@ -2,7 +2,8 @@
 /** Who has descriptors of programs: found, nobody, or not known since a process may not be looked at. */
 import { expect, it } from 'vitest';
 import { inOneGo } from '../../daemon/capture/neighbours.ts';
-import { findHolders, type ProcFiles } from '../../daemon/capture/program_holders.ts';
+import type { ProcFiles } from '../../daemon/capture/processes.ts';
+import { findHolders } from '../../daemon/capture/program_holders.ts';
 
 const error = (code: string) => Object.assign(new Error(code), { code });
 
