@@ -99,7 +99,7 @@ static __always_inline struct toa_client *shown_client(struct bpf_sock_addr *ctx
 
 	if (!set || !set->transparent || !sk || !port_transparent(set, sk->src_port) || in_kernel_thread())
 		return 0;
-	return known_client(sk, state);
+	return known_client(set, sk, state, ANSWER_PEERNAME);
 }
 
 /*

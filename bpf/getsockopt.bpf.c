@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* getsockopt(fd, IPPROTO_IP, 4096, ...): the vendor's way to ask for the real client. */
-#include "mptcp.h"
+/* getsockopt(fd, IPPROTO_IP, 4096, ...): the vendor's way to ask for the real client; and for the virtual server. */
+#include "virtual_server.h"
 
-/* include/uapi/linux/in.h and net.h */
-#define IPPROTO_IP 0
-#define IPPROTO_TCP 6
+/* include/uapi/linux/net.h */
 #define SOCK_STREAM 1
 #define TOA_SO_GET_LOOKUP 4096
-#define EINVAL 22
 #define ENOPROTOOPT 92
 #define EOPNOTSUPP 95
 #define PAGE 4096
@@ -47,15 +44,45 @@ static __always_inline bool is_ours(const struct settings *set, const struct bpf
 }
 
 /*
- * The kernel has answered ENOPROTOOPT; where it may, the program says EINVAL as the module does.
+ * The kernel has answered ENOPROTOOPT; where it may, the program gives the error that the module does.
  * Another answer is another program's, for a socket that it knows: it stands.
  */
-static __always_inline int refuse(struct bpf_sockopt *ctx, bool is_mptcp)
+static __always_inline int refuse(struct bpf_sockopt *ctx, const struct bpf_sock *sk, int error)
 {
+	bool is_mptcp = sk->protocol == IPPROTO_MPTCP;
+
 	/* of MPTCP it says that it does not support the option */
 	if (can_set_error && (ctx->retval == -ENOPROTOOPT || (is_mptcp && ctx->retval == -EOPNOTSUPP)))
-		ctx->retval = -EINVAL;
+		ctx->retval = error;
 	return pass(ctx);
+}
+
+static __always_inline int answered(struct bpf_sockopt *ctx, int size)
+{
+	/* volatile: two stores, the verifier knows no field of 64 bits here */
+	*(volatile __s32 *)&ctx->optlen = size;
+	*(volatile __s32 *)&ctx->retval = 0;
+	return 1;
+}
+
+/* The client that getpeername() shows of this socket, or 0. */
+static __always_inline struct toa_client *peername(const struct settings *set, struct bpf_sock *sk)
+{
+	if (!set->transparent || !port_transparent(set, sk->src_port))
+		return 0;
+	return known_client(set, sk, bpf_sk_storage_get(&sockets, sk, 0, 0), ANSWER_PEERNAME);
+}
+
+static __always_inline int virtual_server_asked(struct bpf_sockopt *ctx)
+{
+	const struct settings *set = current_settings();
+	struct bpf_sock *sk = ctx->sk;
+	int size;
+
+	if (!set || set->sockopt == SOCKOPT_OFF || !set->virtual_servers || !sk || !is_ours(set, sk))
+		return pass(ctx);
+	size = answer_virtual_server(ctx, sk, peername(set, sk));
+	return size < 0 ? refuse(ctx, sk, size) : answered(ctx, size);
 }
 
 SEC("cgroup/getsockopt")
@@ -66,17 +93,19 @@ int toascope_getsockopt(struct bpf_sockopt *ctx)
 	struct toa_client *client;
 	struct bpf_sock *sk;
 
+	if (asks_virtual_server(ctx))
+		return virtual_server_asked(ctx);
 	if (ctx->optname != TOA_SO_GET_LOOKUP || ctx->level != IPPROTO_IP)
 		return pass(ctx);
 	set = current_settings();
 	sk = ctx->sk;
 	if (!set || set->sockopt == SOCKOPT_OFF || !sk || !is_ours(set, sk))
 		return pass(ctx);
-	client = known_client(sk, bpf_sk_storage_get(&sockets, sk, 0, 0));
+	client = known_client(set, sk, bpf_sk_storage_get(&sockets, sk, 0, 0), ANSWER_SOCKOPT);
 	answer = ctx->optval;
 	if (!client || (void *)(answer + 1) > ctx->optval_end ||
 	    (set->sockopt == SOCKOPT_REFUSE && client->family == FAMILY_IPV4))
-		return refuse(ctx, sk->protocol == IPPROTO_MPTCP);
+		return refuse(ctx, sk, -EINVAL);
 	__builtin_memcpy(answer->saddr, client->address, sizeof(answer->saddr));
 	if (client->family == FAMILY_IPV4) {
 		__builtin_memcpy(answer->saddr + 12, client->address, 4);
@@ -86,8 +115,5 @@ int toascope_getsockopt(struct bpf_sockopt *ctx)
 	/* 0 where the option carries no port, as the vendor's module has it */
 	answer->sport = bpf_htons(client->port);
 	answer->padding = 0;
-	/* volatile: two stores, the verifier knows no field of 64 bits here */
-	*(volatile __s32 *)&ctx->optlen = sizeof(*answer);
-	*(volatile __s32 *)&ctx->retval = 0;
-	return 1;
+	return answered(ctx, sizeof(*answer));
 }

@@ -35,15 +35,27 @@ static __always_inline struct reading *this_reading(void)
 	return bpf_map_lookup_elem(&readings, &place);
 }
 
-/* Reads what is in `reading`, whose lock is held: no function may be called. */
-static __always_inline int find_client_option(struct reading *reading, const struct settings *set,
-					      struct socket_state *state, struct toa_client *client)
+/* What a socket answers beside its client. With a profile that asks for it there is one for each connection. */
+static __always_inline struct socket_answers *make_answers(const struct settings *set, struct bpf_sock *sk)
 {
-	struct toa_client other;
+	struct socket_answers *made;
+
+	if (!set->split_uses && !set->virtual_servers)
+		return 0;
+	made = bpf_sk_storage_get(&answers, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!made)
+		count_drop(DROP_SOCKET_STORAGE);
+	return made;
+}
+
+/* Reads what is in `reading`, whose lock is held: no function may be called. The client goes into reading->client. */
+static __always_inline int find_client_option(struct reading *reading, const struct settings *set,
+					      struct socket_state *state)
+{
 	int found;
 
 	reading->list.unknown_kind = 0;
-	found = toa_find(&reading->list, &set->table, client, &other);
+	found = toa_find(&reading->list, &set->table, &reading->client, &reading->other);
 	if (reading->list.unknown_kind) {
 		state->unknown_kind = reading->list.unknown_kind;
 		state->unknown_length = reading->list.unknown_length;
@@ -51,21 +63,52 @@ static __always_inline int find_client_option(struct reading *reading, const str
 	return found;
 }
 
+static __always_inline void take_virtual(struct reading *reading, const struct settings *set,
+					 struct socket_answers *to)
+{
+	if (to && set->virtual_servers && reading->list.virtual_at != TOA_LIST_MASK)
+		toa_read_virtual(&reading->list, &set->table, &to->virtual_server);
+}
+
+/* Puts reading->client in place of what the SYN had. Its lock is held. Returns enum toa_found, or FOUND_ON_SYN. */
+static __always_inline int merge_client(const struct reading *reading, const struct settings *set, int found,
+					bool on_syn, bool syn_conflict, struct toa_client *to)
+{
+	struct toa_client *later = (struct toa_client *)&reading->client;
+	enum toa_merged merged;
+
+	if (on_syn) {
+		merged = toa_merge_syn(&set->table, to, later);
+		if (merged == TOA_MERGED_SYN)
+			return FOUND_ON_SYN;
+		if (merged == TOA_MERGED_CONFLICT || (merged == TOA_MERGED_SAME && syn_conflict))
+			found = TOA_FOUND_CONFLICT;
+	}
+	*to = *later;
+	return found;
+}
+
+/* The answer of a use, which is not TOA_USE_ALL. */
+static __always_inline __u32 answer_of(__u32 use)
+{
+	return use == TOA_USE_PEERNAME ? ANSWER_PEERNAME : ANSWER_SOCKOPT;
+}
+
 /*
  * Copies the segment's options and parses them. Global, so that it is verified once and by itself; the copy
  * goes in fixed steps, since a variable packet offset multiplies the verifier's states.
  *
- * Returns enum toa_found, or FOUND_ON_SYN. The client goes into the socket's state, in place of one from the SYN.
+ * Returns enum toa_found, or FOUND_ON_SYN. The client goes into the socket's state, or with another use (enum toa_use) into its
+ * answers, in place of one from the SYN.
  */
-__noinline int parse_options(struct bpf_sock_ops *ctx)
+__noinline int parse_options(struct bpf_sock_ops *ctx, __u32 use)
 {
 	const struct settings *set = current_settings();
 	struct bpf_sock *sk = ctx->sk;
 	__u8 *segment = ctx->skb_data, *end = ctx->skb_data_end;
+	struct socket_answers *to;
 	struct socket_state *state;
 	struct reading *reading;
-	struct toa_client client;
-	enum toa_merged merged;
 	__u32 header, length = 0, i;
 	int found = TOA_FOUND_NONE;
 
@@ -75,6 +118,7 @@ __noinline int parse_options(struct bpf_sock_ops *ctx)
 	reading = this_reading();
 	if (!state || !reading || segment + TCP_HEADER > end)
 		return TOA_FOUND_NONE;
+	to = make_answers(set, sk);
 	header = header_bytes(segment);
 	bpf_spin_lock(&reading->lock);
 #pragma unroll
@@ -89,21 +133,22 @@ __noinline int parse_options(struct bpf_sock_ops *ctx)
 	if (length) {
 		reading->list.length = length;
 		reading->list.of_syn = segment[TCP_FLAGS_AT] & TCP_FLAG_SYN ? TOA_SYN_DATA : TOA_SYN_NONE;
-		reading->list.use = TOA_USE_ALL;
-		found = find_client_option(reading, set, state, &client);
+		reading->list.use = use;
+		found = find_client_option(reading, set, state);
+		if (use == TOA_USE_ALL)
+			take_virtual(reading, set, to);
+	}
+	if (found == TOA_FOUND_ONE || found == TOA_FOUND_CONFLICT) {
+		if (use == TOA_USE_ALL) {
+			found = merge_client(reading, set, found, state->syn_verdict != VERDICT_PENDING,
+					     state->syn_verdict == VERDICT_CONFLICT, &state->client);
+		} else if (to) {
+			struct toa_client *client = &to->client[answer_of(use)];
+
+			found = merge_client(reading, set, found, client->family, false, client);
+		}
 	}
 	bpf_spin_unlock(&reading->lock);
-	if (found != TOA_FOUND_ONE && found != TOA_FOUND_CONFLICT)
-		return found;
-	if (state->syn_verdict != VERDICT_PENDING) {
-		merged = toa_merge_syn(&set->table, &state->client, &client);
-		if (merged == TOA_MERGED_SYN)
-			return FOUND_ON_SYN;
-		if (merged == TOA_MERGED_CONFLICT ||
-		    (merged == TOA_MERGED_SAME && state->syn_verdict == VERDICT_CONFLICT))
-			found = TOA_FOUND_CONFLICT;
-	}
-	state->client = client;
 	return found;
 }
 
@@ -111,12 +156,13 @@ __noinline int parse_options(struct bpf_sock_ops *ctx)
  * The same for the SYN, which the kernel has kept where the listener was told to (TCP_SAVE_SYN).
  * One that made the socket by itself, by Fast Open, is no different from other segments.
  */
-__noinline int parse_syn(struct bpf_sock_ops *ctx)
+__noinline int parse_syn(struct bpf_sock_ops *ctx, __u32 use)
 {
 	const struct settings *set = current_settings();
 	__u8 *segment = ctx->skb_data, *end = ctx->skb_data_end;
 	__u8 syn[TCP_HEADER + TOA_OPTIONS_MAX] = {};
 	struct bpf_sock *sk = ctx->sk;
+	struct socket_answers *to;
 	struct socket_state *state;
 	struct reading *reading;
 	int found;
@@ -128,8 +174,9 @@ __noinline int parse_syn(struct bpf_sock_ops *ctx)
 	reading = this_reading();
 	if (!state || !reading)
 		return TOA_FOUND_NONE;
+	to = make_answers(set, sk);
 	size = bpf_getsockopt(ctx, IPPROTO_TCP, TCP_BPF_SYN, syn, sizeof(syn));
-	if (size == -ENOENT)
+	if (size == -ENOENT && use == TOA_USE_ALL)
 		count_drop(DROP_SYN_MISSING);
 	if (size <= TCP_HEADER || size > (long)sizeof(syn))
 		return TOA_FOUND_NONE;
@@ -137,8 +184,16 @@ __noinline int parse_syn(struct bpf_sock_ops *ctx)
 	__builtin_memcpy(reading->list.bytes, syn + TCP_HEADER, TOA_OPTIONS_MAX);
 	reading->list.length = size - TCP_HEADER;
 	reading->list.of_syn = TOA_SYN_HANDSHAKE;
-	reading->list.use = TOA_USE_ALL;
-	found = find_client_option(reading, set, state, &state->client);
+	reading->list.use = use;
+	found = find_client_option(reading, set, state);
+	if (use == TOA_USE_ALL)
+		take_virtual(reading, set, to);
+	if (found == TOA_FOUND_ONE || found == TOA_FOUND_CONFLICT) {
+		if (use == TOA_USE_ALL)
+			state->client = reading->client;
+		else if (to)
+			to->client[answer_of(use)] = reading->client;
+	}
 	bpf_spin_unlock(&reading->lock);
 	return found;
 }
@@ -171,8 +226,8 @@ static __always_inline __u8 segment_kind(struct bpf_sock_ops *ctx)
 	return ctx->skb_len > header_bytes(segment) ? SEGMENT_DATA : SEGMENT_ACK;
 }
 
-/* What a found option means: whether its sender may be believed. */
-static __always_inline __u8 judge(const struct subject *on, int found)
+/* What a found option means: whether its sender may be believed. Not inlined: the stack of those who call is full on 5.10. */
+static __noinline __u8 judge(const struct subject *on, int found)
 {
 	if (!peer_trusted(on))
 		return VERDICT_UNTRUSTED;

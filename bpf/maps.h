@@ -42,6 +42,7 @@ struct socket_state {
 	struct toa_client client;
 	__u32 listener_service; /* of that place, when the connection opened */
 	__u8 joined;            /* a further path of a connection (MPTCP): see mptcp.h */
+	__u8 peername_family; /* with settings.split_uses: of the client that getpeername() shows; 0: there is none */
 };
 
 _Static_assert(sizeof(struct socket_state) <= 120, "an element of kmalloc-192");
@@ -52,6 +53,24 @@ struct {
 	__type(key, int);
 	__type(value, struct socket_state);
 } sockets __weak SEC(".maps");
+
+/*
+ * What applications are answered beside the state's client. There is one only where an active profile asks for it
+ * (settings.split_uses and virtual_servers).
+ */
+struct socket_answers {
+	struct toa_client client[ANSWERS]; /* by enum answer, with settings.split_uses; family 0: none */
+	struct toa_virtual virtual_server;
+	__u8 virtual_known; /* its sender is trusted */
+	__u8 reserved[7];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct socket_answers);
+} answers __weak SEC(".maps");
 
 /* What the socket of an MPTCP connection knows from its first path. */
 struct mptcp_state {
@@ -69,10 +88,15 @@ struct {
 	__type(value, struct mptcp_state);
 } mptcp_states __weak SEC(".maps");
 
-/* Room for the option list that is being parsed. Who has the lock is not interrupted; CPUs may share a place. */
+/*
+ * Room for the option list that is being parsed, and for the clients in it: a stack is too small on 5.10. Who has the lock is not
+ * interrupted; CPUs may share a place.
+ */
 struct reading {
 	struct bpf_spin_lock lock;
 	struct toa_list list;
+	struct toa_client client;
+	struct toa_client other;
 };
 
 enum { READINGS = 64 };

@@ -13,8 +13,8 @@
 /* include/uapi/linux/in.h */
 #define IPPROTO_MPTCP 262
 
-/* The client that the application of a socket may be shown, or 0. `state` is that of the socket, or 0. */
-static __always_inline struct toa_client *known_client(struct bpf_sock *sk, struct socket_state *state)
+/* The client of a socket, or 0. `state` is that of the socket, or 0. */
+static __always_inline struct toa_client *client_of(struct bpf_sock *sk, struct socket_state *state)
 {
 	struct mptcp_state *shared;
 
@@ -24,6 +24,19 @@ static __always_inline struct toa_client *known_client(struct bpf_sock *sk, stru
 		return 0;
 	shared = bpf_sk_storage_get(&mptcp_states, sk, 0, 0);
 	return shared && shared->known ? &shared->client : 0;
+}
+
+/* The client that the application of a socket may be shown, or 0. `answer`: enum answer. */
+static __always_inline struct toa_client *known_client(const struct settings *set, struct bpf_sock *sk,
+						       struct socket_state *state, __u32 answer)
+{
+	struct toa_client *client = client_of(sk, state);
+	struct socket_answers *made;
+
+	if (!client || !set->split_uses)
+		return client;
+	made = bpf_sk_storage_get(&answers, sk, 0, 0);
+	return made && made->client[answer].family ? &made->client[answer] : 0;
 }
 
 #endif

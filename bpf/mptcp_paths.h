@@ -17,6 +17,24 @@ static __always_inline struct mptcp_sock *mptcp_of(struct bpf_sock_ops *ctx)
 	return sk ? bpf_skc_to_mptcp_sock(sk) : 0;
 }
 
+/* The application asks its own socket. */
+static __noinline int share_answers(struct bpf_sock_ops *ctx, const struct subject *on)
+{
+	struct mptcp_sock *msk = mptcp_of(ctx);
+	struct bpf_sock *sk = ctx->sk;
+	struct socket_answers *from, *to;
+
+	if (!msk || !sk || !(on->set->split_uses || on->set->virtual_servers))
+		return 0;
+	from = bpf_sk_storage_get(&answers, sk, 0, 0);
+	to = from ? bpf_sk_storage_get(&answers, msk, 0, BPF_SK_STORAGE_GET_F_CREATE) : 0;
+	if (to)
+		*to = *from;
+	else if (from)
+		count_drop(DROP_SOCKET_STORAGE);
+	return 0;
+}
+
 /* Once the first path has its verdict, or is known to have a client before it. */
 static __noinline int share_client(struct bpf_sock_ops *ctx, const struct subject *on, __u64 create)
 {

@@ -28,7 +28,7 @@ enum limit {
 	PORT_WORDS = 1024,
 	PROFILE_SLOTS = TOA_PROFILE_SLOTS,
 	LIST_SIZE = TOA_LIST_SIZE,
-	NO_PORT = TOA_NO_PORT,
+	ABSENT = TOA_ABSENT,
 	NO_PLACE = 0xffffffff,
 	OTHER_LISTENER = 0,
 	TAGS_IN_LINE = 16,
@@ -206,6 +206,7 @@ struct connection {
 	struct endpoint local;
 	struct endpoint peer;
 	struct endpoint client; /* family FAMILY_NONE: no believable TOA; port 0: the option carries none */
+	struct toa_virtual virtual_server;
 	__u8 comm[COMM_SIZE];
 	__u8 verdict;
 	__u8 profile;
@@ -264,14 +265,20 @@ enum sockopt_mode {
 	SOCKOPT_REFUSE = 2, /* an IPv4 client as no client: for applications that take success for IPv6 */
 };
 
+/* Who is answered with a client of its own, where profiles differ in their uses. */
+enum answer { ANSWER_SOCKOPT = 0, ANSWER_PEERNAME = 1, ANSWERS = 2 };
+
 /* What the operator sets and a reload may change; two generations, so that a reload is one switch. */
 struct settings {
 	__u32 generation; /* of the networks in trust and of the entries in ports */
 	__u32 events;     /* bits 1 << enum event_type: what goes into the ring */
 	__u8 trust_any;
 	__u8 transparent;
-	__u8 sockopt;    /* enum sockopt_mode */
-	__u8 read_syn;   /* a profile is marked on_syn */
+	__u8 sockopt;         /* enum sockopt_mode */
+	__u8 read_syn;        /* a profile is marked on_syn */
+	__u8 split_uses;      /* profiles differ in their uses */
+	__u8 virtual_servers; /* a profile names virtual servers */
+	__u8 reserved[2];
 	__u32 netns;     /* inode number of the one that is watched; 0: all are */
 	__u64 retain_ns; /* a closed connection is to stay in the table for so long */
 	__u64 served_cgroup; /* id of the cgroup whose sockets are served; 0: all. It changes when the cgroup is made anew. */
@@ -348,8 +355,8 @@ RECORD_ASSERT(sizeof(struct listener_request) == 24, "listener_request");
 RECORD_ASSERT(sizeof(struct client_key) == 40, "client_key");
 RECORD_ASSERT(sizeof(struct traffic) == 64, "traffic");
 RECORD_ASSERT(sizeof(struct client) == 88, "client");
-RECORD_ASSERT(sizeof(struct connection) == 160, "connection");
-RECORD_ASSERT(sizeof(struct event) == 168, "event");
+RECORD_ASSERT(sizeof(struct connection) == 184, "connection");
+RECORD_ASSERT(sizeof(struct event) == 192, "event");
 RECORD_ASSERT(sizeof(struct tag_line) == 64, "tag_line");
 RECORD_ASSERT(sizeof(struct unknown_option) == 2, "unknown_option");
 RECORD_ASSERT(sizeof(struct trust_key) == 28, "trust_key");
@@ -357,6 +364,6 @@ RECORD_ASSERT(sizeof(struct reap_request) == 24, "reap_request");
 RECORD_ASSERT(__builtin_offsetof(struct reap_request, protocol) == 12, "reap_request.protocol");
 RECORD_ASSERT(sizeof(struct exported) == 72, "exported");
 RECORD_ASSERT(sizeof(struct owner) == 72, "owner");
-RECORD_ASSERT(__builtin_offsetof(struct settings, table) == 72, "settings.table");
+RECORD_ASSERT(__builtin_offsetof(struct settings, table) == 80, "settings.table");
 
 #endif

@@ -45,6 +45,43 @@ static __always_inline struct tcp_sock *resume(struct bpf_sock *sk, struct subje
 	return reaped(on) ? 0 : tcp;
 }
 
+/*
+ * What else is answered of this segment's options. Not inlined: the stack of those who call is full on 5.10. Returns 0: a function
+ * that the verifier follows by itself returns a number.
+ */
+static __noinline int read_answers(struct bpf_sock_ops *ctx, struct subject *on)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct socket_answers *made;
+
+	if (on->set->split_uses) {
+		parse_options(ctx, TOA_USE_SOCKOPT);
+		parse_options(ctx, TOA_USE_PEERNAME);
+	}
+	made = sk ? bpf_sk_storage_get(&answers, sk, 0, 0) : 0;
+	if (!made)
+		return 0;
+	on->state->peername_family = made->client[ANSWER_PEERNAME].family;
+	if (!made->virtual_server.family || made->virtual_known || !peer_trusted(on))
+		return 0;
+	if (on->connection)
+		on->connection->virtual_server = made->virtual_server;
+	asm volatile("" ::: "memory");
+	made->virtual_known = 1;
+	return 0;
+}
+
+/* The same for the SYN. */
+static __noinline int read_syn(struct bpf_sock_ops *ctx, struct subject *on)
+{
+	on->state->syn_verdict = syn_verdict(on, parse_syn(ctx, TOA_USE_ALL));
+	if (on->set->split_uses) {
+		parse_syn(ctx, TOA_USE_SOCKOPT);
+		parse_syn(ctx, TOA_USE_PEERNAME);
+	}
+	return 0;
+}
+
 /* The verdict falls where this segment has an option. */
 static __always_inline bool read_verdict(struct bpf_sock_ops *ctx, const struct tcp_sock *tcp,
 					 struct subject *on)
@@ -57,7 +94,9 @@ static __always_inline bool read_verdict(struct bpf_sock_ops *ctx, const struct 
 		if (verdict == VERDICT_PENDING)
 			return false;
 	} else {
-		found = parse_options(ctx);
+		found = parse_options(ctx, TOA_USE_ALL);
+		if (on->set->split_uses || on->set->virtual_servers)
+			read_answers(ctx, on);
 		if (!option_found(on, found))
 			return false;
 		verdict = found == FOUND_ON_SYN ? on->state->syn_verdict : judge(on, found);
@@ -99,8 +138,9 @@ __noinline int connection_opened(struct bpf_sock_ops *ctx)
 	add(on.listener->total.opened, 1);
 	enter_connection(&on);
 	if (!from_module && on.set->read_syn)
-		on.state->syn_verdict = syn_verdict(&on, parse_syn(ctx));
+		read_syn(ctx, &on);
 	read_verdict(ctx, tcp, &on);
+	share_answers(ctx, &on);
 	share_client(ctx, &on, BPF_SK_STORAGE_GET_F_CREATE);
 	await_accept(&on);
 	on.state->opened_ns = on.now;
@@ -132,6 +172,7 @@ __noinline int segment_arrived(struct bpf_sock_ops *ctx)
 			on.data = tcp->bytes_received > fin_received(tcp);
 			settle_without_option(&on);
 		}
+		share_answers(ctx, &on);
 		share_client(ctx, &on, 0);
 	}
 	stop_options(ctx, on.state);

@@ -44,8 +44,8 @@ static __always_inline bool reaped(const struct subject *on)
 	return on->state->place != NO_PLACE && (!on->connection || on->connection->closed_ns);
 }
 
-/* Enters the connection. Who reads it meanwhile finds no cookie. */
-static __always_inline void enter_connection(struct subject *on)
+/* Enters the connection. Who reads it meanwhile finds no cookie. Not inlined: the stack of those who call is full on 5.10. */
+static __noinline int enter_connection(struct subject *on)
 {
 	__u32 place = connection_place(), line = place / TAGS_IN_LINE, peer_key = LEDGER_PEER_KEY;
 	struct connection *connection = bpf_map_lookup_elem(&connections, &place);
@@ -55,7 +55,7 @@ static __always_inline void enter_connection(struct subject *on)
 	on->state->place = place;
 	on->connection = connection;
 	if (!connection || !tags || !key)
-		return;
+		return 0;
 	if (connection->cookie && connection->closed_ns + on->set->retain_ns > on->now)
 		count_drop(DROP_CONNECTION_EVICTED);
 	*(volatile __u64 *)&connection->cookie = 0;
@@ -69,6 +69,7 @@ static __always_inline void enter_connection(struct subject *on)
 	tags->tags[place % TAGS_IN_LINE] = peer_tag(&connection->peer, *key);
 	asm volatile("" ::: "memory");
 	*(volatile __u64 *)&connection->cookie = on->state->cookie;
+	return 0;
 }
 
 /* Tells user space, where somebody listens. Nothing that is counted depends on it. */

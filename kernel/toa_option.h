@@ -25,7 +25,7 @@ typedef unsigned int toa_u32;
 #define TOA_PROFILES_MAX 16
 #define TOA_PROFILE_SLOTS 32 /* TOA_PROFILES_MAX and slot 0, rounded up to a power of two */
 #define TOA_MATCHES_MAX 8    /* the shortest useful option has 6 bytes: 6 fit in 40 */
-#define TOA_NO_PORT 0xff
+#define TOA_ABSENT 0         /* an offset: the option has no such field, since its kind is there */
 #define TOA_VERSION_AT 2
 
 enum toa_kind {
@@ -56,20 +56,31 @@ enum toa_use {
 	TOA_USE_PEERNAME = 2,
 };
 
+/* How the number of a virtual network is written. */
+enum toa_vni {
+	TOA_VNI_24 = 0,        /* 24 bits, big-endian, as VXLAN has it (RFC 7348, section 5) */
+	TOA_VNI_32 = 1,        /* 32 bits, big-endian */
+	TOA_VNI_32_LITTLE = 2, /* 32 bits, little-endian: what VTOA's host order is on their balancers */
+};
+
 /* How a vendor lays out the option. Offsets count from the kind byte; integers are big-endian. */
 struct toa_profile {
 	toa_u8 id; /* stable number of the profile, never 0 */
 	toa_u8 kind;
-	toa_u8 length;  /* of the whole option */
-	toa_u8 family;  /* 4 or 6 */
-	toa_u8 port_at; /* TOA_NO_PORT: the option carries none */
-	toa_u8 address_at;
-	toa_u8 on_syn;   /* looked for on the SYN as well */
-	toa_u8 version;  /* what byte TOA_VERSION_AT must be; 0: any */
-	toa_u8 priority; /* options of a profile with a lower one give way, and are no conflict */
-	toa_u8 pick;     /* enum toa_pick */
-	toa_u8 uses;     /* TOA_USE_SOCKOPT | TOA_USE_PEERNAME */
-	toa_u8 reserved[5];
+	toa_u8 length;     /* of the whole option */
+	toa_u8 family;     /* 4 or 6 */
+	toa_u8 port_at;    /* TOA_ABSENT: the option carries none; as with all offsets from here on */
+	toa_u8 address_at; /* TOA_ABSENT: it names the virtual server alone, and no client */
+	toa_u8 on_syn;     /* looked for on the SYN as well */
+	toa_u8 version;    /* what byte TOA_VERSION_AT must be; 0: any */
+	toa_u8 priority;   /* options of a profile with a lower one give way, and are no conflict */
+	toa_u8 pick;       /* enum toa_pick */
+	toa_u8 uses;       /* TOA_USE_SOCKOPT | TOA_USE_PEERNAME */
+	toa_u8 vip_at;     /* address of the virtual server that the client called, of the same family */
+	toa_u8 vport_at;   /* its port */
+	toa_u8 vni_at;     /* its virtual network */
+	toa_u8 vni_form;   /* enum toa_vni */
+	toa_u8 reserved;
 };
 
 /*
@@ -93,8 +104,10 @@ struct toa_list {
 	volatile toa_u8 chosen; /* which of the matches is the client */
 	volatile toa_u8 malformed;
 	volatile toa_u8 match_at[TOA_MATCHES_MAX];
-	toa_u8 of_syn; /* enum toa_syn */
-	toa_u8 use;    /* enum toa_use: only profiles that serve it count */
+	volatile toa_u8
+		virtual_at; /* where the last option starts that names a virtual server; TOA_LIST_MASK: nowhere */
+	toa_u8 of_syn;      /* enum toa_syn */
+	toa_u8 use;         /* enum toa_use: only profiles that serve it count */
 	/* the last option that no profile takes and no standard names; 0, 0: none, in all lists that were read into this */
 	volatile toa_u8 unknown_kind;
 	volatile toa_u8 unknown_length;
@@ -108,6 +121,15 @@ struct toa_client {
 	toa_u16 port;   /* host order; 0: the option gives none (no client has port 0) */
 	toa_u8 family;  /* 4 or 6 */
 	toa_u8 profile; /* id of the profile */
+};
+
+/* The address that the client called, at the balancer. */
+struct toa_virtual {
+	toa_u8 address[16]; /* IPv4 in the first four bytes, the rest zero */
+	toa_u16 port;       /* host order; 0: the option gives none */
+	toa_u8 family;      /* 4 or 6; 0: no option names a virtual server */
+	toa_u8 has_vni;
+	toa_u32 vni;
 };
 
 enum toa_found {
@@ -201,6 +223,7 @@ TOA_INLINE void toa_scan(struct toa_list *list, const struct toa_table *table)
 	list->at = 0;
 	list->matches = 0;
 	list->malformed = 0;
+	list->virtual_at = TOA_LIST_MASK;
 
 	/* every step consumes at least one byte */
 	for (step = 0; step < TOA_OPTIONS_MAX; step++) {
@@ -225,9 +248,13 @@ TOA_INLINE void toa_scan(struct toa_list *list, const struct toa_table *table)
 		}
 		slot = toa_match(list, table, at, kind, length);
 		if (slot && toa_applies(list, &table->profile[slot])) {
+			toa_u32 no_client = toa_is_zero(table->profile[slot].address_at);
+			toa_u32 no_virtual = 0U - toa_is_zero(table->profile[slot].vip_at);
+
 			count = list->matches;
 			list->match_at[count & (TOA_MATCHES_MAX - 1)] = at;
-			list->matches = count + 1;
+			list->matches = count + 1 - no_client;
+			list->virtual_at = (list->virtual_at & no_virtual) | (at & ~no_virtual);
 		} else if (!slot && !toa_is_standard(kind, length)) {
 			list->unknown_kind = kind;
 			list->unknown_length = length;
@@ -262,6 +289,18 @@ TOA_INLINE void toa_unmap(struct toa_client *client)
 	client->family -= 2 & mapped;
 }
 
+/*
+ * A mask for bytes 4 to 15 of an address, and for their places: IPv4 has none, and they may be past the end of the list. Hidden from
+ * the compiler, which would make a branch of it.
+ */
+TOA_INLINE toa_u32 toa_address_rest(toa_u32 family)
+{
+	toa_u32 mask = toa_is_zero(family ^ 6) * 0xff;
+
+	__asm__("" : "+r"(mask));
+	return mask;
+}
+
 /* Reads the matching option that starts at byte at. */
 TOA_INLINE void toa_read(const struct toa_list *list, const struct toa_table *table, toa_u32 at,
 			 struct toa_client *peer)
@@ -271,7 +310,7 @@ TOA_INLINE void toa_read(const struct toa_list *list, const struct toa_table *ta
 	const struct toa_profile *profile = &table->profile[toa_slot(table, kind, length)];
 	toa_u32 address_at = at + profile->address_at;
 	toa_u32 port_at = at + profile->port_at;
-	int six = profile->family == 6;
+	toa_u32 rest = toa_address_rest(profile->family);
 	int i;
 
 #pragma GCC unroll 4
@@ -279,14 +318,15 @@ TOA_INLINE void toa_read(const struct toa_list *list, const struct toa_table *ta
 		peer->address[i] = list->bytes[(address_at + i) & TOA_LIST_MASK];
 #pragma GCC unroll 12
 	for (i = 4; i < 16; i++)
-		peer->address[i] = six ? list->bytes[(address_at + i) & TOA_LIST_MASK] : 0;
-	peer->port = profile->port_at == TOA_NO_PORT ? 0 :
-						       list->bytes[port_at & TOA_LIST_MASK] << 8 |
-							       list->bytes[(port_at + 1) & TOA_LIST_MASK];
-	peer->family = six ? 6 : 4;
+		peer->address[i] = list->bytes[(address_at + (i & rest)) & TOA_LIST_MASK] & rest;
+	peer->port = profile->port_at == TOA_ABSENT ? 0 :
+						      list->bytes[port_at & TOA_LIST_MASK] << 8 |
+							      list->bytes[(port_at + 1) & TOA_LIST_MASK];
+	peer->family = profile->family;
 	peer->profile = profile->id;
-	toa_unmap(peer);
 	/* the peer stays where it is: copies of its bytes would not fit on a BPF program's stack */
+	__asm__ volatile("" : : "r"(peer) : "memory");
+	toa_unmap(peer);
 	__asm__ volatile("" : : "r"(peer) : "memory");
 }
 
@@ -395,6 +435,57 @@ TOA_INLINE enum toa_found toa_find(struct toa_list *list, const struct toa_table
 		conflict |= rival & ~same & 1U;
 	}
 	return conflict ? TOA_FOUND_CONFLICT : TOA_FOUND_ONE;
+}
+
+/*
+ * The virtual server that the list names, after toa_find(): the chosen option's, else the last one's that names any.
+ * family 0: none does.
+ */
+TOA_INLINE void toa_read_virtual(const struct toa_list *list, const struct toa_table *table,
+				 struct toa_virtual *to)
+{
+	toa_u32 at = list->virtual_at, slot, vip_at, vport_at, vni_at, big, is_little, is_32;
+	const struct toa_profile *profile;
+	toa_u32 rest;
+	int i;
+
+	if (list->matches) {
+		toa_u32 chosen_at = list->match_at[list->chosen & (TOA_MATCHES_MAX - 1)];
+
+		slot = toa_slot(table, list->bytes[chosen_at & TOA_LIST_MASK],
+				list->bytes[(chosen_at + 1) & TOA_LIST_MASK]);
+		if (table->profile[slot].vip_at != TOA_ABSENT)
+			at = chosen_at;
+	}
+	slot = at == TOA_LIST_MASK || (list->of_syn && toa_is_experiment(list, at)) ?
+		       0 :
+		       toa_slot(table, list->bytes[at & TOA_LIST_MASK],
+				list->bytes[(at + 1) & TOA_LIST_MASK]);
+	profile = &table->profile[slot];
+	to->family = slot ? profile->family : 0;
+	if (!slot)
+		return;
+	vip_at = at + profile->vip_at;
+	vport_at = at + profile->vport_at;
+	vni_at = at + profile->vni_at;
+	rest = toa_address_rest(profile->family);
+#pragma GCC unroll 4
+	for (i = 0; i < 4; i++)
+		to->address[i] = list->bytes[(vip_at + i) & TOA_LIST_MASK];
+#pragma GCC unroll 12
+	for (i = 4; i < 16; i++)
+		to->address[i] = list->bytes[(vip_at + (i & rest)) & TOA_LIST_MASK] & rest;
+	__asm__ volatile("" : : "r"(to) : "memory");
+	to->port = profile->vport_at == TOA_ABSENT ? 0 :
+						     list->bytes[vport_at & TOA_LIST_MASK] << 8 |
+							     list->bytes[(vport_at + 1) & TOA_LIST_MASK];
+	big = (toa_u32)list->bytes[vni_at & TOA_LIST_MASK] << 24 |
+	      list->bytes[(vni_at + 1) & TOA_LIST_MASK] << 16 |
+	      list->bytes[(vni_at + 2) & TOA_LIST_MASK] << 8 | list->bytes[(vni_at + 3) & TOA_LIST_MASK];
+	is_little = profile->vni_form == TOA_VNI_32_LITTLE;
+	is_32 = profile->vni_form != TOA_VNI_24;
+	to->has_vni = profile->vni_at != TOA_ABSENT;
+	to->vni = !to->has_vni ? 0 : is_little ? __builtin_bswap32(big) : is_32 ? big : big >> 8;
 }
 
 /* What comes of an option on the SYN and one on a later segment. */

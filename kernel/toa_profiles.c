@@ -35,8 +35,8 @@ static const struct named built_in[] = {
 	{ "toa4", { 3, 254, 8, 4, 2, 4, 0, 0, 0, 0, ALL_USES } },
 	{ "akamai4", { 4, 253, 8, 4, 2, 4, 0, 0, 0, 0, ALL_USES } },
 	{ "tencent", { 5, 200, 8, 4, 2, 4, 0, 0, 0, 0, ALL_USES } },
-	{ "cdn4", { 6, 28, 7, 4, TOA_NO_PORT, 3, 1, 1, 0, 0, ALL_USES } },
-	{ "cdn6", { 7, 28, 19, 6, TOA_NO_PORT, 3, 1, 1, 0, 0, ALL_USES } },
+	{ "cdn4", { 6, 28, 7, 4, TOA_ABSENT, 3, 1, 1, 0, 0, ALL_USES } },
+	{ "cdn6", { 7, 28, 19, 6, TOA_ABSENT, 3, 1, 1, 0, 0, ALL_USES } },
 };
 
 const struct toa_profiles *toa_profiles_now(void)
@@ -87,7 +87,7 @@ static int check_layout(const char *name, const struct toa_profile *profile)
 		       profile->address_at, address_end - 1, profile->length);
 		return -EINVAL;
 	}
-	if (profile->port_at == TOA_NO_PORT)
+	if (profile->port_at == TOA_ABSENT)
 		return 0;
 	if (port_end > profile->length) {
 		pr_err("%s: no room for the port, bytes %u to %d of an option of %u\n", name,
@@ -139,7 +139,7 @@ static int read_own(char *text, struct toa_profile *profile)
 		       field[4]);
 		return -EINVAL;
 	}
-	profile->port_at = TOA_NO_PORT;
+	profile->port_at = TOA_ABSENT;
 	if (fields > 5 && strcmp(field[5], "-") &&
 	    !read_number(field[5], 2, TOA_OPTIONS_MAX - 2, &profile->port_at)) {
 		pr_err("%s: the port must be at 2 to %d, or - for none, not %s\n", field[0],
@@ -273,7 +273,7 @@ static int put_layout(char *to, size_t size, const char *name, const struct toa_
 
 	if (!is_own(profile))
 		return scnprintf(to, size, "%s", name);
-	if (profile->port_at != TOA_NO_PORT)
+	if (profile->port_at != TOA_ABSENT)
 		snprintf(port, sizeof(port), "%u", profile->port_at);
 	return scnprintf(to, size, "%s:%u:%u:ipv%u:%u:%s%s", name, profile->kind, profile->length,
 			 profile->family, profile->address_at, port, profile->on_syn ? ":syn" : "");

@@ -20,6 +20,10 @@ export const toaProfileLayout = {
 	priority: 8,
 	pick: 9,
 	uses: 10,
+	vipAt: 11,
+	vportAt: 12,
+	vniAt: 13,
+	vniForm: 14,
 } as const;
 
 export const toaTableLayout = {
@@ -31,18 +35,20 @@ export const toaTableLayout = {
 } as const;
 
 export const settingsLayout = {
-	size: 17032,
+	size: 17040,
 	generation: 0,
 	events: 4,
 	trustAny: 8,
 	transparent: 9,
 	sockopt: 10,
 	readSyn: 11,
-	netns: 12,
-	retainNs: 16,
-	servedCgroup: 24,
-	prefix: 32,
-	table: 72,
+	splitUses: 12,
+	virtualServers: 13,
+	netns: 16,
+	retainNs: 24,
+	servedCgroup: 32,
+	prefix: 40,
+	table: 80,
 } as const;
 
 export const portBitsLayout = {
@@ -157,8 +163,17 @@ export const reapRequestLayout = {
 	netns: 20,
 } as const;
 
+export const toaVirtualLayout = {
+	size: 24,
+	address: 0,
+	port: 16,
+	family: 18,
+	hasVni: 19,
+	vni: 20,
+} as const;
+
 export const connectionLayout = {
-	size: 160,
+	size: 184,
 	cookie: 0,
 	openedNs: 8,
 	acceptedNs: 16,
@@ -173,19 +188,20 @@ export const connectionLayout = {
 	local: 72,
 	peer: 92,
 	client: 112,
-	comm: 132,
-	verdict: 148,
-	profile: 149,
-	segment: 150,
-	seen: 151,
-	flushed: 152,
-	listener: 156,
-	inOverflow: 158,
-	missed: 159,
+	virtualServer: 132,
+	comm: 156,
+	verdict: 172,
+	profile: 173,
+	segment: 174,
+	seen: 175,
+	flushed: 176,
+	listener: 180,
+	inOverflow: 182,
+	missed: 183,
 } as const;
 
 export const eventLayout = {
-	size: 168,
+	size: 192,
 	type: 0,
 	connection: 8,
 } as const;
@@ -219,7 +235,7 @@ export const limit = {
 	PORT_WORDS: 1024,
 	PROFILE_SLOTS: 32,
 	LIST_SIZE: 64,
-	NO_PORT: 255,
+	ABSENT: 0,
 	NO_PLACE: 18446744073709552000,
 	OTHER_LISTENER: 0,
 	TAGS_IN_LINE: 16,

@@ -29,7 +29,7 @@ export function encodeProfiles(profiles: readonly Profile[]): Buffer {
 		table[at + toaProfileLayout.kind] = profile.kind;
 		table[at + toaProfileLayout.length] = profile.length;
 		table[at + toaProfileLayout.family] = profile.family;
-		table[at + toaProfileLayout.portAt] = profile.portAt ?? limit.NO_PORT;
+		table[at + toaProfileLayout.portAt] = profile.portAt ?? limit.ABSENT;
 		table[at + toaProfileLayout.addressAt] = profile.addressAt;
 		table[at + toaProfileLayout.onSyn] = profile.onSyn ? 1 : 0;
 		table[at + toaProfileLayout.version] = profile.version ?? 0;

@@ -63,7 +63,7 @@ static void use_layouts(const struct layout *layouts, unsigned count)
 			.kind = layout->kind,
 			.length = layout->length,
 			.family = layout->family,
-			.port_at = layout->port_at < 0 ? TOA_NO_PORT : layout->port_at,
+			.port_at = layout->port_at < 0 ? TOA_ABSENT : layout->port_at,
 			.address_at = layout->address_at,
 			.on_syn = layout->on_syn,
 			.version = layout->version,

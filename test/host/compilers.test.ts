@@ -5,8 +5,10 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
+import { stackChains } from '../fixtures/bpf_stack.ts';
 import { buildWith, compilers } from '../fixtures/compilers.ts';
 import { patient } from '../fixtures/patience.ts';
 
@@ -24,6 +26,11 @@ async function run(program: string, ...command: string[]): Promise<string> {
 	expect(child.exitCode, printed).toBe(0);
 	return printed;
 }
+
+test.skipIf(found.length === 0).each(found)('$name: the stack is enough for old kernels as well', (compiler) => {
+	const object = join(dirname(buildWith(compiler)), '../build/bpf/toascope.bpf.o');
+	expect(stackChains(object)[0]?.bytes).toBeLessThanOrEqual(512);
+});
 
 test.skipIf(found.length === 0).each(found)(
 	'$name: this kernel takes the programs',

@@ -24,7 +24,7 @@ it('the built-in profiles are those of the configuration', () => {
 			name,
 			kind: Number(kind),
 			length: Number(length),
-			portAt: port === 'TOA_NO_PORT' ? undefined : Number(port),
+			portAt: port === 'TOA_ABSENT' ? undefined : Number(port),
 			addressAt: Number(addressAt),
 			family: Number(family),
 			onSyn: onSyn === '1',

@@ -84,8 +84,8 @@ it('tells a byte read past the end of the list, though it lies in the buffer and
 it('tells a parser that writes into the list, and one that gives a client without believing it', () => {
 	const writes = broken(
 		'writes',
-		'peer->family = six ? 6 : 4;',
-		'peer->family = ((struct toa_list *)list)->bytes[at] = six ? 6 : 4;',
+		'peer->family = profile->family;',
+		'peer->family = ((struct toa_list *)list)->bytes[at] = profile->family;',
 	);
 	expect(writes.finding.what).toBe('the parser changed the list');
 	const gives = broken('gives', 'return TOA_FOUND_MALFORMED;', 'return peer->family = 4, TOA_FOUND_MALFORMED;');

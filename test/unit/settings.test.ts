@@ -41,8 +41,8 @@ describe('profiles for the kernel', () => {
 		['toa4', [3, 254, 8, 4, 2, 4, 0, 0, 0, 0, 0xff, ...rest]],
 		['akamai4', [4, 253, 8, 4, 2, 4, 0, 0, 0, 0, 0xff, ...rest]],
 		['tencent', [5, 200, 8, 4, 2, 4, 0, 0, 0, 0, 0xff, ...rest]],
-		['cdn4', [6, 28, 7, 4, 0xff, 3, 1, 1, 0, 0, 0xff, ...rest]],
-		['cdn6', [7, 28, 19, 6, 0xff, 3, 1, 1, 0, 0, 0xff, ...rest]],
+		['cdn4', [6, 28, 7, 4, 0, 3, 1, 1, 0, 0, 0xff, ...rest]],
+		['cdn6', [7, 28, 19, 6, 0, 3, 1, 1, 0, 0, 0xff, ...rest]],
 	] as const)('%s', (_, expected) => expect(find(expected[1], expected[2])).toEqual(expected));
 
 	it('rules of priority and pick, in the profile and by its id', () => {
