@@ -3,7 +3,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { flood, floods } from '../../bench/flood.ts';
 import { logLines } from '../../daemon/log_lines.ts';
-import { total } from '../fixtures/metrics.ts';
+import { type Sample, total } from '../fixtures/metrics.ts';
 import { same } from './checks.ts';
 import type { Service } from './service.ts';
 import type { SoakStage } from './stage.ts';
@@ -15,8 +15,6 @@ export interface Fault {
 	/** What it returns is shown. */
 	readonly run: (stage: SoakStage, service: Service) => Promise<string | undefined>;
 }
-
-const noticesSocket = 'socketFileLost' in logLines;
 
 export const faults: readonly Fault[] = [
 	{ name: 'scrapes', run: scrapes },
@@ -62,7 +60,7 @@ export const faults: readonly Fault[] = [
 		},
 	},
 	{ name: 'a service restarts, and its cgroup with it', run: (_stage, service) => service.restart() },
-	...(noticesSocket ? [{ name: "the Unix socket's file is removed", run: socketRemoved }] : []),
+	{ name: "the Unix socket's file is removed", run: socketRemoved },
 	{
 		name: 'SIGKILL',
 		deadly: true,
@@ -93,11 +91,15 @@ async function scrapes({ daemon, grown }: SoakStage): Promise<undefined> {
 	return undefined;
 }
 
+/** Counted each time; the log has at most one line a minute of it. */
 async function socketRemoved({ daemon, ground }: SoakStage): Promise<string> {
 	const from = daemon.log.length;
+	const lost = (samples: Sample[]) => total(samples, 'toascope_attachments_lost_total', { attachment: 'http_socket' });
+	const before = lost(await daemon.metrics());
 	rmSync(`${ground.scratch}/toascope.sock`);
-	const { msg } = await daemon.logged(/Unix socket is gone/, from);
-	await daemon.logged(/^HTTP listens now/, from);
+	const { msg } = await daemon.logged(/^HTTP listens now/, from);
+	same('toascope_attachments_lost_total', lost(await daemon.metrics()), before + 1n);
+	await daemon.logged(/Unix socket is gone/);
 	return msg;
 }
 
