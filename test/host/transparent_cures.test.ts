@@ -35,6 +35,8 @@ const port = {
 	ftpOnData: 5000,
 	ftpBothOn: 2121,
 	ftpBothDataOn: 5001,
+	ftpActiveOn: 2122,
+	ftpActiveOff: 2123,
 	sshOn: 22,
 	sshInetdOn: 2222,
 } as const;
@@ -45,6 +47,9 @@ const transparent = [
 ];
 /** The proxies' ports are reached by these. */
 const redirected = { on: 443, off: 444 } as const;
+/** The FTP servers of active mode are reached by these, with an option that names the server's own loopback. */
+const forgedTo = { on: 3122, off: 3123, both: 3124 } as const;
+const forgedOption = { profile: `hex:${toaOption('toa4', '127.0.0.1')}` } as const;
 
 const directory = mkdtempSync(join(tmpdir(), 'toascope-test-'));
 let lab: Lab;
@@ -68,6 +73,11 @@ beforeAll(async () => {
 		route(port.ftpOnData, 'none'),
 		route(port.ftpBothOn, 'toa4'),
 		route(port.ftpBothDataOn, 'toa4'),
+		route(port.ftpActiveOn, 'toa4'),
+		route(port.ftpActiveOff, 'toa4'),
+		{ listenPort: forgedTo.on, backendPort: port.ftpActiveOn, ...forgedOption },
+		{ listenPort: forgedTo.off, backendPort: port.ftpActiveOff, ...forgedOption },
+		{ listenPort: forgedTo.both, backendPort: port.ftpBothOn, ...forgedOption },
 		route(port.sshOn, 'nat64'),
 		route(port.sshInetdOn, 'nat64'),
 	]);
@@ -224,7 +234,12 @@ describe('a proxy behind a REDIRECT rule', () => {
 });
 
 describe.skipIf(findProgram('vsftpd') === undefined || findProgram('python3') === undefined)('vsftpd', () => {
-	async function start(control: number, data: number): Promise<void> {
+	/** 203.0.113.8 in its last four bytes, which toa4 carries. */
+	const ftpClient = '2001:db8:c::cb00:7108';
+	/** A service on the server's loopback, which no client can reach. */
+	const inner = 8099;
+
+	function start(control: number, data: number, more: Readonly<Record<string, string>> = {}): void {
 		const root = join(directory, `ftp-${control}`);
 		mkdirSync(join(root, 'pub'), { recursive: true });
 		writeFileSync(join(root, 'pub/file'), 'hello\n');
@@ -246,6 +261,7 @@ describe.skipIf(findProgram('vsftpd') === undefined || findProgram('python3') ==
 			isolate_network: 'NO',
 			pasv_min_port: data,
 			pasv_max_port: data,
+			...more,
 		};
 		writeFileSync(
 			conf,
@@ -256,10 +272,18 @@ describe.skipIf(findProgram('vsftpd') === undefined || findProgram('python3') ==
 		lab.spawn('server', 'vsftpd', [conf]);
 	}
 
-	async function fetched(control: number): Promise<string> {
+	/** The last answer; `active`: where the server is told to send the file to. */
+	async function fetched(control: number, active?: readonly [address: string, port: number]): Promise<string> {
 		for (;;) {
-			const args = [join(apps, 'ftp_client.py'), nat64Server, String(control), client, 'pub/file'];
-			const child = lab.spawn('client', 'python3', args, { stdio: 'pipe' });
+			const file = [ftpClient, 'pub/file', ...(active ?? []).map(String)];
+			const child = lab.spawn(
+				'client',
+				'python3',
+				[join(apps, 'ftp_client.py'), nat64Server, String(control), ...file],
+				{
+					stdio: 'pipe',
+				},
+			);
 			let said = '';
 			child.stdout?.on('data', (part: Buffer) => {
 				said += part.toString();
@@ -271,14 +295,40 @@ describe.skipIf(findProgram('vsftpd') === undefined || findProgram('python3') ==
 		}
 	}
 
+	beforeAll(() => {
+		start(port.ftpOn, port.ftpOnData);
+		start(port.ftpBothOn, port.ftpBothDataOn, { port_enable: 'NO' });
+		start(port.ftpActiveOn, 5002);
+		start(port.ftpActiveOff, 5003);
+	});
+
 	it('compares the peers of both connections: with the control connection alone transparent, passive mode ends in 425', async () => {
-		await start(port.ftpOn, port.ftpOnData);
 		expect(await fetched(port.ftpOn)).toMatch(/^425 Security: Bad IP connecting/);
 	});
 
 	it('works where the passive ports are transparent as well, and their connections have the option', async () => {
-		await start(port.ftpBothOn, port.ftpBothDataOn);
 		expect(await fetched(port.ftpBothOn)).toMatch(/^226 /);
+	});
+
+	it('in active mode takes the address of the peer alone: the client with transparent, the balancer without', async () => {
+		const own = ['203.0.113.8', 40_000] as const;
+		const other = ['203.0.113.9', 40_000] as const;
+		// 425: it dialled the client, which the balancer does not forward to
+		expect(await fetched(port.ftpActiveOn, own)).toMatch(/^425 /);
+		expect(await fetched(port.ftpActiveOn, other)).toBe('500 Illegal PORT command.');
+		expect(await fetched(port.ftpActiveOff, own)).toBe('500 Illegal PORT command.');
+	});
+
+	it('sends a file to the address of a forged option, the loopback of the server included: a bounce, with transparent alone', async () => {
+		const code = `import socket; s = socket.create_server(("127.0.0.1", ${inner})); print('{"ready":true}', flush=True); print(s.accept()[0].makefile().read(), file=__import__("sys").stderr, flush=True)`;
+		const service = lab.spawn('server', 'python3', ['-c', code], { stdio: 'pipe' });
+		const received = stderrOf(service);
+		await untilReady(service, 'service', isReadyLine);
+		expect(await fetched(forgedTo.off, ['127.0.0.1', inner])).toBe('500 Illegal PORT command.');
+		expect(await fetched(forgedTo.both, ['127.0.0.1', inner])).toBe('550 Permission denied.');
+		expect(received).toEqual([]);
+		expect(await fetched(forgedTo.on, ['127.0.0.1', inner])).toMatch(/^226 /);
+		expect(await line(received, /./)).toBe('hello');
 	});
 });
 
