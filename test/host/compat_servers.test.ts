@@ -45,6 +45,12 @@ describe.skipIf(!takes32Bit)('a 32-bit server', () => {
 		await lab?.close();
 	});
 
+	/** A connection through the balancer. One that fails is an error: nobody would be accepted, and the test would wait. */
+	async function connect(to: number, hold = false): Promise<void> {
+		const [made] = await client.run({ from: clientAddress, to: nat64Server, port: to, hold });
+		if (made?.error !== undefined) throw new Error(`the connection to ${to} failed: ${made.error}`);
+	}
+
 	const examined = async (daemon: Daemon) => {
 		const { out } = await toascope(['doctor', '--json', '--config', daemon.configFile]);
 		const { checks } = JSON.parse(out) as { checks: readonly Check[] };
@@ -64,12 +70,9 @@ describe.skipIf(!takes32Bit)('a 32-bit server', () => {
 	it('gets ENOPROTOOPT while a 64-bit one is answered; the log and the doctor say so', async () => {
 		await using daemon = await Daemon.start({ config: config() });
 		const probe = await Probe.start(lab, '4', port + 1);
-		await client.run({ from: clientAddress, to: nat64Server, port: toCompat });
+		await connect(toCompat);
 		expect(await line()).toEqual({ error: ENOPROTOOPT });
-		await Promise.all([
-			probe.accept(),
-			client.run({ from: clientAddress, to: nat64Server, port: toProbe, hold: true }),
-		]);
+		await Promise.all([probe.accept(), connect(toProbe, true)]);
 		await probe.read();
 		expect(await probe.getsockopt(0, 4096, 20)).toMatchObject({ result: 0 });
 		await Promise.all([client.release(), probe.closeConnection()]);
