@@ -132,6 +132,40 @@ export const logLines = {
 			'`cgroup` of the configuration names a directory that is not there, such as that of a service which has not started. Until then `/readyz` is 503. Where it never comes, correct the key and restart the daemon.',
 		fields: ['cgroup'],
 	},
+	switchedOff: {
+		level: 'error',
+		text: 'programs are switched off: the kernel does not run them',
+		meaning:
+			'Their links are as they were, but `why` stops every program on a kernel function: `sysctl kernel.ftrace_enabled=1` lets them run again. Until then accepts are `unseen`, with the listener as owner; clients and counters do not depend on them.',
+		fields: ['programs', 'why', 'left_out'],
+	},
+	moduleLost: {
+		level: 'error',
+		text: 'toa.ko was unloaded: no application gets a client until it is loaded again',
+		meaning:
+			'Another process unloaded it, or unloaded it and loaded another. The daemon loads it again, at most once in ten seconds; a line with `toa.ko is loaded` says that it did.',
+		fields: ['found', 'left_out'],
+	},
+	moduleNotLoadedAgain: {
+		level: 'error',
+		text: 'toa.ko cannot be loaded again',
+		meaning: '`err` says why. It is tried again every ten seconds; at most one line a minute for each cause.',
+		fields: ['err', 'left_out'],
+	},
+	moduleParameters: {
+		level: 'warn',
+		text: 'the parameters of toa.ko were changed by another process, and are put back',
+		meaning:
+			'Between two checks, at most a second, the module decided by `found`. Change the configuration and reload instead. `err`: why they cannot be put back.',
+		fields: ['found', 'err', 'left_out'],
+	},
+	moduleSwitchedOff: {
+		level: 'error',
+		text: 'the probes of toa.ko are switched off: it misses options',
+		meaning:
+			'`why` stops every kprobe: options on the segment that ends a handshake are lost, those on SYN and data count. `sysctl kernel.ftrace_enabled=1`, or `echo 1 > /sys/kernel/debug/kprobes/enabled`, lets them run again.',
+		fields: ['why', 'left_out'],
+	},
 	attachedAgain: {
 		level: 'warn',
 		text: 'programs are attached again',

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <fstream>
 #include <vector>
 
 #include "errors.h"
@@ -69,10 +70,21 @@ int probe_calls(bpf_prog_type type, bpf_attach_type attach, std::vector<bpf_insn
 	return program ? 0 : errno;
 }
 
+// Others may have switched off the tracing of functions: some kernels attach programs all the same, and do not run them.
+bool functions_switched_off()
+{
+	std::ifstream file("/proc/sys/kernel/ftrace_enabled");
+	int enabled = 1;
+
+	return file >> enabled && !enabled;
+}
+
 // 0, or the errno that refused it
 int probe_fexit()
 {
 	LogCapture quiet;
+	if (functions_switched_off())
+		return EBUSY;
 	int btf_id = libbpf_find_vmlinux_btf_id("inet_accept", BPF_TRACE_FEXIT);
 	if (btf_id < 0)
 		return -btf_id;

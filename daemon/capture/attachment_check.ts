@@ -10,7 +10,9 @@ import { CgroupWatch } from './cgroup_watch.ts';
 import type { KeptSyns } from './kept_syns.ts';
 import { type BpfObject, native } from './native.ts';
 import type { Pins } from './pins.ts';
+import type { OptionReader } from './provider.ts';
 import type { ServedCgroup } from './served_cgroup.ts';
+import { functionsOff } from './tracing_switch.ts';
 
 /** What the latest check found. */
 export interface AttachmentReport {
@@ -27,7 +29,16 @@ export interface Missing {
 	readonly text: string;
 }
 
-export const missingReasons = ['cgroup_missing', 'programs_detached', 'pins_missing', 'attachments_unknown'] as const;
+export const missingReasons = [
+	'cgroup_missing',
+	'programs_detached',
+	'programs_switched_off',
+	'pins_missing',
+	'module_missing',
+	'module_parameters',
+	'module_switched_off',
+	'attachments_unknown',
+] as const;
 
 /** What no check has found out: no program is known to be attached. */
 function unknown(text: string, lost: AttachmentReport['lost']): AttachmentReport {
@@ -45,6 +56,7 @@ export interface Checked {
 	/** Maps that are pinned. */
 	readonly maps: readonly string[];
 	readonly keptSyns: KeptSyns;
+	readonly reader: Pick<OptionReader, 'check'>;
 	/** Called before programs are attached again to a cgroup that was made anew. */
 	readonly onCgroup: () => void;
 }
@@ -56,7 +68,8 @@ export class AttachmentCheck {
 	readonly #checked: Checked;
 	readonly #limit: LogLimit;
 	readonly #lost = new Map<string, bigint>();
-	/** Programs that the check before found detached. */
+	#readerLost: AttachmentReport['lost'] = {};
+	/** Programs that the check before found detached, or switched off. */
 	#detached: readonly string[] = [];
 	#pinsFault = '';
 	/** The log said that the directory of pins cannot be reached, and not yet that it can. */
@@ -98,7 +111,9 @@ export class AttachmentCheck {
 	#check(): void {
 		try {
 			const programs = this.#checked.attachments.state();
-			const missing = [...this.#checkPrograms(programs), ...this.#checkPins()];
+			const reader = this.#checked.reader.check();
+			this.#readerLost = reader.lost;
+			const missing = [...this.#checkPrograms(programs), ...this.#checkPins(), ...reader.missing];
 			this.#report = { programs, lost: this.#lostOf(programs), missing };
 		} catch (error) {
 			const text = `whether the programs are attached is not known: the check failed (${codeOfError(error)})`;
@@ -136,20 +151,38 @@ export class AttachmentCheck {
 		const awaited = gone.some(({ program, id, hookGone }) => hookGone && id === undefined && fresh.includes(program));
 		if (awaited) this.#limit.tell('awaited', logLines.cgroupAwaited, { cgroup });
 		else for (const name of fresh) this.#count(name);
-		if (fresh.length > 0 && !awaited) {
-			const context = { programs: fresh, cgroup, cgroup_exists: !cgroupGone };
-			this.#limit.tell(`detached ${fresh.toSorted()}`, logLines.detached, context);
+		const off = gone.filter(({ switchedOff }) => switchedOff).map(({ program }) => program);
+		const freshDetached = fresh.filter((name) => !off.includes(name));
+		if (freshDetached.length > 0 && !awaited) {
+			const context = { programs: freshDetached, cgroup, cgroup_exists: !cgroupGone };
+			this.#limit.tell(`detached ${freshDetached.toSorted()}`, logLines.detached, context);
 		}
 		this.#detached = names;
-		if (gone.some(({ hookGone }) => !hookGone) || this.#settingsRefused) {
+		const missing = this.#switchedOff(off, fresh);
+		const detached = gone.filter(({ switchedOff }) => !switchedOff);
+		if (detached.some(({ hookGone }) => !hookGone) || this.#settingsRefused) {
 			this.#settingsRefused = !this.#tried('settings', this.#checked.onCgroup);
 		}
-		if (gone.length === 0) return [];
+		if (detached.length === 0) return missing;
 		if (cgroupGone) this.#watch?.renew();
-		this.#attachAgain(gone);
-		return cgroupGone
-			? [{ reason: 'cgroup_missing', text: `the cgroup ${cgroup} does not exist` }]
-			: [{ reason: 'programs_detached', text: `programs were found detached: ${names.join(', ')}` }];
+		this.#attachAgain(detached);
+		const detachedNames = detached.map(({ program }) => program).join(', ');
+		missing.unshift(
+			cgroupGone
+				? { reason: 'cgroup_missing', text: `the cgroup ${cgroup} does not exist` }
+				: { reason: 'programs_detached', text: `programs were found detached: ${detachedNames}` },
+		);
+		return missing;
+	}
+
+	/** Attaching them again would change nothing: the switch is the administrator's. */
+	#switchedOff(off: readonly string[], fresh: readonly string[]): Missing[] {
+		if (off.length === 0) return [];
+		const why = functionsOff() ?? 'the tracing of functions was switched off';
+		if (off.some((name) => fresh.includes(name))) {
+			this.#limit.tell('switched off', logLines.switchedOff, { programs: off, why });
+		}
+		return [{ reason: 'programs_switched_off', text: `${why}: the kernel does not run ${off.join(', ')}` }];
 	}
 
 	#attachAgain(gone: readonly Attachment[]): void {
@@ -227,7 +260,8 @@ export class AttachmentCheck {
 	#lostOf(programs: readonly Attachment[]): Record<string, bigint> {
 		const pins = this.#checked.pins === undefined ? [] : ['pins'];
 		const all = [...programs.map(({ program }) => program), ...pins, 'syns'];
-		return { ...Object.fromEntries(all.map((name) => [name, 0n])), ...Object.fromEntries(this.#lost) };
+		const never = Object.fromEntries(all.map((name) => [name, 0n]));
+		return { ...never, ...this.#readerLost, ...Object.fromEntries(this.#lost) };
 	}
 
 	#count(what: string, times = 1): void {

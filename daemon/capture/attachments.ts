@@ -3,9 +3,10 @@
 import type { BpfObject, LinkState } from './native.ts';
 import type { Pins } from './pins.ts';
 import type { ServedCgroup } from './served_cgroup.ts';
+import { functionsOff } from './tracing_switch.ts';
 
-/** `iterator`: it is run. `traced`: on a function or a tracepoint. `cgroup`: on the sockets of the cgroup. */
-type Hook = 'iterator' | 'traced' | 'cgroup';
+/** `iterator`: it is run. `function`, `tracepoint`: of the kernel or a module. `cgroup`: on the sockets of the cgroup. */
+type Hook = 'iterator' | 'function' | 'tracepoint' | 'cgroup';
 
 /** A program that is to be attached. */
 export interface Attachment {
@@ -15,6 +16,8 @@ export interface Attachment {
 	readonly attached: boolean;
 	/** Its hook is gone, and must come back before it can be attached: the cgroup. */
 	readonly hookGone: boolean;
+	/** Its link is as it was, and the kernel does not run it: the tracing of functions is switched off. */
+	readonly switchedOff: boolean;
 }
 
 export class Attachments {
@@ -35,9 +38,9 @@ export class Attachments {
 		this.#wanted.set(program, 'iterator');
 	}
 
-	/** On a function or a tracepoint of the kernel, which the program's section names. */
-	traced(program: string): void {
-		this.#attach(program, 'traced');
+	/** On a function or a tracepoint, which the program's section names. */
+	traced(program: string, hook: 'function' | 'tracepoint'): void {
+		this.#attach(program, hook);
 	}
 
 	/** On the sockets of the cgroup, or off them. */
@@ -67,13 +70,17 @@ export class Attachments {
 	state(): Attachment[] {
 		const links = new Map(this.#bpf.links().map((link) => [link.program, link]));
 		const id = this.#cgroup.id;
+		const off = functionsOff() !== undefined;
 		return [...this.#wanted].map(([program, hook]) => {
 			const link = links.get(program);
+			const linked = link?.ours === true && (hook !== 'cgroup' || isOn(link, id));
+			const switchedOff = linked && off && hook === 'function';
 			return {
 				program,
 				id: link?.programId,
-				attached: link?.ours === true && (hook !== 'cgroup' || isOn(link, id)),
+				attached: linked && !switchedOff,
 				hookGone: hook === 'cgroup' && id === undefined,
+				switchedOff,
 			};
 		});
 	}
@@ -93,7 +100,9 @@ export class Attachments {
 			return link !== undefined && pins !== undefined && pinnedId(pins.link(program)) === link.id;
 		};
 		return this.state()
-			.filter(({ program, attached }) => this.#isPinned(program) && !(attached && kept(program)))
+			.filter(({ program, attached, switchedOff }) => {
+				return this.#isPinned(program) && !((attached || switchedOff) && kept(program));
+			})
 			.map(({ program }) => program);
 	}
 

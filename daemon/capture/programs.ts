@@ -105,7 +105,7 @@ export class Programs implements Provider {
 		this.#keptSyns = new KeptSyns(bpf, this.#sockets, log, visible);
 		const maps = stateMaps(reader.name, probed.features);
 		const onCgroup = () => this.#followCgroup();
-		const checked = { bpf, pins, attachments, cgroup, maps, keptSyns: this.#keptSyns, onCgroup };
+		const checked = { bpf, pins, attachments, cgroup, maps, keptSyns: this.#keptSyns, reader, onCgroup };
 		this.#check = new AttachmentCheck(checked, log);
 	}
 
@@ -171,9 +171,11 @@ export class Programs implements Provider {
 		const { program } = this.#flusher;
 		this.#attachments.iterator(program, program === 'toascope_flush' ? 'sockets' : undefined);
 		if (this.features.listeningSockets === '') this.#attachments.iterator('toascope_listeners');
-		for (const program of this.#fexit) this.#attachments.traced(program);
+		for (const program of this.#fexit) this.#attachments.traced(program, 'function');
 		// what the module says must be kept before anybody comes for it
-		if (this.name === 'module') for (const program of modulePrograms) this.#attachments.traced(program);
+		if (this.name === 'module') {
+			for (const program of modulePrograms) this.#attachments.traced(program, 'tracepoint');
+		}
 		this.#attachCgroup();
 		if (this.#pins !== undefined) takeOver(this.#bpf, this.#pins, this.#config, this.#cgroup, log);
 		this.#attachments.cgroup('toascope_sockops');

@@ -7,7 +7,7 @@ import type { Peers } from '../model/peers.ts';
 import type { UnknownOption } from '../model/recent.ts';
 import type { Source } from '../model/source.ts';
 import type { NextTurn } from '../model/store.ts';
-import type { AttachmentReport } from './attachment_check.ts';
+import type { AttachmentReport, Missing } from './attachment_check.ts';
 import type { Features } from './native.ts';
 
 export type ProviderName = 'bpf' | 'module';
@@ -73,8 +73,16 @@ export interface OptionReader {
 	apply(config: Config): void;
 	/** What it counts itself, by event. */
 	events(): Readonly<Record<string, bigint>>;
+	/** Asks whether what was loaded and put in force still is, and puts back what is not. Called once a second. */
+	check(): ReaderReport;
 	/** Leaves nothing of its own; with `keep` all that it needs to go on. `started` false: as it was found. */
 	close(keep: boolean, started?: boolean): void;
+}
+
+/** What a check found, as AttachmentReport has it. */
+export interface ReaderReport {
+	readonly lost: AttachmentReport['lost'];
+	readonly missing: readonly Missing[];
 }
 
 /** The BPF programs read options themselves: what is in force for them stands in their settings. */
@@ -82,5 +90,6 @@ export const bpfReader: OptionReader = {
 	name: 'bpf',
 	apply() {},
 	events: () => ({}),
+	check: () => ({ lost: {}, missing: [] }),
 	close() {},
 };

@@ -70,7 +70,7 @@ export const metricTable = [
 		name: 'toascope_attachments_lost_total',
 		type: 'counter',
 		labels: ['attachment'],
-		help: 'Times that something of toascope was found detached or removed by others: a program, `pins`, `http_socket`, `syns`',
+		help: 'Times that something of toascope was found detached, removed or switched off by others: a program, `pins`, `http_socket`, `syns`, `module`, `module_parameters`, `module_probes`',
 	},
 	{
 		name: 'toascope_handshakes_total',

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The module where BPF is refused altogether: applications may ask it, its counters are shown, and nothing else is known. */
-import { nothingAttached } from '../capture/attachment_check.ts';
+import { type AttachmentReport, nothingAttached } from '../capture/attachment_check.ts';
 import { native } from '../capture/native.ts';
 import type { OptionReader, Provider } from '../capture/provider.ts';
 import type { Config } from '../config/config.ts';
@@ -54,9 +54,15 @@ export class ModuleAlone implements Provider {
 		this.counters = nothing(reader);
 	}
 
-	checkAttachments(): void {}
+	#report: AttachmentReport = nothingAttached;
 
-	readonly attachments = nothingAttached;
+	checkAttachments(): void {
+		this.#report = { programs: [], ...this.#reader.check() };
+	}
+
+	get attachments(): AttachmentReport {
+		return this.#report;
+	}
 
 	reload(config: Config): void {
 		this.#reader.apply(config);

@@ -3,7 +3,7 @@
  * toa.ko is one for the whole host. The daemon that says what it believes has the lock of its directory in sysfs, whatever
  * pins it has; one with the provider bpf has none.
  */
-import { closeSync, existsSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { lockHolder } from '../capture/lock_holder.ts';
 import { native } from '../capture/native.ts';
@@ -37,6 +37,12 @@ export class HostLock {
 			`another toascope${pid === undefined ? '' : ` (pid ${pid})`} has toa.ko, which is one for the whole host`,
 			{ hint: 'stop it first, or set provider to bpf' },
 		);
+	}
+
+	/** False: the module that it was taken of is gone, also where another was loaded since. */
+	isOfLoaded({ sys }: Roots = hostRoots): boolean {
+		const now = statSync(join(sys, 'module/toa'), { throwIfNoEntry: false });
+		return this.#fd >= 0 && now !== undefined && fstatSync(this.#fd).ino === now.ino;
 	}
 
 	/** Does nothing the second time. */

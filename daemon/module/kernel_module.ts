@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /** toa.ko as what reads the options: loaded and seen at work before anything is built upon it. */
-import type { OptionReader } from '../capture/provider.ts';
+import type { OptionReader, ReaderReport } from '../capture/provider.ts';
 import type { Config } from '../config/config.ts';
 import { type LogSink, logLines, tell } from '../log_lines.ts';
 import { readEvents } from './counters.ts';
 import { HostLock } from './host_lock.ts';
 import { loadModule } from './load.ts';
 import { readLoaded } from './loaded.ts';
+import { ModuleCheck } from './module_check.ts';
 import { Parameters, type Shown } from './parameters.ts';
 import { removeModule } from './unload.ts';
 import { verifyModule } from './verify.ts';
@@ -15,14 +16,27 @@ export class KernelModule implements OptionReader {
 	readonly name = 'module';
 	readonly #parameters = new Parameters();
 	readonly #log: LogSink;
-	readonly #lock: HostLock;
+	readonly #check: ModuleCheck;
+	#lock: HostLock;
+	/** In force: a reload changes it. */
+	#config: Config;
+	#closed = false;
 	/** What was in force before; undefined: it was not loaded, so that it is ours to take away. */
 	readonly #before: Shown | undefined;
 
-	private constructor(loaded: boolean, lock: HostLock, log: LogSink) {
+	private constructor(config: Config, loaded: boolean, lock: HostLock, log: LogSink) {
+		this.#config = config;
 		this.#lock = lock;
 		this.#before = loaded ? undefined : this.#parameters.read();
 		this.#log = log;
+		const checked = {
+			loaded: () => readLoaded(),
+			isOurs: () => this.#lock.isOfLoaded(),
+			otherParameters: () => this.#parameters.otherThan(this.#config),
+			apply: () => this.#parameters.apply(this.#config),
+			loadAgain: () => this.#loadAgain(),
+		};
+		this.#check = new ModuleCheck(checked, log);
 	}
 
 	/**
@@ -33,7 +47,7 @@ export class KernelModule implements OptionReader {
 	static async open(config: Config, log: LogSink, inUse: boolean): Promise<KernelModule> {
 		const how = await loadModule(config);
 		// who else has it at this moment may have found it loaded by us: then it stays
-		const module = new KernelModule(how === 'loaded', HostLock.take(), log);
+		const module = new KernelModule(config, how === 'loaded', HostLock.take(), log);
 		try {
 			module.apply(config);
 			if (!inUse) verifyModule(config);
@@ -41,13 +55,36 @@ export class KernelModule implements OptionReader {
 			module.close(false, false);
 			throw error;
 		}
-		const { version, srcversion } = readLoaded() ?? {};
-		tell(log, logLines.moduleLoaded, { how, version, srcversion });
+		module.#tellLoaded(how);
 		return module;
+	}
+
+	#tellLoaded(how: string): void {
+		const { version, srcversion } = readLoaded() ?? {};
+		tell(this.#log, logLines.moduleLoaded, { how, version, srcversion });
 	}
 
 	apply(config: Config): void {
 		this.#parameters.apply(config);
+		this.#config = config;
+	}
+
+	check(): ReaderReport {
+		return this.#check.run();
+	}
+
+	/** After another process unloaded it. */
+	async #loadAgain(): Promise<void> {
+		const how = await loadModule(this.#config);
+		if (this.#closed) {
+			// it came too late: nothing is to be left
+			if (how === 'loaded' && this.#before === undefined) removeModule();
+			return;
+		}
+		this.#lock.release();
+		this.#lock = HostLock.take();
+		this.#parameters.apply(this.#config);
+		this.#tellLoaded(how);
 	}
 
 	events(): Readonly<Record<string, bigint>> {
@@ -56,6 +93,7 @@ export class KernelModule implements OptionReader {
 
 	/** One that was loaded before stays; where the start failed, with the parameters that it had. */
 	close(keep: boolean, started = true): void {
+		this.#closed = true;
 		try {
 			if (this.#before === undefined) {
 				if (!keep) removeModule();

@@ -10,6 +10,9 @@ import { ToascopeError } from '../errors.ts';
 import { KernelLog } from './kernel_log.ts';
 import { hostRoots } from './roots.ts';
 
+/** Characters of a message; a list of networks may be long. */
+const shownMax = 200;
+
 /** sysfs takes a page in one write, its end included. */
 const pageMax = 4095;
 
@@ -115,6 +118,17 @@ export class Parameters {
 		const shown = (name: string) => readFileSync(join(this.#directory, name), 'utf8').trim();
 		const sockoptIpv4 = this.#has('sockopt_ipv4') ? shown('sockopt_ipv4') : undefined;
 		return { profiles: shown('profiles'), trust: shown('trust'), sockoptIpv4 };
+	}
+
+	/** What is in force in another way than the configuration has it; undefined: nothing is. */
+	otherThan({ profiles, trust, sockopt }: Config): string | undefined {
+		const shown = this.read();
+		const wrong = [
+			...(shown.profiles === formatProfiles(profiles) ? [] : [`profiles=${shown.profiles}`]),
+			...(isTrust(shown.trust, trust) ? [] : [`trust=${shown.trust}`]),
+			...((shown.sockoptIpv4 ?? sockopt.ipv4) === sockopt.ipv4 ? [] : [`sockopt_ipv4=${shown.sockoptIpv4}`]),
+		];
+		return wrong.length === 0 ? undefined : wrong.join(' ').slice(0, shownMax);
 	}
 
 	/** Puts back what read() gave. @throws {ToascopeError} MODULE_REFUSED, also where that was a part of a long list */

@@ -3,7 +3,7 @@
  * Attached means asked, once a second: programs, pins and the file of the Unix socket. Besides each collection, and not in it:
  * one that takes long is not to hide that nothing is seen.
  */
-import { type AttachmentReport, missingReasons } from '../capture/attachment_check.ts';
+import { type AttachmentReport, type Missing, missingReasons } from '../capture/attachment_check.ts';
 import type { Provider } from '../capture/provider.ts';
 import type { SocketFile } from '../http/unix_socket.ts';
 import { LogLimit, type LogSink, logLines } from '../log_lines.ts';
@@ -105,7 +105,8 @@ export class AttachmentTask {
 	/** False also where it is not known. */
 	get allAttached(): boolean {
 		const { programs, missing } = this.#options.provider.attachments;
-		const known = !this.#isStale && !missing.some(({ reason }) => reason === 'attachments_unknown');
+		const unknown: readonly Missing['reason'][] = ['attachments_unknown', 'module_missing'];
+		const known = !this.#isStale && !missing.some(({ reason }) => unknown.includes(reason));
 		return known && programs.every(({ attached }) => attached);
 	}
 }

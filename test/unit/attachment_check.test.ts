@@ -5,6 +5,7 @@ import { AttachmentCheck, type Checked } from '../../daemon/capture/attachment_c
 import type { Attachment, Attachments } from '../../daemon/capture/attachments.ts';
 import type { KeptSyns } from '../../daemon/capture/kept_syns.ts';
 import type { BpfObject } from '../../daemon/capture/native.ts';
+import { bpfReader } from '../../daemon/capture/provider.ts';
 import type { ServedCgroup } from '../../daemon/capture/served_cgroup.ts';
 import type { LogSink } from '../../daemon/log_lines.ts';
 
@@ -17,11 +18,15 @@ const names = ['toascope_sockops', 'toascope_getsockopt', 'toascope_getpeername4
 /** Programs by name, and what attaching them again throws. */
 function stage(refused: Readonly<Record<string, Error>> = {}) {
 	const attached = new Set(names);
+	const switchedOff = new Set<string>();
 	const tried: string[] = [];
 	const kernel: { error: Error | undefined; synsError: Error | undefined } = { error: undefined, synsError: undefined };
 	const state = (): Attachment[] => {
 		if (kernel.error !== undefined) throw kernel.error;
-		return names.map((program, id) => ({ program, id, attached: attached.has(program), hookGone: false }));
+		return names.map((program, id) => {
+			const off = switchedOff.has(program);
+			return { program, id, attached: attached.has(program) && !off, hookGone: false, switchedOff: off };
+		});
 	};
 	const again = (program: string) => {
 		tried.push(program);
@@ -42,11 +47,12 @@ function stage(refused: Readonly<Record<string, Error>> = {}) {
 			cgroup: { path: '/sys/fs/cgroup', wholeHost: true } as ServedCgroup,
 			maps: [],
 			keptSyns: keptSyns as unknown as KeptSyns,
+			reader: bpfReader,
 			onCgroup() {},
 		} satisfies Checked,
 		log,
 	);
-	return { attached, tried, kernel, check, run: () => check.run(() => {}) };
+	return { attached, switchedOff, tried, kernel, check, run: () => check.run(() => {}) };
 }
 
 beforeEach(() => {
@@ -104,4 +110,24 @@ it('reports what is detached also where listeners cannot be asked', () => {
 	kernel.synsError = fails('ENOMEM');
 	expect(run).toThrow('ENOMEM');
 	expect(check.report.missing).toMatchObject([{ reason: 'programs_detached' }]);
+});
+
+it('does not attach again what is switched off, says it once, and counts it each time', () => {
+	const { switchedOff, tried, check, run } = stage();
+	const program = 'toascope_getpeername4';
+	switchedOff.add(program);
+	run();
+	run();
+	expect(tried).toEqual([]);
+	expect(check.report.missing).toMatchObject([
+		{ reason: 'programs_switched_off', text: expect.stringContaining(program) },
+	]);
+	expect(said).toMatchObject([{ text: expect.stringMatching(/^programs are switched off/), programs: [program] }]);
+	expect(check.report.lost[program]).toBe(1n);
+	switchedOff.clear();
+	run();
+	expect(check.report.missing).toEqual([]);
+	switchedOff.add(program);
+	run();
+	expect(check.report.lost[program]).toBe(2n);
 });

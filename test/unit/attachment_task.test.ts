@@ -12,7 +12,7 @@ import { Readiness } from '../../daemon/service/readiness.ts';
 const log: LogSink = { info() {}, warn() {}, error() {} };
 const attached: AttachmentReport = {
 	...nothingAttached,
-	programs: [{ program: 'toascope_sockops', id: 1, attached: true, hookGone: false }],
+	programs: [{ program: 'toascope_sockops', id: 1, attached: true, hookGone: false, switchedOff: false }],
 };
 const failed: AttachmentReport = {
 	...nothingAttached,

@@ -21,7 +21,7 @@ export const dailyPlan: Plan = {
 	testsOf: {
 		'5.10': ['host/section5_getsockopt', 'host/wire_vectors', 'host/compilers'],
 		'6.1': ['host/wire_vectors'],
-		'6.12': ['guest/identical', 'guest/module_copied'],
+		'6.12': ['guest/identical', 'guest/module_copied', 'guest/detached'],
 		'6.18': ['host/section5_getsockopt', 'host/wire_vectors'],
 		newest: ['guest/identical', 'host/compilers'],
 	},

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * What only guests have of what others can take away: fexit programs and the tracepoints of toa.ko. Their links cannot be detached,
+ * but functions can be switched off, pins removed, and toa.ko unloaded or changed.
+ */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { release } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { modulePrograms } from '../../../daemon/capture/load.ts';
+import { native } from '../../../daemon/capture/native.ts';
+import { buildDirectory } from '../../../daemon/module/build.ts';
+import { copySources } from '../../../daemon/module/sources.ts';
+import { Daemon } from '../../fixtures/daemon.ts';
+import { detachLink, pinned, pinnedLink } from '../../fixtures/leftovers.ts';
+import { lookUpUntil } from '../../fixtures/lookup.ts';
+import { total } from '../../fixtures/metrics.ts';
+import { loadToa, unloadToa } from '../../fixtures/module.ts';
+import { hasModule, moduleFile } from '../../fixtures/module_file.ts';
+import { readiness } from '../../fixtures/readiness.ts';
+import { Stage, somePorts } from '../../fixtures/stage.ts';
+import { inMountNamespace, unmountAll } from '../../fixtures/wrong_host.ts';
+
+const port = somePorts(2);
+const pin = `/sys/fs/bpf/toascope-test-${process.pid}`;
+const config = (...more: string[]) => [`listeners: {ports: [${port}-${port + 1}]}`, ...more].join('\n');
+const links = (pins: string) => pinnedLink(pins, '').replace(/\/$/, '');
+const ftrace = '/proc/sys/kernel/ftrace_enabled';
+const trust = '/sys/module/toa/parameters/trust';
+
+let stage: Stage;
+beforeAll(async () => {
+	stage = await Stage.open(port);
+});
+afterAll(async () => {
+	await stage?.[Symbol.asyncDispose]();
+});
+afterEach(() => writeFileSync(ftrace, '1'));
+
+const isAttached = async (daemon: Daemon, program: string) =>
+	total(await daemon.metrics(), 'toascope_program_attached', { program });
+const lost = async (daemon: Daemon, attachment: string) =>
+	total(await daemon.metrics(), 'toascope_attachments_lost_total', { attachment });
+
+/** A connection on which getsockopt(4096) answers, or not. */
+async function answer(): Promise<number> {
+	await using connection = await stage.connect('AF_INET', 'nat64');
+	return (await connection.probe.getsockopt(0, 4096, 20)).result;
+}
+
+/** A link on a function or a tracepoint: the kernel has no operation that detaches it, while it is held or pinned. */
+async function keepsLink(daemon: Daemon, program: string): Promise<void> {
+	const before = pinned(links(pin)).get(program);
+	expect(before).toBeDefined();
+	// bpftool has its errors on standard output, as JSON
+	const refused = expect.objectContaining({ stdout: expect.stringContaining('not supported') });
+	expect(() => detachLink(before?.id ?? 0)).toThrow(refused);
+	rmSync(pinnedLink(pin, program));
+	expect(await daemon.logged(/pins were missing/)).toMatchObject({ names: [program] });
+	await daemon.until(() => existsSync(pinnedLink(pin, program)) || undefined);
+	expect(pinned(links(pin)).get(program)).toEqual(before);
+	await readiness(daemon, 200);
+	expect([await isAttached(daemon, program), await lost(daemon, program), await lost(daemon, 'pins')]).toEqual([
+		1n,
+		0n,
+		1n,
+	]);
+}
+
+describe('fexit', () => {
+	const program = 'toascope_accept';
+
+	it('nobody can detach its link; a pin that is removed comes back with the same one', async () => {
+		await using daemon = await Daemon.start({ config: config(`bpf: {pin: ${pin}}`, 'on_exit: detach') });
+		expect(await daemon.logged(/^attached/)).toMatchObject({ accept: 'fexit' });
+		await keepsLink(daemon, program);
+	});
+
+	it('functions that are switched off: said, counted, not ready; on again: all is well', async () => {
+		/** What the daemon says of how the accept of a connection was seen; Stage's probes give accept() an address buffer. */
+		const seen = async (daemon: Daemon) => {
+			await using connection = await stage.connect('AF_INET', 'nat64');
+			const { address, port: peerPort } = connection.accepted;
+			const [found] = await lookUpUntil(daemon, `${address}:${peerPort}`, ([first]) => first !== undefined);
+			return found?.seen;
+		};
+		await using daemon = await Daemon.start({ config: config() });
+		const before = await seen(daemon);
+		writeFileSync(ftrace, '0');
+		expect(await daemon.logged(/are switched off/)).toMatchObject({ level: 50, why: 'kernel.ftrace_enabled is 0' });
+		expect(await readiness(daemon, 503)).toEqual(['programs_switched_off']);
+		expect(await isAttached(daemon, program)).toBe(0n);
+		const off = await seen(daemon);
+		writeFileSync(ftrace, '1');
+		await readiness(daemon, 200);
+		expect([await isAttached(daemon, program), await lost(daemon, program)]).toEqual([1n, 1n]);
+		// the state that was reported is the true one
+		expect([before, off, await seen(daemon)]).toEqual(['fexit', null, 'fexit']);
+		expect(daemon.log.filter(({ msg }) => /attached again|were detached/.test(msg))).toEqual([]);
+	});
+
+	it('a daemon that starts while they are off goes by getpeername', async () => {
+		writeFileSync(ftrace, '0');
+		await using daemon = await Daemon.start({ config: config() });
+		expect(await daemon.logged(/^attached/)).toMatchObject({ accept: 'getpeername' });
+		await readiness(daemon, 200);
+	});
+});
+
+describe.skipIf(!hasModule)('toa.ko', () => {
+	const counters = () => readFileSync('/proc/net/toa_counters', 'utf8');
+	const module = (...more: string[]) => config('provider: module', ...more);
+
+	const built = buildDirectory(release());
+
+	beforeAll(async () => {
+		// what the daemon loads again is one that was built before: to build it takes minutes in a guest
+		copySources(built);
+		copyFileSync(moduleFile(), join(built, 'toa.ko'));
+		await loadToa();
+	});
+	afterAll(async () => {
+		await unloadToa();
+		rmSync(built, { recursive: true });
+	});
+
+	it('its tracepoints: nobody can detach their links or unload it; a pin that is removed comes back', async () => {
+		await using daemon = await Daemon.start({ config: module(`bpf: {pin: ${pin}}`, 'on_exit: detach') });
+		for (const program of modulePrograms.slice(0, 1)) await keepsLink(daemon, program);
+		expect(spawnSync('rmmod', ['toa'], { encoding: 'utf8' }).stderr).toMatch(/in use/);
+		expect(await answer()).toBe(0);
+		await readiness(daemon, 200);
+		expect(await lost(daemon, 'module')).toBe(0n);
+	});
+
+	it('parameters that others change are put back: said, counted', async () => {
+		await using daemon = await Daemon.start({ config: module('trust: [10.99.0.0/16]') });
+		expect(await answer()).toBe(-1);
+		writeFileSync(trust, '\n');
+		expect(await daemon.logged(/parameters of toa\.ko were changed/)).toMatchObject({ level: 40, found: 'trust=' });
+		expect(readFileSync(trust, 'utf8')).toBe('10.99.0.0/16\n');
+		expect(await answer()).toBe(-1);
+		expect(await lost(daemon, 'module_parameters')).toBe(1n);
+		await readiness(daemon, 200);
+	});
+
+	it('probes that are switched off: said, counted, not ready; on again: all is well', async () => {
+		await using daemon = await Daemon.start({ config: module() });
+		writeFileSync(ftrace, '0');
+		expect(await daemon.logged(/probes of toa\.ko are switched off/)).toMatchObject({ level: 50 });
+		expect(await readiness(daemon, 503)).toContain('module_switched_off');
+		const repaired = () => /^repaired (\d+)$/m.exec(counters())?.[1];
+		const before = repaired();
+		await answer();
+		// the state that was reported is the true one
+		expect(repaired()).not.toBe(before);
+		writeFileSync(ftrace, '1');
+		await readiness(daemon, 200);
+		expect(await answer()).toBe(0);
+		expect(await lost(daemon, 'module_probes')).toBe(1n);
+	});
+
+	describe('where BPF is refused, so that no link holds it', () => {
+		const through = inMountNamespace(unmountAll('cgroup2'));
+		const alone = (...more: string[]) => Daemon.start({ config: module('trust: ["100.64.0.0/10"]', ...more), through });
+
+		it('unloaded by others: said, counted, not ready, loaded again with the configuration in force', async () => {
+			await using daemon = await alone();
+			expect(await daemon.logged(/toa\.ko alone answers/)).toMatchObject({ level: 40 });
+			await readiness(daemon, 200);
+			execFileSync('rmmod', ['toa']);
+			expect(await daemon.logged(/toa\.ko was unloaded/)).toMatchObject({ level: 50, found: 'not loaded' });
+			const loads = () => daemon.log.filter(({ msg }) => /^toa\.ko is loaded/.test(msg)).length;
+			await daemon.until(() => loads() === 2 || undefined);
+			await readiness(daemon, 200);
+			expect(readFileSync(trust, 'utf8')).toBe('100.64.0.0/10\n');
+			expect(await lost(daemon, 'module')).toBe(1n);
+		});
+
+		it('unloaded, and loaded again with other parameters: noticed all the same, and the configuration put in force', async () => {
+			await using daemon = await alone();
+			daemon.child.kill('SIGSTOP');
+			execFileSync('rmmod', ['toa']);
+			execFileSync('insmod', [moduleFile()]);
+			daemon.child.kill('SIGCONT');
+			await daemon.logged(/toa\.ko was unloaded/);
+			await daemon.until(() => readFileSync(trust, 'utf8') === '100.64.0.0/10\n' || undefined);
+			await readiness(daemon, 200);
+			expect(await lost(daemon, 'module')).toBe(1n);
+			// the one that is loaded now is the daemon's
+			expect(() => native().lock('/sys/module/toa')).not.toThrow();
+			expect(native().lock('/sys/module/toa')).toBe(-1);
+		});
+	});
+});
