@@ -11,7 +11,6 @@ export async function withinMs(work: Promise<unknown>, timeoutMs: number): Promi
 		return await Promise.race([work.then(() => true), over]);
 	} finally {
 		clearTimeout(timer);
-		work.catch(() => {});
 	}
 }
 

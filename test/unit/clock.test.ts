@@ -5,18 +5,24 @@ import { SystemClock } from '../../daemon/service/clock.ts';
 const ms = 1_000_000n;
 const epochNs = 1_760_000_000_000n * ms;
 
-/** A host whose clocks tell `at`; each reading of the monotonic one takes `readingNs`. */
+/** A host whose clocks tell `at`; each reading of the monotonic one takes `readingNs`, and after one of the wall clock it is busy. */
 function host() {
-	const state = { at: 5_000n * ms, readingNs: 0n, setNs: 0n };
+	const state = { at: 5_000n * ms, readingNs: 0n, busyNs: 0n, setNs: 0n };
 	const clock = new SystemClock({
 		monotonicNs: () => {
 			state.at += state.readingNs;
 			return state.at;
 		},
-		wallNs: () => ((epochNs + state.at + state.setNs) / ms) * ms,
+		wallNs() {
+			const shown = ((epochNs + state.at + state.setNs) / ms) * ms;
+			state.at += state.busyNs;
+			return shown;
+		},
 		fineWallNs: () => ((epochNs + state.at) / 1000n) * 1000n,
 	});
-	return { state, clock };
+	/** What holds at this moment: a time long ago is told with the difference of then. */
+	const offsetNow = () => clock.toUnixNs(state.at) - state.at;
+	return { state, clock, offsetNow };
 }
 
 it('tells the wall clock to the microsecond, and back to the nanosecond', () => {
@@ -26,13 +32,21 @@ it('tells the wall clock to the microsecond, and back to the nanosecond', () => 
 });
 
 it('converts alike while nobody sets the clock, however long a reading takes', () => {
-	const { state, clock } = host();
-	const before = clock.toUnixNs(0n);
+	const { state, clock, offsetNow } = host();
+	const before = offsetNow();
 	for (const readingNs of [0n, 999_999n, 30n * ms, 400n * ms]) {
 		state.readingNs = readingNs;
 		clock.adjust();
-		expect(clock.toUnixNs(0n), `${readingNs}`).toBe(before);
+		expect(offsetNow(), `${readingNs}`).toBe(before);
 	}
+});
+
+it('takes no pause between two readings for a clock that is set', () => {
+	const { state, clock, offsetNow } = host();
+	const before = offsetNow();
+	state.busyNs = 300n * ms;
+	clock.adjust();
+	expect(offsetNow()).toBe(before);
 });
 
 it('notices a clock that is set, also by a little more than readings differ', () => {
@@ -106,6 +120,8 @@ it('remembers the latest jumps of a clock that is set again and again', () => {
 		state.setNs += 1000n * ms;
 		clock.adjust();
 	}
+	// of 1,000 jumps the last 256
+	expect(clock.toUnixNs(0n)).toBe(epochNs + 745n * 1000n * ms);
 	expect(clock.toUnixNs(state.at - minute)).toBe(epochNs + state.at - minute + 999n * 1000n * ms);
 	expect(clock.toUnixNs(state.at)).toBe(epochNs + state.at + 1000n * 1000n * ms);
 });

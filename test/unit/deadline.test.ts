@@ -1,13 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 /** One limit of time for several steps. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { expect, it } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
 import { Deadline, withinMs } from '../../daemon/deadline.ts';
 
 it('tells what ended in time from what did not', async () => {
 	expect(await withinMs(Promise.resolve(), 10_000)).toBe(true);
 	expect(await withinMs(new Promise(() => {}), 10)).toBe(false);
 	expect(await withinMs(new Promise(() => {}), -1)).toBe(false);
+});
+
+afterEach(() => vi.useRealTimers());
+
+it('leaves no timer that would keep the process', async () => {
+	vi.useFakeTimers();
+	await withinMs(Promise.resolve(), 10_000);
+	await expect(withinMs(Promise.reject(new Error('no')), 10_000)).rejects.toThrow('no');
+	expect(vi.getTimerCount()).toBe(0);
 });
 
 it('passes on what failed in time, and leaves alone what fails later', async () => {

@@ -60,7 +60,12 @@ test('findings with one cause are one finding, with what follows from it', () =>
 		{ name: 'a', title: 'A', state: 'warn', found: 'one', because: 'b' },
 		{ name: 'b', title: 'B', state: 'warn', found: 'other', because: 'a' },
 	];
-	expect(formatReport({ checks: circle, running: true })).toContain('toascope runs, 2 warnings');
+	const well: Check = { name: 'c', title: 'C', state: 'ok', found: 'good' };
+	for (const checks of [circle, [...circle, well]]) {
+		const report = formatReport({ checks, running: true });
+		expect(report).toMatch(/^WARN {2}A {2}one\nWARN {2}B {2}other\n/);
+		expect(report).toContain('toascope runs, 2 warnings');
+	}
 });
 
 test('on a terminal lines are as long as it is wide', () => {

@@ -3,13 +3,19 @@
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { listenTcp } from '../../daemon/http/listen.ts';
 import { listenUnix, type SocketFile } from '../../daemon/http/unix_socket.ts';
 import { type Attempt, Endpoints } from '../../daemon/service/endpoints.ts';
 import { Readiness } from '../../daemon/service/readiness.ts';
 import { answering, takenPort } from '../fixtures/answering.ts';
 import { start } from '../fixtures/http_app.ts';
+
+vi.mock(import('node:timers/promises'), async (original) => {
+	const real = await original();
+	return { ...real, setTimeout: vi.fn(real.setTimeout) as unknown as typeof real.setTimeout };
+});
 
 let directory = '';
 let endpoints: Endpoints;
@@ -36,6 +42,7 @@ function open(retry = true): Endpoints {
 beforeEach(() => {
 	directory = mkdtempSync(join(tmpdir(), 'toascope-test-'));
 	lines = [];
+	vi.mocked(delay).mockClear();
 });
 afterEach(async () => {
 	await endpoints.close();
@@ -51,11 +58,18 @@ it('listens when the port is freed', async () => {
 	const { server, port } = await takenPort();
 	expect(await open().open('listen', onPort(port))).toBeUndefined();
 	expect(readiness.reasons).toEqual([{ reason: 'http_listen', text: `another process listens on 127.0.0.1:${port}` }]);
+	await expect.poll(() => endpoints.failures().listen, { timeout: 10_000 }).toBeGreaterThanOrEqual(3n);
 	server.close();
 	await heard;
 	expect(readiness.reasons).toEqual([]);
+	// each pause is twice the one before
+	expect(
+		vi
+			.mocked(delay)
+			.mock.calls.slice(0, 3)
+			.map(([pauseMs]) => pauseMs),
+	).toEqual([250, 500, 1000]);
 	expect((await fetch(`http://127.0.0.1:${port}/healthz`)).status).toBe(200);
-	expect(Number(endpoints.failures().listen)).toBeGreaterThanOrEqual(1);
 	// one line for the cause, however often it was tried
 	expect(lines.map(({ level, text }) => [level, text])).toEqual([
 		['error', 'HTTP cannot listen: programs stay attached and count, and it is tried again'],
@@ -102,7 +116,9 @@ it('waits for a socket where a file stands', async () => {
 describe('the file of the Unix socket', () => {
 	const [path, directories]: [() => string, string[]] = [() => join(directory, 'made/toascope.sock'), []];
 	let file: SocketFile | undefined;
+	const apps: Parameters<Attempt>[0][] = [];
 	const attempt: Attempt = async (app) => {
+		apps.push(app);
 		file = await listenUnix(app, path(), directories);
 		return path();
 	};
@@ -120,6 +136,7 @@ describe('the file of the Unix socket', () => {
 	});
 
 	it('is lost often: nothing piles up', async () => {
+		apps.length = 0;
 		await open().open('socket', attempt);
 		for (let lost = 0; lost < 3; lost++) {
 			rmSync(path());
@@ -127,7 +144,9 @@ describe('the file of the Unix socket', () => {
 			expect(endpoints.waiting).toBe(1);
 			await expect.poll(() => endpoints.waiting, { timeout: 5000 }).toBe(0);
 			expect(file?.state()).toBe('ours');
+			expect(apps.map(({ server }) => server.listening)).toEqual([...apps.slice(1).map(() => false), true]);
 		}
+		expect(apps).toHaveLength(4);
 	});
 
 	it('waits for a process that answers in its place to end', async () => {

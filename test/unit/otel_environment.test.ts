@@ -30,6 +30,10 @@ it.each<[Record<string, string>, Partial<OtelEnvironment>]>([
 	[{ OTEL_TRACES_EXPORTER: 'OTLP' }, {}],
 	[{ OTEL_TRACES_EXPORTER: '' }, {}],
 	[{ OTEL_TRACES_SAMPLER: 'always_off' }, { spansOff: 'OTEL_TRACES_SAMPLER=always_off', samplesAll: false }],
+	[
+		{ OTEL_TRACES_SAMPLER: 'parentbased_always_off' },
+		{ spansOff: 'OTEL_TRACES_SAMPLER=parentbased_always_off', samplesAll: false },
+	],
 	[{ OTEL_TRACES_SAMPLER: 'parentbased_always_on' }, {}],
 	[{ OTEL_TRACES_SAMPLER: 'traceidratio' }, { samplesAll: false }],
 	[{ [protocol]: 'grpc' }, { protocol: 'grpc' }],

@@ -2,7 +2,7 @@
 /** Whom `toascope reload` signals: the process that the kernel names, whatever the one that answers says of itself. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -113,6 +113,18 @@ it('else the process that has the lock of the pins', async () => {
 	expect(lock).toBeGreaterThanOrEqual(0);
 	// a file system that locks as another device (overlayfs) tells nobody
 	expect([undefined, process.pid]).toContain(holderOf(directory)?.pid);
+	closeSync(lock);
+});
+
+it.skipIf(!existsSync('/dev/shm'))('and where the file system tells, it is that process', () => {
+	const pin = mkdtempSync('/dev/shm/toascope-test-');
+	const lock = native().lock(pin);
+	try {
+		expect(holderOf(pin)).toEqual({ pid: process.pid, uid: own });
+	} finally {
+		closeSync(lock);
+		rmSync(pin, { recursive: true });
+	}
 });
 
 it('a process is one by its number and its user', () => {

@@ -46,12 +46,57 @@ it('none goes while slots are free', async () => {
 	expect(names(await look())).toEqual(['a', 'b', 'c']);
 });
 
-it('one with an open connection, or with a client in the table, stays', async () => {
-	const { kernel, look } = await full();
+/** Has the keys of those that are retired gathered; none has its client in the table then. */
+function retirements(kernel: Awaited<ReturnType<typeof full>>['kernel']): string[] {
+	const keys: string[] = [];
+	const retire = kernel.retireListener.bind(kernel);
+	kernel.retireListener = (record) => {
+		expect(kernel.tracks('x', record.key), record.key).toBe(false);
+		keys.push(record.key);
+		retire(record);
+	};
+	return keys;
+}
+
+it('one with an open connection, or with a client in the table, stays, and is not even retired', async () => {
+	const { kernel, look } = start({ maxExported: 100 });
+	kernel.listenersCapacity = 8;
+	const retired = retirements(kernel);
+	// the least recent of all
 	const open = kernel.open('direct', 'a');
-	for (let looks = 0; looks < 4; looks++) await look(idleMs);
+	await look();
+	for (const listener of ['b', 'c', 'd', 'e', 'f', 'g', 'h']) {
+		kernel.visit('x', 1n, listener);
+		await look();
+	}
+	for (let looks = 0; looks < 8; looks++) await look(idleMs / 2);
 	expect(names(await look())).toEqual(['a', 'c', 'd', 'e', 'f', 'g', 'h', 'other']);
+	expect(retired).toEqual(['b']);
 	kernel.close(open);
+});
+
+it('one that is on its way out is enough: no other is retired meanwhile', async () => {
+	const { kernel, look } = await full();
+	const retired = retirements(kernel);
+	// a program runs still that may have found it
+	kernel.foldListener = () => false;
+	for (let looks = 0; looks < 6; looks++) await look(idleMs);
+	expect(retired).toEqual(['a']);
+});
+
+it('one whose connection opened just before it was retired, and stays open, goes on', async () => {
+	const { kernel, look } = await full();
+	const retire = kernel.retireListener.bind(kernel);
+	const open: ReturnType<typeof kernel.open>[] = [];
+	kernel.retireListener = (record) => {
+		if (record.key === 'a' && open.length === 0) open.push(kernel.open('direct', 'a'));
+		retire(record);
+	};
+	for (let looks = 0; looks < 4 && open.length === 0; looks++) await look(idleMs);
+	const snapshot = await look();
+	expect(open).toHaveLength(1);
+	expect(opened(snapshot, 'a')).toBe(2n);
+	expect(snapshot.listenersFolded).toBe(0n);
 });
 
 it('one that is retired when a connection opens goes on', async () => {
