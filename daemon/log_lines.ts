@@ -271,7 +271,7 @@ export const logLines = {
 		level: 'warn',
 		text: 'options on the SYN are not read for listeners from before',
 		meaning: '`hint` says what helps: restart these servers, or give toascope CAP_SYS_PTRACE.',
-		fields: ['code', 'listeners', 'hint'],
+		fields: ['code', 'listeners', 'hint', 'left_out'],
 	},
 	namespacesRefused: {
 		level: 'warn',

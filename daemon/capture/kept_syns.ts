@@ -100,7 +100,7 @@ export class KeptSyns {
 		return told;
 	}
 
-	/** Once, until it is others that are refused. */
+	/** Where it is others than before that are refused; their number changes with each server that starts. */
 	#tellRefused(refused: ReadonlyMap<string, number>): void {
 		const now = [...refused].join();
 		if (now === this.#refused) return;
@@ -110,7 +110,7 @@ export class KeptSyns {
 				code === 'EPERM'
 					? 'reaching the sockets of other processes takes CAP_SYS_PTRACE: restart these servers, or give it to toascope'
 					: 'restart these servers';
-			tell(this.#log, logLines.synsNotKept, { code, listeners, hint });
+			this.#limit.tell(`refused ${code}`, logLines.synsNotKept, { code, listeners, hint });
 		}
 	}
 }

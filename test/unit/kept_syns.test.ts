@@ -38,6 +38,25 @@ it('a configuration that was refused is not put in force by a later check', () =
 	expect(told).toEqual([[1, 3, true]]);
 });
 
+it('refusals whose number changes at each check are one line a minute for each code', () => {
+	const lines: unknown[] = [];
+	let listeners = 0;
+	const sockets = { refused: '', read: () => Array.from({ length: ++listeners }, () => listener) };
+	const keepSyns = () => {
+		throw Object.assign(new Error('not permitted'), { code: 'EPERM' });
+	};
+	const warn = (context: object) => void lines.push(context);
+	const keptSyns = new KeptSyns(
+		{ keepSyns } as unknown as BpfObject,
+		sockets as unknown as ListeningSockets,
+		{ ...log, warn },
+		true,
+	);
+	keptSyns.apply(loadConfig({ path: undefined, env: { TOASCOPE_PROFILES: 'cdn4' } }), false);
+	for (let check = 0; check < 5; check++) keptSyns.check();
+	expect(lines).toEqual([{ code: 'EPERM', listeners: 1, hint: expect.any(String) }]);
+});
+
 it('listeners that lose the setting over and over are one line a minute', () => {
 	const lines: unknown[] = [];
 	const sockets = { refused: '', read: () => [listener] };
