@@ -98,6 +98,8 @@ export interface Shown {
 /** Puts the configuration in force for the module; what is in force already is left alone. */
 export class Parameters {
 	readonly #directory: string;
+	/** What was shown when this configuration was last found in force. */
+	#inForce: { readonly config: Config; readonly text: string } | undefined;
 
 	constructor({ sys } = hostRoots) {
 		this.#directory = join(sys, 'module/toa/parameters');
@@ -121,13 +123,18 @@ export class Parameters {
 	}
 
 	/** What is in force in another way than the configuration has it; undefined: nothing is. */
-	otherThan({ profiles, trust, sockopt }: Config): string | undefined {
+	otherThan(config: Config): string | undefined {
+		const { profiles, trust, sockopt } = config;
 		const shown = this.read();
+		// asked once a second: a list of thousands of networks is compared when something has changed
+		const text = JSON.stringify(shown);
+		if (this.#inForce?.config === config && this.#inForce.text === text) return undefined;
 		const wrong = [
 			...(shown.profiles === formatProfiles(profiles) ? [] : [`profiles=${shown.profiles}`]),
 			...(isTrust(shown.trust, trust) ? [] : [`trust=${shown.trust}`]),
 			...((shown.sockoptIpv4 ?? sockopt.ipv4) === sockopt.ipv4 ? [] : [`sockopt_ipv4=${shown.sockoptIpv4}`]),
 		];
+		this.#inForce = wrong.length === 0 ? { config, text } : undefined;
 		return wrong.length === 0 ? undefined : wrong.join(' ').slice(0, shownMax);
 	}
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Profiles and networks as toa.ko takes and shows them, what it counts, and whose module is loaded. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -191,6 +191,38 @@ describe('in a tree of its own', () => {
 		expect(() => parameters.apply(loadConfig({ path: undefined, env: { TOASCOPE_SOCKOPT_IPV4: 'refuse' } }))).toThrow(
 			expect.objectContaining({ code: 'MODULE_REFUSED', message: expect.stringContaining('sockopt_ipv4') }),
 		);
+	});
+
+	it('what others changed since is told, each parameter of it', () => {
+		ownModule();
+		const env = { TOASCOPE_TRUST: '10.0.0.0/8', TOASCOPE_PROFILES: 'nat64' };
+		const config = loadConfig({ path: undefined, env });
+		const parameters = new Parameters(roots);
+		parameters.apply(config);
+		expect(parameters.otherThan(config)).toBeUndefined();
+		expect(parameters.otherThan(loadConfig({ path: undefined, env: { ...env, TOASCOPE_TRUST: '10.1.0.0/16' } }))).toBe(
+			'trust=10.0.0.0/8',
+		);
+		const change = (name: string, text: string) => write(`sys/module/toa/parameters/${name}`, `${text}\n`);
+		change('trust', '');
+		expect(parameters.otherThan(config)).toBe('trust=');
+		change('profiles', 'toa6');
+		change('sockopt_ipv4', 'refuse');
+		expect(parameters.otherThan(config)).toBe('profiles=toa6 trust= sockopt_ipv4=refuse');
+		parameters.apply(config);
+		expect(parameters.otherThan(config)).toBeUndefined();
+	});
+
+	it('the lock is of the module that was loaded then, not of one that was loaded since', () => {
+		ownModule();
+		const lock = HostLock.take(roots);
+		expect(lock.isOfLoaded(roots)).toBe(true);
+		renameSync(join(root, 'sys'), join(root, 'gone'));
+		expect(lock.isOfLoaded(roots)).toBe(false);
+		ownModule();
+		expect(lock.isOfLoaded(roots)).toBe(false);
+		lock.release();
+		expect(lock.isOfLoaded(roots)).toBe(false);
 	});
 
 	it('one daemon has it at a time, and who unloads it is told which', () => {
