@@ -29,5 +29,7 @@ struct everything {
 	enum drop drop;
 	enum event_type event_type;
 	enum sockopt_mode sockopt_mode;
+	enum toa_use toa_use;
+	enum toa_vni toa_vni;
 	enum ledger_entry ledger_entry;
 } everything;

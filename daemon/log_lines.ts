@@ -69,6 +69,14 @@ export const logLines = {
 		meaning: '`how`: `loaded` by this daemon, which takes it away with the rest when it ends; or it `was loaded`.',
 		fields: ['how', 'version', 'srcversion'],
 	},
+	moduleClientsAlone: {
+		level: 'warn',
+		text: 'toa.ko tells no virtual server and knows no uses: set provider to bpf',
+		meaning:
+			'`profiles` are those with `vip_at` or `uses`. Their clients are known, to every application alike; ' +
+			'getsockopt(1345) to 1347 fail, and no connection has a `virtual_server`.',
+		fields: ['profiles'],
+	},
 	moduleAlone: {
 		level: 'warn',
 		text: 'BPF is refused: toa.ko alone answers getsockopt(4096); no connection, client, owner or transparent address',

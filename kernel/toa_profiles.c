@@ -28,7 +28,7 @@ struct named {
 	struct toa_profile profile;
 };
 
-/* Ids are those of the daemon. kind, length, family, port at, address at, on the SYN, version, priority, pick, uses */
+/* Ids are those of the daemon. The module gives clients alone, never a virtual server. kind, length, family, port at, address at, on the SYN, version, priority, pick, uses, VIP at, VPORT at, VNI at, its form */
 static const struct named built_in[] = {
 	{ "nat64", { 1, 253, 20, 6, 2, 4, 0, 0, 0, 0, ALL_USES } },
 	{ "toa6", { 2, 254, 20, 6, 2, 4, 0, 0, 0, 0, ALL_USES } },
@@ -37,6 +37,9 @@ static const struct named built_in[] = {
 	{ "tencent", { 5, 200, 8, 4, 2, 4, 0, 0, 0, 0, ALL_USES } },
 	{ "cdn4", { 6, 28, 7, 4, TOA_ABSENT, 3, 1, 1, 0, 0, ALL_USES } },
 	{ "cdn6", { 7, 28, 19, 6, TOA_ABSENT, 3, 1, 1, 0, 0, ALL_USES } },
+	{ "vtoa4", { 24, 252, 20, 4, 2, 4, 0, 0, 0, 0, ALL_USES, 12, 16, 8, TOA_VNI_32_LITTLE } },
+	{ "vtoa6", { 25, 249, 40, 6, 2, 4, 0, 0, 0, 0, ALL_USES, 24, TOA_ABSENT, 20, TOA_VNI_24 } },
+	{ "vip4", { 26, 250, 8, 4, TOA_ABSENT, TOA_ABSENT, 0, 0, 0, 0, ALL_USES, 4, 2, TOA_ABSENT } },
 };
 
 const struct toa_profiles *toa_profiles_now(void)
@@ -326,7 +329,7 @@ module_param_cb(profiles, &profiles_ops, NULL, 0644);
 MODULE_PARM_DESC(
 	profiles,
 	"Layouts of the option, at most 16, with commas (" DEFAULT
-	"). Known: nat64, toa6, toa4, akamai4, tencent, cdn4, cdn6; an own one is NAME:KIND:LENGTH:ipv4|ipv6:ADDRESS_AT[:PORT_AT|-][:syn]. Behind each may stand /priority=N and /pick=first|last.");
+	"). Known: nat64, toa6, toa4, akamai4, tencent, cdn4, cdn6, vtoa4, vtoa6, vip4; an own one is NAME:KIND:LENGTH:ipv4|ipv6:ADDRESS_AT[:PORT_AT|-][:syn]. Behind each may stand /priority=N and /pick=first|last.");
 
 int toa_profiles_setup(void)
 {

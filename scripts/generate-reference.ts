@@ -8,7 +8,8 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { balancers } from '../daemon/config/balancers.ts';
-import { builtInProfiles, ownProfileKeys } from '../daemon/config/profiles.ts';
+import { builtInProfiles } from '../daemon/config/built_in_profiles.ts';
+import { ownProfileKeys, type Profile } from '../daemon/config/profiles.ts';
 import { fileSchema, keys } from '../daemon/config/schema.ts';
 import { errorCodes, exitMeanings } from '../daemon/errors.ts';
 import { httpLimitMeanings } from '../daemon/export/http_limits.ts';
@@ -58,7 +59,8 @@ function configuration(): string {
 		profile.kind,
 		profile.length,
 		profile.portAt ?? 'none',
-		profile.addressAt,
+		profile.addressAt ?? 'none',
+		virtualServerOf(profile),
 		`IPv${profile.family}`,
 		profile.onSyn ? 'yes' : 'no',
 		profile.source,
@@ -101,11 +103,12 @@ ${table(['Name', 'Stands for', 'Profiles', 'Remark'], presets)}
 
 ## Built-in profiles
 
-Offsets count from the option's kind byte. An IPv4-mapped address (\`::ffff:a.b.c.d\`) in a layout for IPv6 is an IPv4 client; port 0 is no
+Offsets count from the option's kind byte. \`vtoa4\`, \`vtoa6\` and \`vip4\` name the [virtual server](../virtual-servers.md) as well, and
+\`vip4\` no client. An IPv4-mapped address (\`::ffff:a.b.c.d\`) in a layout for IPv6 is an IPv4 client; port 0 is no
 port. On a SYN, options of kind 253 and 254 that name another experiment (RFC 6994: Fast Open's old cookie, TCP-ENO, HOST_ID, Accurate
 ECN, SMC-R) are never taken for a client.
 
-${table(['Name', 'Kind', 'Length', 'Port at', 'Address at', 'Family', 'On the SYN', 'Written by, and source'], builtIn)}
+${table(['Name', 'Kind', 'Length', 'Port at', 'Address at', 'Virtual server', 'Family', 'On the SYN', 'Written by, and source'], builtIn)}
 
 ## Profiles that go together
 
@@ -114,11 +117,22 @@ legitimately. Give a profile a \`priority\`: where options of several profiles c
 \`pick: first\` or \`pick: last\` where a chain of balancers writes the same option several times. Options that agree but for a missing port
 are one.
 
+\`uses\` says which profiles answer applications: \`sockopt\` is getsockopt(), \`transparent\` is accept() and getpeername(). Metrics, lookups
+and spans go by all profiles. Tencent Cloud writes the IPv4 address before SNAT (kind 200) beside the IPv6 client (kind 253): with the second
+example getpeername() gives the one and getsockopt(4096) the other.
+
 \`\`\`yaml
 profiles:
   - {name: nat64, priority: 1}
   - tencent
   - {name: toa4, pick: last}
+\`\`\`
+
+\`\`\`yaml
+transparent: on
+profiles:
+  - {name: nat64, priority: 1, uses: [sockopt]}
+  - {name: tencent, uses: [transparent]}
 \`\`\`
 
 ## A profile of your own
@@ -234,6 +248,13 @@ function table(head: readonly string[], rows: readonly (readonly (string | numbe
 
 function code(text: string): string {
 	return `\`${text}\``;
+}
+
+/** Where the fields of the virtual server are. */
+function virtualServerOf({ vipAt, vportAt, vniAt, vniForm }: Profile): string {
+	if (vipAt === undefined) return '';
+	const port = vportAt === undefined ? '' : `, port at ${vportAt}`;
+	return `address at ${vipAt}${port}${vniAt === undefined ? '' : `, VNI at ${vniAt} (${vniForm})`}`;
 }
 
 /** A default as it would stand in the file. */

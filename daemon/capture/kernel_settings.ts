@@ -8,6 +8,7 @@ import { ToascopeError } from '../errors.ts';
 import { limit, portBitsLayout } from './layout.gen.ts';
 import type { BpfObject } from './native.ts';
 import { ownNetns } from './netns.ts';
+import type { ProviderName } from './provider.ts';
 import { encodePorts, encodeSettings, encodeTrust } from './settings.ts';
 
 const yes = Buffer.from([1, 0, 0, 0]);
@@ -20,14 +21,16 @@ function word(value: number): Buffer {
 
 export class KernelSettings {
 	readonly #bpf: BpfObject;
+	readonly #provider: ProviderName;
 	#generation = 0;
 	#trusted: readonly Buffer[] = [];
 	/** Of the generation before. */
 	#before: readonly Buffer[] = [];
 
 	/** Of an object whose programs are not attached yet. */
-	constructor(bpf: BpfObject) {
+	constructor(bpf: BpfObject, provider: ProviderName = 'bpf') {
 		this.#bpf = bpf;
+		this.#provider = provider;
 	}
 
 	/**
@@ -46,7 +49,7 @@ export class KernelSettings {
 		const trusted = config.trust.map((network) => encodeTrust(network, generation));
 		try {
 			this.#writeTrusted(trusted);
-			const settings = encodeSettings(config, generation, events, ownNetns(), servedCgroup);
+			const settings = encodeSettings(config, generation, events, ownNetns(), servedCgroup, this.#provider);
 			this.#bpf.update('settings', word(place), settings);
 			this.#bpf.update('generation', word(0), word(generation));
 		} catch (error) {

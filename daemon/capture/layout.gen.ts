@@ -320,6 +320,18 @@ export const sockoptMode = {
 	SOCKOPT_REFUSE: 2,
 } as const;
 
+export const toaUse = {
+	TOA_USE_ALL: 0,
+	TOA_USE_SOCKOPT: 1,
+	TOA_USE_PEERNAME: 2,
+} as const;
+
+export const toaVni = {
+	TOA_VNI_24: 0,
+	TOA_VNI_32: 1,
+	TOA_VNI_32_LITTLE: 2,
+} as const;
+
 export const ledgerEntry = {
 	LEDGER_CLASSIFIED_NS: 0,
 	LEDGER_FOLDED: 1,

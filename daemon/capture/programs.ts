@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The BPF programs, loaded, attached and set, and the kernel state they keep: all of a provider but what reads the options. */
 import { existsSync } from 'node:fs';
+import { builtInProfiles } from '../config/built_in_profiles.ts';
 import type { Config } from '../config/config.ts';
-import { builtInProfiles } from '../config/profiles.ts';
 import { ToascopeError } from '../errors.ts';
 import { type LogSink, logLines, tell } from '../log_lines.ts';
 import type { Connection, ConnectionEvent } from '../model/connection.ts';
@@ -96,7 +96,7 @@ export class Programs implements Provider {
 		this.counters = new Counters(bpf, profileName, () => reader.events());
 		this.#reaper = new Reaper(bpf);
 		this.#flusher = new Flusher(bpf, probed.features, this.#reaper, log);
-		this.#settings = new KernelSettings(bpf);
+		this.#settings = new KernelSettings(bpf, reader.name);
 		this.#connections = new Connections(bpf, profileName);
 		this.#sockets = new ListeningSockets(bpf, probed.features.listeningSockets);
 		const visible = pidsAreKernels();

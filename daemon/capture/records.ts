@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Records of bpf/records.h, read from bytes. Offsets come from layout.gen.ts. */
 import { type ClientEndpoint, type Endpoint, type Family, formatAddress } from '../model/address.ts';
-import type { Connection, ConnectionEvent, Owner } from '../model/connection.ts';
+import type { Connection, ConnectionEvent, Owner, VirtualServer } from '../model/connection.ts';
 import type { Histogram, Seen, Segment, Traffic, Verdict } from '../model/snapshot.ts';
 import {
 	connectionLayout as connection,
@@ -12,6 +12,7 @@ import {
 	histogramLayout,
 	limit,
 	trafficLayout,
+	toaVirtualLayout as virtual,
 } from './layout.gen.ts';
 
 export const verdicts: readonly Verdict[] = ['pending', 'toa', 'none', 'malformed', 'untrusted', 'conflict'];
@@ -31,6 +32,22 @@ export function readEndpoint(bytes: Buffer, at: number): Endpoint | undefined {
 function readClient(bytes: Buffer, at: number): ClientEndpoint | undefined {
 	const client = readEndpoint(bytes, at);
 	return client?.port === 0 ? { ...client, port: undefined } : client;
+}
+
+/** struct toa_virtual; undefined for family 0. */
+function readVirtualServer(bytes: Buffer, at: number): VirtualServer | undefined {
+	const family = bytes[at + virtual.family];
+	if (family !== 4 && family !== 6) return undefined;
+	const start = at + virtual.address;
+	const port = bytes.readUInt16LE(at + virtual.port);
+	return {
+		endpoint: {
+			family,
+			text: formatAddress(family, bytes.subarray(start, start + 16)),
+			port: port === 0 ? undefined : port,
+		},
+		vni: bytes[at + virtual.hasVni] === 0 ? undefined : bytes.readUInt32LE(at + virtual.vni),
+	};
 }
 
 /** Writes struct endpoint from an address's bytes (4 or 16). */
@@ -118,6 +135,7 @@ export function readConnection(
 		local,
 		peer,
 		client: readClient(bytes, at + connection.client),
+		virtualServer: readVirtualServer(bytes, at + connection.virtualServer),
 		verdict: verdicts[bytes[at + connection.verdict] ?? 0] ?? 'pending',
 		profile: profileName(bytes[at + connection.profile] ?? 0),
 		segment: segments[(bytes[at + connection.segment] ?? 0) - 1],

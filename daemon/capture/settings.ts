@@ -3,7 +3,7 @@
 import type { Network } from '../config/cidr.ts';
 import type { Config } from '../config/config.ts';
 import type { Ports } from '../config/ports.ts';
-import type { Profile } from '../config/profiles.ts';
+import { namesVirtualServer, type Profile, servesAll } from '../config/profiles.ts';
 import {
 	limit,
 	portBitsLayout,
@@ -12,11 +12,18 @@ import {
 	sockoptMode,
 	toaProfileLayout,
 	toaTableLayout,
+	toaUse,
+	toaVni,
 	trustKeyLayout,
 } from './layout.gen.ts';
+import type { ProviderName } from './provider.ts';
 
 /** enum toa_pick */
 const picks: readonly Profile['pick'][] = [undefined, 'first', 'last'];
+
+const useBit = { sockopt: toaUse.TOA_USE_SOCKOPT, transparent: toaUse.TOA_USE_PEERNAME } as const;
+
+const vniForm = { be24: toaVni.TOA_VNI_24, be32: toaVni.TOA_VNI_32, le32: toaVni.TOA_VNI_32_LITTLE } as const;
 
 /** struct toa_table: the profiles, and for each kind and length the one that takes it. */
 export function encodeProfiles(profiles: readonly Profile[]): Buffer {
@@ -30,17 +37,25 @@ export function encodeProfiles(profiles: readonly Profile[]): Buffer {
 		table[at + toaProfileLayout.length] = profile.length;
 		table[at + toaProfileLayout.family] = profile.family;
 		table[at + toaProfileLayout.portAt] = profile.portAt ?? limit.ABSENT;
-		table[at + toaProfileLayout.addressAt] = profile.addressAt;
+		table[at + toaProfileLayout.addressAt] = profile.addressAt ?? limit.ABSENT;
 		table[at + toaProfileLayout.onSyn] = profile.onSyn ? 1 : 0;
 		table[at + toaProfileLayout.version] = profile.version ?? 0;
 		table[at + toaProfileLayout.priority] = profile.priority;
 		table[at + toaProfileLayout.pick] = picks.indexOf(profile.pick);
-		table[at + toaProfileLayout.uses] = 0xff;
+		table[at + toaProfileLayout.uses] = useBits(profile);
+		table[at + toaProfileLayout.vipAt] = profile.vipAt ?? limit.ABSENT;
+		table[at + toaProfileLayout.vportAt] = profile.vportAt ?? limit.ABSENT;
+		table[at + toaProfileLayout.vniAt] = profile.vniAt ?? limit.ABSENT;
+		table[at + toaProfileLayout.vniForm] = vniForm[profile.vniForm];
 		table[toaTableLayout.priority + profile.id] = profile.priority;
 		table[toaTableLayout.pick + profile.id] = picks.indexOf(profile.pick);
 		table[toaTableLayout.slot + profile.kind * limit.LIST_SIZE + profile.length] = slot;
 	});
 	return table;
+}
+
+function useBits({ uses }: Profile): number {
+	return uses.reduce((bits, use) => bits | useBit[use], 0);
 }
 
 /** struct prefix: a mask of `length` bits, and its length. */
@@ -57,6 +72,7 @@ export function encodePrefix(length: number): Buffer {
 /**
  * struct settings. `events` holds the bits 1 << enum event_type that go into the ring; `ownNetns` is the inode number of
  * the network namespace that this process is in. `servedCgroup` is the id of the cgroup whose sockets are served; 0n: all.
+ * With the provider `module` no program reads options: it knows no virtual servers and no uses.
  */
 export function encodeSettings(
 	config: Config,
@@ -64,6 +80,7 @@ export function encodeSettings(
 	events: number,
 	ownNetns: number,
 	servedCgroup = 0n,
+	provider: ProviderName = 'bpf',
 ): Buffer {
 	const bytes = Buffer.alloc(settingsLayout.size);
 	bytes.writeUInt32LE(generation, settingsLayout.generation);
@@ -74,6 +91,10 @@ export function encodeSettings(
 	bytes[settingsLayout.transparent] = config.transparent.enabled ? 1 : 0;
 	bytes[settingsLayout.sockopt] = sockoptModeOf(config);
 	bytes[settingsLayout.readSyn] = config.profiles.some(({ onSyn }) => onSyn) ? 1 : 0;
+	if (provider === 'bpf') {
+		bytes[settingsLayout.splitUses] = config.profiles.every(servesAll) ? 0 : 1;
+		bytes[settingsLayout.virtualServers] = config.profiles.some(namesVirtualServer) ? 1 : 0;
+	}
 	bytes.writeUInt32LE(config.listeners.netns === 'host' ? ownNetns : 0, settingsLayout.netns);
 	encodePrefix(config.clients.prefix4).copy(bytes, settingsLayout.prefix);
 	encodePrefix(config.clients.prefix6).copy(bytes, settingsLayout.prefix + prefixLayout.size);

@@ -4,7 +4,7 @@ import type { Config, Environment } from '../config/config.ts';
 import { defaultConfig, loadConfig } from '../config/load.ts';
 import { ask, kindOf, type Place, placesOf, showPlace } from '../doctor/ask.ts';
 import { exitCode, ToascopeError } from '../errors.ts';
-import type { ClientEndpointJson, ConnectionJson } from '../http/json.ts';
+import type { ClientEndpointJson, ConnectionJson, VirtualServerJson } from '../http/json.ts';
 import { formatEndpoint } from '../model/address.ts';
 import { parseEndpoint } from '../model/endpoint.ts';
 import { formatBytes, printable } from './units.ts';
@@ -128,7 +128,7 @@ function notFound(
 	});
 }
 
-/** One line for each connection, in columns. `now`: Unix milliseconds. */
+/** One line for each connection, in columns, and below it the virtual server that it called. `now`: Unix milliseconds. */
 export function connectionTable(connections: readonly ConnectionJson[], now: number = Date.now()): string {
 	const rows = connections.map((connection) => {
 		const { client, profile, segment, process: owner } = connection;
@@ -146,7 +146,14 @@ export function connectionTable(connections: readonly ConnectionJson[], now: num
 		];
 	});
 	const widths = [0, 1, 2, 3, 4].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-	return rows.map((row) => `${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}\n`).join('');
+	const lines = rows.map((row) => `${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}\n`);
+	return lines.map((line, index) => `${line}${virtualServerLine(connections[index]?.virtual_server)}`).join('');
+}
+
+/** A daemon of an earlier version does not know it. */
+function virtualServerLine(server: VirtualServerJson | null | undefined): string {
+	if (server === null || server === undefined) return '';
+	return `  virtual server  ${endpointText(server)}${server.vni === null ? '' : ` (VNI ${server.vni})`}\n`;
 }
 
 function endpointText({ address, port }: ClientEndpointJson): string {

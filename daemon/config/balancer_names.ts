@@ -4,6 +4,7 @@
 export const balancerNames = [
 	'huawei-elb',
 	'aliyun-slb',
+	'aliyun-vtoa',
 	'aliyun-cdn',
 	'tencent-clb',
 	'tencent-gaap',

@@ -2,8 +2,9 @@
 /** Presets: the profiles that a balancer writes, by its name. */
 import { z } from 'zod';
 import { type BalancerName, balancerNames } from './balancer_names.ts';
+import { builtInProfiles } from './built_in_profiles.ts';
 import { nearest } from './nearest.ts';
-import { builtInProfiles, type Profile } from './profiles.ts';
+import type { Profile } from './profiles.ts';
 import { alternatives } from './value.ts';
 
 export interface Balancer {
@@ -25,6 +26,11 @@ export const balancers: Readonly<Record<BalancerName, Balancer>> = {
 		title: 'Alibaba Cloud SLB, CLB, NLB (FULLNAT)',
 		profiles: { toa4: 0, nat64: 0 },
 		note: '',
+	},
+	'aliyun-vtoa': {
+		title: 'Alibaba Cloud SLB with VTOA (VPC, RDS)',
+		profiles: { toa4: 0, vip4: 0, vtoa4: 0, vtoa6: 0, nat64: 0 },
+		note: 'names the virtual server too, for getsockopt(1345) to 1347',
 	},
 	'aliyun-cdn': {
 		title: 'Alibaba Cloud CDN, Akamai',
@@ -56,6 +62,8 @@ const parts: Readonly<Record<string, BalancerName>> = {
 	huawei: 'huawei-elb',
 	elb: 'huawei-elb',
 	ali: 'aliyun-slb',
+	vtoa: 'aliyun-vtoa',
+	rds: 'aliyun-vtoa',
 	slb: 'aliyun-slb',
 	tencent: 'tencent-clb',
 	clb: 'tencent-clb',

@@ -2,7 +2,9 @@
 /** Profiles: how a vendor lays out the TOA option. The capture side makes the kernel's struct toa_table of them. */
 import { z } from 'zod';
 import { balancerNames } from './balancer_names.ts';
+import { builtInProfiles } from './built_in_profiles.ts';
 import { nearest } from './nearest.ts';
+import { addressBytes, checkLayout, portBytes } from './profile_layout.ts';
 import { alternatives, BadValue, integer, onOff, reading, word } from './value.ts';
 
 /** Offsets count from the option's kind byte; a port has 2 bytes, an address 4 or 16. */
@@ -15,8 +17,16 @@ export interface Profile {
 	readonly length: number;
 	/** Undefined: the option carries no port. */
 	readonly portAt: number | undefined;
-	readonly addressAt: number;
+	/** Undefined: the option names the virtual server and no client. */
+	readonly addressAt: number | undefined;
+	/** Of the client's address and of the virtual server's. */
 	readonly family: 4 | 6;
+	/** Address of the virtual server, which the client called at the balancer. */
+	readonly vipAt: number | undefined;
+	readonly vportAt: number | undefined;
+	/** Number of its virtual network. */
+	readonly vniAt: number | undefined;
+	readonly vniForm: VniForm;
 	/** Looked for on the SYN as well. */
 	readonly onSyn: boolean;
 	/** What byte 2 must be; undefined: the layout has no version. */
@@ -25,6 +35,20 @@ export interface Profile {
 	readonly priority: number;
 	/** Which of several options of this profile counts; undefined: the first, and others that differ are a conflict. */
 	readonly pick: 'first' | 'last' | undefined;
+	/** What answers with its client besides the records: getsockopt(), or accept() and getpeername(). */
+	readonly uses: readonly ProfileUse[];
+}
+
+/** 24 bits in network order (RFC 7348), or 32 in network order, or 32 in little-endian order. */
+export const vniForms = ['be24', 'be32', 'le32'] as const;
+export type VniForm = (typeof vniForms)[number];
+
+export const profileUses = ['sockopt', 'transparent'] as const;
+export type ProfileUse = (typeof profileUses)[number];
+
+/** Whether it serves all that asks. */
+export function servesAll({ uses }: Pick<Profile, 'uses'>): boolean {
+	return uses.length === profileUses.length;
 }
 
 const listError = 'must be a list of 1 to 16 profiles such as [nat64, toa6, toa4]';
@@ -33,83 +57,10 @@ const firstOwnId = 8;
 const lastOwnId = firstOwnId + profilesMax - 1;
 const priorityMax = 100;
 const optionsMax = 40;
-const portBytes = 2;
 
-/** A profile that toascope knows by name. */
-export interface BuiltInProfile extends Profile {
-	/** Who writes it, and where that can be read: Markdown for the reference. */
-	readonly source: string;
+export function namesVirtualServer({ vipAt }: Pick<Profile, 'vipAt'>): boolean {
+	return vipAt !== undefined;
 }
-
-function builtIn(
-	id: number,
-	name: string,
-	kind: number,
-	length: number,
-	portAt: number | undefined,
-	addressAt: number,
-	source: string,
-) {
-	const family = length < 16 ? 4 : 6;
-	const cdn = kind === 28;
-	return {
-		id,
-		name,
-		kind,
-		length,
-		portAt,
-		addressAt,
-		family,
-		onSyn: cdn,
-		version: cdn ? 1 : undefined,
-		priority: 0,
-		pick: undefined,
-		source,
-	} satisfies BuiltInProfile;
-}
-
-/** The profiles that toascope knows by name. Ids are in pinned counters: never reuse one. */
-export const builtInProfiles: readonly BuiltInProfile[] = [
-	builtIn(
-		1,
-		'nat64',
-		253,
-		20,
-		2,
-		4,
-		'NAT64 load balancers (Huawei Cloud, Tencent Cloud, Alibaba Cloud): `TCPOPT_TOA_V6` in `net/vtoa/vtoa.h` of the Anolis OS kernel',
-	),
-	builtIn(2, 'toa6', 254, 20, 2, 4, 'DPVS with IPv6 or NAT64: `kmod/toa/toa.h` of iqiyi/dpvs'),
-	builtIn(
-		3,
-		'toa4',
-		254,
-		8,
-		2,
-		4,
-		'LVS FULLNAT: `kernel/net/toa/toa.h` of alibaba/LVS; Huawei Cloud ELB: `src/toa.h` of Huawei/TCP_option_address; DPVS: `kmod/toa/toa.h` of iqiyi/dpvs',
-	),
-	builtIn(4, 'akamai4', 253, 8, 2, 4, 'UCloud ULB for clients of Akamai: ucloud/ucloud-toa'),
-	builtIn(
-		5,
-		'tencent',
-		200,
-		8,
-		2,
-		4,
-		'Tencent Cloud (CLB before SNAT, GAAP, Anti-DDoS): `TCPOPT_ADDR` in their documents on TOA; UCloud ULB: `toa.h` of ucloud/ucloud-toa; ip_vs_ca: yubo/ip_vs_ca',
-	),
-	builtIn(
-		6,
-		'cdn4',
-		28,
-		7,
-		undefined,
-		3,
-		'Alibaba Cloud CDN: `TCPOPT_TOA` in the kernel module of "Alibaba CDN TCP Option Address"; Akamai',
-	),
-	builtIn(7, 'cdn6', 28, 19, undefined, 3, 'Alibaba Cloud CDN: the eBPF program of "Alibaba CDN TCP Option Address"'),
-];
 
 /** Whether a profile is one of the configuration's own. */
 export function isOwn({ id }: Pick<Profile, 'id'>): boolean {
@@ -123,7 +74,9 @@ const tcpKinds = [2, 3, 4, 5, 8];
 const kindError = `must be an option kind from 9 to 255, or 6 or 7: ${alternatives(tcpKinds.map(String))} are TCP's own, 0 and 1 have no length`;
 
 const builtInNameError =
-	'must not be the name of a built-in profile: beside one nothing may stand but priority and pick';
+	'must not be the name of a built-in profile: beside one nothing may stand but priority, pick and uses';
+
+const usesError = 'must be a list of sockopt, transparent or both';
 
 const ruleKeys = {
 	priority: integer(0, priorityMax).prefault(0).meta({
@@ -134,6 +87,15 @@ const ruleKeys = {
 		description:
 			'Where several options of this profile come on one segment (a chain of balancers), which of them counts. Without it the first does, and others that differ are a `conflict`.',
 	}),
+	uses: z
+		.array(word(...profileUses), { error: usesError })
+		.min(1, { error: usesError })
+		.transform((list) => profileUses.filter((use) => list.includes(use)))
+		.prefault([...profileUses])
+		.meta({
+			description:
+				'What answers with the client of this profile: `sockopt` (getsockopt), `transparent` (accept() and getpeername()). Default `[sockopt, transparent]`. Metrics, lookups and spans go by all profiles. The provider `module` has no such rule.',
+		}),
 };
 
 /** The keys that say of a built-in profile how it goes with others. */
@@ -143,6 +105,8 @@ const ruledKeys = z
 		const others = Object.keys(value).filter((name) => name !== 'name' && !(name in ruleKeys));
 		if (others.length > 0) context.addIssue({ code: 'custom', path: ['name'], message: builtInNameError });
 	});
+
+const addressAt = integer(2, optionsMax - addressBytes[4]);
 
 /** The keys of an own profile. */
 export const ownProfileKeys = z.strictObject(
@@ -167,7 +131,28 @@ export const ownProfileKeys = z.strictObject(
 		port_at: integer(2, optionsMax - portBytes)
 			.optional()
 			.meta({ description: 'Offset of the port from the kind byte. Without it the option carries no port.' }),
-		address_at: integer(2, optionsMax - 4).meta({ description: 'Offset of the address from the kind byte.' }),
+		address_at: addressAt.optional().meta({
+			description:
+				'Offset of the address from the kind byte. Without it the option names no client; only where `vip_at` is given.',
+		}),
+		vip_at: integer(2, optionsMax - addressBytes[4])
+			.optional()
+			.meta({
+				description:
+					"Offset of the virtual server's address (VIP), of the same family ([virtual servers](../virtual-servers.md)).",
+			}),
+		vport_at: integer(2, optionsMax - portBytes)
+			.optional()
+			.meta({ description: 'Offset of its port.' }),
+		vni_at: integer(2, optionsMax - 3)
+			.optional()
+			.meta({ description: 'Offset of the number of its virtual network (VNI, VPC id).' }),
+		vni: word(...vniForms)
+			.prefault('be24')
+			.meta({
+				description:
+					'How that number is written: `be24` (3 bytes, as in VXLAN), `be32` (4 bytes), both in network order, or `le32`. Default `be24`.',
+			}),
 		syn: onOff.prefault('off').meta({ description: 'Looked for on the SYN as well.' }),
 		...ruleKeys,
 	},
@@ -176,7 +161,20 @@ export const ownProfileKeys = z.strictObject(
 
 type Own = Omit<Profile, 'id'>;
 
-const ownProfile = reading(ownProfileKeys, (value): Own => {
+/** Keys that mean something beside another one alone. */
+const dependentKeys = ownProfileKeys.superRefine((value, context) => {
+	if (value.vip_at !== undefined) return;
+	for (const key of ['vport_at', 'vni_at'] as const) {
+		if (value[key] === undefined) continue;
+		const message = "must have vip_at beside it, the place of the virtual server's address";
+		context.addIssue({ code: 'custom', path: [key], message });
+	}
+	for (const { message } of addressAt.safeParse(value.address_at).error?.issues ?? []) {
+		context.addIssue({ code: 'custom', path: ['address_at'], message });
+	}
+});
+
+const ownProfile = reading(dependentKeys, (value): Own => {
 	const family = value.family === 'ipv4' ? 4 : 6;
 	const own = {
 		name: value.name,
@@ -189,35 +187,23 @@ const ownProfile = reading(ownProfileKeys, (value): Own => {
 		version: undefined,
 		priority: value.priority,
 		pick: value.pick,
+		vipAt: value.vip_at,
+		vportAt: value.vport_at,
+		vniAt: value.vni_at,
+		vniForm: value.vni,
+		uses: value.uses,
 	} satisfies Own;
 	checkLayout(own);
 	return own;
 });
 
-function checkLayout({ length, portAt, addressAt, family }: Own): void {
-	const addressEnd = addressAt + (family === 4 ? 4 : 16);
-	if (addressEnd > length) {
-		throw new BadValue(
-			`must have room for the address: bytes ${addressAt} to ${addressEnd - 1} of an option of ${length}`,
-		);
-	}
-	if (portAt === undefined) return;
-	const portEnd = portAt + portBytes;
-	if (portEnd > length) {
-		throw new BadValue(`must have room for the port: bytes ${portAt} to ${portEnd - 1} of an option of ${length}`);
-	}
-	if (portAt < addressEnd && addressAt < portEnd) {
-		throw new BadValue(
-			`must not have port (bytes ${portAt} to ${portEnd - 1}) and address (${addressAt} to ${addressEnd - 1}) overlap`,
-		);
-	}
-}
-
 const builtInNamed = (name: string) => builtInProfiles.find((profile) => profile.name === name) as Profile;
 
 const named = z.enum(names as [string, ...string[]]).transform(builtInNamed);
 
-const ruled = ruledKeys.transform(({ name, priority, pick }): Profile => ({ ...builtInNamed(name), priority, pick }));
+const ruled = ruledKeys.transform(
+	({ name, priority, pick, uses }): Profile => ({ ...builtInNamed(name), priority, pick, uses }),
+);
 
 /** Names that somebody may look for here, and what to write instead. */
 const otherNames: Readonly<Record<string, string>> = {
@@ -256,14 +242,23 @@ export const profiles = reading(
 			}
 			result.push(profile);
 		}
+		if (result.every(({ addressAt }) => addressAt === undefined)) {
+			throw new BadValue(
+				`must have a profile that names a client: ${result.map(({ name }) => name).join(' and ')} ${result.length === 1 ? 'has' : 'have'} no address of one`,
+			);
+		}
 		return result;
 	},
 );
 
 /** As it is written in the file. */
-export function formatProfile(profile: Profile): string | Record<string, string | number> {
-	const { name, priority, pick } = profile;
-	const rules = { ...(priority === 0 ? {} : { priority }), ...(pick === undefined ? {} : { pick }) };
+export function formatProfile(profile: Profile): string | Record<string, unknown> {
+	const { name, priority, pick, uses } = profile;
+	const rules = {
+		...(priority === 0 ? {} : { priority }),
+		...(pick === undefined ? {} : { pick }),
+		...(servesAll(profile) ? {} : { uses: [...uses] }),
+	};
 	if (!isOwn(profile)) return Object.keys(rules).length === 0 ? name : { name, ...rules };
 	return {
 		name,
@@ -271,7 +266,10 @@ export function formatProfile(profile: Profile): string | Record<string, string 
 		length: profile.length,
 		family: `ipv${profile.family}`,
 		...(profile.portAt === undefined ? {} : { port_at: profile.portAt }),
-		address_at: profile.addressAt,
+		...(profile.addressAt === undefined ? {} : { address_at: profile.addressAt }),
+		...(profile.vipAt === undefined ? {} : { vip_at: profile.vipAt }),
+		...(profile.vportAt === undefined ? {} : { vport_at: profile.vportAt }),
+		...(profile.vniAt === undefined ? {} : { vni_at: profile.vniAt, vni: profile.vniForm }),
 		syn: profile.onSyn ? 'on' : 'off',
 		...rules,
 	};

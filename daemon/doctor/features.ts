@@ -7,7 +7,7 @@ import type { Config } from '../config/config.ts';
 import { includesPort, ports } from '../config/ports.ts';
 import { type Check, check, dueTo, type State } from './check.ts';
 import type { Values } from './configuration.ts';
-import { type ModuleOutlook, moduleCheck } from './module.ts';
+import { type ModuleOutlook, moduleCheck, moduleProfilesCheck } from './module.ts';
 import type { RecentJson } from './status.ts';
 import { transparentCheck } from './transparent.ts';
 
@@ -141,7 +141,8 @@ export function choiceChecks(
 	const withoutBpf = forCompat ? 'it is loaded, and 32-bit servers need it' : 'bpf does not work here';
 	const reason = takes === 'bpf' ? 'it works here' : withoutBpf;
 	const why = wanted === 'auto' ? `auto: ${reason}` : 'chosen in the configuration';
-	const choice = [provider('ok', `${takes} (${why})`), about];
+	const beyond = takes === 'module' ? moduleProfilesCheck(values) : [];
+	const choice = [provider('ok', `${takes} (${why})`), about, ...beyond];
 	// without BPF the module answers applications, and that is all
 	if (tried === undefined) return choice;
 	const unanswered = takes === 'bpf' && compat.length > 0 ? [compatCheck(compat)] : [];

@@ -2,14 +2,17 @@
 /** The kernel module: loaded, or what it would take. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { profiles as readProfiles } from '../config/profiles.ts';
 import { buildDirectory, missingParts } from '../module/build.ts';
 import { type KernelObject, parseModinfo } from '../module/kernel_object.ts';
 import { describeLoaded, type Loaded, readLoaded, takesModules } from '../module/loaded.ts';
 import { howToInstall, inWords, type Part, readDistribution } from '../module/packages.ts';
+import { beyondModule } from '../module/parameters.ts';
 import { type Policy, readPolicy, whySignedOnly } from '../module/policy.ts';
 import { hostRoots } from '../module/roots.ts';
 import { runToolNow } from '../module/tool.ts';
 import { type Check, check } from './check.ts';
+import type { Values } from './configuration.ts';
 
 /** What decides whether toa.ko can be had here. */
 export interface ModuleFacts {
@@ -84,6 +87,14 @@ export function moduleOutlook(facts: ModuleFacts): ModuleOutlook {
 		found: `not loaded, and building it takes ${missing.map(inWords).join(', ')}`,
 		advice: install,
 	};
+}
+
+/** With the provider `module`: profiles that say more than toa.ko can. */
+export function moduleProfilesCheck({ profiles }: Values): Check[] {
+	const beyond = beyondModule(readProfiles.safeParse(profiles).data ?? []);
+	if (beyond.length === 0) return [];
+	const found = `${beyond.join(', ')}: toa.ko tells no virtual server and knows no uses, only clients`;
+	return [check('module_profiles', 'Profiles beyond toa.ko', 'warn', found, 'set provider to bpf')];
 }
 
 /** `needed`: the provider is `module`, so that what is missing is a fault. */

@@ -2,8 +2,8 @@
 /** Options of trusted senders that no active profile takes: what a wrong profile looks like. Each is named. */
 import { type BalancerName, balancerNames } from '../config/balancer_names.ts';
 import { balancers, profilesOf } from '../config/balancers.ts';
+import { builtInProfiles } from '../config/built_in_profiles.ts';
 import { defaultConfig } from '../config/load.ts';
-import { builtInProfiles } from '../config/profiles.ts';
 import { alternatives } from '../config/value.ts';
 import { type Check, check } from './check.ts';
 import { profileNames, type Values } from './configuration.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The model as the API shows it: snake_case keys, null for what is not known, 64-bit integers as decimal strings. */
 import type { ClientEndpoint, Endpoint } from '../model/address.ts';
-import type { Connection } from '../model/connection.ts';
+import type { Connection, VirtualServer } from '../model/connection.ts';
 import type { ClientSeries } from '../model/snapshot.ts';
 import type { Clock } from './ports.ts';
 import { formatTime } from './time.ts';
@@ -17,12 +17,22 @@ export interface ClientEndpointJson {
 	readonly port: number | null;
 }
 
+export interface VirtualServerJson {
+	readonly address: string;
+	/** null: the option carried none. */
+	readonly port: number | null;
+	/** Of its virtual network; null: the option carried none. */
+	readonly vni: number | null;
+}
+
 /** A connection as `/v1/connections` gives it. */
 export interface ConnectionJson {
 	/** The other end as the server's kernel sees it. */
 	readonly peer: EndpointJson;
 	/** The real client; null without a believable TOA. */
 	readonly client: ClientEndpointJson | null;
+	/** What the client called, at the balancer; null: no believable option named it. */
+	readonly virtual_server: VirtualServerJson | null;
 	readonly local: EndpointJson;
 	readonly netns: number;
 	readonly verdict: string;
@@ -51,6 +61,7 @@ export function connectionJson(connection: Connection, clock: Clock): Connection
 	return {
 		peer: endpointJson(connection.peer),
 		client: connection.client === undefined ? null : clientEndpointJson(connection.client),
+		virtual_server: connection.virtualServer === undefined ? null : virtualServerJson(connection.virtualServer),
 		local: endpointJson(connection.local),
 		netns: connection.netns,
 		verdict: connection.verdict,
@@ -78,6 +89,10 @@ function endpointJson({ text, port }: Endpoint): EndpointJson {
 
 function clientEndpointJson({ text, port }: ClientEndpoint): ClientEndpointJson {
 	return { address: text, port: port ?? null };
+}
+
+function virtualServerJson({ endpoint, vni }: VirtualServer): VirtualServerJson {
+	return { ...clientEndpointJson(endpoint), vni: vni ?? null };
 }
 
 /** A client as `/v1/clients` gives it. */

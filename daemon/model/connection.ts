@@ -12,6 +12,14 @@ export interface Owner {
 	readonly cgroupId: bigint;
 }
 
+/** What the client called, at the balancer. */
+export interface VirtualServer {
+	/** Its port is undefined where the option carries none. */
+	readonly endpoint: ClientEndpoint;
+	/** Number of the virtual network (VNI, VPC id) that its address is in. */
+	readonly vni: number | undefined;
+}
+
 export interface Connection {
 	/** Socket cookie: unique while the machine is up. */
 	readonly cookie: bigint;
@@ -22,6 +30,8 @@ export interface Connection {
 	readonly peer: Endpoint;
 	/** The real client; undefined without a believable TOA. */
 	readonly client: ClientEndpoint | undefined;
+	/** Undefined: no believable option named one. */
+	readonly virtualServer: VirtualServer | undefined;
 	readonly verdict: Verdict;
 	readonly profile: string | undefined;
 	readonly segment: Segment | undefined;

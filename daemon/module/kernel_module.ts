@@ -8,7 +8,7 @@ import { HostLock } from './host_lock.ts';
 import { loadModule } from './load.ts';
 import { readLoaded } from './loaded.ts';
 import { ModuleCheck } from './module_check.ts';
-import { Parameters, type Shown } from './parameters.ts';
+import { beyondModule, Parameters, type Shown } from './parameters.ts';
 import { removeModule } from './unload.ts';
 import { verifyModule } from './verify.ts';
 
@@ -21,6 +21,8 @@ export class KernelModule implements OptionReader {
 	/** In force: a reload changes it. */
 	#config: Config;
 	#closed = false;
+	/** Profiles of which the log has said that the module knows less. */
+	#beyond = '';
 	/** What was in force before; undefined: it was not loaded, so that it is ours to take away. */
 	readonly #before: Shown | undefined;
 
@@ -67,6 +69,14 @@ export class KernelModule implements OptionReader {
 	apply(config: Config): void {
 		this.#parameters.apply(config);
 		this.#config = config;
+		this.#tellBeyond(beyondModule(config.profiles));
+	}
+
+	/** A start puts the same configuration in force twice, and so does a reload that changes something else. */
+	#tellBeyond(profiles: readonly string[]): void {
+		if (profiles.join() === this.#beyond) return;
+		this.#beyond = profiles.join();
+		if (profiles.length > 0) tell(this.#log, logLines.moduleClientsAlone, { profiles });
 	}
 
 	check(): ReaderReport {

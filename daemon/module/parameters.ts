@@ -4,7 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Network, networksInclude, parseNetwork } from '../config/cidr.ts';
 import type { Config } from '../config/config.ts';
-import { isOwn, type Profile } from '../config/profiles.ts';
+import { isOwn, namesVirtualServer, type Profile, servesAll } from '../config/profiles.ts';
 import { reasonOf } from '../directories.ts';
 import { ToascopeError } from '../errors.ts';
 import { KernelLog } from './kernel_log.ts';
@@ -16,9 +16,13 @@ const shownMax = 200;
 /** sysfs takes a page in one write, its end included. */
 const pageMax = 4095;
 
-/** As kernel/toa_profiles.c reads it and shows it. */
+/**
+ * As kernel/toa_profiles.c reads it and shows it. The module gives clients alone: it takes no uses and no place of a virtual
+ * server, and an own profile that names no client is left out.
+ */
 export function formatProfiles(profiles: readonly Profile[]): string {
 	return profiles
+		.filter((profile) => profile.addressAt !== undefined || !isOwn(profile))
 		.map((profile) => {
 			const { name, kind, length, family, addressAt, portAt, onSyn, priority, pick } = profile;
 			const own = [kind, length, `ipv${family}`, addressAt, portAt ?? '-', ...(onSyn ? ['syn'] : [])];
@@ -30,6 +34,11 @@ export function formatProfiles(profiles: readonly Profile[]): string {
 			].join('/');
 		})
 		.join(',');
+}
+
+/** Names of the profiles that say more than the module does: it tells no virtual server, and knows no uses. */
+export function beyondModule(profiles: readonly Profile[]): string[] {
+	return profiles.filter((one) => namesVirtualServer(one) || !servesAll(one)).map(({ name }) => name);
 }
 
 /** The writes that a list of networks takes: each but the last ends with a comma, and the next, which goes on, begins with one. */

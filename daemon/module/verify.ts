@@ -49,7 +49,8 @@ export function readPeer(peer: Uint8Array): string {
 export function verifyModule({ profiles, trust, sockopt }: Config): void {
 	requireCapabilities('checking what toa.ko does', ['CAP_NET_ADMIN', 'CAP_NET_RAW']);
 	const refused = sockopt.ipv4 === 'refuse';
-	const profile = ((refused ? profiles.find(({ family }) => family === 6) : undefined) ?? profiles[0]) as Profile;
+	const naming = profiles.filter(({ addressAt }) => addressAt !== undefined);
+	const profile = ((refused ? naming.find(({ family }) => family === 6) : undefined) ?? naming[0]) as Profile;
 	const client = clients[profile.family];
 	const port = profile.portAt === undefined ? 0 : clientPort;
 	const trusted = trust.length === 0 || networksInclude(trust, 4, loopback);

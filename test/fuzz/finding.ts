@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A finding: what a fuzzer's program reports on standard output, for people, and as an entry of the vectors. */
-import { builtInProfiles, formatProfile, type Profile } from '../../daemon/config/profiles.ts';
+import { builtInProfiles } from '../../daemon/config/built_in_profiles.ts';
+import { formatProfile, type Profile } from '../../daemon/config/profiles.ts';
 import type { Expected, VectorEntry } from '../fixtures/vectors.ts';
 import { readProfile, readVerdict } from './programs.ts';
 

@@ -62,6 +62,11 @@ export function readProfile(text: string, builtIn: readonly Profile[]): Profile 
 		version: version === 0 ? undefined : version,
 		priority,
 		pick: picks[pick],
+		vipAt: undefined,
+		vportAt: undefined,
+		vniAt: undefined,
+		vniForm: 'be24',
+		uses: ['sockopt', 'transparent'],
 	};
 }
 

@@ -2,7 +2,8 @@
 /** The vectors as inputs of the guided fuzzer (decode_case() in option_case.c). */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { builtInProfiles, isOwn, type Profile } from '../../daemon/config/profiles.ts';
+import { builtInProfiles } from '../../daemon/config/built_in_profiles.ts';
+import { isOwn, type Profile } from '../../daemon/config/profiles.ts';
 import type { Vector } from '../fixtures/vectors.ts';
 
 const highBit = 0x80;
@@ -23,7 +24,7 @@ export function encodeSeed({ segment, options, profiles }: Vector): Buffer {
 		length,
 		family | (onSyn ? highBit : 0),
 		portAt ?? 255,
-		addressAt,
+		addressAt ?? 0,
 		priority | (picks.indexOf(pick) << 6),
 	]);
 	const bits = mask | (segments.indexOf(segment) << 14);

@@ -5,7 +5,8 @@
  */
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { builtInProfiles, formatProfile, type Profile } from '../../daemon/config/profiles.ts';
+import { builtInProfiles } from '../../daemon/config/built_in_profiles.ts';
+import { formatProfile, type Profile } from '../../daemon/config/profiles.ts';
 import type { ConnectionJson } from '../../daemon/http/json.ts';
 import { settled } from '../fixtures/accounts.ts';
 import { lookUpAll } from '../fixtures/lookup.ts';
@@ -22,7 +23,8 @@ const count = 100_000;
 const atOnce = 1000;
 
 const profiles: readonly Profile[] = [
-	...builtInProfiles,
+	// no lists are made for those of virtual servers
+	...builtInProfiles.filter(({ vipAt }) => vipAt === undefined),
 	{
 		id: 8,
 		name: 'own',
@@ -35,6 +37,11 @@ const profiles: readonly Profile[] = [
 		version: undefined,
 		priority: 0,
 		pick: undefined,
+		vipAt: undefined,
+		vportAt: undefined,
+		vniAt: undefined,
+		vniForm: 'be24',
+		uses: ['sockopt', 'transparent'],
 	},
 ];
 

@@ -146,6 +146,15 @@ describe('values', () => {
 		['balancer: huawei-elb\nprofiles: [tencent]', ['tencent']],
 		['profiles: [{name: toa4, pick: last}]', [{ name: 'toa4', pick: 'last' }]],
 		['profiles: [{name: toa4}, cdn4]', ['toa4', 'cdn4']],
+		['balancer: aliyun-vtoa', ['nat64', 'toa4', 'vtoa4', 'vtoa6', 'vip4']],
+		[
+			'profiles: [{name: nat64, priority: 1, uses: [sockopt]}, {name: tencent, uses: [transparent]}]',
+			[
+				{ name: 'nat64', priority: 1, uses: ['sockopt'] },
+				{ name: 'tencent', uses: ['transparent'] },
+			],
+		],
+		['profiles: [{name: toa4, uses: [transparent, sockopt, sockopt]}]', ['toa4']],
 	])('%s chooses the profiles', (text, expected) => {
 		expect(written(load(text))['profiles']).toEqual(expected);
 	});
@@ -179,7 +188,29 @@ describe('values', () => {
 			version: undefined,
 			priority: 0,
 			pick: undefined,
+			vipAt: undefined,
+			vportAt: undefined,
+			vniAt: undefined,
+			vniForm: 'be24',
+			uses: ['sockopt', 'transparent'],
 		});
+	});
+
+	it('reads where a profile names the virtual server', () => {
+		const own = '{name: own, kind: 90, length: 20, family: ipv4, vip_at: 2, vport_at: 6, vni_at: 8, vni: le32}';
+		expect(load(`profiles: [toa4, ${own}]`).profiles[1]).toMatchObject({
+			addressAt: undefined,
+			portAt: undefined,
+			vipAt: 2,
+			vportAt: 6,
+			vniAt: 8,
+			vniForm: 'le32',
+		});
+		expect(load(`profiles: [toa4, ${own.replace(', vni: le32', '')}]`).profiles[1]?.vniForm).toBe('be24');
+	});
+
+	it('names virtual servers only where it is asked to', () => {
+		expect(defaultConfig().profiles.every(({ vipAt }) => vipAt === undefined)).toBe(true);
 	});
 });
 
@@ -237,6 +268,30 @@ describe('environment', () => {
 				profiles: [
 					'toa4',
 					{ name: 'mine', kind: 99, length: 8, family: 'ipv4', port_at: 2, address_at: 4, syn: 'off' },
+				],
+			},
+		],
+		[
+			'reads places of the virtual server as YAML, and uses',
+			{
+				TOASCOPE_PROFILES:
+					'[{name: toa4, uses: [sockopt]}, {name: mine, kind: 99, length: 14, family: ipv4, vip_at: 4, vport_at: 2, vni_at: 8}]',
+			},
+			'',
+			{
+				profiles: [
+					{ name: 'toa4', uses: ['sockopt'] },
+					{
+						name: 'mine',
+						kind: 99,
+						length: 14,
+						family: 'ipv4',
+						vip_at: 4,
+						vport_at: 2,
+						vni_at: 8,
+						vni: 'be24',
+						syn: 'off',
+					},
 				],
 			},
 		],

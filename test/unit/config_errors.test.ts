@@ -155,7 +155,7 @@ describe('a profile', () => {
 	it.each([
 		[
 			'toa7',
-			'profiles[0] is "toa7", must be nat64, toa6, toa4, akamai4, tencent, cdn4 or cdn6, or a map that describes a profile of your own; did you mean toa6?',
+			'profiles[0] is "toa7", must be nat64, toa6, toa4, akamai4, tencent, cdn4, cdn6, vtoa4, vtoa6 or vip4, or a map that describes a profile of your own; did you mean toa6?',
 		],
 		[
 			'ucloud',
@@ -167,11 +167,11 @@ describe('a profile', () => {
 		[`{${own}, kind: 99, length: 8}`, 'profiles[0].address_at is missing, must be a whole number from 2 to 36'],
 		[
 			'{name: toa4, family: ipv4, kind: 99, length: 8, address_at: 4}',
-			'profiles[0].name is "toa4", must not be the name of a built-in profile: beside one nothing may stand but priority and pick',
+			'profiles[0].name is "toa4", must not be the name of a built-in profile: beside one nothing may stand but priority, pick and uses',
 		],
 		[
 			'{name: toa4, prio: 1}',
-			'profiles[0].name is "toa4", must not be the name of a built-in profile: beside one nothing may stand but priority and pick',
+			'profiles[0].name is "toa4", must not be the name of a built-in profile: beside one nothing may stand but priority, pick and uses',
 		],
 		[
 			`{${own}, kind: 8, length: 10, address_at: 4}`,
@@ -189,6 +189,50 @@ describe('a profile', () => {
 		[
 			`{${own}, kind: 99, length: 8, address_at: 4, port_at: 3}`,
 			'profiles[0] is a map, must not have port (bytes 3 to 4) and address (4 to 7) overlap',
+		],
+		[
+			`{${own}, kind: 99, length: 12, address_at: 4, vip_at: 10}`,
+			"profiles[0] is a map, must have room for the virtual server's address: bytes 10 to 13 of an option of 12",
+		],
+		[
+			`{${own}, kind: 99, length: 12, address_at: 4, vip_at: 6}`,
+			"profiles[0] is a map, must not have virtual server's address (bytes 6 to 9) and address (4 to 7) overlap",
+		],
+		[
+			`{${own}, kind: 99, length: 12, vip_at: 4, vport_at: 11}`,
+			"profiles[0] is a map, must have room for the virtual server's port: bytes 11 to 12 of an option of 12",
+		],
+		[
+			`{${own}, kind: 99, length: 12, vip_at: 4, vport_at: 3}`,
+			"profiles[0] is a map, must not have virtual server's port (bytes 3 to 4) and virtual server's address (4 to 7) overlap",
+		],
+		[
+			`{${own}, kind: 99, length: 12, vip_at: 2, vni_at: 9, vni: le32}`,
+			'profiles[0] is a map, must have room for the VNI: bytes 9 to 12 of an option of 12',
+		],
+		[
+			`{${own}, kind: 99, length: 12, port_at: 8, vip_at: 2, vni_at: 6}`,
+			'profiles[0] is a map, must not have VNI (bytes 6 to 8) and port (8 to 9) overlap',
+		],
+		[
+			`{${own}, kind: 99, length: 12, address_at: 4, vport_at: 8}`,
+			"profiles[0].vport_at is 8, must have vip_at beside it, the place of the virtual server's address",
+		],
+		[
+			`{${own}, kind: 99, length: 12, address_at: 4, vni_at: 8}`,
+			"profiles[0].vni_at is 8, must have vip_at beside it, the place of the virtual server's address",
+		],
+		[
+			`toa4, {${own}, kind: 99, length: 12, vip_at: 4, vni_at: 8, vni: le24}`,
+			'profiles[1].vni is "le24", must be be24, be32 or le32',
+		],
+		['{name: toa4, uses: [getsockopt]}', 'profiles[0].uses[0] is "getsockopt", must be sockopt or transparent'],
+		['{name: toa4, uses: []}', 'profiles[0].uses is an empty list, must be a list of sockopt, transparent or both'],
+		['{name: toa4, uses: sockopt}', 'profiles[0].uses is "sockopt", must be a list of sockopt, transparent or both'],
+		['vip4', 'profiles is a list, must have a profile that names a client: vip4 has no address of one'],
+		[
+			`vip4, {${own}, kind: 99, length: 12, vip_at: 4}`,
+			'profiles is a list, must have a profile that names a client: vip4 and mine have no address of one',
 		],
 		['toa4, toa4', 'profiles is a list, must not name toa4 twice'],
 		[
@@ -213,10 +257,11 @@ describe('a profile', () => {
 
 describe('a balancer', () => {
 	const names =
-		'must be huawei-elb, aliyun-slb, aliyun-cdn, tencent-clb, tencent-gaap, ucloud-ulb, dpvs, lvs-fullnat or ip-vs-ca, or a list of them';
+		'must be huawei-elb, aliyun-slb, aliyun-vtoa, aliyun-cdn, tencent-clb, tencent-gaap, ucloud-ulb, dpvs, lvs-fullnat or ip-vs-ca, or a list of them';
 	it.each([
 		['huawei', `balancer is "huawei", ${names}; did you mean huawei-elb?`],
 		['Tencent Cloud CLB', `balancer is "Tencent Cloud CLB", ${names}; did you mean tencent-clb?`],
+		['VTOA of RDS', `balancer is "VTOA of RDS", ${names}; did you mean aliyun-vtoa?`],
 		['[dpvs, lvs]', `balancer[1] is "lvs", ${names}; did you mean lvs-fullnat?`],
 		['f5', `balancer is "f5", ${names}`],
 		['[]', `balancer is an empty list, ${names}`],

@@ -223,6 +223,22 @@ test('where bpf does not work the module is taken, and the module where it is ch
 	expect(named(running, 'provider').found).toBe('module (auto: bpf does not work here)');
 });
 
+test('with the module, profiles that say more than it does are named', () => {
+	const choice = (profiles: object, running: 'bpf' | 'module') =>
+		choiceChecks(
+			{ tried: tried(), module: moduleOutlook({ ...facts, loaded }), running, compatServers: [] },
+			values(profiles),
+		);
+	const virtual = { profiles: ['toa4', 'vip4', { name: 'tencent', uses: ['transparent'] }] };
+	expect(named(choice(virtual, 'module'), 'module_profiles')).toMatchObject({
+		state: 'warn',
+		found: 'vip4, tencent: toa.ko tells no virtual server and knows no uses, only clients',
+		advice: 'set provider to bpf',
+	});
+	expect(states(choice(virtual, 'bpf'))).not.toHaveProperty('module_profiles');
+	expect(states(choice({ profiles: ['toa4'] }, 'module'))).not.toHaveProperty('module_profiles');
+});
+
 test('provider and accept program follow from what works, and say why the others do not', () => {
 	const choice = (refused: Partial<Features> = {}, settings: object = {}) =>
 		choiceChecks({ tried: tried(refused), module: noModule, running: undefined, compatServers: [] }, values(settings));

@@ -12,6 +12,7 @@ closeAfterEach();
 const openJson = {
 	peer: { address: '10.0.0.1', port: 4711 },
 	client: { address: '2001:db8::1', port: 5555 },
+	virtual_server: null,
 	local: { address: '192.0.2.10', port: 443 },
 	netns: 4_026_531_840,
 	verdict: 'toa',
@@ -52,6 +53,21 @@ describe('/v1/connections', () => {
 		const { status, body } = await get('/v1/connections?peer=10.0.0.1:4711');
 		expect(status).toBe(200);
 		expect(body).toEqual({ connections: [openJson, closedJson] });
+	});
+
+	it('gives the virtual server that the option named, as far as it did', async () => {
+		const endpoint = { family: 4, text: '203.0.113.5', port: 443 } as const;
+		const connections = [
+			{ ...open, virtualServer: { endpoint, vni: 77 } },
+			{ ...open, virtualServer: { endpoint: { ...endpoint, port: undefined }, vni: undefined } },
+		];
+		const { body } = await get('/v1/connections?peer=10.0.0.1:4711', fixtureView({ connections }));
+		expect(body).toEqual({
+			connections: [
+				{ ...openJson, virtual_server: { address: '203.0.113.5', port: 443, vni: 77 } },
+				{ ...openJson, virtual_server: { address: '203.0.113.5', port: null, vni: null } },
+			],
+		});
 	});
 
 	it('gives an empty list for a peer that is not known', async () => {

@@ -216,6 +216,29 @@ describe('toascope lookup', () => {
 		expect(rest).toEqual(['']);
 	});
 
+	it('prints the virtual server below it, where an option named it', async () => {
+		const endpoint = { family: 4, text: '203.0.113.5', port: 443 } as const;
+		const hybrid = { family: 6, text: '2001:db8::5', port: undefined } as const;
+		const connections = [
+			{ ...open, virtualServer: { endpoint, vni: 77 } },
+			{ ...open, virtualServer: { endpoint: hybrid, vni: undefined } },
+			open,
+		];
+		const view = fixtureView({ connections });
+		const app = createHttp({ view, metrics: fixtureExporter(), logger: pino({ level: 'silent' }) });
+		cleanUp.push(() => app.close());
+		await listenUnix(app, path);
+		const { text } = await run('10.0.0.1:4711');
+		expect(text.split('\n').map((line) => (line.startsWith('10.0.0.1:4711 -> ') ? 'connection' : line))).toEqual([
+			'connection',
+			'  virtual server  203.0.113.5:443 (VNI 77)',
+			'connection',
+			'  virtual server  2001:db8::5',
+			'connection',
+			'',
+		]);
+	});
+
 	it('narrows by the local address and by the time', async () => {
 		const view = fixtureView();
 		const app = createHttp({ view, metrics: fixtureExporter(), logger: pino({ level: 'silent' }) });

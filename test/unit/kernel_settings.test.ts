@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
 import { KernelSettings } from '../../daemon/capture/kernel_settings.ts';
+import { settingsLayout } from '../../daemon/capture/layout.gen.ts';
 import type { BpfObject } from '../../daemon/capture/native.ts';
 import { servedCgroupId } from '../../daemon/capture/served_cgroup.ts';
 import { loadConfig } from '../../daemon/config/load.ts';
@@ -39,6 +40,24 @@ describe('a configuration in the kernel', () => {
 		settings.apply(config, 0, 0n);
 		expect(said).toEqual(['wait', 'write ports', 'remove trust', ...written.slice(1)]);
 	});
+});
+
+it.each([
+	['bpf', 1],
+	['module', 0],
+] as const)('with the provider %s, virtual servers: %i', (provider, expected) => {
+	let flag: number | undefined;
+	const bpf = {
+		update(map: string, _: Buffer, value: Buffer) {
+			if (map === 'settings') flag = value[settingsLayout.virtualServers];
+			return true;
+		},
+		remove: () => true,
+		waitForRuns() {},
+	};
+	const config = loadConfig({ path: undefined, env: { TOASCOPE_BALANCER: 'aliyun-vtoa' } });
+	new KernelSettings(bpf as unknown as BpfObject, provider).apply(config, 0, 0n);
+	expect(flag).toBe(expected);
 });
 
 describe('the cgroup that the programs go by', () => {

@@ -12,7 +12,14 @@ import { parseCounters, readEvents, vendorRows } from '../../daemon/module/count
 import { HostLock } from '../../daemon/module/host_lock.ts';
 import { requireFreeFiles } from '../../daemon/module/load.ts';
 import { readLoaded } from '../../daemon/module/loaded.ts';
-import { formatProfiles, isTrust, loadArguments, Parameters, trustWrites } from '../../daemon/module/parameters.ts';
+import {
+	beyondModule,
+	formatProfiles,
+	isTrust,
+	loadArguments,
+	Parameters,
+	trustWrites,
+} from '../../daemon/module/parameters.ts';
 import { readPolicy } from '../../daemon/module/policy.ts';
 import { hostRoots, type Roots } from '../../daemon/module/roots.ts';
 import { encodeOption, readPeer } from '../../daemon/module/verify.ts';
@@ -34,6 +41,15 @@ describe('profiles', () => {
 			{ ...own[0], priority: 1 },
 		];
 		expect(formatProfiles(profiles.parse(ruled))).toBe('nat64/priority=100/pick=last,mine:99:10:ipv4:4:2/priority=1');
+	});
+
+	it('are passed on as far as the module knows them: clients alone', () => {
+		const client = { name: 'mine', kind: 99, length: 20, family: 'ipv4', port_at: 2, address_at: 4, vip_at: 12 };
+		const server = { name: 'bare', kind: 100, length: 8, family: 'ipv4', vip_at: 4 };
+		const read = profiles.parse([server, client, 'vip4', { name: 'toa4', uses: ['sockopt'] }, 'nat64']);
+		expect(formatProfiles(read)).toBe('mine:99:20:ipv4:4:2,vip4,toa4,nat64');
+		expect(beyondModule(read)).toEqual(['bare', 'mine', 'vip4', 'toa4']);
+		expect(beyondModule(profiles.parse(['toa4', { name: 'nat64', uses: ['transparent', 'sockopt'] }]))).toEqual([]);
 	});
 });
 

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { builtInProfiles } from '../../daemon/config/profiles.ts';
+import { builtInProfiles } from '../../daemon/config/built_in_profiles.ts';
 
 const root = join(import.meta.dirname, '../..');
 const text = (path: string): string => readFileSync(join(root, path), 'utf8');
@@ -15,24 +15,36 @@ it.each([
 	expect(pattern.exec(text(path))?.[1]).toBe(JSON.parse(text('package.json')).version);
 });
 
+/** An offset, as C has it; what is not written is 0. */
+const place = (text = 'TOA_ABSENT') => (text === 'TOA_ABSENT' ? undefined : Number(text));
+
 it('the built-in profiles are those of the configuration', () => {
 	const rows = text('kernel/toa_profiles.c').matchAll(/\{ "(\w+)", \{ (.*?) \} \}/g);
 	const stated = [...rows].map(([, name, numbers = '']) => {
-		const [id, kind, length, family, port, addressAt, onSyn, version] = numbers.split(', ');
+		const [id, kind, length, family, port, addressAt, onSyn, version, , , , ...virtual] = numbers.split(', ');
+		const [vipAt, vportAt, vniAt, vniForm] = virtual;
 		return {
 			id: Number(id),
 			name,
 			kind: Number(kind),
 			length: Number(length),
-			portAt: port === 'TOA_ABSENT' ? undefined : Number(port),
-			addressAt: Number(addressAt),
+			portAt: place(port),
+			addressAt: place(addressAt),
+			vipAt: place(vipAt),
+			vportAt: place(vportAt),
+			vniAt: place(vniAt),
+			vniForm: vniForm === 'TOA_VNI_32_LITTLE' ? 'le32' : 'be24',
 			family: Number(family),
 			onSyn: onSyn === '1',
 			version: version === '0' ? undefined : Number(version),
 		};
 	});
-	// priority and pick are the configuration's to say, with either provider
-	expect(stated).toEqual(builtInProfiles.map(({ source: _, priority: __, pick: ___, ...layout }) => layout));
+	// priority, pick and uses are the configuration's to say
+	expect(stated).toEqual(
+		builtInProfiles.map(({ source: _, priority: __, pick: ___, uses: ____, ...layout }) => layout),
+	);
+	const described = /Known: (.*?); an own/.exec(text('kernel/toa_profiles.c'))?.[1];
+	expect(described?.split(', ')).toEqual(builtInProfiles.map(({ name }) => name));
 });
 
 describe.each(['VERDICT', 'SEGMENT'])('the numbers of each %s', (what) => {

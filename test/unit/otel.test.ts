@@ -91,6 +91,25 @@ describe('a span on the wire', () => {
 		}
 	});
 
+	it('has the virtual server, as far as the option named it', async () => {
+		const spans = await start();
+		const endpoint = { family: 4, text: '203.0.113.5', port: 443 } as const;
+		close(spans, { virtualServer: { endpoint, vni: 77 } });
+		close(spans, { virtualServer: { endpoint: { ...endpoint, port: undefined }, vni: undefined } });
+		await spans.shutdown(2000);
+		const servers = receiver.spans.map(({ attributes }) =>
+			Object.fromEntries(Object.entries(attributes).filter(([name]) => name.startsWith('toascope.virtual_server'))),
+		);
+		expect(servers).toEqual([
+			{
+				'toascope.virtual_server.address': '203.0.113.5',
+				'toascope.virtual_server.port': 443n,
+				'toascope.virtual_server.vni': 77n,
+			},
+			{ 'toascope.virtual_server.address': '203.0.113.5' },
+		]);
+	});
+
 	it('is made at the close and for connections with a client only', async () => {
 		const spans = await start();
 		spans.onEvent({ type: 'opened', connection: { ...connection, state: 'open', closedNs: undefined } });

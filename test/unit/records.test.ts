@@ -8,6 +8,7 @@ import {
 	histogramLayout,
 	limit,
 	ownerLayout,
+	toaVirtualLayout,
 	trafficLayout,
 } from '../../daemon/capture/layout.gen.ts';
 import { readListening } from '../../daemon/capture/listening.ts';
@@ -134,6 +135,7 @@ describe('connections', () => {
 			local: { family: 4, text: '192.0.2.2', port: 80 },
 			peer: { family: 4, text: '198.51.100.1', port: 65_535 },
 			client: { family: 6, text: '2001:db8:c::1', port: 40_000 },
+			virtualServer: undefined,
 			verdict: 'toa',
 			profile: 'nat64',
 			segment: 'ack',
@@ -155,6 +157,22 @@ describe('connections', () => {
 		bytes.writeUInt16LE(0, connectionLayout.client + endpointLayout.port);
 		const client = { family: 6, text: '2001:db8:c::1', port: undefined };
 		expect(readConnection(bytes, 0, profileName)?.client).toEqual(client);
+	});
+
+	it.each([
+		['an IPv4 one', 4, 'cb007105', 443, 77, { family: 4, text: '203.0.113.5', port: 443 }, 77],
+		['VNI 0, which is one', 4, 'cb007105', 443, 0, { family: 4, text: '203.0.113.5', port: 443 }, 0],
+		['one without a port', 6, client, 0, 0xff_ffff, { family: 6, text: '2001:db8:c::1', port: undefined }, 0xff_ffff],
+		['one without a VNI', 6, client, 0, undefined, { family: 6, text: '2001:db8:c::1', port: undefined }, undefined],
+	] as const)('with a virtual server: %s', (_, family, address, port, vni, endpoint, expected) => {
+		const bytes = connection();
+		const at = connectionLayout.virtualServer;
+		Buffer.from(address.replaceAll(' ', ''), 'hex').copy(bytes, at + toaVirtualLayout.address);
+		bytes.writeUInt16LE(port, at + toaVirtualLayout.port);
+		bytes[at + toaVirtualLayout.family] = family;
+		bytes[at + toaVirtualLayout.hasVni] = vni === undefined ? 0 : 1;
+		bytes.writeUInt32LE(vni ?? 0, at + toaVirtualLayout.vni);
+		expect(readConnection(bytes, 0, profileName)?.virtualServer).toEqual({ endpoint, vni: expected });
 	});
 
 	it('that have only begun', () => {

@@ -8,6 +8,7 @@ import {
 	settingsLayout,
 	toaProfileLayout,
 	toaTableLayout,
+	toaUse,
 	trustKeyLayout,
 } from '../../daemon/capture/layout.gen.ts';
 import {
@@ -17,10 +18,11 @@ import {
 	encodeSettings,
 	encodeTrust,
 } from '../../daemon/capture/settings.ts';
+import { builtInProfiles } from '../../daemon/config/built_in_profiles.ts';
 import { parseNetwork } from '../../daemon/config/cidr.ts';
 import type { Config } from '../../daemon/config/config.ts';
 import { defaultConfig } from '../../daemon/config/load.ts';
-import { builtInProfiles, profiles } from '../../daemon/config/profiles.ts';
+import { profiles } from '../../daemon/config/profiles.ts';
 
 describe('profiles for the kernel', () => {
 	const table = encodeProfiles(builtInProfiles);
@@ -34,15 +36,19 @@ describe('profiles for the kernel', () => {
 	}
 
 	const rest = [0, 0, 0, 0, 0];
+	const both = toaUse.TOA_USE_SOCKOPT | toaUse.TOA_USE_PEERNAME;
 	it.each([
-		// id, kind, length, family, port_at, address_at, on_syn, version, priority, pick, uses, reserved
-		['nat64', [1, 253, 20, 6, 2, 4, 0, 0, 0, 0, 0xff, ...rest]],
-		['toa6', [2, 254, 20, 6, 2, 4, 0, 0, 0, 0, 0xff, ...rest]],
-		['toa4', [3, 254, 8, 4, 2, 4, 0, 0, 0, 0, 0xff, ...rest]],
-		['akamai4', [4, 253, 8, 4, 2, 4, 0, 0, 0, 0, 0xff, ...rest]],
-		['tencent', [5, 200, 8, 4, 2, 4, 0, 0, 0, 0, 0xff, ...rest]],
-		['cdn4', [6, 28, 7, 4, 0, 3, 1, 1, 0, 0, 0xff, ...rest]],
-		['cdn6', [7, 28, 19, 6, 0, 3, 1, 1, 0, 0, 0xff, ...rest]],
+		// id, kind, length, family, port_at, address_at, on_syn, version, priority, pick, uses, vip_at, vport_at, vni_at, vni_form, reserved
+		['nat64', [1, 253, 20, 6, 2, 4, 0, 0, 0, 0, both, ...rest]],
+		['toa6', [2, 254, 20, 6, 2, 4, 0, 0, 0, 0, both, ...rest]],
+		['toa4', [3, 254, 8, 4, 2, 4, 0, 0, 0, 0, both, ...rest]],
+		['akamai4', [4, 253, 8, 4, 2, 4, 0, 0, 0, 0, both, ...rest]],
+		['tencent', [5, 200, 8, 4, 2, 4, 0, 0, 0, 0, both, ...rest]],
+		['cdn4', [6, 28, 7, 4, 0, 3, 1, 1, 0, 0, both, ...rest]],
+		['cdn6', [7, 28, 19, 6, 0, 3, 1, 1, 0, 0, both, ...rest]],
+		['vtoa4', [24, 252, 20, 4, 2, 4, 0, 0, 0, 0, both, 12, 16, 8, 2, 0]],
+		['vtoa6', [25, 249, 40, 6, 2, 4, 0, 0, 0, 0, both, 24, 0, 20, 0, 0]],
+		['vip4', [26, 250, 8, 4, 0, 0, 0, 0, 0, 0, both, 4, 2, 0, 0, 0]],
 	] as const)('%s', (_, expected) => expect(find(expected[1], expected[2])).toEqual(expected));
 
 	it('rules of priority and pick, in the profile and by its id', () => {
@@ -51,6 +57,23 @@ describe('profiles for the kernel', () => {
 		expect([ruled[at + toaProfileLayout.priority], ruled[at + toaProfileLayout.pick]]).toEqual([7, 2]);
 		expect([...ruled.subarray(toaTableLayout.priority, toaTableLayout.priority + 6)]).toEqual([0, 0, 0, 0, 0, 7]);
 		expect([...ruled.subarray(toaTableLayout.pick, toaTableLayout.pick + 6)]).toEqual([0, 0, 0, 0, 0, 2]);
+	});
+
+	it('the virtual server of an own profile, and who is answered', () => {
+		const own = { name: 'mine', kind: 99, length: 16, family: 'ipv4', vip_at: 2, vport_at: 6, vni_at: 8, vni: 'be32' };
+		const encoded = encodeProfiles(profiles.parse([own, { name: 'toa4', uses: ['transparent'] }]));
+		const at = (slot: number) => encoded.subarray(toaTableLayout.profile + slot * toaProfileLayout.size);
+		const { portAt, addressAt, vipAt, vportAt, vniAt, vniForm, uses } = toaProfileLayout;
+		expect([portAt, addressAt, vipAt, vportAt, vniAt, vniForm, uses].map((field) => at(1)[field])).toEqual([
+			0,
+			0,
+			2,
+			6,
+			8,
+			1,
+			both,
+		]);
+		expect(at(2)[uses]).toBe(toaUse.TOA_USE_PEERNAME);
 	});
 
 	it('no other kind and length leads to one', () => {
@@ -97,6 +120,30 @@ describe('settings for the kernel', () => {
 		expect([...bytes.subarray(8, 11)]).toEqual([0, 1, 0]);
 		const prefixes = bytes.subarray(settingsLayout.prefix, settingsLayout.prefix + 2 * prefixLayout.size);
 		expect(prefixes).toEqual(Buffer.concat([encodePrefix(24), encodePrefix(64)]));
+	});
+
+	it.each([
+		[
+			['toa4', 'nat64'],
+			[0, 0],
+		],
+		[
+			[{ name: 'toa4', uses: ['sockopt'] }, 'nat64'],
+			[1, 0],
+		],
+		[
+			['toa4', 'vip4'],
+			[0, 1],
+		],
+		[[{ name: 'vtoa4', uses: ['transparent'] }], [1, 1]],
+	])('what answers of %j takes: split uses, virtual servers', (list, expected) => {
+		const config = { ...base, profiles: profiles.parse(list) };
+		const flags = (provider: 'bpf' | 'module') => {
+			const bytes = encodeSettings(config, 0, 0, 0, 0n, provider);
+			return [bytes[settingsLayout.splitUses], bytes[settingsLayout.virtualServers]];
+		};
+		expect(flags('bpf')).toEqual(expected);
+		expect(flags('module')).toEqual([0, 0]);
 	});
 
 	it('sockopt: off, on, and on without IPv4 clients', () => {

@@ -37,6 +37,16 @@ function ownerAttributes(connection: Connection, containerId: string | undefined
 	};
 }
 
+function virtualServerAttributes({ virtualServer }: Connection): Record<string, string | number> {
+	if (virtualServer === undefined) return {};
+	const { endpoint, vni } = virtualServer;
+	return {
+		'toascope.virtual_server.address': endpoint.text,
+		...(endpoint.port !== undefined && { 'toascope.virtual_server.port': endpoint.port }),
+		...(vni !== undefined && { 'toascope.virtual_server.vni': vni }),
+	};
+}
+
 /**
  * The span of a closed connection with a client, or undefined for any other.
  * @param unixNs converts CLOCK_MONOTONIC nanoseconds to nanoseconds since 1970
@@ -65,6 +75,7 @@ export function connectionSpan(
 			'server.port': local.port,
 			'network.transport': 'tcp',
 			'network.type': peer.family === 4 ? 'ipv4' : 'ipv6',
+			...virtualServerAttributes(connection),
 			...ownerAttributes(connection, containerId),
 			'toascope.verdict': connection.verdict,
 			...(connection.profile !== undefined && { 'toascope.profile': connection.profile }),

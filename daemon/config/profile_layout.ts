@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Where the fields of an option are: each within it, none over another. */
+import type { Profile, VniForm } from './profiles.ts';
+import { BadValue } from './value.ts';
+
+export const portBytes = 2;
+export const addressBytes = { 4: 4, 6: 16 } as const;
+const vniBytes: Readonly<Record<VniForm, number>> = { be24: 3, be32: 4, le32: 4 };
+
+interface Field {
+	readonly name: string;
+	readonly from: number;
+	/** The first byte behind it. */
+	readonly end: number;
+}
+
+/** @throws {BadValue} a field is not within the option, or overlaps another */
+export function checkLayout(
+	profile: Pick<Profile, 'length' | 'family' | 'addressAt' | 'portAt' | 'vipAt' | 'vportAt' | 'vniAt' | 'vniForm'>,
+): void {
+	const { length } = profile;
+	const fields = fieldsOf(profile);
+	for (const { name, from, end } of fields) {
+		if (end <= length) continue;
+		throw new BadValue(`must have room for the ${name}: bytes ${from} to ${end - 1} of an option of ${length}`);
+	}
+	for (const [index, one] of fields.entries()) {
+		const other = fields.slice(0, index).find(({ from, end }) => one.from < end && from < one.end);
+		if (other === undefined) continue;
+		const [first, second] = [
+			`${one.name} (bytes ${one.from} to ${one.end - 1})`,
+			`${other.name} (${other.from} to ${other.end - 1})`,
+		];
+		throw new BadValue(`must not have ${first} and ${second} overlap`);
+	}
+}
+
+function fieldsOf({
+	family,
+	addressAt,
+	portAt,
+	vipAt,
+	vportAt,
+	vniAt,
+	vniForm,
+}: Parameters<typeof checkLayout>[0]): Field[] {
+	const field = (name: string, from: number | undefined, bytes: number): Field[] =>
+		from === undefined ? [] : [{ name, from, end: from + bytes }];
+	return [
+		...field('address', addressAt, addressBytes[family]),
+		...field('port', portAt, portBytes),
+		...field("virtual server's address", vipAt, addressBytes[family]),
+		...field("virtual server's port", vportAt, portBytes),
+		...field('VNI', vniAt, vniBytes[vniForm]),
+	];
+}
