@@ -7,7 +7,7 @@ import { configCheck } from '../../daemon/cli/config.ts';
 import { changedRestartKeys, written } from '../../daemon/config/config.ts';
 import { defaultConfig } from '../../daemon/config/load.ts';
 import { keys } from '../../daemon/config/schema.ts';
-import { shownChanges } from '../../daemon/service/reload.ts';
+import { reloaded, shownChanges } from '../../daemon/service/reload.ts';
 import { differences, folder, load, perTest } from '../fixtures/config_file.ts';
 
 perTest();
@@ -31,6 +31,42 @@ describe('reload', () => {
 		expect(shownChanges(before, load('cgroup: /sys/fs/cgroup/a\ntrust: [192.0.2.0/24]\n'))).toEqual([
 			'cgroup: not set -> /sys/fs/cgroup/a',
 		]);
+	});
+
+	it('says no password', () => {
+		const after = load('otel: {endpoint: "http://user:secret@collector:4318"}\n');
+		const [said, ...more] = shownChanges(load(''), after);
+		expect([said, more]).toEqual([expect.stringMatching(/^otel\.endpoint/), expect.any(Array)]);
+		expect([said, ...more].join()).not.toContain('secret');
+	});
+
+	it('puts in force what it can, and leaves what takes a restart as it was', () => {
+		const before = load('');
+		const next = load(
+			[
+				'provider: bpf',
+				'on_exit: detach',
+				'cgroup: /sys/fs/cgroup/a',
+				'trust: [192.0.2.0/24]',
+				'profiles: [toa6]',
+				'transparent: on',
+				'sockopt: {ipv4: refuse}',
+				'listeners: {ports: [80], netns: host, max: 99}',
+				'clients: {capacity: 999, max_exported: 9, idle: 9 s, prefix4: 24, prefix6: 64}',
+				'connections: {max: 9999, retain: 99 s}',
+				'log: {level: debug, format: json}',
+				'http: {listen: off}',
+				'bpf: {pin: off}',
+				'',
+			].join('\n'),
+		);
+		const fixed = changedRestartKeys(before, next);
+		expect(fixed.length).toBeGreaterThan(5);
+		const inForce = reloaded(before, next);
+		expect(changedRestartKeys(before, inForce)).toEqual([]);
+		// and nothing else is left to be put in force
+		expect(changedRestartKeys(inForce, next)).toEqual(fixed);
+		expect(shownChanges(inForce, next)).toHaveLength(fixed.length);
 	});
 
 	it('knows which keys take a restart', () => {

@@ -113,17 +113,49 @@ describe('a reader that stands still', () => {
 		}
 	});
 
+	it('and comes back, again and again: what waited takes no room from what waits later', async () => {
+		const fifo = join(directory, 'again');
+		execFileSync('mkfifo', [fifo]);
+		const reader = openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK);
+		const fd = openSync(fifo, constants.O_WRONLY);
+		try {
+			const destination = new LogDestination({ fd, onReaderBack: () => {} });
+			// two of them are more than half of what may wait
+			const line = `${'x'.repeat(450_000)}\n`;
+			const room = Buffer.alloc(1 << 16);
+			for (let time = 0; time < 3; time++) {
+				for (const each of [line, line]) destination.write(each);
+				for (let left = 2 * line.length; left > 0 && destination.lost === 0; ) {
+					try {
+						left -= readSync(reader, room);
+					} catch {
+						await destination.flush(1);
+					}
+				}
+			}
+			expect(destination.lost).toBe(0);
+		} finally {
+			closeSync(fd);
+			closeSync(reader);
+		}
+	});
+
 	it('or goes away: what it missed is counted, and said when there is one again', () => {
 		const fifo = join(directory, 'gone');
 		execFileSync('mkfifo', [fifo]);
 		const open = () => openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK);
 		const first = open();
 		const fd = openSync(fifo, constants.O_WRONLY);
-		const destination = new LogDestination({ fd, onReaderBack: (lost) => destination.write(`lost ${lost}\n`) });
+		let gone = 0;
+		const destination = new LogDestination({
+			fd,
+			onReaderBack: (lost) => destination.write(`lost ${lost}\n`),
+			onReaderGone: () => gone++,
+		});
 		destination.write('one\n');
 		closeSync(first);
 		for (const line of ['two\n', 'three\n']) destination.write(line);
-		expect(destination.lost).toBe(2);
+		expect([destination.lost, gone]).toEqual([2, 2]);
 		const second = open();
 		destination.write('four\n');
 		const room = Buffer.alloc(100);
