@@ -63,10 +63,11 @@ static __always_inline int find_client_option(struct reading *reading, const str
 	return found;
 }
 
-static __always_inline void take_virtual(struct reading *reading, const struct settings *set,
+static __always_inline void take_virtual(const struct reading *reading, const struct settings *set, int found,
 					 struct socket_answers *to)
 {
-	if (to && set->virtual_servers && reading->list.virtual_at != TOA_LIST_MASK)
+	if (to && set->virtual_servers && found != TOA_FOUND_MALFORMED &&
+	    reading->list.virtual_at != TOA_LIST_MASK)
 		toa_read_virtual(&reading->list, &set->table, &to->virtual_server);
 }
 
@@ -136,7 +137,7 @@ __noinline int parse_options(struct bpf_sock_ops *ctx, __u32 use)
 		reading->list.use = use;
 		found = find_client_option(reading, set, state);
 		if (use == TOA_USE_ALL)
-			take_virtual(reading, set, to);
+			take_virtual(reading, set, found, to);
 	}
 	if (found == TOA_FOUND_ONE || found == TOA_FOUND_CONFLICT) {
 		if (use == TOA_USE_ALL) {
@@ -187,7 +188,7 @@ __noinline int parse_syn(struct bpf_sock_ops *ctx, __u32 use)
 	reading->list.use = use;
 	found = find_client_option(reading, set, state);
 	if (use == TOA_USE_ALL)
-		take_virtual(reading, set, to);
+		take_virtual(reading, set, found, to);
 	if (found == TOA_FOUND_ONE || found == TOA_FOUND_CONFLICT) {
 		if (use == TOA_USE_ALL)
 			state->client = reading->client;

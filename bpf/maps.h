@@ -61,8 +61,9 @@ struct {
 struct socket_answers {
 	struct toa_client client[ANSWERS]; /* by enum answer, with settings.split_uses; family 0: none */
 	struct toa_virtual virtual_server;
+	__u8 by_use;        /* the clients were looked for: profiles differed in their uses when it opened */
 	__u8 virtual_known; /* its sender is trusted */
-	__u8 reserved[7];
+	__u8 reserved[6];
 };
 
 struct {

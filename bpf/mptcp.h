@@ -26,7 +26,10 @@ static __always_inline struct toa_client *client_of(struct bpf_sock *sk, struct 
 	return shared && shared->known ? &shared->client : 0;
 }
 
-/* The client that the application of a socket may be shown, or 0. `answer`: enum answer. */
+/*
+ * The client that the application of a socket may be shown, or 0. `answer`: enum answer. A connection that opened when
+ * profiles did not differ in their uses has one for all of them.
+ */
 static __always_inline struct toa_client *known_client(const struct settings *set, struct bpf_sock *sk,
 						       struct socket_state *state, __u32 answer)
 {
@@ -36,7 +39,9 @@ static __always_inline struct toa_client *known_client(const struct settings *se
 	if (!client || !set->split_uses)
 		return client;
 	made = bpf_sk_storage_get(&answers, sk, 0, 0);
-	return made && made->client[answer].family ? &made->client[answer] : 0;
+	if (!made || !made->by_use)
+		return client;
+	return made->client[answer].family ? &made->client[answer] : 0;
 }
 
 #endif

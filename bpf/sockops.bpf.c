@@ -61,6 +61,7 @@ static __noinline int read_answers(struct bpf_sock_ops *ctx, struct subject *on)
 	made = sk ? bpf_sk_storage_get(&answers, sk, 0, 0) : 0;
 	if (!made)
 		return 0;
+	made->by_use |= on->set->split_uses;
 	on->state->peername_family = made->client[ANSWER_PEERNAME].family;
 	if (!made->virtual_server.family || made->virtual_known || !peer_trusted(on))
 		return 0;

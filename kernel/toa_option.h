@@ -223,7 +223,6 @@ TOA_INLINE void toa_scan(struct toa_list *list, const struct toa_table *table)
 	list->at = 0;
 	list->matches = 0;
 	list->malformed = 0;
-	list->virtual_at = TOA_LIST_MASK;
 
 	/* every step consumes at least one byte */
 	for (step = 0; step < TOA_OPTIONS_MAX; step++) {
@@ -248,13 +247,9 @@ TOA_INLINE void toa_scan(struct toa_list *list, const struct toa_table *table)
 		}
 		slot = toa_match(list, table, at, kind, length);
 		if (slot && toa_applies(list, &table->profile[slot])) {
-			toa_u32 no_client = toa_is_zero(table->profile[slot].address_at);
-			toa_u32 no_virtual = 0U - toa_is_zero(table->profile[slot].vip_at);
-
 			count = list->matches;
 			list->match_at[count & (TOA_MATCHES_MAX - 1)] = at;
-			list->matches = count + 1 - no_client;
-			list->virtual_at = (list->virtual_at & no_virtual) | (at & ~no_virtual);
+			list->matches = count + 1;
 		} else if (!slot && !toa_is_standard(kind, length)) {
 			list->unknown_kind = kind;
 			list->unknown_length = length;
@@ -356,22 +351,28 @@ TOA_INLINE toa_u32 toa_slot_of(const struct toa_list *list, const struct toa_tab
 }
 
 /*
- * Takes the experiments out of a SYN's matches. Not in toa_scan(): there the BPF verifier would follow it for each byte of
- * the list. chosen is the cursor.
+ * Leaves the matches that name a client, and notes the last one that names a virtual server; a SYN's experiments are neither. Not
+ * in toa_scan(): there the BPF verifier would follow it for each byte of the list. chosen is the cursor.
  */
-TOA_INLINE void toa_drop_experiments(struct toa_list *list)
+TOA_INLINE void toa_sort_matches(struct toa_list *list, const struct toa_table *table)
 {
 	toa_u32 i;
 
 	list->chosen = 0;
+	list->virtual_at = TOA_LIST_MASK;
 	for (i = 0; i < TOA_MATCHES_MAX; i++) {
-		toa_u32 kept = list->chosen, at;
+		toa_u32 kept = list->chosen, at, slot, is_experiment, other;
 
 		if (i >= list->matches)
 			break;
 		at = list->match_at[i] & TOA_LIST_MASK;
+		slot = toa_slot_of(list, table, i);
+		is_experiment = (1U ^ toa_is_zero(list->of_syn)) & toa_is_experiment(list, at);
+		/* all ones: it names no virtual server */
+		other = 0U - (toa_is_zero(table->profile[slot].vip_at) | is_experiment);
+		list->virtual_at = (list->virtual_at & other) | (at & ~other);
 		list->match_at[kept & (TOA_MATCHES_MAX - 1)] = at;
-		list->chosen = kept + 1 - toa_is_experiment(list, at);
+		list->chosen = kept + 1 - (toa_is_zero(table->profile[slot].address_at) | is_experiment);
 	}
 	list->matches = list->chosen;
 }
@@ -413,8 +414,7 @@ TOA_INLINE enum toa_found toa_find(struct toa_list *list, const struct toa_table
 	toa_scan(list, table);
 	if (list->malformed)
 		return TOA_FOUND_MALFORMED;
-	if (list->of_syn)
-		toa_drop_experiments(list);
+	toa_sort_matches(list, table);
 	if (!list->matches)
 		return TOA_FOUND_NONE;
 	toa_choose(list, table);
@@ -457,10 +457,9 @@ TOA_INLINE void toa_read_virtual(const struct toa_list *list, const struct toa_t
 		if (table->profile[slot].vip_at != TOA_ABSENT)
 			at = chosen_at;
 	}
-	slot = at == TOA_LIST_MASK || (list->of_syn && toa_is_experiment(list, at)) ?
-		       0 :
-		       toa_slot(table, list->bytes[at & TOA_LIST_MASK],
-				list->bytes[(at + 1) & TOA_LIST_MASK]);
+	slot = at == TOA_LIST_MASK ? 0 :
+				     toa_slot(table, list->bytes[at & TOA_LIST_MASK],
+					      list->bytes[(at + 1) & TOA_LIST_MASK]);
 	profile = &table->profile[slot];
 	to->family = slot ? profile->family : 0;
 	if (!slot)
@@ -479,11 +478,12 @@ TOA_INLINE void toa_read_virtual(const struct toa_list *list, const struct toa_t
 	to->port = profile->vport_at == TOA_ABSENT ? 0 :
 						     list->bytes[vport_at & TOA_LIST_MASK] << 8 |
 							     list->bytes[(vport_at + 1) & TOA_LIST_MASK];
-	big = (toa_u32)list->bytes[vni_at & TOA_LIST_MASK] << 24 |
-	      list->bytes[(vni_at + 1) & TOA_LIST_MASK] << 16 |
-	      list->bytes[(vni_at + 2) & TOA_LIST_MASK] << 8 | list->bytes[(vni_at + 3) & TOA_LIST_MASK];
 	is_little = profile->vni_form == TOA_VNI_32_LITTLE;
 	is_32 = profile->vni_form != TOA_VNI_24;
+	big = (toa_u32)list->bytes[vni_at & TOA_LIST_MASK] << 24 |
+	      list->bytes[(vni_at + 1) & TOA_LIST_MASK] << 16 |
+	      list->bytes[(vni_at + 2) & TOA_LIST_MASK] << 8 |
+	      list->bytes[(vni_at + 3 * is_32) & TOA_LIST_MASK];
 	to->has_vni = profile->vni_at != TOA_ABSENT;
 	to->vni = !to->has_vni ? 0 : is_little ? __builtin_bswap32(big) : is_32 ? big : big >> 8;
 }

@@ -38,6 +38,7 @@ const announcedMax = 4096;
 const allMaps = [
 	'sockets',
 	'mptcp_states',
+	'answers',
 	'syn_kept',
 	'listeners',
 	'listener_keys',

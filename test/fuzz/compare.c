@@ -38,14 +38,14 @@ static void write_out(const char *text, size_t size)
 
 void show_case(void)
 {
-	char text[1024];
+	char text[2048];
 
 	write_out(text, write_case(text, sizeof(text)));
 }
 
 void report_finding(const char *what, const struct reading *parser, const struct reading *second)
 {
-	char text[1024], *at = text;
+	char text[2048], *at = text;
 	const char *end = text + sizeof(text);
 
 	at += snprintf(at, end - at, "finding: %s\n", what);
@@ -66,11 +66,18 @@ void report_finding(const char *what, const struct reading *parser, const struct
 	write_out(text, at - text);
 }
 
+static bool same_server(const struct virtual_server *a, const struct virtual_server *b)
+{
+	return a->family == b->family && a->port == b->port && a->has_vni == b->has_vni && a->vni == b->vni &&
+	       memcmp(a->address, b->address, sizeof(a->address)) == 0;
+}
+
 static bool equal(const struct reading *a, const struct reading *b)
 {
 	return a->verdict == b->verdict && a->unknown_kind == b->unknown_kind &&
 	       a->unknown_length == b->unknown_length && a->id == b->id && a->family == b->family &&
-	       a->port == b->port && memcmp(a->address, b->address, sizeof(a->address)) == 0;
+	       a->port == b->port && memcmp(a->address, b->address, sizeof(a->address)) == 0 &&
+	       same_server(&a->virtual_server, &b->virtual_server);
 }
 
 bool readings_agree(enum verdict *verdict)

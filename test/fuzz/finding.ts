@@ -55,8 +55,10 @@ export function readFinding(stdout: string, stderr = ''): Finding | undefined {
 
 function formatVerdict(verdict: Expected | undefined): string {
 	if (verdict === undefined) return 'nothing';
-	const { verdict: word, profile, address, port } = verdict;
-	return profile === undefined ? word : `${word} ${profile} ${address} port ${port}`;
+	const { verdict: word, profile, address, port, virtual_server: server } = verdict;
+	const client = profile === undefined ? word : `${word} ${profile} ${address} port ${port}`;
+	if (server === undefined) return client;
+	return `${client}, virtual server ${server.address} port ${server.port} VNI ${server.vni ?? 'none'}`;
 }
 
 /** The entry that test/vectors/options.json takes, with the second reading's verdict as the right one. */

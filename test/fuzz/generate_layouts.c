@@ -15,6 +15,27 @@ uint8_t any_kind(struct random *random)
 	return kind;
 }
 
+/* Behind what the option has, or in place of it. */
+static void add_virtual_server(struct layout *layout, struct random *random, unsigned address)
+{
+	if (one_in(random, 4)) {
+		layout->port_at = -1;
+		layout->address_at = 0;
+		layout->length = 2;
+	}
+	layout->vip_at = layout->length;
+	layout->length += address;
+	if (one_in(random, 2)) {
+		layout->vport_at = layout->length;
+		layout->length += 2;
+	}
+	if (one_in(random, 2)) {
+		layout->vni_form = below(random, 3);
+		layout->vni_at = layout->length;
+		layout->length += layout->vni_form ? 4 : 3;
+	}
+}
+
 /* Some of these cannot be, and are left out when they are added. */
 static struct layout any_layout(struct random *random)
 {
@@ -31,6 +52,8 @@ static struct layout any_layout(struct random *random)
 	layout.length = 2 + address + spare;
 	layout.address_at = 2 + below(random, spare + 1);
 	layout.port_at = one_in(random, 3) ? -1 : (int)(2 + below(random, layout.length - 2));
+	if (one_in(random, 3))
+		add_virtual_server(&layout, random, address);
 	return layout;
 }
 
@@ -64,7 +87,7 @@ static void number_own(struct option_case *on)
 	unsigned id = FIRST_OWN_ID;
 
 	for (unsigned i = 0; i < on->layout_count; i++)
-		if (on->layouts[i].id >= FIRST_OWN_ID)
+		if (on->layouts[i].id >= FIRST_OWN_ID && on->layouts[i].id < FIRST_OWN_ID + LAYOUTS_MAX)
 			on->layouts[i].id = id++;
 }
 
@@ -74,7 +97,7 @@ void generate_layouts(struct option_case *on, struct random *random)
 	on->segment = one_in(random, 3) ? 1 + below(random, 2) : SEGMENT_OTHER;
 	switch (below(random, 6)) {
 	case 0:
-		add_built_in(on, 7);
+		add_built_in(on, 7); /* nat64, toa6, toa4 */
 		break;
 	case 1:
 		add_built_in(on, (1 << BUILT_IN) - 1);

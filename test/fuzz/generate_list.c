@@ -74,6 +74,8 @@ static void put_toa(struct option_case *on, struct random *random, const struct 
 	put_option(on, random, layout->kind, layout->length);
 	if (on->size - start < layout->length)
 		return;
+	if (!layout->address_at)
+		return;
 	if (family == 4 && address[10] == 0xff && address[11] == 0xff)
 		address += 12;
 	memcpy(option + layout->address_at, address, family);

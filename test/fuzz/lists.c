@@ -41,7 +41,7 @@ static bool read_profiles(char **profiles)
 
 static enum exit_code read_lists(char **profiles)
 {
-	char line[256], verdict[128];
+	char line[256], verdict[256];
 
 	if (!read_profiles(profiles))
 		return EXIT_USAGE;

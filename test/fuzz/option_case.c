@@ -6,19 +6,22 @@
 #include "option_case.h"
 
 #define NO_PORT 255
-#define OWN_BYTES 6
+#define OWN_BYTES 9
 #define PICKS 3
 #define HIGH_BIT 0x80
 
 // DESIGN, "TOA on the wire"; ids as in daemon/config/profiles.ts
 const struct layout built_in_layouts[BUILT_IN] = {
-	{ 1, 253, 20, 6, 2, 4, false, 0, 0, 0 }, // nat64
-	{ 2, 254, 20, 6, 2, 4, false, 0, 0, 0 }, // toa6
-	{ 3, 254, 8, 4, 2, 4, false, 0, 0, 0 },  // toa4
-	{ 4, 253, 8, 4, 2, 4, false, 0, 0, 0 },  // akamai4
-	{ 5, 200, 8, 4, 2, 4, false, 0, 0, 0 },  // tencent
-	{ 6, 28, 7, 4, -1, 3, true, 1, 0, 0 },   // cdn4
-	{ 7, 28, 19, 6, -1, 3, true, 1, 0, 0 },  // cdn6
+	{ 1, 253, 20, 6, 2, 4, false, 0, 0, 0, 0, 0, 0, 0 }, // nat64
+	{ 2, 254, 20, 6, 2, 4, false, 0, 0, 0, 0, 0, 0, 0 }, // toa6
+	{ 3, 254, 8, 4, 2, 4, false, 0, 0, 0, 0, 0, 0, 0 },  // toa4
+	{ 4, 253, 8, 4, 2, 4, false, 0, 0, 0, 0, 0, 0, 0 },  // akamai4
+	{ 5, 200, 8, 4, 2, 4, false, 0, 0, 0, 0, 0, 0, 0 },  // tencent
+	{ 6, 28, 7, 4, -1, 3, true, 1, 0, 0, 0, 0, 0, 0 },   // cdn4
+	{ 7, 28, 19, 6, -1, 3, true, 1, 0, 0, 0, 0, 0, 0 },  // cdn6
+	{ 24, 252, 20, 4, 2, 4, false, 0, 0, 0, 12, 16, 8, 2 }, // vtoa4
+	{ 25, 249, 40, 6, 2, 4, false, 0, 0, 0, 24, 0, 20, 0 }, // vtoa6
+	{ 26, 250, 8, 4, -1, 0, false, 0, 0, 0, 4, 2, 0, 0 },   // vip4
 };
 
 bool kind_allowed(uint8_t kind)
@@ -26,19 +29,44 @@ bool kind_allowed(uint8_t kind)
 	return kind > 8 || kind == 6 || kind == 7;
 }
 
+struct field {
+	int at; // below 1: there is none
+	int size;
+};
+
+static bool fields_allowed(const struct field *fields, size_t count, int length)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (fields[i].at < 1)
+			continue;
+		if (fields[i].at < 2 || fields[i].at + fields[i].size > length)
+			return false;
+		for (size_t j = 0; j < i; j++)
+			if (fields[j].at > 0 && fields[j].at < fields[i].at + fields[i].size &&
+			    fields[i].at < fields[j].at + fields[j].size)
+				return false;
+	}
+	return true;
+}
+
 static bool layout_allowed(const struct layout *layout)
 {
-	int address_end = layout->address_at + (layout->family == 6 ? 16 : 4);
+	int address = layout->family == 6 ? 16 : 4;
+	const struct field fields[] = {
+		{ layout->address_at, address },
+		{ layout->port_at, 2 },
+		{ layout->vip_at, address },
+		{ layout->vport_at, 2 },
+		{ layout->vni_at, layout->vni_form ? 4 : 3 },
+	};
 
-	if (!kind_allowed(layout->kind) || layout->length > OPTIONS_MAX)
+	if (!kind_allowed(layout->kind) || layout->length > OPTIONS_MAX || layout->port_at == 0)
 		return false;
-	if (layout->address_at < 2 || address_end > layout->length)
+	if (!layout->vip_at && (!layout->address_at || layout->vport_at || layout->vni_at))
 		return false;
-	if (layout->port_at < 0)
-		return true;
-	if (layout->port_at < 2 || layout->port_at + 2 > layout->length)
+	if (!layout->address_at && layout->port_at >= 0)
 		return false;
-	return layout->port_at + 2 <= layout->address_at || layout->port_at >= address_end;
+	return fields_allowed(fields, sizeof(fields) / sizeof(*fields), layout->length);
 }
 
 bool add_layout(struct option_case *on, struct layout layout)
@@ -78,12 +106,16 @@ void decode_case(struct option_case *on, const uint8_t *input, size_t size)
 		struct layout layout = { .id = id,
 					 .kind = input[0],
 					 .length = input[1],
-					 .family = (input[2] & ~HIGH_BIT) == 6 ? 6 : 4,
+					 .family = (input[2] & 0xf) == 6 ? 6 : 4,
 					 .port_at = input[3] == NO_PORT ? -1 : input[3],
 					 .address_at = input[4],
 					 .on_syn = input[2] & HIGH_BIT,
 					 .priority = input[5] & 0x3f,
-					 .pick = (input[5] >> 6) % PICKS };
+					 .pick = (input[5] >> 6) % PICKS,
+					 .vip_at = input[6],
+					 .vport_at = input[7],
+					 .vni_at = input[8],
+					 .vni_form = (input[2] >> 4 & 3) % 3 };
 
 		id += add_layout(on, layout);
 	}
@@ -102,35 +134,62 @@ void read_list(struct option_case *on, const char *hex)
 
 int write_layout(char *to, size_t room, const struct layout *layout)
 {
-	return snprintf(to, room, "%u:%u:%u:%u:%u:%u:%u:%u:%u:%u", layout->id, layout->kind, layout->length,
+	return snprintf(to, room, "%u:%u:%u:%u:%u:%u:%u:%u:%u:%u:%u:%u:%u:%u", layout->id, layout->kind, layout->length,
 			layout->family, layout->port_at < 0 ? NO_PORT : layout->port_at, layout->address_at,
-			layout->on_syn, layout->version, layout->priority, layout->pick);
+			layout->on_syn, layout->version, layout->priority, layout->pick, layout->vip_at,
+			layout->vport_at, layout->vni_at, layout->vni_form);
 }
 
 bool read_layout(struct layout *layout, const char *text)
 {
 	unsigned port_at, on_syn;
 
-	if (sscanf(text, "%hhu:%hhu:%hhu:%hhu:%u:%hhu:%u:%hhu:%hhu:%hhu", &layout->id, &layout->kind,
+	if (sscanf(text, "%hhu:%hhu:%hhu:%hhu:%u:%hhu:%u:%hhu:%hhu:%hhu:%hhu:%hhu:%hhu:%hhu", &layout->id, &layout->kind,
 		   &layout->length, &layout->family, &port_at, &layout->address_at, &on_syn, &layout->version,
-		   &layout->priority, &layout->pick) != 10)
+		   &layout->priority, &layout->pick, &layout->vip_at, &layout->vport_at, &layout->vni_at,
+		   &layout->vni_form) != 14)
 		return false;
 	layout->on_syn = on_syn;
 	layout->port_at = port_at == NO_PORT ? -1 : (int16_t)port_at;
 	return true;
 }
 
+static int write_address(char *to, size_t room, const uint8_t address[16])
+{
+	int used = 0;
+
+	for (size_t i = 0; i < 16; i++)
+		used += snprintf(to + used, room - used, "%02x", address[i]);
+	return used;
+}
+
+static int write_virtual_server(char *to, size_t room, const struct virtual_server *server)
+{
+	int used = snprintf(to, room, " vip %u %u ", server->family, server->port);
+
+	if (server->has_vni)
+		used += snprintf(to + used, room - used, "%u ", server->vni);
+	else
+		used += snprintf(to + used, room - used, "- ");
+	return used + write_address(to + used, room - used, server->address);
+}
+
 int write_reading(char *to, size_t room, const struct reading *reading)
 {
 	int used;
 
-	if (reading->verdict == VERDICT_NONE)
-		return snprintf(to, room, "none");
-	if (reading->verdict == VERDICT_MALFORMED)
+	switch (reading->verdict) {
+	case VERDICT_NONE:
+		used = snprintf(to, room, "none");
+		break;
+	case VERDICT_MALFORMED:
 		return snprintf(to, room, "malformed");
-	used = snprintf(to, room, "%s %u %u %u ", reading->verdict == VERDICT_ONE ? "one" : "conflict",
-			reading->id, reading->family, reading->port);
-	for (size_t i = 0; i < sizeof(reading->address); i++)
-		used += snprintf(to + used, room - used, "%02x", reading->address[i]);
+	default:
+		used = snprintf(to, room, "%s %u %u %u ", reading->verdict == VERDICT_ONE ? "one" : "conflict",
+				reading->id, reading->family, reading->port);
+		used += write_address(to + used, room - used, reading->address);
+	}
+	if (reading->virtual_server.family)
+		used += write_virtual_server(to + used, room - used, &reading->virtual_server);
 	return used;
 }

@@ -23,6 +23,7 @@ static struct {
 	struct toa_list *list;
 	struct toa_client *client;
 	struct toa_client *other;
+	struct toa_virtual *server;
 	struct layout layouts[LAYOUTS_MAX]; // those in the table
 	unsigned layout_count;
 } parser;
@@ -42,6 +43,7 @@ static void open_parser(void)
 	parser.list = allocate(sizeof(*parser.list));
 	parser.client = allocate(sizeof(*parser.client));
 	parser.other = allocate(sizeof(*parser.other));
+	parser.server = allocate(sizeof(*parser.server));
 }
 
 static toa_u8 *slot_of(const struct layout *layout)
@@ -69,6 +71,10 @@ static void use_layouts(const struct layout *layouts, unsigned count)
 			.version = layout->version,
 			.priority = layout->priority,
 			.pick = layout->pick,
+			.vip_at = layout->vip_at,
+			.vport_at = layout->vport_at,
+			.vni_at = layout->vni_at,
+			.vni_form = layout->vni_form,
 		};
 		*slot_of(layout) = i + 1;
 	}
@@ -120,6 +126,19 @@ static struct reading translate(enum toa_found found, const struct toa_list *lis
 	return reading;
 }
 
+static void take_server(struct reading *reading, const struct toa_virtual *server)
+{
+	struct virtual_server *to = &reading->virtual_server;
+
+	if (!server->family)
+		return;
+	to->family = server->family;
+	to->port = server->port;
+	to->has_vni = server->has_vni;
+	to->vni = server->vni;
+	memcpy(to->address, server->address, sizeof(to->address));
+}
+
 struct reading parser_reading(const struct option_case *on, const char **fault)
 {
 	uint8_t before[TOA_LIST_SIZE];
@@ -142,9 +161,13 @@ struct reading parser_reading(const struct option_case *on, const char **fault)
 
 	ASAN_POISON_MEMORY_REGION(list->bytes + on->size, sizeof(list->bytes) - on->size);
 	found = toa_find(list, parser.table, parser.client, parser.other);
+	memset(parser.server, 0, sizeof(*parser.server));
+	if (found != TOA_FOUND_MALFORMED)
+		toa_read_virtual(list, parser.table, parser.server);
 	ASAN_UNPOISON_MEMORY_REGION(list->bytes + on->size, sizeof(list->bytes) - on->size);
 
 	reading = translate(found, list, parser.client);
+	take_server(&reading, parser.server);
 	if (memcmp(before, list->bytes, sizeof(before)) != 0 || list->length != on->size ||
 	    list->of_syn != on->segment)
 		*fault = "the parser changed the list";

@@ -37,17 +37,23 @@ export function compileFuzzer(name: keyof typeof sources, program: string, build
 
 const picks: readonly Profile['pick'][] = [undefined, 'first', 'last'];
 
-/** ID:KIND:LENGTH:FAMILY:PORT_AT:ADDRESS_AT:ON_SYN:VERSION:PRIORITY:PICK */
+/** enum toa_vni */
+export const vniForms: readonly Profile['vniForm'][] = ['be24', 'be32', 'le32'];
+
+/** ID:KIND:LENGTH:FAMILY:PORT_AT:ADDRESS_AT:ON_SYN:VERSION:PRIORITY:PICK:VIP_AT:VPORT_AT:VNI_AT:VNI_FORM */
 export function writeProfile(profile: Profile): string {
 	const { id, kind, length, family, portAt, addressAt, onSyn, version, priority, pick } = profile;
-	const layout = [id, kind, length, family, portAt ?? 255, addressAt, onSyn ? 1 : 0, version ?? 0];
-	return [...layout, priority, picks.indexOf(pick)].join(':');
+	const { vipAt, vportAt, vniAt, vniForm } = profile;
+	const layout = [id, kind, length, family, portAt ?? 255, addressAt ?? 0, onSyn ? 1 : 0, version ?? 0];
+	const server = [vipAt ?? 0, vportAt ?? 0, vniAt ?? 0, vniForms.indexOf(vniForm)];
+	return [...layout, priority, picks.indexOf(pick), ...server].join(':');
 }
 
 /** A profile that a fuzzer wrote. Ids from 8 are own profiles, and have no name of their own. */
 export function readProfile(text: string, builtIn: readonly Profile[]): Profile {
 	const numbers = text.split(':').map(Number);
-	const [id = 0, kind = 0, length = 0, family, portAt, addressAt = 0, onSyn, version, priority = 0, pick = 0] = numbers;
+	const [id = 0, kind = 0, length = 0, family, portAt, addressAt, onSyn, version, priority = 0, pick = 0] = numbers;
+	const [vipAt, vportAt, vniAt, vniForm = 0] = numbers.slice(10);
 	const known = builtIn.find((profile) => profile.id === id);
 	if (known !== undefined) return { ...known, priority, pick: picks[pick] };
 	return {
@@ -57,34 +63,55 @@ export function readProfile(text: string, builtIn: readonly Profile[]): Profile 
 		length,
 		family: family === 4 ? 4 : 6,
 		portAt: portAt === 255 ? undefined : portAt,
-		addressAt,
+		addressAt: addressAt || undefined,
 		onSyn: onSyn === 1,
 		version: version === 0 ? undefined : version,
 		priority,
 		pick: picks[pick],
-		vipAt: undefined,
-		vportAt: undefined,
-		vniAt: undefined,
-		vniForm: 'be24',
+		vipAt: vipAt || undefined,
+		vportAt: vportAt || undefined,
+		vniAt: vniAt || undefined,
+		vniForm: vniForms[vniForm] ?? 'be24',
 		uses: ['sockopt', 'transparent'],
 	};
 }
 
-/** A verdict that a program wrote: `none`, `malformed`, or `one` or `conflict` with `ID FAMILY PORT ADDRESS`. */
-export function readVerdict(line: string, active: readonly Profile[]): Expected {
-	const [verdict, id, family, port, address = ''] = line.split(' ');
-	if (verdict === 'none' || verdict === 'malformed') return { verdict };
-	if (verdict !== 'one' && verdict !== 'conflict') throw new Error(`not a verdict: ${line}`);
-	const bytes = Buffer.from(address, 'hex');
+/** 16 bytes in hex. */
+function readAddress(hex: string, family: string | undefined): string {
+	const bytes = Buffer.from(hex, 'hex');
 	if (family === '4' && bytes.subarray(4).some((byte) => byte !== 0)) {
-		throw new Error(`bytes behind an IPv4 address: ${line}`);
+		throw new Error(`bytes behind an IPv4 address: ${hex}`);
 	}
+	return formatAddress(family === '4' ? 4 : 6, bytes);
+}
+
+/** `FAMILY PORT VNI ADDRESS`; `-`: no VNI. */
+function readVirtualServer(text: string): NonNullable<Expected['virtual_server']> {
+	const [family, port, vni, address = ''] = text.split(' ');
+	return {
+		address: readAddress(address, family),
+		port: Number(port),
+		...(vni === '-' ? {} : { vni: Number(vni) }),
+	};
+}
+
+/**
+ * A verdict that a program wrote: `none`, `malformed`, or `one` or `conflict` with `ID FAMILY PORT ADDRESS`; and behind it
+ * `vip ...`, where an option names a virtual server.
+ */
+export function readVerdict(line: string, active: readonly Profile[]): Expected {
+	const [reading = '', server] = line.split(' vip ');
+	const virtual = server === undefined ? {} : { virtual_server: readVirtualServer(server) };
+	const [verdict, id, family, port, address = ''] = reading.split(' ');
+	if (verdict === 'none' || verdict === 'malformed') return { verdict, ...virtual };
+	if (verdict !== 'one' && verdict !== 'conflict') throw new Error(`not a verdict: ${line}`);
 	return {
 		verdict,
 		profile: active.find((profile) => profile.id === Number(id))?.name ?? `id ${id}`,
 		family: family === '4' ? 4 : 6,
-		address: formatAddress(family === '4' ? 4 : 6, bytes),
+		address: readAddress(address, family),
 		port: Number(port),
+		...virtual,
 	};
 }
 

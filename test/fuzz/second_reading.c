@@ -16,6 +16,7 @@ struct client {
 	uint8_t family;
 	uint16_t port;
 	uint8_t address[16];
+	struct virtual_server server; // family 0: its option names none
 };
 
 /*
@@ -123,6 +124,30 @@ static struct client client_of(const struct layout *layout, const struct option 
 	return client;
 }
 
+static struct virtual_server server_of(const struct layout *layout, const struct option *option)
+{
+	struct virtual_server server = { .family = layout->family };
+	const uint8_t *vni = option->value + layout->vni_at - 2;
+
+	memcpy(server.address, option->value + layout->vip_at - 2, layout->family == 4 ? 4 : 16);
+	if (layout->vport_at)
+		server.port = option->value[layout->vport_at - 2] * 256 + option->value[layout->vport_at - 1];
+	if (!layout->vni_at)
+		return server;
+	server.has_vni = true;
+	switch (layout->vni_form) {
+	case 0:
+		server.vni = vni[0] * 65536 + vni[1] * 256 + vni[2];
+		break;
+	case 1:
+		server.vni = vni[0] * 16777216U + vni[1] * 65536 + vni[2] * 256 + vni[3];
+		break;
+	default:
+		server.vni = vni[3] * 16777216U + vni[2] * 65536 + vni[1] * 256 + vni[0];
+	}
+	return server;
+}
+
 static bool same(const struct client *a, const struct client *b)
 {
 	bool has_ports = a->port != 0 && b->port != 0;
@@ -149,7 +174,15 @@ struct reading second_reading(const struct option_case *on)
 		if (layout && on->segment != SEGMENT_OTHER && is_experiment(&options[i]))
 			continue;
 		if (layout && (layout->on_syn || on->segment != SEGMENT_SYN)) {
-			clients[client_count++] = client_of(layout, &options[i]);
+			struct virtual_server server = { 0 };
+
+			// where no client says it, the last that does
+			if (layout->vip_at)
+				reading.virtual_server = server = server_of(layout, &options[i]);
+			if (layout->address_at) {
+				clients[client_count] = client_of(layout, &options[i]);
+				clients[client_count++].server = server;
+			}
 		} else if (!layout && !in_registry(&options[i])) {
 			reading.unknown_kind = options[i].kind;
 			reading.unknown_length = options[i].length;
@@ -178,6 +211,8 @@ struct reading second_reading(const struct option_case *on)
 		else if (!picked)
 			reading.verdict = VERDICT_CONFLICT;
 	}
+	if (clients[kept].server.family)
+		reading.virtual_server = clients[kept].server;
 	reading.id = clients[kept].id;
 	reading.family = clients[kept].family;
 	reading.port = clients[kept].port;

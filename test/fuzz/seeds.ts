@@ -2,15 +2,15 @@
 /** The vectors as inputs of the guided fuzzer (decode_case() in option_case.c). */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { builtInProfiles } from '../../daemon/config/built_in_profiles.ts';
-import { isOwn, type Profile } from '../../daemon/config/profiles.ts';
+import { builtInProfiles, isOwn, type Profile } from '../../daemon/config/profiles.ts';
 import type { Vector } from '../fixtures/vectors.ts';
+import { vniForms } from './programs.ts';
 
 const highBit = 0x80;
 const picks: readonly Profile['pick'][] = [undefined, 'first', 'last'];
 
 /** The longest input that means anything: all profiles own ones, a full list. */
-export const inputMax = 3 + 16 * 6 + 40;
+export const inputMax = 3 + 16 * 9 + 40;
 
 const segments = [undefined, 'syn', 'fastopen'] as const;
 
@@ -19,13 +19,16 @@ export function encodeSeed({ segment, options, profiles }: Vector): Buffer {
 	const mask = profiles
 		.filter((profile) => !isOwn(profile))
 		.reduce((sum, { id }) => sum | (1 << builtInProfiles.findIndex((one) => one.id === id)), 0);
-	const layouts = own.flatMap(({ kind, length, family, portAt, addressAt, onSyn, priority, pick }) => [
-		kind,
-		length,
-		family | (onSyn ? highBit : 0),
-		portAt ?? 255,
-		addressAt ?? 0,
-		priority | (picks.indexOf(pick) << 6),
+	const layouts = own.flatMap((profile) => [
+		profile.kind,
+		profile.length,
+		profile.family | (profile.onSyn ? highBit : 0) | (vniForms.indexOf(profile.vniForm) << 4),
+		profile.portAt ?? 255,
+		profile.addressAt ?? 0,
+		profile.priority | (picks.indexOf(profile.pick) << 6),
+		profile.vipAt ?? 0,
+		profile.vportAt ?? 0,
+		profile.vniAt ?? 0,
 	]);
 	const bits = mask | (segments.indexOf(segment) << 14);
 	const head = Buffer.from([bits & 0xff, bits >> 8, own.length, ...layouts]);

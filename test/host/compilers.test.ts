@@ -12,8 +12,10 @@ import { stackChains } from '../fixtures/bpf_stack.ts';
 import { buildWith, compilers } from '../fixtures/compilers.ts';
 import { patient } from '../fixtures/patience.ts';
 
-const found = compilers();
 const isEmulated = patient(1) > 1;
+const all = compilers();
+/** A start takes half a minute in a guest: there the oldest and the newest one; what the verifier counts of all is seen without it. */
+const found = isEmulated ? all.filter((_, index) => index === 0 || index === all.length - 1) : all;
 /** A daemon that happens to run on this machine is not asked. */
 const env = { ...process.env, TOASCOPE_HTTP_SOCKET: `/run/toascope-compilers-${process.pid}.sock` };
 

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Profiles that differ in their uses: getsockopt(4096) goes by one, getpeername() by another, and the records by all. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { noToaError } from '../fixtures/no_toa_error.ts';
+import { Probe } from '../fixtures/probe.ts';
+import { toaOption } from '../fixtures/toa_option.ts';
+import type { WireConnection } from '../fixtures/wire_connection.ts';
+import { WireStage } from '../fixtures/wire_stage.ts';
+
+const [snat, reader, viewer, other] = ['203.0.113.7', '2001:db8::42', '203.0.113.8', '203.0.113.9'] as const;
+/** As Tencent Cloud's NAT64 sends them: the IPv4 address before SNAT, and the IPv6 client. */
+const both = toaOption('tencent', snat) + toaOption('nat64', reader);
+
+const config = [
+	'transparent: on',
+	`profiles: [{name: nat64, priority: 1, uses: [sockopt]}, {name: tencent, uses: [transparent]}, {name: cdn4, uses: [transparent]}, toa4]`,
+];
+
+let stage: WireStage<'plain'>;
+let probe: Probe;
+
+beforeAll(async () => {
+	stage = await WireStage.open({ plain: ['4'] }, { config });
+	probe = await Probe.start(stage.lab, '4', stage.listeners.plain.port + 1);
+});
+
+afterAll(async () => {
+	await stage?.[Symbol.asyncDispose]();
+});
+
+interface Shown {
+	/** What 4096 answers; undefined: no client. */
+	readonly sockopt: string | undefined;
+	/** What getpeername() says; `peer`: the peer's own address. */
+	readonly peername: string;
+}
+
+/** What the application is shown of a connection with these options. */
+async function shown(ack: string | undefined, syn?: string): Promise<{ one: WireConnection; shown: Shown }> {
+	const one = stage.wire.connection({ to: probe.port });
+	one.syn(syn === undefined ? {} : { options: syn });
+	await one.synAck();
+	one.acknowledge(ack);
+	const accepted = await probe.accept();
+	const { address, port } = await probe.getpeername();
+	expect({ address: accepted.address, port: accepted.port }).toEqual({ address, port });
+	const { result, error, bytes } = await probe.getsockopt(0, 4096, 20);
+	if (result < 0) expect(error).toBe(noToaError);
+	const peername = `${address}:${port}` === one.peer ? 'peer' : address;
+	await probe.closeConnection();
+	one.reset();
+	return { one, shown: { sockopt: result < 0 ? undefined : bytes.subarray(0, 16).toString('hex'), peername } };
+}
+
+const mapped = (address: string) =>
+	`${'00'.repeat(10)}ffff${Buffer.from(address.split('.').map(Number)).toString('hex')}`;
+const ipv6 = '20010db8000000000000000000000042';
+
+describe('options on one segment', () => {
+	it('of either use: each goes by its own, and the record by the priority', async () => {
+		const { one, shown: seen } = await shown(both);
+		expect(seen).toEqual({ sockopt: ipv6, peername: snat });
+		expect(await stage.said(one)).toMatchObject({
+			verdict: 'toa',
+			profile: 'nat64',
+			client: { address: reader, port: 5555 },
+		});
+	});
+
+	it('of the one use alone', async () => {
+		const { one, shown: seen } = await shown(toaOption('nat64', reader));
+		expect(seen).toEqual({ sockopt: ipv6, peername: 'peer' });
+		expect(await stage.said(one)).toMatchObject({ verdict: 'toa', client: { address: reader } });
+	});
+
+	it('of the other use alone', async () => {
+		const { one, shown: seen } = await shown(toaOption('tencent', snat));
+		expect(seen).toEqual({ sockopt: undefined, peername: snat });
+		expect(await stage.said(one)).toMatchObject({ verdict: 'toa', profile: 'tencent', client: { address: snat } });
+	});
+
+	it('of both uses', async () => {
+		const { shown: seen } = await shown(toaOption('toa4', viewer));
+		expect(seen).toEqual({ sockopt: mapped(viewer), peername: viewer });
+	});
+
+	it('none', async () => {
+		expect((await shown(undefined)).shown).toEqual({ sockopt: undefined, peername: 'peer' });
+	});
+
+	it('a client that getpeername() shows is not counted as hidden by its family', async () => {
+		const { one } = await shown(both);
+		await stage.said(one);
+		const samples = await stage.daemon.metrics();
+		const hidden = samples.filter(({ name }) => name.includes('hidden'));
+		const sum = hidden.reduce((total, { value }) => total + Number(value), 0);
+		expect({ series: hidden.length > 0, sum }).toEqual({ series: true, sum: 0 });
+	});
+});
+
+describe('an option on the SYN, and one on a later segment', () => {
+	it('of different uses: each stands', async () => {
+		const { shown: seen } = await shown(toaOption('nat64', reader), toaOption('cdn4', viewer));
+		expect(seen).toEqual({ sockopt: ipv6, peername: viewer });
+	});
+
+	it('of one use: the later one counts', async () => {
+		const { shown: seen } = await shown(toaOption('tencent', other), toaOption('cdn4', viewer));
+		expect(seen).toEqual({ sockopt: undefined, peername: other });
+	});
+
+	it('on the SYN alone', async () => {
+		const { shown: seen } = await shown(undefined, toaOption('cdn4', viewer));
+		expect(seen).toEqual({ sockopt: undefined, peername: viewer });
+	});
+});
