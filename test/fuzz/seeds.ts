@@ -2,7 +2,8 @@
 /** The vectors as inputs of the guided fuzzer (decode_case() in option_case.c). */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { builtInProfiles, isOwn, type Profile } from '../../daemon/config/profiles.ts';
+import { builtInProfiles } from '../../daemon/config/built_in_profiles.ts';
+import { isOwn, type Profile } from '../../daemon/config/profiles.ts';
 import type { Vector } from '../fixtures/vectors.ts';
 import { vniForms } from './programs.ts';
 
