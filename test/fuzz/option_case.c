@@ -12,13 +12,13 @@
 
 // DESIGN, "TOA on the wire"; ids as in daemon/config/profiles.ts
 const struct layout built_in_layouts[BUILT_IN] = {
-	{ 1, 253, 20, 6, 2, 4, false, 0, 0, 0, 0, 0, 0, 0 }, // nat64
-	{ 2, 254, 20, 6, 2, 4, false, 0, 0, 0, 0, 0, 0, 0 }, // toa6
-	{ 3, 254, 8, 4, 2, 4, false, 0, 0, 0, 0, 0, 0, 0 },  // toa4
-	{ 4, 253, 8, 4, 2, 4, false, 0, 0, 0, 0, 0, 0, 0 },  // akamai4
-	{ 5, 200, 8, 4, 2, 4, false, 0, 0, 0, 0, 0, 0, 0 },  // tencent
-	{ 6, 28, 7, 4, -1, 3, true, 1, 0, 0, 0, 0, 0, 0 },   // cdn4
-	{ 7, 28, 19, 6, -1, 3, true, 1, 0, 0, 0, 0, 0, 0 },  // cdn6
+	{ 1, 253, 20, 6, 2, 4, false, 0, 0, 0, 0, 0, 0, 0 },    // nat64
+	{ 2, 254, 20, 6, 2, 4, false, 0, 0, 0, 0, 0, 0, 0 },    // toa6
+	{ 3, 254, 8, 4, 2, 4, false, 0, 0, 0, 0, 0, 0, 0 },     // toa4
+	{ 4, 253, 8, 4, 2, 4, false, 0, 0, 0, 0, 0, 0, 0 },     // akamai4
+	{ 5, 200, 8, 4, 2, 4, false, 0, 0, 0, 0, 0, 0, 0 },     // tencent
+	{ 6, 28, 7, 4, -1, 3, true, 1, 0, 0, 0, 0, 0, 0 },      // cdn4
+	{ 7, 28, 19, 6, -1, 3, true, 1, 0, 0, 0, 0, 0, 0 },     // cdn6
 	{ 24, 252, 20, 4, 2, 4, false, 0, 0, 0, 12, 16, 8, 2 }, // vtoa4
 	{ 25, 249, 40, 6, 2, 4, false, 0, 0, 0, 24, 0, 20, 0 }, // vtoa6
 	{ 26, 250, 8, 4, -1, 0, false, 0, 0, 0, 4, 2, 0, 0 },   // vip4
@@ -134,20 +134,20 @@ void read_list(struct option_case *on, const char *hex)
 
 int write_layout(char *to, size_t room, const struct layout *layout)
 {
-	return snprintf(to, room, "%u:%u:%u:%u:%u:%u:%u:%u:%u:%u:%u:%u:%u:%u", layout->id, layout->kind, layout->length,
-			layout->family, layout->port_at < 0 ? NO_PORT : layout->port_at, layout->address_at,
-			layout->on_syn, layout->version, layout->priority, layout->pick, layout->vip_at,
-			layout->vport_at, layout->vni_at, layout->vni_form);
+	return snprintf(to, room, "%u:%u:%u:%u:%u:%u:%u:%u:%u:%u:%u:%u:%u:%u", layout->id, layout->kind,
+			layout->length, layout->family, layout->port_at < 0 ? NO_PORT : layout->port_at,
+			layout->address_at, layout->on_syn, layout->version, layout->priority, layout->pick,
+			layout->vip_at, layout->vport_at, layout->vni_at, layout->vni_form);
 }
 
 bool read_layout(struct layout *layout, const char *text)
 {
 	unsigned port_at, on_syn;
 
-	if (sscanf(text, "%hhu:%hhu:%hhu:%hhu:%u:%hhu:%u:%hhu:%hhu:%hhu:%hhu:%hhu:%hhu:%hhu", &layout->id, &layout->kind,
-		   &layout->length, &layout->family, &port_at, &layout->address_at, &on_syn, &layout->version,
-		   &layout->priority, &layout->pick, &layout->vip_at, &layout->vport_at, &layout->vni_at,
-		   &layout->vni_form) != 14)
+	if (sscanf(text, "%hhu:%hhu:%hhu:%hhu:%u:%hhu:%u:%hhu:%hhu:%hhu:%hhu:%hhu:%hhu:%hhu", &layout->id,
+		   &layout->kind, &layout->length, &layout->family, &port_at, &layout->address_at, &on_syn,
+		   &layout->version, &layout->priority, &layout->pick, &layout->vip_at, &layout->vport_at,
+		   &layout->vni_at, &layout->vni_form) != 14)
 		return false;
 	layout->on_syn = on_syn;
 	layout->port_at = port_at == NO_PORT ? -1 : (int16_t)port_at;
@@ -185,8 +185,9 @@ int write_reading(char *to, size_t room, const struct reading *reading)
 	case VERDICT_MALFORMED:
 		return snprintf(to, room, "malformed");
 	default:
-		used = snprintf(to, room, "%s %u %u %u ", reading->verdict == VERDICT_ONE ? "one" : "conflict",
-				reading->id, reading->family, reading->port);
+		used = snprintf(to, room, "%s %u %u %u ",
+				reading->verdict == VERDICT_ONE ? "one" : "conflict", reading->id,
+				reading->family, reading->port);
 		used += write_address(to + used, room - used, reading->address);
 	}
 	if (reading->virtual_server.family)

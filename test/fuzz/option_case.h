@@ -13,7 +13,8 @@
 #define OPTIONS_MAX 40
 #define LAYOUTS_MAX 16
 #define BUILT_IN 10
-#define BUILT_IN_FIRST 7 /* ids 1 to 7; own ones count from FIRST_OWN_ID, the other built-in ones stand behind those */
+#define BUILT_IN_FIRST \
+	7 /* ids 1 to 7; own ones count from FIRST_OWN_ID, the other built-in ones stand behind those */
 #define FIRST_OWN_ID (BUILT_IN_FIRST + 1)
 
 /* A profile, as daemon/config/profiles.ts has it. */
@@ -21,11 +22,11 @@ struct layout {
 	uint8_t id;
 	uint8_t kind;
 	uint8_t length;
-	uint8_t family;  /* 4 or 6 */
-	int16_t port_at; /* -1: the option carries no port */
+	uint8_t family;     /* 4 or 6 */
+	int16_t port_at;    /* -1: the option carries no port */
 	uint8_t address_at; /* 0: it names the virtual server alone */
-	bool on_syn;     /* looked for on the SYN as well */
-	uint8_t version; /* what byte 2 must be; 0: any */
+	bool on_syn;        /* looked for on the SYN as well */
+	uint8_t version;    /* what byte 2 must be; 0: any */
 	uint8_t priority;
 	uint8_t pick; /* 0: several that differ are a conflict; 1: the first counts, 2: the last does */
 	/* of the virtual server, 0: the option has no such field */
