@@ -237,7 +237,10 @@ struct {
 	__type(value, struct exported);
 } exported __weak SEC(".maps");
 
-/* Wall clock, nanoseconds since 1970: when a listener's counters were 0. Size and writer: as `listener_places`, and the daemon alone. */
+/*
+ * Wall clock, nanoseconds since 1970: when a listener's counters were 0; 0: nothing says when, it came from another layout. Size and
+ * writer: as `listener_places`, and the daemon alone.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 257);

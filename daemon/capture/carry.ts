@@ -239,6 +239,10 @@ export function carryOver(bpf: BpfObject, from: string, to: string): CarriedOver
 	}
 	putAll(bpf, 'clients', clients);
 
+	const since = of('listener_since');
+	const begun = new Set([...since].map(({ key }) => key.toString('latin1')));
+	putAll(bpf, 'listener_since', since);
+
 	let open = 0n;
 	const nowNs = native().monotonicNs();
 	let next: number = limit.OTHER_LISTENER;
@@ -253,13 +257,14 @@ export function carryOver(bpf: BpfObject, from: string, to: string): CarriedOver
 		put(bpf, 'listeners', word(place), listener);
 		put(bpf, 'listener_keys', word(place), listenerSlot(key, nowNs));
 		put(bpf, 'listener_places', key, word(place));
+		// nothing says when it began
+		if (!begun.has(key.toString('latin1'))) put(bpf, 'listener_since', key, Buffer.alloc(8));
 	}
 	// struct fresh_places: a lock, and how many places are taken
 	put(bpf, 'fresh', word(1), Buffer.concat([word(0), word(next)]));
 
 	putAll(bpf, 'exported', of('exported'));
 	putAll(bpf, 'unknown_options', of('unknown_options'));
-	putAll(bpf, 'listener_since', of('listener_since'));
 	for (const { key, value } of of('drops')) {
 		if (key.readUInt32LE() === drop.DROP_CLOSE_UNHEARD) value.writeBigUInt64LE(value.readBigUInt64LE() + open);
 		put(bpf, 'drops', key, value);

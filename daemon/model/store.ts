@@ -73,7 +73,7 @@ export class Store {
 	readonly #slots: ListenerSlots;
 	/** When listeners' counters began that were there when this daemon came, and of which nothing says when they did. */
 	readonly #startNs = unixNs();
-	/** Of the daemons before this one: when each listener's counters began, by its key. */
+	/** Of the daemons before this one: when each listener's counters began, by its key; 0: nothing says when. */
 	readonly #listenerSince: Map<string, bigint>;
 	/** Just before listeners were read the last time (Unix nanoseconds): the counters of others were 0 then. */
 	#listenersReadNs: bigint | undefined;
@@ -198,7 +198,7 @@ export class Store {
 
 	#addLine(key: string, endpoint: Endpoint | undefined): number {
 		const listener = nameOf(endpoint);
-		const sinceNs = this.#listenerSince.get(key) ?? this.#beginOf(key);
+		const sinceNs = this.#sinceOf(key);
 		const begun = sinceNs === undefined ? { sinceNs: this.#startNs, older: true } : { sinceNs };
 		const series = (client: string): Series => ({ client, listener, ...begun });
 		const sum = new BigUint64Array(trafficWords);
@@ -209,20 +209,20 @@ export class Store {
 		return place;
 	}
 
-	/** When the counters of a listener that is met for the first time were 0; undefined where nothing says so. */
-	#beginOf(key: string): bigint | undefined {
+	/** When a listener's counters were 0; undefined where nothing says so. */
+	#sinceOf(key: string): bigint | undefined {
+		const noted = this.#listenerSince.get(key);
+		if (noted !== undefined) return noted === 0n ? undefined : noted;
 		const beginNs = this.#listenersReadNs ?? this.#beginBefore();
-		if (beginNs !== undefined) this.#source.writeListenerSince(key, beginNs);
+		this.#source.writeListenerSince(key, beginNs);
 		return beginNs;
 	}
 
-	/** The same at the first look. */
-	#beginBefore(): bigint | undefined {
+	/** Of one that is met at the first look, and that no daemon before this one has met. */
+	#beginBefore(): bigint {
 		// no look has ever ended: counting has just begun, or at least nothing of it was shown
 		if (this.#classifiedNs === 0n) return this.#startNs;
-		// the daemon before this one noted those that it met, so this one came after its last look
-		if (this.#listenerSince.size > 0) return unixNs() - (this.#source.monotonicNs() - this.#classifiedNs);
-		return undefined;
+		return unixNs() - (this.#source.monotonicNs() - this.#classifiedNs);
 	}
 
 	/** Listeners that are gone leave the table. Returns those that are in it. */

@@ -165,11 +165,11 @@ describe('when counters of a listener were 0', () => {
 		expect(series(third, 'other', 'b')?.older).toBeUndefined();
 	});
 
-	it('is not known where a daemon that did not note it counted before', async () => {
+	it('is not known of one that was carried over from a layout that did not note it, now and later', async () => {
 		const { kernel, look, again } = start({ maxExported: 2 });
 		kernel.visit('x', 1n, 'a');
 		await look();
-		kernel.readListenerSince = () => new Map();
+		kernel.writeListenerSince('a', 0n);
 		again();
 		const snapshot = await look();
 		expect(sinceMs(snapshot, 'a')).toBeUndefined();
@@ -177,5 +177,17 @@ describe('when counters of a listener were 0', () => {
 		// but of those that come later it is
 		kernel.visit('x', 1n, 'b');
 		expect(sinceMs(await look(), 'b')).toBe(snapshot.atMs);
+		again();
+		const later = await look();
+		expect([sinceMs(later, 'a'), sinceMs(later, 'b')]).toEqual([undefined, snapshot.atMs]);
+	});
+
+	it('is known of the first listener, also where it comes to the second daemon', async () => {
+		const { kernel, look, again } = start({ maxExported: 2 });
+		const before = await look();
+		again();
+		vi.advanceTimersByTime(60_000);
+		kernel.visit('x', 1n, 'a');
+		expect(sinceMs(await look(), 'a')).toBe(before.atMs);
 	});
 });
