@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * `npm test [-- FILTER...]`: the unit tests, the tests on this kernel, and those in guests with other kernels. FILTER narrows to
- * files whose path contains it; of a guest that is `test/vm/KERNEL`. Says what is skipped and why, what each file took, and in the last line
+ * a suite (`unit`, `host`, `vm`), or to files whose path contains it; of a guest that is `test/vm/KERNEL`. Says what is skipped and why, what each file took, and in the last line
  * `N passed, N failed[, N skipped]`. Exit code 0 only if something passed and nothing failed.
  */
 import { execFileSync } from 'node:child_process';
@@ -11,6 +11,7 @@ import { startVitest, type TestModule } from 'vitest/node';
 import { dailyKernels, dailyPlan } from '../test/vm/plans.ts';
 import { testGuests } from '../test/vm/suites.ts';
 import { printLastLine, printSkips, printTable, type Suite } from './summary.ts';
+import { pathPart } from './test_filters.ts';
 
 const root = join(import.meta.dirname, '..');
 
@@ -69,11 +70,13 @@ function shortcomings(isRoot: boolean): string[] {
 
 process.chdir(root);
 process.env.PATH = `${join(root, 'build/tools/bin')}:${process.env.PATH}`;
-const filters = process.argv.slice(2);
+const filters = process.argv.slice(2).map(pathPart);
 const isRoot = process.getuid?.() === 0;
 const lacks = shortcomings(isRoot);
 if (filters.length === 0) {
-	console.log('All tests take about half an hour, most of it in virtual machines; `npm test -- unit` takes a minute.');
+	console.log(
+		'All tests take about 45 minutes on 2 cores, most of it in virtual machines; `npm test -- unit` takes a minute.',
+	);
 }
 for (const line of lacks) console.log(`!! ${line}`);
 

@@ -385,7 +385,7 @@ export const labelMeanings: Readonly<Record<(typeof metricTable)[number]['labels
 	program: 'Name of a BPF program.',
 	task: '`collect` (the counters), `flush` (open connections), `reap` (connections that are gone), `drain` (records for spans), `clock` (jumps of the wall clock), `attachments` (programs, pins and the Unix socket); and steps without which the rest goes on: `owners` (a connection was shown without its owner), `events`, `listeners` (a record did not become a span), `neighbours` (other daemons were not looked for), `peers`, `unknown_options` (missing in `/v1/status`, or older).',
 	attachment:
-		'Name of a BPF program; `pins`: below `bpf.pin`; `http_socket`: the file of the Unix socket; `syns`: listeners that were told to keep SYNs.',
+		'Name of a BPF program; `pins`: below `bpf.pin`; `http_socket`: the file of the Unix socket; `syns`: listeners that were told to keep SYNs; of `toa.ko` `module` (unloaded), `module_parameters` (changed), `module_probes` (switched off).',
 	event: 'What `toa.ko` counted: [below](#events-of-toascope_module_events_total).',
 };
 

@@ -18,7 +18,7 @@ export const moduleEvents: Readonly<Record<string, string>> = {
 	objects_freed: 'It was freed.',
 	drop_no_memory: 'A connection goes on without TOA: no memory for its object.',
 	drop_full: 'A connection goes on without TOA: as many as the parameter `connections` allows have objects.',
-	lost_race: 'Two CPUs made one socket, and this one goes without a trace.',
+	lost_race: 'Two CPUs made one socket: the other one was first, its socket is the connection, and nothing is lost.',
 	repaired: 'A probe missed how a socket was made, or found no room for its object, and a later one made up for it.',
 	stale: 'An object of an earlier socket stood in the way, and was taken away.',
 	syn_evicted: 'An option of a SYN was given up for a newer one.',

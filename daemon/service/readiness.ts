@@ -3,24 +3,42 @@
 import type { NotReady } from '../http/ports.ts';
 import { LogLimit, type LogSink, logLines, tell } from '../log_lines.ts';
 
+/** Every reason there is, by its stable name: callers match them. docs/http.md says what each means. */
+export const notReadyReasons = [
+	'first_collection',
+	'snapshot_stale',
+	'http_listen',
+	'http_socket',
+	'cgroup_missing',
+	'programs_detached',
+	'programs_switched_off',
+	'pins_missing',
+	'module_missing',
+	'module_parameters',
+	'module_switched_off',
+	'attachments_unknown',
+	'stopping',
+] as const;
+
+export type NotReadyReason = (typeof notReadyReasons)[number];
+
 export class Readiness {
 	/** Texts by reason; the reason that was set first comes first. */
-	readonly #reasons = new Map<string, string>();
+	readonly #reasons = new Map<NotReadyReason, string>();
 	readonly #listeners: ((reasons: readonly NotReady[]) => void)[] = [];
 
 	/**
 	 * Not ready from now on, until clear() with the same reason. A reason that is set again keeps its place.
-	 * @param reason snake_case, stable: callers match it
 	 * @param text what is wrong or awaited, for operators
 	 */
-	set(reason: string, text: string): void {
+	set(reason: NotReadyReason, text: string): void {
 		if (this.#reasons.get(reason) === text) return;
 		this.#reasons.set(reason, text);
 		this.#changed();
 	}
 
 	/** Does nothing where the reason is not set. */
-	clear(reason: string): void {
+	clear(reason: NotReadyReason): void {
 		if (this.#reasons.delete(reason)) this.#changed();
 	}
 
@@ -42,9 +60,9 @@ export class Readiness {
 }
 
 /** The reason that stands until the counters were read once. */
-export const firstCollection = 'first_collection';
+export const firstCollection = 'first_collection' satisfies NotReadyReason;
 /** The reason that stands while the daemon stops. */
-export const stopping = 'stopping';
+export const stopping = 'stopping' satisfies NotReadyReason;
 
 /**
  * A line of the log for each change, from the first time on that it is ready: what is awaited before is no news, nor is

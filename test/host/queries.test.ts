@@ -199,7 +199,7 @@ describe.skipIf(!hasPrometheus)('the queries of the page', () => {
 		try {
 			const file = join(directory, 'rules.yaml');
 			writeFileSync(file, pageRules());
-			expect(execFileSync('promtool', ['check', 'rules', file], { encoding: 'utf8' })).toContain('6 rules found');
+			expect(execFileSync('promtool', ['check', 'rules', file], { encoding: 'utf8' })).toContain('8 rules found');
 		} finally {
 			rmSync(directory, { recursive: true });
 		}

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { builtInProfiles } from '../../daemon/config/built_in_profiles.ts';
 import { isOwn, type Profile, profiles } from '../../daemon/config/profiles.ts';
+import { patient } from '../fixtures/patience.ts';
 import { allVectors } from '../fixtures/vectors.ts';
 import { asVector, type Finding, formatFinding, readFinding } from '../fuzz/finding.ts';
 import { compileFuzzer, readLists, readProfile, writeProfile } from '../fuzz/programs.ts';
@@ -82,7 +83,10 @@ it('tells a byte read past the end of the list, though it lies in the buffer and
 	expect(finding.trace).toMatch(/AddressSanitizer: use-after-poison[\s\S]*toa_option\.h:\d+/);
 });
 
-it('tells a parser that writes into the list, and one that gives a client without believing it', () => {
+// it compiles the fuzzer twice, with sanitizers: more than a busy machine has done in the usual limit
+it('tells a parser that writes into the list, and one that gives a client without believing it', {
+	timeout: patient(120_000),
+}, () => {
 	const writes = broken(
 		'writes',
 		'peer->family = profile->family;',

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Reasons for not being ready: set and cleared by name, by whichever part knows. */
+/** Reasons for not being ready: set and cleared by name, by whichever part knows; docs/http.md has them all. */
+import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { LogLimit, type LogSink } from '../../daemon/log_lines.ts';
-import { logReadiness, Readiness } from '../../daemon/service/readiness.ts';
+import { logReadiness, type NotReadyReason, notReadyReasons, Readiness } from '../../daemon/service/readiness.ts';
 
 it('is ready when no reason is set', () => {
 	expect(new Readiness().reasons).toEqual([]);
@@ -10,16 +11,16 @@ it('is ready when no reason is set', () => {
 
 it('keeps each reason until it is cleared, the first one first', () => {
 	const readiness = new Readiness();
-	readiness.set('first', 'one');
-	readiness.set('second', 'two');
-	readiness.set('first', 'one, as it is now');
+	readiness.set('http_listen', 'one');
+	readiness.set('pins_missing', 'two');
+	readiness.set('http_listen', 'one, as it is now');
 	expect(readiness.reasons).toEqual([
-		{ reason: 'first', text: 'one, as it is now' },
-		{ reason: 'second', text: 'two' },
+		{ reason: 'http_listen', text: 'one, as it is now' },
+		{ reason: 'pins_missing', text: 'two' },
 	]);
-	readiness.clear('first');
-	readiness.clear('never set');
-	expect(readiness.reasons).toEqual([{ reason: 'second', text: 'two' }]);
+	readiness.clear('http_listen');
+	readiness.clear('cgroup_missing');
+	expect(readiness.reasons).toEqual([{ reason: 'pins_missing', text: 'two' }]);
 });
 
 it('is logged once a minute for the same reasons, and each line has its end', () => {
@@ -29,18 +30,25 @@ it('is logged once a minute for the same reasons, and each line has its end', ()
 	let nowMs = 0;
 	const readiness = new Readiness();
 	logReadiness(readiness, log, new LogLimit(log, () => nowMs));
-	const flap = (reason: string) => {
+	const flap = (reason: NotReadyReason) => {
 		readiness.set(reason, `${reason} is wrong`);
 		readiness.clear(reason);
 	};
-	for (nowMs = 0; nowMs < 70_000; nowMs += 1000) flap('one');
-	flap('two');
+	for (nowMs = 0; nowMs < 70_000; nowMs += 1000) flap('http_listen');
+	flap('pins_missing');
 	expect(said).toEqual([
-		{ text: 'not ready', reasons: ['one is wrong'] },
+		{ text: 'not ready', reasons: ['http_listen is wrong'] },
 		{ text: 'ready again' },
-		{ text: 'not ready', reasons: ['one is wrong'], left_out: 59 },
+		{ text: 'not ready', reasons: ['http_listen is wrong'], left_out: 59 },
 		{ text: 'ready again' },
-		{ text: 'not ready', reasons: ['two is wrong'] },
+		{ text: 'not ready', reasons: ['pins_missing is wrong'] },
 		{ text: 'ready again' },
 	]);
+});
+
+it('has all of its reasons in docs/http.md, and no other there', () => {
+	const page = readFileSync(new URL('../../docs/http.md', import.meta.url), 'utf8');
+	const [, section = ''] = /^## Ready or not\n([\s\S]*?)^## /m.exec(page) ?? [];
+	const named = [...section.matchAll(/^\| `(\w+)` \| \S/gm)].map(([, reason]) => reason);
+	expect(named).toEqual(notReadyReasons);
 });
