@@ -33,7 +33,7 @@ afterAll(async () => guest?.[Symbol.asyncDispose]());
 const install = `
 set -e
 ln -s /opt/toascope/bin/toascope /usr/bin/toascope
-install -D -m 0644 /opt/toascope/deploy/toascope.yaml /etc/toascope/toascope.yaml
+install -D -m 0644 -t /etc/toascope /opt/toascope/deploy/toascope.yaml /opt/toascope/deploy/toascope.schema.json
 install -m 0644 /opt/toascope/deploy/systemd/toascope.service /etc/systemd/system/
 systemctl daemon-reload
 systemctl start toascope
