@@ -38,14 +38,9 @@ static __always_inline struct reading *this_reading(void)
 /* What a socket answers beside its client. With a profile that asks for it there is one for each connection. */
 static __always_inline struct socket_answers *make_answers(const struct settings *set, struct bpf_sock *sk)
 {
-	struct socket_answers *made;
-
 	if (!set->split_uses && !set->virtual_servers)
 		return 0;
-	made = bpf_sk_storage_get(&answers, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!made)
-		count_drop(DROP_SOCKET_STORAGE);
-	return made;
+	return bpf_sk_storage_get(&answers, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 }
 
 /* Reads what is in `reading`, whose lock is held: no function may be called. The client goes into reading->client. */
@@ -63,12 +58,19 @@ static __always_inline int find_client_option(struct reading *reading, const str
 	return found;
 }
 
+/*
+ * Takes the virtual server that the list names, unless one has been answered. Where the client is the one from the SYN
+ * (FOUND_ON_SYN), so is a virtual server that came with it.
+ */
 static __always_inline void take_virtual(const struct reading *reading, const struct settings *set, int found,
 					 struct socket_answers *to)
 {
-	if (to && set->virtual_servers && found != TOA_FOUND_MALFORMED &&
-	    reading->list.virtual_at != TOA_LIST_MASK)
-		toa_read_virtual(&reading->list, &set->table, &to->virtual_server);
+	if (!to || !set->virtual_servers || to->virtual_known || found == TOA_FOUND_MALFORMED ||
+	    reading->list.virtual_at == TOA_LIST_MASK)
+		return;
+	if (found == FOUND_ON_SYN && to->virtual_server.family)
+		return;
+	toa_read_virtual(&reading->list, &set->table, &to->virtual_server);
 }
 
 /* Puts reading->client in place of what the SYN had. Its lock is held. Returns enum toa_found, or FOUND_ON_SYN. */
@@ -136,8 +138,6 @@ __noinline int parse_options(struct bpf_sock_ops *ctx, __u32 use)
 		reading->list.of_syn = segment[TCP_FLAGS_AT] & TCP_FLAG_SYN ? TOA_SYN_DATA : TOA_SYN_NONE;
 		reading->list.use = use;
 		found = find_client_option(reading, set, state);
-		if (use == TOA_USE_ALL)
-			take_virtual(reading, set, found, to);
 	}
 	if (found == TOA_FOUND_ONE || found == TOA_FOUND_CONFLICT) {
 		if (use == TOA_USE_ALL) {
@@ -149,6 +149,8 @@ __noinline int parse_options(struct bpf_sock_ops *ctx, __u32 use)
 			found = merge_client(reading, set, found, client->family, false, client);
 		}
 	}
+	if (length && use == TOA_USE_ALL)
+		take_virtual(reading, set, found, to);
 	bpf_spin_unlock(&reading->lock);
 	return found;
 }

@@ -62,7 +62,7 @@ struct socket_answers {
 	struct toa_client client[ANSWERS]; /* by enum answer, with settings.split_uses; family 0: none */
 	struct toa_virtual virtual_server;
 	__u8 by_use;        /* the clients were looked for: profiles differed in their uses when it opened */
-	__u8 virtual_known; /* its sender is trusted */
+	__u8 virtual_known; /* its sender is trusted; it does not change any more, since who asks takes no lock */
 	__u8 reserved[6];
 };
 

@@ -28,7 +28,7 @@ static __always_inline struct toa_client *client_of(struct bpf_sock *sk, struct 
 
 /*
  * The client that the application of a socket may be shown, or 0. `answer`: enum answer. A connection that opened when
- * profiles did not differ in their uses has one for all of them.
+ * profiles did not differ in their uses has one client, which counts for the uses of its profile.
  */
 static __always_inline struct toa_client *known_client(const struct settings *set, struct bpf_sock *sk,
 						       struct socket_state *state, __u32 answer)
@@ -39,9 +39,18 @@ static __always_inline struct toa_client *known_client(const struct settings *se
 	if (!client || !set->split_uses)
 		return client;
 	made = bpf_sk_storage_get(&answers, sk, 0, 0);
-	if (!made || !made->by_use)
-		return client;
-	return made->client[answer].family ? &made->client[answer] : 0;
+	if (made && made->by_use)
+		return made->client[answer].family ? &made->client[answer] : 0;
+	/* TOA_USE_SOCKOPT, TOA_USE_PEERNAME */
+	return set->table.uses[client->profile & (TOA_PROFILE_SLOTS - 1)] >> answer & 1 ? client : 0;
+}
+
+/* Is it a connection that came to a listener? Storage may outlive it: a socket can be used again. */
+static __always_inline bool is_accepted(struct bpf_sock *sk)
+{
+	if (bpf_sk_storage_get(&sockets, sk, 0, 0))
+		return true;
+	return sk->protocol == IPPROTO_MPTCP && bpf_sk_storage_get(&mptcp_states, sk, 0, 0);
 }
 
 #endif

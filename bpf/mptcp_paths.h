@@ -31,7 +31,7 @@ static __noinline int share_answers(struct bpf_sock_ops *ctx, const struct subje
 	if (to)
 		*to = *from;
 	else if (from)
-		count_drop(DROP_SOCKET_STORAGE);
+		count_drop(DROP_ANSWERS);
 	return 0;
 }
 

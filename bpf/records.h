@@ -94,7 +94,8 @@ enum drop {
 	DROP_ANNOUNCED_BUSY = 14,  /* as DROP_ANNOUNCED_FULL: both tables were in use on its CPU */
 	DROP_ANNOUNCED_STALE = 15, /* what toa.ko had said of a socket whose address is another's now */
 	DROP_SYN_MISSING = 16, /* a connection whose SYN was not kept, while a profile is looked for there */
-	DROPS = 17,
+	DROP_ANSWERS = 17,     /* no memory for what a connection answers beside its client */
+	DROPS = 18,
 };
 
 enum event_type { EVENT_OPENED = 1, EVENT_ACCEPTED = 2, EVENT_CLOSED = 3 };

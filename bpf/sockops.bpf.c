@@ -46,23 +46,28 @@ static __always_inline struct tcp_sock *resume(struct bpf_sock *sk, struct subje
 }
 
 /*
- * What else is answered of this segment's options. Not inlined: the stack of those who call is full on 5.10. Returns 0: a function
- * that the verifier follows by itself returns a number.
+ * What else is answered of this segment's options. Whether by use is decided when the connection opens: a reload changes nothing of
+ * one that has been accepted. Not inlined: the stack of those who call is full on 5.10. Returns 0: a function that the verifier follows
+ * by itself returns a number.
  */
 static __noinline int read_answers(struct bpf_sock_ops *ctx, struct subject *on)
 {
 	struct bpf_sock *sk = ctx->sk;
-	struct socket_answers *made;
+	struct socket_answers *made = sk ? bpf_sk_storage_get(&answers, sk, 0, 0) : 0;
+	bool opening = !on->state->opened_ns;
 
-	if (on->set->split_uses) {
+	if (!made) {
+		if (opening)
+			count_drop(DROP_ANSWERS);
+		return 0;
+	}
+	if (opening && on->set->split_uses)
+		made->by_use = 1;
+	if (made->by_use) {
 		parse_options(ctx, TOA_USE_SOCKOPT);
 		parse_options(ctx, TOA_USE_PEERNAME);
+		on->state->peername_family = made->client[ANSWER_PEERNAME].family;
 	}
-	made = sk ? bpf_sk_storage_get(&answers, sk, 0, 0) : 0;
-	if (!made)
-		return 0;
-	made->by_use |= on->set->split_uses;
-	on->state->peername_family = made->client[ANSWER_PEERNAME].family;
 	if (!made->virtual_server.family || made->virtual_known || !peer_trusted(on))
 		return 0;
 	if (on->connection)
@@ -209,6 +214,7 @@ SEC("sockops")
 int toascope_sockops(struct bpf_sock_ops *ctx)
 {
 	const struct settings *set;
+	struct bpf_sock *sk = ctx->sk;
 	__u32 from, to;
 
 	switch (ctx->op) {
@@ -236,8 +242,10 @@ int toascope_sockops(struct bpf_sock_ops *ctx)
 		break;
 	case BPF_SOCK_OPS_TCP_CONNECT_CB:
 		/* a socket that was accepted once, and is used for a connection of its own now */
-		if (ctx->sk)
-			bpf_sk_storage_delete(&sockets, ctx->sk);
+		if (sk) {
+			bpf_sk_storage_delete(&sockets, sk);
+			bpf_sk_storage_delete(&answers, sk);
+		}
 		break;
 	}
 	return 1;

@@ -48,7 +48,10 @@ static __always_inline void count_none(const struct subject *on)
 /* accept() and getpeername() show the client, unless it is IPv6 and the socket's addresses are IPv4. */
 static __always_inline bool hidden_by_family(const struct subject *on)
 {
-	__u8 family = on->set->split_uses ? on->state->peername_family : on->state->client.family;
+	const struct toa_client *client = &on->state->client;
+	bool shown = !on->set->split_uses ||
+		     on->set->table.uses[client->profile & (TOA_PROFILE_SLOTS - 1)] & TOA_USE_PEERNAME;
+	__u8 family = on->state->peername_family ? : shown ? client->family : FAMILY_NONE;
 
 	return family == FAMILY_IPV6 && on->sk->skc_family == AF_INET && on->set->transparent &&
 	       port_transparent(on->set, on->sk->skc_num);

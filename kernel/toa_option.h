@@ -93,6 +93,7 @@ struct toa_table {
 	/* by profile id */
 	toa_u8 priority[TOA_PROFILE_SLOTS];
 	toa_u8 pick[TOA_PROFILE_SLOTS];
+	toa_u8 uses[TOA_PROFILE_SLOTS];
 };
 
 /* One option list and what was found in it. The caller fills bytes, length, of_syn and use. */
@@ -259,29 +260,29 @@ TOA_INLINE void toa_scan(struct toa_list *list, const struct toa_table *table)
 }
 
 /*
- * An IPv4-mapped address (RFC 4291, section 2.5.5.2) in an IPv6 layout is an IPv4 client: it becomes one here, so that
+ * An IPv4-mapped address (RFC 4291, section 2.5.5.2) in an IPv6 layout is an IPv4 one: it becomes one here, so that
  * it is the same client in every layout. Without branches, and the mask is hidden from the compiler, which would make
  * one: each would double the paths that the BPF verifier follows.
  */
-TOA_INLINE void toa_unmap(struct toa_client *client)
+TOA_INLINE void toa_unmap(toa_u8 *address, toa_u8 *family)
 {
-	toa_u32 unlike = (client->address[10] ^ 0xffU) | (client->address[11] ^ 0xffU), mapped;
+	toa_u32 unlike = (address[10] ^ 0xffU) | (address[11] ^ 0xffU), mapped;
 	int i;
 
 #pragma GCC unroll 10
 	for (i = 0; i < 10; i++)
-		unlike |= client->address[i];
+		unlike |= address[i];
 	/* all ones where nothing differs; an IPv4 layout has zeros in bytes 10 and 11 */
 	mapped = 0U - ((unlike - 1U) >> 31);
 	__asm__("" : "+r"(mapped));
 #pragma GCC unroll 4
 	for (i = 0; i < 4; i++) {
-		client->address[i] |= client->address[12 + i] & mapped;
-		client->address[12 + i] &= ~mapped;
+		address[i] |= address[12 + i] & mapped;
+		address[12 + i] &= ~mapped;
 	}
-	client->address[10] &= ~mapped;
-	client->address[11] &= ~mapped;
-	client->family -= 2 & mapped;
+	address[10] &= ~mapped;
+	address[11] &= ~mapped;
+	*family -= 2 & mapped;
 }
 
 /*
@@ -321,7 +322,7 @@ TOA_INLINE void toa_read(const struct toa_list *list, const struct toa_table *ta
 	peer->profile = profile->id;
 	/* the peer stays where it is: copies of its bytes would not fit on a BPF program's stack */
 	__asm__ volatile("" : : "r"(peer) : "memory");
-	toa_unmap(peer);
+	toa_unmap(peer->address, &peer->family);
 	__asm__ volatile("" : : "r"(peer) : "memory");
 }
 
@@ -475,6 +476,7 @@ TOA_INLINE void toa_read_virtual(const struct toa_list *list, const struct toa_t
 	for (i = 4; i < 16; i++)
 		to->address[i] = list->bytes[(vip_at + (i & rest)) & TOA_LIST_MASK] & rest;
 	__asm__ volatile("" : : "r"(to) : "memory");
+	toa_unmap(to->address, &to->family);
 	to->port = profile->vport_at == TOA_ABSENT ? 0 :
 						     list->bytes[vport_at & TOA_LIST_MASK] << 8 |
 							     list->bytes[(vport_at + 1) & TOA_LIST_MASK];

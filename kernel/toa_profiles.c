@@ -205,6 +205,7 @@ static int enter(struct toa_profiles *profiles, const char *name, const struct t
 	table->profile[*slot] = *profile;
 	table->priority[profile->id] = profile->priority;
 	table->pick[profile->id] = profile->pick;
+	table->uses[profile->id] = profile->uses;
 	strscpy(profiles->name[*slot], name, TOA_PROFILE_NAME_SIZE);
 	profiles->read_syn |= profile->on_syn;
 	return 0;

@@ -27,15 +27,16 @@ export const toaProfileLayout = {
 } as const;
 
 export const toaTableLayout = {
-	size: 16960,
+	size: 16992,
 	profile: 0,
 	slot: 512,
 	priority: 16896,
 	pick: 16928,
+	uses: 16960,
 } as const;
 
 export const settingsLayout = {
-	size: 17040,
+	size: 17072,
 	generation: 0,
 	events: 4,
 	trustAny: 8,
@@ -305,7 +306,8 @@ export const drop = {
 	DROP_ANNOUNCED_BUSY: 14,
 	DROP_ANNOUNCED_STALE: 15,
 	DROP_SYN_MISSING: 16,
-	DROPS: 17,
+	DROP_ANSWERS: 17,
+	DROPS: 18,
 } as const;
 
 export const eventType = {

@@ -49,6 +49,7 @@ export function encodeProfiles(profiles: readonly Profile[]): Buffer {
 		table[at + toaProfileLayout.vniForm] = vniForm[profile.vniForm];
 		table[toaTableLayout.priority + profile.id] = profile.priority;
 		table[toaTableLayout.pick + profile.id] = picks.indexOf(profile.pick);
+		table[toaTableLayout.uses + profile.id] = useBits(profile);
 		table[toaTableLayout.slot + profile.kind * limit.LIST_SIZE + profile.length] = slot;
 	});
 	return table;

@@ -163,15 +163,19 @@ type Own = Omit<Profile, 'id'>;
 
 /** Keys that mean something beside another one alone. */
 const dependentKeys = ownProfileKeys.superRefine((value, context) => {
-	if (value.vip_at !== undefined) return;
+	const refuse = (key: string, message: string) => context.addIssue({ code: 'custom', path: [key], message });
+	if (value.vni !== 'be24' && value.vni_at === undefined)
+		refuse('vni', 'must have vni_at beside it, the place of the VNI');
+	if (value.vip_at !== undefined) {
+		if (value.port_at === undefined || value.address_at !== undefined) return;
+		refuse('port_at', "must have address_at beside it; the virtual server's port is vport_at");
+		return;
+	}
 	for (const key of ['vport_at', 'vni_at'] as const) {
 		if (value[key] === undefined) continue;
-		const message = "must have vip_at beside it, the place of the virtual server's address";
-		context.addIssue({ code: 'custom', path: [key], message });
+		refuse(key, "must have vip_at beside it, the place of the virtual server's address");
 	}
-	for (const { message } of addressAt.safeParse(value.address_at).error?.issues ?? []) {
-		context.addIssue({ code: 'custom', path: ['address_at'], message });
-	}
+	for (const { message } of addressAt.safeParse(value.address_at).error?.issues ?? []) refuse('address_at', message);
 });
 
 const ownProfile = reading(dependentKeys, (value): Own => {
@@ -221,6 +225,12 @@ function entryError(input: unknown): string {
 	return near === undefined ? may : `${may}; did you mean ${near}?`;
 }
 
+/** In the order of the file, those that name a client first: the module has no others, and counts alike. */
+function numberOwn(own: readonly Own[]): Map<Own, number> {
+	const [clients, others] = [true, false].map((names) => own.filter((one) => (one.addressAt !== undefined) === names));
+	return new Map([...(clients ?? []), ...(others ?? [])].map((one, index) => [one, firstOwnId + index]));
+}
+
 /** The active profiles: names of built-in ones, and maps that describe own ones. */
 export const profiles = reading(
 	z
@@ -228,10 +238,16 @@ export const profiles = reading(
 		.min(1, { error: listError })
 		.max(profilesMax, { error: listError }),
 	(list): Profile[] => {
-		let nextId = firstOwnId;
+		const ids = numberOwn(list.filter((entry) => !('id' in entry)));
 		const result: Profile[] = [];
 		for (const entry of list) {
-			const profile = 'id' in entry ? entry : { id: nextId++, ...entry };
+			const profile = 'id' in entry ? entry : { id: ids.get(entry) ?? lastOwnId, ...entry };
+			if (
+				profile.addressAt === undefined &&
+				(profile.priority !== 0 || profile.pick !== undefined || !servesAll(profile))
+			) {
+				throw new BadValue(`must not have priority, pick or uses at ${profile.name}: it names no client`);
+			}
 			const same = result.find(({ name }) => name === profile.name);
 			if (same !== undefined) throw new BadValue(`must not name ${profile.name} twice`);
 			const twin = result.find(({ kind, length }) => kind === profile.kind && length === profile.length);

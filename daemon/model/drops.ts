@@ -8,6 +8,11 @@ export interface DropReason {
 }
 
 export const dropReasons: Readonly<Record<string, DropReason>> = {
+	answers: {
+		meaning:
+			'The kernel had no memory for what a connection answers beside its client: it tells no virtual server, and where profiles differ in their uses it is the client of all of them that counts, for the uses of its profile.',
+		advice: 'as for `socket_storage`',
+	},
 	socket_storage: {
 		meaning:
 			'The kernel had no memory for the state of a connection: it is counted nowhere. The state counts for the option memory of its socket (`net.core.optmem_max` of its network namespace) and for the memory of the host.',

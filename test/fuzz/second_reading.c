@@ -132,6 +132,11 @@ static struct virtual_server server_of(const struct layout *layout, const struct
 	memcpy(server.address, option->value + layout->vip_at - 2, layout->family == 4 ? 4 : 16);
 	if (layout->vport_at)
 		server.port = option->value[layout->vport_at - 2] * 256 + option->value[layout->vport_at - 1];
+	if (server.family == 6 && memcmp(server.address, ipv4_mapped, sizeof(ipv4_mapped)) == 0) {
+		memmove(server.address, server.address + sizeof(ipv4_mapped), 4);
+		memset(server.address + 4, 0, 12);
+		server.family = 4;
+	}
 	if (!layout->vni_at)
 		return server;
 	server.has_vni = true;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Profiles that differ in their uses: getsockopt(4096) goes by one, getpeername() by another, and the records by all. */
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { noToaError } from '../fixtures/no_toa_error.ts';
 import { Probe } from '../fixtures/probe.ts';
@@ -112,5 +113,36 @@ describe('an option on the SYN, and one on a later segment', () => {
 	it('on the SYN alone', async () => {
 		const { shown: seen } = await shown(undefined, toaOption('cdn4', viewer));
 		expect(seen).toEqual({ sockopt: undefined, peername: viewer });
+	});
+});
+
+describe('a reload that begins to tell uses apart', () => {
+	it('leaves a connection that is open its client, for the uses of its profile', async () => {
+		const alike = ['transparent: on', 'profiles: [nat64, tencent, toa4]'];
+		await using before = await WireStage.open({ plain: ['4'] }, { config: alike });
+		const { port } = before.listeners.plain;
+		const probes = [await Probe.start(before.lab, '4', port + 1), await Probe.start(before.lab, '4', port + 2)];
+		const options = [toaOption('tencent', snat), toaOption('toa4', viewer)];
+		for (const [index, one] of probes.entries()) {
+			const connection = before.wire.connection({ to: one.port });
+			connection.syn();
+			await connection.synAck();
+			connection.acknowledge(options[index]);
+			await one.accept();
+		}
+		const seen = async (one: Probe) => {
+			const { result, bytes } = await one.getsockopt(0, 4096, 20);
+			return [(await one.getpeername()).address, result < 0 ? undefined : bytes.subarray(0, 16).toString('hex')];
+		};
+		expect(await Promise.all(probes.map(seen))).toEqual([
+			[snat, mapped(snat)],
+			[viewer, mapped(viewer)],
+		]);
+		const text = readFileSync(before.daemon.configFile, 'utf8');
+		await before.daemon.reload(text.replace('tencent,', '{name: tencent, uses: [transparent]},'));
+		expect(await Promise.all(probes.map(seen))).toEqual([
+			[snat, undefined],
+			[viewer, mapped(viewer)],
+		]);
 	});
 });

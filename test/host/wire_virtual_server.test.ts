@@ -173,6 +173,17 @@ describe('the virtual server in an option of its own', () => {
 	});
 });
 
+it('once answered, it stays: with a later segment that names another one', async () => {
+	const one = await accepted(four, vip4);
+	const first = await four.getsockopt(ipLevel, getVs, vsSize);
+	one.acknowledge('fa081f90c0000251');
+	await stage.wire.handled();
+	expect(await four.getsockopt(ipLevel, getVs, vsSize)).toEqual(first);
+	await end(four, one);
+	const [closed] = await lookUpUntil(stage.daemon, one.peer, ([found]) => found?.state === 'closed');
+	expect(closed).toMatchObject({ virtual_server: { address: '192.0.2.80', port: 443, vni: null } });
+});
+
 describe('what is not answered', () => {
 	it('without such an option: ESRCH', async () => {
 		const one = await accepted(four, toaOption('toa4', client));

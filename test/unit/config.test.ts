@@ -196,6 +196,18 @@ describe('values', () => {
 		});
 	});
 
+	it('numbers those that name no client behind the others: the module has them not, and counts alike', () => {
+		const own = (name: string, kind: number, at: string) => `{name: ${name}, kind: ${kind}, length: 8, family: ipv4, ${at}}`;
+		const { profiles } = load(
+			`profiles: [${own('vip', 100, 'vip_at: 4')}, ${own('first', 101, 'address_at: 4')}, ${own('second', 102, 'address_at: 4')}]`,
+		);
+		expect(profiles.map(({ name, id }) => [name, id])).toEqual([
+			['vip', 10],
+			['first', 8],
+			['second', 9],
+		]);
+	});
+
 	it('reads where a profile names the virtual server', () => {
 		const own = '{name: own, kind: 90, length: 20, family: ipv4, vip_at: 2, vport_at: 6, vni_at: 8, vni: le32}';
 		expect(load(`profiles: [toa4, ${own}]`).profiles[1]).toMatchObject({

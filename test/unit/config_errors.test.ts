@@ -211,8 +211,24 @@ describe('a profile', () => {
 			'profiles[0] is a map, must have room for the VNI: bytes 9 to 12 of an option of 12',
 		],
 		[
-			`{${own}, kind: 99, length: 12, port_at: 8, vip_at: 2, vni_at: 6}`,
+			`{${own}, kind: 99, length: 16, address_at: 10, port_at: 8, vip_at: 2, vni_at: 6}`,
 			'profiles[0] is a map, must not have VNI (bytes 6 to 8) and port (8 to 9) overlap',
+		],
+		[
+			`toa4, {${own}, kind: 99, length: 12, port_at: 8, vip_at: 2}`,
+			"profiles[1].port_at is 8, must have address_at beside it; the virtual server's port is vport_at",
+		],
+		[
+			`{${own}, kind: 99, length: 12, address_at: 4, vip_at: 8, vni: le32}`,
+			'profiles[0].vni is "le32", must have vni_at beside it, the place of the VNI',
+		],
+		[
+			'toa4, {name: vip4, priority: 1}',
+			'profiles is a list, must not have priority, pick or uses at vip4: it names no client',
+		],
+		[
+			`toa4, {${own}, kind: 99, length: 12, vip_at: 4, uses: [sockopt]}`,
+			'profiles is a list, must not have priority, pick or uses at mine: it names no client',
 		],
 		[
 			`{${own}, kind: 99, length: 12, address_at: 4, vport_at: 8}`,
