@@ -51,7 +51,7 @@ static __always_inline bool hidden_by_family(const struct subject *on)
 	const struct toa_client *client = &on->state->client;
 	bool shown = !on->set->split_uses ||
 		     on->set->table.uses[client->profile & (TOA_PROFILE_SLOTS - 1)] & TOA_USE_PEERNAME;
-	__u8 family = on->state->peername_family ? : shown ? client->family : FAMILY_NONE;
+	__u8 family = on->state->peername_family ?: shown ? client->family : FAMILY_NONE;
 
 	return family == FAMILY_IPV6 && on->sk->skc_family == AF_INET && on->set->transparent &&
 	       port_transparent(on->set, on->sk->skc_num);

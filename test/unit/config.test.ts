@@ -197,7 +197,8 @@ describe('values', () => {
 	});
 
 	it('numbers those that name no client behind the others: the module has them not, and counts alike', () => {
-		const own = (name: string, kind: number, at: string) => `{name: ${name}, kind: ${kind}, length: 8, family: ipv4, ${at}}`;
+		const own = (name: string, kind: number, at: string) =>
+			`{name: ${name}, kind: ${kind}, length: 8, family: ipv4, ${at}}`;
 		const { profiles } = load(
 			`profiles: [${own('vip', 100, 'vip_at: 4')}, ${own('first', 101, 'address_at: 4')}, ${own('second', 102, 'address_at: 4')}]`,
 		);
