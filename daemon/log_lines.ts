@@ -157,7 +157,8 @@ export const logLines = {
 	moduleNotLoadedAgain: {
 		level: 'error',
 		text: 'toa.ko cannot be loaded again',
-		meaning: '`err` says why. It is tried again every ten seconds; at most one line a minute for each cause.',
+		meaning:
+			'`err` says why. It is tried again after ten seconds, then after ever longer pauses of at most ten minutes, and sooner where another module is loaded or unloaded; at most one line a minute for each cause.',
 		fields: ['err', 'left_out'],
 	},
 	moduleParameters: {

@@ -45,6 +45,14 @@ function unknown(text: string, lost: AttachmentReport['lost']): AttachmentReport
 	return { programs: [], lost, missing: [{ reason: 'attachments_unknown', text }] };
 }
 
+/** The report before the first check. */
+export const notYetChecked = unknown('the first check of the attachments is awaited', {});
+
+/** The report where the check itself failed. `lost`: what was found gone before. */
+export function checkFailed(error: unknown, lost: AttachmentReport['lost']): AttachmentReport {
+	return unknown(`whether the programs are attached is not known: the check failed (${codeOfError(error)})`, lost);
+}
+
 export const nothingAttached: AttachmentReport = { programs: [], lost: {}, missing: [] };
 
 /** What is checked. */
@@ -69,12 +77,14 @@ export class AttachmentCheck {
 	readonly #limit: LogLimit;
 	readonly #lost = new Map<string, bigint>();
 	#readerLost: AttachmentReport['lost'] = {};
-	/** Programs that the check before found detached, or switched off. */
+	/** Programs that the check before found detached; those that were switched off are not among them. */
 	#detached: readonly string[] = [];
+	/** Programs that the check before found switched off: one of these that is detached since was lost once more. */
+	#off: readonly string[] = [];
 	#pinsFault = '';
 	/** The log said that the directory of pins cannot be reached, and not yet that it can. */
 	#pinsFaultTold = false;
-	#report = unknown('the first check of the attachments is awaited', {});
+	#report = notYetChecked;
 	#attachedAgain = false;
 	/** The programs do not go by the cgroup that is there now. */
 	#settingsRefused = false;
@@ -116,8 +126,7 @@ export class AttachmentCheck {
 			const missing = [...this.#checkPrograms(programs), ...this.#checkPins(), ...reader.missing];
 			this.#report = { programs, lost: this.#lostOf(programs), missing };
 		} catch (error) {
-			const text = `whether the programs are attached is not known: the check failed (${codeOfError(error)})`;
-			this.#report = unknown(text, this.#lostOf([]));
+			this.#report = checkFailed(error, this.#lostOf([]));
 			throw error;
 		}
 	}
@@ -143,23 +152,21 @@ export class AttachmentCheck {
 
 	#checkPrograms(programs: readonly Attachment[]): Missing[] {
 		const gone = programs.filter(({ attached }) => !attached);
-		const names = gone.map(({ program }) => program);
 		const cgroupGone = gone.some(({ hookGone }) => hookGone);
+		const detached = gone.filter(({ switchedOff }) => !switchedOff);
+		const names = detached.map(({ program }) => program);
 		const fresh = names.filter((name) => !this.#detached.includes(name));
 		const cgroup = this.#checked.cgroup.path;
 		// what was never attached was not lost
 		const awaited = gone.some(({ program, id, hookGone }) => hookGone && id === undefined && fresh.includes(program));
 		if (awaited) this.#limit.tell('awaited', logLines.cgroupAwaited, { cgroup });
 		else for (const name of fresh) this.#count(name);
-		const off = gone.filter(({ switchedOff }) => switchedOff).map(({ program }) => program);
-		const freshDetached = fresh.filter((name) => !off.includes(name));
-		if (freshDetached.length > 0 && !awaited) {
-			const context = { programs: freshDetached, cgroup, cgroup_exists: !cgroupGone };
-			this.#limit.tell(`detached ${freshDetached.toSorted()}`, logLines.detached, context);
+		if (fresh.length > 0 && !awaited) {
+			const context = { programs: fresh, cgroup, cgroup_exists: !cgroupGone };
+			this.#limit.tell(`detached ${fresh.toSorted()}`, logLines.detached, context);
 		}
 		this.#detached = names;
-		const missing = this.#switchedOff(off, fresh);
-		const detached = gone.filter(({ switchedOff }) => !switchedOff);
+		const missing = this.#switchedOff(gone.filter(({ switchedOff }) => switchedOff).map(({ program }) => program));
 		if (detached.some(({ hookGone }) => !hookGone) || this.#settingsRefused) {
 			this.#settingsRefused = !this.#tried('settings', this.#checked.onCgroup);
 		}
@@ -176,10 +183,13 @@ export class AttachmentCheck {
 	}
 
 	/** Attaching them again would change nothing: the switch is the administrator's. */
-	#switchedOff(off: readonly string[], fresh: readonly string[]): Missing[] {
+	#switchedOff(off: readonly string[]): Missing[] {
+		const fresh = off.filter((name) => !this.#off.includes(name));
+		this.#off = off;
 		if (off.length === 0) return [];
 		const why = functionsOff() ?? 'the tracing of functions was switched off';
-		if (off.some((name) => fresh.includes(name))) {
+		for (const name of fresh) this.#count(name);
+		if (fresh.length > 0) {
 			this.#limit.tell('switched off', logLines.switchedOff, { programs: off, why });
 		}
 		return [{ reason: 'programs_switched_off', text: `${why}: the kernel does not run ${off.join(', ')}` }];

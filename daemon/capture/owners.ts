@@ -39,24 +39,30 @@ export class Owners {
 	/** The process that listens where this connection came in, and did when it was opened; undefined when it is gone. */
 	of(connection: Connection): Owner | undefined {
 		let found = this.#find(connection);
-		if (this.#isStale(found, connection)) {
+		const isDead = found !== undefined && this.#isDead(found, connection);
+		if (this.#mustRead(found, connection, isDead)) {
 			this.#read();
 			found = this.#find(connection);
-		}
+		} else if (isDead) return undefined;
 		// one that began later has the port of another, which is gone
 		return found !== undefined && found.startedNs <= connection.openedNs ? found.owner : undefined;
 	}
 
-	/** Whether what was read may no longer be so, or was not yet, when the connection was opened. */
-	#isStale(found: Listening | undefined, { openedNs }: Connection): boolean {
+	/** Whether what was read may no longer be so, or was not yet, when the connection was opened; and another walk can be had. */
+	#mustRead(found: Listening | undefined, { openedNs }: Connection, isDead: boolean): boolean {
 		const ageMs = Number(native().monotonicNs() - this.#readNs) / 1e6;
 		if (ageMs > maxAgeMs) return this.#sockets.affordable;
 		if (found === undefined) return openedNs > this.#readNs && this.#sockets.affordable;
-		if (!this.#visible) return false;
-		const { pid } = found.owner;
-		if (openedNs <= (this.#aliveNs.get(pid) ?? this.#readNs)) return false;
-		this.#aliveNs.set(pid, native().monotonicNs());
-		return !isAlive(pid);
+		return isDead;
+	}
+
+	/** Whether it ended, perhaps before the connection was opened. One that was seen alive since then did not. */
+	#isDead({ owner: { pid } }: Listening, { openedNs }: Connection): boolean {
+		if (!this.#visible || openedNs <= (this.#aliveNs.get(pid) ?? this.#readNs)) return false;
+		const nowNs = native().monotonicNs();
+		if (!isAlive(pid)) return true;
+		this.#aliveNs.set(pid, nowNs);
+		return false;
 	}
 
 	#find({ netns, local }: Connection): Listening | undefined {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The module where BPF is refused altogether: applications may ask it, its counters are shown, and nothing else is known. */
-import { type AttachmentReport, nothingAttached } from '../capture/attachment_check.ts';
+import { type AttachmentReport, checkFailed, notYetChecked } from '../capture/attachment_check.ts';
 import { native } from '../capture/native.ts';
 import type { OptionReader, Provider } from '../capture/provider.ts';
 import type { Config } from '../config/config.ts';
@@ -54,10 +54,16 @@ export class ModuleAlone implements Provider {
 		this.counters = nothing(reader);
 	}
 
-	#report: AttachmentReport = nothingAttached;
+	#report: AttachmentReport = notYetChecked;
 
+	/** Where it throws, nothing is known, and the report says so. */
 	checkAttachments(): void {
-		this.#report = { programs: [], ...this.#reader.check() };
+		try {
+			this.#report = { programs: [], ...this.#reader.check() };
+		} catch (error) {
+			this.#report = checkFailed(error, this.#report.lost);
+			throw error;
+		}
 	}
 
 	get attachments(): AttachmentReport {

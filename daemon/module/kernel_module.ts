@@ -20,16 +20,17 @@ export class KernelModule implements OptionReader {
 	#lock: HostLock;
 	/** In force: a reload changes it. */
 	#config: Config;
-	#closed = false;
+	/** Undefined: not yet closed; then whether all is to be kept. */
+	#closedKeep: boolean | undefined;
 	/** Profiles of which the log has said that the module knows less. */
 	#beyond = '';
-	/** What was in force before; undefined: it was not loaded, so that it is ours to take away. */
-	readonly #before: Shown | undefined;
+	/** What was in force before; undefined: it was not loaded, so that it is ours to take away. Loading again decides anew. */
+	#before: Shown | undefined;
 
 	private constructor(config: Config, loaded: boolean, lock: HostLock, log: LogSink) {
 		this.#config = config;
 		this.#lock = lock;
-		this.#before = loaded ? undefined : this.#parameters.read();
+		this.#before = this.#foundBefore(loaded);
 		this.#log = log;
 		const checked = {
 			loaded: () => readLoaded(),
@@ -61,6 +62,11 @@ export class KernelModule implements OptionReader {
 		return module;
 	}
 
+	/** `loaded`: by us. Read before anything is put in force. */
+	#foundBefore(loaded: boolean): Shown | undefined {
+		return loaded ? undefined : this.#parameters.read();
+	}
+
 	#tellLoaded(how: string): void {
 		const { version, srcversion } = readLoaded() ?? {};
 		tell(this.#log, logLines.moduleLoaded, { how, version, srcversion });
@@ -86,13 +92,15 @@ export class KernelModule implements OptionReader {
 	/** After another process unloaded it. */
 	async #loadAgain(): Promise<void> {
 		const how = await loadModule(this.#config);
-		if (this.#closed) {
-			// it came too late: nothing is to be left
-			if (how === 'loaded' && this.#before === undefined) removeModule();
+		if (this.#closedKeep !== undefined) {
+			// it came too late: nothing is to be left, unless all is
+			if (how === 'loaded' && !this.#closedKeep) removeModule();
 			return;
 		}
 		this.#lock.release();
+		// who else has it at this moment may have found it loaded by us: then it stays
 		this.#lock = HostLock.take();
+		this.#before = this.#foundBefore(how === 'loaded');
 		this.#parameters.apply(this.#config);
 		this.#tellLoaded(how);
 	}
@@ -101,10 +109,14 @@ export class KernelModule implements OptionReader {
 		return readEvents();
 	}
 
-	/** One that was loaded before stays; where the start failed, with the parameters that it had. */
+	/**
+	 * One that was loaded before stays; where the start failed, with the parameters that it had. So does one that another
+	 * process loaded since the last check in place of ours.
+	 */
 	close(keep: boolean, started = true): void {
-		this.#closed = true;
+		this.#closedKeep ??= keep;
 		try {
+			if (!this.#lock.isOfLoaded()) return;
 			if (this.#before === undefined) {
 				if (!keep) removeModule();
 			} else if (!started) this.#parameters.restore(this.#before);

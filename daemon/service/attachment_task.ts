@@ -24,6 +24,14 @@ export interface AttachmentTaskOptions {
 	readonly nowMs?: () => number;
 }
 
+/** Those that the state of the programs does not show. */
+const notAttached: readonly Missing['reason'][] = [
+	'attachments_unknown',
+	'module_missing',
+	'module_parameters',
+	'module_switched_off',
+];
+
 export class AttachmentTask {
 	/** Undefined while the daemon listens on no Unix socket. */
 	socketFile: SocketFile | undefined;
@@ -102,11 +110,13 @@ export class AttachmentTask {
 		return { ...attachments, lost: { ...attachments.lost, ...sockets } };
 	}
 
-	/** False also where it is not known. */
+	/** False also where it is not known, and where toa.ko does not decide by the configuration. */
 	get allAttached(): boolean {
 		const { programs, missing } = this.#options.provider.attachments;
-		const unknown: readonly Missing['reason'][] = ['attachments_unknown', 'module_missing'];
-		const known = !this.#isStale && !missing.some(({ reason }) => unknown.includes(reason));
-		return known && programs.every(({ attached }) => attached);
+		return (
+			!this.#isStale &&
+			!missing.some(({ reason }) => notAttached.includes(reason)) &&
+			programs.every(({ attached }) => attached)
+		);
 	}
 }

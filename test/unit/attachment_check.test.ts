@@ -24,7 +24,8 @@ function stage(refused: Readonly<Record<string, Error>> = {}) {
 	const state = (): Attachment[] => {
 		if (kernel.error !== undefined) throw kernel.error;
 		return names.map((program, id) => {
-			const off = switchedOff.has(program);
+			// the kernel's switch changes nothing of one that has no link
+			const off = switchedOff.has(program) && attached.has(program);
 			return { program, id, attached: attached.has(program) && !off, hookGone: false, switchedOff: off };
 		});
 	};
@@ -130,4 +131,22 @@ it('does not attach again what is switched off, says it once, and counts it each
 	switchedOff.add(program);
 	run();
 	expect(check.report.lost[program]).toBe(2n);
+});
+
+it('counts and says that what was switched off is detached as well, and attaches it again', () => {
+	const { attached, switchedOff, tried, check, run } = stage();
+	const program = 'toascope_getpeername4';
+	switchedOff.add(program);
+	run();
+	attached.delete(program);
+	run();
+	expect(check.report.missing).toMatchObject([{ reason: 'programs_detached' }]);
+	expect([tried, check.report.lost[program]]).toEqual([[program], 2n]);
+	expect(said).toMatchObject([
+		{ text: expect.stringMatching(/^programs are switched off/) },
+		{ text: expect.stringMatching(/^programs were detached/), programs: [program] },
+		{ text: 'programs are attached again', programs: [program] },
+	]);
+	run();
+	expect(check.report.missing).toMatchObject([{ reason: 'programs_switched_off' }]);
 });

@@ -66,6 +66,14 @@ it('is not ready while the check fails', () => {
 	expect(reasons()).toEqual([]);
 });
 
+it.each(['module_missing', 'module_parameters', 'module_switched_off'] as const)('is not attached: %s', (reason) => {
+	const { checks, task, reasons } = stage();
+	checks.next = { ...attached, missing: [{ reason, text: 'as others had it' }] };
+	task.run();
+	expect(reasons()).toEqual([reason]);
+	expect(task.allAttached).toBe(false);
+});
+
 it('is not ready where no check comes', () => {
 	const { clock, task, reasons } = stage();
 	task.run();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What walks through all descriptors of the host cost, however many ask. */
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { ListeningSockets } from '../../daemon/capture/listening.ts';
+import { type Listening, ListeningSockets } from '../../daemon/capture/listening.ts';
 import { type BpfObject, native } from '../../daemon/capture/native.ts';
 import { Owners } from '../../daemon/capture/owners.ts';
 import type { Provider } from '../../daemon/capture/provider.ts';
@@ -53,6 +53,29 @@ it('owners of connections take no more than their share either', () => {
 	}
 	expect(walks()).toBeLessThanOrEqual(7);
 	expect(walks()).toBeGreaterThan(1);
+});
+
+it.each([
+	{ state: 'ended', pid: 2 ** 22 + 1, named: false },
+	{ state: 'is alive', pid: process.pid, named: true },
+])('where no walk can be had, an owner that $state is named: $named', ({ pid, named }) => {
+	const { sockets, walks } = slowHost(500);
+	vi.spyOn(native(), 'monotonicNs').mockImplementation(() => BigInt(Math.round(performance.now() * 1e6)));
+	const local = { family: 4, text: '192.0.2.1', port: 80 } as const;
+	const listening = { local, netns: 1, owner: { by: 'listener', pid }, startedNs: 0n } as unknown as Listening;
+	const read = sockets.read.bind(sockets);
+	vi.spyOn(sockets, 'read').mockImplementation(() => [...read(), listening]);
+	const owners = new Owners(sockets);
+	const ask = () => owners.of({ local, netns: 1, openedNs: native().monotonicNs() } as unknown as Connection);
+	vi.advanceTimersByTime(1500);
+	// by the walk, which saw it
+	expect(ask()).toBe(listening.owner);
+	vi.advanceTimersByTime(1500);
+	for (let times = 0; times < 3; times++) {
+		expect(ask()).toBe(named ? listening.owner : undefined);
+		vi.advanceTimersByTime(10);
+	}
+	expect(walks()).toBe(1);
 });
 
 it('one search for peers at a time, however long it takes', async () => {

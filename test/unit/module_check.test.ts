@@ -23,6 +23,8 @@ function stage() {
 		refused: undefined as Error | undefined,
 		loads: 0,
 		applied: 0,
+		/** How long an attempt to load it takes. */
+		loadMs: 0,
 		timeMs: 0,
 	};
 	const check = new ModuleCheck(
@@ -37,6 +39,7 @@ function stage() {
 			},
 			async loadAgain() {
 				module.loads++;
+				module.timeMs += module.loadMs;
 				if (module.refused !== undefined) throw module.refused;
 				module.now = own;
 				module.ours = true;
@@ -66,7 +69,7 @@ it('says once that it was unloaded, and loads it again', async () => {
 	expect(said[0]).toMatchObject({ text: expect.stringMatching(/^toa\.ko was unloaded/), found: 'not loaded' });
 });
 
-it('tries again every ten seconds where the kernel refuses it, and names what is loaded instead', async () => {
+it('tries again after ten seconds where the kernel refuses it, and names what is loaded instead', async () => {
 	const { check, module, said } = stage();
 	module.now = { ...own, whose: 'foreign', version: undefined };
 	module.ours = false;
@@ -81,9 +84,32 @@ it('tries again every ten seconds where the kernel refuses it, and names what is
 		'toa.ko cannot be loaded again',
 	]);
 	module.refused = undefined;
+	module.timeMs = 30_000;
 	check.run();
 	await new Promise(setImmediate);
 	expect(check.run()).toMatchObject({ lost: { module: 1n }, missing: [] });
+});
+
+it('pauses from the end of an attempt, ever longer up to ten minutes, however long attempts take', async () => {
+	const { check, module } = stage();
+	const ends: number[] = [];
+	module.now = undefined;
+	module.ours = false;
+	module.loadMs = 15_000;
+	module.refused = Object.assign(new Error('make'), { code: 'MODULE_BUILD_FAILED' });
+	for (module.timeMs = 0; ends.length < 9; module.timeMs += 1000) {
+		const { loads } = module;
+		check.run();
+		await new Promise(setImmediate);
+		if (module.loads > loads) ends.push(module.timeMs);
+	}
+	const pauses = ends.slice(1).map((end, index) => end - (ends[index] as number) - module.loadMs);
+	expect(pauses).toEqual([10_000, 20_000, 40_000, 80_000, 160_000, 320_000, 600_000, 600_000]);
+	// what is in the kernel changed: ten seconds after the latest attempt
+	module.now = { ...own, whose: 'foreign' };
+	module.timeMs = (ends.at(-1) as number) + 10_000;
+	check.run();
+	expect(module.loads).toBe(10);
 });
 
 it('puts back what others changed, and is ready at the next check', () => {
@@ -101,8 +127,27 @@ it('stays not ready while what others changed cannot be put back', () => {
 	module.refused = Object.assign(new Error('no'), { code: 'MODULE_REFUSED' });
 	check.run();
 	expect(check.run().missing).toMatchObject([{ reason: 'module_parameters' }]);
-	expect(module.applied).toBe(2);
+	expect(module.applied).toBe(1);
 	expect(said).toMatchObject([{ err: module.refused }]);
+});
+
+it('counts what cannot be put back once, and tries it every ten seconds', () => {
+	const { check, module } = stage();
+	const lost = () => check.run().lost['module_parameters'];
+	module.other = 'trust=0.0.0.0/0';
+	module.refused = Object.assign(new Error('no'), { code: 'MODULE_REFUSED' });
+	for (module.timeMs = 0; module.timeMs < 30_000; module.timeMs += 1000) expect(lost()).toBe(1n);
+	expect(module.applied).toBe(3);
+	// changed once more: at once
+	module.timeMs = 31_000;
+	module.other = 'trust=10.0.0.0/8';
+	expect([lost(), module.applied]).toEqual([2n, 4]);
+	module.refused = undefined;
+	module.timeMs = 41_000;
+	expect([lost(), module.applied, lost()]).toEqual([2n, 5, 2n]);
+	// what was put back and is changed again was lost again, also where it is the same
+	module.other = 'trust=10.0.0.0/8';
+	expect([lost(), module.applied, lost()]).toEqual([3n, 6, 3n]);
 });
 
 it('says that the probes are switched off, counts each time, and is ready when they are on', () => {
