@@ -230,7 +230,10 @@ program
 	.description('say what is wrong with a file, or what it changes from the defaults')
 	.argument('<file>')
 	.option('--json', 'print the result as JSON')
-	.addHelpText('after', exitCodes('it can be used', 'the check itself failed', 'it is missing or wrong'))
+	.addHelpText(
+		'after',
+		exitCodes('it can be used', 'the check itself failed', 'it is wrong', 'it is missing or cannot be read'),
+	)
 	.action((file: string, options: { json?: true }) => {
 		code = configCheck(file, { json: options.json === true, write: (text) => void process.stdout.write(text) });
 	});

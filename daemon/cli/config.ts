@@ -13,7 +13,10 @@ export interface CheckOutput {
 	readonly write: (text: string) => void;
 }
 
-/** Writes `FILE: ok` and the differences from the defaults, or every problem on a line of its own. Gives the exit code. */
+/**
+ * Writes `FILE: ok` and the differences from the defaults, or every problem on a line of its own. Gives the exit code.
+ * @throws {ToascopeError} CONFIG_UNREADABLE, unless the output is JSON
+ */
 export function configCheck(file: string, output: CheckOutput): number {
 	try {
 		const found = changes(defaultConfig(), loadConfig({ path: file, env: {} }));
@@ -24,13 +27,19 @@ export function configCheck(file: string, output: CheckOutput): number {
 		return exitCode.done;
 	} catch (error) {
 		if (!(error instanceof ToascopeError)) throw error;
-		const { code, message } = error;
+		if (!(error instanceof ConfigError) && !output.json) throw unreadable(error);
+		const { code, message, exitCode: exit } = error;
 		const problems = error instanceof ConfigError ? error.problems : [];
-		const lines = error instanceof ConfigError ? problems.map(formatProblem).join('\n') : message;
+		const lines = problems.map(formatProblem).join('\n');
 		output.write(output.json ? json({ file, ok: false, code, message, problems }) : `${lines}\n`);
-		// a file that is missing is as wrong an argument as one that holds nonsense
-		return exitCode.usage;
+		return exit;
 	}
+}
+
+/** As every command says it, but for the advice to name the file by an option that this one does not have. */
+function unreadable({ code, message, hint, cause }: ToascopeError): ToascopeError {
+	const isMissing = (cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
+	return new ToascopeError(code, message, { hint: isMissing ? 'name a file that is there' : (hint ?? ''), cause });
 }
 
 function json(value: unknown): string {

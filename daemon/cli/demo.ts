@@ -12,6 +12,7 @@ import { fileSchema } from '../config/schema.ts';
 import { exitCode, ToascopeError } from '../errors.ts';
 import { Lab, nat64Server, network } from '../lab/lab.ts';
 import type { Batch, Result } from '../lab/protocol.ts';
+import { addressAfter } from '../lab/sources.ts';
 import { formatEndpoint } from '../model/address.ts';
 import type { ConnectionEvent } from '../model/connection.ts';
 import { createLogger } from '../service/log.ts';
@@ -40,6 +41,8 @@ const publicPort = 80;
 const hostPool = '127.100.0.0/28';
 const hostServer = '64:ff9b::127.0.0.1';
 const firstClient = '2001:db8:c::1';
+/** The last is 2001:db8:c::ffff. */
+const clientsMax = 65_535;
 const defaultListen = '127.0.0.1:10646';
 const defaultConnections = 500;
 /** So many at a time: what the table of connections holds is asked before it is full. */
@@ -54,6 +57,11 @@ export async function demo(options: DemoOptions): Promise<number> {
 	if (isOnce !== undefined && clients > connections) {
 		throw new ToascopeError('USAGE', `${connections} connections cannot come from ${clients} clients`, {
 			hint: 'raise --connections, or lower --clients',
+		});
+	}
+	if (clients > clientsMax) {
+		throw new ToascopeError('USAGE', `--clients ${clients}: the lab has at most ${clientsMax} clients`, {
+			hint: `lower --clients to ${clientsMax}`,
 		});
 	}
 	for (const name of ['json', 'connections'] as const) {
@@ -209,16 +217,36 @@ async function startService(options: DemoOptions, onEvent: (event: ConnectionEve
 	}
 }
 
+/** The clients of one batch, and its connections. */
+interface Part {
+	/** Number of the first client, from 0. */
+	readonly first: number;
+	readonly clients: number;
+	readonly count: number;
+}
+
+/** Batches whose connections take all clients in turn. A batch that reaches the last client ends with it. */
+export function batchesOf(clients: number, connections: number): Part[] {
+	const parts: Part[] = [];
+	for (let made = 0; made < connections; ) {
+		const first = clients > batchSize ? made % clients : 0;
+		const room = Math.min(batchSize, connections - made);
+		const part = Math.min(clients - first, room);
+		const count = clients > batchSize ? part : room;
+		parts.push({ first, clients: part, count });
+		made += count;
+	}
+	return parts;
+}
+
 async function runOnce(options: DemoOptions, lab: Lab, judge: Judge, service: Service, stop: Stop): Promise<number> {
 	const { connections = defaultConnections } = options;
 	const client = await lab.client();
 	const begun = performance.now();
 	let tally: Tally = emptyTally;
-	for (let made = 0; made < connections; made += batchSize) {
-		const count = Math.min(batchSize, connections - made);
-		const clients = Math.min(options.clients, count);
+	for (const { first, clients, count } of batchesOf(options.clients, connections)) {
 		const run = client.run({
-			from: firstClient,
+			from: addressAfter(firstClient, first),
 			clients,
 			count,
 			to: nat64Server,
@@ -263,7 +291,7 @@ async function runOn(
 		const count = 1 + Math.floor(Math.random() * 4);
 		const judged = client
 			.run({
-				from: `2001:db8:c::${(1 + Math.floor(Math.random() * options.clients)).toString(16)}`,
+				from: addressAfter(firstClient, Math.floor(Math.random() * options.clients)),
 				clients: count,
 				port: publicPort,
 				...traffic.batch(),
@@ -300,7 +328,7 @@ function stopSignal(): Stop {
 		stopped = true;
 		resolve(undefined);
 	};
-	const names = ['SIGINT', 'SIGTERM'] as const;
+	const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 	for (const name of names) process.on(name, take);
 	return {
 		promise,

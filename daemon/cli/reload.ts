@@ -5,6 +5,7 @@ import { holderOf, listenerOf } from '../capture/running_daemon.ts';
 import type { Config, Environment } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { ask, kindOf } from '../doctor/ask.ts';
+import { whereLogIs } from '../doctor/log_place.ts';
 import { readReloads, type Status } from '../doctor/status.ts';
 import { type ErrorCode, errorCodes, exitCode, ToascopeError } from '../errors.ts';
 
@@ -37,7 +38,7 @@ export async function reload({ config: path, env, write }: ReloadOptions): Promi
 	}
 	signal(pid);
 	const { successful, error, restart_keys: later } = await outcome(socket, pid, before);
-	if (!successful) throw refusal(error);
+	if (!successful) throw refusal(error, pid);
 	const rest = later.length === 0 ? '' : `; these keys take a restart: ${later.join(', ')}`;
 	write(`configuration reloaded by the daemon (pid ${pid})${rest}\n`);
 	return exitCode.done;
@@ -66,11 +67,11 @@ async function askReloads(socket: string): Promise<Running | undefined> {
 	}
 }
 
-function refusal(error: Status['config_reload']['error']): ToascopeError {
+function refusal(error: Status['config_reload']['error'], pid: number): ToascopeError {
 	const code = error !== null && error.code in errorCodes ? (error.code as ErrorCode) : 'BPF_FAILED';
 	const what = error?.message ?? 'the log of the daemon says why';
 	return new ToascopeError(code, `the configuration before stays in force: ${what}`, {
-		hint: error?.hint ?? 'its log says more: journalctl -u toascope',
+		hint: error?.hint ?? whereLogIs(pid),
 	});
 }
 
@@ -86,7 +87,7 @@ async function outcome(socket: string, pid: number, before: Status['config_reloa
 		await delay(pollMs);
 	}
 	throw new ToascopeError('NOT_RUNNING', `the daemon (pid ${pid}) has not reloaded within ${limitMs / 1000} s`, {
-		hint: 'its log says more: journalctl -u toascope',
+		hint: whereLogIs(pid),
 	});
 }
 

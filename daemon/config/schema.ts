@@ -37,6 +37,11 @@ const reload = true;
 const networksMax = 1024;
 const networksError = `must be a list of at most ${networksMax} networks`;
 
+/** A network that stands alone is named as the list that it should be. */
+function notNetworks({ input }: { readonly input?: unknown }): string {
+	return network.safeParse(input).success ? `${networksError}: write [${input}]` : networksError;
+}
+
 const transparentKeys = section({
 	enabled: key(
 		"accept() and getpeername() give the client's address instead of the balancer's. `transparent: on` is short for it.",
@@ -76,7 +81,7 @@ export const fileSchema = section({
 	trust: key(
 		'Networks that may send TOA: those of your balancers. From any other source the option is counted as `untrusted` and ' +
 			'never used. An empty list believes every sender.',
-		z.array(network, { error: networksError }).max(networksMax, { error: networksError }).prefault([]),
+		z.array(network, { error: notNetworks }).max(networksMax, { error: networksError }).prefault([]),
 		{ reloadable: reload, list: true },
 	),
 	balancer: key(

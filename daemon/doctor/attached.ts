@@ -9,15 +9,22 @@ import type { Status } from './status.ts';
 const namedMax = 5;
 
 /** What the daemon found when it last asked the kernel. */
-export function attachedChecks({ attachments }: Status): Check[] {
+export function attachedChecks({ attachments, not_ready: reasons = [] }: Status): Check[] {
 	if (attachments === undefined || attachments.length === 0) return [];
 	const title = 'Attached programs';
 	const missing = attachments.filter(({ attached }) => !attached).map(({ program }) => program);
 	if (missing.length === 0) return [check('attached', title, 'ok', `all ${attachments.length} of the daemon`)];
-	const advice =
-		'somebody detached them, or the cgroup is gone: the daemon attaches them again once it can, and its log says why it cannot';
+	const isOff = reasons.some(({ reason }) => reason === 'programs_switched_off');
+	const isDetached = reasons.some(({ reason }) => reason === 'programs_detached' || reason === 'cgroup_missing');
+	const advice = isOff ? (isDetached ? `${switchedOff}; others: ${detached}` : switchedOff) : detached;
 	return [check('attached', title, 'fail', `not attached: ${missing.join(', ')}`, advice)];
 }
+
+const detached =
+	'somebody detached them, or the cgroup is gone: the daemon attaches them again once it can, and its log says why it cannot';
+
+const switchedOff =
+	'they are attached, and the kernel does not run them, since its tracing of functions is switched off; switch it on: sysctl kernel.ftrace_enabled=1';
 
 /** \`found\` undefined: this user may not ask. */
 export function neighbourChecks(found: Neighbours | undefined, values: Values): Check[] {

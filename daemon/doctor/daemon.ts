@@ -5,6 +5,7 @@ import { longForm } from '../config/environment.ts';
 import { keys } from '../config/schema.ts';
 import { kindOf, showPlace } from './ask.ts';
 import { type Check, check, firstLine } from './check.ts';
+import { whereLogIs } from './log_place.ts';
 import type { Found, Status } from './status.ts';
 
 const title = 'Daemon';
@@ -36,13 +37,7 @@ function unanswered({ place, error }: Extract<Found, { error: unknown }>): Check
 				'use sudo, or be of the group of the socket',
 			);
 		default:
-			return check(
-				'daemon',
-				title,
-				'warn',
-				`${where}: ${firstLine(error)}`,
-				'its log says more: journalctl -u toascope',
-			);
+			return check('daemon', title, 'warn', `${where}: ${firstLine(error)}`, whereLogIs(undefined));
 	}
 }
 
@@ -53,13 +48,7 @@ function running(status: Status, version: string): Check {
 	const reasons = status.not_ready ?? [];
 	if (reasons.length > 0) {
 		const why = reasons.map(({ text }) => text).join('; ');
-		return check(
-			'daemon',
-			title,
-			'warn',
-			`${found}, and is not ready: ${why}`,
-			'its log says more: journalctl -u toascope',
-		);
+		return check('daemon', title, 'warn', `${found}, and is not ready: ${why}`, whereLogIs(pid));
 	}
 	if (status.version === version) return check('daemon', title, 'ok', found);
 	return check('daemon', title, 'warn', found, `this command is ${version}: restart the daemon to have it run that`);
@@ -83,6 +72,8 @@ export function reloadCheck({ pid, config, config_reload: reload }: Status, file
 		const advice = `${file.path ?? 'the defaults'} is not in force`;
 		return check('reload', about, 'warn', `${loaded}, from ${config.file ?? 'no file'}`, advice);
 	}
+	// without one nothing was changed: `toascope demo` has settings of its own
+	if (file.path === undefined) return check('reload', about, 'ok', `${loaded}, without a file`);
 	if (file.config === undefined) return check('reload', about, 'ok', loaded);
 	const differing = differences(config, file.config, file.defaults);
 	if (differing.length === 0) return check('reload', about, 'ok', loaded);

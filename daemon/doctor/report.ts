@@ -24,11 +24,14 @@ export function formatReport({ checks, running }: Findings, { colours = false, c
 	const width = Math.max(...shown.map(({ check }) => check.title.length));
 	const indent = ' '.repeat(width + 8);
 	const room = columns === undefined ? Number.POSITIVE_INFINITY : Math.max(40, columns - indent.length);
-	const below = (sign: string, text: string) => `${indent}${sign} ${wrap(text, room - 3).join(`\n${indent}   `)}`;
+	const below = (sign: string, text: string) => {
+		const hanging = ' '.repeat(sign.length + 1);
+		return `${indent}${sign} ${wrap(text, room - hanging.length).join(`\n${indent}${hanging}`)}`;
+	};
 	const lines = shown.flatMap(({ check: { title, found, advice }, state, consequences }) => [
 		`${paint(state, marks[state])}  ${title.padEnd(width)}  ${wrap(found, room).join(`\n${indent}`)}`,
 		...(advice === undefined || state === 'ok' ? [] : [below('->', advice)]),
-		...consequences.map((each) => below('so', `${each.title}: ${each.found}`)),
+		...consequences.map((each) => below('follows ', `${each.title}: ${each.found}`)),
 	]);
 	return [...lines, '', verdict(findings, running, paint), ''].join('\n');
 }

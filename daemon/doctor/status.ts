@@ -89,6 +89,12 @@ export interface Status {
 	/** Of a daemon before this version: absent. */
 	readonly not_ready?: readonly { readonly reason: string; readonly text: string }[];
 	readonly recent: RecentJson | null;
+	/** Of both, connections to the daemon's own HTTP; null before the first collection, absent of a daemon before this version. */
+	readonly own_http?: {
+		readonly listeners: readonly string[];
+		readonly total: TallyJson;
+		readonly recent: TallyJson;
+	} | null;
 	readonly maps: readonly { readonly map: string; readonly entries: number; readonly capacity: number }[];
 	readonly peers: {
 		readonly connections: number;

@@ -5,6 +5,7 @@ import { type Check, check, dueTo } from './check.ts';
 import { explainMissing, namePeers } from './evidence.ts';
 import { deferChecks, lostOptions, silentListeners } from './listeners.ts';
 import { describeScarce, findScarceOptionMemory, type OptionMemory } from './option_memory.ts';
+import { withoutOwnHttp } from './own_http.ts';
 import type { RecentJson, Status } from './status.ts';
 import { type Counts, countsOf, judged, number, ofClients, span, tooManyMissing, withClient } from './tally.ts';
 import { unknownOptionsCheck } from './unknown_options.ts';
@@ -12,11 +13,12 @@ import { unknownOptionsCheck } from './unknown_options.ts';
 const title = 'TOA arrives';
 
 /** `scarce` finds network namespaces whose sockets have too little option memory. */
-export function arrivalChecks(status: Status, scarce: () => readonly OptionMemory[] = findScarceOptionMemory): Check[] {
+export function arrivalChecks(all: Status, scarce: () => readonly OptionMemory[] = findScarceOptionMemory): Check[] {
+	const status = withoutOwnHttp(all);
 	const { recent, total } = status;
 	if (recent === null || total === null) return [check('toa', title, 'warn', 'the daemon has just begun', 'ask again')];
 	const deferred = deferChecks(status);
-	const toa = arrival(status, recent, countsOf(total), deferred);
+	const toa = besides(all, arrival(status, recent, countsOf(total), deferred));
 	const cause = toa.state === 'ok' ? undefined : toa.name;
 	return [
 		toa,
@@ -27,6 +29,13 @@ export function arrivalChecks(status: Status, scarce: () => readonly OptionMemor
 		...doubts(status, recent),
 		...tablesAndLosses(status, recent, scarce),
 	];
+}
+
+/** What is left out is named. */
+function besides({ own_http: own }: Status, toa: Check): Check {
+	const opened = own === undefined || own === null ? 0n : countsOf(own.recent).opened;
+	if (opened === 0n) return toa;
+	return { ...toa, found: `${toa.found} (to ${own?.listeners.join(', ')}, toascope itself, apart: ${number(opened)})` };
 }
 
 function arrival(status: Status, recent: RecentJson, total: Counts, deferred: readonly Check[]): Check {

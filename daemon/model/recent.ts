@@ -111,7 +111,7 @@ export class Recent {
 			.sort((a, b) => descending(a.connections, b.connections));
 		return {
 			seconds: Math.round((now.atMs - before.atMs) / 1000),
-			total: listeners.reduce((sum, each) => addUp(sum, each), nothing),
+			total: sumOf(listeners),
 			listeners,
 			drops: Object.fromEntries(drops),
 			unknownOptions: unknown,
@@ -146,8 +146,12 @@ function tallyBefore(listener: string, before: Sample, now: Sample): Tally {
 }
 
 /** The totals since the counters began, over all listeners. */
-export function totalOf({ listeners }: Snapshot): Tally {
-	return listeners.reduce((sum, totals) => addUp(sum, tallyOf(totals)), nothing);
+export function totalOf({ listeners }: Pick<Snapshot, 'listeners'>): Tally {
+	return sumOf(listeners.map(tallyOf));
+}
+
+export function sumOf(tallies: readonly Tally[]): Tally {
+	return tallies.reduce(addUp, nothing);
 }
 
 function tallyOf({ total, handshakes, withoutOption, hiddenByFamily, options }: ListenerTotals): Tally {

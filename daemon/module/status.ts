@@ -63,8 +63,11 @@ export function formatStatus(status: ModuleStatus): string {
 		one === null
 			? 'none'
 			: `${one.file}, version ${one.version ?? 'none'}, vermagic ${one.vermagic}${one.signed ? ', signed' : ''}`;
+	const kernel = 'kernel'.padEnd(14);
+	// nothing of the rest can be done here
+	if (!status.takes_modules) return `${kernel}${status.kernel}, which takes no modules\n`;
 	const rows: [string, string][] = [
-		['kernel', status.takes_modules ? status.kernel : `${status.kernel}, which takes no modules`],
+		['kernel', status.kernel],
 		['loaded', loaded === null ? 'no' : describeLoaded(loaded)],
 		...Object.entries(loaded?.parameters ?? {}).map(([name, value]): [string, string] => [
 			`  ${name}`,

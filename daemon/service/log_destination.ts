@@ -12,6 +12,7 @@ import { type Native, native } from '../capture/native.ts';
 /** Of lines that wait: some thousand. */
 const maxWaitingBytes = 1 << 20;
 const retryMs = 50;
+const lineFeed = Buffer.from('\n');
 
 type Write = (bytes: Uint8Array) => number;
 
@@ -35,6 +36,8 @@ export class LogDestination {
 	#lostUnsaid = 0;
 	/** A line was cut off in its middle: the next one begins a new line. */
 	#cut = false;
+	/** The first of those that wait is the rest of a line whose beginning is written. */
+	#begun = false;
 	/** The last line was refused, not for want of room. */
 	#refused = false;
 
@@ -51,7 +54,7 @@ export class LogDestination {
 
 	/** One line, with its line feed. Never throws, never waits. */
 	write(line: string): void {
-		const bytes = Buffer.from(this.#cut ? `\n${line}` : line);
+		const bytes = Buffer.from(line);
 		if (this.#waiting.length > 0) {
 			// in order: none overtakes those that wait
 			if (this.#waitingBytes + bytes.length > maxWaitingBytes) this.#lose();
@@ -100,24 +103,33 @@ export class LogDestination {
 	}
 
 	/** What there was no room for; undefined: it is written, or lost, since it was refused for another reason (a full disk). */
-	#put(bytes: Buffer): Buffer | undefined {
+	#put(line: Buffer): Buffer | undefined {
+		const out = this.#cut && !this.#begun ? Buffer.concat([lineFeed, line]) : line;
 		let at = 0;
 		try {
-			while (at < bytes.length) {
-				const written = this.#write(bytes.subarray(at));
-				if (written === 0) return bytes.subarray(at);
+			while (at < out.length) {
+				const written = this.#write(out.subarray(at));
+				if (written === 0) return this.#rest(line, out, at);
 				at += written;
 			}
 			this.#cut = false;
+			this.#begun = false;
 			this.#refused = false;
 		} catch (error) {
-			if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return bytes.subarray(at);
-			this.#cut ||= at > 0;
+			if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return this.#rest(line, out, at);
+			this.#cut ||= at > 0 || this.#begun;
+			this.#begun = false;
 			this.#refused = true;
 			this.#lose();
 			if ((error as NodeJS.ErrnoException).code === 'EPIPE') this.#onReaderGone();
 		}
 		return undefined;
+	}
+
+	#rest(line: Buffer, out: Buffer, at: number): Buffer {
+		if (at === 0) return line;
+		this.#begun = true;
+		return out.subarray(at);
 	}
 
 	#lose(): void {

@@ -319,6 +319,7 @@ export class Service implements View {
 			notReady: this.notReady(),
 			snapshot,
 			recent: this.#collection.recent(),
+			listening: this.#listening,
 		});
 	}
 

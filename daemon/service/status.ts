@@ -7,10 +7,12 @@ import { type Config, shown } from '../config/config.ts';
 import { setVariables } from '../config/environment.ts';
 import { ToascopeError } from '../errors.ts';
 import type { NotReady } from '../http/ports.ts';
-import { type ListenerTally, type RecentTraffic, type Tally, totalOf } from '../model/recent.ts';
+import type { Endpoint } from '../model/address.ts';
+import { type ListenerTally, type RecentTraffic, sumOf, type Tally, totalOf } from '../model/recent.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { readLoaded } from '../module/loaded.ts';
 import { version } from '../version.ts';
+import { ownListeners } from './own_http.ts';
 import type { Reload } from './reload.ts';
 
 /** Listeners with lines of their own in `recent`. */
@@ -28,6 +30,8 @@ export interface Facts {
 	/** Undefined before the first look. */
 	readonly snapshot: Snapshot | undefined;
 	readonly recent: RecentTraffic | undefined;
+	/** Where `http.listen` answers; undefined: nowhere. */
+	readonly listening: Endpoint | undefined;
 }
 
 /** Plain data; a bigint goes out as a decimal string. */
@@ -72,6 +76,7 @@ export function describe(facts: Facts): object {
 		collected_at: snapshot === undefined ? null : new Date(snapshot.atMs).toISOString(),
 		total: snapshot === undefined ? null : tallyJson(totalOf(snapshot)),
 		recent: recent === undefined ? null : recentJson(recent),
+		own_http: snapshot === undefined || recent === undefined ? null : ownHttpJson(snapshot, recent, facts.listening),
 		maps: snapshot?.maps ?? [],
 		module: provider.name === 'module' ? moduleJson(snapshot) : null,
 	};
@@ -85,6 +90,17 @@ function errorJson(error: unknown): object {
 function moduleJson(snapshot: Snapshot | undefined): object {
 	const { version: own, srcversion } = readLoaded() ?? {};
 	return { version: own ?? null, srcversion: srcversion ?? null, events: snapshot?.moduleEvents ?? {} };
+}
+
+/** What of `total` and `recent` are connections to this daemon's HTTP. */
+function ownHttpJson(snapshot: Snapshot, recent: RecentTraffic, listening: Endpoint | undefined): object {
+	const names = ownListeners(snapshot, listening);
+	const isOwn = ({ listener }: { readonly listener: string }) => names.has(listener);
+	return {
+		listeners: [...names],
+		total: tallyJson(totalOf({ listeners: snapshot.listeners.filter(isOwn) })),
+		recent: tallyJson(sumOf(recent.listeners.filter(isOwn))),
+	};
 }
 
 function tallyJson(tally: Tally): object {

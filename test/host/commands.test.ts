@@ -221,7 +221,9 @@ test('config check: 0 with the differences, 2 with every problem', async () => {
 	expect(bad.code).toBe(2);
 	expect(bad.out).toMatch(/bad\.yaml:1:\d+: clients\.capacity is "x"/);
 	expect(bad.out).toMatch(/bad\.yaml:2:\d+: foo is no key/);
-	expect((await toascope(['config', 'check', join(directory, 'missing.yaml')])).code).toBe(2);
+	const missing = await toascope(['config', 'check', join(directory, 'missing.yaml')]);
+	expect(missing.code).toBe(3);
+	expect(missing.err).toContain('[CONFIG_UNREADABLE]');
 	const json = await toascope(['config', 'check', '--json', join(directory, 'bad.yaml')]);
 	expect(json.code).toBe(2);
 	expect(JSON.parse(json.out)).toMatchObject({ ok: false, code: 'CONFIG_INVALID', problems: [{}, {}] });

@@ -64,6 +64,7 @@ test('--once --json: one object, every connection resolved, nothing is left', as
 test.each([
 	['SIGINT', 0],
 	['SIGTERM', 0],
+	['SIGHUP', 0],
 	['SIGKILL', null],
 ] as const)('ended by %s while it runs: nothing is left', async (signal, code) => {
 	const child = demo();
@@ -147,11 +148,25 @@ test.each([
 		1,
 		/^toascope: nothing answers on 127\.0\.0\.1:1: .*LAB_FAILED\]\n {2}start your server first/,
 	],
+	['more clients than the lab has', ['--clients', '65536'], 2, /the lab has at most 65535 clients \[USAGE\]/],
 	['--backend with --once', ['--backend', '80', '--once'], 2, /--backend goes without --once \[USAGE\]/],
 ])('%s', async (_what, args, code, message) => {
 	const ended = await toascope(['demo', ...args]);
 	expect(ended).toMatchObject({ code, out: '' });
 	expect(ended.err).toMatch(message);
+});
+
+test('SIGHUP ends it as Ctrl-C does: with the tally', async () => {
+	const child = demo('--clients', '65535');
+	const ended = once(child, 'exit');
+	let printed = '';
+	output(child).on('data', (part: Buffer) => {
+		if (/2001:db8:c:/.test(String(part))) child.kill('SIGHUP');
+		printed += part;
+	});
+	await ended;
+	expect(child.exitCode).toBe(0);
+	expect(printed.trimEnd().split('\n').at(-1)).toMatch(/^\d+ connections of \d+ clients through NAT64 in \d+ s: /);
 });
 
 test('a port that is in use: its flag is named', async () => {

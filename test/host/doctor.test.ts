@@ -273,6 +273,23 @@ describe('whether TOA arrives, and if not, what fits', () => {
 	});
 });
 
+test('scrapes of the daemon itself are no options lost: they are counted, and left out', async () => {
+	await using daemon = await Daemon.start({ config: 'trust: []' });
+	const own = daemon.url.replace('http://', '');
+	for (let i = 0; i < 6; i++) {
+		await (await fetch(`${daemon.url}/metrics`, { headers: { connection: 'close' } })).text();
+	}
+	// each answer waits for a collection: the first has them, unless their ends come late on a busy machine
+	let status: Status;
+	do status = await daemon.json<Status>('/v1/status?fresh=on');
+	while (Number(status.own_http?.recent.lost_options ?? 0) < 6);
+	expect(status.own_http?.listeners).toEqual([own]);
+	expect(status.recent?.listeners.map(({ listener }) => listener)).toContain(own);
+	const report = await examine(daemon);
+	expect(named(report, 'toa').found).toMatch(new RegExp(`\\(to ${own}, toascope itself, apart: \\d+\\)$`));
+	expect(report.checks.find(({ name }) => name === 'lost_options')?.found ?? '').not.toContain(own);
+});
+
 describe('which daemon, and with what', () => {
 	test('a text of few lines, the worst first, with the findings of --json', async () => {
 		await using daemon = await Daemon.start({ config: narrowed() });

@@ -138,8 +138,17 @@ describe('config check', () => {
 
 	it('says that a file is missing', () => {
 		let said = '';
-		expect(configCheck(join(folder, 'none'), { json: false, write: (part) => (said += part) })).toBe(2);
-		expect(said).toBe(`${folder}/none: no such file or directory\n`);
+		const write = (part: string) => (said += part);
+		expect(() => configCheck(join(folder, 'none'), { json: false, write })).toThrow(
+			expect.objectContaining({
+				code: 'CONFIG_UNREADABLE',
+				exitCode: 3,
+				message: `${folder}/none: no such file or directory`,
+			}),
+		);
+		expect(said).toBe('');
+		expect(configCheck(join(folder, 'none'), { json: true, write })).toBe(3);
+		expect(JSON.parse(said)).toMatchObject({ ok: false, code: 'CONFIG_UNREADABLE', problems: [] });
 	});
 });
 

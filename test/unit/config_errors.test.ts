@@ -118,7 +118,11 @@ describe('a value', () => {
 		],
 		['log:', 'c.yaml:1:5: log is empty, must be a map with keys of level, format'],
 		['trust:', 'c.yaml:1:7: trust is empty, must be a list of at most 1024 networks'],
-		['trust: 10.0.0.0/8', 'c.yaml:1:8: trust is "10.0.0.0/8", must be a list of at most 1024 networks'],
+		[
+			'trust: 10.0.0.0/8',
+			'c.yaml:1:8: trust is "10.0.0.0/8", must be a list of at most 1024 networks: write [10.0.0.0/8]',
+		],
+		['trust: balancers', 'c.yaml:1:8: trust is "balancers", must be a list of at most 1024 networks'],
 		[
 			'just a text',
 			expect.stringMatching(/^c.yaml:1:1: the file is "just a text", must be a map with keys of provider, /),

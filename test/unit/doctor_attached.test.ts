@@ -66,3 +66,14 @@ it.each([
 	expect(check?.found).toContain('(pid 42) is attached at /cg');
 	expect(check?.found).toContain(text);
 });
+
+it('says how programs that are switched off run again', () => {
+	const lacking = { program: 'toascope_accept', id: 7, attached: false };
+	const off = { reason: 'programs_switched_off', text: 'kernel.ftrace_enabled is 0' };
+	const detached = { reason: 'programs_detached', text: 'programs were found detached' };
+	const advice = (...not_ready: NonNullable<Status['not_ready']>) =>
+		attachedChecks({ ...status(lacking), not_ready } as Status)[0]?.advice;
+	expect(advice(off)).toMatch(/switch it on: sysctl kernel\.ftrace_enabled=1$/);
+	expect(advice(off, detached)).toMatch(/ftrace_enabled=1; others: somebody detached them/);
+	expect(advice()).toMatch(/^somebody detached them/);
+});

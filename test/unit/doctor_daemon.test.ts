@@ -6,6 +6,7 @@ import { expect, test } from 'vitest';
 import { defaultConfig } from '../../daemon/config/load.ts';
 import type { Check } from '../../daemon/doctor/check.ts';
 import { daemonCheck, reloadCheck } from '../../daemon/doctor/daemon.ts';
+import { whereLogIs } from '../../daemon/doctor/log_place.ts';
 import { findDaemon, type Status } from '../../daemon/doctor/status.ts';
 import { config, values } from '../fixtures/checks.ts';
 import { statusOf } from '../fixtures/status.ts';
@@ -117,4 +118,23 @@ test('a daemon is found where its socket is not, and what is no daemon is told',
 			found: expect.stringMatching(/^http:.*: what answers there is not toascope/),
 		});
 	}
+});
+
+test('the log is said to be where it is: with the unit that the daemon runs in, else at its standard error', () => {
+	const inside = (cgroup: string | undefined) => whereLogIs(812, () => cgroup);
+	expect(inside('0::/system.slice/toascope.service\n')).toBe('its log says more: journalctl -u toascope');
+	expect(inside('1:name=systemd:/\n0::/system.slice/toascope@b.service\n')).toMatch(/ -u toascope@b$/);
+	for (const cgroup of ['0::/user.slice/user-0.slice/session-1.scope\n', '0::/system.slice/ssh.service\n', undefined]) {
+		expect(inside(cgroup)).toBe('its log (standard error) says more');
+	}
+	const waiting = [{ reason: 'collection_old', text: 'the counters are old' }];
+	const here = { place: { socket: '/s' }, status: { ...running({}), pid: process.pid, not_ready: waiting } };
+	expect(daemonCheck(here, '0.1.0').advice).toBe('its log (standard error) says more');
+});
+
+test('where there is no file none was changed, whatever the daemon was started with', () => {
+	const { config: settings, ...demo } = running({ trust: ['127.100.0.0/28'], bpf: { pin: 'off' } });
+	const status = { ...demo, config: { ...settings, file: null } };
+	const none = { path: undefined, config: defaultConfig(), defaults: defaultConfig() };
+	expect(reloadCheck(status, none)).toMatchObject({ state: 'ok', found: expect.stringMatching(/, without a file$/) });
 });

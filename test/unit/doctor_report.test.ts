@@ -46,8 +46,8 @@ test('findings with one cause are one finding, with what follows from it', () =>
 		[
 			'FAIL  cgroup v2  not mounted',
 			'                 -> mount it',
-			'                 so Provider: none',
-			'                 so Module: not loaded',
+			'                 follows  Provider: none',
+			'                 follows  Module: not loaded',
 			'WARN  Alone      by itself',
 			'WARN  Gone       without its cause',
 			'ok    Well       good',

@@ -165,6 +165,38 @@ describe('a reader that stands still', () => {
 		for (const each of [second, fd]) closeSync(each);
 	});
 
+	it('or goes away in the middle of a line: the next one begins on a line of its own', async () => {
+		const fifo = join(directory, 'halved');
+		execFileSync('mkfifo', [fifo]);
+		const open = () => openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK);
+		const first = open();
+		const fd = openSync(fifo, constants.O_WRONLY);
+		const destination = new LogDestination({ fd, onReaderBack: () => {} });
+		// more than a pipe holds: its beginning is written, its rest waits, and so does the line behind it
+		destination.write(`${'x'.repeat(200_000)}\n`);
+		destination.write('behind it\n');
+		closeSync(first);
+		await destination.flush(patient(1000));
+		expect(destination.lost).toBe(2);
+		const second = open();
+		const room = Buffer.alloc(1 << 20);
+		// makes room, where the pipe kept what nobody had read
+		let said = '';
+		const readAll = () => {
+			try {
+				for (let count = readSync(second, room); count > 0; count = readSync(second, room))
+					said += room.toString('utf8', 0, count);
+			} catch {
+				// it is empty
+			}
+		};
+		readAll();
+		destination.write('after\n');
+		readAll();
+		expect(said).toMatch(/^x+\nafter\n$/);
+		for (const each of [second, fd]) closeSync(each);
+	});
+
 	it('for ever: the end waits for it for as long as it was given, and no longer', () => {
 		const fifo = join(directory, 'stuck');
 		execFileSync('mkfifo', [fifo]);
