@@ -266,7 +266,7 @@ enum sockopt_mode {
 	SOCKOPT_REFUSE = 2, /* an IPv4 client as no client: for applications that take success for IPv6 */
 };
 
-/* Who is answered with a client of its own, where profiles differ in their uses. */
+/* Answers that have a client of their own, where profiles differ in their uses. */
 enum answer { ANSWER_SOCKOPT = 0, ANSWER_PEERNAME = 1, ANSWERS = 2 };
 
 /* What the operator sets and a reload may change; two generations, so that a reload is one switch. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Who calls the daemon, by name: what one caller uses up, others do not have to do without. */
+/** Callers of the daemon, by name: what one caller uses up, others do not have to do without. */
 import type { Socket } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { descriptorOf } from './descriptor.ts';

@@ -3,7 +3,7 @@
 import type { Profile } from './profiles.ts';
 
 export interface BuiltInProfile extends Profile {
-	/** Who writes it, and where that can be read: Markdown for the reference. */
+	/** The vendors that write it, and where that can be read: Markdown for the reference. */
 	readonly source: string;
 }
 

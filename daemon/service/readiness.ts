@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Why the daemon is not ready: named reasons, set and cleared by the part that knows. None: it is ready. */
+import { missingReasons } from '../capture/attachment_check.ts';
 import type { NotReady } from '../http/ports.ts';
 import { LogLimit, type LogSink, logLines, tell } from '../log_lines.ts';
 
@@ -9,14 +10,7 @@ export const notReadyReasons = [
 	'snapshot_stale',
 	'http_listen',
 	'http_socket',
-	'cgroup_missing',
-	'programs_detached',
-	'programs_switched_off',
-	'pins_missing',
-	'module_missing',
-	'module_parameters',
-	'module_switched_off',
-	'attachments_unknown',
+	...missingReasons,
 	'stopping',
 ] as const;
 
