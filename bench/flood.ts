@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What one local user can do to the daemon's memory by HTTP: connections that send thousands of requests at once. */
-import { once } from 'node:events';
 import { connect } from 'node:net';
+import { socketClosed } from '../test/fixtures/socket_closed.ts';
 import { startDaemon } from './daemon.ts';
 import type { Ground } from './ground.ts';
 import { peakBytes, residentBytes } from './memory_use.ts';
@@ -31,13 +31,12 @@ export async function flood(url: string, request: string, connections: number, r
 		Array.from({ length: connections }, async () => {
 			let text = '';
 			const socket = connect({ host, port: Number(port) });
-			// it may be closed while we write
-			socket.on('error', () => {});
 			socket.on('data', (piece) => {
 				text += piece;
 			});
 			socket.write(sent);
-			await once(socket, 'close');
+			// the daemon may reset it while it is written to
+			await socketClosed(socket);
 			return Array.from(text.matchAll(/HTTP\/1\.1 (\d+) /g), ([, status = '']) => status);
 		}),
 	);

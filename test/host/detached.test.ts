@@ -92,7 +92,7 @@ describe('the cgroup of a service that restarts', () => {
 		expect(total(await daemon.metrics(), 'toascope_provider_info')).toBe(0n);
 
 		cgroups.make('service');
-		await daemon.logged(/attached again/);
+		await daemon.logged(/^programs are attached again/);
 		await readiness(daemon, 200);
 		const served = await connection();
 		expect(served).toMatchObject({ result: 0, port: served.client });
@@ -110,7 +110,7 @@ describe('the cgroup of a service that restarts', () => {
 		await using daemon = await Daemon.start({ config: config() });
 		removeCgroup();
 		cgroups.make('service');
-		await daemon.logged(/attached again/);
+		await daemon.logged(/^programs are attached again/);
 		expect(await connection()).toMatchObject({ result: 0 });
 		await counted(daemon, 1n);
 	});
@@ -123,7 +123,7 @@ describe('the cgroup of a service that restarts', () => {
 			await counted(first, 1n);
 			removeCgroup();
 			cgroups.make('service');
-			await first.logged(/attached again/);
+			await first.logged(/^programs are attached again/);
 			await connection();
 			await counted(first, 2n);
 		}
@@ -180,7 +180,7 @@ describe('bpftool link detach', () => {
 		expect(link).toBeDefined();
 		detachLink(link ?? 0);
 		expect(await daemon.logged(/were detached/)).toMatchObject({ programs: [program], cgroup_exists: true });
-		await daemon.logged(/attached again/);
+		await daemon.logged(/^programs are attached again/);
 		await readiness(daemon, 200);
 		const served = await connection();
 		expect(served).toMatchObject({ result: 0, port: served.client });
@@ -200,7 +200,7 @@ test('detached once more right after it was attached again: counted and attached
 				undefined,
 		);
 	detach();
-	await daemon.logged(/attached again/);
+	await daemon.logged(/^programs are attached again/);
 	detach();
 	await again(2n);
 	// the second pair of lines came within the minute of the first

@@ -13,6 +13,7 @@ import { type HttpLimits, httpLimits } from '../../daemon/http/limits.ts';
 import type { View } from '../../daemon/http/ports.ts';
 import type { ClientSeries, Snapshot } from '../../daemon/model/snapshot.ts';
 import { clients, snapshot, tableOf } from '../fixtures/snapshot.ts';
+import { socketClosed } from '../fixtures/socket_closed.ts';
 import { fixtureExporter, fixtureView } from '../fixtures/view.ts';
 
 const cleanUp: (() => unknown)[] = [];
@@ -87,7 +88,7 @@ async function requests({ app }: Server, wanted: number): Promise<void> {
 }
 
 async function ended(socket: Socket): Promise<void> {
-	if (!socket.closed) await once(socket.resume(), 'close');
+	await socketClosed(socket.resume());
 }
 
 function open({ port }: Server): Socket {
@@ -111,7 +112,7 @@ async function exchange(server: Server, request: string): Promise<Answer[]> {
 		text += piece;
 	});
 	socket.write(request);
-	await once(socket, 'close');
+	await socketClosed(socket);
 	return text
 		.split(/(?=HTTP\/1\.1 \d{3} )/)
 		.filter((answer) => answer !== '')
@@ -198,7 +199,7 @@ describe('too slow', () => {
 		socket.on('data', (piece) => {
 			text += piece;
 		});
-		await once(socket, 'close');
+		await socketClosed(socket);
 		expect(text).toMatch(/^HTTP\/1\.1 408 /);
 	});
 
@@ -229,7 +230,7 @@ describe('too many', () => {
 		const begun = requests(server, 2);
 		for (const socket of asking) socket.write('GET /v1/status?peers=on HTTP/1.1\r\nHost: x\r\n\r\n');
 		await begun;
-		await once(open(server).resume(), 'close');
+		await socketClosed(open(server).resume());
 		expect(server.log).toMatchObject([{ level: 40, limit: 'connections' }]);
 		expect(asking.map(({ closed }) => closed)).toEqual([false, false]);
 	});
@@ -239,11 +240,11 @@ describe('too many', () => {
 		const [few, many] = [await named(server, 'few'), [] as Socket[]];
 		for (let more = 0; more < 3; more++) many.push(await named(server, 'many'));
 		const newest = await named(server, 'few');
-		await once(many[0] as Socket, 'close');
+		await socketClosed(many[0] as Socket);
 		expect([few, newest, ...many].map(({ closed }) => closed)).toEqual([false, false, true, false, false]);
 		// and whoever has the most cannot take from others
 		await named(server, 'many');
-		await once(many[1] as Socket, 'close');
+		await socketClosed(many[1] as Socket);
 		expect([few, newest].map(({ closed }) => closed)).toEqual([false, false]);
 	});
 
@@ -453,7 +454,7 @@ describe('too many', () => {
 		deaf.once('data', () => deaf.pause());
 		deaf.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n');
 		const [theirs] = (await connected) as [Socket];
-		await once(theirs, 'close');
+		await socketClosed(theirs);
 		expect(await isAlive(server)).toBe(true);
 	});
 });

@@ -26,6 +26,7 @@ import { type ConnectionJson, connectionJson } from '../../daemon/http/json.ts';
 import { listenTcp } from '../../daemon/http/listen.ts';
 import { isSameFile, listenUnix } from '../../daemon/http/unix_socket.ts';
 import type { Endpoint } from '../../daemon/model/address.ts';
+import { socketClosed } from '../fixtures/socket_closed.ts';
 import { closed, fixtureExporter, fixtureView, open } from '../fixtures/view.ts';
 
 const loopback: Endpoint = { family: 4, text: '127.0.0.1', port: 0 };
@@ -75,7 +76,7 @@ describe('TCP', () => {
 		const { port } = await listenTcp(app, loopback);
 		const socket = connect(port, '127.0.0.1');
 		await once(socket, 'connect');
-		const ended = once(socket, 'close');
+		const ended = socketClosed(socket);
 		socket.resume();
 		await app.close();
 		await ended;

@@ -17,6 +17,7 @@ import { sendPieces } from '../../daemon/http/pieces.ts';
 import { listenUnix } from '../../daemon/http/unix_socket.ts';
 import { accepts, crowds, type Format, isAnswer, piecesOf } from '../fixtures/crowds.ts';
 import { patient } from '../fixtures/patience.ts';
+import { socketClosed } from '../fixtures/socket_closed.ts';
 import { fixtureExporter, fixtureView } from '../fixtures/view.ts';
 
 const cleanUp: (() => unknown)[] = [];
@@ -191,7 +192,7 @@ describe('over HTTP', () => {
 		const { port } = await listenTcp(app, { family: 4, text: '127.0.0.1', port: 0 });
 		const socket = connect(port, '127.0.0.1');
 		socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
-		await once(socket, 'close');
+		await socketClosed(socket);
 		await expect.poll(() => steps, patience).toEqual(['gone', 'back']);
 		expect(back[0]).toBe(read);
 	});

@@ -4,7 +4,8 @@
  * line for each of them (see report.ts). Exit code 0: something passed and nothing failed.
  */
 import { join } from 'node:path';
-import { type Reporter, startVitest, type TestCase, type TestModule } from 'vitest/node';
+import { createVitest, type Reporter, type TestCase, type TestModule } from 'vitest/node';
+import { closeVitest } from '../fixtures/close_vitest.ts';
 
 const root = join(import.meta.dirname, '../..');
 let passed = 0;
@@ -43,7 +44,7 @@ const reporter: Reporter = {
 
 process.chdir(root);
 process.env.PATH = `${join(root, 'build/tools/bin')}:${process.env.PATH}`;
-const vitest = await startVitest('test', process.argv.slice(2), {
+const vitest = await createVitest('test', {
 	run: true,
 	watch: false,
 	configLoader: 'native',
@@ -52,9 +53,10 @@ const vitest = await startVitest('test', process.argv.slice(2), {
 	isolate: false,
 	reporters: [reporter],
 });
+await vitest.start(process.argv.slice(2));
 for (const error of vitest.state.getUnhandledErrors()) {
 	failed++;
 	tell('not ok an error outside of any test', [error as Error]);
 }
-await vitest.close();
+await closeVitest(vitest);
 process.exit(passed > 0 && failed === 0 ? 0 : 1);

@@ -48,16 +48,27 @@ export async function sourcesOf(suite: string): Promise<string[]> {
 const listsLastMs = 7 * 24 * 3600 * 1000;
 
 /** Reads the lists of all suites: when a suite is new or they are old, or at once. Without a network the old ones stay. */
-export async function updateLists({ now = false } = {}): Promise<void> {
+async function readLists({ now = false } = {}): Promise<void> {
 	const file = join(apt, 'sources.list');
-	const suites = await Promise.all(kernels.map(({ suite }) => sourcesOf(suite)));
-	const text = `${[...new Set(suites.flat())].join('\n')}\n`;
+	const sources: string[] = [];
+	for (const suite of new Set(kernels.map(({ suite }) => suite))) sources.push(...(await sourcesOf(suite)));
+	const text = `${[...new Set(sources)].join('\n')}\n`;
 	const fresh = existsSync(file) && Date.now() - statSync(file).mtimeMs < listsLastMs;
 	if (!now && fresh && readFileSync(file, 'utf8') === text) return;
 	mkdirSync(join(apt, 'state/lists/partial'), { recursive: true });
 	mkdirSync(join(apt, 'cache/archives/partial'), { recursive: true });
 	writeFileSync(file, text);
-	await run('apt-get', [...aptOptions, '-q', 'update']);
+	// apt-get does not wait for another one that reads the same lists
+	await run('flock', [join(apt, 'lock'), 'apt-get', ...aptOptions, '-q', 'update']);
+}
+
+let reading: Promise<void> = Promise.resolve();
+
+/** As readLists(), one after the other: guests that begin together need them once. */
+function updateLists(options: { readonly now?: boolean } = {}): Promise<void> {
+	const next = reading.then(() => readLists(options));
+	reading = next.catch(() => {});
+	return next;
 }
 
 /** The versions that a kind of package exists in. */
