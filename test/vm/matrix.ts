@@ -29,6 +29,8 @@ export interface Plan {
 	readonly testsOf?: Readonly<Record<string, readonly string[]>>;
 	/** A guest's own limit. */
 	readonly limitSeconds: number;
+	/** The limit of all guests together. */
+	readonly allSeconds: number;
 }
 
 /** What came of one kernel. */
@@ -169,10 +171,14 @@ export async function runMatrix(
 	const waiting = [...kernels.entries()];
 	const nameWidth = Math.max(...kernels.map(({ name }) => name.length));
 	const reports: KernelReport[] = [];
+	const begun = performance.now();
 	const work = async () => {
 		for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
 			const [index, kernel] = next;
-			reports[index] = await runKernel(kernel, plan, (line) => say(`${kernel.name.padEnd(nameWidth)} ${line}`));
+			const left = plan.allSeconds - (performance.now() - begun) / 1000;
+			const limitSeconds = Math.max(1, Math.min(plan.limitSeconds, Math.floor(left)));
+			const own = { ...plan, limitSeconds };
+			reports[index] = await runKernel(kernel, own, (line) => say(`${kernel.name.padEnd(nameWidth)} ${line}`));
 		}
 	};
 	await Promise.all(Array.from({ length: atOnce }, work));

@@ -9,6 +9,7 @@ export const allTests: Plan = {
 	tests: ['test/host/', 'test/vm/guest/'],
 	testsOf: { '6.1-confidentiality': ['host/section5_getsockopt', 'host/metrics'] },
 	limitSeconds: 4 * 3600,
+	allSeconds: 24 * 3600,
 };
 
 /**
@@ -25,7 +26,8 @@ export const dailyPlan: Plan = {
 		'6.18': ['host/section5_getsockopt', 'host/wire_vectors'],
 		newest: ['guest/identical', 'host/compilers'],
 	},
-	limitSeconds: 1800,
+	limitSeconds: 1200,
+	allSeconds: 2400,
 };
 
 /** The kernels of `npm test -- FILTER...`. */

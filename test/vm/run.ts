@@ -5,6 +5,9 @@ import { promisify } from 'node:util';
 
 const execute = promisify(execFile);
 
+/** A package archive may stop to answer; the longest of them, a chroot, takes some minutes. */
+const limitMs = 15 * 60_000;
+
 interface Options {
 	readonly cwd?: string;
 }
@@ -12,16 +15,17 @@ interface Options {
 /** Standard output and standard error. @throws Error with all that it said. */
 export async function run(file: string, args: readonly string[], { cwd }: Options = {}): Promise<string> {
 	try {
-		const { stdout, stderr } = await execute(file, args, { cwd, maxBuffer: 64 << 20 });
+		const { stdout, stderr } = await execute(file, args, { cwd, maxBuffer: 64 << 20, timeout: limitMs });
 		return stdout + stderr;
 	} catch (error) {
-		const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string };
-		throw new Error(`${file} ${args.join(' ')}\n${stdout}${stderr}`, { cause: error });
+		const { stdout = '', stderr = '', killed } = error as { stdout?: string; stderr?: string; killed?: boolean };
+		const late = killed === true ? `ended after ${limitMs / 1000} s\n` : '';
+		throw new Error(`${file} ${args.join(' ')}\n${late}${stdout}${stderr}`, { cause: error });
 	}
 }
 
 /** Standard output alone. */
 export async function output(file: string, args: readonly string[]): Promise<string> {
-	const { stdout } = await execute(file, args, { maxBuffer: 64 << 20 });
+	const { stdout } = await execute(file, args, { maxBuffer: 64 << 20, timeout: limitMs });
 	return stdout;
 }
