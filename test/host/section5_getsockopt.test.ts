@@ -155,59 +155,6 @@ describe('4096 with a sender that trust does not hold', () => {
 	});
 });
 
-describe('4096 with sockopt.ipv4: refuse', () => {
-	it.each(listeners)(
-		'%s: IPv6 clients are answered, IPv4 clients are not, until a reload says so',
-		async (listener) => {
-			await using daemon = await Daemon.start({ config: config('sockopt: {ipv4: refuse}') });
-			const ask = async (variant: Variant) => {
-				await using connection = await stage.connect(listener, variant);
-				return [await lookup(connection), connection.client] as const;
-			};
-			const [six, { address, port }] = await ask('nat64');
-			expect(six).toMatchObject({ result: 0, bytes: answerFor(address, port) });
-			const [four] = await ask('toa4');
-			expect(four).toEqual({ result: -1, error: noToaError, length: 20, bytes: untouched(20) });
-			await daemon.reload(config('sockopt: on'));
-			const [mapped, client] = await ask('toa4');
-			expect(mapped).toMatchObject({ result: 0, bytes: answerFor(`::ffff:${ipv4Of(client.address)}`, client.port) });
-		},
-	);
-
-	it('by the environment, over a file with the short form', async () => {
-		const env = { TOASCOPE_SOCKOPT_IPV4: 'refuse' };
-		await using _ = await Daemon.start({ config: config('sockopt: on'), env });
-		await using connection = await stage.connect('AF_INET', 'toa4');
-		expect(await lookup(connection)).toMatchObject({ result: -1, error: noToaError });
-	});
-});
-
-describe('4096 on a port that is not watched', () => {
-	it.each(listeners)('%s: as without toascope', async (listener) => {
-		await using daemon = await Daemon.start({ config: 'listeners: {ports: [1]}' });
-		await using connection = await stage.connect(listener, 'nat64');
-		const withIt = await lookup(connection);
-		await daemon.stop();
-		expect(withIt).toEqual(await lookup(connection));
-	});
-});
-
-describe('4096 beside another toascope, which watches other ports', () => {
-	// hooks run in the order in which they were attached
-	it.each(['before', 'after'])('that was there %s', async (order) => {
-		const other = 'listeners: {ports: [1]}';
-		await using _first = await Daemon.start({ config: order === 'before' ? other : config() });
-		await using _second = await Daemon.start({ config: order === 'before' ? config() : other });
-		{
-			await using connection = await stage.connect('AF_INET', 'nat64');
-			const { client } = connection;
-			expect(await lookup(connection)).toMatchObject({ result: 0, bytes: answerFor(client.address, client.port) });
-		}
-		await using without = await stage.connect('AF_INET', 'none');
-		expect(await lookup(without)).toMatchObject({ result: -1, error: noToaError });
-	});
-});
-
 describe('4096 with sockopt off', () => {
 	// ENOPROTOOPT, unless something else on this machine answers it
 	it.each(listeners)('%s: as without toascope', async (listener) => {

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What getsockopt(4096) says where settings decide, and beside another toascope. Apart from the contract, since each of these starts daemons. */
+import ipaddr from 'ipaddr.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Daemon } from '../fixtures/daemon.ts';
+import { noToaError } from '../fixtures/no_toa_error.ts';
+import { fill, type OptionResult } from '../fixtures/probe.ts';
+import { type Accepted, ipv4Of, listeners, Stage, somePorts, type Variant } from '../fixtures/stage.ts';
+
+const IPPROTO_IP = 0;
+const TOA_SO_GET_LOOKUP = 4096;
+
+const firstPort = somePorts(2);
+const config = (...more: string[]) => [`listeners: {ports: ["${firstPort}-${firstPort + 1}"]}`, ...more].join('\n');
+
+let stage: Stage;
+
+beforeAll(async () => {
+	stage = await Stage.open(firstPort);
+});
+afterAll(async () => {
+	await stage[Symbol.asyncDispose]();
+});
+
+const lookup = ({ probe }: Accepted, length = 20, room = length): Promise<OptionResult> =>
+	probe.getsockopt(IPPROTO_IP, TOA_SO_GET_LOOKUP, length, room);
+
+/** struct toa_nat64_peer: address, port in network order, two bytes of zero padding. */
+function answerFor(address: string, port: number): Buffer {
+	const bytes = Buffer.alloc(20);
+	Buffer.from(ipaddr.parse(address).toByteArray()).copy(bytes);
+	bytes.writeUInt16BE(port, 16);
+	return bytes;
+}
+
+const untouched = (length: number) => Buffer.alloc(length, fill);
+
+describe('4096 with sockopt.ipv4: refuse', () => {
+	it.each(listeners)(
+		'%s: IPv6 clients are answered, IPv4 clients are not, until a reload says so',
+		async (listener) => {
+			await using daemon = await Daemon.start({ config: config('sockopt: {ipv4: refuse}') });
+			const ask = async (variant: Variant) => {
+				await using connection = await stage.connect(listener, variant);
+				return [await lookup(connection), connection.client] as const;
+			};
+			const [six, { address, port }] = await ask('nat64');
+			expect(six).toMatchObject({ result: 0, bytes: answerFor(address, port) });
+			const [four] = await ask('toa4');
+			expect(four).toEqual({ result: -1, error: noToaError, length: 20, bytes: untouched(20) });
+			await daemon.reload(config('sockopt: on'));
+			const [mapped, client] = await ask('toa4');
+			expect(mapped).toMatchObject({ result: 0, bytes: answerFor(`::ffff:${ipv4Of(client.address)}`, client.port) });
+		},
+	);
+
+	it('by the environment, over a file with the short form', async () => {
+		const env = { TOASCOPE_SOCKOPT_IPV4: 'refuse' };
+		await using _ = await Daemon.start({ config: config('sockopt: on'), env });
+		await using connection = await stage.connect('AF_INET', 'toa4');
+		expect(await lookup(connection)).toMatchObject({ result: -1, error: noToaError });
+	});
+});
+
+describe('4096 on a port that is not watched', () => {
+	it.each(listeners)('%s: as without toascope', async (listener) => {
+		await using daemon = await Daemon.start({ config: 'listeners: {ports: [1]}' });
+		await using connection = await stage.connect(listener, 'nat64');
+		const withIt = await lookup(connection);
+		await daemon.stop();
+		expect(withIt).toEqual(await lookup(connection));
+	});
+});
+
+describe('4096 beside another toascope, which watches other ports', () => {
+	// hooks run in the order in which they were attached
+	it.each(['before', 'after'])('that was there %s', async (order) => {
+		const other = 'listeners: {ports: [1]}';
+		await using _first = await Daemon.start({ config: order === 'before' ? other : config() });
+		await using _second = await Daemon.start({ config: order === 'before' ? config() : other });
+		{
+			await using connection = await stage.connect('AF_INET', 'nat64');
+			const { client } = connection;
+			expect(await lookup(connection)).toMatchObject({ result: 0, bytes: answerFor(client.address, client.port) });
+		}
+		await using without = await stage.connect('AF_INET', 'none');
+		expect(await lookup(without)).toMatchObject({ result: -1, error: noToaError });
+	});
+});
