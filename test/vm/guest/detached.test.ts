@@ -88,7 +88,10 @@ describe('fexit', () => {
 		await using daemon = await Daemon.start({ config: config() });
 		const before = await seen(daemon);
 		writeFileSync(ftrace, '0');
-		expect(await daemon.logged(/^programs are switched off/)).toMatchObject({ level: 50, why: 'kernel.ftrace_enabled is 0' });
+		expect(await daemon.logged(/^programs are switched off/)).toMatchObject({
+			level: 50,
+			why: 'kernel.ftrace_enabled is 0',
+		});
 		expect(await readiness(daemon, 503)).toEqual(['programs_switched_off']);
 		expect(await isAttached(daemon, program)).toBe(0n);
 		const off = await seen(daemon);
