@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What getsockopt(4096) says where settings decide, and beside another toascope. Apart from the contract, since each of these starts daemons. */
-import ipaddr from 'ipaddr.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Daemon } from '../fixtures/daemon.ts';
+import { answerFor, lookup, untouched } from '../fixtures/nat64_peer.ts';
 import { noToaError } from '../fixtures/no_toa_error.ts';
-import { fill, type OptionResult } from '../fixtures/probe.ts';
-import { type Accepted, ipv4Of, listeners, Stage, somePorts, type Variant } from '../fixtures/stage.ts';
-
-const IPPROTO_IP = 0;
-const TOA_SO_GET_LOOKUP = 4096;
+import { ipv4Of, listeners, Stage, somePorts, type Variant } from '../fixtures/stage.ts';
 
 const firstPort = somePorts(2);
 const config = (...more: string[]) => [`listeners: {ports: ["${firstPort}-${firstPort + 1}"]}`, ...more].join('\n');
@@ -21,19 +17,6 @@ beforeAll(async () => {
 afterAll(async () => {
 	await stage[Symbol.asyncDispose]();
 });
-
-const lookup = ({ probe }: Accepted, length = 20, room = length): Promise<OptionResult> =>
-	probe.getsockopt(IPPROTO_IP, TOA_SO_GET_LOOKUP, length, room);
-
-/** struct toa_nat64_peer: address, port in network order, two bytes of zero padding. */
-function answerFor(address: string, port: number): Buffer {
-	const bytes = Buffer.alloc(20);
-	Buffer.from(ipaddr.parse(address).toByteArray()).copy(bytes);
-	bytes.writeUInt16BE(port, 16);
-	return bytes;
-}
-
-const untouched = (length: number) => Buffer.alloc(length, fill);
 
 describe('4096 with sockopt.ipv4: refuse', () => {
 	it.each(listeners)(
