@@ -12,20 +12,30 @@ interface Options {
 	readonly cwd?: string;
 }
 
-/** Standard output and standard error. @throws Error with all that it said. */
-export async function run(file: string, args: readonly string[], { cwd }: Options = {}): Promise<string> {
+interface Said {
+	readonly stdout: string;
+	readonly stderr: string;
+}
+
+/** @throws Error with all that it said. */
+async function finished(file: string, args: readonly string[], { cwd }: Options = {}): Promise<Said> {
 	try {
-		const { stdout, stderr } = await execute(file, args, { cwd, maxBuffer: 64 << 20, timeout: limitMs });
-		return stdout + stderr;
+		return await execute(file, args, { cwd, maxBuffer: 64 << 20, timeout: limitMs });
 	} catch (error) {
-		const { stdout = '', stderr = '', killed } = error as { stdout?: string; stderr?: string; killed?: boolean };
+		const { stdout = '', stderr = '', killed } = error as Partial<Said> & { killed?: boolean };
 		const late = killed === true ? `ended after ${limitMs / 1000} s\n` : '';
 		throw new Error(`${file} ${args.join(' ')}\n${late}${stdout}${stderr}`, { cause: error });
 	}
 }
 
-/** Standard output alone. */
+/** Standard output and standard error. @throws Error with all that it said. */
+export async function run(file: string, args: readonly string[], options?: Options): Promise<string> {
+	const { stdout, stderr } = await finished(file, args, options);
+	return stdout + stderr;
+}
+
+/** Standard output alone. @throws Error with all that it said. */
 export async function output(file: string, args: readonly string[]): Promise<string> {
-	const { stdout } = await execute(file, args, { maxBuffer: 64 << 20, timeout: limitMs });
+	const { stdout } = await finished(file, args);
 	return stdout;
 }
