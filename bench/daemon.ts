@@ -14,10 +14,15 @@ export const daemonPlace = 'daemon';
 const countedMs = 120_000;
 
 /** As it is published. */
-const program = new URL('../dist/daemon/main.js', import.meta.url).pathname;
+const published = new URL('../dist/daemon/main.js', import.meta.url).pathname;
 
-/** Attached to that cgroup of the bench; `more` is YAML. */
-export async function startDaemon(ground: Ground, cgroup: string, more = ''): Promise<Daemon> {
+/** Attached to that cgroup of the bench; `more` is YAML; `program`: of another tree. */
+export async function startDaemon(
+	ground: Ground,
+	cgroup: string,
+	more = '',
+	program: string = published,
+): Promise<Daemon> {
 	ground.signal.throwIfAborted();
 	const daemon = await Daemon.start({
 		config: `cgroup: ${ground.cgroup(cgroup)}\nlog: {format: json}\n${more}`,

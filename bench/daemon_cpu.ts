@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The daemon's own processor time while connections come at an even rate, and while none does. */
 import { setTimeout } from 'node:timers/promises';
-import { daemonPlace, startDaemon, whenClosed } from './daemon.ts';
+import { daemonPlace } from './daemon.ts';
+import { DaemonArm } from './daemon_arm.ts';
 import { Generator } from './generator.ts';
 import type { Ground } from './ground.ts';
-import type { Part, Plan } from './result.ts';
+import type { Part, Plan, Row } from './result.ts';
 
 const atMost = 0.05;
 const perSecond = 10_000;
@@ -13,34 +14,74 @@ const reached = 0.99;
 const clients = 1000;
 const warmUpSeconds = 2;
 
+/** Shares of a core. */
+interface Use {
+	readonly busy: number;
+	readonly idle: number;
+	/** Connections per second. */
+	readonly rate: number;
+}
+
 export async function measureDaemonCpu(ground: Ground, plan: Plan): Promise<Part> {
 	// all that comes again and again comes more than once: the rarest every 15 s
 	const seconds = plan.quick ? 5 : 31;
-	await using daemon = await startDaemon(ground, 'with');
+	await using arm = await DaemonArm.start(ground, { name: 'with' });
+	await using against =
+		plan.against && (await DaemonArm.start(ground, { name: 'against', program: plan.against.program }));
 	await using generator = await Generator.start(ground, clients);
-	const places = { server: 'with', client: 'without' };
-	plan.say(`daemon_cpu: ${perSecond} connections a second`);
-	const first = await generator.run(places, { seconds: warmUpSeconds, perSecond });
-	const cpuSeconds = () => ground.cpuSeconds(daemonPlace);
-	let before = cpuSeconds();
-	const run = await generator.run(places, { seconds, perSecond });
-	const busy = (cpuSeconds() - before) / run.seconds;
-	await whenClosed(ground, daemon, first.connections + run.connections);
-	plan.say('daemon_cpu: no connection');
-	before = cpuSeconds();
-	await setTimeout(seconds * 1000, undefined, { signal: ground.signal });
-	const idle = (cpuSeconds() - before) / seconds;
+
+	const turn = async (each: DaemonArm): Promise<Use> => {
+		plan.say(`daemon_cpu: ${perSecond} connections a second`);
+		await each.serve(generator, { seconds: warmUpSeconds, perSecond });
+		const run = await each.serve(generator, { seconds, perSecond });
+		await each.counted();
+		plan.say('daemon_cpu: no connection');
+		const before = ground.cpuSeconds(daemonPlace);
+		await setTimeout(seconds * 1000, undefined, { signal: ground.signal });
+		const idle = (ground.cpuSeconds(daemonPlace) - before) / seconds;
+		each.pause();
+		return { busy: run.daemonCpuSeconds / run.seconds, idle, rate: run.rate };
+	};
+
+	if (against === undefined) return summarise([await turn(arm)], [], seconds, plan);
+	// neither has the earlier turns
+	const turns = [await turn(arm), await turn(against), await turn(against), await turn(arm)];
+	return summarise([turns[0], turns[3]] as Use[], [turns[1], turns[2]] as Use[], seconds, plan);
+}
+
+function mean(turns: readonly Use[], read: (use: Use) => number): number {
+	return turns.reduce((sum, use) => sum + read(use), 0) / turns.length;
+}
+
+function summarise(ours: readonly Use[], theirs: readonly Use[], seconds: number, { against }: Plan): Part {
 	const percent = (value: number) => `${(value * 100).toFixed(1)} % of a core`;
+	const [busy, idle, rate] = [
+		mean(ours, (use) => use.busy),
+		mean(ours, (use) => use.idle),
+		mean(ours, (use) => use.rate),
+	];
+	const row: Row = {
+		name: 'daemon_cpu',
+		what: `daemon CPU at ${perSecond} connections/s, no tracing`,
+		value: percent(busy),
+		aim: `at most ${percent(atMost).replace('.0', '')}`,
+		verdict: rate < perSecond * reached ? 'none' : busy <= atMost ? 'met' : 'falls short',
+		note: `${rate.toFixed(0)} connections/s came; ${percent(idle)} with none`,
+	};
+	const figures = { share: busy, idle_share: idle, rate, seconds };
+	if (against === undefined) return { figures, rows: [row] };
+	const other = mean(theirs, (use) => use.busy);
 	return {
-		figures: { share: busy, idle_share: idle, rate: run.rate, seconds },
+		figures: { ...figures, turns: ours, against: { commit: against.commit, share: other, turns: theirs } },
 		rows: [
+			row,
 			{
-				name: 'daemon_cpu',
-				what: `daemon CPU at ${perSecond} connections/s, no tracing`,
-				value: percent(busy),
-				aim: `at most ${percent(atMost).replace('.0', '')}`,
-				verdict: run.rate < perSecond * reached ? 'none' : busy <= atMost ? 'met' : 'falls short',
-				note: `${run.rate.toFixed(0)} connections/s came; ${percent(idle)} with none`,
+				name: 'daemon_cpu_against',
+				what: `daemon CPU at ${perSecond} connections/s, this tree / ${against.name}`,
+				value: (busy / other).toFixed(2),
+				aim: '',
+				verdict: 'none',
+				note: `${percent(busy)} / ${percent(other)}; with none ${percent(idle)} / ${percent(mean(theirs, (use) => use.idle))}`,
 			},
 		],
 	};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * `npm run bench [-- --json] [--quick] [--only PART]... [--write FILE]`: what toascope costs on this
+ * `npm run bench [-- --json] [--quick] [--only PART]... [--against COMMIT] [--write FILE]`: what toascope costs on this
  * machine. bench/README.md has the method. Exit code 0 when it was measured, whatever came out; 1 when a
  * part failed: the others are measured and shown all the same.
  */
@@ -8,8 +8,11 @@ import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { inspect, parseArgs } from 'node:util';
 import { exitCode, ToascopeError } from '../daemon/errors.ts';
+import { measureAcceptOff } from './accept_off.ts';
+import { buildAgainst } from './against.ts';
 import { measureBulk } from './bulk.ts';
 import { measureDaemonCpu } from './daemon_cpu.ts';
+import { measureFallback } from './fallback.ts';
 import { measureFlood } from './flood.ts';
 import { measureGetsockopt } from './getsockopt.ts';
 import { Ground } from './ground.ts';
@@ -17,6 +20,7 @@ import { measureGrowth } from './growth.ts';
 import { measureLookups } from './lookups.ts';
 import { describeMachine, type Machine } from './machine.ts';
 import { measureMemory } from './memory.ts';
+import { measureModule } from './module.ts';
 import { measureOpenConnections } from './open_connections.ts';
 import { measurePeers } from './peers.ts';
 import { measurePeersHere } from './peers_here.ts';
@@ -34,6 +38,8 @@ const parts: Readonly<Record<string, (ground: Ground, plan: Plan) => Promise<Par
 	rate_nginx: measureNginxRate,
 	bulk: measureBulk,
 	program_time: measureProgramTime,
+	accept_off: measureAcceptOff,
+	fallback: measureFallback,
 	getsockopt: measureGetsockopt,
 	daemon_cpu: measureDaemonCpu,
 	memory: measureMemory,
@@ -46,14 +52,15 @@ const parts: Readonly<Record<string, (ground: Ground, plan: Plan) => Promise<Par
 	growth: measureGrowth,
 	peers_here: measurePeersHere,
 	peers: measurePeers,
+	module: measureModule,
 };
 
 /** With --quick only where --only names them. */
-const slow: ReadonlySet<string> = new Set(['peers', 'peers_here']);
+const slow: ReadonlySet<string> = new Set(['peers', 'peers_here', 'module']);
 
 function usage(message: string): ToascopeError {
 	return new ToascopeError('USAGE', message, {
-		hint: `usage: npm run bench [-- --json] [--quick] [--only ${Object.keys(parts).join('|')}]... [--write FILE]`,
+		hint: `usage: npm run bench [-- --json] [--quick] [--only ${Object.keys(parts).join('|')}]... [--against COMMIT] [--write FILE]`,
 	});
 }
 
@@ -64,6 +71,7 @@ function readArguments() {
 				json: { type: 'boolean', default: false },
 				quick: { type: 'boolean', default: false },
 				only: { type: 'string', multiple: true },
+				against: { type: 'string' },
 				write: { type: 'string' },
 			},
 		});
@@ -91,7 +99,9 @@ async function attempt(name: string, measure: () => Promise<Part>, signal: Abort
 async function bench(signal: AbortSignal): Promise<boolean> {
 	const options = readArguments();
 	const say = (text: string) => process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${text}` : `${text}\n`);
-	const plan: Plan = { quick: options.quick, say };
+	if (options.against !== undefined) say(`building ${options.against}`);
+	const against = options.against === undefined ? undefined : await buildAgainst(options.against, signal);
+	const plan: Plan = { quick: options.quick, say, against };
 	const results: Record<string, object> = {};
 	const failed: Record<string, string> = {};
 	const files: Record<string, string> = {};

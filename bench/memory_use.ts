@@ -35,12 +35,22 @@ export function mapBytes(pid: number): number {
 	const folder = `/proc/${pid}/fdinfo`;
 	const maps = new Map<string, number>();
 	for (const name of readdirSync(folder)) {
-		const text = readFileSync(`${folder}/${name}`, 'utf8');
+		const text = readWhileThere(`${folder}/${name}`);
 		const id = /^map_id:\s+(\d+)/m.exec(text)?.[1];
 		// an iterator's link names its map, too
 		if (id !== undefined && text.includes('map_type:')) maps.set(id, field(text, 'memlock'));
 	}
 	return [...maps.values()].reduce((sum, bytes) => sum + bytes, 0);
+}
+
+/** The process may close a descriptor, which is then no map, after the folder was listed. */
+function readWhileThere(file: string): string {
+	try {
+		return readFileSync(file, 'utf8');
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+		throw error;
+	}
 }
 
 /** Pages of a process that are in memory. */

@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** toascope beside other tools that tell of connections, on the same load, in one virtual machine. */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ToascopeError } from '../daemon/errors.ts';
-import { runGuest } from '../test/vm/guest.ts';
-import { kernels } from '../test/vm/kernels.ts';
-import { lacking } from '../test/vm/matrix.ts';
-import { fetchKernel } from '../test/vm/packages.ts';
 import type { Ground } from './ground.ts';
+import { LeftOut, runInGuest, tree } from './in_guest.ts';
 import { fetchPeerTools } from './peer_tools.ts';
 import type { PeerRun, Stretch } from './peers_guest.ts';
 import { aim, atMost, leaveOut, question } from './peers_here.ts';
@@ -19,38 +14,21 @@ const emulated = `${question}, in a virtual machine`;
 const bareSpread = 0.1;
 /** The release of Debian that the tools are from has this kernel. */
 const kernelName = '6.1';
-const tree = join(import.meta.dirname, '..');
-const limitSeconds = 1800;
 
 export async function measurePeers(_ground: Ground, plan: Plan): Promise<Part> {
-	const missing = lacking();
-	if (missing !== undefined) return leaveOut('peers', missing);
-	const kernel = kernels.find(({ name }) => name === kernelName);
-	if (kernel === undefined) return leaveOut('peers', `no kernel ${kernelName} in the matrix`);
-	let fetched: Awaited<ReturnType<typeof fetchKernel>>;
-	let tools: string;
 	try {
-		plan.say('peers: packages');
-		[fetched, tools] = [await fetchKernel(kernel), await fetchPeerTools()];
+		const { result, release } = await runInGuest<Stretch[]>(plan, 'peers', {
+			kernelName,
+			prepare: async (_kernel, { headers }) => {
+				const run = [await fetchPeerTools(), plan.quick ? '2' : '7', plan.quick ? '1' : '2'];
+				return ['sh', join(tree, 'bench/peers_guest.sh'), headers, ...run];
+			},
+		});
+		return summarise(result, release);
 	} catch (error) {
-		return leaveOut('peers', (error as Error).message.split('\n', 1)[0] ?? '');
+		if (error instanceof LeftOut) return leaveOut('peers', error.message);
+		throw error;
 	}
-	plan.say('peers: a virtual machine');
-	const script = join(tree, 'bench/peers_guest.sh');
-	const run = [tools, plan.quick ? '2' : '7', plan.quick ? '1' : '2'];
-	const directory = join(tree, 'build/bench/peers');
-	const steps = [{ name: 'peers', command: ['sh', script, fetched.headers, ...run] }];
-	let stretches: Stretch[] | undefined;
-	const { report, log } = await runGuest({ fetched, steps, directory, limitSeconds });
-	for (const [, json = ''] of readFileSync(log, 'utf8').matchAll(/^peers: (.*)$/gm))
-		stretches = JSON.parse(json) as Stretch[];
-	if (stretches === undefined || report.failed > 0) {
-		throw new ToascopeError(
-			'LAB_FAILED',
-			`the guest: ${[...report.troubles, ...report.steps.flatMap(({ failures }) => failures)].join('; ')}; see ${log}`,
-		);
-	}
-	return summarise(stretches, fetched.release);
 }
 
 interface Arm extends Stretch {

@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the runs of a rate say: ratios of pairs, how sure they are, and the verdict. */
+import type { Against } from './against.ts';
+import type { ArmRun } from './daemon_arm.ts';
 import type { Run } from './load.ts';
 import { compare, judge, show, spreadNote } from './pairs.ts';
-import type { Part, Row } from './result.ts';
+import type { Part, Plan, Row } from './result.ts';
 import type { Control } from './rounds.ts';
-import { median } from './statistics.ts';
+import { estimate, median } from './statistics.ts';
 
-const atLeast = 0.98;
+export type Arm = 'with' | 'without' | 'control' | 'floor' | 'server' | 'against';
 
-export type Arm = 'with' | 'without' | 'control' | 'floor' | 'server';
-export const arms: readonly Arm[] = ['with', 'without', 'control', 'floor', 'server'];
-
-export interface ArmRun extends Run {
-	readonly daemonCpuSeconds: number;
+export function armsOf({ against }: Plan): readonly Arm[] {
+	return ['with', 'without', 'control', 'floor', 'server', ...(against === undefined ? [] : ['against' as const])];
 }
 
-/** One of each arm for each round. */
+/** One of each arm for each round; none of an arm that is not measured. */
 export type Runs = Readonly<Record<Arm, ArmRun[]>>;
 
 export interface Kind {
@@ -23,9 +22,13 @@ export interface Kind {
 	readonly name: string;
 	/** What serves the requests, for people. */
 	readonly server: string;
+	/** With toascope / without, of the rate. */
+	readonly atLeast: number;
+	/** Microseconds of processor time that toascope adds to a connection, its daemon's with them. */
+	readonly addsAtMost?: number;
 }
 
-const aim = `at least ${atLeast}`;
+const aimOf = ({ atLeast }: Kind) => `at least ${atLeast}`;
 const question = ({ server }: Kind) => `${server}: accepted connections per second, with toascope / without`;
 
 const rateOf = ({ rate }: Run) => rate;
@@ -46,12 +49,17 @@ function whole(value: number | undefined): string {
 export function leaveOut(kind: Kind, reason: string): Part {
 	return {
 		figures: { left_out: reason },
-		rows: [{ name: kind.name, what: question(kind), value: 'left out', aim, verdict: 'none', note: reason }],
+		rows: [
+			{ name: kind.name, what: question(kind), value: 'left out', aim: aimOf(kind), verdict: 'none', note: reason },
+		],
 	};
 }
 
 /** `others`: the share of all processors that others took meanwhile. */
-export function summarise(kind: Kind, runs: Runs, seconds: number, others: number): Part {
+export function summarise(kind: Kind, measured: Partial<Runs>, seconds: number, others: number, than?: Against): Part {
+	const runs: Runs = { with: [], without: [], control: [], floor: [], server: [], against: [], ...measured };
+	const arms = (Object.keys(runs) as Arm[]).filter((arm) => runs[arm].length > 0);
+	const older = than && compareVersions(runs);
 	const against = (arm: Arm, how: (run: Run, without: Run) => number) => compare(runs[arm], runs.without, how);
 	const rate = against('with', rateRatio);
 	const server = against('server', rateRatio);
@@ -61,7 +69,7 @@ export function summarise(kind: Kind, runs: Runs, seconds: number, others: numbe
 	const added = against('with', cpuMore);
 	const addedServer = against('server', cpuMore);
 	const addedFloor = against('floor', cpuMore);
-	const verdict = judge(rate, ofControl, atLeast);
+	const verdict = judge(rate, ofControl, kind.atLeast);
 	const medians = (read: (run: Run) => number) =>
 		Object.fromEntries(arms.map((arm) => [arm, Number(median(runs[arm].map(read)).toFixed(2))]));
 	const perSecond = medians(rateOf);
@@ -93,13 +101,14 @@ export function summarise(kind: Kind, runs: Runs, seconds: number, others: numbe
 			seconds_each: seconds,
 			connections: arms.flatMap((arm) => runs[arm]).reduce((all, { connections }) => all + connections, 0),
 			runs_per_second: Object.fromEntries(arms.map((arm) => [arm, runs[arm].map((run) => Math.round(run.rate))])),
+			...(older && { against: { commit: than?.commit, ...older } }),
 		},
 		rows: [
 			{
 				name: kind.name,
 				what: question(kind),
 				value: show(rate),
-				aim,
+				aim: aimOf(kind),
 				verdict,
 				note: `${whole(perSecond.with)} / ${whole(perSecond.without)} per second, ${runs.with.length} pairs`,
 			},
@@ -127,12 +136,47 @@ export function summarise(kind: Kind, runs: Runs, seconds: number, others: numbe
 				show(cpu),
 				`${microseconds.with} / ${microseconds.without} µs`,
 			),
-			row(
-				'added',
-				'CPU time that toascope adds to a connection',
-				`${show(added, 2)} µs`,
-				`the server end alone: ${show(addedServer, 2)} µs; the daemon besides: ${daemon.toFixed(2)} µs`,
-			),
+			{
+				...row(
+					'added',
+					'CPU time that toascope adds to a connection',
+					`${show(added, 2)} µs`,
+					`the server end alone: ${show(addedServer, 2)} µs; the daemon besides: ${daemon.toFixed(2)} µs`,
+				),
+				...(kind.addsAtMost !== undefined && {
+					aim: `at most ${kind.addsAtMost} µs with the daemon`,
+					verdict: added.median + daemon <= kind.addsAtMost ? 'met' : 'falls short',
+				}),
+			},
+			...(older && than
+				? [
+						row(
+							'against',
+							`accepted connections per second, with toascope / with ${than.name}`,
+							show(older.ratio),
+							`${whole(perSecond.with)} / ${whole(perSecond.against)} per second`,
+						),
+						row(
+							'against_added',
+							`CPU time that toascope and its daemon add to a connection, of what ${than.name} adds`,
+							show(older.added_ratio),
+							`${show(older.added, 2)} / ${show(older.added_by_other, 2)} µs`,
+						),
+					]
+				: []),
 		],
+	};
+}
+
+/** What either version's programs and daemon cost in the same rounds. */
+function compareVersions({ with: ours, against: theirs, without }: Runs) {
+	const wholeOf = (run: ArmRun) => cpuOf(run) + daemonOf(run);
+	const costs = (runs: readonly ArmRun[]) => runs.map((run, round) => wholeOf(run) - cpuOf(without[round] as Run));
+	const [own, others] = [costs(ours), costs(theirs)];
+	return {
+		ratio: compare(ours, theirs, rateRatio),
+		added: estimate(own),
+		added_by_other: estimate(others),
+		added_ratio: compare(own, others, (cost, other) => cost / other),
 	};
 }

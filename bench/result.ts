@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What a part of the bench hands over: its figures, and the rows that show them. */
+import type { Against } from './against.ts';
 
 /** `none`: the measurement is too uncertain, or there is no aim. */
 export type Verdict = 'met' | 'falls short' | 'none';
@@ -26,6 +27,8 @@ export interface Part {
 /** How much to do. */
 export interface Plan {
 	readonly quick: boolean;
+	/** Of --against: some parts measure its daemon as well. */
+	readonly against?: Against | undefined;
 	/** Progress, for people. */
 	readonly say: (text: string) => void;
 }

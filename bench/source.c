@@ -12,7 +12,7 @@
 #define SOURCE_NETWORK 0x7f800000U
 #define SOURCES 0x10000U
 
-/* 2001:db8:c::/96 and below it 10.0.0.0/8, for the profile that has room for four bytes only. */
+/* 2001:db8:c::/64 and the networks after it; in the last four bytes 10.0.0.0/8, for the profile that has room for no more. */
 static const struct in6_addr first_client = {
 	.s6_addr = { 0x20, 0x01, 0x0d, 0xb8, 0, 0x0c, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0 },
 };
@@ -20,11 +20,14 @@ static const struct in6_addr first_client = {
 struct in6_addr source_client(const struct source *source, uint64_t number)
 {
 	struct in6_addr address = first_client;
-	uint32_t host;
+	uint32_t part;
 
-	memcpy(&host, address.s6_addr + 12, sizeof(host));
-	host = htonl(ntohl(host) + number % source->clients);
-	memcpy(address.s6_addr + 12, &host, sizeof(host));
+	/* each a subscriber with a network of its own, since many of one network would be counted as one; and its last four bytes its own, too */
+	for (int at = 4; at <= 12; at += 8) {
+		memcpy(&part, address.s6_addr + at, sizeof(part));
+		part = htonl(ntohl(part) + number % source->clients);
+		memcpy(address.s6_addr + at, &part, sizeof(part));
+	}
 	return address;
 }
 

@@ -4,9 +4,12 @@
  * the server and half from it. Lines on standard input, each answered with JSON on standard output:
  *   open                  listen (server)
  *   close                 stop listening, report (server)
- *   run SECONDS STREAMS   so many at a time, for so long, report (client)
+ *   run SECONDS STREAMS [BYTES]   so many at a time, for so long, report (client). With BYTES all of them send to
+ *                         the server, so many bytes at a call, each call a segment of its own
  */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,6 +33,7 @@ struct stream {
 	const struct source *source;
 	uint64_t number;
 	enum direction direction;
+	size_t segment_bytes; /* 0: as the kernel makes them */
 	double until;
 	struct report report;
 	bool started;
@@ -85,10 +89,15 @@ static void serve_stream(struct server_worker *worker, int fd, char *buffer)
 
 static bool send_until(struct stream *stream, int fd)
 {
+	size_t piece = stream->segment_bytes ?: PIECE;
+	int on = 1;
+
+	if (stream->segment_bytes && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)))
+		return false;
 	while (monotonic_seconds() < stream->until) {
-		if (!send_all(fd, payload, PIECE))
+		if (!send_all(fd, payload, piece))
 			return false;
-		stream->report.sent_bytes += PIECE;
+		stream->report.sent_bytes += piece;
 	}
 	return !shutdown(fd, SHUT_WR);
 }
@@ -127,7 +136,7 @@ static void *work(void *argument)
 }
 
 /* What was sent has been received when this returns: the server closes after its last byte. */
-static struct report run(const struct source *source, double seconds, int count)
+static struct report run(const struct source *source, double seconds, int count, size_t segment_bytes)
 {
 	static uint64_t number;
 	struct stream streams[THREADS_MAX] = {};
@@ -139,7 +148,8 @@ static struct report run(const struct source *source, double seconds, int count)
 
 		stream->source = source;
 		stream->number = number++;
-		stream->direction = i % 2 ? DOWN : UP;
+		stream->direction = i % 2 && !segment_bytes ? DOWN : UP;
+		stream->segment_bytes = segment_bytes;
 		stream->until = until;
 		stream->started = !pthread_create(&stream->thread, NULL, work, stream);
 	}
@@ -159,6 +169,7 @@ static bool obey(const char *line, const struct source *source, struct server *s
 	static const struct exchange exchange = { .port = PORT, .threads = THREADS_MAX };
 	struct report report;
 	double seconds, begun;
+	size_t segment_bytes = 0;
 	int count, error;
 
 	if (!source && !server->listener && !strcmp(line, "open\n")) {
@@ -177,10 +188,10 @@ static bool obey(const char *line, const struct source *source, struct server *s
 		server->listener = 0;
 		return true;
 	}
-	if (source && sscanf(line, "run %lf %d", &seconds, &count) == 2 && count > 0 &&
-	    count <= THREADS_MAX) {
+	if (source && sscanf(line, "run %lf %d %zu", &seconds, &count, &segment_bytes) >= 2 && count > 0 &&
+	    count <= THREADS_MAX && segment_bytes <= PIECE) {
 		begun = monotonic_seconds();
-		report = run(source, seconds, count);
+		report = run(source, seconds, count, segment_bytes);
 		report_print("client", &report, monotonic_seconds() - begun);
 		return true;
 	}

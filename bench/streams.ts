@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The load of a few connections that carry as much as they can, both ways. */
+import { readFileSync } from 'node:fs';
 import { ToascopeError } from '../daemon/errors.ts';
 import { Ends } from './ends.ts';
 import type { Ground } from './ground.ts';
@@ -17,13 +18,19 @@ export class Streams implements AsyncDisposable {
 	}
 
 	/**
-	 * Both ends in one cgroup.
+	 * Both ends in one cgroup. `segmentBytes`: all streams go to the server, in segments of so many bytes; else both ways, in
+	 * segments as the kernel makes them.
 	 * @throws {ToascopeError} LAB_FAILED unless each byte that was sent was received
 	 */
-	async run(cgroup: string, seconds: number, streams: number): Promise<{ client: Report; server: Report }> {
+	async run(
+		cgroup: string,
+		seconds: number,
+		streams: number,
+		segmentBytes = 0,
+	): Promise<{ client: Report; server: Report }> {
 		this.#ends.move({ server: cgroup, client: cgroup });
 		await this.#ends.server.ask('open');
-		const client = await this.#ends.client.ask<Report>(`run ${seconds} ${streams}`, seconds * 1000);
+		const client = await this.#ends.client.ask<Report>(`run ${seconds} ${streams} ${segmentBytes}`, seconds * 1000);
 		const server = await this.#ends.server.ask<Report>('close');
 		const lost =
 			client.sent_bytes !== server.received_bytes ||
@@ -35,6 +42,14 @@ export class Streams implements AsyncDisposable {
 			throw new ToascopeError('LAB_FAILED', `the load failed: ${said}`);
 		}
 		return { client, server };
+	}
+
+	/** TCP segments that arrived in the network namespace of both, as its counters have them: InSegs of Tcp in snmp. */
+	arrived(): number {
+		const [names = '', values = ''] = readFileSync(`/proc/${this.#ends.server.child.pid}/net/snmp`, 'utf8')
+			.split('\n')
+			.filter((line) => line.startsWith('Tcp:'));
+		return Number(values.split(' ')[names.split(' ').indexOf('InSegs')]);
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {

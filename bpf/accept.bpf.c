@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The companion program on accept, where the kernel allows trampolines. inet_csk_accept() would
+ * The companion program on accept, where the kernel allows trampolines, and locks in them. inet_csk_accept() would
  * be too early: it may return a child while the callback of its handshake still runs on another
  * CPU. Those below have taken the child's lock, and so have waited for it.
  */
@@ -10,19 +10,17 @@
 static __always_inline int accept_returned(__u64 *ctx)
 {
 	struct socket *newsock = (struct socket *)ctx[1];
-	struct socket_state *state;
+	struct connection *connection;
 	struct sock *sk = newsock->sk;
+	__u64 cookie;
 
 	/* accept() failed */
 	if (!sk)
 		return 0;
-	if (!tracing_locks) {
-		accepted_by_cookie(sk->__sk_common.skc_cookie.counter, SEEN_FEXIT);
-		return 0;
-	}
-	state = bpf_sk_storage_get(&sockets, sk, 0, 0);
-	if (state)
-		accepted(state, SEEN_FEXIT);
+	cookie = sk->__sk_common.skc_cookie.counter;
+	connection = find_connection(sk, cookie);
+	if (connection && !connection->seen)
+		accepted(connection, cookie, SEEN_FEXIT);
 	return 0;
 }
 

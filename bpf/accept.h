@@ -1,72 +1,58 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The accept of a connection: who took it, and how long it had waited. */
+/* The accept of a connection: which process took it, and how long it had waited. */
 #ifndef TOASCOPE_ACCEPT_H
 #define TOASCOPE_ACCEPT_H
 
-#include "seen.h"
+#include "add_sums.h"
+#include "emit.h"
 #include "task.h"
 
-/* The accept is first seen, by the accepting process itself. */
-static __always_inline void note_accept(const struct subject *on, __u64 cookie, __u64 opened_ns, __u8 seen)
+/* Where the connection had been counted to its end before, as accept() can return one that has closed. */
+static __always_inline void add_accept(const struct sums *sums)
 {
-	struct connection *connection = on->connection;
+	__u32 slot = current_slot(sums->listener, sums->listener_service, true);
+	__u64 wait = bucket_of(sums->accept_wait_ns, ACCEPT_WAIT_FIRST_NS);
+	struct listener *row = listener_row(slot);
 
-	if (seen < SEENS)
-		add(on->listener->accepts[seen], 1);
-	observe(&on->listener->accept_wait, on->now - opened_ns, ACCEPT_WAIT_FIRST_NS);
-	/* it may have closed since, and its place have gone to another: this task may have been preempted */
-	if (!connection || *(volatile __u64 *)&connection->cookie != cookie)
+	if (!row)
 		return;
-	connection->accepted_ns = on->now;
-	connection->seen = seen;
-	connection->pid = bpf_get_current_pid_tgid() >> 32;
-	connection->cgroup_id = bpf_get_current_cgroup_id();
-	process_name(connection->comm);
-	tell(on, EVENT_ACCEPTED);
+	bpf_spin_lock(&row->lock);
+	count_accept(row, sums, wait);
+	bpf_spin_unlock(&row->lock);
 }
 
-/*
- * accept() may return a connection that has closed, at any time after: where its listener is folded since, its counts are
- * "other"'s, and so is the accept.
- */
-static __always_inline bool take_listener_of_accept(struct subject *on)
+/* Runs in the accepting process. Not where `accept` is off. */
+static __always_inline void accepted(struct connection *connection, __u64 cookie, __u8 seen)
 {
-	__u32 other = OTHER_LISTENER;
+	const struct settings *set = current_settings();
+	__u64 now = bpf_ktime_get_ns(), cgroup_id = bpf_get_current_cgroup_id();
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	bool first, was_counted = false;
+	struct sums sums = {};
+	__u64 comm[2] = {};
+	struct reserved_event reserved;
 
-	if (listener_stays(on->state))
-		return take_listener(on);
-	on->listener = bpf_map_lookup_elem(&listeners, &other);
-	return on->listener;
-}
-
-/* Runs in the accepting process. */
-static __always_inline void accepted(struct socket_state *state, __u8 seen)
-{
-	struct subject on = { .set = current_settings(), .state = state, .now = bpf_ktime_get_ns() };
-
-	if (!on.set || !state->opened_ns || state->seen || !take_listener_of_accept(&on) ||
-	    !first_to_see(state, seen))
-		return;
-	find_connection(&on);
-	note_accept(&on, state->cookie, state->opened_ns, seen);
-}
-
-/* The same, for a program that does not reach the state. */
-static __always_inline void accepted_by_cookie(__u64 cookie, __u8 seen)
-{
-	struct subject on = { .set = current_settings(), .now = bpf_ktime_get_ns() };
-	struct unaccepted *entry = bpf_map_lookup_elem(&unaccepted, &cookie), found;
-
-	if (!on.set || !entry)
-		return;
-	found = *entry;
-	if (bpf_map_delete_elem(&unaccepted, &cookie))
-		return;
-	on.listener = bpf_map_lookup_elem(&listeners, &found.listener);
-	if (!on.listener)
-		return;
-	on.connection = connection_at(found.place, cookie);
-	note_accept(&on, cookie, found.opened_ns, seen);
+	process_name((__u8 *)comm);
+	reserved = reserve_event(set, connection, cookie, EVENT_ACCEPTED);
+	bpf_spin_lock(&connection->lock);
+	first = connection->cookie == cookie && !connection->seen;
+	if (first) {
+		connection->accepted_ns = now;
+		connection->cgroup_id = cgroup_id;
+		connection->pid = pid;
+		__builtin_memcpy(connection->comm, comm, sizeof(comm));
+		connection->seen = seen;
+		was_counted = connection->state == SLOT_COUNTED;
+		if (was_counted) {
+			take_identity(connection, &sums);
+			connection->flags |= CONN_ACCEPT_COUNTED;
+		}
+		copy_to_event(&reserved, connection);
+	}
+	bpf_spin_unlock(&connection->lock);
+	finish_event(&reserved, first);
+	if (was_counted)
+		add_accept(&sums);
 }
 
 #endif

@@ -48,6 +48,20 @@ static __always_inline bool namespace_watched(const struct settings *set, const 
 	return !set->netns || set->netns == sk->skc_net.net->ns.inum;
 }
 
+/* Cuts an address to its first bits. */
+static __always_inline void cut_address(__u32 words[4], __u32 length)
+{
+	__u32 i;
+
+#pragma unroll
+	for (i = 0; i < 4; i++) {
+		__u64 bits = length > 32 * i ? length - 32 * i : 0;
+
+		bits = bits > 32 ? 32 : bits;
+		words[i] &= bpf_htonl((__u32)(0xffffffffffffffffULL << (32 - bits)));
+	}
+}
+
 /* May this sender be believed? */
 static __always_inline bool trusted(const struct settings *set, const struct endpoint *peer)
 {

@@ -97,6 +97,7 @@ struct tcp_sock {
 	__u32 snd_una;
 	__u32 snd_nxt;
 	__u8 save_syn : 2;
+	bool is_mptcp;
 } CORE;
 
 struct socket {

@@ -5,7 +5,8 @@
  * elsewhere. The daemon waits until all that were running by then are done, so that none holds the entry any more.
  * Then fold: read, add and delete in one run, so that a kill of the daemon cannot split it.
  */
-#include "count.h"
+#include "per_prefix.h"
+#include "listener_slots.h"
 
 #define OK 0
 #define MISSING 1
@@ -88,6 +89,7 @@ int toascope_fold(struct __sk_buff *skb)
 	__u32 folded = LEDGER_FOLDED;
 	struct exported *series;
 	struct client *client;
+	struct prefix_counters prefix;
 	struct traffic last;
 	__u64 *count;
 	__u32 *place;
@@ -102,7 +104,7 @@ int toascope_fold(struct __sk_buff *skb)
 		return IN_USE;
 	__builtin_memcpy(&key.local, &request.key.listener, sizeof(key.local));
 	place = bpf_map_lookup_elem(&listener_places, &key);
-	listener = place ? bpf_map_lookup_elem(&listeners, place) : 0;
+	listener = place ? listener_row(*place) : 0;
 	if (!listener)
 		return MISSING;
 	/* it was taken hold of again between the look at it and the mark: let it live */
@@ -111,16 +113,22 @@ int toascope_fold(struct __sk_buff *skb)
 		return IN_USE;
 	}
 	last = client->traffic;
+	prefix.slot[0] = client->prefix_slot[0];
+	prefix.slot[1] = client->prefix_slot[1];
 	/* first: what is added for an entry that stays would be added again */
 	if (bpf_map_delete_elem(&clients, &request.key))
 		return IN_USE;
-	if (request.shown) {
+	count_in_prefix(&prefix, -1);
+	if (request.shown)
 		subtract(&last, &request.base);
-		add_traffic(&listener->folded, &last);
-		add_traffic(&listener->unshown, &request.base);
+	bpf_spin_lock(&listener->lock);
+	if (request.shown) {
+		add_plainly(&listener->folded, &last);
+		add_plainly(&listener->unshown, &request.base);
 	} else {
-		add_traffic(&listener->unshown, &last);
+		add_plainly(&listener->unshown, &last);
 	}
+	bpf_spin_unlock(&listener->lock);
 	count = bpf_map_lookup_elem(&ledger, &folded);
 	if (count)
 		add(*count, 1);

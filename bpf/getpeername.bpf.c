@@ -8,6 +8,8 @@
 
 /* task.h */
 const volatile bool task_helpers = true;
+
+/* slots.h, too */
 const volatile bool kernel_reads = true;
 
 /* THREAD_SIZE of x86_64, and of arm64 with pages of 4 KiB; with KASAN it is more. */
@@ -73,33 +75,34 @@ static __always_inline bool in_accept(void)
 	return false;
 }
 
-static __always_inline struct socket_state *peer_asked(struct bpf_sock_addr *ctx)
+static __always_inline struct connection *peer_asked(struct bpf_sock *sk, __u64 cookie)
 {
-	struct bpf_sock *sk = ctx->sk;
-	struct socket_state *state;
+	struct connection *connection = find_connection(sk, cookie);
 
-	if (!sk)
-		return 0;
-	state = bpf_sk_storage_get(&sockets, sk, 0, 0);
-	if (!state)
-		return 0;
-	if (!state->seen && in_accept())
-		accepted(state, SEEN_GETPEERNAME);
-	return state;
+	if (connection && !connection->seen && in_accept())
+		accepted(connection, cookie, SEEN_GETPEERNAME);
+	return connection;
 }
 
 /*
- * The client that is to be shown as the peer, or 0. Servers in the kernel decide by the address who may
- * do what (exports of NFS): they never get one from an option.
+ * Copies the client that is to be shown as the peer. Servers in the kernel decide by the address who can do what (exports of NFS): they
+ * never get one from an option.
  */
-static __always_inline struct toa_client *shown_client(struct bpf_sock_addr *ctx, struct socket_state *state)
+static __always_inline bool shown_client(struct bpf_sock_addr *ctx, struct toa_client *to)
 {
 	const struct settings *set = current_settings();
+	struct connection *connection;
 	struct bpf_sock *sk = ctx->sk;
+	__u64 cookie;
 
-	if (!set || !set->transparent || !sk || !port_transparent(set, sk->src_port) || in_kernel_thread())
-		return 0;
-	return known_client(set, sk, state, ANSWER_PEERNAME);
+	/* a socket that is not a listener's is given no cookie: it would leave a hole in the table */
+	if (!set || !sk || !port_watched(set, sk->src_port))
+		return false;
+	cookie = bpf_get_socket_cookie(ctx);
+	connection = set->no_accepts ? find_connection(sk, cookie) : peer_asked(sk, cookie);
+	if (!set->transparent || !port_transparent(set, sk->src_port) || in_kernel_thread())
+		return false;
+	return known_client(set, sk, connection, cookie, ANSWER_PEERNAME, to);
 }
 
 /*
@@ -109,28 +112,28 @@ static __always_inline struct toa_client *shown_client(struct bpf_sock_addr *ctx
 SEC("cgroup/getpeername4")
 int toascope_getpeername4(struct bpf_sock_addr *ctx)
 {
-	struct toa_client *client = shown_client(ctx, peer_asked(ctx));
+	struct toa_client client;
 	__u32 address;
 
-	if (!client || client->family != FAMILY_IPV4)
+	if (!shown_client(ctx, &client) || client.family != FAMILY_IPV4)
 		return 1;
-	__builtin_memcpy(&address, client->address, sizeof(address));
+	__builtin_memcpy(&address, client.address, sizeof(address));
 	ctx->user_ip4 = address;
-	if (client->port)
-		ctx->user_port = bpf_htons(client->port);
+	if (client.port)
+		ctx->user_port = bpf_htons(client.port);
 	return 1;
 }
 
 SEC("cgroup/getpeername6")
 int toascope_getpeername6(struct bpf_sock_addr *ctx)
 {
-	struct toa_client *client = shown_client(ctx, peer_asked(ctx));
+	struct toa_client client;
 	__u32 words[4];
 
-	if (!client)
+	if (!shown_client(ctx, &client))
 		return 1;
-	__builtin_memcpy(words, client->address, sizeof(words));
-	if (client->family == FAMILY_IPV4) {
+	__builtin_memcpy(words, client.address, sizeof(words));
+	if (client.family == FAMILY_IPV4) {
 		words[3] = words[0];
 		words[2] = bpf_htonl(0xffff);
 		words[1] = 0;
@@ -140,7 +143,7 @@ int toascope_getpeername6(struct bpf_sock_addr *ctx)
 	ctx->user_ip6[1] = words[1];
 	ctx->user_ip6[2] = words[2];
 	ctx->user_ip6[3] = words[3];
-	if (client->port)
-		ctx->user_port = bpf_htons(client->port);
+	if (client.port)
+		ctx->user_port = bpf_htons(client.port);
 	return 1;
 }

@@ -65,23 +65,49 @@ static __always_inline int answered(struct bpf_sockopt *ctx, int size)
 	return 1;
 }
 
-/* The client that getpeername() shows of this socket, or 0. */
-static __always_inline struct toa_client *peername(const struct settings *set, struct bpf_sock *sk)
+/*
+ * The socket's cookie. The kernel has no helper for it in this hook, and arithmetic on a pointer to a socket is refused; a pointer on
+ * the stack, read as bytes, is a number. 0: kernel memory cannot be read, and the entry is in the socket's storage.
+ */
+static __always_inline __u64 cookie_of(struct bpf_sock *sk)
 {
-	if (!set->transparent || !port_transparent(set, sk->src_port))
+	struct bpf_sock *volatile on_stack = sk;
+	struct sock_common *common = 0;
+	__u64 cookie = 0;
+
+	if (!kernel_reads || bpf_probe_read_kernel(&common, sizeof(common), (const void *)&on_stack))
 		return 0;
-	return known_client(set, sk, bpf_sk_storage_get(&sockets, sk, 0, 0), ANSWER_PEERNAME);
+	bpf_core_read(&cookie, sizeof(cookie), &common->skc_cookie);
+	return cookie;
+}
+
+static __always_inline bool client_asked(const struct settings *set, struct bpf_sock *sk, __u32 answer,
+					 struct toa_client *to)
+{
+	__u64 cookie = cookie_of(sk);
+
+	return known_client(set, sk, find_connection(sk, cookie), cookie, answer, to);
+}
+
+/* Copies the client that getpeername() shows of this socket. */
+static __always_inline bool peername(const struct settings *set, struct bpf_sock *sk, struct toa_client *to)
+{
+	return set->transparent && port_transparent(set, sk->src_port) &&
+	       client_asked(set, sk, ANSWER_PEERNAME, to);
 }
 
 static __always_inline int virtual_server_asked(struct bpf_sockopt *ctx)
 {
 	const struct settings *set = current_settings();
 	struct bpf_sock *sk = ctx->sk;
+	struct toa_client shown;
+	bool is_shown;
 	int size;
 
 	if (!set || set->sockopt == SOCKOPT_OFF || !set->virtual_servers || !sk || !is_ours(set, sk))
 		return pass(ctx);
-	size = answer_virtual_server(ctx, sk, peername(set, sk));
+	is_shown = peername(set, sk, &shown);
+	size = answer_virtual_server(ctx, sk, is_shown ? &shown : 0);
 	return size < 0 ? refuse(ctx, sk, size) : answered(ctx, size);
 }
 
@@ -90,7 +116,7 @@ int toascope_getsockopt(struct bpf_sockopt *ctx)
 {
 	const struct settings *set;
 	struct toa_nat64_peer *answer;
-	struct toa_client *client;
+	struct toa_client client;
 	struct bpf_sock *sk;
 
 	if (asks_virtual_server(ctx))
@@ -101,19 +127,18 @@ int toascope_getsockopt(struct bpf_sockopt *ctx)
 	sk = ctx->sk;
 	if (!set || set->sockopt == SOCKOPT_OFF || !sk || !is_ours(set, sk))
 		return pass(ctx);
-	client = known_client(set, sk, bpf_sk_storage_get(&sockets, sk, 0, 0), ANSWER_SOCKOPT);
 	answer = ctx->optval;
-	if (!client || (void *)(answer + 1) > ctx->optval_end ||
-	    (set->sockopt == SOCKOPT_REFUSE && client->family == FAMILY_IPV4))
+	if ((void *)(answer + 1) > ctx->optval_end || !client_asked(set, sk, ANSWER_SOCKOPT, &client) ||
+	    (set->sockopt == SOCKOPT_REFUSE && client.family == FAMILY_IPV4))
 		return refuse(ctx, sk, -EINVAL);
-	__builtin_memcpy(answer->saddr, client->address, sizeof(answer->saddr));
-	if (client->family == FAMILY_IPV4) {
-		__builtin_memcpy(answer->saddr + 12, client->address, 4);
+	__builtin_memcpy(answer->saddr, client.address, sizeof(answer->saddr));
+	if (client.family == FAMILY_IPV4) {
+		__builtin_memcpy(answer->saddr + 12, client.address, 4);
 		__builtin_memset(answer->saddr, 0, 10);
 		__builtin_memset(answer->saddr + 10, 0xff, 2);
 	}
 	/* 0 where the option carries no port, as the vendor's module has it */
-	answer->sport = bpf_htons(client->port);
+	answer->sport = bpf_htons(client.port);
 	answer->padding = 0;
 	return answered(ctx, sizeof(*answer));
 }

@@ -14,9 +14,11 @@ struct everything {
 	struct client client;
 	struct exported exported;
 	struct fold_request fold_request;
-	struct reap_request reap_request;
+	struct sweep_request sweep_request;
+	struct recount_request recount_request;
 	struct connection connection;
 	struct event event;
+	struct extra extra;
 	struct owner owner;
 	struct unknown_option unknown_option;
 	enum limit limit;
@@ -25,8 +27,11 @@ struct everything {
 	enum verdict verdict;
 	enum segment segment;
 	enum seen seen;
+	enum slot_state slot_state;
+	enum connection_flag connection_flag;
 	enum without_option without_option;
 	enum drop drop;
+	enum counted_by counted_by;
 	enum event_type event_type;
 	enum sockopt_mode sockopt_mode;
 	enum toa_use toa_use;

@@ -3,7 +3,7 @@
  * Listens to toa.ko: what it says of a socket is kept until the callback of the same segment takes it. Raw tracepoints,
  * since a module built out of tree has no BTF; their arguments are those of kernel/toa_trace.h.
  */
-#include "announced.h"
+#include "module_verdict.h"
 
 #define CGROUP_DEPTH_MAX 32
 

@@ -7,50 +7,67 @@
 #ifndef TOASCOPE_MPTCP_H
 #define TOASCOPE_MPTCP_H
 
-#include "account.h"
-#include "places.h"
+#include "answers.h"
+#include "sums.h"
 
 /* include/uapi/linux/in.h */
 #define IPPROTO_MPTCP 262
 
-/* The client of a socket, or 0. `state` is that of the socket, or 0. */
-static __always_inline struct toa_client *client_of(struct bpf_sock *sk, struct socket_state *state)
+/*
+ * Copies the client that the application of a socket can be shown. One from the SYN is known before the verdict: accept() returns
+ * before the first data. The lock keeps a socket that has closed from reading the client of the connection that has its slot now.
+ */
+static __always_inline bool copy_client(struct connection *connection, __u64 cookie, struct toa_client *to)
+{
+	bool known;
+
+	bpf_spin_lock(&connection->lock);
+	known = connection->cookie == cookie && connection->socket &&
+		(has_client(connection->verdict) ||
+		 (connection->verdict == VERDICT_PENDING && has_client(connection->syn_verdict)));
+	*to = connection->client;
+	bpf_spin_unlock(&connection->lock);
+	return known;
+}
+
+static __always_inline bool client_of(struct bpf_sock *sk, struct connection *connection, __u64 cookie,
+				      struct toa_client *to)
 {
 	struct mptcp_state *shared;
 
-	if (state)
-		return client_known(state) ? &state->client : 0;
+	if (connection)
+		return copy_client(connection,
+				   connection->flags & CONN_FALLBACK ? connection->cookie : cookie, to);
 	if (sk->protocol != IPPROTO_MPTCP)
-		return 0;
+		return false;
 	shared = bpf_sk_storage_get(&mptcp_states, sk, 0, 0);
-	return shared && shared->known ? &shared->client : 0;
+	if (!shared || !shared->known)
+		return false;
+	*to = shared->client;
+	return true;
 }
 
 /*
- * The client that the application of a socket may be shown, or 0. `answer`: enum answer. A connection that opened when
- * profiles did not differ in their uses has one client, which counts for the uses of its profile.
+ * Copies the client that the application of a socket can be shown. `answer`: enum answer. A connection that opened when profiles did
+ * not differ in their uses has one client, which counts for the uses of its profile.
  */
-static __always_inline struct toa_client *known_client(const struct settings *set, struct bpf_sock *sk,
-						       struct socket_state *state, __u32 answer)
+static __always_inline bool known_client(const struct settings *set, struct bpf_sock *sk,
+					 struct connection *connection, __u64 cookie, __u32 answer,
+					 struct toa_client *to)
 {
-	struct toa_client *client = client_of(sk, state);
 	struct socket_answers *made;
 
-	if (!client || !set->split_uses)
-		return client;
-	made = bpf_sk_storage_get(&answers, sk, 0, 0);
-	if (made && made->by_use)
-		return made->client[answer].family ? &made->client[answer] : 0;
-	/* TOA_USE_SOCKOPT, TOA_USE_PEERNAME */
-	return set->table.uses[client->profile & (TOA_PROFILE_SLOTS - 1)] >> answer & 1 ? client : 0;
-}
-
-/* Is it a connection that came to a listener? Storage may outlive it: a socket can be used again. */
-static __always_inline bool is_accepted(struct bpf_sock *sk)
-{
-	if (bpf_sk_storage_get(&sockets, sk, 0, 0))
+	if (!client_of(sk, connection, cookie, to))
+		return false;
+	if (!set->split_uses)
 		return true;
-	return sk->protocol == IPPROTO_MPTCP && bpf_sk_storage_get(&mptcp_states, sk, 0, 0);
+	made = bpf_sk_storage_get(&answers, sk, 0, 0);
+	if (made && made->by_use) {
+		*to = made->client[answer];
+		return to->family;
+	}
+	/* TOA_USE_SOCKOPT, TOA_USE_PEERNAME */
+	return set->table.uses[to->profile & (TOA_PROFILE_SLOTS - 1)] >> answer & 1;
 }
 
 #endif

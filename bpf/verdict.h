@@ -1,29 +1,32 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The verdict on a connection, and what follows from it. */
+/* The verdict on a connection: it falls once. */
 #ifndef TOASCOPE_VERDICT_H
 #define TOASCOPE_VERDICT_H
 
-#include "table.h"
-
-/* May the sender be believed? */
-static __always_inline bool peer_trusted(const struct subject *on)
-{
-	struct endpoint peer;
-
-	peer_endpoint(on->sk, &peer);
-	return trusted(on->set, &peer);
-}
+#include "add_sums.h"
+#include "emit.h"
 
 /*
- * Of one connection of a trusted peer; who looks why TOA does not arrive finds here what arrives instead. The places are
- * few: only those who are trusted may take them.
+ * What is known when the verdict falls. The client of a verdict that has one is in the entry by then. VERDICT_PENDING: no segment
+ * after the SYN had an option, so the entry decides (decide_without_option()).
  */
-static __always_inline void count_unknown(const struct subject *on)
+struct decision {
+	__u8 verdict;
+	__u8 segment;
+	bool is_hidden; /* CONN_HIDDEN, if the verdict has a client */
+	__u16 flags;    /* CONN_TRUSTED and CONN_DATA: they say more of VERDICT_NONE */
+};
+
+/*
+ * Of one connection of a trusted peer: an operator who looks why TOA does not arrive finds here what arrives instead. There are few
+ * slots: only trusted peers can take them.
+ */
+static __always_inline void count_unknown(__u8 kind, __u8 length)
 {
-	struct unknown_option key = { .kind = on->state->unknown_kind, .length = on->state->unknown_length };
+	struct unknown_option key = { .kind = kind, .length = length };
 	__u64 none = 0, *count;
 
-	if (!key.kind)
+	if (!kind)
 		return;
 	count = bpf_map_lookup_elem(&unknown_options, &key);
 	if (!count) {
@@ -36,113 +39,80 @@ static __always_inline void count_unknown(const struct subject *on)
 		count_drop(DROP_UNKNOWN_OPTIONS_FULL);
 }
 
-static __always_inline void count_none(const struct subject *on)
+/* accept() and getpeername() show the client, unless it is IPv6 and the socket's addresses are IPv4. */
+static __always_inline bool hidden_by_family(const struct settings *set, __u16 socket_family,
+					     __u16 local_port, const struct toa_client *client,
+					     __u8 peername_family)
 {
-	bool of_trusted = peer_trusted(on);
+	bool is_shown = !set->split_uses ||
+			set->table.uses[client->profile & (TOA_PROFILE_SLOTS - 1)] & TOA_USE_PEERNAME;
+	__u8 family = peername_family ?: is_shown ? client->family : FAMILY_NONE;
 
-	on->state->health_check = count_without_option(on->listener, of_trusted, on->data);
-	if (of_trusted)
-		count_unknown(on);
+	return family == FAMILY_IPV6 && socket_family == AF_INET && set->transparent &&
+	       port_transparent(set, local_port);
 }
 
-/* accept() and getpeername() show the client, unless it is IPv6 and the socket's addresses are IPv4. */
-static __always_inline bool hidden_by_family(const struct subject *on)
+/* The same, for the connection of a callback. */
+static __always_inline bool client_hidden(const struct settings *set, const struct sock_common *sk,
+					  const struct connection *connection)
 {
-	const struct toa_client *client = &on->state->client;
-	bool shown = !on->set->split_uses ||
-		     on->set->table.uses[client->profile & (TOA_PROFILE_SLOTS - 1)] & TOA_USE_PEERNAME;
-	__u8 family = on->state->peername_family ?: shown ? client->family : FAMILY_NONE;
+	return hidden_by_family(set, sk->skc_family, sk->skc_num, &connection->client,
+				connection->peername_family);
+}
 
-	return family == FAMILY_IPV6 && on->sk->skc_family == AF_INET && on->set->transparent &&
-	       port_transparent(on->set, on->sk->skc_num);
+/* The caller holds the entry's lock. */
+static __always_inline void decide_without_option(struct connection *connection)
+{
+	if (connection->syn_verdict != VERDICT_PENDING) {
+		connection->segment = SEGMENT_SYN;
+		connection->verdict = connection->syn_verdict;
+	} else {
+		connection->segment = SEGMENT_NONE;
+		connection->verdict = connection->flags & CONN_MALFORMED ? VERDICT_MALFORMED : VERDICT_NONE;
+	}
 }
 
 /*
- * The verdict falls, once: who comes second changes nothing. What was counted for the
- * listener while it was open goes to the client now. Where there is no lock, for who has the turn.
+ * Writes the verdict into the entry, where the entry is still the connection's and has none. A sweep counts it, or the close. Returns
+ * the verdict; 0: it had fallen before.
  */
-static __noinline bool let_fall(struct subject *on, __u8 verdict, __u8 segment)
+static __noinline int record_verdict(struct connection *connection, __u64 cookie, const struct decision *as)
 {
-	struct socket_state *state = on->state;
-	__u32 why = 0;
-	struct client *client = believed(verdict) ? enter_client(on, &why) : 0;
-	struct connection *connection = on->connection;
-	struct traffic before = { .opened = 1 };
-	__u64 of_verdict, of_segment;
-	bool first;
+	const struct settings *set = current_settings();
+	__u8 verdict = VERDICT_PENDING, kind, length;
+	struct reserved_event reserved;
 
-	lock_state(state);
-	first = state->verdict == VERDICT_PENDING;
-	if (first) {
-		state->verdict = verdict;
-		state->segment = segment;
-		state->in_overflow = believed(verdict) && !client;
-		before.received_bytes = state->received;
-		before.sent_bytes = state->sent;
-		before.retransmitted_segments = state->retransmitted;
-	}
-	unlock_state(state);
-	if (!first)
-		return false;
-
-	if (state->listener == OTHER_LISTENER)
-		count_drop(DROP_LISTENERS_FULL);
-	if (!believed(verdict)) {
-		add_traffic(&on->listener->direct, &before);
-	} else {
-		if (!client)
-			count_drop(why);
-		credit(on, client, &before);
-	}
-	if (verdict == VERDICT_NONE)
-		count_none(on);
-	of_verdict = verdict;
-	of_segment = segment - 1ULL;
-	/* hidden from the compiler: it then checks and uses one register of 64 bits, as the verifier wants */
-	asm volatile("" : "+r"(of_verdict), "+r"(of_segment));
-	if (of_verdict < VERDICTS)
-		add(on->listener->handshakes[of_verdict], 1);
-	if (believed(verdict)) {
-		__u32 profile = state->client.profile & (TOA_PROFILE_SLOTS - 1);
-
-		if (of_segment < SEGMENTS)
-			add(on->listener->options[profile][of_segment], 1);
-		if (hidden_by_family(on))
-			add(on->listener->hidden_by_family, 1);
-	}
-	/* a flush does not hold the socket: the place may have gone to another connection */
-	if (connection && connection->cookie == state->cookie) {
-		if (believed(verdict)) {
-			connection->profile = state->client.profile;
-			__builtin_memcpy(connection->client.address, state->client.address,
-					 sizeof(connection->client.address));
-			connection->client.port = state->client.port;
-			connection->client.family = state->client.family;
-			connection->in_overflow = state->in_overflow;
+	if (!set)
+		return 0;
+	reserved = reserve_event(set, connection, cookie, EVENT_OPENED);
+	bpf_spin_lock(&connection->lock);
+	if (is_open(connection, cookie) && connection->socket && connection->verdict == VERDICT_PENDING) {
+		if (as->verdict == VERDICT_PENDING) {
+			decide_without_option(connection);
+		} else {
+			connection->segment = as->segment;
+			connection->verdict = as->verdict;
 		}
-		connection->segment = segment;
-		asm volatile("" ::: "memory");
-		connection->verdict = verdict;
-		tell(on, EVENT_OPENED);
+		verdict = connection->verdict;
+		connection->flags |= as->flags | (as->is_hidden && has_client(verdict) ? CONN_HIDDEN : 0);
+		copy_to_event(&reserved, connection);
 	}
-	return true;
+	kind = connection->unknown_kind;
+	length = connection->unknown_length;
+	bpf_spin_unlock(&connection->lock);
+	finish_event(&reserved, verdict != VERDICT_PENDING);
+	if (verdict == VERDICT_NONE && as->flags & CONN_TRUSTED)
+		count_unknown(kind, length);
+	return verdict;
 }
 
-/* No segment after the SYN had an option: what was on the SYN counts. */
-static __always_inline __u8 verdict_without_option(const struct socket_state *state, __u8 *segment)
+/* Not inlined: the stack of the callers is full on 5.10. */
+static __noinline int peer_trusted(const struct settings *set, const struct sock_common *sk)
 {
-	*segment = SEGMENT_NONE;
-	if (state->syn_verdict == VERDICT_PENDING)
-		return state->saw_malformed ? VERDICT_MALFORMED : VERDICT_NONE;
-	*segment = SEGMENT_SYN;
-	return state->syn_verdict;
-}
+	struct endpoint peer;
 
-static __always_inline void let_fall_without_option(struct subject *on)
-{
-	__u8 segment, verdict = verdict_without_option(on->state, &segment);
-
-	let_fall(on, verdict, segment);
+	peer_endpoint(sk, &peer);
+	return trusted(set, &peer);
 }
 
 #endif

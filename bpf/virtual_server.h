@@ -56,9 +56,10 @@ static __always_inline bool asks_virtual_server(const struct bpf_sockopt *ctx)
 	       ctx->optname <= HYBRID_VTOA_SO_GET_VS;
 }
 
+/* The storage is deleted where the socket is used for a connection of its own. */
 static __always_inline struct toa_virtual *known_virtual(struct bpf_sock *sk)
 {
-	struct socket_answers *made = is_accepted(sk) ? bpf_sk_storage_get(&answers, sk, 0, 0) : 0;
+	struct socket_answers *made = bpf_sk_storage_get(&answers, sk, 0, 0);
 
 	return made && made->virtual_known ? &made->virtual_server : 0;
 }

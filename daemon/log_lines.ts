@@ -245,9 +245,8 @@ export const logLines = {
 	},
 	otherFoundation: {
 		level: 'warn',
-		text: 'the pinned counters are of another cgroup (by its path), clients.prefix4 or clients.prefix6: counters start from zero',
-		meaning:
-			'One of these keys was changed since the maps were pinned: their connections and clients are not those of now.',
+		text: 'the pinned counters are of another cgroup (by its path): counters start from zero',
+		meaning: 'The key `cgroup` was changed since the maps were pinned: their connections are not those of now.',
 		fields: ['pins'],
 	},
 	pinsMissing: {
@@ -281,13 +280,6 @@ export const logLines = {
 		text: 'options on the SYN are not read for listeners from before',
 		meaning: '`hint` says what helps: restart these servers, or give toascope CAP_SYS_PTRACE.',
 		fields: ['code', 'listeners', 'hint', 'left_out'],
-	},
-	namespacesRefused: {
-		level: 'warn',
-		text: 'open connections in other network namespaces cannot be read',
-		meaning:
-			'What they send and receive is counted when they close. Give toascope CAP_SYS_ADMIN to have it counted while they are open.',
-		fields: ['code'],
 	},
 	synsKeptAgain: {
 		level: 'warn',

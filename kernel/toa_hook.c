@@ -21,12 +21,17 @@
 #include <trace/events/tcp.h>
 #include "toa_compat.h"
 #include "toa_hook.h"
+#include "toa_segment.h"
 #include "toa_stats.h"
 #include "toa_syn.h"
 #include "toa_verdict.h"
 
-/* Beyond so many bytes no verdict is waited for at a segment; it falls at the close. */
-#define WATCHED_BYTES 65536
+/*
+ * Once data was received, the verdict falls at the next segment. So many segments of a connection are looked at, whatever they are; and
+ * after them those with data or options, up to so many bytes: the kernel may have merged the first segments into two of 64 KiB (GRO).
+ */
+#define WATCHED_SEGMENTS 16
+#define WATCHED_BYTES (128 * 1024)
 
 /* All stand: what they do not see they missed. */
 static bool probing;
@@ -112,7 +117,10 @@ static struct kprobe state = {
 
 static void on_segment(void *unused, struct sock *sk, TOA_PROBED_SKB *skb)
 {
-	if (tcp_sk(sk)->bytes_received < WATCHED_BYTES)
+	const struct tcp_sock *tcp = tcp_sk(sk);
+
+	if (tcp->segs_in < WATCHED_SEGMENTS ||
+	    (tcp->bytes_received < WATCHED_BYTES && !toa_segment_is_bare(skb)))
 		toa_segment_arrived(sk, skb);
 }
 

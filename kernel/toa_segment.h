@@ -50,6 +50,20 @@ static inline unsigned int toa_segment_payload(const struct sk_buff *skb)
 }
 
 /*
+ * An acknowledgment without data or an option, but timestamps as RFC 7323 (appendix A) lays them out: what a sender gets all the time.
+ * It tells nothing of a client, since no profile takes timestamps.
+ */
+static inline bool toa_segment_is_bare(const struct sk_buff *skb)
+{
+	const struct tcphdr *header = tcp_hdr(skb);
+	const __be32 *options = (const __be32 *)(header + 1);
+
+	if (header->fin || toa_segment_payload(skb))
+		return false;
+	return header->doff == 5 || (header->doff == 8 && *options == htonl(0x0101080a));
+}
+
+/*
  * Would the kernel take it? Hooks see a segment before it is checked (tcp_validate_incoming(), tcp_ack()), and who
  * forges one must not need less than the connection's numbers: part of the window, an acknowledgment of what was
  * sent, no SYN and no RST.

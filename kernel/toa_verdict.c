@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* From the segment that makes the socket to the verdict: the rules are those of bpf/handshake.h. */
+/* From the segment that makes the socket to the verdict: the rules are those of bpf/segments.h and verdict.h. */
 #include <linux/irqflags.h>
 #include <net/sock.h>
 #include <net/tcp.h>

@@ -32,6 +32,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports)
 	exports.Set("attachedLinks", Napi::Function::New<toascope::attached_links>(env));
 	exports.Set("programMaps", Napi::Function::New<toascope::program_maps>(env));
 	exports.Set("mapById", Napi::Function::New<toascope::map_by_id>(env));
+	exports.Set("runPinned", Napi::Function::New<toascope::run_pinned>(env));
 	exports.Set("pinnedId", Napi::Function::New<toascope::pinned_id>(env));
 	exports.Set("detachLinks", Napi::Function::New<toascope::detach_links>(env));
 	exports.Set("clientTags", Napi::Function::New<toascope::client_tags>(env));

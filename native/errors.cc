@@ -17,7 +17,14 @@ namespace
 // Capture is for the calling thread alone: workers load objects of their own.
 thread_local std::string *captured = nullptr;
 
-constexpr int ENOTSUPP = 524;
+// Errors of the kernel's own (include/linux/errno.h), which libc does not know and bpf(2) returns all the same.
+constexpr struct {
+	int number;
+	const char *name;
+} kernel_errors[] = {
+	{ 524, "ENOTSUPP" }, // the kernel or the architecture lacks this type of map or program
+};
+
 constexpr size_t log_limit = 1 << 20;
 
 int print(enum libbpf_print_level level, const char *format, va_list arguments)
@@ -39,14 +46,23 @@ int print(enum libbpf_print_level level, const char *format, va_list arguments)
 
 } // namespace
 
+const char *errno_name(int number)
+{
+	if (!number)
+		return "";
+	for (const auto &error : kernel_errors)
+		if (error.number == number)
+			return error.name;
+	const char *name = strerrorname_np(number);
+	return name ? name : "UNKNOWN";
+}
+
 Napi::Error system_error(Napi::Env env, int number, const std::string &op, const std::string &target)
 {
 	number = std::abs(number);
-	// of the kernel's own, which libc does not know; BPF answers it for what a kind of map or program has not
-	const char *name = number == ENOTSUPP ? "ENOTSUPP" : strerrorname_np(number);
 	std::string message = op + " " + target + ": " + strerror(number);
 	Napi::Error error = Napi::Error::New(env, message);
-	error.Set("code", Napi::String::New(env, name ? name : "UNKNOWN"));
+	error.Set("code", Napi::String::New(env, errno_name(number)));
 	error.Set("errno", Napi::Number::New(env, number));
 	error.Set("op", Napi::String::New(env, op));
 	error.Set("target", Napi::String::New(env, target));

@@ -9,6 +9,9 @@
 namespace toascope
 {
 
+// The name of an error number ("EPERM"), "UNKNOWN" where it has none, and "" for 0.
+const char *errno_name(int number);
+
 // The code is errno's name ("EPERM"). number may be negative, as libbpf returns it.
 Napi::Error system_error(Napi::Env env, int number, const std::string &op, const std::string &target);
 

@@ -110,9 +110,8 @@ Napi::Value BpfObject::detach(const Napi::CallbackInfo &info)
 			refused = errno;
 		links_.erase(found);
 	}
-	const char *name = refused ? strerrorname_np(refused) : "";
 	result.Set("attached", Napi::Boolean::New(env, refused && !detached));
-	result.Set("pin", Napi::String::New(env, name ? name : "UNKNOWN"));
+	result.Set("pin", Napi::String::New(env, errno_name(refused)));
 	return result;
 }
 

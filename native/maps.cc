@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Maps: single entries, and whole tables in batches into buffers that the caller reuses. Values
-// of per-CPU maps are records of 64-bit counters: JavaScript sees their sum over all CPUs.
+// Maps: single entries, and whole tables in batches into buffers that the caller reuses. Values of per-CPU maps are records of
+// 64-bit counters: JavaScript sees their sum over all CPUs, and that of a listener's rows.
 #include <bpf/bpf.h>
 
 #include <algorithm>
@@ -63,8 +63,36 @@ Napi::Value BpfObject::map_info(const Napi::CallbackInfo &info)
 	Napi::Object result = Napi::Object::New(env);
 	result.Set("keySize", bpf_map__key_size(of));
 	result.Set("valueSize", bpf_map__value_size(of));
-	result.Set("maxEntries", bpf_map__max_entries(of));
+	result.Set("maxEntries", bpf_map__max_entries(of) / rows_of(of));
 	return result;
+}
+
+// Values with a lock are copied under it.
+uint64_t BpfObject::lock_flag(const bpf_map *map) const
+{
+	return map == skeleton_->maps.connections || map == skeleton_->maps.listeners ? BPF_F_LOCK : 0;
+}
+
+// How many entries of a map JavaScript sees as one.
+uint32_t BpfObject::rows_of(const bpf_map *map) const
+{
+	return map == skeleton_->maps.listeners ? rows_ : 1;
+}
+
+// The sum of a listener's rows. Returns 0, or errno.
+int BpfObject::sum_rows(uint32_t slot, uint8_t *sum)
+{
+	const bpf_map *of = skeleton_->maps.listeners;
+	const size_t size = bpf_map__value_size(of);
+	std::vector<uint8_t> rows(size * rows_);
+	for (uint32_t row = 0; row < rows_; row++) {
+		const uint32_t key = slot * rows_ + row;
+		if (bpf_map_lookup_elem_flags(bpf_map__fd(of), &key, rows.data() + row * size, BPF_F_LOCK))
+			return errno;
+	}
+	sum_cpus(rows.data(), rows.size(), size, sum);
+	memset(sum, 0, sizeof(uint64_t)); // the lock
+	return 0;
 }
 
 // lookup(map, key, value) -> found
@@ -75,17 +103,23 @@ Napi::Value BpfObject::lookup(const Napi::CallbackInfo &info)
 	const uint8_t *key = bytes_of(env, info[1], bpf_map__key_size(of), "key").Data();
 	uint8_t *value = bytes_of(env, info[2], bpf_map__value_size(of), "value").Data();
 	std::vector<uint8_t> cpus(is_per_cpu(of) ? value_stride(of) : 0);
-	if (!bpf_map_lookup_elem(bpf_map__fd(of), key, cpus.empty() ? value : cpus.data())) {
-		if (!cpus.empty())
-			sum_cpus(cpus.data(), cpus.size(), bpf_map__value_size(of), value);
-		return Napi::Boolean::New(env, true);
+	int error = 0;
+	if (of == skeleton_->maps.listeners) {
+		uint32_t slot;
+		memcpy(&slot, key, sizeof(slot));
+		error = sum_rows(slot, value);
+	} else if (bpf_map_lookup_elem_flags(bpf_map__fd(of), key, cpus.empty() ? value : cpus.data(),
+					     lock_flag(of))) {
+		error = errno;
 	}
-	if (errno != ENOENT)
-		throw system_error(env, errno, "lookup", bpf_map__name(of));
-	return Napi::Boolean::New(env, false);
+	if (!error && !cpus.empty())
+		sum_cpus(cpus.data(), cpus.size(), bpf_map__value_size(of), value);
+	if (error && error != ENOENT)
+		throw system_error(env, error, "lookup", bpf_map__name(of));
+	return Napi::Boolean::New(env, !error);
 }
 
-// update(map, key, value, flags) -> false where the flags forbid it or the map is full
+// update(map, key, value, flags), of a listener's rows the first -> false where the flags forbid it or the map is full
 Napi::Value BpfObject::update(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
@@ -98,6 +132,12 @@ Napi::Value BpfObject::update(const Napi::CallbackInfo &info)
 		value = cpus.data();
 	}
 	uint64_t flags = info[3].IsNumber() ? info[3].As<Napi::Number>().Uint32Value() : 0;
+	uint32_t first_row;
+	if (of == skeleton_->maps.listeners) {
+		memcpy(&first_row, key, sizeof(first_row));
+		first_row *= rows_;
+		key = reinterpret_cast<const uint8_t *>(&first_row);
+	}
 	if (!bpf_map_update_elem(bpf_map__fd(of), key, value, flags))
 		return Napi::Boolean::New(env, true);
 	// a full hash says E2BIG, a full trie ENOSPC

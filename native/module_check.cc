@@ -141,12 +141,6 @@ void send_ack(Napi::Env env, const Pair &pair, const uint8_t *options, size_t le
 		fail(env, "send a segment of");
 }
 
-Napi::String errno_name(Napi::Env env, int error)
-{
-	const char *name = error ? strerrorname_np(error) : "";
-	return Napi::String::New(env, name ? name : "UNKNOWN");
-}
-
 } // namespace
 
 // askModule(option) -> {without, with, peer?}: errno's names ("" is none) before and after a segment with the option
@@ -166,8 +160,8 @@ Napi::Value ask_module(const Napi::CallbackInfo &info)
 		fail(env, "send over");
 	int with = ask(pair, peer);
 	Napi::Object result = Napi::Object::New(env);
-	result.Set("without", errno_name(env, without));
-	result.Set("with", errno_name(env, with));
+	result.Set("without", Napi::String::New(env, errno_name(without)));
+	result.Set("with", Napi::String::New(env, errno_name(with)));
 	if (!with)
 		result.Set("peer", Napi::Buffer<uint8_t>::Copy(env, peer.data(), peer.size()));
 	return result;

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 
+#include "../bpf/records.h"
 #include "errors.h"
 #include "links.h"
 #include "toascope.skel.h"
@@ -36,6 +37,7 @@ Napi::Function BpfObject::define(Napi::Env env)
 				   InstanceMethod<&BpfObject::read_page>("readPage"),
 				   InstanceMethod<&BpfObject::iterate>("iterate"),
 				   InstanceMethod<&BpfObject::run>("run"),
+				   InstanceMethod<&BpfObject::pin_program>("pinProgram"),
 				   InstanceMethod<&BpfObject::runs_over>("runsOver"),
 				   InstanceMethod<&BpfObject::wait_for_runs>("waitForRuns"),
 				   InstanceMethod<&BpfObject::program_statistics>("programStatistics"),
@@ -98,18 +100,20 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 		Napi::Value key = name.second;
 		bpf_program__set_autoload(program(env, key), programs.Get(key).ToBoolean());
 	}
-	skeleton_->rodata->connection_places = bpf_map__max_entries(skeleton_->maps.connections);
-	skeleton_->rodata->listener_places_max = bpf_map__max_entries(skeleton_->maps.listeners) - 1;
+	const uint32_t listeners = bpf_map__max_entries(skeleton_->maps.listeners);
+	rows_ = options.Get("listenerRows").As<Napi::Number>().Uint32Value();
+	skeleton_->rodata->listener_slots = listeners - 1;
+	skeleton_->rodata->listener_rows = rows_;
+	bpf_map__set_max_entries(skeleton_->maps.listeners, listeners * rows_);
+	skeleton_->rodata->prefix_slots = bpf_map__max_entries(skeleton_->maps.prefix_clients) / 2;
+	skeleton_->rodata->connection_slots = bpf_map__max_entries(skeleton_->maps.connections);
 	skeleton_->rodata->from_module = options.Get("fromModule").ToBoolean();
 	skeleton_->rodata->can_set_error = options.Get("canSetError").ToBoolean();
 	skeleton_->rodata->mptcp_helpers = options.Get("mptcpHelpers").ToBoolean();
 	skeleton_->rodata->task_helpers = options.Get("taskHelpers").ToBoolean();
 	skeleton_->rodata->transparent_bit = options.Get("transparentBit").As<Napi::Number>().Uint32Value();
 	skeleton_->rodata->kernel_reads = options.Get("kernelReads").ToBoolean();
-	const bool tracing_locks = options.Get("tracingLocks").ToBoolean();
-	skeleton_->rodata->tracing_locks = tracing_locks;
-	for (bpf_map *each : { skeleton_->maps.turns, skeleton_->maps.wishes, skeleton_->maps.unaccepted })
-		bpf_map__set_autocreate(each, !tracing_locks);
+	skeleton_->rodata->tracing_locks = options.Get("tracingLocks").ToBoolean();
 
 	if (options.Get("pin").IsObject()) {
 		Napi::Object pin = options.Get("pin").As<Napi::Object>();
@@ -180,23 +184,9 @@ Link attach_to_cgroup(bpf_program *program, const std::string &path, int &error)
 	return link;
 }
 
-Link attach_iterator(bpf_program *program, int map_fd, int &error)
-{
-	bpf_iter_link_info info = {};
-	LIBBPF_OPTS(bpf_iter_attach_opts, options);
-	if (map_fd >= 0) {
-		info.map.map_fd = map_fd;
-		options.link_info = &info;
-		options.link_info_len = sizeof(info);
-	}
-	Link link(bpf_program__attach_iter(program, &options));
-	error = link ? 0 : errno;
-	return link;
-}
-
 } // namespace
 
-// attach(program, {cgroup?, map?, pin?, drain?}) -> "attached" | "replaced"; `drain`: the link that it had stays for what is left
+// attach(program, {cgroup?, pin?, drain?}) -> "attached" | "replaced"; `drain`: the link that it had stays for what is left
 // of a cgroup that was removed
 Napi::Value BpfObject::attach(const Napi::CallbackInfo &info)
 {
@@ -223,9 +213,6 @@ Napi::Value BpfObject::attach(const Napi::CallbackInfo &info)
 	Link link;
 	if (to.Get("cgroup").IsString())
 		link = attach_to_cgroup(wanted, to.Get("cgroup").As<Napi::String>(), error);
-	else if (bpf_program__expected_attach_type(wanted) == BPF_TRACE_ITER)
-		link = attach_iterator(
-			wanted, to.Get("map").IsString() ? bpf_map__fd(map(env, to.Get("map"))) : -1, error);
 	else {
 		link.reset(bpf_program__attach(wanted));
 		error = link ? 0 : errno;

@@ -40,6 +40,9 @@ private:
 	Napi::Value map_id(const Napi::CallbackInfo &info);
 
 	// maps.cc
+	uint32_t rows_of(const bpf_map *map) const;
+	uint64_t lock_flag(const bpf_map *map) const;
+	int sum_rows(uint32_t slot, uint8_t *sum);
 	Napi::Value map_info(const Napi::CallbackInfo &info);
 	Napi::Value lookup(const Napi::CallbackInfo &info);
 	Napi::Value update(const Napi::CallbackInfo &info);
@@ -58,6 +61,7 @@ private:
 	// programs.cc
 	Napi::Value iterate(const Napi::CallbackInfo &info);
 	Napi::Value run(const Napi::CallbackInfo &info);
+	void pin_program(const Napi::CallbackInfo &info);
 	Napi::Value program_statistics(const Napi::CallbackInfo &info);
 
 	// runs_over.cc
@@ -85,10 +89,15 @@ private:
 	std::map<std::string, Link> links_;
 	// On cgroups that were removed, whose last connections are still open.
 	std::vector<Link> draining_;
+	// Of each listener, in the map `listeners`.
+	uint32_t rows_ = 1;
 	Ring ring_;
 	std::unique_ptr<PeerTags> tags_;
 	std::shared_ptr<RunsOver> runs_over_;
 	Slab slab_;
 };
+
+// programs.cc
+Napi::Value run_pinned(const Napi::CallbackInfo &info);
 
 } // namespace toascope

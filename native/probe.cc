@@ -121,19 +121,6 @@ int probe_tracing_helper(bpf_func_id helper)
 	return *log ? 0 : error;
 }
 
-// Is there an iterator of this kind, and may it be loaded? Hardened kernels refuse those over the elements of maps.
-int probe_iterator(const char *name)
-{
-	LogCapture quiet;
-	int btf_id = libbpf_find_vmlinux_btf_id(name, BPF_TRACE_ITER);
-	if (btf_id < 0)
-		return -btf_id;
-	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_TRACE_ITER,
-		    .attach_btf_id = static_cast<__u32>(btf_id));
-	Fd program(bpf_prog_load(BPF_PROG_TYPE_TRACING, "toascope_probe", "GPL", return_zero, 2, &options));
-	return program ? 0 : errno;
-}
-
 // Locks, and the way to what they protect: a socket's storage, a file's socket. They came together.
 int probe_tracing_locks()
 {
@@ -192,8 +179,7 @@ Napi::Value probe(const Napi::CallbackInfo &info)
 	Napi::Env env = info.Env();
 	Napi::Object result = Napi::Object::New(env), features = Napi::Object::New(env);
 	auto tell = [&](const char *feature, int error) {
-		const char *name = error ? strerrorname_np(error) : "";
-		features.Set(feature, Napi::String::New(env, name ? name : "UNKNOWN"));
+		features.Set(feature, Napi::String::New(env, errno_name(error)));
 	};
 	tell("sockops", probe_program(BPF_PROG_TYPE_SOCK_OPS));
 	tell("getsockopt", probe_program(BPF_PROG_TYPE_CGROUP_SOCKOPT));
@@ -213,9 +199,9 @@ Napi::Value probe(const Napi::CallbackInfo &info)
 	// what has no type there is read by its address
 	tell("taskRegisters", no_task_helpers ? no_reads : 0);
 	tell("tracingLocks", no_locks);
-	tell("storageIterator", probe_iterator("bpf_sk_storage_map"));
 	tell("listeningSockets", no_locks ? no_reads : 0);
-	tell("fexit", probe_fexit());
+	// what the accept writes is written under a lock
+	tell("fexit", no_locks ? no_locks : probe_fexit());
 	// came with the accounting of maps to memory cgroups; before, they count as locked memory
 	tell("memoryAccounting", probe_calls(BPF_PROG_TYPE_SOCKET_FILTER, BPF_CGROUP_INET_INGRESS,
 					     { call(BPF_FUNC_ktime_get_coarse_ns) }));

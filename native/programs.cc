@@ -1,47 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Programs that the daemon runs itself, and what all of them cost.
 #include <bpf/bpf.h>
-#include <fcntl.h>
-#include <sched.h>
 
 #include <cerrno>
-#include <future>
 #include <string>
-#include <system_error>
 
 #include "arguments.h"
 #include "errors.h"
+#include "links.h"
 #include "object.h"
 #include "toascope.skel.h"
 
 namespace toascope
 {
 
-namespace
-{
-
-// An iterator over sockets is of the network namespace that the thread is in when it makes it (kernel, bpf_iter_init_seq_net()). The
-// thread that goes there ends there: no other one leaves its own. Returns the descriptor, or the negative errno.
-int create_iterator_in(const std::string &netns, int link)
-{
-	const auto create = [&] {
-		Fd there(open(netns.c_str(), O_RDONLY | O_CLOEXEC));
-		if (!there || setns(there.get(), CLONE_NEWNET))
-			return -errno;
-		const int made = bpf_iter_create(link);
-		return made < 0 ? -errno : made;
-	};
-	try {
-		return std::async(std::launch::async, create).get();
-	} catch (const std::system_error &) {
-		// pids.max, RLIMIT_NPROC: the addon catches no exceptions but its own, and would end the daemon
-		return -EAGAIN;
-	}
-}
-
-} // namespace
-
-// iterate(program, output, netns?) -> bytes written; runs an attached iterator to its end, in the network namespace of that file
+// iterate(program, output) -> bytes written; runs an attached iterator to its end
 Napi::Value BpfObject::iterate(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
@@ -51,12 +24,9 @@ Napi::Value BpfObject::iterate(const Napi::CallbackInfo &info)
 	if (link == links_.end())
 		throw system_error(env, ENOTCONN, "iterate", bpf_program__name(of));
 
-	const int of_link = bpf_link__fd(link->second.get());
-	const int made = info[2].IsString() ? create_iterator_in(info[2].As<Napi::String>(), of_link) :
-					      bpf_iter_create(of_link);
-	if (made < 0)
-		throw system_error(env, info[2].IsString() ? -made : errno, "iterate", bpf_program__name(of));
-	Fd iterator(made);
+	Fd iterator(bpf_iter_create(bpf_link__fd(link->second.get())));
+	if (!iterator)
+		throw system_error(env, errno, "iterate", bpf_program__name(of));
 	size_t used = 0;
 	for (;;) {
 		uint8_t rest[64];
@@ -76,22 +46,51 @@ Napi::Value BpfObject::iterate(const Napi::CallbackInfo &info)
 	return Napi::Number::New(env, static_cast<double>(used));
 }
 
-// run(program, input, times) -> what the program returned the last time; the input is its packet
-Napi::Value BpfObject::run(const Napi::CallbackInfo &info)
+namespace
+{
+
+Napi::Value run_program(int fd, const std::string &name, const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
-	bpf_program *of = program(env, info[0]);
 	auto input = bytes_of(env, info[1], 0, "input");
 	const int times = info[2].IsNumber() ? info[2].As<Napi::Number>().Int32Value() : 1;
 	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = input.Data(),
 		    .data_size_in = static_cast<__u32>(input.ByteLength()), .repeat = times);
 	int error;
 	do
-		error = bpf_prog_test_run_opts(bpf_program__fd(of), &options) ? errno : 0;
+		error = bpf_prog_test_run_opts(fd, &options) ? errno : 0;
 	while (error == EINTR);
 	if (error)
-		throw system_error(env, error, "run", bpf_program__name(of));
+		throw system_error(env, error, "run", name);
 	return Napi::Number::New(env, options.retval);
+}
+
+} // namespace
+
+// run(program, input, times) -> what the program returned the last time; the input is its packet
+Napi::Value BpfObject::run(const Napi::CallbackInfo &info)
+{
+	const bpf_program *of = program(info.Env(), info[0]);
+	return run_program(bpf_program__fd(of), bpf_program__name(of), info);
+}
+
+// runPinned(path, input, times): the same, for a program of whichever version, by its pin
+Napi::Value run_pinned(const Napi::CallbackInfo &info)
+{
+	const std::string path = info[0].ToString();
+	Fd fd(bpf_obj_get(path.c_str()));
+	if (!fd)
+		throw system_error(info.Env(), errno, "open", path);
+	return run_program(fd.get(), path, info);
+}
+
+// pinProgram(program, path): pins it where another one may be pinned
+void BpfObject::pin_program(const Napi::CallbackInfo &info)
+{
+	const std::string path = info[1].ToString();
+	const int error = pin_in_place(bpf_program__fd(program(info.Env(), info[0])), path);
+	if (error)
+		throw system_error(info.Env(), error, "pin", path);
 }
 
 // Whether the kernel skips the program while the same one runs on that CPU.

@@ -296,4 +296,5 @@ if [ "$goal" = test ]; then
 		optional_packages "clang-$version" "with clang $version"
 	done
 fi
+[ "$goal" = vm ] && optional_packages vm-arm64 'in guests for arm64'
 say "ready ($(($(date +%s) - began)) s)"

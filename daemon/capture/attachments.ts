@@ -33,8 +33,8 @@ export class Attachments {
 	}
 
 	/** Iterators hang nowhere: they are run. */
-	iterator(program: string, map?: string): void {
-		this.#bpf.attach(program, map === undefined ? {} : { map });
+	iterator(program: string): void {
+		this.#bpf.attach(program, {});
 		this.#wanted.set(program, 'iterator');
 	}
 

@@ -6,8 +6,9 @@ import type { PeerCount, Peers } from '../model/peers.ts';
 import type { Result } from '../model/snapshot.ts';
 import type { NextTurn } from '../model/store.ts';
 import { connectionLayout, endpointLayout } from './layout.gen.ts';
+import { ListenerEnds } from './listener_ends.ts';
 import type { BpfObject } from './native.ts';
-import { readEndpoint, verdicts } from './records.ts';
+import { verdicts } from './records.ts';
 
 /** Places that are looked at, evenly spread over a larger table. */
 const placesMax = 65_536;
@@ -39,6 +40,7 @@ export async function findBusyPeers(
 	const value = Buffer.alloc(connectionLayout.size);
 	const { maxEntries } = bpf.mapInfo('connections');
 	const looks = Math.min(maxEntries, placesMax);
+	const listeners = new ListenerEnds(bpf);
 	let connections = 0;
 	for (let look = 0; look < looks; look++) {
 		if (look % placesATurn === placesATurn - 1) await nextTurn();
@@ -46,13 +48,13 @@ export async function findBusyPeers(
 		if (!bpf.lookup('connections', place, value) || value.readBigUInt64LE(connectionLayout.cookie) === 0n) continue;
 		const closedNs = value.readBigUInt64LE(connectionLayout.closedNs);
 		if (closedNs !== 0n && closedNs + retainNs < nowNs) continue;
-		if (count(value, peers)) connections++;
+		if (count(value, peers, listeners)) connections++;
 	}
 	return { connections, busiest: busiest(peers.values(), trust) };
 }
 
 /** False: it has no verdict yet. */
-function count(value: Buffer, peers: Map<string, Peer>): boolean {
+function count(value: Buffer, peers: Map<string, Peer>, listeners: ListenerEnds): boolean {
 	const verdict = verdicts[value[connectionLayout.verdict] ?? 0] ?? 'pending';
 	const at = connectionLayout.peer;
 	const family = value[at + endpointLayout.family];
@@ -63,8 +65,8 @@ function count(value: Buffer, peers: Map<string, Peer>): boolean {
 	if (known !== undefined) {
 		known.connections++;
 	} else if (peers.size < peersMax) {
-		const local = readEndpoint(value, connectionLayout.local);
-		const listener = local === undefined ? '' : formatEndpoint(local);
+		const local = listeners.of(value);
+		const listener = local === undefined ? 'other' : formatEndpoint(local);
 		const address = Buffer.from(value.subarray(start, start + (family === 4 ? 4 : 16)));
 		peers.set(name, { verdict, family, address, listener, connections: 1 });
 	}

@@ -16,14 +16,15 @@ import {
 	trafficLayout,
 	verdict,
 } from './layout.gen.ts';
-import { type BpfObject, type Field, native, type PinnedMap } from './native.ts';
+import { type BpfObject, native, type PinnedMap } from './native.ts';
+import { Converter, Table } from './record_converter.ts';
 
 /** Without one of these the others make no sense. */
 const counters = ['listener_places', 'listeners', 'clients', 'exported'] as const;
-const others = ['drops', 'unknown_options', 'listener_since', 'listener_bases'] as const;
-/** Layouts before 6 have none, and nothing is lost with it. */
-const isNew = (name: Carried, from: string) =>
-	(name === 'listener_since' || name === 'listener_bases') && !existsSync(join(from, name));
+const others = ['drops', 'counted', 'unknown_options', 'listener_since', 'listener_bases'] as const;
+/** Layouts before 6, or before 7, have none, and nothing is lost with it. */
+const recent: readonly string[] = ['listener_since', 'listener_bases', 'counted'];
+const isNew = (name: Carried, from: string) => recent.includes(name) && !existsSync(join(from, name));
 type Carried = (typeof counters | typeof others)[number];
 
 export interface CarriedOver {
@@ -35,75 +36,6 @@ export interface CarriedOver {
 
 /** Why nothing was carried over. */
 export class NotCarried extends Error {}
-
-/** The entries of a map, one after the other. */
-class Table {
-	readonly keys: Buffer;
-	readonly values: Buffer;
-	readonly length: number;
-	readonly #keySize: number;
-	readonly #valueSize: number;
-
-	constructor(keys: Buffer, values: Buffer, { keySize, valueSize }: Pick<PinnedMap, 'keySize' | 'valueSize'>) {
-		this.keys = keys;
-		this.values = values;
-		this.length = keys.length / keySize;
-		this.#keySize = keySize;
-		this.#valueSize = valueSize;
-	}
-
-	*[Symbol.iterator](): Generator<{ readonly index: number; readonly key: Buffer; readonly value: Buffer }> {
-		for (let index = 0; index < this.length; index++) {
-			const [key, value] = [index * this.#keySize, index * this.#valueSize];
-			yield {
-				index,
-				key: this.keys.subarray(key, key + this.#keySize),
-				value: this.values.subarray(value, value + this.#valueSize),
-			};
-		}
-	}
-}
-
-/** Nobody misses it: padding, and that a client is just leaving the table. */
-const isNothing = ({ name }: Field) => /^(retired|tag)$|(^|\.)reserved(\[\d+\])?$/.test(name);
-
-/** Writes records anew, in another layout. */
-class Converter {
-	readonly lost: readonly Field[];
-	readonly missing: readonly Field[];
-	readonly #moves: { readonly from: number; readonly to: number; readonly size: number }[] = [];
-	readonly #sizes: readonly [number, number];
-
-	constructor(from: readonly Field[], to: readonly Field[], ...sizes: [number, number]) {
-		this.#sizes = sizes;
-		const target = new Map(to.map((field) => [field.name, field]));
-		const source = new Set(from.map(({ name }) => name));
-		for (const field of from) {
-			const other = target.get(field.name);
-			if (other === undefined || other.size < field.size) continue;
-			const last = this.#moves.at(-1);
-			// little-endian: what grows gets zeros behind it
-			if (last !== undefined && last.from + last.size === field.offset && last.to + last.size === other.offset) {
-				this.#moves[this.#moves.length - 1] = { ...last, size: last.size + field.size };
-			} else {
-				this.#moves.push({ from: field.offset, to: other.offset, size: field.size });
-			}
-		}
-		this.lost = from.filter((field) => !isNothing(field) && (target.get(field.name)?.size ?? 0) < field.size);
-		this.missing = to.filter((field) => !isNothing(field) && !source.has(field.name));
-	}
-
-	convert(records: Buffer): Buffer {
-		const [size, newSize] = this.#sizes;
-		const converted = Buffer.alloc((records.length / size) * newSize);
-		for (let at = 0, newAt = 0; at < records.length; at += size, newAt += newSize) {
-			for (const { from, to, size: length } of this.#moves) {
-				records.copy(converted, newAt + to, at + from, at + from + length);
-			}
-		}
-		return converted;
-	}
-}
 
 /** A map of the other layout, in this one's records. `lost` is added to. */
 function convertMap(name: Carried, from: string, to: string, lost: string[]): Table {
@@ -173,6 +105,29 @@ function subtractBases(listeners: ReadonlyMap<number, Buffer>, bases: Table): vo
 	}
 }
 
+/** How many entries of `listeners` each listener has; layouts before 7 have one for each CPU, which is read as their sum. */
+function rowsOf(from: string): number {
+	const keys = join(from, 'listener_keys');
+	if (!existsSync(keys)) return 1;
+	return Math.max(1, native().pinnedMap(join(from, 'listeners')).maxEntries / native().pinnedMap(keys).maxEntries);
+}
+
+/** The listeners' counters by their slots. */
+function sumRows(listeners: Table, rows: number): Map<number, Buffer> {
+	const sums = new Map<number, Buffer>();
+	for (const { key, value } of listeners) {
+		const slot = Math.floor(key.readUInt32LE() / rows);
+		const sum = sums.get(slot);
+		if (sum === undefined) sums.set(slot, value);
+		else {
+			for (let at = 0; at < value.length; at += 8) {
+				sum.writeBigUInt64LE(sum.readBigUInt64LE(at) + value.readBigUInt64LE(at), at);
+			}
+		}
+	}
+	return sums;
+}
+
 /** struct listener_slot of a listener in service. */
 function listenerSlot(key: Buffer, activeNs: bigint): Buffer {
 	const slot = Buffer.alloc(listenerSlotLayout.size);
@@ -236,6 +191,8 @@ export function carryOver(bpf: BpfObject, from: string, to: string): CarriedOver
 		addTraffic(sum, 0, value, clientLayout.traffic);
 		closeAll(value, clientLayout.traffic);
 		value.writeBigUInt64LE(tags[index] ?? 0n, clientLayout.tag);
+		// of the other layout's counters; the first collection counts each client for its prefix
+		value.writeBigUInt64LE(0n, clientLayout.prefixSlot);
 	}
 	putAll(bpf, 'clients', clients);
 
@@ -246,7 +203,7 @@ export function carryOver(bpf: BpfObject, from: string, to: string): CarriedOver
 	let open = 0n;
 	const nowNs = native().monotonicNs();
 	let next: number = limit.OTHER_LISTENER;
-	const ofPlace = new Map([...of('listeners')].map(({ key, value }) => [key.readUInt32LE(), value]));
+	const ofPlace = sumRows(of('listeners'), rowsOf(from));
 	subtractBases(ofPlace, of('listener_bases'));
 	for (const { key, value } of of('listener_places')) {
 		const before = value.readUInt32LE();
@@ -260,8 +217,8 @@ export function carryOver(bpf: BpfObject, from: string, to: string): CarriedOver
 		// nothing says when it began
 		if (!begun.has(key.toString('latin1'))) put(bpf, 'listener_since', key, Buffer.alloc(8));
 	}
-	// struct fresh_places: a lock, and how many places are taken
-	put(bpf, 'fresh', word(1), Buffer.concat([word(0), word(next)]));
+	// struct fresh_slots: a lock, and how many slots are taken
+	put(bpf, 'fresh_listeners', word(0), Buffer.concat([word(0), word(next)]));
 
 	putAll(bpf, 'exported', of('exported'));
 	putAll(bpf, 'unknown_options', of('unknown_options'));
@@ -269,6 +226,7 @@ export function carryOver(bpf: BpfObject, from: string, to: string): CarriedOver
 		if (key.readUInt32LE() === drop.DROP_CLOSE_UNHEARD) value.writeBigUInt64LE(value.readBigUInt64LE() + open);
 		put(bpf, 'drops', key, value);
 	}
+	for (const { key, value } of of('counted')) put(bpf, 'counted', key, value);
 	for (const entry of [
 		ledgerEntry.LEDGER_CLASSIFIED_NS,
 		ledgerEntry.LEDGER_FOLDED,

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The table of connections in the kernel: who is behind a peer. */
 import ipaddr from 'ipaddr.js';
-import { formatEndpoint } from '../model/address.ts';
+import { formatAddress, formatEndpoint } from '../model/address.ts';
 import type { Connection } from '../model/connection.ts';
 import type { LookupQuery } from '../model/lookup.ts';
-import { connectionLayout, endpointLayout } from './layout.gen.ts';
+import { connectionFlag, connectionLayout, endpointLayout, extraLayout } from './layout.gen.ts';
+import { ListenerEnds } from './listener_ends.ts';
 import type { BpfObject } from './native.ts';
-import { readConnection, writeEndpoint } from './records.ts';
+import { type Beside, readConnection, readEndpoint, readVirtualServer, writeEndpoint } from './records.ts';
 
 export class Connections {
 	readonly #bpf: BpfObject;
@@ -14,10 +15,12 @@ export class Connections {
 	readonly #peer = Buffer.alloc(endpointLayout.size);
 	readonly #place = Buffer.alloc(4);
 	readonly #value = Buffer.alloc(connectionLayout.size);
-	readonly #again = Buffer.alloc(connectionLayout.size);
+	readonly #extra = Buffer.alloc(extraLayout.size);
+	readonly #listeners: ListenerEnds;
 
 	constructor(bpf: BpfObject, profileName: (id: number) => string | undefined) {
 		this.#bpf = bpf;
+		this.#listeners = new ListenerEnds(bpf);
 		this.#profileName = profileName;
 	}
 
@@ -28,7 +31,7 @@ export class Connections {
 		const found: Connection[] = [];
 		for (const place of this.#bpf.findPeer(this.#peer)) {
 			if (!this.#read(place)) continue;
-			const connection = readConnection(this.#value, 0, this.#profileName);
+			const connection = readConnection(this.#value, 0, this.#profileName, this.#beside());
 			if (connection !== undefined && matches(connection, question, nowNs, retainNs)) found.push(connection);
 		}
 		return found.sort((a, b) => (a.openedNs < b.openedNs ? 1 : a.openedNs > b.openedNs ? -1 : 0));
@@ -37,16 +40,26 @@ export class Connections {
 	/** False: the place has another peer's connection. */
 	#read(place: number): boolean {
 		this.#place.writeUInt32LE(place);
-		const cookie = (into: Buffer) => {
-			this.#bpf.lookup('connections', this.#place, into);
-			return into.readBigUInt64LE(connectionLayout.cookie);
-		};
-		// a place may be taken by another connection while it is read: what was read is whole where the cookie, which a
-		// new connection clears first, still stands there after
-		let read = cookie(this.#value);
-		while (read !== cookie(this.#again)) read = cookie(this.#value);
+		this.#bpf.lookup('connections', this.#place, this.#value);
 		const at = connectionLayout.peer;
-		return read !== 0n && this.#value.compare(this.#peer, 0, this.#peer.length, at, at + this.#peer.length) === 0;
+		return this.#value.compare(this.#peer, 0, this.#peer.length, at, at + this.#peer.length) === 0;
+	}
+
+	/** What of the connection just read is elsewhere. */
+	#beside(): Beside {
+		const isExtra = (this.#value.readUInt16LE(connectionLayout.flags) & connectionFlag.CONN_EXTRA) !== 0;
+		const cookie = this.#value.subarray(connectionLayout.cookie, connectionLayout.cookie + 8);
+		const extra = isExtra && this.#bpf.lookup('extras', cookie, this.#extra);
+		const virtualServer = extra ? readVirtualServer(this.#extra, extraLayout.virtualServer) : undefined;
+		const local4 = this.#value.subarray(connectionLayout.local4, connectionLayout.local4 + 4);
+		if (local4.some((byte) => byte !== 0)) {
+			const port = this.#value.readUInt16LE(connectionLayout.localPort);
+			return { local: { family: 4, text: formatAddress(4, local4), port }, virtualServer };
+		}
+		return {
+			local: extra ? readEndpoint(this.#extra, extraLayout.local) : this.#listeners.of(this.#value),
+			virtualServer,
+		};
 	}
 }
 

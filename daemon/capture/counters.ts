@@ -2,11 +2,20 @@
 /** The kernel's counters as the store reads them: the maps that are state, and the programs that fold. */
 import type { MapUsage, ProgramUsage } from '../model/snapshot.ts';
 import type { Admission, ClientPage, Exported, FoldResult, ListenerRecord, Source } from '../model/source.ts';
+import type { NextTurn } from '../model/store.ts';
 import { Clients, clientKeyLength } from './clients.ts';
-import { clientKeyLayout, drop, foldRequestLayout, ledgerEntry } from './layout.gen.ts';
+import {
+	clientKeyLayout,
+	drop,
+	foldRequestLayout,
+	countedBy as layoutCountedBy,
+	ledgerEntry,
+	recountRequestLayout,
+} from './layout.gen.ts';
 import { readLedger, writeLedger } from './ledger.ts';
 import { type BpfObject, type NativeError, native } from './native.ts';
 import { writeTraffic } from './records.ts';
+import type { Sweeper } from './sweeper.ts';
 import { admissionAt, encodeAdmissions, Listeners, readExported, readListenerSince } from './tables.ts';
 
 /** Entries are counted one by one: not at every look. */
@@ -17,26 +26,48 @@ const counted = { clients: 'clients', connections: 'connections', exported: 'exp
 /** What bpf/fold.bpf.c says where the client has left the table. */
 const foldResults: Readonly<Record<number, FoldResult>> = { 0: 'folded', 3: 'left' };
 
-/** Names of the reasons in `drops_total`, in the order of enum drop. */
-const dropReasons = Object.entries(drop)
-	.filter(([name]) => name !== 'DROPS')
-	.map(([name, index]) => ({ index, reason: name.slice('DROP_'.length).toLowerCase() }));
+interface Enumerator {
+	readonly index: number;
+	readonly name: string;
+}
+
+/** The enumerators that begin so, with the rest of their names in lower case; not the one that says how many there are. */
+function enumerators(of: Readonly<Record<string, number>>, prefix: string): readonly Enumerator[] {
+	return Object.entries(of)
+		.filter(([name]) => name.startsWith(prefix))
+		.map(([name, index]) => ({ index, name: name.slice(prefix.length).toLowerCase() }));
+}
+
+const dropReasons = enumerators(drop, 'DROP_');
+const countedBy = enumerators(layoutCountedBy, 'COUNTED_BY_');
 
 export class Counters implements Source {
 	readonly clientKeyLength = clientKeyLength;
 	readonly #bpf: BpfObject;
+	readonly #sweeper: Sweeper;
 	readonly #clients: Clients;
 	readonly #listeners: Listeners;
 	readonly moduleEvents: Source['moduleEvents'];
+	#toRecount = true;
 	#usage: readonly MapUsage[] = [];
 	#usageAt = Number.NEGATIVE_INFINITY;
 
 	/** `profileName` names a profile by its id. */
-	constructor(bpf: BpfObject, profileName: (id: number) => string | undefined, moduleEvents: Source['moduleEvents']) {
+	constructor(
+		bpf: BpfObject,
+		sweeper: Sweeper,
+		profileName: (id: number) => string | undefined,
+		moduleEvents: Source['moduleEvents'],
+	) {
 		this.#bpf = bpf;
+		this.#sweeper = sweeper;
 		this.moduleEvents = moduleEvents;
 		this.#clients = new Clients(bpf);
 		this.#listeners = new Listeners(bpf, profileName);
+	}
+
+	sweep(nextTurn: NextTurn): Promise<void> {
+		return this.#sweeper.sweep(false, nextTurn);
 	}
 
 	readListeners(): readonly ListenerRecord[] {
@@ -63,8 +94,32 @@ export class Counters implements Source {
 		return readLedger(this.#bpf, ledgerEntry.LEDGER_LISTENERS_FOLDED);
 	}
 
-	readClients(): Iterable<ClientPage> {
-		return this.#clients.read();
+	*readClients(): Generator<ClientPage> {
+		const recount = this.#toRecount;
+		let isWhole = false;
+		// a reload between two pages asks for it again
+		this.#toRecount = false;
+		try {
+			for (const page of this.#clients.read()) {
+				if (recount) for (let index = 0; index < page.length; index++) this.recount(page.key(index));
+				yield page;
+			}
+			isWhole = true;
+		} finally {
+			if (recount && !isWhole) this.#toRecount = true;
+		}
+	}
+
+	/** Other settings count clients for other prefixes: the next collection counts each of them anew. */
+	recountPrefixes(): void {
+		this.#toRecount = true;
+	}
+
+	/** Counts a client for its prefix as the settings have it. */
+	recount(key: string): void {
+		const request = Buffer.alloc(recountRequestLayout.size);
+		request.write(key, recountRequestLayout.key, clientKeyLayout.size, 'latin1');
+		this.#bpf.run('toascope_recount', request);
 	}
 
 	get clientsCapacity(): number {
@@ -142,13 +197,22 @@ export class Counters implements Source {
 	}
 
 	drops(): Readonly<Record<string, bigint>> {
+		return this.#numbers('drops', dropReasons);
+	}
+
+	counted(): Readonly<Record<string, bigint>> {
+		return this.#numbers('counted', countedBy);
+	}
+
+	/** A map of numbers, by the names of their enumerators. */
+	#numbers(map: string, names: readonly Enumerator[]): Readonly<Record<string, bigint>> {
 		const key = Buffer.alloc(4);
 		const value = Buffer.alloc(8);
 		return Object.fromEntries(
-			dropReasons.map(({ index, reason }) => {
+			names.map(({ index, name }) => {
 				key.writeUInt32LE(index);
-				this.#bpf.lookup('drops', key, value);
-				return [reason, value.readBigUInt64LE()];
+				this.#bpf.lookup(map, key, value);
+				return [name, value.readBigUInt64LE()];
 			}),
 		);
 	}

@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Made from bpf/records.h by scripts/generate-layout.ts: sizes and offsets in bytes. */
 
-export const prefixLayout = {
-	size: 20,
-	mask: 0,
-	length: 16,
-} as const;
-
 export const toaProfileLayout = {
 	size: 16,
 	id: 0,
@@ -36,7 +30,7 @@ export const toaTableLayout = {
 } as const;
 
 export const settingsLayout = {
-	size: 17072,
+	size: 17040,
 	generation: 0,
 	events: 4,
 	trustAny: 8,
@@ -45,11 +39,15 @@ export const settingsLayout = {
 	readSyn: 11,
 	splitUses: 12,
 	virtualServers: 13,
+	noAccepts: 14,
+	labelPort: 15,
 	netns: 16,
 	retainNs: 24,
 	servedCgroup: 32,
-	prefix: 40,
-	table: 80,
+	prefixLength: 40,
+	perPrefixLength: 42,
+	perPrefixMax: 44,
+	table: 48,
 } as const;
 
 export const portBitsLayout = {
@@ -86,9 +84,16 @@ export const listenerSlotLayout = {
 } as const;
 
 export const listenerRequestLayout = {
-	size: 24,
-	key: 0,
-	slot: 20,
+	size: 40,
+	slot: 0,
+	protocol: 12,
+	key: 16,
+	padding: 36,
+} as const;
+
+export const bpfSpinLockLayout = {
+	size: 4,
+	val: 0,
 } as const;
 
 export const trafficLayout = {
@@ -110,20 +115,21 @@ export const histogramLayout = {
 } as const;
 
 export const listenerLayout = {
-	size: 1808,
-	total: 0,
-	direct: 64,
-	overflow: 128,
-	folded: 192,
-	unshown: 256,
-	handshakes: 320,
-	options: 368,
-	accepts: 1136,
-	withoutOption: 1168,
-	hiddenByFamily: 1200,
-	rtt: 1208,
-	duration: 1408,
-	acceptWait: 1608,
+	size: 1816,
+	lock: 0,
+	total: 8,
+	direct: 72,
+	overflow: 136,
+	folded: 200,
+	unshown: 264,
+	handshakes: 328,
+	options: 376,
+	accepts: 1144,
+	withoutOption: 1176,
+	hiddenByFamily: 1208,
+	rtt: 1216,
+	duration: 1416,
+	acceptWait: 1616,
 } as const;
 
 export const clientKeyLayout = {
@@ -135,11 +141,12 @@ export const clientKeyLayout = {
 } as const;
 
 export const clientLayout = {
-	size: 88,
+	size: 96,
 	traffic: 0,
 	createdNs: 64,
 	activeNs: 72,
 	tag: 80,
+	prefixSlot: 88,
 } as const;
 
 export const exportedLayout = {
@@ -155,13 +162,65 @@ export const foldRequestLayout = {
 	base: 48,
 } as const;
 
-export const reapRequestLayout = {
+export const sweepRequestLayout = {
 	size: 24,
-	flushedNs: 0,
-	place: 8,
+	first: 0,
+	open: 4,
 	protocol: 12,
-	run: 16,
-	netns: 20,
+	padding: 16,
+} as const;
+
+export const recountRequestLayout = {
+	size: 56,
+	protocol: 12,
+	key: 16,
+} as const;
+
+export const toaClientLayout = {
+	size: 20,
+	address: 0,
+	port: 16,
+	family: 18,
+	profile: 19,
+} as const;
+
+export const connectionLayout = {
+	size: 192,
+	lock: 0,
+	state: 4,
+	verdict: 5,
+	flags: 6,
+	cookie: 8,
+	socket: 16,
+	openedNs: 24,
+	closedNs: 32,
+	client: 40,
+	listener: 60,
+	seen: 62,
+	segment: 63,
+	countedReceived: 64,
+	countedSent: 72,
+	countedRetransmitted: 80,
+	gone: 84,
+	peer: 88,
+	netns: 108,
+	listenerService: 112,
+	synVerdict: 116,
+	unknownKind: 117,
+	unknownLength: 118,
+	rttSampled: 119,
+	prefixLength: 120,
+	peernameFamily: 121,
+	localPort: 122,
+	local4: 124,
+	acceptedNs: 128,
+	cgroupId: 136,
+	comm: 144,
+	pid: 160,
+	srttUs: 164,
+	receivedBytes: 168,
+	sentBytes: 176,
+	retransmittedSegments: 184,
 } as const;
 
 export const toaVirtualLayout = {
@@ -173,38 +232,18 @@ export const toaVirtualLayout = {
 	vni: 20,
 } as const;
 
-export const connectionLayout = {
-	size: 184,
-	cookie: 0,
-	openedNs: 8,
-	acceptedNs: 16,
-	closedNs: 24,
-	receivedBytes: 32,
-	sentBytes: 40,
-	cgroupId: 48,
-	retransmittedSegments: 56,
-	srttUs: 60,
-	netns: 64,
-	pid: 68,
-	local: 72,
-	peer: 92,
-	client: 112,
-	virtualServer: 132,
-	comm: 156,
-	verdict: 172,
-	profile: 173,
-	segment: 174,
-	seen: 175,
-	flushed: 176,
-	listener: 180,
-	inOverflow: 182,
-	missed: 183,
+export const eventLayout = {
+	size: 240,
+	type: 0,
+	local: 4,
+	connection: 24,
+	virtualServer: 216,
 } as const;
 
-export const eventLayout = {
-	size: 192,
-	type: 0,
-	connection: 8,
+export const extraLayout = {
+	size: 44,
+	local: 0,
+	virtualServer: 20,
 } as const;
 
 export const ownerLayout = {
@@ -229,7 +268,7 @@ export const unknownOptionLayout = {
 } as const;
 
 export const limit = {
-	TOASCOPE_LAYOUT: 6,
+	TOASCOPE_LAYOUT: 7,
 	HISTOGRAM_BUCKETS: 24,
 	SEGMENTS: 3,
 	COMM_SIZE: 16,
@@ -237,8 +276,10 @@ export const limit = {
 	PROFILE_SLOTS: 32,
 	LIST_SIZE: 64,
 	ABSENT: 0,
-	NO_PLACE: 18446744073709552000,
 	OTHER_LISTENER: 0,
+	SLOTS_A_RUN: 64,
+	LISTENER_ROWS_MAX: 16,
+	LISTENER_ROWS_TOTAL: 8192,
 	TAGS_IN_LINE: 16,
 	UNKNOWN_OPTIONS: 64,
 } as const;
@@ -280,6 +321,32 @@ export const seen = {
 	SEENS: 4,
 } as const;
 
+export const slotState = {
+	SLOT_FREE: 0,
+	SLOT_OPEN: 1,
+	SLOT_CLOSED: 2,
+	SLOT_COUNTED: 3,
+} as const;
+
+export const connectionFlag = {
+	CONN_SWEPT: 1,
+	CONN_ATTRIBUTED: 2,
+	CONN_ACCEPT_COUNTED: 4,
+	CONN_IN_OVERFLOW: 8,
+	CONN_OPTION_CALLBACKS: 16,
+	CONN_MALFORMED: 32,
+	CONN_GONE: 64,
+	CONN_HELD_RECEIVED: 128,
+	CONN_HELD_SENT: 256,
+	CONN_FALLBACK: 512,
+	CONN_JOINED: 1024,
+	CONN_TRUSTED: 2048,
+	CONN_DATA: 4096,
+	CONN_HIDDEN: 8192,
+	CONN_EXTRA: 16384,
+	CONN_HAD_STRUCT_SOCKET: 32768,
+} as const;
+
 export const withoutOption = {
 	WITHOUT_UNTRUSTED_NO_DATA: 0,
 	WITHOUT_UNTRUSTED_DATA: 1,
@@ -294,7 +361,6 @@ export const drop = {
 	DROP_CLIENTS_FULL: 2,
 	DROP_CONNECTIONS_FULL: 3,
 	DROP_CONNECTION_EVICTED: 4,
-	DROP_CONNECTION_SLOT: 5,
 	DROP_RING_FULL: 6,
 	DROP_CLIENT_FOLDING: 7,
 	DROP_UNKNOWN_OPTIONS_FULL: 8,
@@ -307,7 +373,15 @@ export const drop = {
 	DROP_ANNOUNCED_STALE: 15,
 	DROP_SYN_MISSING: 16,
 	DROP_ANSWERS: 17,
-	DROPS: 18,
+	DROP_CLIENTS_PER_PREFIX: 18,
+	DROPS: 19,
+} as const;
+
+export const countedBy = {
+	COUNTED_BY_SWEEP: 0,
+	COUNTED_BY_REUSE: 1,
+	COUNTED_BY_CLOSE: 2,
+	COUNTED_BYS: 3,
 } as const;
 
 export const eventType = {

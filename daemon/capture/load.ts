@@ -3,21 +3,20 @@
 import type { Config } from '../config/config.ts';
 import { type LogLine, type LogSink, logLines, tell } from '../log_lines.ts';
 import { matchesScope } from './foundation.ts';
-import { type BpfObject, type BpfOptions, type Features, type NativeError, native, type Probed } from './native.ts';
+import { type BpfObject, type BpfOptions, type NativeError, native, type Probed } from './native.ts';
 import type { Pins } from './pins.ts';
+import { possibleCpus } from './possible_cpus.ts';
 import type { ProviderName } from './provider.ts';
 import type { ServedCgroup } from './served_cgroup.ts';
-import { mapEntries } from './sizes.ts';
+import { listenerRows, mapEntries } from './sizes.ts';
 
-/** The programs on accept; none where fexit is refused. */
-export function fexitPrograms({ features, innerAccept }: Probed): readonly string[] {
-	if (features.fexit !== '') return [];
+/** The programs on accept; none where fexit is refused, or accepts are not to be observed. */
+export function fexitPrograms(
+	{ features, innerAccept }: Probed,
+	{ accept }: Pick<Config, 'accept'>,
+): readonly string[] {
+	if (!accept || features.fexit !== '') return [];
 	return innerAccept ? ['toascope_accept', 'toascope_accept_inner'] : ['toascope_accept'];
-}
-
-/** The program that reads open connections. */
-export function flushProgram({ storageIterator }: Features): 'toascope_flush' | 'toascope_flush_netns' {
-	return storageIterator === '' ? 'toascope_flush' : 'toascope_flush_netns';
 }
 
 /** What listens to toa.ko. That which forgets sockets comes first: none is to be remembered for ever. */
@@ -36,7 +35,9 @@ const announcedAside = 'announced_aside';
 const announcedMax = 4096;
 
 const allMaps = [
-	'sockets',
+	'fallback',
+	'extras',
+	'counted',
 	'mptcp_states',
 	'answers',
 	'syn_kept',
@@ -47,27 +48,20 @@ const allMaps = [
 	'listener_since',
 	'spare_listeners',
 	'clients',
+	'prefix_clients',
 	'exported',
 	'ledger',
 	'connections',
 	'peer_tags',
-	'closed_queue',
-	'fresh',
+	'fresh_listeners',
 	'ring',
 	'drops',
 	'unknown_options',
 ];
 
-/** More of them, where programs of type tracing can take no lock (bpf/turns.h). */
-const turnMaps = ['turns', 'wishes', 'unaccepted'];
-
 /** Maps that outlive a daemon. The others hold its configuration, which each daemon brings along. */
-export function stateMaps(reader: ProviderName, { tracingLocks }: Features): readonly string[] {
-	return [
-		...allMaps,
-		...(tracingLocks === '' ? [] : turnMaps),
-		...(reader === 'module' ? [announced, announcedAside] : []),
-	];
+export function stateMaps(reader: ProviderName): readonly string[] {
+	return [...allMaps, ...(reader === 'module' ? [announced, announcedAside] : [])];
 }
 
 /** What decides how the object is loaded. */
@@ -92,16 +86,17 @@ export interface Pinning {
  */
 export function load({ config, probed, reader }: Wanted, pinning?: Pinning): BpfObject {
 	const fromModule = reader === 'module';
-	const programs = [...fexitPrograms(probed), ...(fromModule ? modulePrograms : [])];
-	const maps = stateMaps(reader, probed.features);
+	const programs = [...fexitPrograms(probed, config), ...(fromModule ? modulePrograms : [])];
+	const maps = stateMaps(reader);
+	const entries = mapEntries(config);
 	const options: BpfOptions = {
+		listenerRows: listenerRows(entries.listeners, possibleCpus()),
 		mapEntries: {
-			...mapEntries(config),
+			...entries,
 			[announced]: fromModule ? announcedMax : 1,
 			[announcedAside]: fromModule ? announcedMax : 1,
 		},
 		autoload: {
-			[flushProgram(probed.features)]: true,
 			toascope_listeners: probed.features.listeningSockets === '',
 			...Object.fromEntries(programs.map((program) => [program, true])),
 		},
@@ -125,7 +120,7 @@ export function load({ config, probed, reader }: Wanted, pinning?: Pinning): Bpf
 	};
 	const startOver = (why: LogLine | undefined) => anew(why, () => pins.clear());
 	// connections have opened and closed unseen, or the maps deny each other: places and clients would be held for ever
-	if (pins.adopted && !isComplete(pins, probed.features)) {
+	if (pins.adopted && !isComplete(pins)) {
 		// beside another layout's it was a start that was killed before it counted: all is in the other still
 		return startOver(pins.otherLayouts.length > 0 ? undefined : logLines.pinsMissing);
 	}
@@ -136,14 +131,14 @@ export function load({ config, probed, reader }: Wanted, pinning?: Pinning): Bpf
 		if (!(error as NativeError).log?.includes('parameter mismatch')) throw error;
 		return anew(logLines.otherSizes, () => pins.setAside());
 	}
-	if (matchesScope(object, config, cgroup)) return object;
+	if (matchesScope(object, cgroup)) return object;
 	object.close();
 	return startOver(logLines.otherFoundation);
 }
 
 /** Whether a daemon before this one left all that it needed for its counters to be exact. */
-function isComplete(pins: Pins, features: Features): boolean {
+function isComplete(pins: Pins): boolean {
 	const reader = pins.has([announced], []) ? 'module' : 'bpf';
 	const programs = reader === 'module' ? ['toascope_sockops', ...modulePrograms] : ['toascope_sockops'];
-	return pins.has(stateMaps(reader, features), programs);
+	return pins.has(stateMaps(reader), programs);
 }

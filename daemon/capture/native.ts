@@ -25,7 +25,9 @@ export interface BpfOptions {
 	readonly transparentBit: number;
 	/** Programs may read the kernel's memory by address. */
 	readonly kernelReads: boolean;
-	/** False: the maps are made by which programs without a lock take turns. */
+	/** Rows of counters that each listener has: `listeners` gets as many entries more. */
+	readonly listenerRows: number;
+	/** Programs of type tracing take locks, and have socket storage. */
 	readonly tracingLocks: boolean;
 	/** toa.ko says what is in the options. */
 	readonly fromModule: boolean;
@@ -84,10 +86,7 @@ export interface BpfObject {
 	 * 'replaced': a pinned link of an earlier daemon now runs this program, without a gap. `drain`: the link that the program had
 	 * stays attached to what is left of a cgroup that was removed.
 	 */
-	attach(
-		program: string,
-		to?: { cgroup?: string; map?: string; pin?: string; drain?: boolean },
-	): 'attached' | 'replaced';
+	attach(program: string, to?: { cgroup?: string; pin?: string; drain?: boolean }): 'attached' | 'replaced';
 	/** Also takes the link's pin away. Links that a program has not are detached already. */
 	detach(program: string): Detached;
 	/** What the kernel says of each link that is held. */
@@ -133,12 +132,14 @@ export interface BpfObject {
 	 * Runs an attached iterator to its end. Returns the bytes that it wrote; ENOBUFS: there were more. `netns`: the file of the network
 	 * namespace whose sockets it is to read (namespaces(7)); EPERM: that takes CAP_SYS_ADMIN.
 	 */
-	iterate(program: string, output: Uint8Array, netns?: string): number;
+	iterate(program: string, output: Uint8Array): number;
 	/**
 	 * Runs a program, with the input as its packet, so many times on that one packet (default: once). Returns what it
 	 * returned the last time. A signal may make it begin anew.
 	 */
 	run(program: string, input: Uint8Array, times?: number): number;
+	/** Pins a program, in the place of one that is pinned there. */
+	pinProgram(program: string, path: string): void;
 	/** Every run of a program that had begun is over, on all CPUs. Waits in a thread of its own, some milliseconds. */
 	runsOver(): Promise<void>;
 	/** The same, blocking: some milliseconds, and tens of them on a busy host. */
@@ -182,7 +183,6 @@ export type Features = Readonly<
 		| 'kernelReads'
 		| 'taskRegisters'
 		| 'tracingLocks'
-		| 'storageIterator'
 		| 'listeningSockets'
 		| 'fexit'
 		| 'memoryAccounting',
@@ -240,6 +240,8 @@ export interface Native {
 	pinnedId(path: string): number | undefined;
 	/** Reads a map of whichever version, by its pin. */
 	pinnedMap(path: string): PinnedMap;
+	/** As BpfObject.run(), for a program of whichever version, by its pin. */
+	runPinned(path: string, input: Uint8Array, times: number): number;
 	/** Detaches pinned links on cgroups; none of their programs runs any more when it returns. Others detach when their pins go. */
 	detachLinks(pins: readonly string[]): void;
 	/** client_tag() of bpf/records.h: of each of these keys (struct client_key). */

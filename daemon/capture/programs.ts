@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The BPF programs, loaded, attached and set, and the kernel state they keep: all of a provider but what reads the options. */
 import { existsSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import { builtInProfiles } from '../config/built_in_profiles.ts';
 import type { Config } from '../config/config.ts';
 import { ToascopeError } from '../errors.ts';
@@ -16,7 +17,6 @@ import { btfPath, missingBtf } from './btf.ts';
 import { findBusyPeers } from './busy_peers.ts';
 import { Connections } from './connections.ts';
 import { Counters } from './counters.ts';
-import { Flusher } from './flusher.ts';
 import { writeScope } from './foundation.ts';
 import { KeptSyns } from './kept_syns.ts';
 import { KernelSettings } from './kernel_settings.ts';
@@ -29,10 +29,10 @@ import { pidsAreKernels, runInHostPids } from './pid_namespace.ts';
 import { Pins } from './pins.ts';
 import { requirePrivileges } from './privileges.ts';
 import type { AcceptProgram, OnFailure, OptionReader, Provider, ProviderName } from './provider.ts';
-import { Reaper } from './reaper.ts';
 import { readEvent } from './records.ts';
 import { explain } from './refusal.ts';
 import { ServedCgroup, servedCgroupId } from './served_cgroup.ts';
+import { Sweeper, sweepProgram } from './sweeper.ts';
 import { readUnknownOptions } from './tables.ts';
 import { takeOver } from './take_over.ts';
 
@@ -58,8 +58,7 @@ export class Programs implements Provider {
 	readonly #sockets: ListeningSockets;
 	readonly #owners: Owners;
 	readonly #keptSyns: KeptSyns;
-	readonly #reaper: Reaper;
-	readonly #flusher: Flusher;
+	readonly #sweeper: Sweeper;
 	readonly #settings: KernelSettings;
 	readonly #profileNames = new Map<number, string>();
 	readonly #events = Buffer.allocUnsafeSlow(ringBatchBytes);
@@ -89,13 +88,12 @@ export class Programs implements Provider {
 		this.cgroup = cgroup.path;
 		this.wholeHost = cgroup.wholeHost;
 		this.features = probed.features;
-		this.#fexit = fexitPrograms(probed);
-		this.acceptProgram = this.#fexit.length === 0 ? 'getpeername' : 'fexit';
+		this.#fexit = fexitPrograms(probed, config);
+		this.acceptProgram = !config.accept ? 'off' : this.#fexit.length === 0 ? 'getpeername' : 'fexit';
 		this.#attachments = attachments;
 		const profileName = (id: number) => this.#profileNames.get(id);
-		this.counters = new Counters(bpf, profileName, () => reader.events());
-		this.#reaper = new Reaper(bpf);
-		this.#flusher = new Flusher(bpf, probed.features, this.#reaper, log);
+		this.#sweeper = new Sweeper(bpf);
+		this.counters = new Counters(bpf, this.#sweeper, profileName, () => reader.events());
 		this.#settings = new KernelSettings(bpf, reader.name);
 		this.#connections = new Connections(bpf, profileName);
 		this.#sockets = new ListeningSockets(bpf, probed.features.listeningSockets);
@@ -103,7 +101,7 @@ export class Programs implements Provider {
 		if (!visible) tell(log, logLines.pidNamespace, { hint: runInHostPids });
 		this.#owners = new Owners(this.#sockets, visible);
 		this.#keptSyns = new KeptSyns(bpf, this.#sockets, log, visible);
-		const maps = stateMaps(reader.name, probed.features);
+		const maps = stateMaps(reader.name);
 		const onCgroup = () => this.#followCgroup();
 		const checked = { bpf, pins, attachments, cgroup, maps, keptSyns: this.#keptSyns, reader, onCgroup };
 		this.#check = new AttachmentCheck(checked, log);
@@ -124,14 +122,6 @@ export class Programs implements Provider {
 			const why = `programs may not read what toa.ko says (${probed.features.kernelReads})`;
 			throw new ToascopeError('PROVIDER_UNSUPPORTED', `the kernel is locked down: ${why}`, {
 				hint: 'set provider to bpf, which works here, or boot with lockdown=integrity',
-			});
-		}
-		const { sockops, storageIterator, tracingLocks } = probed.features;
-		// where not even that is taken, it is this process: load() says why
-		if (sockops === '' && storageIterator !== '' && tracingLocks !== '') {
-			const why = `no iterator may read sockets (${storageIterator}, ${tracingLocks})`;
-			throw new ToascopeError('PROVIDER_UNSUPPORTED', `open connections cannot be counted: ${why}`, {
-				hint: 'use a kernel from 5.11 on, or one that allows iterators over socket storage',
 			});
 		}
 		const cgroup = ServedCgroup.find(config);
@@ -166,10 +156,8 @@ export class Programs implements Provider {
 		const place = Buffer.alloc(4);
 		place.writeUInt32LE(limit.OTHER_LISTENER);
 		this.#bpf.update('listener_places', Buffer.alloc(listenerKeyLayout.size), place, 1);
-		writeScope(this.#bpf, this.#config, this.#cgroup);
+		writeScope(this.#bpf, this.#cgroup);
 		this.#apply(this.#config);
-		const { program } = this.#flusher;
-		this.#attachments.iterator(program, program === 'toascope_flush' ? 'sockets' : undefined);
 		if (this.features.listeningSockets === '') this.#attachments.iterator('toascope_listeners');
 		for (const program of this.#fexit) this.#attachments.traced(program, 'function');
 		// what the module says must be kept before anybody comes for it
@@ -177,10 +165,12 @@ export class Programs implements Provider {
 			for (const program of modulePrograms) this.#attachments.traced(program, 'tracepoint');
 		}
 		this.#attachCgroup();
-		if (this.#pins !== undefined) takeOver(this.#bpf, this.#pins, this.#config, this.#cgroup, log);
+		if (this.#pins !== undefined) takeOver(this.#bpf, this.#pins, this.#cgroup, log);
+		// a daemon of another layout counts with it what this one's table has
+		if (this.#pins !== undefined) this.#bpf.pinProgram(sweepProgram, this.#pins.map(sweepProgram));
 		this.#attachments.cgroup('toascope_sockops');
 		this.#keepSyns(this.adopted);
-		this.#attachments.dropOthers(stateMaps(this.name, this.features));
+		this.#attachments.dropOthers([...stateMaps(this.name), sweepProgram]);
 	}
 
 	/** Hooks that cost every caller something are there only while something needs them. */
@@ -244,6 +234,7 @@ export class Programs implements Provider {
 		try {
 			this.#apply(config);
 			this.#config = config;
+			if (!isDeepStrictEqual(before.clients.perPrefix, config.clients.perPrefix)) this.counters.recountPrefixes();
 			this.#attachCgroup();
 			this.#keepSyns(false);
 		} catch (error) {
@@ -258,6 +249,7 @@ export class Programs implements Provider {
 
 	/** Goes back to the configuration in force, as far as the kernel lets us. Returns what it refused. */
 	#restore(): unknown[] {
+		this.counters.recountPrefixes();
 		const refused: unknown[] = [];
 		for (const step of [() => this.#apply(this.#config), () => this.#attachCgroup()]) {
 			try {
@@ -286,7 +278,7 @@ export class Programs implements Provider {
 				// the kernel has let go of the batch: one that fails must not take the others with it
 				try {
 					const event = readEvent(this.#events, at, name);
-					if (event === undefined) continue;
+					if (event === undefined) throw new Error('a record does not tell the ends of its connection');
 					onEvent({ type: event.type, connection: this.#owned(event.connection, onFailure) });
 				} catch (error) {
 					onFailure('events', error);
@@ -305,11 +297,7 @@ export class Programs implements Provider {
 	}
 
 	flush(nextTurn: NextTurn): Promise<void> {
-		return this.#flusher.flush(nextTurn);
-	}
-
-	reap(nextTurn: NextTurn): Promise<void> {
-		return this.#reaper.reap(nextTurn);
+		return this.#sweeper.sweep(true, nextTurn);
 	}
 
 	lookup(question: LookupQuery, onFailure: OnFailure): Connection[] {

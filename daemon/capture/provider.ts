@@ -13,7 +13,8 @@ import type { Features } from './native.ts';
 export type ProviderName = 'bpf' | 'module';
 
 /** How the accept of a connection is seen; `none`: without BPF nothing is. */
-export type AcceptProgram = 'fexit' | 'getpeername' | 'none';
+/** `off`: by the configuration; `none`: toa.ko works alone. */
+export type AcceptProgram = 'fexit' | 'getpeername' | 'off' | 'none';
 
 /** Told of a step that failed and was left out, by a stable name such as `owners`; what it belongs to goes on. */
 export type OnFailure = (step: string, error: unknown) => void;
@@ -48,10 +49,8 @@ export interface Provider {
 	drain(onEvent: (event: ConnectionEvent) => void, onFailure: OnFailure): boolean;
 	/** Throws away what drain() would hand over. Returns how many there were. */
 	discard(): number;
-	/** Counts what open connections did since the last flush. */
+	/** Counts what open connections did since the last flush, and closes those that two flushes find gone unheard. */
 	flush(nextTurn: NextTurn): Promise<void>;
-	/** Has connections closed that are gone unheard: those that two calls find so, each after a flush of its own. */
-	reap(nextTurn: NextTurn): Promise<void>;
 	/** Connections of a peer, newest first. */
 	lookup(question: LookupQuery, onFailure: OnFailure): Connection[];
 	/** What arrives where TOA does not: counted since the maps were made. */

@@ -5,12 +5,15 @@ import type { Connection, ConnectionEvent, Owner, VirtualServer } from '../model
 import type { Histogram, Seen, Segment, Traffic, Verdict } from '../model/snapshot.ts';
 import {
 	connectionLayout as connection,
+	connectionFlag,
 	endpointLayout,
 	eventLayout,
 	eventType,
 	firstBound,
 	histogramLayout,
 	limit,
+	seen,
+	toaClientLayout as toaClient,
 	trafficLayout,
 	toaVirtualLayout as virtual,
 } from './layout.gen.ts';
@@ -18,6 +21,8 @@ import {
 export const verdicts: readonly Verdict[] = ['pending', 'toa', 'none', 'malformed', 'untrusted', 'conflict'];
 export const segments: readonly Segment[] = ['syn', 'ack', 'data'];
 export const seens: readonly Seen[] = ['fexit', 'getpeername', 'unseen'];
+/** Verdicts by which the option's client is the connection's. */
+const hasClient: ReadonlySet<Verdict | 'pending'> = new Set(['toa', 'conflict']);
 
 /** struct endpoint; undefined for family FAMILY_NONE. */
 export function readEndpoint(bytes: Buffer, at: number): Endpoint | undefined {
@@ -28,14 +33,18 @@ export function readEndpoint(bytes: Buffer, at: number): Endpoint | undefined {
 	return { family, text, port: bytes.readUInt16LE(at + endpointLayout.port) };
 }
 
-/** struct endpoint of a client; its port is undefined where the option had none. */
+/** struct toa_client; its port is undefined where the option had none. */
 function readClient(bytes: Buffer, at: number): ClientEndpoint | undefined {
-	const client = readEndpoint(bytes, at);
-	return client?.port === 0 ? { ...client, port: undefined } : client;
+	const family = bytes[at + toaClient.family];
+	if (family !== 4 && family !== 6) return undefined;
+	const start = at + toaClient.address;
+	const port = bytes.readUInt16LE(at + toaClient.port);
+	const text = formatAddress(family, bytes.subarray(start, start + 16));
+	return { family, text, port: port === 0 ? undefined : port };
 }
 
 /** struct toa_virtual; undefined for family 0. */
-function readVirtualServer(bytes: Buffer, at: number): VirtualServer | undefined {
+export function readVirtualServer(bytes: Buffer, at: number): VirtualServer | undefined {
 	const family = bytes[at + virtual.family];
 	if (family !== 4 && family !== 6) return undefined;
 	const start = at + virtual.address;
@@ -110,45 +119,62 @@ export function readText(bytes: Buffer, at: number, size: number): string {
 }
 
 function readOwner(bytes: Buffer, at: number): Owner | undefined {
+	const observed = bytes[at + connection.seen];
 	const pid = bytes.readUInt32LE(at + connection.pid);
-	if (pid === 0) return undefined;
+	if (pid === 0 || (observed !== seen.SEEN_FEXIT && observed !== seen.SEEN_GETPEERNAME)) return undefined;
 	const comm = readText(bytes, at + connection.comm, limit.COMM_SIZE);
 	return { by: 'accept', pid, comm, cgroupId: bytes.readBigUInt64LE(at + connection.cgroupId) };
 }
 
-/** struct connection; undefined while its entry is being filled. `profileName` names a profile by its id. */
+/** What an entry has no room for. */
+export interface Beside {
+	readonly local: Endpoint | undefined;
+	readonly virtualServer: VirtualServer | undefined;
+}
+
+/** struct connection; undefined where its slot was never used. `profileName` names a profile by its id. */
 export function readConnection(
 	bytes: Buffer,
 	at: number,
 	profileName: (id: number) => string | undefined,
+	{ local, virtualServer }: Beside,
 ): Connection | undefined {
-	const local = readEndpoint(bytes, at + connection.local);
 	const peer = readEndpoint(bytes, at + connection.peer);
 	const cookie = bytes.readBigUInt64LE(at + connection.cookie);
 	if (local === undefined || peer === undefined || cookie === 0n) return undefined;
-	const acceptedNs = bytes.readBigUInt64LE(at + connection.acceptedNs);
+	const number = verdicts[bytes[at + connection.verdict] ?? 0] ?? 'pending';
+	const client = hasClient.has(number) ? readClient(bytes, at + connection.client) : undefined;
+	const profile = client === undefined ? 0 : bytes[at + connection.client + toaClient.profile];
+	const owner = readOwner(bytes, at);
+	const acceptedNs = owner === undefined ? 0n : bytes.readBigUInt64LE(at + connection.acceptedNs);
 	const closedNs = bytes.readBigUInt64LE(at + connection.closedNs);
-	const srttUs = bytes.readUInt32LE(at + connection.srttUs);
+	const isOpen = closedNs === 0n;
+	// the final numbers are written at the close; those of a connection before it may be there until then
+	const [receivedAt, sentAt, retransmittedAt] = isOpen
+		? [connection.countedReceived, connection.countedSent, connection.countedRetransmitted]
+		: [connection.receivedBytes, connection.sentBytes, connection.retransmittedSegments];
+	const isMeasured = !isOpen || (bytes.readUInt16LE(at + connection.flags) & connectionFlag.CONN_SWEPT) !== 0;
+	const srttUs = isMeasured ? bytes.readUInt32LE(at + connection.srttUs) : 0;
 	return {
 		cookie,
 		netns: bytes.readUInt32LE(at + connection.netns),
 		local,
 		peer,
-		client: readClient(bytes, at + connection.client),
-		virtualServer: readVirtualServer(bytes, at + connection.virtualServer),
-		verdict: verdicts[bytes[at + connection.verdict] ?? 0] ?? 'pending',
-		profile: profileName(bytes[at + connection.profile] ?? 0),
+		client,
+		virtualServer,
+		verdict: number,
+		profile: profileName(profile ?? 0),
 		segment: segments[(bytes[at + connection.segment] ?? 0) - 1],
-		state: closedNs === 0n ? 'open' : 'closed',
+		state: isOpen ? 'open' : 'closed',
 		openedNs: bytes.readBigUInt64LE(at + connection.openedNs),
 		acceptedNs: acceptedNs === 0n ? undefined : acceptedNs,
-		closedNs: closedNs === 0n ? undefined : closedNs,
+		closedNs: isOpen ? undefined : closedNs,
 		seen: seens[(bytes[at + connection.seen] ?? 0) - 1],
-		owner: readOwner(bytes, at),
-		receivedBytes: bytes.readBigUInt64LE(at + connection.receivedBytes),
-		sentBytes: bytes.readBigUInt64LE(at + connection.sentBytes),
-		retransmittedSegments: bytes.readUInt32LE(at + connection.retransmittedSegments),
-		srttUs: srttUs === 0 ? undefined : srttUs,
+		owner,
+		receivedBytes: bytes.readBigUInt64LE(at + receivedAt),
+		sentBytes: bytes.readBigUInt64LE(at + sentAt),
+		retransmittedSegments: bytes.readUInt32LE(at + retransmittedAt),
+		srttUs: srttUs < 8 ? undefined : srttUs >> 3,
 	};
 }
 
@@ -165,6 +191,10 @@ export function readEvent(
 	profileName: (id: number) => string | undefined,
 ): ConnectionEvent | undefined {
 	const type = eventTypes[bytes.readUInt32LE(at + eventLayout.type)];
-	const record = readConnection(bytes, at + eventLayout.connection, profileName);
+	const beside = {
+		local: readEndpoint(bytes, at + eventLayout.local),
+		virtualServer: readVirtualServer(bytes, at + eventLayout.virtualServer),
+	};
+	const record = readConnection(bytes, at + eventLayout.connection, profileName, beside);
 	return type === undefined || record === undefined ? undefined : { type, connection: record };
 }

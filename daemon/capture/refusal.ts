@@ -15,7 +15,6 @@ function sizeOf(map: string, { clients, connections, listeners, bpf }: Config): 
 		exported: byClients,
 		connections: byConnections,
 		peer_tags: byConnections,
-		closed_queue: byConnections,
 		listeners: byListeners,
 		listener_keys: byListeners,
 		listener_bases: byListeners,

@@ -7,7 +7,6 @@ import { namesVirtualServer, type Profile, servesAll } from '../config/profiles.
 import {
 	limit,
 	portBitsLayout,
-	prefixLayout,
 	settingsLayout,
 	sockoptMode,
 	toaProfileLayout,
@@ -59,17 +58,6 @@ function useBits({ uses }: Profile): number {
 	return uses.reduce((bits, use) => bits | useBit[use], 0);
 }
 
-/** struct prefix: a mask of `length` bits, and its length. */
-export function encodePrefix(length: number): Buffer {
-	const bytes = Buffer.alloc(prefixLayout.size);
-	for (let bit = 0; bit < length; bit++) {
-		const at = prefixLayout.mask + (bit >> 3);
-		bytes[at] = (bytes[at] ?? 0) | (0x80 >> (bit & 7));
-	}
-	bytes.writeUInt32LE(length, prefixLayout.length);
-	return bytes;
-}
-
 /**
  * struct settings. `events` holds the bits 1 << enum event_type that go into the ring; `ownNetns` is the inode number of
  * the network namespace that this process is in. `servedCgroup` is the id of the cgroup whose sockets are served; 0n: all.
@@ -97,8 +85,16 @@ export function encodeSettings(
 		bytes[settingsLayout.virtualServers] = config.profiles.some(namesVirtualServer) ? 1 : 0;
 	}
 	bytes.writeUInt32LE(config.listeners.netns === 'host' ? ownNetns : 0, settingsLayout.netns);
-	encodePrefix(config.clients.prefix4).copy(bytes, settingsLayout.prefix);
-	encodePrefix(config.clients.prefix6).copy(bytes, settingsLayout.prefix + prefixLayout.size);
+	const { prefix4, prefix6, perPrefix } = config.clients;
+	bytes[settingsLayout.prefixLength] = prefix4;
+	bytes[settingsLayout.prefixLength + 1] = prefix6;
+	if (perPrefix !== undefined) {
+		bytes[settingsLayout.perPrefixLength] = perPrefix.prefix4;
+		bytes[settingsLayout.perPrefixLength + 1] = perPrefix.prefix6;
+		bytes.writeUInt32LE(perPrefix.max, settingsLayout.perPrefixMax);
+	}
+	bytes[settingsLayout.noAccepts] = config.accept ? 0 : 1;
+	bytes[settingsLayout.labelPort] = config.listeners.label === 'port' ? 1 : 0;
 	encodeProfiles(config.profiles).copy(bytes, settingsLayout.table);
 	return bytes;
 }

@@ -19,8 +19,12 @@ export interface Sizes {
 	readonly bpf: { readonly ringBytes: number };
 }
 
+/** Slots that follow from the low bits of a number. */
+const powerOfTwo = (least: number) => 2 ** Math.ceil(Math.log2(least));
+
 /** Entries by map; of a ring buffer bytes. */
 export function mapEntries({ clients, connections, listeners, bpf }: Sizes) {
+	const slots = powerOfTwo(connections.max);
 	return {
 		listeners: listeners.max + 1,
 		listener_keys: listeners.max + 1,
@@ -30,10 +34,11 @@ export function mapEntries({ clients, connections, listeners, bpf }: Sizes) {
 		spare_listeners: listeners.max,
 		clients: clients.capacity,
 		exported: clients.capacity,
-		connections: connections.max,
-		peer_tags: Math.ceil(connections.max / limit.TAGS_IN_LINE),
-		closed_queue: connections.max,
-		unaccepted: connections.max,
+		// two rows, each of which few networks share a counter in (bpf/per_prefix.h)
+		prefix_clients: 2 * powerOfTwo(2 * clients.capacity),
+		connections: slots,
+		peer_tags: Math.ceil(slots / limit.TAGS_IN_LINE),
+		extras: slots,
 		ring: bpf.ringBytes,
 	};
 }
@@ -44,29 +49,40 @@ const round8 = (bytes: number) => Math.ceil(bytes / 8) * 8;
 /** struct htab_elem, before key and value (kernel, kernel/bpf/hashtab.c), and of a bucket. */
 const hashElement = 48;
 const hashBucket = 16;
+/** Values of arrays are rounded up to it. */
+const arrayElement = 8;
+/** Entries of `listener_guesses`. */
+const ports = 65_536;
 
 /** An entry of a hash map, with its bucket: their number is a power of two, so up to twice that of the entries. */
 const inHash = (key: number, value: number) => hashElement + round8(key) + round8(value) + 1.5 * hashBucket;
 
 /**
- * Bytes of kernel memory by key, when all entries are in use; within a tenth or so of what the kernel says. `cpus`: possible ones,
- * each of which has its own counters of listeners. `tracingLocks`: tracing programs take locks, so that `unaccepted` is not made.
+ * Rows of counters that each listener has, a power of two: processors that share one wait for its lock. Where listeners are many they have
+ * fewer, since they seldom meet at one.
  */
-export function kernelMemory(
-	sizes: Sizes,
-	cpus: number,
-	tracingLocks: boolean,
-): Readonly<Record<(typeof sizeKeys)[number], number>> {
+export function listenerRows(listeners: number, cpus: number): number {
+	const share = 2 ** Math.floor(Math.log2(Math.max(1, limit.LISTENER_ROWS_TOTAL / listeners)));
+	return Math.min(powerOfTwo(cpus), share, limit.LISTENER_ROWS_MAX);
+}
+
+/**
+ * Bytes of kernel memory by key, when all entries are in use; within a tenth or so of what the kernel says. `cpus`: possible ones,
+ * by which listeners have rows.
+ */
+export function kernelMemory(sizes: Sizes, cpus: number): Readonly<Record<(typeof sizeKeys)[number], number>> {
 	const entries = mapEntries(sizes);
-	const aListener = listenerLayout.size * (cpus + 1) + listenerSlotLayout.size + 8;
+	const rows = listenerRows(entries.listeners, cpus);
+	const aListener = listenerLayout.size * (rows + 1) + listenerSlotLayout.size + 8;
 	const inListenerHashes = inHash(listenerKeyLayout.size, 4) + inHash(listenerKeyLayout.size, 8);
 	const aClient = inHash(clientKeyLayout.size, clientLayout.size) + inHash(clientKeyLayout.size, exportedLayout.size);
-	// its tag, and its place in the queue of closed connections
-	const aConnection = connectionLayout.size + 4 + 4 + (tracingLocks ? 0 : inHash(8, 16));
+	const tag = 4;
+	// and a bucket of `extras`, where few have an entry
+	const aConnection = connectionLayout.size + tag + hashBucket;
 	return {
-		'clients.capacity': entries.clients * aClient,
+		'clients.capacity': entries.clients * aClient + entries.prefix_clients * arrayElement,
 		'connections.max': entries.connections * aConnection,
-		'listeners.max': entries.listeners * (aListener + inListenerHashes),
+		'listeners.max': entries.listeners * (aListener + inListenerHashes) + ports * arrayElement,
 		'bpf.ring_bytes': entries.ring,
 	};
 }

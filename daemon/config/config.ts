@@ -27,10 +27,19 @@ export interface Config {
 	readonly profiles: readonly Profile[];
 	readonly transparent: { readonly enabled: boolean; readonly ports: Ports };
 	readonly sockopt: { readonly enabled: boolean; readonly ipv4: 'mapped' | 'refuse' };
-	readonly listeners: { readonly ports: Ports; readonly netns: 'all' | 'host'; readonly max: number };
+	/** Whether it is observed which process accepts a connection. */
+	readonly accept: boolean;
+	readonly listeners: {
+		readonly ports: Ports;
+		readonly netns: 'all' | 'host';
+		readonly label: 'address' | 'port';
+		readonly max: number;
+	};
 	readonly clients: {
 		readonly prefix4: number;
 		readonly prefix6: number;
+		/** Undefined: no network is limited. */
+		readonly perPrefix: { readonly prefix4: number; readonly prefix6: number; readonly max: number } | undefined;
 		readonly capacity: number;
 		readonly maxExported: number;
 		readonly idleMs: number;
@@ -71,10 +80,12 @@ export function toConfig(settings: Settings, env: Environment): Config {
 			settings.profiles ?? (settings.balancer ? profilesOf(settings.balancer) : profiles.parse(defaultProfiles)),
 		transparent: settings.transparent,
 		sockopt: settings.sockopt,
+		accept: settings.accept,
 		listeners: settings.listeners,
 		clients: {
 			prefix4: clients.prefix4,
 			prefix6: clients.prefix6,
+			perPrefix: clients.per_prefix.enabled ? perPrefixOf(clients.per_prefix) : undefined,
 			capacity: clients.capacity,
 			maxExported: clients.max_exported,
 			idleMs: clients.idle,
@@ -92,6 +103,12 @@ export function toConfig(settings: Settings, env: Environment): Config {
 	});
 }
 
+const perPrefixOf = ({ prefix4, prefix6, max }: { prefix4: number; prefix6: number; max: number }) => ({
+	prefix4,
+	prefix6,
+	max,
+});
+
 const onOff = (value: boolean) => (value ? 'on' : 'off');
 
 /** Every key with its value as the file would have it; null where nothing is set. */
@@ -106,11 +123,17 @@ export function written(config: Config): Readonly<Record<string, unknown>> {
 		'transparent.ports': formatPorts(config.transparent.ports),
 		'sockopt.enabled': onOff(config.sockopt.enabled),
 		'sockopt.ipv4': config.sockopt.ipv4,
+		accept: onOff(config.accept),
 		'listeners.ports': formatPorts(config.listeners.ports),
 		'listeners.netns': config.listeners.netns,
+		'listeners.label': config.listeners.label,
 		'listeners.max': config.listeners.max,
 		'clients.prefix4': config.clients.prefix4,
 		'clients.prefix6': config.clients.prefix6,
+		'clients.per_prefix.enabled': onOff(config.clients.perPrefix !== undefined),
+		'clients.per_prefix.prefix4': config.clients.perPrefix?.prefix4 ?? null,
+		'clients.per_prefix.prefix6': config.clients.perPrefix?.prefix6 ?? null,
+		'clients.per_prefix.max': config.clients.perPrefix?.max ?? null,
 		'clients.capacity': config.clients.capacity,
 		'clients.max_exported': config.clients.maxExported,
 		'clients.idle': formatDuration(config.clients.idleMs),

@@ -14,6 +14,7 @@ const prefix = 'TOASCOPE_';
 const shortForms: Readonly<Record<string, string>> = {
 	TOASCOPE_TRANSPARENT: 'TOASCOPE_TRANSPARENT_ENABLED',
 	TOASCOPE_SOCKOPT: 'TOASCOPE_SOCKOPT_ENABLED',
+	TOASCOPE_CLIENTS_PER_PREFIX: 'TOASCOPE_CLIENTS_PER_PREFIX_ENABLED',
 };
 
 /** The variable of the key that a variable sets. */
@@ -49,7 +50,12 @@ export function readEnvironment(env: Environment): { readonly tree: Tree; readon
 		put(tree, key.path.split('.'), readValue(text, key.list === true));
 	}
 	for (const { path, message } of problemsOf(tree)) {
-		const variable = origins.get(path.slice(0, 2).join('.')) ?? origins.get(String(path[0])) ?? prefix;
+		// a problem within a value, such as a list, is that of the variable that gave it
+		const lengths = Array.from(path, (_, index) => path.length - index);
+		const origin = lengths
+			.map((length) => origins.get(path.slice(0, length).join('.')))
+			.find((name) => name !== undefined);
+		const variable = origin ?? prefix;
 		problems.push({ at: variable, key: formatPath(path), message });
 	}
 	return { tree, problems: problems.toSorted((a, b) => (a.at < b.at ? -1 : 1)) };

@@ -62,12 +62,12 @@ function bytesIfThere(path: string): Uint8Array | undefined {
 function over(below: Tree, above: Tree): Tree {
 	const result = { ...below };
 	for (const [name, value] of Object.entries(above)) {
-		result[name] = isMap(value) ? { ...longForm(below[name]), ...value } : value;
+		result[name] = isMap(value) ? over(longForm(below[name]), value) : value;
 	}
 	return result;
 }
 
-/** `transparent: on` is `transparent: {enabled: on}`, and so it is with `sockopt`. */
+/** `transparent: on` is `transparent: {enabled: on}`, and so it is with `sockopt` and `clients.per_prefix`. */
 function longForm(value: unknown): Tree {
 	if (value === undefined) return {};
 	return isMap(value) ? value : { enabled: value };

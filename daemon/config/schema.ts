@@ -67,6 +67,27 @@ const sockoptKeys = section({
 	),
 });
 
+const perPrefixKeys = section({
+	enabled: key(
+		'Limits how many entries the clients of one network have in the table of clients; those beyond the limit are counted together, as one client named after the network. This keeps a subscriber with many addresses from filling the table. `per_prefix: off` is short for `per_prefix: {enabled: off}`.',
+		onOff.prefault('on'),
+		{ reloadable: reload },
+	),
+	prefix4: key('Prefix length of such a network, IPv4.', integer(1, 32).prefault(24), {
+		reloadable: reload,
+	}),
+	prefix6: key('Prefix length of such a network, IPv6.', integer(1, 128).prefault(64), {
+		reloadable: reload,
+	}),
+	max: key(
+		'Entries that the clients of one network can have, for each listener.',
+		integer(1, 4_194_304).prefault(256),
+		{
+			reloadable: reload,
+		},
+	),
+});
+
 /** What a file may hold. Parsing it gives values in base units: milliseconds, bytes. */
 export const fileSchema = section({
 	provider: key(
@@ -104,6 +125,11 @@ export const fileSchema = section({
 			error: 'must be on or off, or a map with keys of enabled, ipv4',
 		})
 		.prefault({}),
+	accept: key(
+		'Observes which process accepts a connection, and when. `off` saves part of the cost of each accepted connection; accepts are then not counted, and connections have no owner.',
+		onOff.prefault('on'),
+		{ reloadable: restart },
+	),
 	listeners: section({
 		ports: key('Local ports that are watched. Connections on others appear nowhere.', ports.prefault('all'), {
 			reloadable: reload,
@@ -115,17 +141,31 @@ export const fileSchema = section({
 			word('all', 'host').prefault('all'),
 			{ reloadable: reload },
 		),
-		max: key('Listeners with counters of their own; the rest is `other`.', integer(1, 16_384).prefault(256), {
-			reloadable: restart,
-		}),
+		label: key(
+			'What identifies a listener: the local `address` and port that a connection arrived at, or the `port` alone, which is shown as `[::]:PORT`.',
+			word('address', 'port').prefault('address'),
+			{ reloadable: reload },
+		),
+		max: key(
+			'Listeners with counters of their own; the rest is `other`. 256 take at most 9 MB of kernel memory, 16384 take 65 MB.',
+			integer(1, 16_384).prefault(256),
+			{
+				reloadable: restart,
+			},
+		),
 	}).prefault({}),
 	clients: section({
 		prefix4: key('Bits of an IPv4 client address that make a client.', integer(1, 32).prefault(32), {
-			reloadable: restart,
+			reloadable: reload,
 		}),
 		prefix6: key('Bits of an IPv6 client address that make a client.', integer(1, 128).prefault(128), {
-			reloadable: restart,
+			reloadable: reload,
 		}),
+		per_prefix: z
+			.union([onOff.transform((enabled) => ({ enabled, prefix4: 24, prefix6: 64, max: 256 })), perPrefixKeys], {
+				error: 'must be on or off, or a map with keys of enabled, prefix4, prefix6, max',
+			})
+			.prefault({}),
 		capacity: key(
 			"Pairs of client and listener in the kernel's table. A new client that finds it full counts in `other`.",
 			integer(1, 4_194_304).prefault(65_536),

@@ -35,7 +35,7 @@ const table: Readonly<Record<keyof Features, Feature>> = {
 		title: 'reads of kernel memory by address',
 		refused: 'ok',
 		advice:
-			'the kernel is locked down (confidentiality): what toa.ko says is not heard, and provider module counts nothing',
+			'the kernel is locked down (confidentiality): open connections cannot be read, so their bytes are counted when they close, they are in no lookup, and provider module counts nothing',
 	},
 	taskRegisters: {
 		title: 'registers and name of the current task',
@@ -46,13 +46,8 @@ const table: Readonly<Record<keyof Features, Feature>> = {
 	tracingLocks: {
 		title: 'locks in iterators and fexit',
 		refused: 'ok',
-		advice: 'programs take turns at a connection instead, which costs each connection some operations on hash tables',
-	},
-	storageIterator: {
-		title: 'iterator over socket storage',
-		refused: 'ok',
 		advice:
-			'open connections are read in one network namespace after the other: those that have a process or a mount here',
+			'accepts are observed by getpeername: one without an address buffer (Node.js) is unseen, its owner is the listener',
 	},
 	listeningSockets: {
 		title: 'sockets of processes',

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Whether the configured sizes fit this host: what the maps take, and what is there for them. */
-import { readFileSync } from 'node:fs';
 import type { Features } from '../capture/native.ts';
+import { possibleCpus } from '../capture/possible_cpus.ts';
 import { missingCapabilities } from '../capture/privileges.ts';
 import { lockedLimit } from '../capture/refusal.ts';
 import { kernelMemory, type Sizes, sizeKeys } from '../capture/sizes.ts';
@@ -25,15 +25,6 @@ export function readMemory(status: string): Memory {
 	return { available: process.availableMemory(), locked: lockedLimit(), cpus: possibleCpus(), status };
 }
 
-/** The kernel makes counters for each, whether it is there or not. */
-function possibleCpus(): number {
-	const ranges = readFileSync('/sys/devices/system/cpu/possible', 'utf8').trim().split(',');
-	return ranges.reduce((sum, range) => {
-		const [first = 0, last = first] = range.split('-').map(Number);
-		return sum + last - first + 1;
-	}, 0);
-}
-
 function sizesIn(values: Values): Sizes {
 	const of = (key: (typeof sizeKeys)[number]) => Number(values[key]);
 	return {
@@ -44,12 +35,12 @@ function sizesIn(values: Values): Sizes {
 	};
 }
 
-type Deciding = Pick<Features, 'memoryAccounting' | 'tracingLocks'>;
+type Deciding = Pick<Features, 'memoryAccounting'>;
 
 /** `running`: a daemon has them. `features`: undefined where they could not be tried. */
 export function memoryCheck(memory: Memory, values: Values, running: boolean, features?: Deciding): Check {
-	const { memoryAccounting, tracingLocks } = features ?? { memoryAccounting: '', tracingLocks: '' };
-	const taken = kernelMemory(sizesIn(values), memory.cpus, tracingLocks === '');
+	const { memoryAccounting } = features ?? { memoryAccounting: '' };
+	const taken = kernelMemory(sizesIn(values), memory.cpus);
 	const keys = sizeKeys.toSorted((a, b) => taken[b] - taken[a]);
 	const all = keys.reduce((sum, key) => sum + taken[key], 0);
 	const parts = keys.map((key) => `${key} (${values[key]}): ${aboutSize(taken[key])}`).join(', ');

@@ -230,6 +230,12 @@ export const metricTable = [
 		help: 'What was not recorded, by reason',
 	},
 	{
+		name: 'toascope_connections_counted_total',
+		type: 'counter',
+		labels: ['by'],
+		help: 'Closed connections that were added to the counters, by what added them',
+	},
+	{
 		name: 'toascope_map_entries',
 		type: 'gauge',
 		labels: ['map'],
@@ -375,6 +381,7 @@ export const labelMeanings: Readonly<Record<(typeof metricTable)[number]['labels
 	profile: 'The name of the [profile](configuration.md#built-in-profiles) that took the option.',
 	segment:
 		'Where the option was: `syn`, `ack` (the segment that made the socket, or one without data after it), `data`.',
+	by: '`sweep`: the daemon, once a second; `reuse`: a new connection that needed the slot before the daemon had counted it; `close`: its own close, because it was in socket storage.',
 	seen: 'How the accept was observed: `fexit`, `getpeername`, or `unseen`.',
 	reason: 'Why: [below](#reasons-of-toascope_drops_total).',
 	endpoint: 'The key of the configuration: `listen` (`http.listen`) or `socket` (`http.socket`).',
@@ -383,7 +390,7 @@ export const labelMeanings: Readonly<Record<(typeof metricTable)[number]['labels
 	limit: 'Which one: [below](#limits-of-toascope_http_limited_total).',
 	map: 'Name of a BPF map.',
 	program: 'Name of a BPF program.',
-	task: '`collect` (the counters), `flush` (open connections), `reap` (connections that are gone), `drain` (records for spans), `clock` (jumps of the wall clock), `attachments` (programs, pins and the Unix socket); and steps without which the rest goes on: `owners` (a connection was shown without its owner), `events`, `listeners` (a record did not become a span), `neighbours` (other daemons were not looked for), `peers`, `unknown_options` (missing in `/v1/status`, or older).',
+	task: '`collect` (the counters), `flush` (open connections), `drain` (records for spans), `clock` (jumps of the wall clock), `attachments` (programs, pins and the Unix socket); and steps without which the rest goes on: `owners` (a connection was shown without its owner), `events`, `listeners` (a record did not become a span), `neighbours` (other daemons were not looked for), `peers`, `unknown_options` (missing in `/v1/status`, or older).',
 	attachment:
 		'Name of a BPF program; `pins`: below `bpf.pin`; `http_socket`: the file of the Unix socket; `syns`: listeners that were told to keep SYNs; of `toa.ko` `module` (unloaded), `module_parameters` (changed), `module_probes` (switched off).',
 	event: 'What `toa.ko` counted: [below](#events-of-toascope_module_events_total).',

@@ -29,21 +29,23 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
 		advice: 'raise clients.capacity (a restart), or shorten clients.prefix6 and clients.prefix4',
 	},
 	connections_full: {
-		meaning: 'A connection that cannot be looked up: the table holds open ones only.',
-		advice: 'raise connections.max',
+		meaning:
+			'A connection whose slots were all taken by open connections: it is counted exactly, but at a higher cost and its bytes only when it closes, and lookups do not find it.',
+		advice: 'raise connections.max to at least twice the number of connections open at a time',
 	},
 	connection_evicted: {
 		meaning:
 			'A closed connection left the table before `connections.retain` was over: it cannot be looked up any more.',
 		advice: 'raise connections.max, or lower connections.retain',
 	},
-	connection_slot: {
-		meaning: 'A place of the table for lookups was lost: the queue of free places refused it.',
-		advice: 'report it: this should not happen',
-	},
 	ring_full: {
 		meaning: 'A record for traces and live views was lost; no counter depends on it.',
 		advice: 'raise bpf.ring_bytes',
+	},
+	clients_per_prefix: {
+		meaning:
+			'A connection of a new client whose network has used its share of the table (`clients.per_prefix`): it is counted under the network, as the client `2001:db8:c::/64`. Nothing of it is lost.',
+		advice: 'to tell more clients of one network apart, raise clients.per_prefix.max',
 	},
 	client_folding: {
 		meaning: 'A connection of a client whose series was just ending: it counts under `client="other"`.',

@@ -3,9 +3,9 @@
  * Listeners that are gone give their slots back, so that new ones find one: remote hosts (AnyIP, TPROXY) and short-lived
  * listeners (FTP) would use them up for good. What such a listener had counted goes to the listener `other`.
  *
- * It takes two looks. At the first the slot is retired: new connections count under `other` from then on. The second
- * begins when each run of a program that had begun is over, and finds every client that such a run may have created.
- * A listener that has neither connections nor clients then is folded; any other one goes on.
+ * It takes three looks. At the first the slot is retired: new connections count under `other` from then on. In the second each run of
+ * a program that had begun comes to its end. The third begins with a sweep, which counts every connection of such a run, and
+ * so finds every client. A listener that has neither connections nor clients then is folded; any other one goes on.
  */
 import type { ListenerRecord, Source } from './source.ts';
 
@@ -28,6 +28,8 @@ export const isFolded = ({ retired, total }: ListenerRecord): boolean => retired
 
 export class ListenerSlots {
 	readonly #source: Source;
+	/** Keys of those that the look before found retired. */
+	#foundRetired: ReadonlySet<string> = new Set();
 
 	constructor(source: Source) {
 		this.#source = source;
@@ -41,11 +43,15 @@ export class ListenerSlots {
 		const source = this.#source;
 		const before = source.readListeners();
 		const folded: string[] = [];
+		const foundRetired = new Set<string>();
 		for (const record of before) {
 			if (!record.retired) continue;
 			if (isOpen(record) || limits.hasClients(record.key)) source.restoreListener(record);
+			else if (!this.#foundRetired.has(record.key)) foundRetired.add(record.key);
 			else if (source.foldListener(record)) folded.push(record.key);
+			else foundRetired.add(record.key);
 		}
+		this.#foundRetired = foundRetired;
 		const records = folded.length === 0 ? before : source.readListeners();
 		for (const record of this.#leastRecent(records, limits)) source.retireListener(record);
 		return { records: records.filter((record) => !isFolded(record)), folded };

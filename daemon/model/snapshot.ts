@@ -112,6 +112,8 @@ export interface Snapshot {
 	readonly clientsOverflowed: bigint;
 	/** By reason; every reason is present. */
 	readonly drops: Readonly<Record<string, bigint>>;
+	/** Connections that have closed, by what counted them. */
+	readonly counted: Readonly<Record<string, bigint>>;
 	/** What the kernel module counts, by event; none where it is not used. */
 	readonly moduleEvents: Readonly<Record<string, bigint>>;
 	readonly maps: readonly MapUsage[];

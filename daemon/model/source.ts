@@ -2,6 +2,7 @@
 /** What the store reads: a provider's kernel state. The store never knows which provider it is. */
 import type { Endpoint } from './address.ts';
 import type { ListenerTotals, MapUsage, ProgramUsage, Traffic } from './snapshot.ts';
+import type { NextTurn } from './store.ts';
 
 /** One line of the table of listeners. */
 export interface ListenerRecord extends Omit<ListenerTotals, 'listener' | 'sinceNs'> {
@@ -106,6 +107,8 @@ export interface Source {
 	 * `createdNs` had come is in the table. Takes milliseconds.
 	 */
 	runsOver(): Promise<void>;
+	/** Counts what has closed since the last sweep, and what is new. */
+	sweep(nextTurn: NextTurn): Promise<void>;
 	/**
 	 * Takes a client that was retired before the latest runsOver() out of the table, its counts into its listener's, and
 	 * its series out of the exported set.
@@ -117,6 +120,7 @@ export interface Source {
 	classifiedNs: bigint;
 	clientsFolded(): bigint;
 	drops(): Readonly<Record<string, bigint>>;
+	counted(): Readonly<Record<string, bigint>>;
 	maps(): readonly MapUsage[];
 	programs(): readonly ProgramUsage[];
 	monotonicNs(): bigint;

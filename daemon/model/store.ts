@@ -120,6 +120,8 @@ export class Store {
 		if (this.#looking) throw new Error('another look is under way');
 		this.#looking = true;
 		try {
+			// what has closed since the last look is in no counter before
+			await this.#source.sweep(nextTurn);
 			const look = this.#newLook();
 			// then no program holds a client that was retired, and each client that was created before is in the table
 			const over = this.#source.runsOver();
@@ -364,6 +366,7 @@ export class Store {
 			listenersFolded: this.#source.listenersFolded(),
 			clientsOverflowed: drops.clients_full ?? 0n,
 			drops,
+			counted: this.#source.counted(),
 			moduleEvents: this.#source.moduleEvents(),
 			maps: this.#source.maps(),
 			programs: this.#source.programs(),
@@ -389,10 +392,10 @@ function unixNs(): bigint {
 	return BigInt(Date.now()) * 1_000_000n;
 }
 
-/** When a client was last heard of. */
+/** When a client was last active; its entry is made when that is counted, which may be a second later. */
 function lastSignNs(page: ClientPage, index: number): bigint {
-	const [created, active] = [page.createdNs(index), page.activeNs(index)];
-	return active > created ? active : created;
+	const active = page.activeNs(index);
+	return active === 0n ? page.createdNs(index) : active;
 }
 
 function nameOf(listener: Endpoint | undefined): string {

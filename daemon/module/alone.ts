@@ -24,11 +24,13 @@ function nothing(reader: OptionReader): Source {
 		admit: () => [],
 		retire: () => false,
 		runsOver: () => Promise.resolve(),
+		sweep: () => Promise.resolve(),
 		fold: () => 'refused',
 		dropExported: () => true,
 		classifiedNs: 0n,
 		clientsFolded: () => 0n,
 		drops: () => ({}),
+		counted: () => ({}),
 		maps: () => [],
 		programs: () => [],
 		monotonicNs: () => native().monotonicNs(),
@@ -81,8 +83,6 @@ export class ModuleAlone implements Provider {
 	discard = () => 0;
 
 	async flush(): Promise<void> {}
-
-	async reap(): Promise<void> {}
 
 	lookup(): [] {
 		return [];

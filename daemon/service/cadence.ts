@@ -5,10 +5,8 @@
 export const collectMs = 1000;
 /** The kernel is asked so often whether all that was attached still is. */
 export const attachmentsMs = 1000;
-/** Open connections are in the counters after two flushes: within 15 s (bpf/account.h). */
+/** Open connections are in the counters after two flushes: within 15 s (bpf/sweep.bpf.c). */
 export const flushMs = 5000;
-/** What two of these looks find gone is closed. At 65,536 connections one takes 3 ms, in slices. */
-export const reapMs = 15_000;
 /** The kernel wakes nobody for a record of the ring: it is drained so often. */
 export const drainMs = 50;
 /** Records that are not drained are lost: draining has four fifths of the time. */

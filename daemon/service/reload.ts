@@ -26,7 +26,7 @@ export function reloaded(old: Config, next: Config): Config {
 		transparent: next.transparent,
 		sockopt: next.sockopt,
 		listeners: { ...next.listeners, max: old.listeners.max },
-		clients: { ...old.clients, maxExported: next.clients.maxExported, idleMs: next.clients.idleMs },
+		clients: { ...next.clients, capacity: old.clients.capacity },
 		connections: { ...old.connections, retainMs: next.connections.retainMs },
 		log: { ...old.log, level: next.log.level },
 	});

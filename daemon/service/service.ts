@@ -34,7 +34,7 @@ import type { Snapshot } from '../model/snapshot.ts';
 import { Store } from '../model/store.ts';
 import { version } from '../version.ts';
 import { AttachmentTask } from './attachment_task.ts';
-import { attachmentsMs, clockMs, collectMs, drainMs, drainPauseFactor, flushMs, reapMs } from './cadence.ts';
+import { attachmentsMs, clockMs, collectMs, drainMs, drainPauseFactor, flushMs } from './cadence.ts';
 import { openProvider } from './choose.ts';
 import { SystemClock } from './clock.ts';
 import { Collection } from './collection.ts';
@@ -160,7 +160,6 @@ export class Service implements View {
 		const checks = this.#tasks.start('attachments', attachmentsMs, () => this.#attachments.run());
 		await Promise.all([collections.first, checks.first]);
 		this.#tasks.start('flush', flushMs, (nextTurn) => this.#provider.flush(nextTurn));
-		this.#tasks.start('reap', reapMs, (nextTurn) => this.#provider.reap(nextTurn));
 		if (this.#spans !== undefined || this.#onEvent !== undefined) {
 			const events = this.#listen();
 			this.#events = events;

@@ -98,7 +98,7 @@ const clientsOf = (samples: readonly Sample[]) => {
 
 describe('2,000 clients in one run', () => {
 	it('are all resolved, each with its own numbers, and every sum is exact', async () => {
-		await using daemon = await startDaemon('clients: {max_exported: 2500}');
+		await using daemon = await startDaemon('clients: {max_exported: 2500, per_prefix: off}');
 		const [once, often, straight] = await Promise.all([
 			run('2001:db8:c::1', 2000, { send: 100, receive: 300 }),
 			run('2001:db8:c::1', 300, { port: toa6Port, count: 601, send: 1501, receive: 70_001 }),
@@ -209,7 +209,7 @@ function watchSeries(daemon: Daemon) {
 
 describe('more clients than fit', () => {
 	it('into the kernel: the rest is other, counted as not recorded, and resolved all the same', async () => {
-		await using daemon = await startDaemon('clients: {capacity: 100}');
+		await using daemon = await startDaemon('clients: {capacity: 100, per_prefix: off}');
 		const results = await run('2001:db8:c:0:1::1', 150, { count: 300, send: 200, receive: 100 });
 		const samples = await settled(daemon, listener, results.length);
 		await expectResolved(daemon, results, { verdict: 'toa' });
@@ -228,7 +228,8 @@ describe('more clients than fit', () => {
 	});
 
 	it('into the series: the rest is other, admitted when there is room, folded when idle', async () => {
-		const config = (maxExported: number, idle: string) => `clients: {max_exported: ${maxExported}, idle: ${idle}}`;
+		const config = (maxExported: number, idle: string) =>
+			`clients: {max_exported: ${maxExported}, idle: ${idle}, per_prefix: off}`;
 		await using daemon = await startDaemon(config(40, '1 h'));
 		const first = await run('2001:db8:c:0:2::1', 100, { send: 200, receive: 100 });
 		const full = await settled(daemon, listener, 100);
@@ -274,7 +275,9 @@ describe('more clients than fit', () => {
 	});
 
 	it('under load, while they are admitted, folded and come back: nothing falls, and at rest every sum is exact', async () => {
-		await using daemon = await startDaemon('clients: {capacity: 4000, max_exported: 1500, idle: 100 ms}');
+		await using daemon = await startDaemon(
+			'clients: {capacity: 4000, max_exported: 1500, idle: 100 ms, per_prefix: off}',
+		);
 		const series = watchSeries(daemon);
 		const results: Result[] = [];
 		// until it was seen often enough, however fast the machine is

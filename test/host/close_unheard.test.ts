@@ -1,22 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Another's sockops program replaces the callback flags of sockets: nobody tells of their close, and yet it is counted, once. */
-import { setImmediate as turn } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Counters } from '../../daemon/capture/counters.ts';
-import { Flusher } from '../../daemon/capture/flusher.ts';
-import { KernelSettings } from '../../daemon/capture/kernel_settings.ts';
-import { listenerKeyLayout, reapRequestLayout } from '../../daemon/capture/layout.gen.ts';
-import { load } from '../../daemon/capture/load.ts';
+import { clientKeyLayout, limit, listenerKeyLayout, sweepRequestLayout } from '../../daemon/capture/layout.gen.ts';
 import { findCgroup2, readMounts } from '../../daemon/capture/mounts.ts';
-import { type BpfObject, native } from '../../daemon/capture/native.ts';
-import { Reaper } from '../../daemon/capture/reaper.ts';
-import { type Config, toConfig } from '../../daemon/config/config.ts';
-import { fileSchema } from '../../daemon/config/schema.ts';
 import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
-import { formatEndpoint } from '../../daemon/model/address.ts';
-import { trafficFields } from '../../daemon/model/traffic.ts';
+import type { ListenerRecord } from '../../daemon/model/source.ts';
 import { expectIdentity, listenerAccount, settled } from '../fixtures/accounts.ts';
+import { BarePrograms } from '../fixtures/bare_programs.ts';
 import { Daemon } from '../fixtures/daemon.ts';
 import { ForeignSockops } from '../fixtures/foreign.ts';
 import { total } from '../fixtures/metrics.ts';
@@ -61,108 +52,57 @@ async function connect(route: keyof typeof routes, clients: number, hold = false
 	expect(results.filter(({ error }) => error !== undefined)).toEqual([]);
 }
 
-/** The programs and their maps, without a daemon that would flush and reap by itself. */
-class Programs implements Disposable {
-	readonly bpf: BpfObject;
-	readonly counters: Counters;
-	readonly reaper: Reaper;
-	readonly #flusher: Flusher;
-
-	constructor(keys: Record<string, object> = {}) {
-		const config: Config = toConfig(fileSchema.parse({ listeners: { ports: [port] }, ...keys }), {});
-		const probed = native().probe();
-		this.bpf = load({ config, probed, reader: 'bpf' });
-		this.counters = new Counters(
-			this.bpf,
-			() => undefined,
-			() => ({}),
-		);
-		this.reaper = new Reaper(this.bpf);
-		this.#flusher = new Flusher(this.bpf, probed.features, this.reaper, console);
-		new KernelSettings(this.bpf).apply(config, 0, 0n);
-		// "other"
-		this.bpf.update('listener_places', Buffer.alloc(listenerKeyLayout.size), Buffer.alloc(4));
-		const { program } = this.#flusher;
-		this.bpf.attach(program, program === 'toascope_flush' ? { map: 'sockets' } : {});
-		this.bpf.attach('toascope_sockops', { cgroup });
-	}
-
-	/** What the daemon does every few seconds. */
-	async look(): Promise<void> {
-		await this.#flusher.flush(() => turn());
-		await this.reaper.reap(() => turn());
-	}
-
-	#listener() {
-		return this.counters
-			.readListeners()
-			.find(({ endpoint }) => endpoint !== undefined && formatEndpoint(endpoint) === listener);
-	}
-
-	get total() {
-		return this.#listener()?.total;
-	}
-
-	get handshakes() {
-		return this.#listener()?.handshakes;
-	}
-
-	/** All that counts beside the listener: direct, other, and each client. */
-	get parts() {
-		const found = this.#listener();
-		const sum: Partial<Record<(typeof trafficFields)[number], bigint>> = {};
-		const clients = [...this.counters.readClients()].flatMap((page) =>
-			Array.from({ length: page.length }, (_, index) => page.traffic(index)),
-		);
-		for (const part of [found?.direct, found?.overflow, ...clients]) {
-			for (const field of trafficFields) sum[field] = (sum[field] ?? 0n) + (part?.[field] ?? 0n);
-		}
-		return sum;
-	}
-
-	/** Looks until so many have closed. */
-	async closed(count: number): Promise<void> {
-		await expect
-			.poll(
-				async () => {
-					await this.look();
-					return this.total?.closed;
-				},
-				{ timeout: patient(20_000) },
-			)
-			.toBe(BigInt(count));
-	}
-
-	[Symbol.dispose](): void {
-		this.bpf.close();
-	}
-}
+/** The programs, on the lab's server port. */
+const bare = (keys: Record<string, object> = {}) =>
+	new BarePrograms(listener, { listeners: { ports: [port] }, ...keys });
 
 const verdicts = (toa: bigint, none: bigint) => ({ toa, none, malformed: 0n, untrusted: 0n, conflict: 0n });
 
 describe('connections whose close nobody hears', () => {
 	it('are closed once, for the listener and for whom they count, and give their places back', async () => {
-		// the second client finds the table full, and a connection its place only where one was given back
-		using programs = new Programs({ clients: { capacity: 1 }, connections: { max: 6 } });
+		// the second client finds the table full, and in the end a connection its place only where one was given back
+		using programs = bare({ clients: { capacity: 1 }, connections: { max: 64 } });
+		const rounds = 12;
+		const unheard = 6 * rounds;
+		expect(programs.bpf.mapInfo('connections').maxEntries).toBeLessThan(unheard);
 		{
 			await using _foreign = await ForeignSockops.deafen(cgroup, port);
-			for (const route of ['ack', 'data', 'none'] as const) await connect(route, 2);
-			await programs.closed(6);
+			for (let round = 1; round <= rounds; round++) {
+				for (const route of ['ack', 'data', 'none'] as const) await connect(route, 2);
+				await programs.closed(6 * round);
+			}
 		}
-		expect(programs.handshakes).toEqual(verdicts(2n, 4n));
+		expect(programs.handshakes).toEqual(verdicts(BigInt(2 * rounds), BigInt(4 * rounds)));
 		for (let looks = 0; looks < 3; looks++) await programs.look();
-		expect(programs.total).toMatchObject({ opened: 6n, closed: 6n });
+		expect(programs.total).toMatchObject({ opened: BigInt(unheard), closed: BigInt(unheard) });
 		expect(programs.parts).toEqual(programs.total);
-		expect(programs.counters.drops()).toMatchObject({ close_unheard: 6n, connections_full: 0n });
+		expect(programs.counters.drops()).toMatchObject({ close_unheard: BigInt(unheard), connections_full: 0n });
 
 		await connect('ack', 6);
-		await expect.poll(() => programs.total?.closed, { timeout: patient(20_000) }).toBe(12n);
+		await programs.closed(unheard + 6, () => programs.collect());
 		expect(programs.parts).toEqual(programs.total);
-		expect(programs.counters.drops()).toMatchObject({ close_unheard: 6n, connections_full: 0n, connection_slot: 0n });
+		expect(programs.counters.drops()).toMatchObject({
+			close_unheard: BigInt(unheard),
+			connections_full: 0n,
+		});
+	});
+
+	it.each([1, 6, 64, 65_536])('are closed by the second look that finds them gone; of a table for %i', async (max) => {
+		using programs = bare({ connections: { max } });
+		await connect('ack', 1, true);
+		await programs.look();
+		const lost = programs.lose();
+		const closed: (bigint | undefined)[] = [];
+		for (let looks = 0; looks < 3; looks++) {
+			await programs.look();
+			closed.push(programs.total?.closed);
+		}
+		await client.release();
+		expect({ lost, closed }).toEqual({ lost: 1, closed: [0n, 1n, 1n] });
 	});
 
 	it('count as open while they are, with all that a flush has seen', async () => {
-		using programs = new Programs();
+		using programs = bare();
 		await using _foreign = await ForeignSockops.deafen(cgroup, port);
 		for (const route of ['ack', 'data'] as const) await connect(route, 2, true);
 		for (let looks = 0; looks < 4; looks++) await programs.look();
@@ -175,7 +115,7 @@ describe('connections whose close nobody hears', () => {
 	});
 
 	it('and those of listeners that found no place', async () => {
-		using programs = new Programs({ listeners: { ports: [port, ...Object.values(routes)], max: 1 } });
+		using programs = bare({ listeners: { ports: [port, ...Object.values(routes)], max: 1 } });
 		await using _foreign = await ForeignSockops.deafen(cgroup, port);
 		// the gateway's own listener is the first to come
 		await connect('ack', 2);
@@ -194,21 +134,19 @@ describe('connections whose close nobody hears', () => {
 });
 
 it('a close that is heard after all is not counted again', async () => {
-	using programs = new Programs();
+	using programs = bare();
 	await connect('ack', 2, true);
 	await connect('none', 1, true);
-	// as if an iterator had missed them
-	const request = Buffer.alloc(reapRequestLayout.size);
-	request.writeBigUInt64LE(native().monotonicNs() + 10_000_000_000n, reapRequestLayout.flushedNs);
-	for (const run of [1, 2]) {
-		request.writeUInt32LE(run, reapRequestLayout.run);
-		programs.bpf.run('toascope_reap', request, 3);
-		expect(programs.total?.closed).toBe(run === 1 ? 0n : 3n);
+	await programs.look();
+	expect(programs.lose()).toBe(3);
+	for (const closed of [0n, 3n]) {
+		await programs.look();
+		expect(programs.total?.closed).toBe(closed);
 	}
 	await client.release();
 	// this one is heard, and comes last
 	await connect('none', 1);
-	await expect.poll(() => programs.total?.closed, { timeout: patient(20_000) }).toBe(4n);
+	await programs.closed(4, () => programs.collect());
 	for (let looks = 0; looks < 3; looks++) await programs.look();
 	expect(programs.total).toMatchObject({ opened: 4n, closed: 4n });
 	expect(programs.parts).toMatchObject({ opened: 4n, closed: 4n });
@@ -216,12 +154,38 @@ it('a close that is heard after all is not counted again', async () => {
 	expect(programs.counters.drops()).toMatchObject({ close_unheard: 3n });
 });
 
+it('a callback of a socket that has left its connection does not close that connection', async () => {
+	using programs = bare();
+	await connect('ack', 5, true);
+	await programs.look();
+	// as where the socket was disconnected, and connected to another host
+	expect(programs.lose()).toBe(5);
+	await client.release();
+	await connect('none', 1);
+	await programs.closed(6);
+	expect(programs.total).toMatchObject({ opened: 6n, closed: 6n });
+	expect(programs.counters.drops()).toMatchObject({ close_unheard: 5n });
+});
+
 it('every run is taken: none looks like a protocol that the kernel would look into', () => {
-	using programs = new Programs();
-	const request = Buffer.alloc(reapRequestLayout.size);
-	for (let run = 1; run <= 255; run++) {
-		request.writeUInt32LE(run, reapRequestLayout.run);
-		expect(programs.bpf.run('toascope_reap', request, 1)).toBe(0);
+	using programs = bare();
+	const request = Buffer.alloc(sweepRequestLayout.size);
+	const largest = 2 ** 22;
+	for (const open of [0, 1]) {
+		request.writeUInt32LE(open, sweepRequestLayout.open);
+		for (let first = 0; first < largest; first += limit.SLOTS_A_RUN) {
+			request.writeUInt32LE(first, sweepRequestLayout.first);
+			if (programs.bpf.run('toascope_sweep', request) !== 0) expect.fail(`a sweep from slot ${first} on`);
+		}
+	}
+	const record = (key: string): Pick<ListenerRecord, 'key' | 'slot'> => ({ key, slot: 1 });
+	const clientKey = Buffer.alloc(clientKeyLayout.size);
+	for (let word = 0; word <= 0xffff; word++) {
+		const address = Buffer.alloc(listenerKeyLayout.size);
+		for (let at = 0; at < 16; at += 2) address.writeUInt16BE(word, at);
+		clientKey.set(address);
+		expect(programs.counters.foldListener(record(address.toString('latin1')) as ListenerRecord)).toBe(true);
+		programs.counters.recount(clientKey.toString('latin1'));
 	}
 });
 

@@ -115,7 +115,7 @@ test(`killed ${kills} times at full load`, { timeout: patient(180_000) }, async 
 	expect(listenerAccount(samples, load.listener)).toEqual(account);
 	expectIdentity(samples, load.listener);
 	await series.look(daemon);
-	for (const reason of ['socket_storage', 'connections_full', 'connection_slot', 'close_unheard']) {
+	for (const reason of ['socket_storage', 'connections_full', 'close_unheard']) {
 		expect([reason, total(samples, 'toascope_drops_total', { reason })]).toEqual([reason, 0n]);
 	}
 	const accepts = total(samples, 'toascope_accepts_total', { listener: load.listener });

@@ -2,6 +2,7 @@
 /** A socket whose SYN crossed another (RFC 9293, section 3.5) was connected, not accepted: the kernel calls the same hook for it. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { setImmediate as turn } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { Programs } from '../../daemon/capture/programs.ts';
 import { bpfReader } from '../../daemon/capture/provider.ts';
@@ -44,6 +45,7 @@ it('is no connection that anybody accepted, and makes no listener', async () => 
 		const [served] = (await accepted) as [Socket];
 		await Promise.all([both, once(served, 'close')]);
 
+		await provider.counters.sweep(() => turn());
 		const counted = provider.counters
 			.readListeners()
 			.filter(({ endpoint }) => endpoint !== undefined)

@@ -441,11 +441,15 @@ test('right after connections the daemon tells of them, where it is asked for a 
 
 // the limit is each network namespace's own since Linux 6.8
 test.skipIf(spawnSync('unshare', ['--net', 'test', '-e', '/proc/sys/net/core/optmem_max']).status !== 0)(
-	'net.core.optmem_max that is too small in a network namespace: its connections are not seen, and why is told',
+	'net.core.optmem_max that is too small in a network namespace: connections beyond the table are not seen, and why is told',
 	async () => {
-		await using poor = await WireStage.open({ plain: ['4'] }, { sysctls: { 'core/optmem_max': '300' } });
-		const one = await poor.connection('plain').open(option());
-		one.reset();
+		await using poor = await WireStage.open(
+			{ plain: ['4'] },
+			{ sysctls: { 'core/optmem_max': '300' }, config: ['connections: {max: 1}'] },
+		);
+		// the second one finds the table full of the first, and its socket without memory for it
+		const both = [await poor.connection('plain').open(option()), await poor.connection('plain').open(option())];
+		for (const one of both) one.reset();
 		await poor.wire.handled();
 		await poor.daemon.until(
 			(samples) => total(samples, 'toascope_drops_total', { reason: 'socket_storage' }) > 0n || undefined,

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Counters } from '../../daemon/capture/counters.ts';
 import { clientKeyLayout, listenerKeyLayout } from '../../daemon/capture/layout.gen.ts';
 import type { BpfObject } from '../../daemon/capture/native.ts';
+import { Sweeper } from '../../daemon/capture/sweeper.ts';
 import type { Traffic } from '../../daemon/model/snapshot.ts';
 import { noTraffic } from '../../daemon/model/traffic.ts';
 import { open, optionsHere } from '../fixtures/addon_child.ts';
@@ -21,6 +22,7 @@ beforeEach(() => {
 	object = open(optionsHere());
 	counters = new Counters(
 		object,
+		new Sweeper(object),
 		() => undefined,
 		() => ({}),
 	);

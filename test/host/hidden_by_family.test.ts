@@ -17,6 +17,7 @@ beforeAll(async () => {
 		[
 			`listeners: {ports: [${inet.port}, ${dual.port}, ${opaque.port}]}`,
 			`trust: ["${wireNetwork.hosts4}"]`,
+			'profiles: [nat64, toa4, cdn6]',
 			`transparent: {enabled: on, ports: [${inet.port}, ${dual.port}]}`,
 		].join('\n'),
 	);
@@ -38,4 +39,19 @@ test.each([
 	(await stage.connection(name).open(option)).reset();
 	const after = await stage.daemon.until((now) => (closedIn(now) > closedIn(before) ? now : undefined));
 	expect(hiddenIn(after) - hiddenIn(before)).toBe(hidden);
+});
+
+test('an IPv6 client of the SYN, whose verdict a sweep records since no callback comes for the data', async () => {
+	const listener = `${wireNetwork.server4}:${stage.listeners.inet.port}`;
+	const hiddenIn = (samples: readonly Sample[]) =>
+		total(samples, 'toascope_connections_hidden_by_family_total', { listener });
+	const before = hiddenIn(await stage.daemon.metrics());
+	const one = stage.connection('inet');
+	one.syn({ options: toaOption('cdn6', '2001:db8::42') });
+	await one.synAck();
+	one.acknowledge();
+	one.data('some');
+	await one.acknowledged(4);
+	await stage.daemon.until((now) => (hiddenIn(now) === before + 1n ? now : undefined));
+	one.reset();
 });

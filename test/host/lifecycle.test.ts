@@ -37,7 +37,7 @@ function had(daemon: Daemon) {
 	const found = belongings(daemon.child.pid ?? 0);
 	expect(found.programs.length).toBeGreaterThanOrEqual(8);
 	expect(found.maps.length).toBeGreaterThanOrEqual(13);
-	expect(found.links.length).toBeGreaterThanOrEqual(6);
+	expect(found.links.length).toBeGreaterThanOrEqual(5);
 	return found;
 }
 

@@ -31,11 +31,12 @@ function countedByKernel(): Map<number, number> {
 }
 
 const mapsOf = {
-	'clients.capacity': ['clients', 'exported'],
-	'connections.max': ['connections', 'peer_tags', 'closed_queue', 'unaccepted'],
+	'clients.capacity': ['clients', 'exported', 'prefix_clients'],
+	'connections.max': ['connections', 'peer_tags', 'extras'],
 	'listeners.max': [
 		'listeners',
 		'listener_keys',
+		'listener_guesses',
 		'listener_bases',
 		'listener_places',
 		'listener_since',
@@ -66,11 +67,9 @@ test.each([
 		for (let entry = 0; entry < exported; entry++) keys.writeUInt32LE(entry, entry * clientKeyLayout.size);
 		bpf.updateAll('exported', keys, Buffer.alloc(exported * exportedLayout.size));
 		const counted = countedByKernel();
-		const estimated = kernelMemory(wanted, readMemory('').cpus, probed.features.tracingLocks === '');
+		const estimated = kernelMemory(wanted, readMemory('').cpus);
 		for (const [key, maps] of Object.entries(mapsOf)) {
-			// `unaccepted` is made only where tracing programs take no locks
-			const made = maps.filter((map) => map !== 'unaccepted' || probed.features.tracingLocks !== '');
-			const bytes = made.reduce((sum, map) => sum + (counted.get(bpf.mapId(map)) ?? 0), 0);
+			const bytes = maps.reduce((sum, map) => sum + (counted.get(bpf.mapId(map)) ?? 0), 0);
 			const ratio = estimated[key as keyof typeof mapsOf] / bytes;
 			expect(ratio, `${key}: ${bytes} bytes`).toBeGreaterThan(0.75);
 			expect(ratio, `${key}: ${bytes} bytes`).toBeLessThan(1.25);

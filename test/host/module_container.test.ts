@@ -10,10 +10,11 @@ import { afterAll, expect, it } from 'vitest';
 import { readKernelObject } from '../../daemon/module/kernel_object.ts';
 import { main } from '../fixtures/daemon.ts';
 import { patient } from '../fixtures/patience.ts';
+import { cache, sourcesOf, Unavailable } from '../vm/apt.ts';
 import { runGuest } from '../vm/guest.ts';
 import { type Kernel, kernels } from '../vm/kernels.ts';
 import { lacking } from '../vm/matrix.ts';
-import { cache, type Fetched, fetchKernel, sourcesOf, Unavailable } from '../vm/packages.ts';
+import { type Fetched, fetchKernel } from '../vm/packages.ts';
 import { run } from '../vm/run.ts';
 
 const root = join(import.meta.dirname, '../..');

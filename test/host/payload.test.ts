@@ -41,7 +41,7 @@ beforeAll(async () => {
 	[near, far] = await Promise.all([Scripted.start(lab, 'client'), Scripted.start(lab, 'server', port)]);
 	await lab.echoServer({ port: echoPort });
 	daemon = await Daemon.start({
-		config: `listeners: {ports: [${port}-${echoPort}]}\ntrust: [${network.pool}]\nclients: {max_exported: 2500}`,
+		config: `listeners: {ports: [${port}-${echoPort}]}\ntrust: [${network.pool}]\nclients: {max_exported: 2500, per_prefix: off}`,
 	});
 });
 

@@ -3,14 +3,18 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { connectionLayout } from '../../daemon/capture/layout.gen.ts';
 import { inGuest } from '../fixtures/in_guest.ts';
 import { patient } from '../fixtures/patience.ts';
+import { Unavailable } from '../vm/apt.ts';
 import { kernels } from '../vm/kernels.ts';
 import { lacking } from '../vm/matrix.ts';
-import { fetchKernel, Unavailable } from '../vm/packages.ts';
+import { fetchKernel } from '../vm/packages.ts';
 import { SystemdGuest } from '../vm/systemd_guest.ts';
 
 const limitSeconds = patient(900);
+/** connections.max */
+const defaultSlots = 65_536;
 let guest: SystemdGuest | undefined;
 let missing = inGuest ? 'a guest has no guests' : lacking();
 
@@ -35,8 +39,10 @@ set -e
 ln -s /opt/toascope/bin/toascope /usr/bin/toascope
 install -D -m 0644 -t /etc/toascope /opt/toascope/deploy/toascope.yaml /opt/toascope/deploy/toascope.schema.json
 install -m 0644 /opt/toascope/deploy/systemd/toascope.service /etc/systemd/system/
+mkdir /etc/systemd/system/toascope.service.d
+printf '[Service]\\nMemoryMax=256M\\n' >/etc/systemd/system/toascope.service.d/memory.conf
 systemctl daemon-reload
-systemctl start toascope
+systemctl start toascope || { journalctl --quiet --unit=toascope; exit 1; }
 ls /sys/fs/bpf/toascope/v*/links`;
 
 test('it starts, reloads, keeps programs attached over a stop, and detach detaches them', {
@@ -47,6 +53,13 @@ test('it starts, reloads, keeps programs attached over a stop, and detach detach
 	const started = await run(install);
 	expect(started, started.text).toMatchObject({ code: 0, text: expect.stringContaining('toascope_sockops') });
 	const pid = (await guest.status('toascope'))['MainPID'];
+	const memory = await run(
+		'cd /sys/fs/cgroup/system.slice/toascope.service && cat memory.max memory.events memory.stat',
+	);
+	expect(memory.text).toMatch(/^268435456$/m);
+	expect(memory.text).toMatch(/^oom_kill 0$/m);
+	const [, charged] = /^kernel (\d+)$/m.exec(memory.text) ?? [];
+	expect(Number(charged)).toBeGreaterThan(defaultSlots * connectionLayout.size);
 
 	const wrong = await run('echo "nonsense: 1" >>/etc/toascope/toascope.yaml; systemctl reload toascope');
 	expect(wrong.code, wrong.text).not.toBe(0);

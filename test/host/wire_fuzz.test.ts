@@ -82,7 +82,7 @@ it(`${count} lists`, { timeout: patient(300_000) }, async () => {
 		{
 			config: [
 				'connections: {max: 131072}',
-				'clients: {capacity: 131072}',
+				'clients: {capacity: 131072, per_prefix: off}',
 				`profiles: ${JSON.stringify(profiles.map(formatProfile))}`,
 			],
 		},

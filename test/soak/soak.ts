@@ -130,7 +130,7 @@ async function countsExact({ daemon, load, grown }: SoakStage): Promise<string> 
 	const samples = await settled(daemon, load.listener, Number(account.closed));
 	same('the listener', listenerAccount(samples, load.listener), account);
 	expectIdentity(samples, load.listener);
-	for (const reason of ['socket_storage', 'connections_full', 'connection_slot', 'close_unheard']) {
+	for (const reason of ['socket_storage', 'connections_full', 'close_unheard']) {
 		same(reason, total(samples, 'toascope_drops_total', { reason }), 0n);
 	}
 	await grown.look(daemon);

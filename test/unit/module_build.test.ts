@@ -54,6 +54,13 @@ describe('the compiler of a kernel', () => {
 		['CONFIG_CC_VERSION_TEXT=Debian clang version 16.0.6', [], 'cc:  llvm: 1'],
 		['CONFIG_CC_VERSION_TEXT=Debian clang version 16.0.6', ['CC=gcc'], 'cc: gcc llvm: '],
 		['', [], 'cc:  llvm: '],
+		// a prefix of the command's name, as cross compilers have it
+		[
+			'CONFIG_CC_VERSION_TEXT="gcc (GCC) 11.4.1 20231218"',
+			['CROSS_COMPILE=/bin/../bin/'],
+			'cc: /bin/../bin/gcc llvm: ',
+		],
+		['CONFIG_CC_VERSION_TEXT="gcc (GCC) 11.4.1 20231218"', ['CROSS_COMPILE=none-'], 'cc:  llvm: '],
 	])('the Makefile gives it to the kernel: %s %j', (configuration, given, expected) => {
 		const headers = mkdtempSync(join(root, 'headers-'));
 		mkdirSync(join(headers, 'include/config'), { recursive: true });

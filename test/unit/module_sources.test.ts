@@ -56,9 +56,9 @@ describe.each(['VERDICT', 'SEGMENT'])('the numbers of each %s', (what) => {
 			]),
 		);
 
-	it('are those of bpf/records.h', () => {
+	it('are those of bpf/enums.h', () => {
 		const stated = numbers('kernel/toa_verdict.h', 'TOA_');
 		expect(Object.keys(stated).length).toBeGreaterThan(3);
-		expect(numbers('bpf/records.h', '')).toEqual(stated);
+		expect(numbers('bpf/enums.h', '')).toEqual(stated);
 	});
 });

@@ -8,17 +8,20 @@ import {
 	histogramLayout,
 	limit,
 	ownerLayout,
+	toaClientLayout,
 	toaVirtualLayout,
 	trafficLayout,
 } from '../../daemon/capture/layout.gen.ts';
 import { readListening } from '../../daemon/capture/listening.ts';
 import {
+	type Beside,
 	bounds,
 	readConnection,
 	readEndpoint,
 	readEvent,
 	readHistogram,
 	readTraffic,
+	readVirtualServer,
 	writeEndpoint,
 	writeTraffic,
 } from '../../daemon/capture/records.ts';
@@ -37,6 +40,19 @@ function endpoint(family: 0 | 4 | 6, address: string, port: number): Buffer {
 
 const client = '20010db8 000c0000 00000000 00000001';
 
+/** What of the connection below its entry has no room for. */
+const beside: Beside = { local: { family: 4, text: '192.0.2.2', port: 80 }, virtualServer: undefined };
+
+/** struct toa_client, byte by byte. */
+function toaClient(family: 4 | 6, address: string, port: number, profile: number): Buffer {
+	const bytes = Buffer.alloc(toaClientLayout.size);
+	hex(address).copy(bytes, toaClientLayout.address);
+	bytes.writeUInt16LE(port, toaClientLayout.port);
+	bytes[toaClientLayout.family] = family;
+	bytes[toaClientLayout.profile] = profile;
+	return bytes;
+}
+
 /** A closed connection whose every field is set. */
 function connection(): Buffer {
 	const bytes = Buffer.alloc(connectionLayout.size);
@@ -48,17 +64,25 @@ function connection(): Buffer {
 	bytes.writeBigUInt64LE(2n ** 53n + 1n, connectionLayout.sentBytes);
 	bytes.writeBigUInt64LE(77n, connectionLayout.cgroupId);
 	bytes.writeUInt32LE(5, connectionLayout.retransmittedSegments);
-	bytes.writeUInt32LE(250, connectionLayout.srttUs);
+	// in eighths, as the kernel has it; what is below a microsecond is cut off
+	bytes.writeUInt32LE(250 * 8 + 7, connectionLayout.srttUs);
 	bytes.writeUInt32LE(4_026_531_840, connectionLayout.netns);
 	bytes.writeUInt32LE(4_194_304, connectionLayout.pid);
-	endpoint(4, 'c0000202', 80).copy(bytes, connectionLayout.local);
 	endpoint(4, 'c6336401', 65_535).copy(bytes, connectionLayout.peer);
-	endpoint(6, client, 40_000).copy(bytes, connectionLayout.client);
+	toaClient(6, client, 40_000, 1).copy(bytes, connectionLayout.client);
 	bytes.write('nginx\0garbage', connectionLayout.comm);
 	bytes[connectionLayout.verdict] = 1;
-	bytes[connectionLayout.profile] = 1;
 	bytes[connectionLayout.segment] = 2;
 	bytes[connectionLayout.seen] = 2;
+	return bytes;
+}
+
+/** What happened to that connection. */
+function event(type: number): Buffer {
+	const bytes = Buffer.alloc(eventLayout.size);
+	bytes.writeUInt32LE(type, eventLayout.type);
+	endpoint(4, 'c0000202', 80).copy(bytes, eventLayout.local);
+	connection().copy(bytes, eventLayout.connection);
 	return bytes;
 }
 
@@ -129,7 +153,7 @@ describe('histograms', () => {
 
 describe('connections', () => {
 	it('with every field', () => {
-		expect(readConnection(connection(), 0, profileName)).toEqual({
+		expect(readConnection(connection(), 0, profileName, beside)).toEqual({
 			cookie: 0xffff_ffff_ffff_fffen,
 			netns: 4_026_531_840,
 			local: { family: 4, text: '192.0.2.2', port: 80 },
@@ -154,9 +178,9 @@ describe('connections', () => {
 
 	it('whose client came without a port', () => {
 		const bytes = connection();
-		bytes.writeUInt16LE(0, connectionLayout.client + endpointLayout.port);
+		bytes.writeUInt16LE(0, connectionLayout.client + toaClientLayout.port);
 		const client = { family: 6, text: '2001:db8:c::1', port: undefined };
-		expect(readConnection(bytes, 0, profileName)?.client).toEqual(client);
+		expect(readConnection(bytes, 0, profileName, beside)?.client).toEqual(client);
 	});
 
 	it.each([
@@ -165,22 +189,27 @@ describe('connections', () => {
 		['one without a port', 6, client, 0, 0xff_ffff, { family: 6, text: '2001:db8:c::1', port: undefined }, 0xff_ffff],
 		['one without a VNI', 6, client, 0, undefined, { family: 6, text: '2001:db8:c::1', port: undefined }, undefined],
 	] as const)('with a virtual server: %s', (_, family, address, port, vni, endpoint, expected) => {
-		const bytes = connection();
-		const at = connectionLayout.virtualServer;
+		const bytes = event(1);
+		const at = eventLayout.virtualServer;
 		Buffer.from(address.replaceAll(' ', ''), 'hex').copy(bytes, at + toaVirtualLayout.address);
 		bytes.writeUInt16LE(port, at + toaVirtualLayout.port);
 		bytes[at + toaVirtualLayout.family] = family;
 		bytes[at + toaVirtualLayout.hasVni] = vni === undefined ? 0 : 1;
 		bytes.writeUInt32LE(vni ?? 0, at + toaVirtualLayout.vni);
-		expect(readConnection(bytes, 0, profileName)?.virtualServer).toEqual({ endpoint, vni: expected });
+		const virtualServer = readVirtualServer(bytes, at);
+		expect(virtualServer).toEqual({ endpoint, vni: expected });
+		expect(readEvent(bytes, 0, profileName)?.connection.virtualServer).toEqual(virtualServer);
+		const read = readConnection(connection(), 0, profileName, { ...beside, virtualServer });
+		expect(read?.virtualServer).toEqual(virtualServer);
 	});
 
 	it('that have only begun', () => {
 		const bytes = connection();
 		for (const at of [connectionLayout.acceptedNs, connectionLayout.closedNs]) bytes.writeBigUInt64LE(0n, at);
 		for (const at of [connectionLayout.pid, connectionLayout.srttUs]) bytes.writeUInt32LE(0, at);
-		bytes.fill(0, connectionLayout.client, connectionLayout.size);
-		expect(readConnection(bytes, 0, profileName)).toMatchObject({
+		for (const at of [connectionLayout.verdict, connectionLayout.seen, connectionLayout.segment]) bytes[at] = 0;
+		bytes.fill(0, connectionLayout.client, connectionLayout.client + toaClientLayout.size);
+		expect(readConnection(bytes, 0, profileName, beside)).toMatchObject({
 			client: undefined,
 			verdict: 'pending',
 			profile: undefined,
@@ -202,33 +231,63 @@ describe('connections', () => {
 		const bytes = connection();
 		names.forEach((name, value) => {
 			bytes[at] = value;
-			expect(readConnection(bytes, 0, profileName)?.[field], `${value}`).toBe(name);
+			expect(readConnection(bytes, 0, profileName, beside)?.[field], `${value}`).toBe(name);
 		});
 	});
 
 	it('whose process has a name as long as the kernel lets it', () => {
 		const bytes = connection();
 		bytes.write('a'.repeat(limit.COMM_SIZE), connectionLayout.comm);
-		expect(readConnection(bytes, 0, profileName)?.owner?.comm).toBe('a'.repeat(limit.COMM_SIZE));
+		expect(readConnection(bytes, 0, profileName, beside)?.owner?.comm).toBe('a'.repeat(limit.COMM_SIZE));
+	});
+
+	it.each([
+		[0, 'pending', false],
+		[1, 'toa', true],
+		[2, 'none', false],
+		[3, 'malformed', false],
+		[4, 'untrusted', false],
+		[5, 'conflict', true],
+	] as const)('verdict %i, %s: the option says who the client is: %s', (number, verdict, believed) => {
+		const bytes = connection();
+		bytes[connectionLayout.verdict] = number;
+		expect(readConnection(bytes, 0, profileName, beside)).toMatchObject({
+			verdict,
+			client: believed ? { family: 6, text: '2001:db8:c::1', port: 40_000 } : undefined,
+			profile: believed ? 'nat64' : undefined,
+		});
+	});
+
+	// what a connection before it in the same slot had still stands there
+	it.each([
+		[0, undefined, false],
+		[1, 'fexit', true],
+		[2, 'getpeername', true],
+		[3, 'unseen', false],
+	] as const)('seen %i, %s: who accepted it, and when, is known: %s', (number, seen, known) => {
+		const bytes = connection();
+		bytes[connectionLayout.seen] = number;
+		expect(readConnection(bytes, 0, profileName, beside)).toMatchObject({
+			seen,
+			acceptedNs: known ? 2_000n : undefined,
+			owner: known ? { by: 'accept', pid: 4_194_304, comm: 'nginx', cgroupId: 77n } : undefined,
+		});
 	});
 
 	it.each([
 		['cookie', connectionLayout.cookie, 8],
-		['local end', connectionLayout.local, endpointLayout.size],
 		['peer', connectionLayout.peer, endpointLayout.size],
 	])('none while its entry is being filled: no %s yet', (_, at, size) => {
-		expect(readConnection(connection().fill(0, at, at + size), 0, profileName)).toBeUndefined();
+		expect(readConnection(connection().fill(0, at, at + size), 0, profileName, beside)).toBeUndefined();
+	});
+
+	it('none without its local end', () => {
+		const nowhere = { ...beside, local: undefined };
+		expect(readConnection(connection(), 0, profileName, nowhere)).toBeUndefined();
 	});
 });
 
 describe('events', () => {
-	const event = (type: number) => {
-		const bytes = Buffer.alloc(eventLayout.size);
-		bytes.writeUInt32LE(type, eventLayout.type);
-		connection().copy(bytes, eventLayout.connection);
-		return bytes;
-	};
-
 	it.each([
 		[1, 'opened'],
 		[2, 'accepted'],
@@ -237,7 +296,7 @@ describe('events', () => {
 		const both = Buffer.concat([Buffer.alloc(eventLayout.size, 0xff), event(type)]);
 		const read = readEvent(both, eventLayout.size, profileName);
 		expect(read?.type).toBe(name);
-		expect(read?.connection).toEqual(readConnection(connection(), 0, profileName));
+		expect(read?.connection).toEqual(readConnection(connection(), 0, profileName, beside));
 	});
 
 	it.each([0, 4])('%i is none', (type) => expect(readEvent(event(type), 0, profileName)).toBeUndefined());

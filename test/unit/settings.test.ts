@@ -4,20 +4,13 @@ import { describe, expect, it } from 'vitest';
 import {
 	limit,
 	portBitsLayout,
-	prefixLayout,
 	settingsLayout,
 	toaProfileLayout,
 	toaTableLayout,
 	toaUse,
 	trustKeyLayout,
 } from '../../daemon/capture/layout.gen.ts';
-import {
-	encodePorts,
-	encodePrefix,
-	encodeProfiles,
-	encodeSettings,
-	encodeTrust,
-} from '../../daemon/capture/settings.ts';
+import { encodePorts, encodeProfiles, encodeSettings, encodeTrust } from '../../daemon/capture/settings.ts';
 import { builtInProfiles } from '../../daemon/config/built_in_profiles.ts';
 import { parseNetwork } from '../../daemon/config/cidr.ts';
 import type { Config } from '../../daemon/config/config.ts';
@@ -102,6 +95,8 @@ describe('settings for the kernel', () => {
 		expect([...bytes.subarray(8, 11)]).toEqual([1, 0, 1]);
 		expect(bytes.readBigUInt64LE(settingsLayout.retainNs)).toBe(120_000_000_000n);
 		expect(bytes.readUInt32LE(settingsLayout.netns)).toBe(0);
+		expect(bytes.readUInt32LE(settingsLayout.perPrefixMax)).toBe(256);
+		expect([bytes[settingsLayout.noAccepts], bytes[settingsLayout.labelPort]]).toEqual([0, 0]);
 		expect(bytes.subarray(settingsLayout.table)).toEqual(encodeProfiles(base.profiles));
 	});
 
@@ -111,15 +106,18 @@ describe('settings for the kernel', () => {
 			trust: [parseNetwork('192.0.2.0/24')],
 			transparent: { enabled: true, ports: 'all' },
 			sockopt: { enabled: false, ipv4: 'mapped' },
-			listeners: { ...base.listeners, netns: 'host' },
-			clients: { ...base.clients, prefix4: 24, prefix6: 64 },
+			accept: false,
+			listeners: { ...base.listeners, netns: 'host', label: 'port' },
+			clients: { ...base.clients, prefix4: 24, prefix6: 64, perPrefix: { prefix4: 20, prefix6: 48, max: 7 } },
 		};
 		const bytes = encodeSettings(config, 0, 0, 4026531840, 0x1_0000_0007n);
 		expect(bytes.readBigUInt64LE(settingsLayout.servedCgroup)).toBe(0x1_0000_0007n);
 		expect(bytes.readUInt32LE(settingsLayout.netns)).toBe(4026531840);
 		expect([...bytes.subarray(8, 11)]).toEqual([0, 1, 0]);
-		const prefixes = bytes.subarray(settingsLayout.prefix, settingsLayout.prefix + 2 * prefixLayout.size);
-		expect(prefixes).toEqual(Buffer.concat([encodePrefix(24), encodePrefix(64)]));
+		expect([...bytes.subarray(settingsLayout.prefixLength, settingsLayout.prefixLength + 2)]).toEqual([24, 64]);
+		expect([...bytes.subarray(settingsLayout.perPrefixLength, settingsLayout.perPrefixLength + 2)]).toEqual([20, 48]);
+		expect(bytes.readUInt32LE(settingsLayout.perPrefixMax)).toBe(7);
+		expect([bytes[settingsLayout.noAccepts], bytes[settingsLayout.labelPort]]).toEqual([1, 1]);
 	});
 
 	it.each([
@@ -151,18 +149,6 @@ describe('settings for the kernel', () => {
 		expect(mode({ enabled: false, ipv4: 'refuse' })).toBe(0);
 		expect(mode({ enabled: true, ipv4: 'mapped' })).toBe(1);
 		expect(mode({ enabled: true, ipv4: 'refuse' })).toBe(2);
-	});
-
-	it.each([
-		[0, '00'.repeat(16)],
-		[1, `80${'00'.repeat(15)}`],
-		[24, `ffffff${'00'.repeat(13)}`],
-		[61, `${'ff'.repeat(7)}f8${'00'.repeat(8)}`],
-		[128, 'ff'.repeat(16)],
-	])('a prefix of %i bits', (length, mask) => {
-		const bytes = encodePrefix(length);
-		expect(bytes.toString('hex', prefixLayout.mask, prefixLayout.mask + 16)).toBe(mask);
-		expect(bytes.readUInt32LE(prefixLayout.length)).toBe(length);
 	});
 
 	it('ports, one bit for each', () => {

@@ -121,6 +121,8 @@ it('a daemon that is killed between the two steps leaves what the next one ends'
 	for (let looks = 0; looks < 6 && !retired(); looks++) await look(idleMs);
 	expect(retired()).toBe(true);
 	again();
+	// the next daemon waits for runs that had begun before it as well
+	expect((await look()).listenersFolded).toBe(0n);
 	const snapshot = await look();
 	expect(snapshot.listenersFolded).toBe(1n);
 	expect(names(snapshot)).not.toContain('a');

@@ -2,8 +2,10 @@
 /** Modules for a kernel of the matrix, without a warning. */
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Target } from '../fixtures/target.ts';
+import { cache, sourcesOf, Unavailable } from './apt.ts';
 import type { Kernel } from './kernels.ts';
-import { cache, type Fetched, sourcesOf, Unavailable } from './packages.ts';
+import type { Fetched } from './packages.ts';
 import { run } from './run.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -61,11 +63,13 @@ export async function buildModule(
 	source: Source = toa,
 ): Promise<string> {
 	rmSync(directory, { recursive: true, force: true });
+	const { toolPrefix, make } = kernel.architecture;
 	let said: string;
 	if (kernel.build === 'here') {
 		mkdirSync(directory, { recursive: true });
 		copySources(source, directory);
-		said = await run('make', ['-C', directory, `KDIR=${adoptHeaders(fetched)}`, 'W=1', `CC=${compiler}`]);
+		const variables = [`KDIR=${adoptHeaders(fetched)}`, 'W=1', `CC=${toolPrefix}${compiler}`, ...make];
+		said = await run('make', ['-C', directory, ...variables]);
 	} else {
 		const chroot = await chrootOf(kernel, fetched);
 		const inside = join(chroot, 'module');
@@ -81,12 +85,13 @@ export async function buildModule(
 	}
 	if (/warning|WARNING/.test(said)) throw new Error(`${kernel.name}: warnings\n${said}`);
 	const file = join(directory, `${source.name}.ko`);
-	await run('strip', ['--strip-debug', file]);
+	await run(`${toolPrefix}strip`, ['--strip-debug', file]);
 	return file;
 }
 
-/** The test programs, for every guest: they run on this machine's libraries. */
-export async function buildPrograms(directory: string): Promise<void> {
+/** The test programs, for every guest of an architecture, in build/vm/programs. */
+export async function buildPrograms({ build, compiler: [cc, ...options] }: Target): Promise<void> {
+	const directory = join(build, 'vm/programs');
 	const here = import.meta.dirname;
 	const sources: Record<string, readonly string[]> = {
 		module_test: readdirSync(here).filter((name) => /^module_.*\.c$/.test(name) && name !== 'module_reload.c'),
@@ -98,6 +103,6 @@ export async function buildPrograms(directory: string): Promise<void> {
 	for (const [name, own] of Object.entries(sources)) {
 		const files = [...own, 'module.c', 'check.c', 'wire.c'].map((file) => join(here, file));
 		const flags = ['-std=gnu17', '-O1', '-g', '-Wall', '-Wextra', '-Werror', '-o', join(directory, name)];
-		await run('cc', [...flags, ...files, ...(libraries[name] ?? [])]);
+		await run(cc, [...options, ...flags, ...files, ...(libraries[name] ?? [])]);
 	}
 }

@@ -6,7 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Machine } from './machine.ts';
+import { type GuestRoot, Machine } from './machine.ts';
 import type { Fetched } from './packages.ts';
 import { Report } from './report.ts';
 
@@ -23,8 +23,12 @@ export interface Task {
 	readonly directory: string;
 	/** The guest's own limit. */
 	readonly limitSeconds: number;
+	/** Not this machine's own / as the guest's. */
+	readonly root?: GuestRoot;
 	/** More for the kernel's command line. */
 	readonly kernelArguments?: readonly string[];
+	/** More of QEMU's own. */
+	readonly machineArguments?: readonly string[];
 	/** Called for each line of the tests. */
 	readonly onLine?: (line: string) => void;
 }

@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# initramfs.sh IMAGE RELEASE FILE: makes the first root of a guest: static busybox and the modules that it takes to
+# initramfs.sh IMAGE RELEASE FILE [BUSYBOX]: makes the first root of a guest: static busybox and the modules that it takes to
 # mount this machine's / over 9p, read-only, and above it what the guest writes, in its memory. With toascope.root=PATH on
-# the kernel's command line the root is that directory, with toascope.tree=PATH at /opt/toascope. Then it hands over to the
-# script toascope.script=PATH.
+# the kernel's command line the root is that directory, with toascope.tree=PATH at toascope.at=PATH, and what another share has
+# for that tree above it. Then it hands over to the script toascope.script=PATH. BUSYBOX: of the guest's architecture.
 set -eu
 
-image=$1 release=$2 file=$3
+image=$1 release=$2 file=$3 busybox=${4:-$(command -v busybox)}
 base=$image
 [ -d "$base/lib/modules" ] || base=$image/usr
 depmod -b "$base" "$release"
@@ -15,7 +15,7 @@ depmod -b "$base" "$release"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/bin" "$work/modules" "$work/newroot"
-cp "$(command -v busybox)" "$work/bin/busybox"
+cp "$busybox" "$work/bin/busybox"
 
 order=
 for module in virtio_pci 9p 9pnet_virtio veth overlay tun; do
@@ -48,8 +48,10 @@ cat >>"$work/init" <<-'END'
 	value() { $b sed -n "s/.*toascope\.$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
 	$b mount -t overlay -o "lowerdir=/host$(value root),upperdir=/writes/upper,workdir=/writes/work" root /newroot
 	if [ -n "$(value root)" ]; then
-		$b mkdir -p /newroot/opt/toascope
-		$b mount -o bind "/host$(value tree)" /newroot/opt/toascope
+		at=/newroot$(value at) layers=/host$(value tree)
+		$b mkdir -p "$at" /layer /writes/tree /writes/tree-work
+		$b mount -t 9p -o "$nine,cache=loose,ro" layer /layer 2>/dev/null && layers=/layer:$layers
+		$b mount -t overlay -o "lowerdir=$layers,upperdir=/writes/tree,workdir=/writes/tree-work" tree "$at"
 	fi
 	modules=lib/modules/$($b uname -r)
 	$b mkdir -p "/newroot/$modules"

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The kernels of the matrix: a new one is one line. */
+import { type Architecture, amd64, arm64 } from './architectures.ts';
 
 export interface Kernel {
 	/** What `--kernel` takes. */
 	readonly name: string;
+	readonly architecture: Architecture;
 	/** The Debian suite that has it. */
 	readonly suite: string;
 	/** Of its packages' names: `linux-image-VERSION`, `linux-headers-VERSION`. The newest that matches is taken. */
@@ -15,45 +17,58 @@ export interface Kernel {
 	readonly build: 'here' | 'trixie' | 'nowhere';
 	/** Whether `npm test` has it; `npm run test:vm` has all. */
 	readonly daily: boolean;
-	/** How it is booted, where that is not as usual: what is tested then is that. */
-	readonly boot?: Boot;
+	/** More for its command line, where it is not booted as usual. */
+	readonly boot?: readonly string[];
+	/** What runs on it, whatever the plan says. */
+	readonly only?: Work;
 }
 
-export interface Boot {
-	/** More for its command line. */
-	readonly arguments: readonly string[];
-	/** Filters of paths: these tests alone run. */
+/** What runs in a guest. */
+export interface Work {
+	/** How often the module is loaded and unloaded under traffic; 0: the module's own tests are left out. */
+	readonly times: number;
+	/** Filters of paths: which tests of test/host and test/vm/guest run. */
 	readonly tests: readonly string[];
 }
 
 /** Programs may not read the kernel's memory by address. */
-const confidentiality: Boot = {
-	arguments: ['lockdown=confidentiality'],
-	tests: ['guest/locked_down', 'host/accept_owner', 'host/section5_getpeername'],
-};
+const confidentiality = {
+	boot: ['lockdown=confidentiality'],
+	only: { times: 0, tests: ['guest/locked_down', 'host/accept_owner', 'host/section5_getpeername'] },
+} as const;
 
 /** As under Secure Boot: nothing that is built here can be loaded. */
-const signedOnly: Boot = {
-	arguments: ['lockdown=integrity', 'module.sig_enforce=1'],
-	tests: ['guest/module_refused'],
+const signedOnly = {
+	boot: ['lockdown=integrity', 'module.sig_enforce=1'],
+	only: { times: 0, tests: ['guest/module_refused'] },
+} as const;
+
+/** What depends on the architecture. Its root has few of the programs that other tests use. */
+const elsewhere: Work = {
+	times: 20,
+	tests: ['guest/real_clients', 'host/section5_getpeername', 'host/wire_vectors'],
 };
 
-const bullseye = { suite: 'bullseye', version: /^5\.10\.[\d.-]+-amd64$/, build: 'here' } as const;
-const bookworm = { suite: 'bookworm', version: /^6\.1\.[\d.-]+-amd64$/, build: 'here' } as const;
-const backports = { suite: 'bookworm-backports', version: /^6\.12\.\d+\+deb12-amd64$/, build: 'here' } as const;
-const newest = { suite: 'trixie-backports', version: /^\d\S+\+deb13-amd64$/, build: 'trixie' } as const;
+const here = { architecture: amd64, build: 'here' } as const;
+const bullseye = { ...here, suite: 'bullseye', version: /^5\.10\.[\d.-]+-amd64$/ } as const;
+const bookworm = { ...here, suite: 'bookworm', version: /^6\.1\.[\d.-]+-amd64$/ } as const;
+const bookwormArm64 = { ...bookworm, architecture: arm64, version: /^6\.1\.[\d.-]+-arm64$/ } as const;
+const backports = { ...here, suite: 'bookworm-backports', version: /^6\.12\.\d+\+deb12-amd64$/ } as const;
+const trixie = { architecture: amd64, suite: 'trixie-backports' } as const;
+const newest = { ...trixie, version: /^\d\S+\+deb13-amd64$/, build: 'trixie' } as const;
 
 export const kernels: readonly Kernel[] = [
 	{ ...bullseye, name: '5.10', daily: true },
-	{ ...bullseye, name: '5.10-confidentiality', daily: false, boot: confidentiality },
+	{ ...bullseye, name: '5.10-confidentiality', daily: false, ...confidentiality },
 	{ ...bookworm, name: '6.1', daily: true },
-	{ ...bookworm, name: '6.1-confidentiality', daily: true, boot: confidentiality },
+	{ ...bookworm, name: '6.1-confidentiality', daily: true, ...confidentiality },
 	{ ...bookworm, name: '6.1-rt', version: /^6\.1\.[\d.-]+-rt-amd64$/, daily: true },
+	{ ...bookwormArm64, name: '6.1-arm64', daily: false, only: elsewhere },
 	{ ...backports, name: '6.12', daily: true },
-	{ ...backports, name: '6.12-confidentiality', daily: false, boot: confidentiality },
-	{ ...backports, name: '6.12-signed', daily: true, boot: signedOnly },
-	{ name: '6.18', suite: 'trixie-backports', version: /^6\.18\.\d+\+deb13-amd64$/, build: 'nowhere', daily: true },
-	{ name: '7.2', suite: 'trixie-backports', version: /^7\.2\.\d+\+deb13-amd64$/, build: 'trixie', daily: false },
+	{ ...backports, name: '6.12-confidentiality', daily: false, ...confidentiality },
+	{ ...backports, name: '6.12-signed', daily: true, ...signedOnly },
+	{ ...trixie, name: '6.18', version: /^6\.18\.\d+\+deb13-amd64$/, build: 'nowhere', daily: true },
+	{ ...trixie, name: '7.2', version: /^7\.2\.\d+\+deb13-amd64$/, build: 'trixie', daily: false },
 	{ ...newest, name: 'newest', daily: true },
-	{ ...newest, name: 'newest-confidentiality', daily: false, boot: confidentiality },
+	{ ...newest, name: 'newest-confidentiality', daily: false, ...confidentiality },
 ];

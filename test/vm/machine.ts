@@ -14,6 +14,18 @@ const tree = join(here, '../..');
 /** What Node compiles in guests; all of them share it. */
 const nodeCache = join(tree, 'build/vm/node');
 
+/** A root that is not this machine's. */
+export interface GuestRoot {
+	/** The directory that is / in the guest. */
+	readonly directory: string;
+	/** Where this tree is in the guest. */
+	readonly tree: string;
+	/** A directory whose files are there as well, and hide the tree's: what is built for the guest's architecture. */
+	readonly layer?: string;
+	/** A static busybox for the guest's architecture, where that is not this machine's. */
+	readonly busybox?: string;
+}
+
 export interface MachineOptions {
 	readonly fetched: Fetched;
 	/** Where the initramfs and the serial log go. */
@@ -24,6 +36,8 @@ export interface MachineOptions {
 	readonly words?: Readonly<Record<string, string>>;
 	/** More for the kernel's command line. */
 	readonly kernelArguments?: readonly string[];
+	/** Not this machine's own / as the guest's. */
+	readonly root?: GuestRoot;
 	/** More of QEMU's own. */
 	readonly machineArguments?: readonly string[];
 	/** It is killed then. */
@@ -32,7 +46,12 @@ export interface MachineOptions {
 
 // Two processors, but one thread of QEMU for both: up to QEMU 8.0 two threads may run code that the other has just
 // patched (mended by "accel/tcg: Always lock pages before translation"), and the kernel patches itself for each probe.
-const hardware = ['-accel', 'tcg,thread=single', '-smp', '2', '-cpu', 'max', '-m', '3072', '-nographic', '-no-reboot'];
+const emulation = ['-accel', 'tcg,thread=single', '-smp', '2', '-m', '3072', '-nographic', '-no-reboot'];
+
+/** A directory of this machine's, for the guest to mount by that tag. */
+function shared(tag: string, path: string, options: readonly string[]): string[] {
+	return ['-virtfs', [`local,path=${path},mount_tag=${tag},security_model=none`, ...options].join(',')];
+}
 
 export class Machine {
 	/** The whole of the serial line. */
@@ -52,27 +71,31 @@ export class Machine {
 
 	/** @throws Error when there is no kernel, or the initramfs cannot be made. */
 	static async start(options: MachineOptions): Promise<Machine> {
-		const { fetched, directory, script, limitSeconds } = options;
+		const { fetched, directory, script, root, limitSeconds } = options;
+		const { qemu: program, hardware, kernelArguments } = fetched.architecture;
 		mkdirSync(directory, { recursive: true });
 		mkdirSync(nodeCache, { recursive: true });
 		const initramfs = join(directory, 'initramfs');
-		await run('sh', [join(here, 'initramfs.sh'), fetched.image, fetched.release, initramfs]);
+		const busybox = root?.busybox === undefined ? [] : [root.busybox];
+		await run('sh', [join(here, 'initramfs.sh'), fetched.image, fetched.release, initramfs, ...busybox]);
 		const [image] = globSync(['boot/vmlinuz*', 'usr/lib/modules/*/vmlinuz'], { cwd: fetched.image });
 		if (image === undefined) throw new Error(`${fetched.release}: no kernel in ${fetched.image}`);
 		const [modules] = globSync(['lib/modules', 'usr/lib/modules'], { cwd: fetched.image });
-		const given = { script, tree, modules: join(fetched.image, modules ?? ''), ...options.words };
+		const place: Record<string, string> = root === undefined ? {} : { root: root.directory, at: root.tree };
+		const given = { script, tree, modules: join(fetched.image, modules ?? ''), ...place, ...options.words };
 		const words = Object.entries(given).map(([name, value]) => `toascope.${name}=${value}`);
-		// on a busy machine the kernel would not see its emulated timer tick in time, and panic (no_timer_check)
-		const line = ['console=ttyS0 panic=-1 quiet no_timer_check', ...words, ...(options.kernelArguments ?? [])];
+		const line = [...kernelArguments, 'panic=-1 quiet', ...words, ...(options.kernelArguments ?? [])];
 		const qemu = spawn(
 			// it ends with this process, however that ends
 			'setpriv',
 			[
-				...['--pdeathsig', 'KILL', '--', 'qemu-system-x86_64'],
+				...['--pdeathsig', 'KILL', '--', program],
+				...emulation,
 				...hardware,
 				...['-kernel', join(fetched.image, image), '-initrd', initramfs, '-append', line.join(' ')],
-				...['-virtfs', 'local,path=/,mount_tag=hostroot,security_model=none,readonly=on,multidevs=remap'],
-				...['-virtfs', `local,path=${nodeCache},mount_tag=node,security_model=none`],
+				...shared('hostroot', '/', ['readonly=on', 'multidevs=remap']),
+				...shared('node', nodeCache, []),
+				...(root?.layer === undefined ? [] : shared('layer', root.layer, ['readonly=on'])),
 				...(options.machineArguments ?? []),
 			],
 			{ stdio: ['ignore', 'pipe', 'inherit'] },

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * `npm run test:vm [-- --kernel NAME] [--times N] [--tests FILTER]`: builds toa.ko for each kernel of the matrix, boots it and runs
- * the tests in it. --times: how often the module is loaded and unloaded under traffic (200). --tests: no tests but those of
+ * the tests in it. --times: how often the module is loaded and unloaded under traffic (200, or what the kernel's row says). --tests: no tests but those of
  * test/host and test/vm/guest whose paths contain FILTER. Exit code 0: all passed, 1: not, 2: wrong usage.
  */
 import { parseArgs } from 'node:util';
 import { printLastLine, printSkips, printTable } from '../../scripts/summary.ts';
-import { type Kernel, kernels } from './kernels.ts';
+import { type Kernel, kernels, type Work } from './kernels.ts';
 import type { Plan } from './matrix.ts';
 import { allTests } from './plans.ts';
 import { testGuests } from './suites.ts';
@@ -34,15 +34,19 @@ function readArguments() {
 
 function chosen(): { kernels: readonly Kernel[]; plan: Plan } {
 	const values = readArguments();
-	const times = Number(values.times ?? (values.tests === undefined ? 200 : 0));
-	if (!Number.isInteger(times) || times < 0) usage(`--times must be a whole number, not ${values.times}`);
+	const given = values.times ?? (values.tests === undefined ? undefined : '0');
+	const times = given === undefined ? undefined : Number(given);
+	if (times !== undefined && (!Number.isInteger(times) || times < 0)) {
+		usage(`--times must be a whole number, not ${values.times}`);
+	}
 	const unknown = values.kernel?.find((name) => !kernels.some((kernel) => kernel.name === name));
 	if (unknown !== undefined) usage(`no kernel ${unknown} in the matrix`);
 	const { tests } = values;
+	const narrowed = (only: Work) => ({ times: only.times && (times ?? only.times), tests: tests ?? only.tests });
 	const asked = kernels.filter(({ name }) => values.kernel?.includes(name) ?? true);
 	return {
-		kernels: asked.map((kernel) => (kernel.boot && tests ? { ...kernel, boot: { ...kernel.boot, tests } } : kernel)),
-		plan: { ...allTests, times, tests: values.tests ?? allTests.tests },
+		kernels: asked.map((kernel) => (kernel.only === undefined ? kernel : { ...kernel, only: narrowed(kernel.only) })),
+		plan: { ...allTests, times: times ?? 200, tests: tests ?? allTests.tests },
 	};
 }
 

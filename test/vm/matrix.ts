@@ -6,26 +6,29 @@ import { join } from 'node:path';
 import { compileAll } from '../fixtures/c_program.ts';
 import { buildWith, compilers } from '../fixtures/compilers.ts';
 import { buildOtherLayout } from '../fixtures/other_layout.ts';
+import { thisMachine } from '../fixtures/target.ts';
+import { Unavailable } from './apt.ts';
+import { type Architecture, amd64 } from './architectures.ts';
 import { buildModule, buildPrograms, noMemory, type Source, toa } from './build.ts';
+import { foreignGuestRoot } from './cross_build.ts';
 import { runGuest, type Step } from './guest.ts';
-import { kernels as all, type Kernel } from './kernels.ts';
-import { type Fetched, fetchKernel, Unavailable } from './packages.ts';
+import { kernels as all, type Kernel, type Work } from './kernels.ts';
+import type { GuestRoot } from './machine.ts';
+import { type Fetched, fetchKernel } from './packages.ts';
 import type { StepReport } from './report.ts';
 import { vectorLines } from './vectors.ts';
 
 const root = join(import.meta.dirname, '../..');
 const work = join(root, 'build/vm');
+/** In guests; those of other architectures have their own at this place. */
 const programs = join(work, 'programs');
+const vectors = join(work, 'vectors');
 
 /** A guest's processors are one thread of QEMU; this machine has two. */
 const atOnce = 2;
 
-export interface Plan {
-	/** How often the module is loaded and unloaded under traffic; 0: the module's own tests are left out. */
-	readonly times: number;
-	/** Filters of paths: which tests of test/host and test/vm/guest run. */
-	readonly tests: readonly string[];
-	/** More of them, for kernels of these names. */
+export interface Plan extends Work {
+	/** More tests, for kernels of these names. */
 	readonly testsOf?: Readonly<Record<string, readonly string[]>>;
 	/** A guest's own limit. */
 	readonly limitSeconds: number;
@@ -47,12 +50,11 @@ export interface KernelReport {
 	readonly seconds: number;
 }
 
-/** What this machine lacks for guests; undefined: nothing that can be told before. */
-export function lacking(): string | undefined {
-	if (process.arch !== 'x64') return `kernels of the matrix are for x86_64, and this is ${process.arch}`;
+/** What this machine lacks for guests of an architecture; undefined: nothing that can be told before. */
+export function lacking({ commands }: Architecture = amd64): string | undefined {
+	if (process.arch !== 'x64') return `kernels of the matrix are built and run on x86_64, and this is ${process.arch}`;
 	if (process.getuid?.() !== 0) return 'not root';
-	const commands = ['qemu-system-x86_64', 'busybox', 'modprobe', 'cpio', 'xz', 'zstd', 'gcc-12', 'mmdebstrap'];
-	for (const name of commands) {
+	for (const name of [...commands, 'busybox', 'modprobe', 'cpio', 'xz', 'zstd', 'mmdebstrap']) {
 		try {
 			execFileSync('sh', ['-c', 'command -v "$1"', 'sh', name], { stdio: 'ignore' });
 		} catch {
@@ -62,18 +64,25 @@ export function lacking(): string | undefined {
 	return undefined;
 }
 
-/** Guests of one kernel share what is made for it. */
-function shared<T>(make: (kernel: Kernel) => Promise<T>): (kernel: Kernel) => Promise<T> {
+/** Guests of which the key is the same share what is made for them. */
+function shared<T>(
+	make: (kernel: Kernel) => Promise<T>,
+	key = ({ suite, version }: Kernel) => `${suite} ${version}`,
+): (kernel: Kernel) => Promise<T> {
 	const made = new Map<string, Promise<T>>();
 	return (kernel) => {
-		const key = `${kernel.suite} ${kernel.version}`;
-		const found = made.get(key) ?? make(kernel);
-		made.set(key, found);
+		const found = made.get(key(kernel)) ?? make(kernel);
+		made.set(key(kernel), found);
 		return found;
 	};
 }
 
 const fetched: (kernel: Kernel) => Promise<Fetched> = shared(fetchKernel);
+
+const rootOf: (kernel: Kernel) => Promise<GuestRoot | undefined> = shared(
+	({ architecture }) => foreignGuestRoot(architecture),
+	({ architecture }) => architecture.name,
+);
 
 async function build(kernel: Kernel, directory: string, source: Source): Promise<string> {
 	const sources = await fetched(kernel);
@@ -86,8 +95,9 @@ const moduleOf = shared(async (kernel) => (kernel.build === 'nowhere' ? undefine
 const noMemoryOf = shared((kernel) => build(kernel, 'no_memory', noMemory));
 
 /** One that is not for this kernel. */
-function foreignOf({ version }: Kernel): Promise<string | undefined> {
-	const other = all.find((kernel) => kernel.build === 'here' && `${kernel.version}` !== `${version}`);
+function foreignOf({ architecture, version }: Kernel): Promise<string | undefined> {
+	const others = all.filter((kernel) => kernel.architecture === architecture && kernel.build === 'here');
+	const other = others.find((kernel) => `${kernel.version}` !== `${version}`);
 	return other === undefined ? Promise.resolve(undefined) : moduleOf(other);
 }
 
@@ -98,16 +108,14 @@ interface Modules {
 	readonly noMemory: string | undefined;
 }
 
-/** Where it is not booted as usual, what is tested is that. */
-function planOf({ name, boot }: Kernel, { times, tests, testsOf }: Plan): Pick<Plan, 'times' | 'tests'> {
-	const more = testsOf?.[name] ?? [];
-	return boot === undefined ? { times, tests: [...tests, ...more] } : { times: 0, tests: [...boot.tests, ...more] };
+function workOf({ name, only }: Kernel, plan: Plan): Work {
+	const { times, tests } = only ?? plan;
+	return { times, tests: [...tests, ...(plan.testsOf?.[name] ?? [])] };
 }
 
-function stepsFor({ module, foreign, noMemory }: Modules, { times, tests }: Pick<Plan, 'times' | 'tests'>): Step[] {
+function stepsFor({ module, foreign, noMemory }: Modules, { times, tests }: Work): Step[] {
 	const steps: Step[] = [];
 	if (module !== undefined && noMemory !== undefined) {
-		const vectors = join(programs, 'vectors');
 		steps.push({ name: 'module', command: [join(programs, 'module_test'), module, vectors, noMemory] });
 		steps.push({ name: 'reload', command: [join(programs, 'module_reload'), module, String(times)] });
 	}
@@ -131,14 +139,16 @@ async function runKernel(kernel: Kernel, plan: Plan, say: (line: string) => void
 		release = sources.release;
 		const module = await moduleOf(kernel);
 		const foreign = module === undefined || kernel.boot !== undefined ? undefined : await foreignOf(kernel);
-		const own = planOf(kernel, plan);
+		const own = workOf(kernel, plan);
 		const noMemory = module === undefined || own.times === 0 ? undefined : await noMemoryOf(kernel);
 		say(module === undefined ? `${release}: has no headers, so no toa.ko` : `toa.ko built for ${release}, no warning`);
+		const root = await rootOf(kernel);
 		const { report, log } = await runGuest({
 			fetched: sources,
+			...(root === undefined ? {} : { root }),
 			steps: stepsFor({ module, foreign, noMemory }, own),
 			directory,
-			kernelArguments: kernel.boot?.arguments ?? [],
+			kernelArguments: kernel.boot ?? [],
 			limitSeconds: plan.limitSeconds,
 			onLine: (line) => /^(ok|skip) /.test(line) || say(line),
 		});
@@ -160,12 +170,13 @@ export async function runMatrix(
 	plan: Plan,
 	say: (line: string) => void,
 ): Promise<KernelReport[]> {
-	await buildPrograms(programs);
-	writeFileSync(join(programs, 'vectors'), vectorLines());
+	await buildPrograms(thisMachine);
+	writeFileSync(vectors, vectorLines());
 	compileAll();
 	// guests find them built
-	const has = (file: string) =>
-		[plan.tests, ...Object.values(plan.testsOf ?? {})].flat().some((filter) => file.includes(filter));
+	const here = kernels.filter(({ architecture }) => architecture.node === process.arch);
+	const filters = here.flatMap((kernel) => workOf(kernel, plan).tests);
+	const has = (file: string) => filters.some((filter) => file.includes(filter));
 	if (has('test/host/layouts.test.ts')) buildOtherLayout();
 	if (has('test/host/compilers.test.ts')) for (const compiler of compilers()) buildWith(compiler);
 	const waiting = [...kernels.entries()];

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "architecture.h"
 #include "module_case.h"
 
 #define CDN4_SAYS "::ffff:203.0.113.7 0"
@@ -31,10 +32,10 @@ static void arm(bool on)
 }
 
 /* Some kernels have the switch of ftrace and do not let it be used. */
-static bool works(const char *path)
+static bool ftrace_switches_probes(void)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	bool does = write(fd, "0", 1) == 1 && write(fd, "1", 1) == 1;
+	int fd = open(FTRACE, O_WRONLY | O_CLOEXEC);
+	bool does = PROBES_BY_FTRACE && write(fd, "0", 1) == 1 && write(fd, "1", 1) == 1;
 
 	close(fd);
 	return does;
@@ -113,7 +114,8 @@ void missed_calls(void)
 	CHECK_NUMBER(parameter_write("profiles", DEFAULT_PROFILES ",cdn4\n"), 0, "profiles");
 	for (j = 0; j < 2; j++) {
 		probes_switch = switches[j];
-		if (j && !works(probes_switch))
+		/* not before: 6.1 does not arm all probes again by their own switch once this one was off */
+		if (j && !ftrace_switches_probes())
 			break;
 		for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 			miss(&cases[i], AF_INET, 4);
@@ -210,11 +212,15 @@ void interrupted_probe(void)
 	int listener, found = 0;
 	pid_t caller;
 
+	if (!PROBES_INTERRUPTED) {
+		skip_test("handlers of kprobes run with interrupts masked");
+		return;
+	}
 	if (!uname(&system) && strstr(system.version, "PREEMPT_RT")) {
 		skip_test("a real-time kernel handles no segment within a probe");
 		return;
 	}
-	add_slow_probes("__x64_sys_getppid", SLOW_PROBES);
+	add_slow_probes(GETPPID, SLOW_PROBES);
 	tell_kernel(PACKETS_TO, "1");
 	caller = start(call);
 	pin(1);

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "architecture.h"
 #include "module_case.h"
 
 /* With them the making of a socket takes longer than QEMU gives one of its processors at a stretch. */
@@ -26,11 +27,10 @@ static void send_last(struct host host)
 	wire_send(wire, &host, ACK | PUSH, hex_options(NAT64), "abc");
 }
 
-/* A processor that QEMU emulates lets the other one run at this instruction. */
 static void wait_for(atomic_int *number, int at_least)
 {
 	while (atomic_load(number) < at_least)
-		__builtin_ia32_pause();
+		LET_OTHER_CPU_RUN();
 }
 
 /* The other CPU: the same segment each time. */

@@ -24,8 +24,9 @@ void add_slow_probes(const char *function, int count)
 	for (i = 0; i < count; i++) {
 		int length = sprintf(text, "p:toascope/slow%d %s", i, function);
 
+		/* Functions are symbols of every kernel, data is not (CONFIG_KALLSYMS_ALL). */
 		for (j = 0; j < 32; j++)
-			length += sprintf(text + length, " @linux_banner:x8[64]");
+			length += sprintf(text + length, " @schedule:x8[64]");
 		sprintf(text + length, "\n");
 		append_kernel(TRACING "kprobe_events", text);
 	}

@@ -23,7 +23,7 @@ export const dailyPlan: Plan = {
 	testsOf: {
 		'5.10': ['host/section5_getsockopt', 'host/wire_vectors', 'host/compilers'],
 		'6.1': ['host/wire_vectors'],
-		'6.12': ['guest/identical', 'guest/module_copied', 'guest/detached'],
+		'6.12': ['guest/identical', 'guest/module_copied', 'guest/detached', 'guest/memory_max'],
 		'6.18': ['host/section5_getsockopt', 'host/wire_vectors'],
 		newest: ['guest/identical', 'host/compilers'],
 	},

@@ -10,6 +10,8 @@ const limitMs = 15 * 60_000;
 
 interface Options {
 	readonly cwd?: string;
+	/** More for its environment. */
+	readonly env?: NodeJS.ProcessEnv;
 }
 
 interface Said {
@@ -18,9 +20,9 @@ interface Said {
 }
 
 /** @throws Error with all that it said. */
-async function finished(file: string, args: readonly string[], { cwd }: Options = {}): Promise<Said> {
+async function finished(file: string, args: readonly string[], { cwd, env }: Options = {}): Promise<Said> {
 	try {
-		return await execute(file, args, { cwd, maxBuffer: 64 << 20, timeout: limitMs });
+		return await execute(file, args, { cwd, env: { ...process.env, ...env }, maxBuffer: 64 << 20, timeout: limitMs });
 	} catch (error) {
 		const { stdout = '', stderr = '', killed } = error as Partial<Said> & { killed?: boolean };
 		const late = killed === true ? `ended after ${limitMs / 1000} s\n` : '';

@@ -59,7 +59,7 @@ export class SystemdGuest implements AsyncDisposable {
 			...options,
 			directory,
 			script: '/opt/toascope/test/vm/systemd_init.sh',
-			words: { root },
+			root: { directory: root, tree: '/opt/toascope' },
 			machineArguments: ['-serial', 'mon:stdio', '-serial', `unix:${path}`],
 		});
 		const ended = (async () => {

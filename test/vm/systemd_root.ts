@@ -2,7 +2,7 @@
 /** A small Debian with systemd, of this machine's release: the root of guests in which systemd is init. */
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { cache, sourcesOf, Unavailable } from './packages.ts';
+import { cache, sourcesOf, Unavailable } from './apt.ts';
 import { run } from './run.ts';
 
 /** What toascope itself needs besides, and what a test wants to look at it with. */

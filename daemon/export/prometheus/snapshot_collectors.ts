@@ -108,6 +108,10 @@ function reads(): [MetricName, Read][] {
 			({ drops }) => Object.entries(drops).map(([reason, value]) => ({ labels: { reason }, value })),
 		],
 		[
+			'toascope_connections_counted_total',
+			({ counted }) => Object.entries(counted).map(([by, value]) => ({ labels: { by }, value })),
+		],
+		[
 			'toascope_module_events_total',
 			({ moduleEvents }) =>
 				Object.entries(moduleEvents)

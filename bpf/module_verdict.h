@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What toa.ko said of a socket and the sockops program has not heard yet. The module speaks before the callback of
- * the same segment; it cannot be a slot of the CPU: a segment from a socket's backlog is handled by a process, which
- * may be preempted or moved in between, and a real-time kernel preempts softirqs.
+ * What toa.ko said of a socket and no callback has taken yet. The module speaks before the callback of the same segment; it cannot be
+ * a slot of the CPU: a segment from a socket's backlog is handled by a process, which can be preempted or moved in between, and a
+ * real-time kernel preempts softirqs. Nor can it be the connection's entry: programs on tracepoints can take no lock.
  */
-#ifndef TOASCOPE_ANNOUNCED_H
-#define TOASCOPE_ANNOUNCED_H
+#ifndef TOASCOPE_MODULE_VERDICT_H
+#define TOASCOPE_MODULE_VERDICT_H
 
-#include "account.h"
+#include "verdict.h"
 
 /* The provider: toa.ko says what is in the options, and none is read here. Set before loading. */
 extern const volatile bool from_module;
@@ -33,7 +33,7 @@ struct announcement {
 	__u64 at; /* of two the later one counts */
 };
 
-/* By the socket's address: gone when it was heard, and with the socket. size: set by the daemon; 1 with the bpf provider */
+/* By the socket's address: gone when it was taken, and with the socket. size: set by the daemon; 1 with the bpf provider */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
@@ -43,7 +43,7 @@ struct {
 
 /*
  * The same, for what the first refuses while this CPU is in it (EBUSY, kernels from 5.11 on; the bucket's lock has a
- * moment before interrupts are off). A process that takes its word out is in one of them at most, and who announces
+ * moment before interrupts are off). A process that takes an announcement out is in one of them at most, and the module
  * cannot be interrupted (kernel/toa_verdict.c): so it finds one of the two free.
  */
 struct {
@@ -62,37 +62,43 @@ static __always_inline void forget(__u64 socket)
 		bpf_map_delete_elem(&announced_aside, &socket);
 }
 
-/* Takes what the module has said into the socket's state. Returns the verdict; VERDICT_PENDING: it has not fallen. */
-static __always_inline __u8 hear(const struct tcp_sock *tcp, const struct subject *on, __u8 *segment)
+/* Takes what the module has said: the client into the entry, the verdict into `as`; VERDICT_PENDING: it has not fallen. */
+static __noinline int take_module_verdict(const struct tcp_sock *tcp, struct connection *connection,
+					  __u64 cookie, struct decision *as)
 {
-	struct socket_state *state = on->state;
+	const struct sock_common *sk = &tcp->inet_conn.icsk_inet.sk.__sk_common;
 	__u64 socket = (__u64)tcp;
 	struct announcement *said = bpf_map_lookup_elem(&announced, &socket);
 	struct announcement *aside = bpf_map_lookup_elem(&announced_aside, &socket);
-	__u8 verdict;
 
+	as->verdict = VERDICT_PENDING;
 	if (aside && (!said || said->at < aside->at))
 		said = aside;
 	if (!said)
-		return VERDICT_PENDING;
-	if (said->of.hash != on->sk->skc_hash || said->of.peer_port != on->sk->skc_dport ||
-	    said->of.local_port != on->sk->skc_num) {
+		return 0;
+	if (said->of.hash != sk->skc_hash || said->of.peer_port != sk->skc_dport ||
+	    said->of.local_port != sk->skc_num) {
 		forget(socket);
 		count_drop(DROP_ANNOUNCED_STALE);
-		return VERDICT_PENDING;
+		return 0;
 	}
-	verdict = said->verdict;
-	*segment = said->segment;
-	if (said->client.family)
-		state->client = said->client;
-	if (verdict == VERDICT_PENDING) {
-		state->syn_verdict = said->syn_verdict;
-		state->saw_malformed = said->saw_malformed;
-		state->unknown_kind = said->unknown_kind;
-		state->unknown_length = said->unknown_length;
+	as->verdict = said->verdict;
+	as->segment = said->segment;
+	bpf_spin_lock(&connection->lock);
+	if (is_open(connection, cookie) && connection->verdict == VERDICT_PENDING) {
+		if (said->client.family)
+			connection->client = said->client;
+		if (said->verdict == VERDICT_PENDING) {
+			connection->syn_verdict = said->syn_verdict;
+			if (said->saw_malformed)
+				connection->flags |= CONN_MALFORMED;
+			connection->unknown_kind = said->unknown_kind;
+			connection->unknown_length = said->unknown_length;
+		}
 	}
+	bpf_spin_unlock(&connection->lock);
 	forget(socket);
-	return verdict;
+	return 0;
 }
 
 #endif

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Another version of toascope, built from its commit, whose daemon is measured beside this tree's. */
+import { execFile } from 'node:child_process';
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { ToascopeError } from '../daemon/errors.ts';
+
+export interface Against {
+	/** All of its digits. */
+	readonly commit: string;
+	/** For people. */
+	readonly name: string;
+	/** Its daemon, as it is published. */
+	readonly program: string;
+}
+
+const tree = join(import.meta.dirname, '..');
+const run = promisify(execFile);
+const outputMax = 64 * 1024 * 1024;
+
+/**
+ * Unpacks the commit below build/bench/ and builds it there; a second call finds it built. `git archive`, since a work tree would stay
+ * registered in the repository.
+ * @throws {ToascopeError} NOT_FOUND for what is no commit, LAB_FAILED with what a step said
+ */
+export async function buildAgainst(revision: string, signal: AbortSignal): Promise<Against> {
+	const git = ['-C', tree, 'rev-parse', '--verify', '--end-of-options', `${revision}^{commit}`];
+	const { stdout } = await run('git', git, { signal }).catch((cause: unknown) => {
+		throw new ToascopeError('NOT_FOUND', `${revision} is not a commit of this repository`, { cause });
+	});
+	const commit = stdout.trim();
+	const directory = join(tree, 'build/bench/against', commit);
+	const build = `
+		mkdir -p "$2"
+		[ -f "$2/package.json" ] || git -C "$1" archive "$3" | tar -x -C "$2"
+		cd "$2"
+		sh scripts/setup.sh
+		sh scripts/build.sh`;
+	try {
+		mkdirSync(directory, { recursive: true });
+		await run('sh', ['-euc', build, 'sh', tree, directory, commit], { signal, maxBuffer: outputMax });
+	} catch (cause) {
+		// half of it would be taken for all of it
+		rmSync(directory, { recursive: true, force: true });
+		const said = (cause as { stderr?: string }).stderr?.trim().split('\n').slice(-5).join('\n');
+		throw new ToascopeError('LAB_FAILED', `${revision} cannot be built: ${said ?? (cause as Error).message}`, {
+			cause,
+		});
+	}
+	return { commit, name: commit.slice(0, 12), program: join(directory, 'dist/daemon/main.js') };
+}

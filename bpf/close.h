@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A connection closes: its last sums go into its entry, for a sweep to count. */
+#ifndef TOASCOPE_CLOSE_H
+#define TOASCOPE_CLOSE_H
+
+#include "fin.h"
+#include "verdict.h"
+
+/* For callbacks, which hold the socket: exact. `tcp_state` is the one before a change. */
+static __always_inline void read_progress(const struct tcp_sock *tcp, int tcp_state, struct progress *to)
+{
+	to->received = tcp->bytes_received - fin_received(tcp);
+	to->sent = tcp->bytes_acked - fin_acknowledged(tcp, tcp_state);
+	to->retransmitted = tcp->total_retrans;
+	to->srtt_us = tcp->srtt_us;
+}
+
+/* What more is to be said of a connection without an option: CONN_TRUSTED, CONN_DATA. */
+static __always_inline __u16 flags_without_option(const struct settings *set, const struct tcp_sock *tcp)
+{
+	return (peer_trusted(set, &tcp->inet_conn.icsk_inet.sk.__sk_common) ? CONN_TRUSTED : 0) |
+	       (tcp->bytes_received > fin_received(tcp) ? CONN_DATA : 0);
+}
+
+/* The caller holds the entry's lock. */
+static __always_inline void write_last(struct connection *connection, const struct progress *last, __u64 now)
+{
+	connection->received_bytes = last->received;
+	connection->sent_bytes = last->sent;
+	connection->retransmitted_segments = last->retransmitted;
+	connection->srtt_us = last->srtt_us;
+	connection->closed_ns = now;
+	connection->state = SLOT_CLOSED;
+}
+
+/*
+ * A socket that has a struct socket was accepted (sock_graft()). Where neither accept program observed it, that is counted, and lookups
+ * name the listener's owner.
+ */
+static __always_inline void note_unobserved(struct connection *connection, __u64 cookie)
+{
+	bpf_spin_lock(&connection->lock);
+	if (is_open(connection, cookie) && !connection->seen)
+		connection->seen = SEEN_UNSEEN;
+	bpf_spin_unlock(&connection->lock);
+}
+
+/* Not inlined: the verifier adds up the stack of functions that call each other. */
+static __noinline int close_connection(const struct tcp_sock *tcp, struct connection *connection,
+				       __u64 cookie, int tcp_state)
+{
+	const struct settings *set = current_settings();
+	bool was_accepted = tcp->inet_conn.icsk_inet.sk.sk_socket, closed;
+	struct listener_slot *listener;
+	__u32 slot = connection->listener;
+	__u64 now = bpf_ktime_get_ns();
+	struct progress last;
+	struct reserved_event reserved;
+
+	read_progress(tcp, tcp_state, &last);
+	reserved = reserve_event(set, connection, cookie, EVENT_CLOSED);
+	bpf_spin_lock(&connection->lock);
+	closed = is_open(connection, cookie);
+	if (closed) {
+		if (was_accepted && !connection->seen && set && !set->no_accepts)
+			connection->seen = SEEN_UNSEEN;
+		write_last(connection, &last, now);
+		copy_to_event(&reserved, connection);
+	}
+	bpf_spin_unlock(&connection->lock);
+	listener = bpf_map_lookup_elem(&listener_keys, &slot);
+	if (listener)
+		touch_listener(listener, now);
+	finish_event(&reserved, closed);
+	return closed;
+}
+
+#endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Open connections, as a sweep reads them. */
+#ifndef TOASCOPE_OBSERVE_H
+#define TOASCOPE_OBSERVE_H
+
+#include "raw_socket.h"
+#include "unheard.h"
+
+/* An open connection that is to be counted. */
+struct observed {
+	struct entry entry;
+	struct progress progress;
+	__u64 now;
+	struct attribution attribution; /* of one that is attributed now */
+	__u16 held;                     /* CONN_HELD_RECEIVED, CONN_HELD_SENT */
+	bool has_struct_socket;
+	bool gone; /* its socket is: nothing but its opening is counted */
+	/*
+	 * A sweep of open connections, as the daemon runs every 5 s. One of new ones can come right before it: what that one left for
+	 * later would not have waited at all.
+	 */
+	bool holds;
+};
+
+enum sweep_result { SWEEP_NOTHING = 0, SWEEP_COUNT_OPEN = 1, SWEEP_COUNT_CLOSED = 2, SWEEP_AGAIN = 3 };
+
+/* What is new of an open connection. The caller holds the lock. */
+static __always_inline void take_open(struct connection *connection, const struct observed *observed,
+				      struct sums *sums)
+{
+	const struct progress *progress = &observed->progress;
+	__u8 clock = observed->now >> RTT_SHIFT;
+
+	if (observed->holds) {
+		if (observed->has_struct_socket && connection->flags & CONN_HAD_STRUCT_SOCKET &&
+		    !connection->seen)
+			connection->seen = SEEN_UNSEEN;
+		connection->flags &= ~CONN_HAD_STRUCT_SOCKET;
+		connection->flags |= observed->has_struct_socket ? CONN_HAD_STRUCT_SOCKET : 0;
+	}
+	take_identity(connection, sums);
+	take_progress(connection, progress, sums);
+	sums->total.opened = !(connection->flags & CONN_SWEPT);
+	if (sums->verdict != VERDICT_PENDING && progress->srtt_us && !(sums->flags & CONN_JOINED) &&
+	    (__u8)(clock - connection->rtt_sampled) >= 2) {
+		connection->rtt_sampled = clock;
+		take_rtt(progress->srtt_us, sums);
+	}
+	connection->counted_received = progress->received;
+	connection->counted_sent = progress->sent;
+	connection->counted_retransmitted = progress->retransmitted;
+	connection->srtt_us = progress->srtt_us;
+	connection->flags &= ~(CONN_HELD_RECEIVED | CONN_HELD_SENT);
+	if (!observed->gone)
+		connection->flags &= ~CONN_GONE;
+	connection->flags |= CONN_SWEPT | observed->held | (sums->accept ? CONN_ACCEPT_COUNTED : 0) |
+			     (sums->verdict != VERDICT_PENDING ? CONN_ATTRIBUTED : 0);
+}
+
+/* Most open connections are idle. */
+static __always_inline bool is_anything(const struct sums *sums)
+{
+	return sums->total.opened | sums->total.received_bytes | sums->total.sent_bytes |
+		       sums->total.retransmitted_segments | sums->total.rtt_count | sums->accept ||
+	       attributed_now(sums);
+}
+
+static __always_inline bool is_as_observed(const struct connection *connection, const struct entry *entry)
+{
+	return is_unchanged(connection, entry) &&
+	       !((connection->flags ^ entry->flags) & (CONN_ATTRIBUTED | CONN_SWEPT)) &&
+	       connection->counted_received == entry->counted_received &&
+	       connection->counted_sent == entry->counted_sent &&
+	       connection->counted_retransmitted == entry->counted_retransmitted;
+}
+
+/* Is its client attributed by these sums? */
+static __always_inline bool attributes_client(const struct sums *sums)
+{
+	return has_client(sums->verdict) && attributed_now(sums);
+}
+
+/* False: it is not as it was observed any more. A function of its own, for its stack. */
+static __noinline int take_observed(struct connection *connection, const struct observed *observed,
+				    struct sums *sums)
+{
+	bool taken;
+
+	bpf_spin_lock(&connection->lock);
+	taken = is_as_observed(connection, &observed->entry);
+	if (taken) {
+		take_open(connection, observed, sums);
+		if (attributes_client(sums))
+			keep_attribution(connection, &observed->attribution);
+	}
+	bpf_spin_unlock(&connection->lock);
+	return taken;
+}
+
+/* False: it is not as it was observed any more. */
+static __noinline int count_open(struct connection *connection, const struct observed *observed)
+{
+	struct client *client = observed->attribution.client;
+	struct sums sums = {};
+
+	if (!take_observed(connection, observed, &sums))
+		return 0;
+	if (!is_anything(&sums))
+		return 1;
+	if (attributes_client(&sums))
+		count_attribution(&observed->attribution);
+	else if (has_client(sums.verdict))
+		client = client_again(&sums);
+	add_sums(&sums, client, observed->now);
+	return 1;
+}
+
+static __always_inline void read_payload(const struct raw_socket *raw, struct observed *observed)
+{
+	const struct entry *entry = &observed->entry;
+	struct progress *progress = &observed->progress;
+
+	progress->received =
+		payload(raw->received, entry->counted_received,
+			observed->holds && entry->flags & CONN_HELD_RECEIVED && !raw->received_fin);
+	progress->sent = payload(raw->acked, entry->counted_sent,
+				 observed->holds && entry->flags & CONN_HELD_SENT && !raw->sent_fin);
+	if (observed->holds && raw->received != progress->received)
+		observed->held |= CONN_HELD_RECEIVED;
+	if (observed->holds && raw->acked != progress->sent)
+		observed->held |= CONN_HELD_SENT;
+	/* the kernel sets its count back where the socket is disconnected */
+	progress->retransmitted = raw->retransmitted;
+	if (progress->retransmitted < entry->counted_retransmitted)
+		progress->retransmitted = entry->counted_retransmitted;
+	progress->srtt_us = raw->srtt_us;
+}
+
+/* The verdict of a connection whose data took the kernel's fast path, where no callback tells of it. */
+static __noinline int decide_for_data(struct connection *connection, struct entry *entry)
+{
+	const struct settings *set = current_settings();
+	struct decision as = { .flags = CONN_DATA };
+	struct raw_identity identity = {};
+	__u8 verdict;
+
+	if (!set || !read_identity(entry->socket, entry->cookie, &identity))
+		return 0;
+	if (trusted(set, &connection->peer))
+		as.flags |= CONN_TRUSTED;
+	as.is_hidden = hidden_by_family(set, identity.family, identity.local_port, &entry->client,
+					entry->peername_family);
+	verdict = record_verdict(connection, entry->cookie, &as);
+	if (verdict != VERDICT_PENDING)
+		entry->verdict = verdict;
+	return 0;
+}
+
+/* Returns enum sweep_result. */
+static __noinline int observe(struct connection *connection, struct observed *observed)
+{
+	const struct settings *set = current_settings();
+	struct entry *entry = &observed->entry;
+	struct raw_socket raw = {};
+
+	if (!set)
+		return SWEEP_NOTHING;
+	observed->now = bpf_ktime_get_ns();
+	read_entry(connection, entry);
+	/* it has closed meanwhile, and is to be counted */
+	if (!entry->is_open)
+		return SWEEP_AGAIN;
+	observed->gone = !read_socket(entry->socket, entry->cookie, &raw) || raw.closed;
+	if (observed->gone) {
+		if (observed->holds && close_unheard(connection, entry, observed->now))
+			return SWEEP_COUNT_CLOSED;
+		if (entry->flags & CONN_SWEPT)
+			return SWEEP_NOTHING;
+	} else {
+		observed->has_struct_socket = raw.has_struct_socket && !set->no_accepts;
+		read_payload(&raw, observed);
+	}
+	if (entry->verdict == VERDICT_PENDING && observed->progress.received)
+		decide_for_data(connection, entry);
+	if (has_client(entry->verdict) && !(entry->flags & CONN_ATTRIBUTED))
+		attribute(&entry->client, entry->listener, &observed->attribution);
+	return SWEEP_COUNT_OPEN;
+}
+
+/* Returns enum sweep_result. Its frame is not on the way of what has closed. */
+static __noinline int sweep_open(struct connection *connection, __u32 holds)
+{
+	struct observed observed = { .holds = holds, .attribution = { .drop = DROPS } };
+	int result = observe(connection, &observed);
+
+	if (result == SWEEP_COUNT_OPEN)
+		result = count_open(connection, &observed) ? SWEEP_NOTHING : SWEEP_AGAIN;
+	return result;
+}
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A connection opens: it takes a slot of the table, or goes to its socket's storage. */
+#ifndef TOASCOPE_OPEN_H
+#define TOASCOPE_OPEN_H
+
+#include "clients.h"
+#include "mptcp.h"
+
+/* What its entry begins as. */
+struct opening {
+	__u64 cookie;
+	__u64 socket;
+	__u64 opened_ns;
+	struct toa_client client; /* where the verdict is known by now */
+	struct endpoint peer;
+	__u32 netns;
+	__u32 listener_service;
+	__u32 local4;
+	__u16 local_port;
+	__u16 listener;
+	__u16 flags;
+	__u8 verdict;
+	__u8 segment;
+};
+
+/* The caller holds the lock, or has made the entry just now. */
+static __always_inline void begin(struct connection *connection, const struct opening *as)
+{
+	connection->state = SLOT_OPEN;
+	connection->verdict = as->verdict;
+	connection->flags = as->flags;
+	connection->cookie = as->cookie;
+	connection->socket = as->socket;
+	connection->opened_ns = as->opened_ns;
+	connection->closed_ns = 0;
+	connection->client = as->client;
+	connection->listener = as->listener;
+	connection->seen = as->flags & CONN_JOINED ? SEEN_UNSEEN : SEEN_NOT;
+	connection->segment = as->segment;
+	connection->counted_received = 0;
+	connection->counted_sent = 0;
+	connection->counted_retransmitted = 0;
+	connection->peer = as->peer;
+	connection->netns = as->netns;
+	connection->listener_service = as->listener_service;
+	connection->syn_verdict = VERDICT_PENDING;
+	connection->unknown_kind = 0;
+	connection->unknown_length = 0;
+	/* the first sweep that finds an RTT takes a sample */
+	connection->rtt_sampled = (as->opened_ns >> RTT_SHIFT) - 2;
+	connection->prefix_length = 0;
+	connection->peername_family = 0;
+	connection->local4 = as->local4;
+	connection->local_port = as->local_port;
+	/* else the first sweep writes it */
+	if (as->flags & (CONN_SWEPT | CONN_FALLBACK))
+		connection->srtt_us = 0;
+}
+
+static __always_inline void set_peer_tag(__u32 slot, const struct endpoint *peer)
+{
+	__u32 line = slot / TAGS_IN_LINE, peer_key = LEDGER_PEER_KEY;
+	struct tag_line *tags = bpf_map_lookup_elem(&peer_tags, &line);
+	const __u64 *key = bpf_map_lookup_elem(&ledger, &peer_key);
+
+	if (tags && key)
+		tags->tags[slot % TAGS_IN_LINE] = peer_tag(peer, *key);
+}
+
+enum claim { CLAIM_ALL_OPEN = 0, CLAIM_TAKEN = 1, CLAIM_AGAIN = 2 };
+
+/*
+ * Takes a slot that is not in use. The one that it would get has been counted before (reuse_slot()). Returns enum claim;
+ * CLAIM_AGAIN: another processor took that one, and a slot whose connection has closed is left.
+ */
+static __noinline int claim_slot(const struct opening *as, __u64 retain_ns)
+{
+	struct connection *connection;
+	__u64 cookie_before = 0, closed_ns = 0;
+	__u32 probe, slot;
+	__u16 flags = 0;
+	int result = CLAIM_ALL_OPEN;
+	bool taken;
+	__u8 state;
+
+	for (probe = 0; probe < PROBES; probe++) {
+		slot = slot_at(as->cookie, probe);
+		connection = connection_in(slot);
+		if (!connection)
+			continue;
+		state = *(volatile __u8 *)&connection->state;
+		if (state == SLOT_CLOSED)
+			result = CLAIM_AGAIN;
+		if (state == SLOT_OPEN || state == SLOT_CLOSED)
+			continue;
+		bpf_spin_lock(&connection->lock);
+		taken = connection->state == SLOT_FREE || connection->state == SLOT_COUNTED;
+		if (taken) {
+			cookie_before = connection->cookie;
+			closed_ns = connection->closed_ns;
+			flags = connection->flags;
+			begin(connection, as);
+		}
+		bpf_spin_unlock(&connection->lock);
+		if (!taken)
+			continue;
+		set_peer_tag(slot, &as->peer);
+		if (cookie_before && flags & CONN_EXTRA)
+			bpf_map_delete_elem(&extras, &cookie_before);
+		if (cookie_before && closed_ns + retain_ns > as->opened_ns)
+			count_drop(DROP_CONNECTION_EVICTED);
+		return CLAIM_TAKEN;
+	}
+	return result;
+}
+
+/* Its slots are all taken by open connections, or kernel memory cannot be read. Returns 0: there is no memory. */
+static __noinline int enter_storage(struct bpf_sock *sk, struct opening *as)
+{
+	struct connection *connection = bpf_sk_storage_get(&fallback, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+
+	if (!connection)
+		return 0;
+	if (kernel_reads)
+		count_drop(DROP_CONNECTIONS_FULL);
+	as->flags |= CONN_FALLBACK;
+	begin(connection, as);
+	return 1;
+}
+
+/* What of the connection its entry has no room for. Without memory for it lookups show less. */
+static __noinline int set_extra(struct connection *connection, __u64 cookie, const struct sock_common *sk,
+				const struct toa_virtual *virtual_server)
+{
+	struct extra extra = {};
+
+	local_endpoint(sk, &extra.local);
+	if (virtual_server)
+		extra.virtual_server = *virtual_server;
+	if (bpf_map_update_elem(&extras, &cookie, &extra, BPF_ANY)) {
+		count_drop(DROP_ANSWERS);
+		return 0;
+	}
+	bpf_spin_lock(&connection->lock);
+	if (connection->cookie == cookie)
+		connection->flags |= CONN_EXTRA;
+	bpf_spin_unlock(&connection->lock);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The segment that made the socket. */
+#ifndef TOASCOPE_OPENED_H
+#define TOASCOPE_OPENED_H
+
+#include "module_verdict.h"
+#include "mptcp_paths.h"
+#include "storage.h"
+#include "usual_list.h"
+
+/* Counts the connection that had the slot which this one will get, where no sweep has done so yet. */
+__noinline int reuse_slot(__u64 cookie)
+{
+	struct connection *connection;
+	__u32 probe;
+	__u8 state;
+
+	for (probe = 0; probe < PROBES; probe++) {
+		connection = connection_in(slot_at(cookie, probe));
+		if (!connection)
+			continue;
+		state = *(volatile __u8 *)&connection->state;
+		if (state == SLOT_OPEN)
+			continue;
+		if (state == SLOT_CLOSED)
+			count_closed(connection, COUNTED_BY_REUSE);
+		return 0;
+	}
+	return 0;
+}
+
+/* The record of a connection whose verdict fell as it opened. */
+static __noinline int emit_opened(struct bpf_sock *sk, __u64 cookie)
+{
+	struct connection *connection = find_connection(sk, cookie);
+	struct reserved_event reserved;
+	bool is_own;
+
+	if (!connection)
+		return 0;
+	reserved = reserve_event(current_settings(), connection, cookie, EVENT_OPENED);
+	bpf_spin_lock(&connection->lock);
+	is_own = connection->cookie == cookie;
+	copy_to_event(&reserved, connection);
+	bpf_spin_unlock(&connection->lock);
+	finish_event(&reserved, is_own);
+	return 0;
+}
+
+/* The verdict, where this segment has a usual list: it goes into the entry with all else. */
+static __always_inline void decide_at_opening(struct bpf_sock_ops *ctx, const struct settings *set,
+					      const struct sock_common *sk, struct opening *as)
+{
+	if (from_module || read_usual(ctx, set, &as->client) != TOA_FOUND_ONE)
+		return;
+	as->verdict = verdict_of(TOA_FOUND_ONE, trusted(set, &as->peer));
+	as->segment = SEGMENT_ACK;
+	if (has_client(as->verdict) && hidden_by_family(set, sk->skc_family, sk->skc_num, &as->client, 0))
+		as->flags |= CONN_HIDDEN;
+}
+
+/*
+ * The segment that made the socket. Returns bits of enum to_do. `again`: it was called before, and returned OPEN_AGAIN; then it enters
+ * the connection whatever it finds.
+ */
+__noinline int connection_opened(struct bpf_sock_ops *ctx, __u64 cookie, __u32 again)
+{
+	const struct settings *set = current_settings();
+	struct bpf_sock *sk = ctx->sk;
+	const struct sock_common *common;
+	struct connection *connection;
+	struct endpoint local;
+	struct opening as = {};
+	struct listener_at at;
+	int claim = CLAIM_ALL_OPEN;
+	struct tcp_sock *tcp;
+
+	if (!sk || !set)
+		return 0;
+	tcp = bpf_skc_to_tcp_sock(sk);
+	if (!tcp)
+		return 0;
+	common = &tcp->inet_conn.icsk_inet.sk.__sk_common;
+	/*
+	 * A SYN of its own was acknowledged: connect() made it, no process listens, and its SYN met the peer's (RFC 9293, section 3.5,
+	 * simultaneous open). Otherwise a remote host that we connect to could create listeners for our ephemeral ports.
+	 */
+	if (tcp->bytes_acked || !namespace_watched(set, common))
+		return 0;
+	as.cookie = cookie;
+	as.socket = (__u64)tcp;
+	as.opened_ns = bpf_ktime_get_ns();
+	as.netns = common->skc_net.net->ns.inum;
+	peer_endpoint(common, &as.peer);
+	local_endpoint(common, &local);
+	if (local.family == FAMILY_IPV4)
+		__builtin_memcpy(&as.local4, local.address, sizeof(as.local4));
+	as.local_port = local.port;
+	if (!is_path(tcp))
+		decide_at_opening(ctx, set, common, &as);
+	if (!is_path(tcp) || !join_path(ctx, &as)) {
+		at = listener_of(set, &local, as.opened_ns);
+		as.listener = at.slot;
+		as.listener_service = at.service;
+	}
+	if (kernel_reads)
+		claim = claim_slot(&as, set->retain_ns);
+	if (claim == CLAIM_AGAIN && !again)
+		return OPEN_AGAIN;
+	if (claim != CLAIM_TAKEN && !enter_storage(sk, &as)) {
+		count_drop(DROP_SOCKET_STORAGE);
+		return 0;
+	}
+	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+	if (!as.local4 && (as.listener == OTHER_LISTENER || set->label_port)) {
+		connection = find_connection(sk, as.cookie);
+		if (connection)
+			set_extra(connection, as.cookie, common, 0);
+	}
+	if (as.flags & CONN_JOINED)
+		return 0;
+	if (as.verdict != VERDICT_PENDING && is_listened(set, EVENT_OPENED))
+		emit_opened(sk, as.cookie);
+	return (as.verdict == VERDICT_PENDING ? READ_OPTIONS : 0) |
+	       (as.flags & CONN_FALLBACK ? COUNT_IN_STORAGE : 0);
+}
+
+#endif

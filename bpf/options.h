@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* From a segment's option list to the client in it. */
+#ifndef TOASCOPE_OPTIONS_H
+#define TOASCOPE_OPTIONS_H
+
+#include "answers.h"
+#include "verdict.h"
+
+#define TCP_HEADER 20
+#define TCP_ACK_AT 8
+#define TCP_FLAGS_AT 13
+#define TCP_FLAG_SYN 2
+
+/* include/uapi/linux/in.h and include/uapi/asm-generic/errno-base.h */
+#define IPPROTO_TCP 6
+#define ENOENT 2
+
+/* Beside enum toa_found: there is an option, but the one on the SYN has a higher priority. */
+#define FOUND_ON_SYN 4
+
+/* Data offset, RFC 9293 section 3.1. */
+static __always_inline __u32 header_bytes(const __u8 *segment)
+{
+	return (segment[12] >> 4) * 4;
+}
+
+static __always_inline struct parse_scratch *this_scratch(void)
+{
+	__u32 slot = bpf_get_smp_processor_id() % PARSE_SCRATCHES;
+
+	return bpf_map_lookup_elem(&parse_scratches, &slot);
+}
+
+/* What a socket answers beside its client. With a profile that asks for it there is one for each connection. */
+static __always_inline struct socket_answers *make_answers(const struct settings *set, struct bpf_sock *sk)
+{
+	if (!set->split_uses && !set->virtual_servers)
+		return 0;
+	return bpf_sk_storage_get(&answers, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+}
+
+static __always_inline bool is_client(int found)
+{
+	return found == TOA_FOUND_ONE || found == TOA_FOUND_CONFLICT;
+}
+
+/* What a list says. */
+struct parsed {
+	struct toa_client client;
+	struct toa_virtual virtual_server; /* family 0: it names none */
+	__u8 unknown_kind;
+	__u8 unknown_length;
+};
+
+/* Parses the list in the scratch, whose lock the caller holds. Returns enum toa_found. */
+static __always_inline int parse_list(struct parse_scratch *scratch, const struct settings *set,
+				      struct parsed *parsed)
+{
+	int found;
+
+	scratch->list.unknown_kind = 0;
+	found = toa_find(&scratch->list, &set->table, &scratch->client, &scratch->other);
+	if (set->virtual_servers && found != TOA_FOUND_MALFORMED && scratch->list.virtual_at != TOA_LIST_MASK)
+		toa_read_virtual(&scratch->list, &set->table, &parsed->virtual_server);
+	parsed->client = scratch->client;
+	parsed->unknown_kind = scratch->list.unknown_kind;
+	parsed->unknown_length = scratch->list.unknown_length;
+	return found;
+}
+
+static __always_inline __u8 verdict_of(int found, bool is_trusted)
+{
+	if (!is_trusted)
+		return VERDICT_UNTRUSTED;
+	return found == TOA_FOUND_CONFLICT ? VERDICT_CONFLICT : VERDICT_TOA;
+}
+
+/*
+ * Keeps the virtual server that a list names, unless one has been answered. Where the client is the one from the SYN
+ * (FOUND_ON_SYN), so is a virtual server that came with it.
+ */
+static __always_inline void keep_virtual(int found, const struct parsed *parsed, struct socket_answers *to)
+{
+	if (!to || to->virtual_known || !parsed->virtual_server.family ||
+	    (found == FOUND_ON_SYN && to->virtual_server.family))
+		return;
+	to->virtual_server = parsed->virtual_server;
+}
+
+/* Which of two clients counts: the one on the SYN, or `later`, a list's. Returns enum toa_found of `later`, or FOUND_ON_SYN. */
+static __always_inline int merge_client(const struct settings *set, int found,
+					const struct toa_client *on_syn, bool syn_conflict,
+					struct toa_client *later)
+{
+	enum toa_merged merged = toa_merge_syn(&set->table, on_syn, later);
+
+	if (merged == TOA_MERGED_SYN)
+		return FOUND_ON_SYN;
+	if (merged == TOA_MERGED_CONFLICT || (merged == TOA_MERGED_SAME && syn_conflict))
+		return TOA_FOUND_CONFLICT;
+	return found;
+}
+
+/* Writes what a list was found to have. Until the verdict falls only the client of a SYN is shown: see copy_client(). */
+static __always_inline void note_list(struct connection *connection, __u64 cookie, int found,
+				      const struct parsed *parsed)
+{
+	bpf_spin_lock(&connection->lock);
+	if (is_open(connection, cookie) && connection->verdict == VERDICT_PENDING) {
+		if (is_client(found))
+			connection->client = parsed->client;
+		if (found == TOA_FOUND_MALFORMED)
+			connection->flags |= CONN_MALFORMED;
+		if (parsed->unknown_kind) {
+			connection->unknown_kind = parsed->unknown_kind;
+			connection->unknown_length = parsed->unknown_length;
+		}
+	}
+	bpf_spin_unlock(&connection->lock);
+}
+
+/*
+ * Copies the segment's option list. In fixed steps: a variable packet offset would multiply the verifier's states. The caller holds the
+ * scratch's lock. Returns the list's length.
+ */
+static __always_inline __u32 copy_list(struct bpf_sock_ops *ctx, struct parse_scratch *scratch, __u32 use)
+{
+	__u8 *segment = ctx->skb_data, *end = ctx->skb_data_end;
+	__u32 header, length = 0, i;
+
+	if (segment + TCP_HEADER > end)
+		return 0;
+	header = header_bytes(segment);
+#pragma unroll
+	for (i = 0; i < TOA_OPTIONS_MAX / 4; i++) {
+		__u8 *word = segment + TCP_HEADER + 4 * i;
+
+		if (TCP_HEADER + 4 * (i + 1) <= header && word + 4 <= end) {
+			__builtin_memcpy(scratch->list.bytes + 4 * i, word, 4);
+			length = 4 * (i + 1);
+		}
+	}
+	scratch->list.length = length;
+	scratch->list.of_syn = segment[TCP_FLAGS_AT] & TCP_FLAG_SYN ? TOA_SYN_DATA : TOA_SYN_NONE;
+	scratch->list.use = use;
+	return length;
+}
+
+/*
+ * Copies the SYN's, which the kernel has kept where the listener was told to (TCP_SAVE_SYN). False: there is none. A SYN that made the
+ * socket by itself, by Fast Open, is no different from other segments.
+ */
+static __always_inline long read_syn(struct bpf_sock_ops *ctx, __u8 syn[TCP_HEADER + TOA_OPTIONS_MAX])
+{
+	__u8 *segment = ctx->skb_data, *end = ctx->skb_data_end;
+	long size;
+
+	if (segment + TCP_HEADER <= end && segment[TCP_FLAGS_AT] & TCP_FLAG_SYN)
+		return 0;
+	size = bpf_getsockopt(ctx, IPPROTO_TCP, TCP_BPF_SYN, syn, TCP_HEADER + TOA_OPTIONS_MAX);
+	return size > TCP_HEADER + TOA_OPTIONS_MAX ? 0 : size;
+}
+
+static __always_inline void copy_syn(struct parse_scratch *scratch, const __u8 *syn, long size, __u32 use)
+{
+	__builtin_memcpy(scratch->list.bytes, syn + TCP_HEADER, TOA_OPTIONS_MAX);
+	scratch->list.length = size - TCP_HEADER;
+	scratch->list.of_syn = TOA_SYN_HANDSHAKE;
+	scratch->list.use = use;
+}
+
+/*
+ * Does the segment acknowledge bytes that were sent? The kernel throws away those that do not (tcp_ack(), RFC 9293 section 3.10.7.4), but
+ * after this callback; otherwise a forged segment would need the client's numbers only.
+ */
+static __always_inline bool acceptable_ack(struct bpf_sock_ops *ctx, const struct tcp_sock *tcp)
+{
+	__u8 *segment = ctx->skb_data, *end = ctx->skb_data_end;
+	__u32 first = tcp->snd_una - (__u32)tcp->bytes_acked, ack;
+
+	if (segment + TCP_HEADER > end)
+		return false;
+	__builtin_memcpy(&ack, segment + TCP_ACK_AT, sizeof(ack));
+	return bpf_ntohl(ack) - first <= tcp->snd_nxt - first;
+}
+
+static __always_inline __u8 segment_kind(struct bpf_sock_ops *ctx)
+{
+	__u8 *segment = ctx->skb_data, *end = ctx->skb_data_end;
+
+	if (segment + TCP_HEADER > end)
+		return SEGMENT_ACK;
+	if (segment[TCP_FLAGS_AT] & TCP_FLAG_SYN)
+		return SEGMENT_SYN;
+	if (ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+		return SEGMENT_ACK;
+	return ctx->skb_len > header_bytes(segment) ? SEGMENT_DATA : SEGMENT_ACK;
+}
+
+#endif

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Parses a segment's options, and the SYN's, into the connection's entry. */
+#ifndef TOASCOPE_PARSE_H
+#define TOASCOPE_PARSE_H
+
+#include "usual_list.h"
+
+static __always_inline __u32 answer_of(__u32 use)
+{
+	return use == TOA_USE_PEERNAME ? ANSWER_PEERNAME : ANSWER_SOCKOPT;
+}
+
+/* Reads a usual list into the connection's entry. Returns what read_usual() does. */
+static __noinline int parse_usual(struct bpf_sock_ops *ctx, const struct settings *set,
+				  struct connection *connection, __u64 cookie)
+{
+	struct parsed parsed = {};
+	int found = read_usual(ctx, set, &parsed.client);
+
+	if (found == TOA_FOUND_ONE)
+		note_list(connection, cookie, found, &parsed);
+	return found;
+}
+
+/* What the SYN had. A function of its own: the verifier then forgets in which slot the entry was found. */
+static __noinline int syn_client(struct bpf_sock *sk, __u64 cookie, struct toa_client *client)
+{
+	const struct connection *connection = find_connection(sk, cookie);
+
+	if (!connection)
+		return VERDICT_PENDING;
+	*client = connection->client;
+	return connection->syn_verdict;
+}
+
+/*
+ * Parses the segment's options. Returns enum toa_found, or FOUND_ON_SYN. The client goes into the connection's entry, or with another
+ * `use` than TOA_USE_ALL into the socket's answers, in the place of one from the SYN.
+ */
+__noinline int parse_segment(struct bpf_sock_ops *ctx, __u32 use)
+{
+	struct parse_scratch *scratch = this_scratch();
+	const struct settings *set = current_settings();
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct toa_client on_syn = {}, *of_use;
+	__u8 syn_verdict = VERDICT_PENDING;
+	int found = TOA_FOUND_NONE;
+	struct connection *connection;
+	struct bpf_sock *sk = ctx->sk;
+	struct parsed parsed = {};
+	struct socket_answers *to;
+
+	if (!sk || !set || !scratch)
+		return TOA_FOUND_NONE;
+	bpf_spin_lock(&scratch->lock);
+	if (copy_list(ctx, scratch, use))
+		found = parse_list(scratch, set, &parsed);
+	bpf_spin_unlock(&scratch->lock);
+	to = make_answers(set, sk);
+	if (use != TOA_USE_ALL) {
+		if (!to || !is_client(found))
+			return found;
+		of_use = &to->client[answer_of(use)];
+		if (of_use->family)
+			found = merge_client(set, found, of_use, false, &parsed.client);
+		if (found != FOUND_ON_SYN)
+			*of_use = parsed.client;
+		return found;
+	}
+	if (set->read_syn && is_client(found))
+		syn_verdict = syn_client(sk, cookie, &on_syn);
+	if (syn_verdict != VERDICT_PENDING)
+		found = merge_client(set, found, &on_syn, syn_verdict == VERDICT_CONFLICT, &parsed.client);
+	keep_virtual(found, &parsed, to);
+	connection = found || parsed.unknown_kind ? find_connection(sk, cookie) : 0;
+	if (connection)
+		note_list(connection, cookie, found, &parsed);
+	return found;
+}
+
+/* The same for the SYN, which the kernel has kept. */
+__noinline int parse_syn(struct bpf_sock_ops *ctx, __u32 use)
+{
+	__u8 syn[TCP_HEADER + TOA_OPTIONS_MAX] = {};
+	struct parse_scratch *scratch = this_scratch();
+	const struct settings *set = current_settings();
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct connection *connection;
+	struct bpf_sock *sk = ctx->sk;
+	struct parsed parsed = {};
+	struct socket_answers *to;
+	long size;
+	int found;
+
+	if (!sk || !set || !scratch)
+		return TOA_FOUND_NONE;
+	to = make_answers(set, sk);
+	size = read_syn(ctx, syn);
+	if (size == -ENOENT && use == TOA_USE_ALL)
+		count_drop(DROP_SYN_MISSING);
+	if (size <= TCP_HEADER)
+		return TOA_FOUND_NONE;
+	bpf_spin_lock(&scratch->lock);
+	copy_syn(scratch, syn, size, use);
+	found = parse_list(scratch, set, &parsed);
+	bpf_spin_unlock(&scratch->lock);
+	if (use != TOA_USE_ALL) {
+		if (to && is_client(found))
+			to->client[answer_of(use)] = parsed.client;
+		return found;
+	}
+	keep_virtual(found, &parsed, to);
+	connection = found || parsed.unknown_kind ? find_connection(sk, cookie) : 0;
+	if (connection)
+		note_list(connection, cookie, found, &parsed);
+	return found;
+}
+
+#endif

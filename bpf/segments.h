@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Segments, until the verdict falls. */
+#ifndef TOASCOPE_SEGMENTS_H
+#define TOASCOPE_SEGMENTS_H
+
+#include "close.h"
+#include "module_verdict.h"
+#include "mptcp_paths.h"
+#include "parse.h"
+#include "storage.h"
+
+/*
+ * Answers by use, and the virtual server, once the segment has been parsed for them. Whether by use is decided when the connection opens:
+ * a reload changes nothing of one that has been accepted.
+ */
+__noinline int note_answers(struct bpf_sock_ops *ctx)
+{
+	bool opening = ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB;
+	const struct settings *set = current_settings();
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct connection *connection;
+	struct bpf_sock *sk = ctx->sk;
+	struct socket_answers *made;
+	struct tcp_sock *tcp;
+
+	if (!sk || !set)
+		return 0;
+	made = bpf_sk_storage_get(&answers, sk, 0, 0);
+	connection = find_connection(sk, cookie);
+	tcp = bpf_skc_to_tcp_sock(sk);
+	if (!made || !connection || !tcp) {
+		if (opening && !made)
+			count_drop(DROP_ANSWERS);
+		return 0;
+	}
+	if (opening && set->split_uses)
+		made->by_use = 1;
+	if (made->by_use) {
+		bpf_spin_lock(&connection->lock);
+		if (connection->cookie == cookie)
+			connection->peername_family = made->client[ANSWER_PEERNAME].family;
+		bpf_spin_unlock(&connection->lock);
+	}
+	if (!made->virtual_server.family || made->virtual_known ||
+	    !peer_trusted(set, &tcp->inet_conn.icsk_inet.sk.__sk_common))
+		return 0;
+	set_extra(connection, cookie, &tcp->inet_conn.icsk_inet.sk.__sk_common, &made->virtual_server);
+	asm volatile("" ::: "memory");
+	made->virtual_known = 1;
+	return 0;
+}
+
+/* The option on the SYN: its client is known from now on, and its verdict falls unless a later segment has an option. */
+__noinline int syn_arrived(struct bpf_sock_ops *ctx)
+{
+	const struct settings *set = current_settings();
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	int found = parse_syn(ctx, TOA_USE_ALL);
+	const struct sock_common *common;
+	struct connection *connection;
+	struct bpf_sock *sk = ctx->sk;
+	struct tcp_sock *tcp;
+	__u8 verdict;
+
+	if (!sk || !set || !is_client(found))
+		return 0;
+	connection = find_connection(sk, cookie);
+	tcp = bpf_skc_to_tcp_sock(sk);
+	if (!connection || !tcp)
+		return 0;
+	common = &tcp->inet_conn.icsk_inet.sk.__sk_common;
+	verdict = verdict_of(found, peer_trusted(set, common));
+	bpf_spin_lock(&connection->lock);
+	if (is_open(connection, cookie))
+		connection->syn_verdict = verdict;
+	bpf_spin_unlock(&connection->lock);
+	return 0;
+}
+
+/* What the segment's list says of the connection; as->verdict VERDICT_PENDING: nothing. */
+static __always_inline void read_list(struct bpf_sock_ops *ctx, const struct settings *set,
+				      const struct sock_common *common, struct connection *connection,
+				      __u64 cookie, struct decision *as)
+{
+	int found = parse_usual(ctx, set, connection, cookie);
+
+	if (found < 0)
+		found = parse_segment(ctx, TOA_USE_ALL);
+	if (set->split_uses) {
+		parse_segment(ctx, TOA_USE_SOCKOPT);
+		parse_segment(ctx, TOA_USE_PEERNAME);
+	}
+	if (set->split_uses || set->virtual_servers)
+		note_answers(ctx);
+	if (found == FOUND_ON_SYN) {
+		as->verdict = connection->syn_verdict;
+		as->segment = SEGMENT_SYN;
+	} else if (is_client(found)) {
+		as->verdict = verdict_of(found, peer_trusted(set, common));
+		as->segment = segment_kind(ctx);
+	}
+}
+
+/* Asks for callbacks on the segments to come. Other programs may want the same: only what we asked for is taken away later. */
+static __always_inline void request_option_callbacks(struct bpf_sock_ops *ctx, struct connection *connection,
+						     __u64 cookie)
+{
+	__u32 flags = ctx->bpf_sock_ops_cb_flags;
+
+	if (flags & BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG)
+		return;
+	bpf_spin_lock(&connection->lock);
+	if (is_open(connection, cookie))
+		connection->flags |= CONN_OPTION_CALLBACKS;
+	bpf_spin_unlock(&connection->lock);
+	bpf_sock_ops_cb_flags_set(ctx, flags | BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG);
+}
+
+static __always_inline void drop_option_callbacks(struct bpf_sock_ops *ctx, struct connection *connection,
+						  __u64 cookie)
+{
+	bool ours;
+
+	/* own entry: no other program changes this flag */
+	if (!(connection->flags & CONN_OPTION_CALLBACKS))
+		return;
+	bpf_spin_lock(&connection->lock);
+	ours = connection->cookie == cookie && connection->flags & CONN_OPTION_CALLBACKS;
+	if (ours)
+		connection->flags &= ~CONN_OPTION_CALLBACKS;
+	bpf_spin_unlock(&connection->lock);
+	if (ours)
+		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags &
+						       ~BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG);
+}
+
+/* A segment while the verdict has not fallen: the one that made the socket, or one after it. Returns bits of enum to_do. */
+__noinline int segment_arrived(struct bpf_sock_ops *ctx)
+{
+	bool opening = ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB;
+	const struct settings *set = current_settings();
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct connection *connection;
+	struct bpf_sock *sk = ctx->sk;
+	const struct sock_common *common;
+	struct decision as = {};
+	struct tcp_sock *tcp;
+	bool falls;
+
+	if (!sk || !set)
+		return 0;
+	connection = find_connection(sk, cookie);
+	tcp = bpf_skc_to_tcp_sock(sk);
+	if (!connection || !connection->socket || !tcp)
+		return 0;
+	common = &tcp->inet_conn.icsk_inet.sk.__sk_common;
+	if (connection->verdict == VERDICT_PENDING) {
+		if (from_module)
+			take_module_verdict(tcp, connection, cookie, &as);
+		else if (opening || (!tcp->bytes_received && acceptable_ack(ctx, tcp)))
+			read_list(ctx, set, common, connection, cookie, &as);
+		falls = as.verdict != VERDICT_PENDING || (tcp->bytes_received && !opening);
+		if (falls && as.verdict == VERDICT_PENDING)
+			as.flags = flags_without_option(set, tcp);
+		if (falls) {
+			as.is_hidden = client_hidden(set, common, connection);
+			record_verdict(connection, cookie, &as);
+		}
+		if (is_path(tcp)) {
+			share_answers(ctx, set);
+			share_client(ctx, connection, opening ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+		}
+		if (!falls) {
+			if (opening)
+				request_option_callbacks(ctx, connection, cookie);
+			return 0;
+		}
+	}
+	drop_option_callbacks(ctx, connection, cookie);
+	return in_storage(connection);
+}
+
+#endif
