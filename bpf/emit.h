@@ -44,13 +44,23 @@ static __noinline int begin_event(struct event *event, const struct connection *
 }
 
 /*
+ * A value that the compiler knows nothing of, and the verifier everything: so it comes out of a comparison, and goes into one, as it
+ * is written here.
+ */
+static __always_inline __u64 opaque(__u64 value)
+{
+	asm volatile("" : "+r"(value));
+	return value;
+}
+
+/*
  * A record of what is about to happen to a connection. Verifiers before 6.5 take a pointer into the ring that is compared with 0 twice for one
- * that may be 0; so a number, which the compiler does not see through, says whether there is one.
+ * that may be 0; so opaque numbers of 64 bits, which old verifiers know on the stack as well, say what there is.
  */
 struct reserved_event {
 	struct event *event;
 	__u64 is_reserved; /* 0: nothing reads such records, or there is no room */
-	bool has_no_room;
+	__u64 has_no_room;
 };
 
 /*
@@ -66,12 +76,11 @@ reserve_event(const struct settings *set, const struct connection *connection, _
 		return reserved;
 	reserved.event = bpf_ringbuf_reserve(&ring, sizeof(*reserved.event), 0);
 	if (reserved.event) {
-		reserved.is_reserved = 1;
+		reserved.is_reserved = opaque(1);
 		begin_event(reserved.event, connection, cookie, type);
 	} else {
-		reserved.has_no_room = true;
+		reserved.has_no_room = opaque(1);
 	}
-	asm volatile("" : "+r"(reserved.is_reserved));
 	return reserved;
 }
 
@@ -81,7 +90,7 @@ static __always_inline void copy_to_event(const struct reserved_event *reserved,
 {
 	const __u8 *from = (const __u8 *)connection;
 
-	if (reserved->is_reserved)
+	if (opaque(reserved->is_reserved))
 		__builtin_memcpy((__u8 *)&reserved->event->connection + sizeof(RECORD_LOCK),
 				 from + sizeof(RECORD_LOCK), sizeof(*connection) - sizeof(RECORD_LOCK));
 }
@@ -89,9 +98,9 @@ static __always_inline void copy_to_event(const struct reserved_event *reserved,
 /* The daemon drains every 50 ms: a wake-up for each event would cost the server more than the event. */
 static __always_inline void finish_event(const struct reserved_event *reserved, bool happened)
 {
-	if (happened && reserved->has_no_room)
+	if (happened && opaque(reserved->has_no_room))
 		count_drop(DROP_RING_FULL);
-	if (!reserved->is_reserved)
+	if (!opaque(reserved->is_reserved))
 		return;
 	if (happened)
 		bpf_ringbuf_submit(reserved->event, BPF_RB_NO_WAKEUP);

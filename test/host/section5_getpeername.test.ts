@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** DESIGN.md, section 5: whom accept() and getpeername() name, each cell of the table; and what the daemon knows of it. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { native } from '../../daemon/capture/native.ts';
 import type { ConnectionJson } from '../../daemon/http/json.ts';
 import { Daemon } from '../fixtures/daemon.ts';
+import { type Sample, total } from '../fixtures/metrics.ts';
 import type { Peer } from '../fixtures/probe.ts';
 import {
 	type Accepted,
@@ -21,6 +23,9 @@ const AF_INET6 = 10;
 
 const firstPort = somePorts(2);
 const config = (...more: string[]) => [`listeners: {ports: ["${firstPort}-${firstPort + 1}"]}`, ...more].join('\n');
+
+/** Lookups find connections: not where kernel memory cannot be read by address. */
+const finds = native().probe().features.kernelReads === '';
 
 let stage: Stage;
 
@@ -81,7 +86,7 @@ describe('transparent off', () => {
 		await expectUnchanged(listener, connection);
 	});
 
-	it.each(listeners)('%s: accept() with an address buffer is seen, with process and client', async (listener) => {
+	it.runIf(finds).each(listeners)('%s: accept() with an address buffer is seen, with process and client', async (listener) => {
 		const { accept_program } = await daemon.json<{ accept_program: string }>('/v1/status');
 		await using connection = await stage.connect(listener, 'nat64');
 		const { client, probe, accepted } = connection;
@@ -97,7 +102,7 @@ describe('transparent off', () => {
 		});
 	});
 
-	it('accept() without a buffer: a later getpeername() is not taken for it', async () => {
+	it.runIf(finds)('accept() without a buffer: a later getpeername() is not taken for it', async () => {
 		const { accept_program } = await daemon.json<{ accept_program: string }>('/v1/status');
 		await using connection = await stage.connect('AF_INET', 'nat64', { silently: true });
 		const { probe, accepted, client } = connection;
@@ -111,6 +116,18 @@ describe('transparent off', () => {
 			process: { pid: probe.pid, comm: 'probe', by: seen === 'unseen' ? 'listener' : 'accept' },
 		});
 		if (seen === 'unseen') expect(told?.accepted_at).toBeNull();
+	});
+
+	it.skipIf(finds)('a kernel that lets no program read memory: no lookup, and accepts are counted', async () => {
+		const { accept_program: seen } = await daemon.json<{ accept_program: string }>('/v1/status');
+		const accepts = (samples: readonly Sample[]) => total(samples, 'toascope_accepts_total', { seen });
+		const before = accepts(await daemon.metrics());
+		for (const options of [{}, { silently: true }]) {
+			await using connection = await stage.connect('AF_INET', 'nat64', options);
+			expect(await known(daemon, connection.accepted)).toBeUndefined();
+		}
+		const wanted = before + (seen === 'fexit' ? 2n : 1n);
+		await daemon.until((samples) => (accepts(samples) === wanted ? true : undefined));
 	});
 });
 
