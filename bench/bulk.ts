@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/**
- * Measures the throughput of a few connections that carry as much data as they can, with toascope
- * and without.
- */
-import { daemonCgroup, startDaemon, untilClosed } from './daemon.ts';
-import { watchOtherProcesses } from './machine.ts';
-import { compare, verdictOf, formatEstimate, spreadNote } from './pairs.ts';
+/** Throughput of a few connections that carry as much as they can, with toascope against without. */
+import { daemonPlace, startDaemon, whenClosed } from './daemon.ts';
+import type { Ground } from './ground.ts';
+import { watchOthers } from './machine.ts';
+import { compare, judge, show, spreadNote } from './pairs.ts';
 import type { Part, Plan } from './result.ts';
 import { type Control, runRounds } from './rounds.ts';
-import type { Sandbox } from './sandbox.ts';
 import { median } from './statistics.ts';
 import { Streams } from './streams.ts';
 
@@ -22,33 +19,33 @@ type Runs = Readonly<Record<Arm, Stretch[]>>;
 
 interface Stretch {
 	readonly bytesPerSecond: number;
-	/** CPU time of both ends and the daemon. */
+	/** Of both ends and the daemon. */
 	readonly cpuSecondsPerByte: number;
 }
 
 const throughputRatio = (run: Stretch, without: Stretch) => run.bytesPerSecond / without.bytesPerSecond;
 const control: Control<Arm, Stretch> = { arm: 'control', against: 'without', how: throughputRatio };
 
-export async function measureBulk(ground: Sandbox, plan: Plan): Promise<Part> {
+export async function measureBulk(ground: Ground, plan: Plan): Promise<Part> {
 	await using daemon = await startDaemon(ground, 'with');
 	await using load = await Streams.start(ground);
 	let made = 0;
 
-	/** The daemon uses the same processors, so it is stopped in the arms without it. */
+	/** The daemon works on the same processors: without it means that it stands still, too. */
 	const once = async (arm: Arm): Promise<Stretch> => {
 		daemon.child.kill(arm === 'with' ? 'SIGCONT' : 'SIGSTOP');
-		const before = ground.cpuSeconds(daemonCgroup);
+		const before = ground.cpuSeconds(daemonPlace);
 		const { client, server } = await load.run(arm, seconds, streams);
 		if (arm === 'with') made += client.connections;
 		const bytes = client.sent_bytes + client.received_bytes;
-		const cpuSeconds = client.cpu_seconds + server.cpu_seconds + ground.cpuSeconds(daemonCgroup) - before;
+		const cpuSeconds = client.cpu_seconds + server.cpu_seconds + ground.cpuSeconds(daemonPlace) - before;
 		return { bytesPerSecond: bytes / client.seconds, cpuSecondsPerByte: cpuSeconds / bytes };
 	};
 
-	const othersShare = watchOtherProcesses(ground);
+	const othersShare = watchOthers(ground);
 	const { runs } = await runRounds(plan, 'bulk', arms, control, once).finally(() => daemon.child.kill('SIGCONT'));
 	const others = othersShare();
-	await untilClosed(ground, daemon, made);
+	await whenClosed(ground, daemon, made);
 	return summarise(runs, others);
 }
 
@@ -74,23 +71,23 @@ function summarise(runs: Runs, others: number): Part {
 			{
 				name: 'bulk',
 				what: `throughput of ${streams} streams, with toascope / without`,
-				value: formatEstimate(throughput),
+				value: show(throughput),
 				aim: `at least ${atLeast}`,
-				verdict: verdictOf(throughput, ofControl, atLeast),
+				verdict: judge(throughput, ofControl, atLeast),
 				note: `${gib('with')} / ${gib('without')} GiB/s, ${runs.with.length} pairs`,
 			},
 			{
 				name: 'bulk_control',
 				what: `throughput of ${streams} streams, control, without / without`,
-				value: formatEstimate(ofControl),
+				value: show(ofControl),
 				aim: '',
 				verdict: 'none',
-				note: `${spreadNote(ofControl)}; other processes took ${(others * 100).toFixed(0)} % of the processors`,
+				note: `${spreadNote(ofControl)}; others took ${(others * 100).toFixed(0)} % of the processors`,
 			},
 			{
 				name: 'bulk_cpu',
-				what: `CPU time per byte of ${streams} streams, both ends and the daemon, with / without`,
-				value: formatEstimate(cpu),
+				what: `CPU time for a byte of ${streams} streams, both ends and the daemon, with / without`,
+				value: show(cpu),
 				aim: '',
 				verdict: 'none',
 			},

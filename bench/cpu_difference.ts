@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/**
- * Measures how much more CPU time a connection costs under one daemon than under another. The time
- * is that of both ends and the daemon, compared in pairs of runs.
- */
+/** What a connection costs more under one daemon than under another: processor time of both ends and the daemon, in pairs. */
 import type { ArmRun, DaemonArm } from './daemon_arm.ts';
 import type { Load } from './load.ts';
 import { compare } from './pairs.ts';
@@ -11,17 +8,17 @@ import { type Control, runRounds } from './rounds.ts';
 import { type Estimate, median } from './statistics.ts';
 
 const seconds = 0.4;
-/** Fewer rounds than for a rate, because CPU time varies less. */
+/** Fewer than of a rate: processor time spreads less. */
 const bounds = { least: 60, most: 120, step: 10, quick: 6 };
 
 type Arm = 'base' | 'other' | 'control';
 
 export interface CpuDifference {
-	/** Microseconds per connection: other minus base. */
+	/** Microseconds for a connection, other less base. */
 	readonly more: Estimate;
-	/** The ratio of two runs of base. */
+	/** Base / base. */
 	readonly control: Estimate;
-	/** Medians, in microseconds per connection. */
+	/** Medians, microseconds for a connection. */
 	readonly micros: Readonly<Record<'base' | 'other', number>>;
 	readonly rounds: number;
 }
@@ -35,7 +32,7 @@ const control: Control<Arm, ArmRun> = {
 	how: (run, other) => microsOf(run) / microsOf(other),
 };
 
-/** Only the server's end is in the daemon's cgroup. */
+/** Only the server's end is in the cgroup of the daemon. */
 export async function measureCpuDifference(
 	plan: Plan,
 	name: string,

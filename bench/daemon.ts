@@ -1,33 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-/**
- * Starts the real daemon, `toascope run`, for the bench: with default settings, the environment of
- * its systemd unit, and one cgroup.
- */
+/** The real daemon, `toascope run`, as the bench uses it: default settings, the environment of its systemd unit, one cgroup. */
 import { ToascopeError } from '../daemon/errors.ts';
 import { hasEnded } from '../daemon/lab/process.ts';
-import { Daemon } from '../test/kit/daemon/daemon.ts';
-import { unitEnvironment } from '../test/kit/daemon/unit_environment.ts';
-import { type Sample, total } from '../test/kit/telemetry/metrics.ts';
-import type { Sandbox } from './sandbox.ts';
+import { Daemon } from '../test/fixtures/daemon.ts';
+import { type Sample, total } from '../test/fixtures/metrics.ts';
+import { unitEnvironment } from '../test/fixtures/unit_environment.ts';
+import type { Ground } from './ground.ts';
 
 /** The cgroup that the daemon itself runs in. */
-export const daemonCgroup = 'daemon';
+export const daemonPlace = 'daemon';
 
-/**
- * Limit for the daemon to count everything. It collects once a second, but after a long collection
- * it pauses for 20 times the duration.
- */
+/** The daemon looks once a second; where a look takes long, a pause of 20 times as long follows. */
 const countedMs = 120_000;
 
-/** The daemon in the form that is published. */
+/** As it is published. */
 const published = new URL('../dist/daemon/main.js', import.meta.url).pathname;
 
-/**
- * Attaches the daemon to that cgroup of the bench. `more` is further configuration in YAML;
- * `program` is the daemon of another tree.
- */
+/** Attached to that cgroup of the bench; `more` is YAML; `program`: of another tree. */
 export async function startDaemon(
-	ground: Sandbox,
+	ground: Ground,
 	cgroup: string,
 	more = '',
 	program: string = published,
@@ -38,35 +29,35 @@ export async function startDaemon(
 		program,
 		env: unitEnvironment,
 		parent: ground.scratch,
-		through: ground.killedWithParent,
+		through: ground.mortal,
 	});
-	// from here on, its CPU time is accounted to this cgroup
-	ground.move(daemon.child, daemonCgroup);
+	// its processor time is the bench's from here on
+	ground.move(daemon.child, daemonPlace);
 	return daemon;
 }
 
 /**
- * Returns the samples once the daemon has counted exactly that many closed connections.
- * @throws {ToascopeError} LAB_FAILED if it has not within the limit
+ * The samples once the daemon has seen that many connections close, no fewer and no more.
+ * @throws {ToascopeError} LAB_FAILED when it has not
  */
-export function untilClosed(ground: Sandbox, daemon: Daemon, connections: number): Promise<Sample[]> {
-	return untilMetricIs(ground, daemon, 'toascope_connections_closed_total', connections);
+export function whenClosed(ground: Ground, daemon: Daemon, connections: number): Promise<Sample[]> {
+	return whenShown(ground, daemon, 'toascope_connections_closed_total', connections);
 }
 
-/** Returns the samples once exactly that many clients are in the kernel's table. */
-export function untilTracked(ground: Sandbox, daemon: Daemon, clients: number): Promise<Sample[]> {
-	return untilMetricIs(ground, daemon, 'toascope_clients_tracked', clients);
+/** The same for that many clients in the kernel's table. */
+export function whenTracked(ground: Ground, daemon: Daemon, clients: number): Promise<Sample[]> {
+	return whenShown(ground, daemon, 'toascope_clients_tracked', clients);
 }
 
-async function untilMetricIs(ground: Sandbox, daemon: Daemon, metric: string, value: number): Promise<Sample[]> {
-	let current = 0n;
+async function whenShown(ground: Ground, daemon: Daemon, metric: string, value: number): Promise<Sample[]> {
+	let seen = 0n;
 	const counted = daemon.until((samples) => {
-		current = total(samples, metric);
-		return current === BigInt(value) ? samples : undefined;
+		seen = total(samples, metric);
+		return seen === BigInt(value) ? samples : undefined;
 	});
 	const signal = AbortSignal.any([ground.signal, AbortSignal.timeout(countedMs)]);
 	const { promise, reject } = Promise.withResolvers<never>();
-	const abort = () => reject(ground.signal.aborted ? ground.signal.reason : miscounted(metric, value, current));
+	const abort = () => reject(ground.signal.aborted ? ground.signal.reason : miscounted(metric, value, seen));
 	signal.addEventListener('abort', abort, { once: true });
 	try {
 		return await Promise.race([counted, promise]);
@@ -79,13 +70,13 @@ async function untilMetricIs(ground: Sandbox, daemon: Daemon, metric: string, va
 }
 
 function ended({ child, log }: Daemon): ToascopeError {
-	const messages = log.slice(-3).map(({ msg }) => msg);
+	const said = log.slice(-3).map(({ msg }) => msg);
 	return new ToascopeError(
 		'LAB_FAILED',
-		`the daemon ended with ${child.signalCode ?? child.exitCode}: ${messages.join('; ')}`,
+		`the daemon ended with ${child.signalCode ?? child.exitCode}: ${said.join('; ')}`,
 	);
 }
 
-function miscounted(metric: string, value: number, current: bigint): ToascopeError {
-	return new ToascopeError('LAB_FAILED', `${metric} should be ${value} but is ${current}`);
+function miscounted(metric: string, value: number, seen: bigint): ToascopeError {
+	return new ToascopeError('LAB_FAILED', `toascope was to show ${value} as ${metric}, and shows ${seen}`);
 }

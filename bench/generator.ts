@@ -1,38 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-/**
- * The load generator: a minimal server and a client, which are moved between cgroups from run to
- * run.
- */
-
+/** The load generator: a server that does next to nothing and a client, moved between cgroups from run to run. */
+import type { Ground } from './ground.ts';
 import {
 	agree,
 	Client,
 	type Limits,
 	type Load,
-	type EndpointCgroups,
+	type Places,
 	type Report,
 	type Run,
 	responseBytes,
 	threads,
 } from './load.ts';
-import type { Sandbox } from './sandbox.ts';
 import { Tool } from './tool.ts';
 
 const requestBytes = 100;
 
 export class Generator implements Load {
-	readonly #ground: Sandbox;
+	readonly #ground: Ground;
 	readonly #server: Tool;
 	readonly #client: Client;
 
-	private constructor(ground: Sandbox, server: Tool, client: Client) {
+	private constructor(ground: Ground, server: Tool, client: Client) {
 		this.#ground = ground;
 		this.#server = server;
 		this.#client = client;
 	}
 
-	/** `clients` is the number of distinct TOA addresses. */
-	static async start(ground: Sandbox, clients: number): Promise<Generator> {
+	/** `clients`: so many distinct TOA addresses. */
+	static async start(ground: Ground, clients: number): Promise<Generator> {
 		const request = `--request=${requestBytes}`;
 		const own = [`--threads=${threads}`, `--response=${responseBytes}`];
 		const server = await Tool.start(ground, 'toascope-load', ['server', ...own, request]);
@@ -44,7 +40,7 @@ export class Generator implements Load {
 		}
 	}
 
-	async run(places: EndpointCgroups, limits: Limits): Promise<Run> {
+	async run(places: Places, limits: Limits): Promise<Run> {
 		this.#ground.move(this.#server.child, places.server);
 		this.#ground.move(this.#client.child, places.client);
 		await this.#server.ask('open');

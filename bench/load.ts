@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/**
- * The interface of a load, which is a server and a client with one request on each connection; and
- * the client half that all loads use.
- */
+/** What a load is: a server and a client, one request on each connection, and the client half of all of them. */
 import { availableParallelism } from 'node:os';
 import { ToascopeError } from '../daemon/errors.ts';
-import type { Sandbox } from './sandbox.ts';
+import type { Ground } from './ground.ts';
 import { Tool } from './tool.ts';
 
-/** The report of one half of the generator on a run. */
+/** What one half of the generator did in a run. */
 export interface Report {
 	readonly connections: number;
 	readonly seconds: number;
@@ -23,7 +20,7 @@ export interface Run {
 	readonly seconds: number;
 	/** Accepted connections per second. */
 	readonly rate: number;
-	/** Of both ends, with the interrupts that are accounted to them. */
+	/** Of both ends; what interrupts did for them included. */
 	readonly cpuSeconds: number;
 }
 
@@ -31,29 +28,26 @@ export interface Limits {
 	readonly seconds: number;
 	/** Undefined: as many as the time allows. */
 	readonly connections?: number;
-	/** Connections per second, evenly spaced; undefined: no limit. */
+	/** So many in a second, evenly; undefined: as many as come. */
 	readonly perSecond?: number;
 }
 
 /** The cgroups that the sockets of each end belong to. */
-export interface EndpointCgroups {
+export interface Places {
 	readonly server: string;
 	readonly client: string;
 }
 
 export interface Load extends AsyncDisposable {
-	/** @throws {ToascopeError} LAB_FAILED unless every connection was served completely */
-	run(places: EndpointCgroups, limits: Limits): Promise<Run>;
+	/** @throws {ToascopeError} LAB_FAILED unless every connection was served to its end */
+	run(places: Places, limits: Limits): Promise<Run>;
 }
 
-/**
- * Threads of each end. Both ends together have more threads than there are processors, so that no
- * processor idles for long.
- */
+/** Of each end: more of both together than there are processors, so that none of these waits for long. */
 export const threads = availableParallelism();
-/** Size of the response, or of its body with HTTP. */
+/** Of the response; its body where there is a head before it. */
 export const responseBytes = 1000;
-/** Connections that each client thread has open at a time. */
+/** Connections that a client's thread has open at a time. */
 const batch = 32;
 
 export class Client implements AsyncDisposable {
@@ -67,17 +61,14 @@ export class Client implements AsyncDisposable {
 		return this.#tool.child;
 	}
 
-	/**
-	 * `clients` is the number of distinct TOA addresses; `more` are further options of
-	 * toascope-load.
-	 */
-	static async start(ground: Sandbox, clients: number, more: readonly string[]): Promise<Client> {
+	/** `clients`: so many distinct TOA addresses; `more`: of toascope-load's options. */
+	static async start(ground: Ground, clients: number, more: readonly string[]): Promise<Client> {
 		const own = [`--threads=${threads}`, `--batch=${batch}`, `--response=${responseBytes}`];
 		const toa = [`--clients=${clients}`, `--cgroup=${ground.directory}`];
 		return new Client(await Tool.start(ground, 'toascope-load', ['client', ...own, ...toa, ...more]));
 	}
 
-	/** `port` is the server's; undefined: that of the generator's own server. */
+	/** `port`: undefined for the generator's own server. */
 	run({ seconds, connections = 0, perSecond = 0 }: Limits, port?: number): Promise<Report> {
 		return this.#tool.ask<Report>(`run ${seconds} ${connections} ${perSecond} ${port ?? ''}`, seconds * 1000);
 	}
@@ -88,13 +79,13 @@ export class Client implements AsyncDisposable {
 }
 
 /**
- * Combines the reports of both ends on a run.
- * @throws {ToascopeError} LAB_FAILED unless they agree and neither counted an error
+ * What both ends say of a run, as one.
+ * @throws {ToascopeError} LAB_FAILED unless they agree, and neither saw an error
  */
 export function agree(client: Report, server: Pick<Report, 'connections' | 'errors' | 'cpu_seconds'>): Run {
 	if (client.errors + server.errors > 0 || client.connections !== server.connections) {
-		const reports = `client ${JSON.stringify(client)}, server ${JSON.stringify(server)}`;
-		throw new ToascopeError('LAB_FAILED', `the load failed: ${reports}`);
+		const said = `client ${JSON.stringify(client)}, server ${JSON.stringify(server)}`;
+		throw new ToascopeError('LAB_FAILED', `the load failed: ${said}`);
 	}
 	return {
 		connections: client.connections,

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Unmodified nginx: one master and its workers serve all cgroups, so that runs do not differ in
- * memory layout. A listener, and the connections accepted from it, belong to the cgroup that the
- * master was in when it opened the listener. Therefore the master is moved from cgroup to cgroup,
- * and a reload in each opens the next listener.
+ * nginx, unmodified: one master and its workers serve all cgroups, so that no run differs from another by its memory
+ * layout. A listener belongs to the cgroup that the master was in when it opened it, and so do the
+ * connections that it accepts: the master goes from cgroup to cgroup, and a reload opens the next listener.
  */
 import type { ChildProcess } from 'node:child_process';
 import { on, once } from 'node:events';
@@ -12,19 +11,16 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { ToascopeError } from '../daemon/errors.ts';
 import { hasEnded } from '../daemon/lab/process.ts';
-import type { Sandbox } from './sandbox.ts';
+import type { Ground } from './ground.ts';
 
-/** The cgroup that nginx itself runs in. */
+/** Where nginx itself runs. */
 const home = 'nginx';
 const firstPort = 8001;
-/** Time limit for a line of the log during a start or a reload. */
+/** For a start, a reload, or its end. */
 const silenceMs = 30_000;
 const graceMs = 2000;
 
-/**
- * Debian's nginx.conf and default site, except for paths, ports, the number of workers, and the
- * user (it reads a directory of root's).
- */
+/** What Debian's nginx.conf and default site say, but for paths and ports, the user (it reads a folder of root's) and the number of workers. */
 const configuration = (directory: string, workers: number, ports: readonly number[]) => `
 daemon off;
 user root;
@@ -56,22 +52,22 @@ const site = (directory: string, ports: readonly number[]) => `server {
 
 export interface Site {
 	readonly workers: number;
-	/** Size of the only file, `/page`. */
+	/** It serves one file of so many bytes, `/page`. */
 	readonly bytes: number;
-	/** Each gets a listener. */
+	/** A listener for each. */
 	readonly cgroups: readonly string[];
 }
 
 export class Nginx implements AsyncDisposable {
-	readonly #ground: Sandbox;
+	readonly #ground: Ground;
 	readonly #site: Site;
 	readonly #directory: string;
 	readonly #child: ChildProcess;
 	readonly #lines: AsyncIterator<string[]>;
-	readonly #output: string[] = [];
+	readonly #said: string[] = [];
 	readonly #workers = new Set<string>();
 
-	private constructor(ground: Sandbox, program: string, site: Site) {
+	private constructor(ground: Ground, program: string, site: Site) {
 		this.#ground = ground;
 		this.#site = site;
 		this.#directory = mkdtempSync(join(ground.scratch, 'nginx-'));
@@ -83,8 +79,8 @@ export class Nginx implements AsyncDisposable {
 		this.#lines = on(createInterface({ input: stderr }), 'line', { signal: ground.signal, close: ['close'] });
 	}
 
-	/** @throws {ToascopeError} LAB_FAILED with the last lines of its log */
-	static async start(ground: Sandbox, program: string, site: Site): Promise<Nginx> {
+	/** @throws {ToascopeError} LAB_FAILED with what it said */
+	static async start(ground: Ground, program: string, site: Site): Promise<Nginx> {
 		ground.signal.throwIfAborted();
 		const nginx = new Nginx(ground, program, site);
 		try {
@@ -99,7 +95,7 @@ export class Nginx implements AsyncDisposable {
 		}
 	}
 
-	/** The port of the listener in that cgroup. */
+	/** Of the listener in that cgroup. */
 	port(cgroup: string): number {
 		return firstPort + this.#site.cgroups.indexOf(cgroup);
 	}
@@ -108,10 +104,7 @@ export class Nginx implements AsyncDisposable {
 		return this.#ground.cpuSeconds(home);
 	}
 
-	/**
-	 * Returns the number of requests in the access log, and empties the log, which limits writes to
-	 * the disk.
-	 */
+	/** Requests in the access log since the last call, which empties it: the disk then has little to do. */
 	takeLogged(): number {
 		const log = readFileSync(this.#log);
 		truncateSync(this.#log);
@@ -124,10 +117,7 @@ export class Nginx implements AsyncDisposable {
 		return join(this.#directory, 'access.log');
 	}
 
-	/**
-	 * The first process of the PID namespace. The child is unshare(1), which waits for it. proc(5),
-	 * children.
-	 */
+	/** The first process of its PID namespace; the child is unshare, which waits for it. proc(5), children. */
 	get #master(): number {
 		const { pid } = this.#child;
 		return Number.parseInt(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8'), 10);
@@ -146,12 +136,12 @@ export class Nginx implements AsyncDisposable {
 		await this.#untilReloaded(old);
 	}
 
-	/** Resolves when the new workers have started and the old ones have exited. */
+	/** New workers are there, and the old ones gone. */
 	async #untilReloaded(old: ReadonlySet<string>): Promise<void> {
 		const { workers } = this.#site;
 		while (this.#workers.size !== workers || !this.#workers.isDisjointFrom(old)) {
 			const line = await this.#nextLine();
-			this.#output.push(line);
+			this.#said.push(line);
 			const [, started] = /start worker process (\d+)$/.exec(line) ?? [];
 			const [, ended] = /worker process (\d+) exited/.exec(line) ?? [];
 			if (started !== undefined) this.#workers.add(started);
@@ -164,8 +154,8 @@ export class Nginx implements AsyncDisposable {
 		const timer = setTimeout(resolve, silenceMs);
 		const next = await Promise.race([this.#lines.next(), silence]).finally(() => clearTimeout(timer));
 		if (next && next.done !== true) return next.value[0] ?? '';
-		const what = next ? 'exited' : `logged nothing for ${silenceMs / 1000} s`;
-		throw new ToascopeError('LAB_FAILED', `nginx ${what}: ${this.#output.slice(-5).join('\n')}`);
+		const what = next ? 'ended' : 'does not go on';
+		throw new ToascopeError('LAB_FAILED', `nginx ${what}: ${this.#said.slice(-5).join('\n')}`);
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
@@ -175,7 +165,7 @@ export class Nginx implements AsyncDisposable {
 			try {
 				process.kill(this.#master, 'SIGTERM');
 			} catch {
-				// the master has exited, or has not started
+				// it has ended, or not begun
 				this.#child.kill('SIGKILL');
 			}
 			await gone;

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/**
- * Runs another tool: starts it, waits until its programs are attached, and ends it with SIGINT, as
- * Ctrl-C does.
- */
+/** Another tool while it runs: started, waited for until its programs hang, ended as a person would. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
@@ -10,21 +7,18 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { ToascopeError } from '../daemon/errors.ts';
 import { hasEnded } from '../daemon/lab/process.ts';
-import { type ComparedTool, toolEnvironment } from './peer_tools.ts';
-import type { Sandbox } from './sandbox.ts';
+import type { Ground } from './ground.ts';
+import { type PeerTool, peerEnvironment } from './peer_tools.ts';
 
-/** The cgroup that the tools run in. */
-export const toolCgroup = 'peer';
-/** Time limit for attaching, on an emulated machine. */
+/** The cgroup that they run in. */
+export const peerPlace = 'peer';
+/** Of an emulated machine. */
 const startMs = 300_000;
 
-/**
- * The tools require tracefs. If it is not mounted, it is mounted for them in their own mount
- * namespace.
- */
+/** The tools want tracefs; where it is not mounted, they get a mount of their own. */
 const withTracefs = '[ -e /sys/kernel/tracing/events ] || mount -t tracefs tracefs /sys/kernel/tracing; exec "$@"';
 
-export class ToolProcess implements AsyncDisposable {
+export class PeerProcess implements AsyncDisposable {
 	readonly child: ChildProcess;
 	readonly #output: string;
 	readonly #ended: Promise<unknown>;
@@ -37,24 +31,23 @@ export class ToolProcess implements AsyncDisposable {
 
 	/**
 	 * @param folder where the tools are unpacked
-	 * @throws {ToascopeError} LAB_FAILED with its error output, if it ends before its programs are
-	 * attached
+	 * @throws {ToascopeError} LAB_FAILED, with what it said, where it ends before it is attached
 	 */
-	static async start(ground: Sandbox, tool: ComparedTool, folder: string): Promise<ToolProcess> {
+	static async start(ground: Ground, tool: PeerTool, folder: string): Promise<PeerProcess> {
 		const [output, errors] = [join(ground.scratch, tool.name), join(ground.scratch, `${tool.name}.errors`)];
 		const [out, err] = [openSync(output, 'w'), openSync(errors, 'w')];
-		const [setpriv, ...options] = ground.killedWithParent;
+		const [setpriv, ...options] = ground.mortal;
 		const child = spawn(
 			setpriv,
 			[...options, 'unshare', '--mount', '--', 'sh', '-c', withTracefs, 'sh', ...tool.command],
-			{ stdio: ['ignore', out, err], env: { ...process.env, ...toolEnvironment(folder) } },
+			{ stdio: ['ignore', out, err], env: { ...process.env, ...peerEnvironment(folder) } },
 		);
 		closeSync(out);
 		closeSync(err);
-		const process_ = new ToolProcess(child, output);
+		const process_ = new PeerProcess(child, output);
 		try {
 			await process_.#whenAttached(tool, errors, ground.signal);
-			ground.move(child, toolCgroup);
+			ground.move(child, peerPlace);
 			return process_;
 		} catch (error) {
 			await process_[Symbol.asyncDispose]();
@@ -62,18 +55,18 @@ export class ToolProcess implements AsyncDisposable {
 		}
 	}
 
-	async #whenAttached({ what }: ComparedTool, errors: string, signal: AbortSignal): Promise<void> {
+	async #whenAttached({ what }: PeerTool, errors: string, signal: AbortSignal): Promise<void> {
 		const until = performance.now() + startMs;
 		while (hasEnded(this.child) || !isAttached(this.child.pid ?? 0)) {
 			if (hasEnded(this.child) || performance.now() > until) {
-				const output = readFileSync(errors, 'utf8').trim();
-				throw new ToascopeError('LAB_FAILED', `${what} did not attach its programs: ${output}`);
+				const said = readFileSync(errors, 'utf8').trim();
+				throw new ToascopeError('LAB_FAILED', `${what} does not attach: ${said}`);
 			}
 			await setTimeout(50, undefined, { signal });
 		}
 	}
 
-	/** Ends the tool, and returns its output. */
+	/** What it wrote until now that it is ended. */
 	async end(): Promise<string> {
 		this.child.kill('SIGINT');
 		await this.#ended;
@@ -86,19 +79,17 @@ export class ToolProcess implements AsyncDisposable {
 	}
 }
 
-/**
- * Programs are attached if the process holds a BPF link, or a perf event that they are attached to.
- */
+/** Programs hang where a process holds a link to them, or an event that they are attached to. */
 function isAttached(pid: number): boolean {
 	const files = `/proc/${pid}/fd`;
 	try {
-		return readdirSync(files).some((fd) => /bpf[-_]link|perf_event/.test(targetOf(join(files, fd))));
+		return readdirSync(files).some((fd) => /bpf[-_]link|perf_event/.test(linkOf(join(files, fd))));
 	} catch {
-		return false; // the process has ended
+		return false; // it has ended
 	}
 }
 
-function targetOf(path: string): string {
+function linkOf(path: string): string {
 	try {
 		return readlinkSync(path);
 	} catch {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The result of a part of the bench: its figures, and the rows that show them. */
+/** What a part of the bench hands over: its figures, and the rows that show them. */
 import type { Against } from './against.ts';
 
 /** `none`: the measurement is too uncertain, or there is no aim. */
@@ -9,7 +9,7 @@ export interface Row {
 	/** Stable: `rate`, `program_time`, ... */
 	readonly name: string;
 	readonly what: string;
-	/** As shown, with its unit. */
+	/** With its unit, as shown. */
 	readonly value: string;
 	readonly aim: string;
 	readonly verdict: Verdict;
@@ -17,18 +17,18 @@ export interface Row {
 }
 
 export interface Part {
-	/** The part's entry in `results` of the JSON. */
+	/** Into `results` of the JSON. */
 	readonly figures: object;
 	readonly rows: readonly Row[];
-	/** Contents of further files that are written beside that of --write, by name. */
+	/** What is written beside the file of --write, by name. */
 	readonly files?: Readonly<Record<string, string>>;
 }
 
-/** What to measure, and how thoroughly. */
+/** How much to do. */
 export interface Plan {
 	readonly quick: boolean;
-	/** The version of --against, whose daemon some parts measure as well. */
+	/** Of --against: some parts measure its daemon as well. */
 	readonly against?: Against | undefined;
-	/** Prints a progress message. */
+	/** Progress, for people. */
 	readonly say: (text: string) => void;
 }

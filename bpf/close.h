@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Closes a connection: writes its last sums into its entry, for a sweep to count. */
+/* A connection closes: its last sums go into its entry, for a sweep to count. */
 #ifndef TOASCOPE_CLOSE_H
 #define TOASCOPE_CLOSE_H
 
 #include "fin.h"
 #include "verdict.h"
 
-/*
- * For callbacks, which hold the socket, so that the values are exact. `tcp_state` is the state
- * before the change.
- */
+/* For callbacks, which hold the socket: exact. `tcp_state` is the one before a change. */
 static __always_inline void read_progress(const struct tcp_sock *tcp, int tcp_state, struct progress *to)
 {
 	to->received = tcp->bytes_received - fin_received(tcp);
@@ -18,7 +15,7 @@ static __always_inline void read_progress(const struct tcp_sock *tcp, int tcp_st
 	to->srtt_us = tcp->srtt_us;
 }
 
-/* Returns what else is known of a connection without an option: CONN_TRUSTED, CONN_DATA. */
+/* What more is to be said of a connection without an option: CONN_TRUSTED, CONN_DATA. */
 static __always_inline __u16 flags_without_option(const struct settings *set, const struct tcp_sock *tcp)
 {
 	return (peer_trusted(set, &tcp->inet_conn.icsk_inet.sk.__sk_common) ? CONN_TRUSTED : 0) |
@@ -37,18 +34,18 @@ static __always_inline void write_last(struct connection *connection, const stru
 }
 
 /*
- * A socket that has a struct socket was accepted (sock_graft()). If neither accept program observed
- * that, it counts as unobserved, and lookups name the listener's owner.
+ * A socket that has a struct socket was accepted (sock_graft()). Where neither accept program observed it, that is counted, and lookups
+ * name the listener's owner.
  */
 static __always_inline void note_unobserved(struct connection *connection, __u64 cookie)
 {
 	bpf_spin_lock(&connection->lock);
-	if (is_open(connection, cookie) && !connection->accept_kind)
-		connection->accept_kind = ACCEPT_UNOBSERVED;
+	if (is_open(connection, cookie) && !connection->seen)
+		connection->seen = SEEN_UNSEEN;
 	bpf_spin_unlock(&connection->lock);
 }
 
-/* Not inlined: the verifier adds up the stack frames along a chain of calls. */
+/* Not inlined: the verifier adds up the stack of functions that call each other. */
 static __noinline int close_connection(const struct tcp_sock *tcp, struct connection *connection,
 				       __u64 cookie, int tcp_state)
 {
@@ -65,8 +62,8 @@ static __noinline int close_connection(const struct tcp_sock *tcp, struct connec
 	bpf_spin_lock(&connection->lock);
 	closed = is_open(connection, cookie);
 	if (closed) {
-		if (was_accepted && !connection->accept_kind && set && !set->no_accepts)
-			connection->accept_kind = ACCEPT_UNOBSERVED;
+		if (was_accepted && !connection->seen && set && !set->no_accepts)
+			connection->seen = SEEN_UNSEEN;
 		write_last(connection, &last, now);
 		copy_to_event(&reserved, connection);
 	}

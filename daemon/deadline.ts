@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/** One time limit for several steps: each of them can use what is left of it. */
+/** One limit of time for a number of steps, each of which may take what is left of it. */
 
-/**
- * Waits for `work`, at most `timeoutMs`. Returns false when it has not finished by then: it
- * continues, and its failure is ignored.
- */
+/** Waits for `work`, for so long at most. False: it is not over yet, and goes on by itself; its failure is nobody's then. */
 export async function withinMs(work: Promise<unknown>, timeoutMs: number): Promise<boolean> {
 	let timer: NodeJS.Timeout | undefined;
-	const timeout = new Promise<false>((resolve) => {
+	const over = new Promise<false>((resolve) => {
 		timer = setTimeout(resolve, Math.max(0, timeoutMs), false);
 	});
 	try {
-		return await Promise.race([work.then(() => true), timeout]);
+		return await Promise.race([work.then(() => true), over]);
 	} finally {
 		clearTimeout(timer);
 	}
@@ -20,18 +17,18 @@ export async function withinMs(work: Promise<unknown>, timeoutMs: number): Promi
 export class Deadline {
 	readonly #untilMs: number;
 
-	/** The deadline is `ms` milliseconds from now. */
+	/** `ms` from now on. */
 	constructor(ms: number) {
 		this.#untilMs = performance.now() + ms;
 	}
 
-	/** The time that is left, in milliseconds; never below 0. */
-	get remainingMs(): number {
+	/** Milliseconds; never below 0. */
+	get leftMs(): number {
 		return Math.max(0, this.#untilMs - performance.now());
 	}
 
-	/** The time that is left, but at most `ms`. */
+	/** What is left, but at most so much. */
 	atMost(ms: number): number {
-		return Math.min(ms, this.remainingMs);
+		return Math.min(ms, this.leftMs);
 	}
 }

@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/**
- * Directories that are created when needed and removed when unused, and the failures of system
- * calls on files, in words.
- */
+/** Directories that are made when needed and go when they are not, and what files refuse, in words. */
 import { mkdirSync, rmdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /**
- * Creates a directory and those above it that are missing. mkdir's `recursive` is not used: on a
- * file system that does not allow directories to be created (procfs) Node.js retries forever.
+ * Makes a directory and those above it that are missing. Not mkdir's `recursive`: where a file system lets nobody make
+ * directories (procfs) that of Node.js tries for ever.
  *
- * @param made receives each directory that was created, the outermost first, also when this throws
- * @throws the error of mkdir(2); never EEXIST where the directory exists already
+ * @param made is given each that was made, the outermost first, also when it throws
+ * @throws what mkdir(2) says; never EEXIST where it is a directory already
  */
 export function makeDirectories(path: string, mode: number, made: string[] = []): string[] {
 	try {
@@ -34,10 +31,7 @@ function isDirectory(path: string): boolean {
 
 const kept = ['ENOTEMPTY', 'EEXIST', 'EBUSY', 'EACCES', 'EPERM'];
 
-/**
- * Removes directories, the last of them first. Stops at one that is not empty, or that this process
- * is not allowed to remove.
- */
+/** Takes directories away, the last of them first; one in which something is, or that is not ours to remove, stays. */
 export function removeDirectories(made: readonly string[]): void {
 	for (const path of made.toReversed()) {
 		try {
@@ -52,18 +46,18 @@ export function removeDirectories(made: readonly string[]): void {
 
 const reasons: Readonly<Record<string, string>> = {
 	EACCES: 'permission denied',
-	EEXIST: 'a file of that name exists',
+	EEXIST: 'a file has that name',
 	EISDIR: 'is a directory',
 	ELOOP: 'too many symbolic links',
 	ENAMETOOLONG: 'the name is too long',
 	ENOENT: 'no such file or directory',
 	ENOSPC: 'no space left',
-	ENOTDIR: 'a path component is not a directory',
+	ENOTDIR: 'a part of the path is no directory',
 	EPERM: 'not permitted',
 	EROFS: 'the file system is read-only',
 };
 
-/** Why a system call on a file failed, in words. */
+/** What a failed system call on a file means, in words. */
 export function reasonOf(error: unknown): string {
 	const { code = '', message = String(error) } = error as NodeJS.ErrnoException;
 	return reasons[code] ?? message;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Removes secrets from texts that are shown. */
+/** What may be shown to whoever looks. */
 
-/** A URL without its user name and password; any other text unchanged. */
+/** A URL without user and password; any other text as it is. */
 export function withoutPassword(text: string): string {
 	const url = URL.parse(text);
 	if (url === null || (url.username === '' && url.password === '')) return text;

@@ -1,4 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The definitions of the tracepoints. */
+/* The tracepoints themselves. */
 #define CREATE_TRACE_POINTS
 #include "toa_trace.h"

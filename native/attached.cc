@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finds the attached programs of all processes on the hooks that toascope uses, and the maps that
-// these programs use.
+// Who is attached: programs of whichever process on the hooks that toascope uses, and the maps that they go by.
 #include "attached.h"
 
 #include <bpf/bpf.h>
@@ -32,10 +31,9 @@ constexpr Hook hooks[] = {
 	{ "getpeername6", BPF_CGROUP_INET6_GETPEERNAME },
 };
 
-constexpr __u32 programs_max = 64; // the most that the kernel allows on one hook of a cgroup
+constexpr __u32 programs_max = 64; // as many as the kernel has at one hook of a cgroup
 
-// Queries an object that was opened by its id, which requires CAP_SYS_ADMIN: without it the
-// descriptor is invalid.
+// Asks for the object by its number, which takes CAP_SYS_ADMIN: without it there is none.
 template <typename Info>
 bool info_of(int descriptor, Info &info)
 {
@@ -46,8 +44,8 @@ bool info_of(int descriptor, Info &info)
 
 } // namespace
 
-// attachedPrograms(cgroup) -> [{hook, id, name}]: the programs that are attached to this cgroup
-// itself; `name` is empty if the kernel hides it, because it shows names only to CAP_SYS_ADMIN
+// attachedPrograms(cgroup) -> [{hook, id, name}]: those attached at this very cgroup; `name` is empty where the kernel tells it to
+// CAP_SYS_ADMIN alone
 Napi::Value attached_programs(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
@@ -96,7 +94,7 @@ Napi::Value attached_links(const Napi::CallbackInfo &info)
 	return result;
 }
 
-// programMaps(program's id) -> {name: map's id}; empty without CAP_SYS_ADMIN
+// programMaps(program's number) -> {name: map's number}; empty without CAP_SYS_ADMIN
 Napi::Value program_maps(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();

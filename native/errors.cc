@@ -14,11 +14,10 @@ namespace toascope
 namespace
 {
 
-// Captures only on the calling thread: worker threads load objects of their own.
+// Capture is for the calling thread alone: workers load objects of their own.
 thread_local std::string *captured = nullptr;
 
-// Errors internal to the kernel (include/linux/errno.h): libc does not know them, but bpf(2)
-// returns them.
+// Errors of the kernel's own (include/linux/errno.h), which libc does not know and bpf(2) returns all the same.
 constexpr struct {
 	int number;
 	const char *name;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Failures as JavaScript sees them: an Error with code, errno, op and target, and with the last
-// lines of the verifier.
+// Failures as JavaScript sees them: Error with code, errno, op, target, and the verifier's last lines.
 #pragma once
 
 #include <napi.h>
@@ -10,14 +9,13 @@
 namespace toascope
 {
 
-// Returns the name of an error number ("EPERM"), "UNKNOWN" if it has none, and "" for 0.
+// The name of an error number ("EPERM"), "UNKNOWN" where it has none, and "" for 0.
 const char *errno_name(int number);
 
-// Creates an error whose code is errno's name ("EPERM"). `number` can be negative, as libbpf
-// returns it.
+// The code is errno's name ("EPERM"). number may be negative, as libbpf returns it.
 Napi::Error system_error(Napi::Env env, int number, const std::string &op, const std::string &target);
 
-// Captures libbpf's messages on this thread during its lifetime; they include the verifier's log.
+// libbpf's messages on this thread since the scope began: the verifier's log is among them.
 class LogCapture
 {
 public:
@@ -26,14 +24,14 @@ public:
 	LogCapture(const LogCapture &) = delete;
 	LogCapture &operator=(const LogCapture &) = delete;
 
-	// Returns the last lines, without cutting a line of the program's disassembly.
+	// The last lines, without the program's disassembly being cut in the middle.
 	std::string last_lines(size_t count) const;
-	// Returns the program that libbpf named last, or an empty string.
+	// The program that libbpf named last, or an empty string.
 	std::string program() const;
 
 private:
 	std::string text_;
-	std::string *outer_; // captures can nest
+	std::string *outer_; // captures may nest
 };
 
 } // namespace toascope

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The state of our links and pins in the kernel: another process can have detached what was
-// attached.
+// What the kernel says of our links and pins: attached once does not mean attached now.
 #include "links.h"
 
 #include <bpf/bpf.h>
@@ -12,7 +11,7 @@
 
 #include "errors.h"
 #include "object.h"
-#include "skeleton.h"
+#include "toascope.skel.h"
 
 namespace toascope
 {
@@ -35,8 +34,7 @@ __u32 program_id(const bpf_program *program)
 
 } // namespace
 
-// Whether a link is attached to a cgroup. The id of a cgroup is the inode number of its directory;
-// that of a link that was detached, or whose cgroup is gone, is 0.
+// A cgroup's id is the inode number of its directory; that of a link whose cgroup is gone, or that was detached, is 0.
 bool is_attached_to(const bpf_link *link, const std::string &cgroup)
 {
 	bpf_link_info info;
@@ -45,13 +43,13 @@ bool is_attached_to(const bpf_link *link, const std::string &cgroup)
 	       info.type == BPF_LINK_TYPE_CGROUP && info.cgroup.cgroup_id == directory.st_ino;
 }
 
-// Pins an object at a path where another one can be pinned. If the process is killed meanwhile, one
-// of the two is pinned there. Returns 0, or errno: then the previous pin is unchanged.
+// Pins an object where another may be pinned: a process that is killed here leaves one of the two there, never none.
+// Returns 0, or errno: what was pinned there is there still.
 int pin_in_place(int fd, const std::string &pin)
 {
 	const std::string next = pin + "_next";
 
-	// left by a process that was killed between the two steps below
+	// left by a process that was killed between the two steps
 	unlink(next.c_str());
 	if (bpf_obj_pin(fd, next.c_str()))
 		return errno;
@@ -63,15 +61,13 @@ int pin_in_place(int fd, const std::string &pin)
 	return 0;
 }
 
-// links() -> [{program, id, programId, ours, cgroup?}]: the state of each link in the kernel;
-// `ours`: it runs our program
+// links() -> [{program, id, programId, ours, cgroup?}]: what the kernel says of each link; `ours`: it runs our program
 Napi::Value BpfObject::links(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
-	if (!skeleton())
+	if (!skeleton_)
 		throw system_error(env, EBADF, "use", "a closed BPF object");
-	// connections can outlive the removal of their cgroup; when the last one is gone, the
-	// kernel detaches the link
+	// connections of a cgroup that was removed may outlive it; when the last one is gone, the kernel detaches the link
 	std::erase_if(draining_, [](const Link &link) {
 		bpf_link_info about;
 		return !link_info(link.get(), about) || !about.cgroup.cgroup_id;
@@ -81,7 +77,7 @@ Napi::Value BpfObject::links(const Napi::CallbackInfo &info)
 		bpf_link_info about;
 		if (!link_info(link.get(), about))
 			throw system_error(env, errno, "query", name);
-		const bpf_program *program = bpf_object__find_program_by_name(skeleton()->obj, name.c_str());
+		const bpf_program *program = bpf_object__find_program_by_name(skeleton_->obj, name.c_str());
 		const __u32 own = program ? program_id(program) : 0;
 		Napi::Object one = Napi::Object::New(env);
 		one.Set("program", name);
@@ -96,9 +92,8 @@ Napi::Value BpfObject::links(const Napi::CallbackInfo &info)
 	return result;
 }
 
-// detach(program) -> {attached, pin}: `pin` is the errno with which removing the pin failed.
-// Without a link of that name, neither is set. A link to a cgroup is detached explicitly. Other
-// links have no such operation: they stay attached as long as a descriptor or a pin is left.
+// detach(program) -> {attached, pin}: `pin` names what refused to take the pin away; without a link of that name: neither.
+// A link to a cgroup is detached as such. Others have no such operation: they are attached while a descriptor or pin is left.
 Napi::Value BpfObject::detach(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
@@ -120,17 +115,17 @@ Napi::Value BpfObject::detach(const Napi::CallbackInfo &info)
 	return result;
 }
 
-// pin(program, path): pins the link of a program, and replaces whatever is pinned there
+// pin(name, path): pins the link of a program, or a map, at a path where its pin is gone, or another's is
 void BpfObject::pin(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
-	const std::string name = info[0].ToString(), path = info[1].ToString();
+	std::string name = info[0].ToString(), path = info[1].ToString();
 	auto found = links_.find(name);
-	if (found == links_.end())
-		throw system_error(env, ENOTCONN, "pin", name);
-	int error = pin_in_place(bpf_link__fd(found->second.get()), path);
-	if (!error) {
-		// open the link through its pin, so that detach() removes the pin with it
+	const int fd =
+		found != links_.end() ? bpf_link__fd(found->second.get()) : bpf_map__fd(map(env, info[0]));
+	int error = pin_in_place(fd, path);
+	if (!error && found != links_.end()) {
+		// as the link that is pinned: detach() takes the pin away with it
 		Link pinned(bpf_link__open(path.c_str()));
 		if (pinned)
 			found->second = std::move(pinned);
@@ -141,13 +136,26 @@ void BpfObject::pin(const Napi::CallbackInfo &info)
 		throw system_error(env, error, "pin", path);
 }
 
-// pinnedId(path) -> the id of the map, program or link that is pinned there; undefined: nothing is
+// mapId(map) -> its number, as the kernel has it
+Napi::Value BpfObject::map_id(const Napi::CallbackInfo &info)
+{
+	Napi::Env env = info.Env();
+	bpf_map *of = map(env, info[0]);
+	bpf_map_info about = {};
+	__u32 size = sizeof(about);
+
+	if (bpf_obj_get_info_by_fd(bpf_map__fd(of), &about, &size))
+		throw system_error(env, errno, "query", bpf_map__name(of));
+	return Napi::Number::New(env, about.id);
+}
+
+// pinnedId(path) -> the number of the map, program or link that is pinned there; undefined: none is
 Napi::Value pinned_id(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	std::string path = info[0].ToString();
 	Fd object(bpf_obj_get(path.c_str()));
-	// the info of all three kinds begins with type and id
+	// all three kinds begin alike: type, id
 	struct {
 		__u32 type, id;
 		__u8 rest[256];

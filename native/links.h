@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The state of links and pins in the kernel.
+// Links and pins, as the kernel has them.
 #pragma once
 
 #include <bpf/libbpf.h>

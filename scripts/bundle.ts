@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Builds dist/, the JavaScript that is published: the daemon and everything that it needs at every
- * start, bundled into a few files. With hundreds of files, Node.js would use far more memory,
- * because it keeps the complete text of each. What only some installations need (OpenTelemetry,
- * readable log lines) stays in separate packages.
+ * Makes dist/, the JavaScript that is published: the daemon with what it needs at every start, in a few files. Of hundreds
+ * of files, each with all of its text, Node.js keeps far more in memory. What only some need (OpenTelemetry, readable
+ * log lines) stays in packages of its own.
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,23 +11,14 @@ import { build, type OutputChunk, type Plugin } from 'rolldown';
 const root = join(import.meta.dirname, '..');
 const dist = join(root, 'dist');
 
-/**
- * Packages that are not bundled. The last three are fastify's: schema compilers, although toascope
- * has no schemas, and a client for tests.
- */
+/** The last three of fastify's: compilers of schemas, of which there are none, and what tests ask with. */
 const onDemand =
 	/^(?:@opentelemetry\/|@grpc\/|@fastify\/ajv-compiler$|@fastify\/fast-json-stringify-compiler$|light-my-request$)/;
 
-/**
- * prom-client imports OpenTelemetry's API at every start, so it gets a bundled copy. All copies of
- * the API share their state.
- */
+/** It imports the API of OpenTelemetry at every start, and so gets a copy: all copies of that share what they hold. */
 const always = /\/node_modules\/prom-client\//;
 
-/**
- * Escapes all characters outside ASCII: a single one outside Latin-1 makes V8 use two bytes for
- * every character of the file.
- */
+/** One letter that is not of Latin 1, and V8 takes two bytes for every letter of the file. */
 const ascii: Plugin = {
 	name: 'ascii',
 	generateBundle(_options, bundle) {
@@ -42,7 +32,7 @@ const ascii: Plugin = {
 	},
 };
 
-/** The licences of all packages whose code is in the bundle. */
+/** The licences of the packages that a bundle has parts of. */
 function licences(chunks: readonly OutputChunk[]): string {
 	const folders = new Set<string>();
 	for (const id of chunks.flatMap(({ moduleIds }) => moduleIds)) {
@@ -68,7 +58,7 @@ const { output } = await build({
 	cwd: root,
 	input: {
 		main: 'daemon/main.ts',
-		// programs of the demo's lab, which run as processes of their own
+		// processes of the demo's lab
 		client: 'daemon/lab/client.ts',
 		echo_server: 'daemon/lab/echo_server.ts',
 	},

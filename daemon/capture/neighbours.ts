@@ -1,77 +1,63 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Finds other programs on the hooks of toascope, at the cgroup, above it and below it: those of
- * other daemons, those that an earlier daemon left where no path leads to its pins any more, and
- * those of other software.
+ * Who else is attached on the hooks of toascope, at the cgroup, above it and below it: other daemons, what an earlier one left
+ * where no path leads to its pins any more, and programs of others.
  */
 import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { type AttachedProgram, type Field, native, type PinnedMap } from '../../native/binding.ts';
 import type { Config } from '../config/config.ts';
-import { findCgroup2, readMounts } from '../host/mounts.ts';
-import { isInitialPidNamespace } from '../host/pid_namespace.ts';
-import { findHolders, type Holders } from '../host/program_holders.ts';
 import { formatAddress } from '../model/address.ts';
-import { portBitsLayout } from './records/layout.gen.ts';
+import { portBitsLayout } from './layout.gen.ts';
+import { findCgroup2, readMounts } from './mounts.ts';
+import { type AttachedProgram, type Field, native, type PinnedMap } from './native.ts';
+import { pidsAreKernels } from './pid_namespace.ts';
+import { findHolders, type Holders } from './program_holders.ts';
 import { encodePorts } from './settings.ts';
 
-/** A program, and the cgroup that it is attached to. */
+/** A program, and where it is attached. */
 export interface Found extends AttachedProgram {
 	readonly cgroup: string;
 }
 
-/** The programs of another toascope at one cgroup. */
+/** Another toascope's programs at one cgroup. */
 export interface OtherToascope {
 	readonly cgroup: string;
 	readonly programs: readonly Found[];
-	/**
-	 * The processes that hold them; none: a daemon left them behind. Undefined: not all processes
-	 * of the host can be inspected from here.
-	 */
+	/** Processes that have them; none: a daemon left them. Undefined: not all processes of the host can be looked at from here. */
 	readonly pids: readonly number[] | undefined;
-	/**
-	 * The networks that it trusts, sorted; empty: it trusts every sender. Undefined: the kernel
-	 * does not show this to this process.
-	 */
+	/** Networks that may send options to it, sorted; empty: every sender. Undefined: the kernel does not tell this process. */
 	readonly trust: readonly string[] | undefined;
 }
 
 export interface Neighbours {
 	readonly toascopes: readonly OtherToascope[];
 	readonly others: readonly Found[];
-	/**
-	 * Other programs whose names are hidden: the kernel shows names only to CAP_SYS_ADMIN, so any
-	 * of them can belong to a toascope.
-	 */
+	/** Programs of others without a name: the kernel tells it to CAP_SYS_ADMIN alone, so any of them may be a toascope. */
 	readonly unnamed: readonly Found[];
 }
 
-/**
- * The most cgroups that are searched below the given one: a host has hundreds, and each takes four
- * queries.
- */
+/** Cgroups below the one that is asked for: a host has hundreds, and each is asked four times. */
 const cgroupsMax = 10_000;
 
-/** Names are truncated by the kernel, so only the prefix is compared. */
+/** As the kernel cuts them. */
 const isToascope = ({ name }: AttachedProgram) => name.startsWith('toascope_');
 
 /**
- * Finds the programs of other processes. `own`: the programs of this daemon, or of the one that is
- * running. Programs whose names are hidden, since the kernel shows names only to CAP_SYS_ADMIN, are
- * only in `unnamed`. Daemons that watch none of the ports of `config` are left out.
+ * `own`: the programs of this daemon, or of the one that runs. What has no name, since the kernel tells it to CAP_SYS_ADMIN alone,
+ * is in `unnamed` alone; in no list are daemons that look at none of the ports of \`config\`.
  * @throws {NativeError} EPERM without CAP_NET_ADMIN
  */
-function* findAllPrograms(cgroup: string, own: ReadonlySet<number>, config: Config): Generator<void, Neighbours> {
+function* findNeighbours(cgroup: string, own: ReadonlySet<number>, config: Config): Generator<void, Neighbours> {
 	const found: Found[] = [];
 	for (const directory of [...above(cgroup), ...(yield* below(cgroup))]) {
 		found.push(...attachedAt(directory));
 		yield;
 	}
 	const foreign = found.filter(({ id }) => !own.has(id));
-	const toascopes = foreign.filter(isToascope);
-	const canInspect = toascopes.length > 0 && isInitialPidNamespace();
-	const holders = canInspect ? yield* findHolders(new Set(toascopes.map(({ id }) => id))) : undefined;
-	const groups = Map.groupBy(toascopes, ({ id, cgroup: at }) => `${native().programMaps(id)['settings'] ?? ''} ${at}`);
+	const theirs = foreign.filter(isToascope);
+	const looks = theirs.length > 0 && pidsAreKernels();
+	const holders = looks ? yield* findHolders(new Set(theirs.map(({ id }) => id))) : undefined;
+	const groups = Map.groupBy(theirs, ({ id, cgroup: at }) => `${native().programMaps(id)['settings'] ?? ''} ${at}`);
 	return {
 		toascopes: [...groups.values()]
 			.filter(([program]) => sharesPorts(program?.id ?? 0, config))
@@ -86,10 +72,7 @@ function* findAllPrograms(cgroup: string, own: ReadonlySet<number>, config: Conf
 	};
 }
 
-/**
- * The processes that hold one of the programs; undefined if none was found, and not all processes
- * could be inspected.
- */
+/** Processes that have one of them; undefined where none is known to, and one may. */
 function pidsOf(programs: readonly Found[], holders: Holders | undefined): readonly number[] | undefined {
 	const each = programs.map(({ id }) => holders?.of(id));
 	const pids = [...new Set(each.flatMap((found) => found ?? []))];
@@ -97,11 +80,10 @@ function pidsOf(programs: readonly Found[], holders: Holders | undefined): reado
 }
 
 /**
- * Finds neighbours for reports: undefined if this process lacks the permission. Programs that are
- * pinned below `pin` are not neighbours. `cgroup` undefined: the root. Yields after each cgroup and
- * each process: drive it with inOneGo() or runInSlices().
+ * For those that only look: none where this process may not ask. The programs that are pinned below `pin` are no neighbours.
+ * `cgroup` undefined: the root. Yields after each cgroup and each process: drive it with inOneGo() or inTurns().
  */
-export function* findNeighbours(
+export function* lookForNeighbours(
 	cgroup: string | undefined,
 	own: readonly number[],
 	pin: string | undefined,
@@ -110,15 +92,13 @@ export function* findNeighbours(
 	const at = cgroup ?? findCgroup2(readMounts());
 	if (at === undefined) return undefined;
 	try {
-		return yield* findAllPrograms(at, new Set([...own, ...(pin === undefined ? [] : pinnedPrograms(pin))]), config);
+		return yield* findNeighbours(at, new Set([...own, ...(pin === undefined ? [] : pinnedPrograms(pin))]), config);
 	} catch {
 		return undefined;
 	}
 }
 
-/**
- * Runs a generator to its end without yielding: for commands, which serve nothing else meanwhile.
- */
+/** For commands, which have nobody else to serve. */
 export function inOneGo<T>(steps: Generator<void, T>): T {
 	for (;;) {
 		const { done, value } = steps.next();
@@ -126,19 +106,16 @@ export function inOneGo<T>(steps: Generator<void, T>): T {
 	}
 }
 
-/**
- * Runs a generator to its end, and yields to the event loop after each step. If `yieldLoop`
- * rejects, the rest is skipped.
- */
-export async function runInSlices<T>(steps: Generator<void, T>, yieldLoop: () => Promise<void>): Promise<T> {
+/** Gives the event loop back after each step. `nextTurn` may reject: the rest is left out then. */
+export async function inTurns<T>(steps: Generator<void, T>, nextTurn: () => Promise<void>): Promise<T> {
 	for (;;) {
 		const { done, value } = steps.next();
 		if (done === true) return value;
-		await yieldLoop();
+		await nextTurn();
 	}
 }
 
-/** The programs whose links are pinned, of every layout. */
+/** Those whose links are pinned, of every layout. */
 function pinnedPrograms(pin: string): number[] {
 	const links = subdirectories(pin).flatMap((layout) => entriesOf(join(layout, 'links')));
 	const pinned = new Set(links.map((link) => native().pinnedId(link)));
@@ -156,7 +133,7 @@ function entriesOf(directory: string): string[] {
 	}
 }
 
-/** The cgroup and its ancestors up to the mount: their programs run for its sockets too. */
+/** The cgroup, and those that it is in, up to the mount: their programs run for its sockets too. */
 function above(cgroup: string): string[] {
 	const root = findCgroup2(readMounts()) ?? cgroup;
 	const chain = [cgroup];
@@ -177,7 +154,7 @@ function* below(cgroup: string): Generator<void, string[]> {
 	return found;
 }
 
-/** Returns none if the directory cannot be read: a cgroup can be removed at any moment. */
+/** One may be removed at any moment. */
 function subdirectories(directory: string): string[] {
 	try {
 		const entries = readdirSync(directory, { withFileTypes: true });
@@ -198,10 +175,7 @@ function attachedAt(cgroup: string): Found[] {
 	}
 }
 
-/**
- * A map of a program, and the generation that is in force; undefined: the kernel does not show it
- * to this process.
- */
+/** The map of a program, and which of its two halves is in force; undefined: the kernel does not tell this process. */
 function inForce(program: number, name: string): { readonly map: PinnedMap; readonly generation: number } | undefined {
 	const maps = native().programMaps(program);
 	const [generation, map] = [maps['generation'], maps[name]];
@@ -209,11 +183,11 @@ function inForce(program: number, name: string): { readonly map: PinnedMap; read
 	try {
 		return { map: native().mapById(map), generation: native().mapById(generation).values.readUInt32LE(0) };
 	} catch {
-		return undefined; // removed meanwhile
+		return undefined; // gone meanwhile
 	}
 }
 
-/** Whether another daemon watches one of our ports, as far as its map can be read. */
+/** Whether another daemon looks at one of our ports, as far as that can be read. */
 function sharesPorts(program: number, config: Config): boolean {
 	const found = inForce(program, 'ports');
 	const at = found?.map.value.find(({ name }) => name === 'watched')?.offset;
@@ -227,10 +201,7 @@ function sharesPorts(program: number, config: Config): boolean {
 	});
 }
 
-/**
- * Reads the trusted networks of another daemon. Fields are found by the names that the kernel keeps
- * with the maps: another version can have another layout.
- */
+/** By the names that the kernel has with the maps: another version may have its records laid out otherwise. */
 function trustOf(program: number): readonly string[] | undefined {
 	const [settings, trust] = [inForce(program, 'settings'), inForce(program, 'trust')];
 	if (settings === undefined || trust === undefined) return undefined;
@@ -239,20 +210,20 @@ function trustOf(program: number): readonly string[] | undefined {
 		const any = map.values[(generation & 1) * map.valueSize + offsetOf(map.value, 'trust_any')];
 		return any === 1 ? [] : networks(trust.map, generation);
 	} catch {
-		return undefined; // a version with other fields
+		return undefined; // of a version that has it otherwise
 	}
 }
 
 function networks({ keys, keySize, entries, key }: PinnedMap, generation: number): string[] {
-	const [length, generationAt, family, address] = ['prefix_length', 'generation', 'family', 'address'].map((name) =>
+	const [length, of, family, address] = ['prefix_length', 'generation', 'family', 'address'].map((name) =>
 		offsetOf(key, name),
 	) as [number, number, number, number];
 	const all = Array.from({ length: entries }, (_, index) => keys.subarray(index * keySize, (index + 1) * keySize));
 	return all
-		.filter((bytes) => bytes.readUInt32LE(generationAt) === generation)
+		.filter((bytes) => bytes.readUInt32LE(of) === generation)
 		.map((bytes) => {
 			const text = formatAddress(bytes.readUInt32LE(family) === 4 ? 4 : 6, bytes.subarray(address, address + 16));
-			// generation and family, 64 bits, precede the address
+			// generation and family, 64 bits, stand before the address
 			return `${text}/${bytes.readUInt32LE(length) - 64}`;
 		})
 		.toSorted();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The configuration as the rest of toascope reads it: frozen, with units in the names. */
+/** The configuration as the rest of toascope reads it: frozen, units in the names. */
 import { type OtlpProtocol, readOtelEnvironment } from '../otel_environment.ts';
 import { withoutPassword } from '../secrets.ts';
 import type { BalancerName } from './balancer_names.ts';
@@ -9,27 +9,25 @@ import { formatListenAddress } from './cidr.ts';
 import { formatDuration } from './duration.ts';
 import type { Ports } from './ports.ts';
 import { formatPorts } from './ports.ts';
-import type { Profile } from './profile.ts';
+import type { Profile } from './profiles.ts';
 import { formatProfile, profiles } from './profiles.ts';
 import type { Settings } from './schema.ts';
 import { keys } from './schema.ts';
 import { formatSize } from './size.ts';
 
-/** docs/reference/configuration.md says what each key means. */
+/** What each means stands in docs/reference/configuration.md. */
 export interface Config {
 	readonly provider: 'auto' | 'bpf' | 'module';
 	/** Undefined: the root of the cgroup v2 mount. */
 	readonly cgroup: string | undefined;
-	/** Empty: every sender is trusted. */
+	/** Empty: every sender is believed. */
 	readonly trust: readonly Network[];
-	/**
-	 * The presets that are named; `profiles` has their profiles unless the file sets `profiles`.
-	 */
+	/** What `balancer` names; their profiles are among `profiles` unless the file has its own. */
 	readonly balancer: readonly BalancerName[];
 	readonly profiles: readonly Profile[];
 	readonly transparent: { readonly enabled: boolean; readonly ports: Ports };
 	readonly sockopt: { readonly enabled: boolean; readonly ipv4: 'mapped' | 'refuse' };
-	/** Whether toascope observes which process accepts a connection. */
+	/** Whether it is observed which process accepts a connection. */
 	readonly accept: boolean;
 	readonly listeners: {
 		readonly ports: Ports;
@@ -53,7 +51,7 @@ export interface Config {
 	/** Undefined: off. */
 	readonly http: { readonly listen: ListenAddress | undefined; readonly socket: string | undefined };
 	readonly otel: {
-		/** Undefined: the variables of the SDK apply. */
+		/** Undefined: the variables of the SDK hold. */
 		readonly endpoint: string | undefined;
 		readonly protocol: OtlpProtocol;
 		readonly spans: boolean;
@@ -68,7 +66,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 const defaultProfiles = ['nat64', 'toa6', 'toa4'];
 
-/** Converts settings to Config. The OTEL_* variables in `env` decide some defaults. */
+/** Settings as Config. `env` is asked for the OTEL_* variables that decide defaults. */
 export function toConfig(settings: Settings, env: Environment): Config {
 	const { clients, connections, bpf, otel } = settings;
 	const environment = readOtelEnvironment(env);
@@ -113,8 +111,8 @@ const perPrefixOf = ({ prefix4, prefix6, max }: { prefix4: number; prefix6: numb
 
 const onOff = (value: boolean) => (value ? 'on' : 'off');
 
-/** Every key with its value as it would be in the file; null where nothing is set. */
-export function fileValues(config: Config): Readonly<Record<string, unknown>> {
+/** Every key with its value as the file would have it; null where nothing is set. */
+export function written(config: Config): Readonly<Record<string, unknown>> {
 	return {
 		provider: config.provider,
 		cgroup: config.cgroup ?? null,
@@ -154,29 +152,29 @@ export function fileValues(config: Config): Readonly<Record<string, unknown>> {
 	};
 }
 
-/** Like `written`, but a URL is without its user name and password. */
-export function displayValues(config: Config): Readonly<Record<string, unknown>> {
+/** As `written`, for whoever asks: a URL without its password. */
+export function shown(config: Config): Readonly<Record<string, unknown>> {
 	const { endpoint } = config.otel;
-	return { ...fileValues(config), 'otel.endpoint': endpoint === undefined ? null : withoutPassword(endpoint) };
+	return { ...written(config), 'otel.endpoint': endpoint === undefined ? null : withoutPassword(endpoint) };
 }
 
-/** A key whose value differs, with both values as they would be in the file. */
+/** A key whose value differs, both as the file would have them. */
 export interface Change {
 	readonly key: string;
 	readonly from: unknown;
 	readonly to: unknown;
 }
 
-/** The keys that differ between two configurations, in the order of the file. */
+/** What differs between two configurations, in the order of the file. */
 export function changes(from: Config, to: Config): Change[] {
-	const before = fileValues(from);
-	const after = fileValues(to);
+	const before = written(from);
+	const after = written(to);
 	return keys
 		.map(({ path }) => ({ key: path, from: before[path], to: after[path] }))
 		.filter((change) => JSON.stringify(change.from) !== JSON.stringify(change.to));
 }
 
-/** Keys that differ and that a reload cannot change: they require a restart. */
+/** Keys that differ and that a reload cannot change: they take a restart. */
 export function changedRestartKeys(from: Config, to: Config): string[] {
 	const fixed = new Set(keys.filter(({ reloadable }) => !reloadable).map(({ path }) => path));
 	return changes(from, to)

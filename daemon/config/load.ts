@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Loads the configuration: the environment overrides the file, and the file the defaults. */
+/** Loads the configuration: the file, over it the environment, below both the defaults. */
 import { ToascopeError } from '../errors.ts';
 import type { Config, Environment } from './config.ts';
 import { toConfig } from './config.ts';
@@ -9,47 +9,47 @@ import type { Tree } from './problem.ts';
 import { ConfigError } from './problem.ts';
 import { fileSchema } from './schema.ts';
 
-/** The file that is used when none is named. */
+/** Where the file is when none is named. */
 export const defaultPath = '/etc/toascope/toascope.yaml';
 
-/** A configuration, and the file that it comes from. */
+/** From where the configuration in force comes. */
 export interface Loaded {
 	readonly config: Config;
-	/** Undefined: there is no file, and the defaults apply. */
+	/** Undefined: there is none, the defaults hold. */
 	readonly file: string | undefined;
 }
 
 /**
- * @param path the file; without it `fallback`, which can be missing
+ * @param path the file; without it `usual`, which may be missing
  * @param env the environment: TOASCOPE_* are settings, OTEL_* decide defaults
  * @throws ToascopeError CONFIG_UNREADABLE
  * @throws ConfigError (CONFIG_INVALID) with every problem of file and environment
  */
 export function loadConfigAndFile(
 	{ path, env }: { path?: string | undefined; env: Environment },
-	fallback: string = defaultPath,
+	usual: string = defaultPath,
 ): Loaded {
-	const bytes = path === undefined ? readIfPresent(fallback) : readBytes(path);
-	const file = readTree(path ?? fallback, bytes ?? new Uint8Array());
+	const bytes = path === undefined ? bytesIfThere(usual) : readBytes(path);
+	const file = readTree(path ?? usual, bytes ?? new Uint8Array());
 	const environment = readEnvironment(env);
 	const problems = [...file.problems, ...environment.problems];
 	if (problems.length > 0) throw new ConfigError(problems);
-	// both are valid and no key depends on another one, so their combination is valid
-	const config = toConfig(fileSchema.parse(overlay(file.tree, environment.tree)), env);
-	return { config, file: bytes === undefined ? undefined : (path ?? fallback) };
+	// each can stand alone and no key depends on another, so the two together can
+	const config = toConfig(fileSchema.parse(over(file.tree, environment.tree)), env);
+	return { config, file: bytes === undefined ? undefined : (path ?? usual) };
 }
 
-/** Like `loadConfigAndFile`, but returns only the configuration. */
+/** As `loadConfigAndFile`, the configuration alone. */
 export function loadConfig(from: { path?: string | undefined; env: Environment }): Config {
 	return loadConfigAndFile(from).config;
 }
 
-/** The configuration with neither a file nor an environment. */
+/** What holds with neither file nor environment. */
 export function defaultConfig(): Config {
 	return toConfig(fileSchema.parse({}), {});
 }
 
-function readIfPresent(path: string): Uint8Array | undefined {
+function bytesIfThere(path: string): Uint8Array | undefined {
 	try {
 		return readBytes(path);
 	} catch (error) {
@@ -59,18 +59,15 @@ function readIfPresent(path: string): Uint8Array | undefined {
 	}
 }
 
-function overlay(base: Tree, overrides: Tree): Tree {
-	const result = { ...base };
-	for (const [name, value] of Object.entries(overrides)) {
-		result[name] = isMap(value) ? overlay(longForm(base[name]), value) : value;
+function over(below: Tree, above: Tree): Tree {
+	const result = { ...below };
+	for (const [name, value] of Object.entries(above)) {
+		result[name] = isMap(value) ? over(longForm(below[name]), value) : value;
 	}
 	return result;
 }
 
-/**
- * `transparent: on` is short for `transparent: {enabled: on}`; `sockopt` and `clients.per_prefix`
- * have the same short form.
- */
+/** `transparent: on` is `transparent: {enabled: on}`, and so it is with `sockopt` and `clients.per_prefix`. */
 function longForm(value: unknown): Tree {
 	if (value === undefined) return {};
 	return isMap(value) ? value : { enabled: value };

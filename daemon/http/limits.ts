@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The limits of one server for its callers, and what happens when they are exceeded. */
+/** What callers can take of one server, and what happens beyond it. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { HttpLimit } from '../export/prometheus/http_metrics.ts';
-import { createProblemEnder } from './client_error.ts';
+import { endingWith } from './client_error.ts';
 import { type CallerOf, Connections } from './connections.ts';
-import { onceClosed } from './gone.ts';
-import { type LargeResponseLimits, LargeResponses } from './large_answers.ts';
+import { onceGone } from './gone.ts';
+import { type LargeAnswerLimits, LargeAnswers } from './large_answers.ts';
 import { limitPipelining } from './pipelining.ts';
 import { HttpProblem, type ProblemStatus } from './problem.ts';
 
-/** In bytes or milliseconds, or a number of headers, connections or requests. */
-export interface HttpLimits extends LargeResponseLimits {
+/** Bytes, milliseconds, connections, requests. */
+export interface HttpLimits extends LargeAnswerLimits {
 	readonly headerBytes: number;
 	readonly headers: number;
 	readonly bodyBytes: number;
-	/** Time within which a whole request must arrive. */
+	/** To send the whole request. */
 	readonly requestMs: number;
-	/** Time without any byte transferred while a response is outstanding. */
+	/** Without a byte moving while a request is answered. */
 	readonly stalledMs: number;
-	/** Idle time between two requests. */
+	/** Between two requests. */
 	readonly keepAliveMs: number;
-	/** Connections that are open at the same time. */
+	/** Open at a time. */
 	readonly connections: number;
-	/** Requests on one connection that wait for their responses. */
+	/** Requests of one connection that wait for their answers. */
 	readonly pipelined: number;
 }
 
@@ -36,33 +36,32 @@ export const httpLimits: HttpLimits = {
 	keepAliveMs: 75_000,
 	connections: 256,
 	pipelined: 4,
-	largeResponses: 16,
-	largeResponseMs: 60_000,
-	largeResponseGraceMs: 500,
-	// Prometheus cancels a scrape after 10 s
-	largeResponseQueueMs: 8000,
+	largeAnswers: 16,
+	largeAnswerMs: 60_000,
+	largeAnswerGraceMs: 500,
+	// Prometheus gives a scrape 10 s
+	largeAnswerQueueMs: 8000,
 };
 
-/** The `config` of a route whose responses are megabytes long. */
-export const largeResponse = { config: { large: true } } as const;
+/** The `config` of a route whose answers have megabytes. */
+export const large = { config: { large: true } } as const;
 
-/** Label value used where there is no route pattern. */
+/** In place of a route's pattern. */
 const otherPath = 'other';
 
-export interface LimitOptions {
+export interface LimitedBy {
 	readonly limits: HttpLimits;
 	readonly callerOf: CallerOf;
-	readonly onResponse: (path: string, code: string) => void;
+	readonly onAnswered: (path: string, code: string) => void;
 	readonly onLimited: (limit: HttpLimit, caller: string) => void;
 }
 
 /**
- * Enforces the limits. Must be called before any other hook is added and before the server
- * listens.
+ * To be called before any other hook is added, and before the server listens.
  *
- * @returns a function that ends a connection with a final problem response
+ * @returns what ends a connection with a last answer
  */
-export function enforceLimits(app: FastifyInstance, { limits, callerOf, onResponse: onAnswered, onLimited }: LimitOptions) {
+export function limitCallers(app: FastifyInstance, { limits, callerOf, onAnswered, onLimited }: LimitedBy) {
 	const { server } = app;
 	const paths = new WeakMap<object, string>();
 	const connections = new Connections({
@@ -75,7 +74,7 @@ export function enforceLimits(app: FastifyInstance, { limits, callerOf, onRespon
 			onAnswered(paths.get(request) ?? otherPath, code);
 		},
 	});
-	const end = createProblemEnder(connections, (status, caller) => {
+	const end = endingWith(connections, (status, caller) => {
 		onAnswered(otherPath, String(status));
 		const limit = limitsOfStatus[status];
 		if (limit !== undefined) onLimited(limit, caller);
@@ -83,7 +82,7 @@ export function enforceLimits(app: FastifyInstance, { limits, callerOf, onRespon
 	limitPipelining(server, {
 		connections,
 		most: limits.pipelined,
-		onExceeded: ({ socket }) => end(socket, 429, `at most ${limits.pipelined} requests can wait on one connection`),
+		onExceeded: ({ socket }) => end(socket, 429, `at most ${limits.pipelined} requests may wait on one connection`),
 	});
 	server.maxHeadersCount = limits.headers;
 	server.on('timeout', (socket) => {
@@ -92,21 +91,21 @@ export function enforceLimits(app: FastifyInstance, { limits, callerOf, onRespon
 		socket.destroy();
 	});
 
-	const answers = new LargeResponses({ limits, onEnded: onLimited });
+	const answers = new LargeAnswers({ limits, onEnded: onLimited });
 	const callerIn = ({ raw }: FastifyRequest) => connections.of(raw.socket)?.caller ?? '';
 	app.addHook('onRequest', async (request) => {
 		paths.set(request.raw, request.routeOptions.url ?? otherPath);
 	});
-	// preHandler runs once the body has arrived: a slow upload does not occupy a slot
+	// the body is there: who sends it slowly takes no place from others
 	app.addHook('preHandler', async (request, reply) => {
 		const connection = connections.of(request.raw.socket);
 		if (connection === undefined || !isLarge(request)) return;
-		if (!(await answers.acquire(connection))) {
+		if (!(await answers.enter(connection))) {
 			onLimited('large_answers', connection.caller);
 			reply.header('retry-after', '1');
-			throw new HttpProblem(503, `${limits.largeResponses} large responses are in progress; retry later`);
+			throw new HttpProblem(503, `${limits.largeAnswers} large answers are on their way: ask again later`);
 		}
-		onceClosed(reply, request.raw.socket, () => answers.release(connection));
+		onceGone(reply, request.raw.socket, () => answers.leave(connection));
 	});
 	app.addHook('onError', async (request, _reply, error) => {
 		const limit = limitsOfStatus[(error as { statusCode?: ProblemStatus }).statusCode ?? 500];

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Passes one request at a time to the parser of node:http. Node.js would otherwise create the
- * objects of all requests in a read of 64 KiB, thousands of them, before the first listener runs,
- * and a limit that counts these objects would come too late.
+ * Hands the parser of node:http one request at a time. Node.js would make the objects of all requests in a read of
+ * 64 KiB, thousands of them, before the first listener runs; a limit that counts these objects comes too late.
  */
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
@@ -13,16 +12,13 @@ const [lineFeed, carriageReturn] = [10, 13];
 
 export interface PipeliningOptions {
 	readonly connections: Connections;
-	/** Maximum of requests on one connection that wait for their responses. */
+	/** Requests of one connection that may wait for their answers. */
 	readonly most: number;
-	/** Called at once when a connection has sent one more. Nothing further is read from it. */
+	/** A connection has sent one more. It is not read any further; told at once. */
 	readonly onExceeded: (connection: HttpConnection) => void;
 }
 
-/**
- * Must be called after `connections` has been constructed for the server, and before the server
- * listens.
- */
+/** To be called after `connections` has begun to listen to the server, and before the server listens. */
 export function limitPipelining(server: Server, options: PipeliningOptions): void {
 	server.on('connection', (socket) => {
 		const connection = options.connections.of(socket);
@@ -31,19 +27,18 @@ export function limitPipelining(server: Server, options: PipeliningOptions): voi
 }
 
 /**
- * Every request header ends in a blank line, so a part of the stream that ends with its first blank
- * line yields at most one request, whatever else it contains. It is harmless to cut a body in this
- * way: it only arrives in more chunks.
+ * The header of every request ends in a blank line, so a part of the stream that ends with the first blank line makes
+ * at most one request, whatever else is in it. Where a body is cut so, no harm is done: it comes in more pieces.
  */
 function readByRequest(connection: HttpConnection, { most, onExceeded }: PipeliningOptions): void {
 	const { socket } = connection;
-	const parse = detachReader(socket);
+	const parse = takeReader(socket);
 	const read = (chunk: Buffer): void => {
 		for (let from = 0; from < chunk.length && !connection.ending && !socket.destroyed; ) {
 			const { size } = connection.waiting;
-			// the part that ends a body can also begin one more request, which shows only later
+			// behind a body, one more has begun before it could be known
 			if (size > most || (size === most && !connection.inBody)) {
-				// empty lines before a request are ignored
+				// before a request, empty lines are passed over
 				if (size === most && isBlank(chunk, from)) return;
 				connection.ending = true;
 				socket.pause();
@@ -53,7 +48,7 @@ function readByRequest(connection: HttpConnection, { most, onExceeded }: Pipelin
 			const to = endOfPart(chunk, from);
 			parse(chunk.subarray(from, to));
 			from = to;
-			// node:http has paused the socket, because the caller does not read its responses
+			// node:http reads no further while the caller does not read its answers
 			if (from < chunk.length && socket.isPaused() && !connection.ending) {
 				socket.unshift(chunk.subarray(from));
 				return;
@@ -63,21 +58,15 @@ function readByRequest(connection: HttpConnection, { most, onExceeded }: Pipelin
 	socket.on('data', read);
 }
 
-/**
- * Removes and returns the listener with which node:http reads the socket as it reads any stream.
- * node:http does not use its direct path from the socket to the parser once we add a listener.
- */
-export function detachReader(socket: Socket): (chunk: Buffer) => void {
+/** node:http reads the socket by this listener, as it reads any stream; a listener of ours ends its shorter way to the parser. */
+export function takeReader(socket: Socket): (chunk: Buffer) => void {
 	const [reader, ...others] = socket.listeners('data');
-	if (reader === undefined || others.length > 0) throw new Error('a socket does not have exactly one data listener');
+	if (reader === undefined || others.length > 0) throw new Error('it does not read a socket by one listener');
 	socket.removeListener('data', reader as (chunk: Buffer) => void);
 	return reader as (chunk: Buffer) => void;
 }
 
-/**
- * The index after the next blank line, or the end of the chunk if there is none. The first bytes
- * can be the rest of a blank line that began in an earlier chunk.
- */
+/** Behind the next blank line, or the end of what has come. The first bytes may be the rest of a blank line. */
 function endOfPart(chunk: Buffer, from: number): number {
 	if (from === 0) {
 		const rest = chunk.subarray(0, blankLine.length - 1).lastIndexOf(lineFeed) + 1;

@@ -1,15 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/**
- * The paths of cgroups by their ids, from the directories of cgroup v2. Used where a pid does not
- * identify a process (in a pid namespace).
- */
+/** The paths of cgroups by their ids, from the directories of cgroup v2: where the number of a process says nothing. */
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
-/**
- * A walk uses at most this share of the time, however many cgroups there are, and runs at most once
- * a second.
- */
+/** A walk takes so small a part of the time, however many cgroups there are; and at most one a second. */
 const walkShare = 1 / 20;
 const walkEveryMs = 1000;
 
@@ -23,15 +17,12 @@ export class CgroupPaths {
 		this.#root = root;
 	}
 
-	/**
-	 * The path below the root, with a leading slash. Undefined if there is no such cgroup, or if it
-	 * is newer than the last walk.
-	 */
+	/** The path below the root, with a slash at its begin; undefined: there is none, or it is too new. */
 	of(id: bigint): string | undefined {
 		const known = this.#paths.get(id);
 		if (known !== undefined || performance.now() < this.#nextWalkMs) return known;
 		const begun = performance.now();
-		// a new map, so that cgroups that are gone are forgotten
+		// those that are gone are forgotten with it
 		this.#paths = new Map();
 		this.#walk('/');
 		const tookMs = performance.now() - begun;
@@ -41,7 +32,7 @@ export class CgroupPaths {
 
 	#walk(path: string): void {
 		try {
-			// the inode number of the directory is the cgroup's id
+			// the number of the directory's inode is the cgroup's id
 			this.#paths.set(statSync(join(this.#root, path), { bigint: true }).ino, path);
 			for (const entry of readdirSync(join(this.#root, path), { withFileTypes: true })) {
 				if (entry.isDirectory()) this.#walk(join(path, entry.name));

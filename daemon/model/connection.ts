@@ -1,23 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-/** A connection as toascope knows it: struct connection of bpf/connection.h, decoded. */
+/** A connection as toascope knows it: struct connection of bpf/records.h, decoded. */
 import type { ClientEndpoint, Endpoint } from './address.ts';
-import type { AcceptObservation, Segment, Verdict } from './snapshot.ts';
+import type { Seen, Segment, Verdict } from './snapshot.ts';
 
-/**
- * The process that accepted it. `by: 'listener'`: accept() was not observed, and this is the
- * process that listens.
- */
+/** Who accepted it. `by: 'listener'` says that the accept was not seen and this is the listener's process. */
 export interface Owner {
 	readonly by: 'accept' | 'listener';
 	readonly pid: number;
 	readonly comm: string;
-	/** Id of the process's cgroup (inode number in cgroup v2); 0n when unknown. */
+	/** Id of the process's cgroup (inode number in cgroup v2); '0' when unknown. */
 	readonly cgroupId: bigint;
 }
 
-/** The address at the balancer that the client connected to. */
+/** What the client called, at the balancer. */
 export interface VirtualServer {
-	/** The port is undefined where the option carries none. */
+	/** Its port is undefined where the option carries none. */
 	readonly endpoint: ClientEndpoint;
 	/** Number of the virtual network (VNI, VPC id) that its address is in. */
 	readonly vni: number | undefined;
@@ -29,11 +26,11 @@ export interface Connection {
 	/** Inode number of the network namespace. */
 	readonly netns: number;
 	readonly local: Endpoint;
-	/** The other end of the socket: the balancer or the NAT64 gateway. */
+	/** The other end as the kernel sees it: the NAT64 or the balancer. */
 	readonly peer: Endpoint;
-	/** Undefined if no trusted option named a client. */
+	/** The real client; undefined without a believable TOA. */
 	readonly client: ClientEndpoint | undefined;
-	/** Undefined if no trusted option named a virtual server. */
+	/** Undefined: no believable option named one. */
 	readonly virtualServer: VirtualServer | undefined;
 	readonly verdict: Verdict;
 	readonly profile: string | undefined;
@@ -43,10 +40,10 @@ export interface Connection {
 	readonly openedNs: bigint;
 	readonly acceptedNs: bigint | undefined;
 	readonly closedNs: bigint | undefined;
-	/** How accept() was observed; undefined before it. */
-	readonly seen: AcceptObservation | undefined;
+	/** How the accept was observed; undefined before it. */
+	readonly seen: Seen | undefined;
 	readonly owner: Owner | undefined;
-	/** Payload. For an open connection, at most 15 s old. */
+	/** Payload. Of an open connection: as of at most 15 s ago. */
 	readonly receivedBytes: bigint;
 	readonly sentBytes: bigint;
 	readonly retransmittedSegments: number;

@@ -1,27 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The clients that have a series. The set is pinned with the counters: a series of the previous
- * daemon continues when its client is first read. An entry whose client is gone is deleted, so that
- * a client that returns does not get the old base.
+ * Who has a series. The set is pinned with the counters: what the daemon before this one left there is gone on with, client
+ * by client, as they are met. What belongs to nobody any more is taken out, so that nobody who returns gets its base.
  */
-import type { Series } from './series.ts';
+import type { Series } from './snapshot.ts';
 import type { Admission, Exported, Source } from './source.ts';
 
 /** A client with a series. */
-export interface ExportedClient {
+export interface Shown {
 	readonly exported: Exported;
 	readonly series: Series;
 }
 
-/** Entries deleted before yielding: each deletion is a call into the kernel. */
-const dropsPerBatch = 256;
+/** Entries taken out at a stretch: each is a call into the kernel. */
+const dropsATurn = 256;
 
 export class ExportedSet {
 	readonly #source: Source;
 	/** By the client's number. */
-	readonly #shown = new Map<number, ExportedClient>();
-	/** Series of the previous daemon whose clients have not been read yet, by the client's key. */
-	readonly #unresumed = new Map<string, Exported>();
+	readonly #shown = new Map<number, Shown>();
+	/** Of the daemon before this one, by the client's key, as long as the client has not been met. */
+	readonly #waiting = new Map<string, Exported>();
 	/** Keys of entries whose series have ended. */
 	readonly #ended = new Set<string>();
 
@@ -29,57 +28,51 @@ export class ExportedSet {
 		this.#source = source;
 		for (const [key, exported] of source.readExported()) {
 			if (exported.sinceNs === 0n) this.#ended.add(key);
-			else this.#unresumed.set(key, exported);
+			else this.#waiting.set(key, exported);
 		}
 	}
 
-	/** How many series are shown. */
-	get count(): number {
+	/** Series that are shown. */
+	get shown(): number {
 		return this.#shown.size;
 	}
 
-	/**
-	 * How many series count against the limit: those shown, and those of the previous daemon that
-	 * can still be resumed.
-	 */
+	/** Places that are taken: those, and of clients that may still be met. */
 	get size(): number {
-		return this.#shown.size + this.#unresumed.size;
+		return this.#shown.size + this.#waiting.size;
 	}
 
-	/** Whether there is a series of the previous daemon that can still be resumed. */
-	get hasUnresumed(): boolean {
-		return this.#unresumed.size > 0;
+	/** Whether the daemon before this one has left somebody who has not been met. */
+	get waits(): boolean {
+		return this.#waiting.size > 0;
 	}
 
-	get(number: number): ExportedClient | undefined {
+	get(number: number): Shown | undefined {
 		return this.#shown.get(number);
 	}
 
-	/**
-	 * Continues the series of the previous daemon. Undefined: it had decided nothing, or that the
-	 * client gets no series.
-	 */
+	/** Goes on with what the daemon before this one had decided. Undefined: nothing, or that it gets no series. */
 	resume(key: string): Exported | undefined {
-		const exported = this.#unresumed.get(key);
-		this.#unresumed.delete(key);
+		const exported = this.#waiting.get(key);
+		this.#waiting.delete(key);
 		return exported;
 	}
 
-	add(number: number, shown: ExportedClient): void {
+	show(number: number, shown: Shown): void {
 		this.#shown.set(number, shown);
 	}
 
-	/** Returns whether there was room, for each admission. */
+	/** Of each: whether there was room. */
 	admit(admissions: readonly Admission[]): readonly boolean[] {
 		const admitted = this.#source.admit(admissions);
-		// an ended entry with the same key was overwritten
+		// what was left there is overwritten
 		admissions.forEach(({ key }, index) => {
 			if (admitted[index]) this.#ended.delete(key);
 		});
 		return admitted;
 	}
 
-	/** Ends the series, if there is one, together with the client's entry. False: both stay. */
+	/** Ends the series, if there is one, with the client's entry. False: it goes on. */
 	fold(number: number, key: string): boolean {
 		const result = this.#source.fold(key, this.#shown.get(number)?.exported);
 		if (result === 'refused') return false;
@@ -88,17 +81,13 @@ export class ExportedSet {
 		return true;
 	}
 
-	/**
-	 * Deletes the entries of ended series. To be called when all clients have been read: a series
-	 * that has not been resumed by then has no client. A deletion that the kernel refuses is tried
-	 * again at the next collection.
-	 */
-	async sweep(yieldLoop: () => Promise<void>): Promise<void> {
-		for (const key of this.#unresumed.keys()) this.#ended.add(key);
-		this.#unresumed.clear();
+	/** To be called when all clients have been looked at: who has not been met is not there. What is refused now is tried at the next look. */
+	async sweep(nextTurn: () => Promise<void>): Promise<void> {
+		for (const key of this.#waiting.keys()) this.#ended.add(key);
+		this.#waiting.clear();
 		let tried = 0;
 		for (const key of this.#ended) {
-			if (++tried % dropsPerBatch === 0) await yieldLoop();
+			if (++tried % dropsATurn === 0) await nextTurn();
 			if (this.#source.dropExported(key)) this.#ended.delete(key);
 		}
 	}

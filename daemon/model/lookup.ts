@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The query of a lookup. */
+/** The question that a lookup asks. */
 import type { Endpoint } from './address.ts';
 
 export interface LookupQuery {
-	/** The other end of the server's socket: the balancer or the NAT64 gateway. */
+	/** The other end as the server's kernel sees it: the NAT64 or the balancer. */
 	readonly peer: Endpoint;
 	readonly local?: Endpoint | undefined;
 	/** Inode number of a network namespace. */

@@ -1,27 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The peers of the connections of the last minutes, by verdict. */
-import type { FinalVerdict } from './snapshot.ts';
+/** Whose connections they are: the peers of those that were open in the last minutes, by the verdict on them. */
+import type { Result } from './snapshot.ts';
 
-/** A peer: a balancer, a NAT64 gateway, or a client that connected directly. */
+/** A peer: a balancer, a NAT64, or a client that came past them. */
 export interface PeerCount {
 	readonly address: string;
-	readonly verdict: FinalVerdict;
-	/** One of the listeners that it connected to: `ADDR:PORT`. */
+	readonly verdict: Result;
+	/** One of its listeners: `ADDR:PORT`. */
 	readonly listener: string;
-	/** Whether it is in a network of `trust`; false if `trust` is empty. */
+	/** It is in a network of `trust`; false where that is empty. */
 	readonly trusted: boolean;
 	readonly connections: number;
 }
 
 export interface Peers {
-	/** Connections that were read: open, or closed within `connections.retain`. */
+	/** Connections that were looked at: open, or closed within `connections.retain`. */
 	readonly connections: number;
-	/** For each verdict the peers with the most connections, the busiest first. */
+	/** For each verdict those with the most connections, the busiest first. */
 	readonly busiest: readonly PeerCount[];
-	/**
-	 * The listening sockets on watched ports, one for each address; empty where the kernel does not
-	 * show them.
-	 */
+	/** The sockets on watched ports that listen, one for each address; empty where the kernel does not show them. */
 	readonly listening: readonly ListeningSocket[];
 }
 
@@ -30,9 +27,6 @@ export interface ListeningSocket {
 	readonly local: string;
 	readonly pid: number;
 	readonly comm: string;
-	/**
-	 * The kernel holds its connections back until data arrives (TCP_DEFER_ACCEPT), and drops the
-	 * bare ACK.
-	 */
+	/** The kernel holds its connections back until data comes (TCP_DEFER_ACCEPT), and drops the bare ACK. */
 	readonly defers_accept: boolean;
 }

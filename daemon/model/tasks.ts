@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What the daemon's tasks have done since its start. */
+/** What the daemon's tasks did since its start. */
 
 export interface TaskStatistics {
-	/** The task's name, such as `collect`. */
+	/** Such as `collect`. */
 	readonly task: string;
 	readonly failures: number;
 	readonly runs: number;
-	/** Total duration of all runs. */
+	/** Of all runs together. */
 	readonly seconds: number;
 }

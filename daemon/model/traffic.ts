@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/**
- * struct traffic as 64-bit words, so that thousands of them are added and exported without creating
- * objects.
- */
+/** Struct traffic in 64-bit words, so that thousands of them are added up and shown without making objects. */
+import type { Traffic } from './snapshot.ts';
 
-/** The index of each field's word. */
+/** Which word a field is. */
 export const trafficWord = {
 	opened: 0,
 	closed: 1,
@@ -32,7 +30,7 @@ export const noTraffic: Traffic = Object.freeze({
 	durationSumNs: 0n,
 });
 
-/** Reads the words from index `at` on. */
+/** The words from `at` on. */
 export function readWords(words: BigUint64Array, at: number): Traffic {
 	const word = (field: keyof Traffic) => words[at + trafficWord[field]] ?? 0n;
 	return {
@@ -57,17 +55,4 @@ export function subtractFrom(words: BigUint64Array, at: number, traffic: Traffic
 	trafficFields.forEach((field, word) => {
 		words[at + word] = (words[at + word] ?? 0n) - traffic[field];
 	});
-}
-
-/** struct traffic: every field only grows. Times in nanoseconds. */
-export interface Traffic {
-	readonly opened: bigint;
-	readonly closed: bigint;
-	readonly receivedBytes: bigint;
-	readonly sentBytes: bigint;
-	readonly retransmittedSegments: bigint;
-	readonly rttSumNs: bigint;
-	readonly rttCount: bigint;
-	/** Sum over the closed connections; their number is `closed`. */
-	readonly durationSumNs: bigint;
 }

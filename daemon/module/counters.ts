@@ -1,16 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/**
- * Reads the counters of toa.ko from /proc/net/toa_counters, and computes the rows of
- * /proc/net/toa_stats, which are sums of them.
- */
+/** What toa.ko counts: /proc/net/toa_counters, and the rows of /proc/net/toa_stats, which are sums of those. */
 import { join } from 'node:path';
-import { readText } from '../host/files.ts';
-import { hostRoots } from '../host/roots.ts';
+import { readText } from './loaded.ts';
+import { hostRoots } from './roots.ts';
 
-/**
- * The vendor's rows as sums of counters (kernel/toa_proc.c). Their own file is not read, because it
- * leaves out offline CPUs: its sums decrease when a CPU goes offline.
- */
+/** The vendor's rows (kernel/toa_stats.c). Their file leaves out CPUs that are offline, so that its sums would fall. */
 const rows: Readonly<Record<string, readonly string[]>> = {
 	syn_recv_sock_toa: ['verdict_toa', 'verdict_conflict'],
 	syn_recv_sock_no_toa: ['verdict_none', 'verdict_malformed', 'verdict_untrusted'],
@@ -22,7 +16,7 @@ const rows: Readonly<Record<string, readonly string[]>> = {
 	ip6_address_free: ['objects_freed'],
 };
 
-/** Parses lines of `NAME NUMBER`. */
+/** Lines `NAME NUMBER`. */
 export function parseCounters(text: string): Record<string, bigint> {
 	const lines = text.matchAll(/^(\w+) (\d+)$/gm);
 	return Object.fromEntries([...lines].map(([, name = '', value = '0']) => [name, BigInt(value)]));
@@ -33,10 +27,7 @@ export function vendorRows(counters: Readonly<Record<string, bigint>>): Record<s
 	return Object.fromEntries(Object.entries(rows).map(([name, parts]) => [name, sum(parts)]));
 }
 
-/**
- * Returns the counters and the vendor's rows. The file exists only in the initial network
- * namespace; empty if this process is in another one, or the module is not loaded.
- */
+/** Both, of this network namespace's /proc: the files are in the initial one. Empty where the module is gone. */
 export function readEvents({ proc } = hostRoots): Record<string, bigint> {
 	const text = readText(join(proc, 'net/toa_counters'));
 	if (text === undefined) return {};

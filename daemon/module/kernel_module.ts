@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/** toa.ko as the option reader: loaded and verified before anything depends on it. */
+/** toa.ko as what reads the options: loaded and seen at work before anything is built upon it. */
 import type { OptionReader, ReaderReport } from '../capture/provider.ts';
 import type { Config } from '../config/config.ts';
-import { type LogSink, logLine, logLines } from '../log_lines.ts';
+import { type LogSink, logLines, tell } from '../log_lines.ts';
 import { readEvents } from './counters.ts';
 import { HostLock } from './host_lock.ts';
 import { loadModule } from './load.ts';
 import { readLoaded } from './loaded.ts';
 import { ModuleCheck } from './module_check.ts';
-import { unsupportedProfiles, Parameters, type ShownParameters } from './parameters.ts';
+import { beyondModule, Parameters, type Shown } from './parameters.ts';
 import { removeModule } from './unload.ts';
 import { verifyModule } from './verify.ts';
 
@@ -18,27 +18,24 @@ export class KernelModule implements OptionReader {
 	readonly #log: LogSink;
 	readonly #check: ModuleCheck;
 	#lock: HostLock;
-	/** The configuration in force; a reload replaces it. */
+	/** In force: a reload changes it. */
 	#config: Config;
-	/** Undefined until close() is called, then its argument `keep`. */
+	/** Undefined: not yet closed; then whether all is to be kept. */
 	#closedKeep: boolean | undefined;
-	/** Profiles with unsupported features that the log has already reported. */
-	#reportedProfiles = '';
-	/**
-	 * Parameters that were in force before. Undefined: the module was not loaded, so this daemon
-	 * unloads it at the end. Set anew when the module is loaded again.
-	 */
-	#previous: ShownParameters | undefined;
+	/** Profiles of which the log has said that the module knows less. */
+	#beyond = '';
+	/** What was in force before; undefined: it was not loaded, so that it is ours to take away. Loading again decides anew. */
+	#before: Shown | undefined;
 
 	private constructor(config: Config, loaded: boolean, lock: HostLock, log: LogSink) {
 		this.#config = config;
 		this.#lock = lock;
-		this.#previous = this.#readPrevious(loaded);
+		this.#before = this.#foundBefore(loaded);
 		this.#log = log;
 		const checked = {
 			loaded: () => readLoaded(),
-			isConfiguredInstance: () => this.#lock.holdsLoadedModule(),
-			changedParameters: () => this.#parameters.differencesFrom(this.#config),
+			isOurs: () => this.#lock.isOfLoaded(),
+			otherParameters: () => this.#parameters.otherThan(this.#config),
 			apply: () => this.#parameters.apply(this.#config),
 			loadAgain: () => this.#loadAgain(),
 		};
@@ -46,15 +43,14 @@ export class KernelModule implements OptionReader {
 	}
 
 	/**
-	 * Builds toa.ko if no build fits this kernel, loads it if it is not loaded, and verifies it.
-	 * `inUse`: programs that an earlier daemon left are attached to it. The module is not verified
-	 * then: it works already, and the connection made for it would be counted.
+	 * Builds it where none fits this kernel, loads it where it is not loaded, and checks what it does.
+	 * `inUse`: programs that a daemon left hang on it, so that it works, and a connection to check it would be counted.
 	 * @throws {ToascopeError} the MODULE_ codes, ALREADY_RUNNING, NO_PRIVILEGE, MISSING_TOOL
 	 */
 	static async open(config: Config, log: LogSink, inUse: boolean): Promise<KernelModule> {
 		const how = await loadModule(config);
-		// if another daemon has the lock, this throws and the module stays: that daemon uses it
-		const module = new KernelModule(config, how === 'loaded', HostLock.acquire(), log);
+		// who else has it at this moment may have found it loaded by us: then it stays
+		const module = new KernelModule(config, how === 'loaded', HostLock.take(), log);
 		try {
 			module.apply(config);
 			if (!inUse) verifyModule(config);
@@ -62,54 +58,51 @@ export class KernelModule implements OptionReader {
 			module.close(false, false);
 			throw error;
 		}
-		module.#logLoaded(how);
+		module.#tellLoaded(how);
 		return module;
 	}
 
-	/** `loaded`: this daemon loaded the module. Must run before parameters are written. */
-	#readPrevious(loaded: boolean): ShownParameters | undefined {
+	/** `loaded`: by us. Read before anything is put in force. */
+	#foundBefore(loaded: boolean): Shown | undefined {
 		return loaded ? undefined : this.#parameters.read();
 	}
 
-	#logLoaded(how: string): void {
+	#tellLoaded(how: string): void {
 		const { version, srcversion } = readLoaded() ?? {};
-		logLine(this.#log, logLines.moduleLoaded, { how, version, srcversion });
+		tell(this.#log, logLines.moduleLoaded, { how, version, srcversion });
 	}
 
 	apply(config: Config): void {
 		this.#parameters.apply(config);
 		this.#config = config;
-		this.#warnExtraProfiles(unsupportedProfiles(config.profiles));
+		this.#tellBeyond(beyondModule(config.profiles));
 	}
 
-	/**
-	 * Warns once about the same profiles: a start applies its configuration twice, and a reload
-	 * applies it again even if it changes something else.
-	 */
-	#warnExtraProfiles(profiles: readonly string[]): void {
-		if (profiles.join() === this.#reportedProfiles) return;
-		this.#reportedProfiles = profiles.join();
-		if (profiles.length > 0) logLine(this.#log, logLines.moduleClientsOnly, { profiles });
+	/** A start puts the same configuration in force twice, and so does a reload that changes something else. */
+	#tellBeyond(profiles: readonly string[]): void {
+		if (profiles.join() === this.#beyond) return;
+		this.#beyond = profiles.join();
+		if (profiles.length > 0) tell(this.#log, logLines.moduleClientsAlone, { profiles });
 	}
 
 	check(): ReaderReport {
 		return this.#check.run();
 	}
 
-	/** Loads the module again after another process unloaded it. */
+	/** After another process unloaded it. */
 	async #loadAgain(): Promise<void> {
 		const how = await loadModule(this.#config);
 		if (this.#closedKeep !== undefined) {
-			// closed meanwhile: unload it again, unless everything is to be kept
+			// it came too late: nothing is to be left, unless all is
 			if (how === 'loaded' && !this.#closedKeep) removeModule();
 			return;
 		}
 		this.#lock.release();
-		// if another daemon has the lock, this throws and the module stays: that daemon uses it
-		this.#lock = HostLock.acquire();
-		this.#previous = this.#readPrevious(how === 'loaded');
+		// who else has it at this moment may have found it loaded by us: then it stays
+		this.#lock = HostLock.take();
+		this.#before = this.#foundBefore(how === 'loaded');
 		this.#parameters.apply(this.#config);
-		this.#logLoaded(how);
+		this.#tellLoaded(how);
 	}
 
 	events(): Readonly<Record<string, bigint>> {
@@ -117,19 +110,18 @@ export class KernelModule implements OptionReader {
 	}
 
 	/**
-	 * A module that was loaded before the start stays; if the start failed, its parameters are
-	 * restored. A module that another process loaded in place of ours since the last check stays as
-	 * well.
+	 * One that was loaded before stays; where the start failed, with the parameters that it had. So does one that another
+	 * process loaded since the last check in place of ours.
 	 */
 	close(keep: boolean, started = true): void {
 		this.#closedKeep ??= keep;
 		try {
-			if (!this.#lock.holdsLoadedModule()) return;
-			if (this.#previous === undefined) {
+			if (!this.#lock.isOfLoaded()) return;
+			if (this.#before === undefined) {
 				if (!keep) removeModule();
-			} else if (!started) this.#parameters.restore(this.#previous);
+			} else if (!started) this.#parameters.restore(this.#before);
 		} catch (err) {
-			logLine(this.#log, this.#previous === undefined ? logLines.moduleStaysLoaded : logLines.moduleNotRestored, { err });
+			tell(this.#log, this.#before === undefined ? logLines.moduleKept : logLines.moduleNotRestored, { err });
 		} finally {
 			this.#lock.release();
 		}

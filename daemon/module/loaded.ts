@@ -1,50 +1,58 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Describes the loaded module `toa`: its origin, version, parameters and users. */
-import { existsSync, readdirSync } from 'node:fs';
+/** The module `toa` that is loaded: whose it is, and how it fares. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { readText } from '../host/files.ts';
-import { hostRoots } from '../host/roots.ts';
 import { version as ownVersion } from '../version.ts';
+import { hostRoots } from './roots.ts';
 
-/** Parameters that only toascope's module has all of. */
+/** What no other module of that name has, all at once. */
 const ownParameters = ['connections', 'profiles', 'trust'];
 
-/** `other`: toascope's, of another version; `foreign`: not toascope's, such as a vendor's. */
-export type Origin = 'own' | 'other' | 'foreign';
+/** `other`: toascope's, of another version; `foreign`: somebody else's, such as a vendor's. */
+export type Whose = 'own' | 'other' | 'foreign';
 
-/** Decides by the names of the parameters and by the version that the module states. */
-export function originOf(parameters: readonly string[], version: string | undefined): Origin {
+/** By its parameters' names and the version that it states. */
+export function whoseIs(parameters: readonly string[], version: string | undefined): Whose {
 	if (!ownParameters.every((name) => parameters.includes(name))) return 'foreign';
 	return version === ownVersion ? 'own' : 'other';
 }
 
 export interface Loaded {
-	readonly origin: Origin;
-	/** Undefined: the module states none. */
+	readonly whose: Whose;
+	/** Undefined: it states none. */
 	readonly version: string | undefined;
 	/** A hash of its sources. */
 	readonly srcversion: string | undefined;
 	readonly parameters: Readonly<Record<string, string>>;
-	/** Number of references that links and processes hold. */
+	/** Links and processes that hold it. */
 	readonly references: number;
-	/** The kernel's taint letters for the module, such as O (out of tree) and E (unsigned). */
+	/** Letters of what the kernel notes about it, such as O (out of tree) and E (unsigned). */
 	readonly taint: string;
 }
 
-/** False: this kernel does not support modules (CONFIG_MODULES). */
-export function supportsModules({ proc } = hostRoots): boolean {
+/** The text of a file, trimmed; undefined where it cannot be read. */
+export function readText(path: string): string | undefined {
+	try {
+		return readFileSync(path, 'utf8').trim();
+	} catch {
+		return undefined;
+	}
+}
+
+/** False: this kernel takes no modules at all (CONFIG_MODULES). */
+export function takesModules({ proc } = hostRoots): boolean {
 	return existsSync(join(proc, 'modules'));
 }
 
-/** Undefined: no module `toa` is loaded. */
+/** Undefined: none is. */
 export function readLoaded({ sys } = hostRoots): Loaded | undefined {
 	const directory = join(sys, 'module/toa');
-	// a module that is just being loaded or unloaded does not count
+	// one that is on its way in or out is not there yet, or any more
 	if (readText(join(directory, 'initstate')) !== 'live') return undefined;
 	const parameters = readParameters(join(directory, 'parameters'));
 	const version = readText(join(directory, 'version'));
 	return {
-		origin: originOf(Object.keys(parameters), version),
+		whose: whoseIs(Object.keys(parameters), version),
 		version,
 		srcversion: readText(join(directory, 'srcversion')),
 		parameters,
@@ -58,14 +66,14 @@ function readParameters(directory: string): Record<string, string> {
 	return Object.fromEntries(readdirSync(directory).map((name) => [name, readText(join(directory, name)) ?? '']));
 }
 
-/** Describes the module in one line, for errors and `module status`. */
+/** One line on it, as errors and `module status` have it. */
 export function describeLoaded({
-	origin,
+	whose,
 	version,
 	srcversion,
-}: Pick<Loaded, 'origin' | 'version' | 'srcversion'>): string {
+}: Pick<Loaded, 'whose' | 'version' | 'srcversion'>): string {
 	const stated = version === undefined ? 'without a version' : `version ${version}`;
 	const sources = srcversion === undefined ? '' : `, srcversion ${srcversion}`;
-	const by = { own: "toascope's own", other: "toascope's, of another version", foreign: "not toascope's" }[origin];
+	const by = { own: "toascope's own", other: "toascope's, of another version", foreign: "not toascope's" }[whose];
 	return `${stated}${sources}: ${by}`;
 }

@@ -1,35 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-/**
- * Checks that toa.ko is still loaded, that the configuration is in force for it and that its probes
- * run: other processes can unload it, change its parameters or switch its probes off.
- */
-import type { Missing } from '../capture/attachment_report.ts';
+/** Whether toa.ko is still loaded, decides by the configuration, and has its probes: others may unload, change or switch it off. */
+import type { Missing } from '../capture/attachment_check.ts';
 import type { ReaderReport } from '../capture/provider.ts';
+import { kprobesOff } from '../capture/tracing_switch.ts';
 import { codeOfError } from '../errors.ts';
-import { kprobesOffReason } from '../host/tracing_switch.ts';
 import { LogLimit, type LogSink, logLines } from '../log_lines.ts';
 import { describeLoaded, type Loaded } from './loaded.ts';
 
-/** The operations on the module that the check needs. */
+/** What is checked. */
 export interface CheckedModule {
-	/** The loaded module `toa`, of any origin. */
+	/** The module `toa` that is loaded, whosever it is. */
 	loaded(): Loaded | undefined;
-	/** Whether it is the instance that this daemon configured, not one that was loaded since. */
-	isConfiguredInstance(): boolean;
-	/** The parameters that differ from the configuration; undefined: none do. */
-	changedParameters(): string | undefined;
-	/** Writes the configuration to the module's parameters. */
+	/** It is the very one that was put in force. */
+	isOurs(): boolean;
+	/** What is in force instead of the configuration; undefined: the configuration is. */
+	otherParameters(): string | undefined;
+	/** Puts the configuration in force. */
 	apply(): void;
-	/** Loads the module if it is not loaded, and writes the configuration to its parameters. */
+	/** Loads the module where it is not loaded, and puts the configuration in force. */
 	loadAgain(): Promise<void>;
-	/** Why its probes do not run; undefined: they run. */
+	/** Why its probes do not run; undefined: they do. */
 	probesOff?(): string | undefined;
 }
 
-/**
- * Shortest pause between two attempts. The pause before loading doubles with each further failure,
- * because an attempt can spend minutes building.
- */
+/** Between two attempts; the pause before loading doubles with each further refusal, since an attempt may build for minutes. */
 const retryMs = 10_000;
 const longestRetryMs = 600_000;
 
@@ -38,19 +32,19 @@ export class ModuleCheck {
 	readonly #limit: LogLimit;
 	readonly #nowMs: () => number;
 	readonly #lost = { module: 0n, module_parameters: 0n, module_probes: 0n };
-	/** What the previous check found in place of our module; undefined: our module was loaded. */
+	/** What the check before found in its place; undefined: it was there. */
 	#found: string | undefined;
-	/** Changed parameters that the previous check could not restore; undefined: none. */
-	#unrestored: string | undefined;
+	/** What the check before found in force instead of the configuration, and could not put back. */
+	#wrong: string | undefined;
 	#appliedMs = Number.NEGATIVE_INFINITY;
 	#probesOff: string | undefined;
 	#loading = false;
-	/** When the latest attempt to load the module ended. */
+	/** When the latest attempt to load it ended. */
 	#triedMs = Number.NEGATIVE_INFINITY;
-	/** Consecutive failed attempts to load the module. */
-	#failures = 0;
+	/** Attempts in a row that were refused. */
+	#refusals = 0;
 
-	/** `nowMs`: a monotonic clock in milliseconds. */
+	/** `nowMs`: milliseconds that only grow. */
 	constructor(module: CheckedModule, log: LogSink, nowMs: () => number = () => performance.now()) {
 		this.#module = module;
 		this.#nowMs = nowMs;
@@ -62,9 +56,9 @@ export class ModuleCheck {
 		return { lost: { ...this.#lost }, missing };
 	}
 
-	/** Undefined: our module is loaded. */
+	/** Undefined: it is there. */
 	#checkLoaded(): Missing[] | undefined {
-		if (this.#module.isConfiguredInstance()) {
+		if (this.#module.isOurs()) {
 			this.#found = undefined;
 			return undefined;
 		}
@@ -72,42 +66,42 @@ export class ModuleCheck {
 		const found = other === undefined ? 'not loaded' : describeLoaded(other);
 		if (this.#found === undefined) {
 			this.#lost.module++;
-			this.#limit.log('lost', logLines.moduleUnloaded, { found });
+			this.#limit.tell('lost', logLines.moduleLost, { found });
 		}
-		// after a change, such as the end of a conflicting module, retry after the shortest pause
-		if (found !== this.#found) this.#failures = 0;
+		// another state of things, such as a module in the way that is taken away, is worth an attempt
+		if (found !== this.#found) this.#refusals = 0;
 		this.#found = found;
 		this.#loadAgain();
 		return [{ reason: 'module_missing', text: `toa.ko was unloaded by another process; now: ${found}` }];
 	}
 
 	#loadAgain(): void {
-		const pauseMs = Math.min(retryMs * 2 ** Math.max(0, this.#failures - 1), longestRetryMs);
+		const pauseMs = Math.min(retryMs * 2 ** Math.max(0, this.#refusals - 1), longestRetryMs);
 		if (this.#loading || this.#nowMs() - this.#triedMs < pauseMs) return;
 		this.#loading = true;
 		this.#module
 			.loadAgain()
 			.then(
 				() => {
-					this.#failures = 0;
+					this.#refusals = 0;
 				},
 				(err) => {
-					this.#failures++;
-					this.#limit.log(`refused ${codeOfError(err)}`, logLines.moduleReloadFailed, { err });
+					this.#refusals++;
+					this.#limit.tell(`refused ${codeOfError(err)}`, logLines.moduleNotLoadedAgain, { err });
 				},
 			)
 			.finally(() => {
-				// from its end: an attempt longer than the pause must not begin again at once
+				// its end, and not its start: one that takes longer than the pause is not to begin again at once
 				this.#triedMs = this.#nowMs();
 				this.#loading = false;
 			});
 	}
 
 	#checkParameters(): Missing[] {
-		const found = this.#module.changedParameters();
-		const isNew = found !== this.#unrestored;
+		const found = this.#module.otherParameters();
+		const isNew = found !== this.#wrong;
 		if (found === undefined) {
-			this.#unrestored = undefined;
+			this.#wrong = undefined;
 			return [];
 		}
 		if (isNew) this.#lost.module_parameters++;
@@ -121,20 +115,20 @@ export class ModuleCheck {
 		this.#appliedMs = this.#nowMs();
 		try {
 			this.#module.apply();
-			// the same difference at the next check is a new change, and is counted again
-			this.#unrestored = undefined;
-			this.#limit.log('parameters', logLines.moduleParameters, { found });
+			// what is found at the next check was changed once more, also where it is the same
+			this.#wrong = undefined;
+			this.#limit.tell('parameters', logLines.moduleParameters, { found });
 		} catch (err) {
-			this.#unrestored = found;
-			this.#limit.log(`parameters ${codeOfError(err)}`, logLines.moduleParameters, { found, err });
+			this.#wrong = found;
+			this.#limit.tell(`parameters ${codeOfError(err)}`, logLines.moduleParameters, { found, err });
 		}
 	}
 
 	#checkProbes(): Missing[] {
-		const why = (this.#module.probesOff ?? kprobesOffReason)();
+		const why = (this.#module.probesOff ?? kprobesOff)();
 		if (why !== undefined && this.#probesOff === undefined) {
 			this.#lost.module_probes++;
-			this.#limit.log('probes', logLines.moduleSwitchedOff, { why });
+			this.#limit.tell('probes', logLines.moduleSwitchedOff, { why });
 		}
 		this.#probesOff = why;
 		return why === undefined

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The sources of toa.ko: part of this installation, and copied elsewhere before a build. */
+/** The sources of toa.ko: part of this installation, and copied out of it before anything is built. */
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { reasonOf } from '../directories.ts';
 import { ToascopeError } from '../errors.ts';
 
-/** Names of source files, as opposed to what a build leaves behind. */
-const source = /^(?:Kbuild|Makefile|dkms\.conf|toa_\w+\.(?:[ch]|def)|probes(?:\/\w+\.c)?)$/;
+/** What a build leaves behind is no source. */
+const source = /^(?:Kbuild|Makefile|dkms\.conf|toa_\w+\.[ch]|probes(?:\/\w+\.c)?)$/;
 
-/** The folder beside daemon/, or beside dist/. @throws {ToascopeError} MISSING_TOOL */
+/** Beside daemon/, or beside dist/. @throws {ToascopeError} MISSING_TOOL */
 function findSources(): string {
-	const candidates = ['../../kernel', '../../../kernel'].map((path) => new URL(path, import.meta.url).pathname);
-	const found = candidates.find((path) => existsSync(join(path, 'Kbuild')));
+	const places = ['../../kernel', '../../../kernel'].map((place) => new URL(place, import.meta.url).pathname);
+	const found = places.find((place) => existsSync(join(place, 'Kbuild')));
 	if (found === undefined) {
 		throw new ToascopeError('MISSING_TOOL', 'the sources of toa.ko are not part of this installation', {
 			hint: 'install toascope again: its folder kernel/ is missing',
@@ -20,10 +20,7 @@ function findSources(): string {
 	return found;
 }
 
-/**
- * Copies the sources to a directory, replacing it.
- * @throws {ToascopeError} NO_PRIVILEGE, MISSING_TOOL
- */
+/** Copies them to a directory, which is made anew. @throws {ToascopeError} NO_PRIVILEGE, MISSING_TOOL */
 export function copySources(to: string): void {
 	const from = findSources();
 	try {
@@ -39,7 +36,7 @@ export function copySources(to: string): void {
 	}
 }
 
-/** Whether a directory has exactly the sources of this installation. */
+/** Whether a directory has these very sources. */
 export function hasSameSources(directory: string): boolean {
 	const from = findSources();
 	const names = readdirSync(from, { recursive: true, encoding: 'utf8' }).filter(

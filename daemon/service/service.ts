@@ -1,92 +1,85 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The assembled daemon: provider, store, exporters, HTTP. Data flows in that order; this file is
- * the only one that knows all of them.
+ * The daemon, put together: provider, store, exporters, HTTP. Data flows in that order; this file
+ * is the only one that knows all of them.
  */
-
 import { release } from 'node:os';
+import { setImmediate as immediate } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import { native } from '../../native/binding.ts';
-import type { StatusJson } from '../api/status.ts';
-import { toOperatorError } from '../capture/bpf_errors.ts';
-import type { AcceptProgram, Provider, Tracker } from '../capture/provider.ts';
+import { callerOf } from '../capture/caller.ts';
+import { descriptorOf } from '../capture/descriptor.ts';
+import { findCgroup2, readMounts } from '../capture/mounts.ts';
+import { native } from '../capture/native.ts';
+import { pidsAreKernels } from '../capture/pid_namespace.ts';
+import type { AcceptProgram, Provider } from '../capture/provider.ts';
+import { explain } from '../capture/refusal.ts';
 import { type Config, changedRestartKeys } from '../config/config.ts';
 import { Deadline, withinMs } from '../deadline.ts';
-import { yieldOnce } from '../event_loop.ts';
-import type { SpanExport } from '../export/otel/span_export.ts';
-import { startSpans } from '../export/otel/spans.ts';
+import { type SpanExport, startSpans } from '../export/otel/spans.ts';
 import { createPrometheusExporter, type PrometheusExporter } from '../export/prometheus/exporter.ts';
-import { callerOf } from '../host/caller.ts';
-import { descriptorOf } from '../host/descriptor.ts';
-import { findCgroup2, readMounts } from '../host/mounts.ts';
-import { isInitialPidNamespace } from '../host/pid_namespace.ts';
 import { createHttp } from '../http/app.ts';
 import { listenTcp } from '../http/listen.ts';
-import { requireSupportedHttp } from '../http/node_check.ts';
+import { requireKnownHttp } from '../http/node_check.ts';
+import type { NotReady, View } from '../http/ports.ts';
 import { listenUnix } from '../http/unix_socket.ts';
-import type { NotReady, View } from '../http/view.ts';
-import { logLine, logLines } from '../log_lines.ts';
+import { logLines, tell } from '../log_lines.ts';
 import { type Endpoint, formatEndpoint } from '../model/address.ts';
 import { CgroupPaths } from '../model/cgroup_paths.ts';
 import type { Connection, ConnectionEvent } from '../model/connection.ts';
 import { createContainerResolver } from '../model/container.ts';
 import type { LookupQuery } from '../model/lookup.ts';
-import { ModuleStore } from '../model/module_store.ts';
 import type { Peers } from '../model/peers.ts';
 import type { Snapshot } from '../model/snapshot.ts';
-import { type SnapshotStore, Store } from '../model/store.ts';
+import { Store } from '../model/store.ts';
 import { version } from '../version.ts';
 import { AttachmentTask } from './attachment_task.ts';
 import { attachmentsMs, clockMs, collectMs, drainMs, drainPauseFactor, flushMs } from './cadence.ts';
+import { openProvider } from './choose.ts';
 import { SystemClock } from './clock.ts';
 import { Collection } from './collection.ts';
 import { type Attempt, type EndpointName, Endpoints } from './endpoints.ts';
-import { Events, type EventConsumer } from './events.ts';
-import { logNeighbours } from './neighbours.ts';
-import { openProvider } from './open_provider.ts';
+import { Events, type Listener } from './events.ts';
+import { tellNeighbours } from './neighbours.ts';
 import { PeerSearch } from './peer_search.ts';
 import { logReadiness, Readiness, stopping } from './readiness.ts';
 import { type Reload, reloaded, shownChanges } from './reload.ts';
-import { statusJson } from './status.ts';
+import { describe } from './status.ts';
 import { Tasks } from './tasks.ts';
 
-/**
- * A stop ends within 2 s: this is for its steps that wait; the rest is for those that do not, and
- * for the log.
- */
+/** A stop ends within 2 s: this is for its steps that wait, the rest for those that do not, and for the log. */
 const stopMs = 1500;
-/** The part of stopMs for the last spans. */
+/** Of that, for the last spans. */
 const spansMs = 1000;
 
 export interface ServiceOptions {
-	/** Called for every connection as it opens, is accepted and closes. */
+	/** Told of every connection, as it opens, is accepted and closes. */
 	readonly onEvent?: (event: ConnectionEvent) => void;
-	/** The file that the configuration is from. */
+	/** Where the configuration is from. */
 	readonly configFile?: string | undefined;
-	/** HTTP that cannot listen is tried again, and does not make the start fail. */
+	/** HTTP that cannot listen is tried again, and no reason not to start. */
 	readonly retryHttp?: boolean;
-	/** Log lines dropped so far. */
-	readonly logLinesDropped?: () => number;
+	/** Lines of the log that were thrown away so far. */
+	readonly logLinesLost?: () => number;
 }
 
 export interface Stopped {
-	/** The programs stay attached and count, except for what is in `lost`. */
+	/** The programs stay attached, and count: but for what is `lost`. */
 	readonly kept: boolean;
-	/** What should have stayed but did not, for operators. */
-	readonly notKept: readonly string[];
-	/** Records that were dropped because they were still in the ring at the end. */
-	readonly recordsDropped: number;
+	/** What was to stay and does not, for operators. */
+	readonly lost: readonly string[];
+	/** Records that were in the ring at the end. */
+	readonly recordsLost: number;
 }
 
-/** Aborts the work in progress when the daemon stops. */
+/** What was under way is left out. */
 class Stopping extends Error {}
 
 export class Service implements View {
 	readonly clock = new SystemClock();
 	readonly #logger: Logger;
 	readonly #provider: Provider;
-	readonly #store: SnapshotStore;
+	readonly #store: Store;
 	readonly #onEvent: ((event: ConnectionEvent) => void) | undefined;
 	readonly #endpoints: Endpoints;
 	readonly #attachments: AttachmentTask;
@@ -96,8 +89,7 @@ export class Service implements View {
 	readonly #collection: Collection;
 	readonly #configFile: string | undefined;
 	readonly #logLinesLost: () => number;
-	/** Undefined: no connection is tracked. */
-	readonly #peers: PeerSearch | undefined;
+	readonly #peers: PeerSearch;
 	#config: Config;
 	#spans: SpanExport | undefined;
 	#events: Events | undefined;
@@ -111,10 +103,10 @@ export class Service implements View {
 		this.#logger = logger;
 		this.#onEvent = options.onEvent;
 		this.#configFile = options.configFile;
-		this.#logLinesLost = options.logLinesDropped ?? (() => 0);
+		this.#logLinesLost = options.logLinesLost ?? (() => 0);
 		this.#provider = provider;
 		this.#tasks = new Tasks(logger);
-		this.#peers = provider.tracker && new PeerSearch(provider.tracker, this.#tasks);
+		this.#peers = new PeerSearch(provider, this.#tasks);
 		const metrics = this.#exporter();
 		this.#endpoints = new Endpoints({
 			create: () => this.#application(metrics),
@@ -130,27 +122,22 @@ export class Service implements View {
 			socket: config.http.socket,
 			onFailure: (error) => this.#tasks.failed('attachments', error),
 		});
-		const spanDrops = () => this.#spanDrops();
-		this.#store =
-			provider.tracker === undefined
-				? new ModuleStore(() => provider.moduleEvents(), config.clients, spanDrops)
-				: new Store(provider.tracker.counters, config.clients, spanDrops);
-		this.#collection = new Collection(provider.tracker, this.#store, this.#tasks, this.readiness);
+		this.#store = new Store(this.#provider.counters, config.clients, () => this.#spanDrops());
+		this.#collection = new Collection(provider, this.#store, this.#tasks, this.readiness);
 		logReadiness(this.readiness, logger);
 	}
 
 	/**
-	 * Attaches, listens, and counts from then on. When it throws, nothing is left behind except the
-	 * pins that it found.
-	 * @throws {ToascopeError} every code that concerns this host or the configuration
+	 * Attaches, listens, and counts from then on. Nothing is left when it throws, but the pins that it found.
+	 * @throws {ToascopeError} every code that has to do with this host or the configuration
 	 */
 	static async start(config: Config, logger: Logger, options: ServiceOptions = {}): Promise<Service> {
 		if ((config.http.listen ?? config.http.socket) !== undefined) {
-			await requireSupportedHttp((socket) => descriptorOf(socket) !== undefined);
+			await requireKnownHttp((socket) => descriptorOf(socket) !== undefined);
 		}
 		const provider = await openProvider(config, logger);
-		// a start that fails must not remove what an earlier daemon left
-		const keep = provider.tracker?.adopted === true;
+		// what an earlier daemon left is not ours to throw away
+		const keep = provider.adopted;
 		let service: Service | undefined;
 		try {
 			service = new Service(config, logger, options, provider);
@@ -159,7 +146,7 @@ export class Service implements View {
 		} catch (error) {
 			if (service === undefined) provider.close(keep, false);
 			else await service.stop(keep ? 'keep' : 'detach', false);
-			throw toOperatorError(error, config);
+			throw explain(error, config);
 		}
 	}
 
@@ -167,23 +154,20 @@ export class Service implements View {
 		const config = this.#config;
 		if (config.otel.spans) this.#spans = await this.#startSpans();
 		this.#tasks.start('clock', clockMs, () => this.clock.adjust());
-		const collections = this.#tasks.start('collect', collectMs, (yieldLoop) => this.#collection.run(yieldLoop), {
+		const collections = this.#tasks.start('collect', collectMs, (nextTurn) => this.#collection.run(nextTurn), {
 			onFailure: (error) => this.#collection.failed(error),
 		});
 		const checks = this.#tasks.start('attachments', attachmentsMs, () => this.#attachments.run());
 		await Promise.all([collections.first, checks.first]);
-		if (this.#provider.tracker !== undefined) this.#track(this.#provider.tracker);
+		this.#tasks.start('flush', flushMs, (nextTurn) => this.#provider.flush(nextTurn));
+		if (this.#spans !== undefined || this.#onEvent !== undefined) {
+			const events = this.#listen();
+			this.#events = events;
+			this.#tasks.start('drain', drainMs, () => events.drain(), { pauseFactor: drainPauseFactor });
+		}
 		await this.#serve(config.http);
-		this.#logStart();
-		void this.#findNeighbours();
-	}
-
-	#track(tracker: Tracker): void {
-		this.#tasks.start('flush', flushMs, (yieldLoop) => tracker.flush(yieldLoop));
-		if (this.#spans === undefined && this.#onEvent === undefined) return;
-		const events = this.#listen(tracker);
-		this.#events = events;
-		this.#tasks.start('drain', drainMs, () => events.drain(), { pauseFactor: drainPauseFactor });
+		this.#tell();
+		void this.#lookAround();
 	}
 
 	async #serve({ listen, socket }: Config['http']): Promise<void> {
@@ -204,46 +188,40 @@ export class Service implements View {
 		}
 	}
 
-	#listen(tracker: Tracker): Events {
+	#listen(): Events {
 		const [spans, onEvent] = [this.#spans, this.#onEvent];
-		const listeners: EventConsumer[] = [];
+		const listeners: Listener[] = [];
 		if (spans !== undefined) listeners.push((event) => spans.onEvent(event));
 		if (onEvent !== undefined) listeners.push(onEvent);
-		// spans do not need `opened`
+		// nobody wants the first for spans
 		const types = onEvent === undefined ? [] : ['opened' as const];
 		const onFailure = (step: string, error: unknown) => this.#tasks.failed(step, error);
-		return new Events(tracker, [...types, 'accepted', 'closed'], listeners, onFailure);
+		return new Events(this.#provider, [...types, 'accepted', 'closed'], listeners, onFailure);
 	}
 
-	#logStart(): void {
-		const { name: provider, acceptProgram, tracker } = this.#provider;
-		const { cgroup, adopted = false, wholeHost = true } = tracker ?? {};
+	#tell(): void {
+		const { name: provider, acceptProgram, cgroup, adopted } = this.#provider;
 		const line = this.#attachments.allAttached ? logLines.attached : logLines.started;
-		logLine(this.#logger, line, { provider, accept: acceptProgram, cgroup, adopted, ...this.#served });
-		if (this.#config.trust.length === 0) logLine(this.#logger, logLines.trustEmpty);
-		if (!wholeHost && this.#config.cgroup === undefined) {
-			logLine(this.#logger, logLines.notTheRoot, { cgroup });
+		tell(this.#logger, line, { provider, accept: acceptProgram, cgroup, adopted, ...this.#served });
+		if (this.#config.trust.length === 0) tell(this.#logger, logLines.trustEmpty);
+		if (!this.#provider.wholeHost && this.#config.cgroup === undefined) {
+			tell(this.#logger, logLines.notTheRoot, { cgroup });
 		}
 		if (acceptProgram === 'getpeername') {
-			logLine(this.#logger, logLines.noFexit, { errno: this.#provider.features.fexit });
+			tell(this.#logger, logLines.noFexit, { errno: this.#provider.features.fexit });
 		}
 	}
 
-	/**
-	 * Runs after the start: it examines thousands of cgroups and processes, and READY=1 must not
-	 * wait for that.
-	 */
-	async #findNeighbours(): Promise<void> {
-		const yieldLoop = async () => {
-			await yieldOnce();
+	/** After the start: thousands of cgroups and processes are looked at, and READY=1 is not to wait for that. */
+	async #lookAround(): Promise<void> {
+		const nextTurn = async () => {
+			await immediate();
 			if (!this.#attached) throw new Stopping();
 		};
 		try {
 			// READY=1 and the first requests come before it
-			await yieldLoop();
-			const { tracker, attachments } = this.#provider;
-			if (tracker === undefined) return;
-			await logNeighbours(tracker.cgroup, attachments, this.#config, this.#logger, yieldLoop);
+			await nextTurn();
+			await tellNeighbours(this.#provider, this.#config, this.#logger, nextTurn);
 		} catch (error) {
 			if (!(error instanceof Stopping)) this.#tasks.failed('neighbours', error);
 		}
@@ -261,9 +239,9 @@ export class Service implements View {
 		});
 	}
 
-	/** Set where a pid does not identify the container of a process. */
+	/** Where a pid cannot tell which container a process is in. */
 	#cgroupPaths(): CgroupPaths | undefined {
-		if (isInitialPidNamespace()) return undefined;
+		if (pidsAreKernels()) return undefined;
 		const root = findCgroup2(readMounts());
 		return root === undefined ? undefined : new CgroupPaths(root);
 	}
@@ -288,7 +266,7 @@ export class Service implements View {
 				logLinesLost: this.#logLinesLost,
 				attachments: () => this.#attachments.report,
 			},
-			onError: (err, metric) => logLine(this.#logger, logLines.metricFailed, { err, metric }),
+			onError: (err, metric) => tell(this.#logger, logLines.metricFailed, { err, metric }),
 		});
 	}
 
@@ -296,7 +274,7 @@ export class Service implements View {
 		return createHttp({ view: this, metrics, callerOf, logger: this.#logger.child({}, { level: 'warn' }) });
 	}
 
-	/** Where HTTP listens; undefined when it is off or does not listen yet. */
+	/** Where HTTP listens; undefined when it is off, or does not yet. */
 	get listening(): Endpoint | undefined {
 		return this.#listening;
 	}
@@ -310,12 +288,12 @@ export class Service implements View {
 	}
 
 	lookup(query: LookupQuery): readonly Connection[] {
-		return this.#provider.tracker?.lookup(query, (step, error) => this.#tasks.failed(step, error)) ?? [];
+		return this.#provider.lookup(query, (step, error) => this.#tasks.failed(step, error));
 	}
 
-	/** False: BPF is refused, and only the module works. */
-	tracksConnections(): boolean {
-		return this.#provider.tracker !== undefined;
+	/** False: BPF is refused, the module alone works. */
+	knowsConnections(): boolean {
+		return this.acceptProgram !== 'none';
 	}
 
 	notReady(): readonly NotReady[] {
@@ -324,13 +302,13 @@ export class Service implements View {
 		return this.readiness.reasons;
 	}
 
-	nextCollection(): Promise<void> {
+	fresh(): Promise<void> {
 		return this.#collection.next();
 	}
 
-	status(): StatusJson {
+	status(): object {
 		const snapshot = this.snapshot();
-		return statusJson({
+		return describe({
 			provider: this.#provider,
 			config: this.#config,
 			configFile: this.#configFile,
@@ -344,14 +322,11 @@ export class Service implements View {
 		});
 	}
 
-	async peers(): Promise<Peers | undefined> {
-		return this.#peers === undefined ? { connections: 0, busiest: [], listening: [] } : this.#peers.find();
+	peers(): Promise<Peers | undefined> {
+		return this.#peers.find();
 	}
 
-	/**
-	 * Applies what a reload can change. If `read` fails, or the kernel refuses it, everything stays
-	 * as it was.
-	 */
+	/** Takes what a reload can change. `read` failing, or the kernel refusing it, leaves all as it was. */
 	reload(read: () => Config): void {
 		try {
 			const next = read();
@@ -364,42 +339,41 @@ export class Service implements View {
 			this.#config = merged;
 			const attempts = this.#reload.attempts + 1;
 			this.#reload = { successful: true, successAtMs: Date.now(), attempts, error: undefined, restartKeys: restart };
-			logLine(this.#logger, logLines.reloaded, { changed });
-			if (restart.length > 0) logLine(this.#logger, logLines.restartKeys, { keys: restart });
+			tell(this.#logger, logLines.reloaded, { changed });
+			if (restart.length > 0) tell(this.#logger, logLines.restartKeys, { keys: restart });
 		} catch (err) {
 			this.#reload = { ...this.#reload, successful: false, attempts: this.#reload.attempts + 1, error: err };
-			logLine(this.#logger, logLines.reloadFailed, { err });
+			tell(this.#logger, logLines.reloadFailed, { err });
 		}
 	}
 
-	/** Whether 'keep' leaves anything in the kernel. */
+	/** Whether 'keep' leaves anything there. */
 	#keeps(onExit: Config['onExit']): boolean {
 		return onExit === 'keep' && this.#config.bpf.pin !== undefined;
 	}
 
 	/**
-	 * Ends within 2 s. With 'keep', what is pinned goes on counting. `started` false: #begin()
-	 * failed. Does nothing the second time. Returns what has become of the programs, for the log.
+	 * Ends within 2 s. 'keep': what is pinned goes on counting. `started` false: #begin() failed. Does nothing the second time.
+	 * Returns what became of it, for the log.
 	 */
 	async stop(onExit = this.#config.onExit, started = true): Promise<Stopped> {
-		if (!this.#attached) return { kept: this.#keeps(onExit), notKept: [], recordsDropped: 0 };
+		if (!this.#attached) return { kept: this.#keeps(onExit), lost: [], recordsLost: 0 };
 		this.#attached = false;
-		this.#peers?.end();
+		this.#peers.end();
 		this.readiness.set(stopping, 'toascope is stopping');
 		const deadline = new Deadline(stopMs);
 		const kept = this.#keeps(onExit);
 		let recordsLost = 0;
 		let lost: readonly string[] = [];
 		try {
-			await withinMs(this.#tasks.stop(), deadline.remainingMs);
+			await withinMs(this.#tasks.stop(), deadline.leftMs);
 			recordsLost = (await this.#events?.end(kept, deadline)) ?? 0;
 		} finally {
-			// also where the kernel refuses something: a server that is open keeps the process
-			// alive
+			// also where the kernel refuses something: a server that is open keeps the process alive
 			const ends = [this.#spans?.shutdown(deadline.atMost(spansMs)), this.#endpoints.close()];
-			await withinMs(Promise.allSettled(ends), deadline.remainingMs);
+			await withinMs(Promise.allSettled(ends), deadline.leftMs);
 			lost = this.#provider.close(onExit === 'keep', started);
 		}
-		return { kept, notKept: lost, recordsDropped: recordsLost };
+		return { kept, lost, recordsLost };
 	}
 }

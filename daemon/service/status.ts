@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/**
- * The answer of `/v1/status`: what runs here, the configuration in force, and the traffic of the
- * last minutes.
- */
+/** What `/v1/status` says: what runs here, what is in force, and what the last minutes brought. */
 import { release } from 'node:os';
-import { native } from '../../native/binding.ts';
-import type { RecentJson, ReloadJson, StatusJson, TallyJson } from '../api/status.ts';
+import { native } from '../capture/native.ts';
 import type { Provider } from '../capture/provider.ts';
-import { type Config, displayValues } from '../config/config.ts';
+import { type Config, shown } from '../config/config.ts';
 import { setVariables } from '../config/environment.ts';
 import { ToascopeError } from '../errors.ts';
-import type { NotReady } from '../http/view.ts';
+import type { NotReady } from '../http/ports.ts';
 import type { Endpoint } from '../model/address.ts';
 import { type ListenerTally, type RecentTraffic, sumOf, type Tally, totalOf } from '../model/recent.ts';
 import type { Snapshot } from '../model/snapshot.ts';
@@ -19,27 +15,27 @@ import { version } from '../version.ts';
 import { ownListeners } from './own_http.ts';
 import type { Reload } from './reload.ts';
 
-/** Listeners with entries of their own in `recent`. */
+/** Listeners with lines of their own in `recent`. */
 const listenersMax = 100;
 
-export interface StatusInput {
+export interface Facts {
 	readonly provider: Provider;
 	readonly config: Config;
-	/** Undefined: there is none, and the defaults apply. */
+	/** Undefined: none, the defaults hold. */
 	readonly configFile: string | undefined;
 	readonly reload: Reload;
 	readonly startedMs: number;
 	readonly spans: boolean;
 	readonly notReady: readonly NotReady[];
-	/** Undefined before the first collection. */
+	/** Undefined before the first look. */
 	readonly snapshot: Snapshot | undefined;
 	readonly recent: RecentTraffic | undefined;
-	/** Where `http.listen` serves; undefined: nowhere. */
+	/** Where `http.listen` answers; undefined: nowhere. */
 	readonly listening: Endpoint | undefined;
 }
 
-/** The whole answer except `peers`. */
-export function statusJson(facts: StatusInput): StatusJson {
+/** Plain data; a bigint goes out as a decimal string. */
+export function describe(facts: Facts): object {
 	const { provider, config, reload, snapshot, recent } = facts;
 	return {
 		version,
@@ -50,9 +46,9 @@ export function statusJson(facts: StatusInput): StatusJson {
 		started_at: new Date(facts.startedMs).toISOString(),
 		provider: provider.name,
 		accept_program: provider.acceptProgram,
-		cgroup: provider.tracker?.cgroup ?? null,
-		whole_host: provider.tracker?.wholeHost ?? true,
-		adopted: provider.tracker?.adopted ?? false,
+		cgroup: provider.cgroup ?? null,
+		whole_host: provider.wholeHost,
+		adopted: provider.adopted,
 		trust: config.trust.map(({ text }) => text),
 		profiles: config.profiles.map(({ name }) => name),
 		transparent: config.transparent.enabled,
@@ -68,7 +64,7 @@ export function statusJson(facts: StatusInput): StatusJson {
 		config: {
 			file: facts.configFile ?? null,
 			variables: setVariables(process.env),
-			values: displayValues(config),
+			values: shown(config),
 		},
 		config_reload: {
 			successful: reload.successful,
@@ -86,22 +82,18 @@ export function statusJson(facts: StatusInput): StatusJson {
 	};
 }
 
-function errorJson(error: unknown): ReloadJson['error'] {
+function errorJson(error: unknown): object {
 	if (error instanceof ToascopeError) return { code: error.code, message: error.message, hint: error.hint ?? null };
 	return { code: '', message: error instanceof Error ? error.message : String(error), hint: null };
 }
 
-function moduleJson(snapshot: Snapshot | undefined): StatusJson['module'] {
+function moduleJson(snapshot: Snapshot | undefined): object {
 	const { version: own, srcversion } = readLoaded() ?? {};
-	return { version: own ?? null, srcversion: srcversion ?? null, events: decimals(snapshot?.moduleEvents ?? {}) };
+	return { version: own ?? null, srcversion: srcversion ?? null, events: snapshot?.moduleEvents ?? {} };
 }
 
-/** The part of `total` and `recent` that is connections to this daemon's HTTP. */
-function ownHttpJson(
-	snapshot: Snapshot,
-	recent: RecentTraffic,
-	listening: Endpoint | undefined,
-): StatusJson['own_http'] {
+/** What of `total` and `recent` are connections to this daemon's HTTP. */
+function ownHttpJson(snapshot: Snapshot, recent: RecentTraffic, listening: Endpoint | undefined): object {
 	const names = ownListeners(snapshot, listening);
 	const isOwn = ({ listener }: { readonly listener: string }) => names.has(listener);
 	return {
@@ -111,17 +103,9 @@ function ownHttpJson(
 	};
 }
 
-/** Each integer as a decimal string. */
-function decimals<K extends string>(integers: Readonly<Record<K, bigint>>): Record<K, string> {
-	return Object.fromEntries(Object.entries(integers).map(([name, value]) => [name, String(value)])) as Record<
-		K,
-		string
-	>;
-}
-
-function tallyJson(tally: Tally): TallyJson {
+function tallyJson(tally: Tally): object {
 	const { opened, toa, none, malformed, untrusted, conflict } = tally;
-	return decimals({
+	return {
 		opened,
 		toa,
 		none,
@@ -129,28 +113,24 @@ function tallyJson(tally: Tally): TallyJson {
 		untrusted,
 		conflict,
 		health_checks: tally.healthChecks,
-		lost_options: tally.missingOptions,
+		lost_options: tally.lost,
 		hidden_by_family: tally.hiddenByFamily,
 		options_syn: tally.onSyn,
 		options_ack: tally.onAck,
 		options_data: tally.onData,
-	});
+	};
 }
 
-function recentJson({ seconds, total, listeners, drops, unknownOptions }: RecentTraffic): RecentJson {
+function recentJson({ seconds, total, listeners, drops, unknownOptions }: RecentTraffic): object {
 	return {
 		seconds,
 		total: tallyJson(total),
 		listeners: listeners.slice(0, listenersMax).map((each: ListenerTally) => ({
 			listener: each.listener,
 			...tallyJson(each),
-			believed_before: String(each.hadClientBefore),
+			believed_before: each.believedBefore,
 		})),
-		drops: decimals(drops),
-		unknown_options: unknownOptions.map(({ kind, length, connections }) => ({
-			kind,
-			length,
-			connections: String(connections),
-		})),
+		drops,
+		unknown_options: unknownOptions,
 	};
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// libFuzzer's entry point: compares both readings of option lists, guided by coverage.
+// Option lists through both readings, guided by coverage: libFuzzer's entry.
 #include <stdlib.h>
 
 #include "compare.h"
@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 {
-	enum toa_verdict verdict;
+	enum verdict verdict;
 
 	decode_case(&current_case, input, size);
 	if (!readings_agree(&verdict))

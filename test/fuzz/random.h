@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Random numbers from a seed, which are the same on every machine. */
+/* Random numbers of a seed: the same ones on every machine. */
 #ifndef TOASCOPE_FUZZ_RANDOM_H
 #define TOASCOPE_FUZZ_RANDOM_H
 
@@ -11,15 +11,15 @@ struct random {
 	uint64_t state;
 };
 
-#define RANDOM_FACTOR 0x9e3779b97f4a7c15 /* odd, with bits that have no pattern */
+#define RANDOM_FACTOR 0x9e3779b97f4a7c15 /* odd, its bits without pattern */
 
 static inline void seed_random(struct random *random, uint64_t seed)
 {
-	// similar seeds must not give similar sequences, and a state of 0 would remain 0
+	// close seeds must not give close sequences, and 0 would stay 0
 	random->state = (seed ^ seed >> 31) * RANDOM_FACTOR | 1;
 }
 
-/* xorshift, whose three shifts reach all states except 0. Returns the upper half of a product. */
+/* xorshift: three shifts that go through all states but 0; the upper half of a product is returned. */
 static inline uint32_t next(struct random *random)
 {
 	random->state ^= random->state << 13;

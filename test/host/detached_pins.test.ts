@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/**
- * Pins that other processes remove or hide, and paths that other users own: the daemon logs this,
- * pins again, and leaves no program attached because of it.
- */
+/** Pins that others remove, hide, or have had before: said, put back, and no reason for a program to stay attached. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { limit } from '../../daemon/capture/records/layout.gen.ts';
-import { toascope } from '../kit/daemon/command.ts';
-import { Daemon } from '../kit/daemon/daemon.ts';
-import { readiness } from '../kit/daemon/readiness.ts';
+import { limit } from '../../daemon/capture/layout.gen.ts';
+import { toascope } from '../fixtures/command.ts';
+import { Daemon } from '../fixtures/daemon.ts';
+import { attachedAt } from '../fixtures/leftovers.ts';
+import { total } from '../fixtures/metrics.ts';
+import { readiness } from '../fixtures/readiness.ts';
 import {
 	bpffs,
 	cgroup,
@@ -19,10 +18,8 @@ import {
 	expectRefusal,
 	own,
 	pins,
-} from '../kit/daemon/refused_start.ts';
-import { inMountNamespace } from '../kit/daemon/wrong_host.ts';
-import { attachedAt } from '../kit/kernel/bpf_objects.ts';
-import { total } from '../kit/telemetry/metrics.ts';
+} from '../fixtures/refused_start.ts';
+import { inMountNamespace } from '../fixtures/wrong_host.ts';
 
 expectNothingLeft();
 
@@ -30,17 +27,17 @@ const layout = join(pins, `v${limit.TOASCOPE_LAYOUT}`);
 const lost = async (daemon: Daemon) =>
 	total(await daemon.metrics(), 'toascope_attachments_lost_total', { attachment: 'pins' });
 
-/** Runs a command in the mount namespace of the daemon. */
+/** Runs a command in the mount namespace of a process. */
 const inside = ({ child }: Daemon, ...command: string[]) =>
 	execFileSync('nsenter', ['--mount', `--target=${child.pid}`, ...command]);
 
-describe('pins that another process removes', () => {
+describe('removed behind the back of the daemon', () => {
 	test.each([
 		['a link', [join(layout, 'links/toascope_sockops')]],
 		['a map', [join(layout, 'maps/clients')]],
 		['the whole directory', [pins]],
-		['the directory of the layout', [layout]],
-	])('%s: it is pinned again, and the next daemon adopts it', async (_what, paths) => {
+		['all that is in it', [layout]],
+	])('%s: it is pinned again, and the next daemon goes on', async (_what, paths) => {
 		await using first = await Daemon.start({ config: `${own()}\non_exit: keep` });
 		const attached = attachedAt(cgroup);
 		for (const path of paths) rmSync(path, { recursive: true });
@@ -59,7 +56,7 @@ describe('pins that another process removes', () => {
 });
 
 describe('a second bpffs mounted over the first', () => {
-	test('is noticed, and the daemon is ready again when it is unmounted', async () => {
+	test('is noticed, and when it is gone all is well', async () => {
 		await using daemon = await Daemon.start({ config: own(), through: inMountNamespace('true') });
 		inside(daemon, 'mount', '-t', 'bpf', 'bpf', bpffs);
 		expect(await daemon.logged(/cannot be reached by its path/)).toMatchObject({ level: 50, pins: layout });
@@ -70,7 +67,7 @@ describe('a second bpffs mounted over the first', () => {
 		expect(await lost(daemon)).toBe(1n);
 	});
 
-	test('does not prevent a stop from detaching and from removing the pins', async () => {
+	test('keeps a stop neither from detaching nor from taking the pins away', async () => {
 		await using daemon = await Daemon.start({ config: own(), through: inMountNamespace('true') });
 		expect(attachedAt(cgroup)).not.toEqual([]);
 		inside(daemon, 'mount', '-t', 'bpf', 'bpf', bpffs);
@@ -81,26 +78,26 @@ describe('a second bpffs mounted over the first', () => {
 	});
 });
 
-test('a stop with on_exit: keep says that pins cannot be reached', async () => {
+test('a stop that is to keep what cannot be reached says so', async () => {
 	{
 		await using first = await Daemon.start({ config: `${own()}\non_exit: keep`, through: inMountNamespace('true') });
 		inside(first, 'mount', '-t', 'bpf', 'bpf', bpffs);
 		await first.logged(/cannot be reached by its path/);
 		expect(await first.stop()).toBe(0);
-		const line = await first.logged(/^stopped: not everything stays attached/);
+		const line = await first.logged(/^stopped: not all stays attached/);
 		expect(line).toMatchObject({ level: 40, lost: [expect.stringContaining(`${layout} is hidden`)] });
 	}
 	await using second = await Daemon.start({ config: own() });
 	expect(await second.stop()).toBe(0);
 });
 
-describe('a bpffs that every user can write to', () => {
+describe('a bpffs that every user may write', () => {
 	const asNobody = 'setpriv --reuid=65534 --regid=65534 --clear-groups --';
 	const open = (...commands: string[]) => inMountNamespace(['mount -t bpf bpf /sys/fs/bpf', ...commands].join('\n'));
 
-	test('is reported by a warning', async () => {
+	test('is warned of', async () => {
 		await using daemon = await Daemon.start({ config: own(), through: open() });
-		expect(await daemon.logged(/other users can write to the bpffs/)).toMatchObject({ mount: bpffs, mode: '1777' });
+		expect(await daemon.logged(/other users may write the bpffs/)).toMatchObject({ mount: bpffs, mode: '1777' });
 	});
 
 	test.each([
@@ -115,21 +112,21 @@ describe('a bpffs that every user can write to', () => {
 		expect(await daemon.stop()).toBe(0);
 	});
 
-	test('does not allow other users to rename the pins', async () => {
+	test('its user can rename nothing of ours', async () => {
 		await using daemon = await Daemon.start({ config: own(), through: open() });
 		expect(() => inside(daemon, ...asNobody.split(' '), 'mv', pins, `${pins}-other`)).toThrow(/not permitted/);
 		expect(await daemon.stop()).toBe(0);
 	});
 });
 
-describe('a start is refused, and says what to do, if the directory', () => {
+describe('a start is refused, and says what to do, where the directory', () => {
 	const mounted = 'mount -t bpf -o mode=0755 bpf /sys/fs/bpf';
 	const start = (...commands: string[]) =>
 		toascope(['run', '--config', configuration()], { by: inMountNamespace([mounted, ...commands].join('\n')) });
 
-	test('is on a bpffs that every user can write to, without the sticky bit', async () => {
+	test('is on a bpffs that every user may write, without the sticky bit', async () => {
 		const ended = await start(`chmod 0777 ${bpffs}`);
-		expectRefusal(ended, 'NO_BPFFS', `${bpffs} is writable by every user`, `chmod 0700 ${bpffs}`);
+		expectRefusal(ended, 'NO_BPFFS', `${bpffs} can be written by every user`, `chmod 0700 ${bpffs}`);
 	});
 
 	test('is on a bpffs of another user', async () => {
@@ -142,7 +139,7 @@ describe('a start is refused, and says what to do, if the directory', () => {
 		expectRefusal(ended, 'NO_BPFFS', `${pins} belongs to user 65534`, `rm -r ${pins}`);
 	});
 
-	test('is in a directory that belongs to another user', async () => {
+	test('is in one that belongs to another user', async () => {
 		const below = configuration(`bpf: {pin: ${pins}/a/b}`);
 		const by = inMountNamespace([mounted, `mkdir -p ${pins}/a`, `chown 65534 ${pins}/a`].join('\n'));
 		expectRefusal(
@@ -153,13 +150,13 @@ describe('a start is refused, and says what to do, if the directory', () => {
 		);
 	});
 
-	test('is writable by others', async () => {
+	test('can be written by others', async () => {
 		const ended = await start(`mkdir -m 0777 ${pins}`);
-		expectRefusal(ended, 'NO_BPFFS', `${pins} is writable by other users (mode 0777)`, `chmod 0700 ${pins}`);
+		expectRefusal(ended, 'NO_BPFFS', `${pins} can be written by other users (mode 0777)`, `chmod 0700 ${pins}`);
 	});
 
-	test('of the layout is writable by others', async () => {
+	test('of the layout can be written by others', async () => {
 		const ended = await start(`mkdir -m 0700 ${pins}`, `mkdir -m 0770 ${layout}`);
-		expectRefusal(ended, 'NO_BPFFS', `${layout} is writable by other users (mode 0770)`, `chmod 0700 ${layout}`);
+		expectRefusal(ended, 'NO_BPFFS', `${layout} can be written by other users (mode 0770)`, `chmod 0700 ${layout}`);
 	});
 });

@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-/**
- * The kernel has no memory for a while: the daemon reports this everywhere, loses no record because
- * of it, and continues when there is memory again.
- */
+/** The kernel has no memory for a while: the daemon says so everywhere, loses no record for it, and goes on when it has. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { network } from '../../daemon/lab/lab.ts';
-import { Daemon } from '../kit/daemon/daemon.ts';
-import { NotifySocket } from '../kit/daemon/notify_socket.ts';
-import { preload } from '../kit/kernel/c_program.ts';
-import type { Sample } from '../kit/telemetry/metrics.ts';
-import { startOtlpReceiver } from '../kit/telemetry/otlp_receiver.ts';
-import { Stage, somePorts } from '../kit/wire/toa_stage.ts';
+import { preload } from '../fixtures/c_program.ts';
+import { Daemon } from '../fixtures/daemon.ts';
+import type { Sample } from '../fixtures/metrics.ts';
+import { NotifySocket } from '../fixtures/notify_socket.ts';
+import { startOtlpReceiver } from '../fixtures/otlp_receiver.ts';
+import { Stage, somePorts } from '../fixtures/stage.ts';
 
-/** Values of enum bpf_cmd. */
+/** enum bpf_cmd. */
 const command = { mapLookup: 1, objectInfo: 15, iterCreate: 33, mapLookupBatch: 24 };
 
 const port = somePorts(2);
@@ -25,7 +22,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(directory, { recursive: true }));
 
-/** Controls failures of bpf(2) in a daemon with this environment, by means of a file. */
+/** A file by which bpf(2) fails in a daemon with this environment. */
 function failures(name: string) {
 	const path = join(directory, name);
 	return {
@@ -41,7 +38,7 @@ const value = (samples: readonly Sample[], name: string, labels: Readonly<Record
 			sample.name === name && Object.entries(labels).every(([label, wanted]) => sample.labels[label] === wanted),
 	)?.value;
 
-/** Polls /readyz until it responds with this status. */
+/** Asks /readyz until it answers with this status. */
 async function untilReadyzIs(daemon: Daemon, status: number): Promise<unknown> {
 	for (;;) {
 		const response = await fetch(`${daemon.url}/readyz`);
@@ -51,7 +48,7 @@ async function untilReadyzIs(daemon: Daemon, status: number): Promise<unknown> {
 	}
 }
 
-test('failing collections show in metrics, status, readiness and one log line, until one succeeds', async () => {
+test('collections that fail: metrics, status, readiness and one line tell of it; then all is well again', async () => {
 	const memory = failures('collect');
 	await using daemon = await Daemon.start({ config: `listeners: {ports: [${port}]}`, env: memory.env });
 	await untilReadyzIs(daemon, 200);
@@ -64,23 +61,23 @@ test('failing collections show in metrics, status, readiness and one log line, u
 	await daemon.until((samples) =>
 		Number(value(samples, 'toascope_task_failures_total', { task: 'collect' })) >= 5 ? true : undefined,
 	);
-	const during = await daemon.metrics();
-	const status = await fetch(`${daemon.url}/v1/status?peers=on`);
-	expect(status.status).toBe(200);
-	expect(await status.json()).toMatchObject({ provider: 'bpf' });
+	const stands = await daemon.metrics();
+	const said = await fetch(`${daemon.url}/v1/status?peers=on`);
+	expect(said.status).toBe(200);
+	expect(await said.json()).toMatchObject({ provider: 'bpf' });
 	const failed = daemon.log.filter(({ msg, task }) => msg === 'a periodic task failed' && task === 'collect');
 	expect(failed).toHaveLength(1);
 	expect(failed[0]?.['err']).toEqual({ code: 'ENOMEM', message: expect.stringContaining('Cannot allocate memory') });
 
 	expect(await untilReadyzIs(daemon, 503)).toMatchObject({
 		detail: expect.stringMatching(
-			/^not ready: no collection of the counters has succeeded since .*, last error: ENOMEM$/,
+			/^not ready: no collection of the counters succeeded since .*, the latest that failed said ENOMEM$/,
 		),
 		not_ready: [{ reason: 'snapshot_stale', text: expect.any(String) }],
 	});
 	expect(await daemon.json('/v1/status')).toMatchObject({ not_ready: [{ reason: 'snapshot_stale' }] });
 	const stale = 'toascope_snapshot_timestamp_seconds';
-	expect(value(await daemon.metrics(), stale)).toBe(value(during, stale));
+	expect(value(await daemon.metrics(), stale)).toBe(value(stands, stale));
 
 	memory.end();
 	await untilReadyzIs(daemon, 200);
@@ -90,7 +87,7 @@ test('failing collections show in metrics, status, readiness and one log line, u
 	expect(daemon.log.map(({ msg }) => msg)).toEqual(expect.arrayContaining(['not ready', 'ready again']));
 });
 
-test('a check of the attachments that fails: not ready, and nothing is reported as attached', async () => {
+test('a check of the attachments that fails: not ready, and nothing is said to be attached', async () => {
 	const memory = failures('attachments');
 	await using daemon = await Daemon.start({ config: `listeners: {ports: [${port}]}`, env: memory.env });
 	await untilReadyzIs(daemon, 200);
@@ -105,18 +102,17 @@ test('a check of the attachments that fails: not ready, and nothing is reported 
 	expect(value(await daemon.metrics(), 'toascope_program_attached', { program: 'toascope_sockops' })).toBe('1');
 });
 
-test('a first collection that fails is tried again: systemd gets READY=1 only when one has succeeded', async () => {
+test('a first collection that fails is tried again: systemd hears READY=1 only when one has succeeded', async () => {
 	const memory = failures('first');
 	const socket = join(directory, 'notify.sock');
 	await using systemd = await NotifySocket.open(socket);
-	// two reads precede the first collection: the series that an earlier daemon left, and when
-	// listeners began
+	// what an earlier daemon left is read before it, once: its series, and when listeners began
 	memory.begin(`${command.mapLookupBatch}+2`);
 	const env = { ...memory.env, NOTIFY_SOCKET: socket };
 	await using daemon = await Daemon.start({ config: `listeners: {ports: [${port}]}`, env });
-	await systemd.until(/^STATUS=not ready: waiting for the first collection of the counters, which fails \(ENOMEM\)$/);
+	await systemd.until(/^STATUS=not ready: the first collection of the counters is awaited, and fails \(ENOMEM\)$/);
 	expect(await untilReadyzIs(daemon, 503)).toMatchObject({ not_ready: [{ reason: 'first_collection' }] });
-	// two more collections fail
+	// two more of them
 	await daemon.until((samples) =>
 		Number(value(samples, 'toascope_task_failures_total', { task: 'collect' })) >= 3 ? true : undefined,
 	);
@@ -126,7 +122,7 @@ test('a first collection that fails is tried again: systemd gets READY=1 only wh
 	expect((await fetch(`${daemon.url}/readyz`)).status).toBe(200);
 });
 
-test('owners that cannot be looked up: every record of the batch is passed on, and failures are counted', async () => {
+test('owners that cannot be looked up: every record of the batch is handed on, and the failures are counted', async () => {
 	const memory = failures('owners');
 	const connections = 8;
 	const receiver = await startOtlpReceiver();
@@ -136,7 +132,7 @@ test('owners that cannot be looked up: every record of the batch is passed on, a
 			config: `listeners: {ports: [${port}]}\ntrust: ["${network.pool}"]`,
 			env: { ...memory.env, OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint, OTEL_BSP_SCHEDULE_DELAY: '100' },
 		});
-		// all of their records are in the ring when the daemon continues
+		// all of them stand in the ring when it goes on
 		daemon.child.kill('SIGSTOP');
 		memory.begin(command.iterCreate);
 		for (let made = 0; made < connections; made++) {
@@ -153,7 +149,7 @@ test('owners that cannot be looked up: every record of the batch is passed on, a
 		const lines = daemon.log.filter(({ task }) => task === 'owners');
 		expect(lines).toHaveLength(1);
 
-		// requests for data that cannot be read get 503, and the log has one line for all of them
+		// who asks for what cannot be read is told to come back, and the log has one line for all of them
 		await using held = await stage.connect('AF_INET', 'nat64');
 		const { address, port: peerPort } = held.accepted;
 		memory.begin(command.mapLookup);

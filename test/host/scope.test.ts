@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/**
- * `sockopt` and `transparent` limited to some ports, to a network namespace, and to the listeners
- * of a cgroup.
- */
+/** `sockopt` and `transparent` limited to some ports, to a network namespace, and to the listeners of a cgroup. */
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, connect as dial } from 'node:net';
@@ -10,36 +7,34 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Lab, nat64Server } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
-import { Daemon } from '../kit/daemon/daemon.ts';
-import { Cgroups } from '../kit/kernel/cgroup.ts';
-import { total } from '../kit/telemetry/metrics.ts';
-import { type OptionResult, type Peer, Probe } from '../kit/wire/probe.ts';
-import { clientAddress, isGateway, somePorts } from '../kit/wire/toa_stage.ts';
+import { Cgroups } from '../fixtures/cgroup.ts';
+import { Daemon } from '../fixtures/daemon.ts';
+import { total } from '../fixtures/metrics.ts';
+import { type OptionResult, type Peer, Probe } from '../fixtures/probe.ts';
+import { clientAddress, isGateway, somePorts } from '../fixtures/stage.ts';
 
-/**
- * The cgroup in which a listener was opened, and the one to which its process was moved afterwards.
- */
-const locations = {
+/** Where a listener was opened, and where its process was moved then. */
+const places = {
 	'in the cgroup': ['served', 'served'],
 	'in one below it': ['served/below', 'served/below'],
-	'in it by a process that then moved out': ['served', 'beside'],
+	'in it, its process moved out of it': ['served', 'beside'],
 	'beside it': ['beside', 'beside'],
-	'beside it by a process that then moved in': ['beside', 'served'],
+	'beside it, its process moved into it': ['beside', 'served'],
 	'above it': ['', ''],
 } as const;
-type Location = keyof typeof locations;
-const names = Object.keys(locations) as Location[];
-const isServed = (name: Location) => locations[name][0].startsWith('served');
+type PlaceName = keyof typeof places;
+const names = Object.keys(places) as PlaceName[];
+const isServed = (name: PlaceName) => places[name][0].startsWith('served');
 
 const firstListenPort = 10_000;
 const firstPort = somePorts(names.length);
-const portOf = (name: Location) => firstPort + names.indexOf(name);
+const portOf = (name: PlaceName) => firstPort + names.indexOf(name);
 const range = `${firstPort}-${firstPort + names.length - 1}`;
 
 let cgroups: Cgroups;
 let lab: Lab;
 let client: LabClient;
-const probes = new Map<Location, Probe>();
+const probes = new Map<PlaceName, Probe>();
 
 beforeAll(async () => {
 	cgroups = Cgroups.open();
@@ -53,7 +48,7 @@ beforeAll(async () => {
 	});
 	client = await lab.client();
 	for (const name of names) {
-		const [opened, moved] = locations[name];
+		const [opened, moved] = places[name];
 		const probe = await Probe.start(lab, 'dual', portOf(name), cgroups.make(opened));
 		if (moved !== opened) writeFileSync(join(cgroups.make(moved), 'cgroup.procs'), String(probe.pid));
 		probes.set(name, probe);
@@ -64,14 +59,14 @@ afterAll(async () => {
 	await cgroups?.[Symbol.asyncDispose]();
 });
 
-interface Observed {
+interface Told {
 	readonly client: { readonly address: string; readonly port: number };
 	readonly accepted: Peer;
 	readonly lookup: OptionResult;
 }
 
-/** Makes one connection to the server at this location. Resolves with what the server observed. */
-async function connect(name: Location): Promise<Observed> {
+/** One connection to the server of this place, and what it was told. */
+async function connect(name: PlaceName): Promise<Told> {
 	const probe = probes.get(name) as Probe;
 	const port = firstListenPort + names.indexOf(name);
 	const [accepted, [made]] = await Promise.all([
@@ -85,11 +80,11 @@ async function connect(name: Location): Promise<Observed> {
 	return { client: { address: made?.client ?? '', port: made?.clientPort ?? 0 }, accepted, lookup };
 }
 
-const expectClient = ({ accepted, client: { address, port } }: Observed) =>
+const expectClient = ({ accepted, client: { address, port } }: Told) =>
 	expect(accepted).toMatchObject({ address, port });
-const expectBalancer = ({ accepted }: Observed) => expect(accepted.address).toSatisfy(isGateway);
+const expectBalancer = ({ accepted }: Told) => expect(accepted.address).toSatisfy(isGateway);
 
-function expectAnswer({ lookup, client: { port } }: Observed): void {
+function expectAnswer({ lookup, client: { port } }: Told): void {
 	expect(lookup).toMatchObject({ result: 0, length: 20 });
 	expect(lookup.bytes.readUInt16BE(16)).toBe(port);
 }
@@ -106,20 +101,20 @@ describe('cgroup', () => {
 	});
 
 	it.each(names.filter(isServed))('a listener opened %s is served', async (name) => {
-		const observed = await connect(name);
-		expectClient(observed);
-		expectAnswer(observed);
+		const told = await connect(name);
+		expectClient(told);
+		expectAnswer(told);
 	});
 
-	// a listener, and everything that it accepts, belongs to the cgroup in which its process was
-	// when it opened the listener
-	it.each(names.filter((name) => !isServed(name)))('a listener opened %s is not served', async (name) => {
-		const observed = await connect(name);
-		expectBalancer(observed);
-		expect(observed.lookup.result).toBe(-1);
+	// the cgroup of a listener, and of all that it accepts, is its opener's at that time
+	it.each(names.filter((name) => !isServed(name)))('a listener opened %s is not', async (name) => {
+		const told = await connect(name);
+		expectBalancer(told);
+		const withIt = told.lookup;
+		expect(withIt.result).toBe(-1);
 	});
 
-	it('and only these listeners are counted', async () => {
+	it('and those alone are counted', async () => {
 		const listeners = await daemon.until((samples) => {
 			const found = samples.filter(({ name }) => name === 'toascope_connections_closed_total');
 			const closed = found.filter(({ value }) => value !== '0').map(({ labels }) => labels['listener']);
@@ -130,9 +125,9 @@ describe('cgroup', () => {
 });
 
 describe('ports', () => {
-	const [first = '' as Location, second = '' as Location] = names;
+	const [first = '' as PlaceName, second = '' as PlaceName] = names;
 
-	it('transparent.ports: other ports show the balancer, and getsockopt() answers there as before', async () => {
+	it('transparent.ports: the others show the balancer, and are answered by getsockopt() as before', async () => {
 		const config = `transparent: {enabled: on, ports: [${portOf(first)}]}\nlisteners: {ports: ["${range}"]}`;
 		await using _daemon = await Daemon.start({ config });
 		const [here, there] = [await connect(first), await connect(second)];
@@ -142,7 +137,7 @@ describe('ports', () => {
 		expectAnswer(there);
 	});
 
-	it('listeners.ports: other ports are not served', async () => {
+	it('listeners.ports: nothing on the others', async () => {
 		await using daemon = await Daemon.start({ config: `transparent: on\nlisteners: {ports: [${portOf(first)}]}` });
 		const [here, there] = [await connect(first), await connect(second)];
 		expectClient(here);
@@ -150,7 +145,7 @@ describe('ports', () => {
 		expectBalancer(there);
 		expect(there.lookup.result).toBe(-1);
 
-		// a reload switches to the other port
+		// and a reload moves it
 		await daemon.reload(`transparent: on\nlisteners: {ports: [${portOf(second)}]}`);
 		expectBalancer(await connect(first));
 		const moved = await connect(second);
@@ -160,11 +155,11 @@ describe('ports', () => {
 });
 
 describe('listeners.netns: host', () => {
-	const [name = '' as Location] = names;
+	const [name = '' as PlaceName] = names;
 	const config = (netns: string, port = portOf(name)) =>
 		`transparent: on\nlisteners: {ports: [${port}], netns: ${netns}}\nbpf: {pin: off}\nlog: {format: json}`;
 
-	it('another network namespace is not served, even for a trusted peer; a reload includes it', async () => {
+	it('nothing of another network namespace, also from a sender that is trusted; a reload brings it in', async () => {
 		await using daemon = await Daemon.start({ config: config('host') });
 		expectBalancer(await connect(name));
 
@@ -182,16 +177,16 @@ describe('listeners.netns: host', () => {
 		expectBalancer(await connect(name));
 	});
 
-	it('the network namespace that toascope runs in is served', async () => {
-		// for a daemon started in the lab, it is the server's namespace
+	it('all of the one that toascope runs in', async () => {
+		// to those in the lab it is the server's
 		const { pid } = probes.get(name) as Probe;
 		const through = ['nsenter', `--net=/proc/${pid}/ns/net`, '--'];
 		await using _inside = await Daemon.start({ config: config('host'), through });
-		const observed = await connect(name);
-		expectClient(observed);
-		expectAnswer(observed);
+		const told = await connect(name);
+		expectClient(told);
+		expectAnswer(told);
 
-		// for a daemon started by this process, it is that of this process
+		// and to this process its own
 		const server = createServer((socket) => socket.end()).listen(0, '127.0.0.1');
 		await once(server, 'listening');
 		const { port } = server.address() as AddressInfo;
@@ -207,20 +202,20 @@ describe('listeners.netns: host', () => {
 });
 
 describe('a daemon for the host, and another for a cgroup', () => {
-	it('only applications in the cgroup get the client; everything on the host is counted', async () => {
+	it('the cgroup alone is shown and answered, the host is counted', async () => {
 		const ports = `listeners: {ports: ["${range}"]}`;
 		await using host = await Daemon.start({ config: `sockopt: off\n${ports}` });
 		await using _cgroup = await Daemon.start({
 			config: `cgroup: ${cgroups.make('served')}\ntransparent: on\n${ports}`,
 		});
 		for (const name of names) {
-			const observed = await connect(name);
+			const told = await connect(name);
 			if (isServed(name)) {
-				expectClient(observed);
-				expectAnswer(observed);
+				expectClient(told);
+				expectAnswer(told);
 			} else {
-				expectBalancer(observed);
-				expect(observed.lookup.result).toBe(-1);
+				expectBalancer(told);
+				expect(told.lookup.result).toBe(-1);
 			}
 		}
 		const counted = await host.until((samples) => {

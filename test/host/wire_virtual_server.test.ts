@@ -1,31 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-/**
- * VTOA: options that also name the virtual server, what getsockopt() 1345 to 1347 return, and what
- * the daemon reports.
- */
+/** VTOA: options that name the virtual server as well, what getsockopt() 1345 to 1347 answer, and what the daemon says. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { lookUpUntil } from '../kit/daemon/lookup.ts';
-import { noToaError } from '../kit/wire/no_toa_error.ts';
-import { fill, type OptionResult, Probe } from '../kit/wire/probe.ts';
-import { toaOption } from '../kit/wire/toa_option.ts';
-import { wireNetwork } from '../kit/wire/wire.ts';
-import type { WireConnection } from '../kit/wire/wire_connection.ts';
-import { WireStage } from '../kit/wire/wire_stage.ts';
+import { lookUpUntil } from '../fixtures/lookup.ts';
+import { noToaError } from '../fixtures/no_toa_error.ts';
+import { fill, type OptionResult, Probe } from '../fixtures/probe.ts';
+import { toaOption } from '../fixtures/toa_option.ts';
+import { wireNetwork } from '../fixtures/wire.ts';
+import type { WireConnection } from '../fixtures/wire_connection.ts';
+import { WireStage } from '../fixtures/wire_stage.ts';
 
 const [ipLevel, ipv6Level] = [0, 41];
-/**
- * VTOA_SO_GET_VS, VTOA_SO_GET_VS4RDS and HYBRID_VTOA_SO_GET_VS, and the sizes of their structures.
- */
+/** VTOA_SO_GET_VS, VTOA_SO_GET_VS4RDS and HYBRID_VTOA_SO_GET_VS, with the sizes of their structures. */
 const [getVs, getVs4rds, getHybrid] = [1345, 1346, 1347];
 const [vsSize, vs4rdsSize, hybridSize] = [12, 32, 24];
 
 const client = '203.0.113.7';
 /** Client port 5555, VPC 0x01020304 in the byte order of the balancer, VIP 192.0.2.80:443. */
 const vtoa4 = 'fc1415b3cb0071070403020 1c000025001bb0000'.replace(' ', '');
-/**
- * The VIP in an option of its own, for lists in which another option has the client:
- * 192.0.2.80:443.
- */
+/** The client's part alone, and the VIP in an option of its own: 192.0.2.80:443. */
 const vip4 = 'fa0801bbc0000250';
 /** Client [2001:db8::42]:5555, VNI 0x0a0b0c, VIP 2001:db8:1::80. */
 const vtoa6 = `f92815b3${'20010db8000000000000000000000042'}0a0b0c00${'20010db8000100000000000000000080'}`;
@@ -50,10 +42,7 @@ afterAll(async () => {
 	await stage?.[Symbol.asyncDispose]();
 });
 
-/**
- * Makes a connection with these options on the last segment of the handshake, which the probe
- * accepts.
- */
+/** The handshake, its last segment with these options; accepted by the probe. */
 async function accepted(
 	probe: Probe,
 	options: string | undefined,
@@ -88,7 +77,7 @@ const refused = (answer: OptionResult, error: string) => {
 };
 
 describe('client and virtual server in one option', () => {
-	it('1345 returns it', async () => {
+	it('1345 answers it', async () => {
 		const one = await accepted(four, vtoa4);
 		const answer = await four.getsockopt(ipLevel, getVs, vsSize);
 		expect(answer).toMatchObject({ result: 0, length: vsSize });
@@ -96,7 +85,7 @@ describe('client and virtual server in one option', () => {
 		await end(four, one);
 	});
 
-	it('1345 with a larger buffer writes only its own size', async () => {
+	it('1345 in a larger buffer writes no more than it has', async () => {
 		const one = await accepted(four, vtoa4);
 		const answer = await four.getsockopt(ipLevel, getVs, 64);
 		expect(answer).toMatchObject({ result: 0, length: vsSize });
@@ -104,7 +93,7 @@ describe('client and virtual server in one option', () => {
 		await end(four, one);
 	});
 
-	it('1346 returns it after the addresses of the connection, which equal getpeername() and getsockname()', async () => {
+	it('1346 answers it behind the connection, as getpeername() and getsockname() have it', async () => {
 		const one = await accepted(four, vtoa4);
 		const peer = await four.getpeername();
 		const { result, length, bytes } = await four.getsockopt(ipLevel, getVs4rds, vs4rdsSize);
@@ -118,7 +107,7 @@ describe('client and virtual server in one option', () => {
 		await end(four, one);
 	});
 
-	it('1347 returns it with its family', async () => {
+	it('1347 answers it with its family', async () => {
 		const one = await accepted(four, vtoa4);
 		const { result, length, bytes } = await four.getsockopt(ipLevel, getHybrid, hybridSize);
 		expect({ result, length }).toEqual({ result: 0, length: hybridSize });
@@ -128,14 +117,14 @@ describe('client and virtual server in one option', () => {
 		await end(four, one);
 	});
 
-	it('4096 returns the client', async () => {
+	it('4096 answers the client', async () => {
 		const one = await accepted(four, vtoa4);
 		const { bytes } = await four.getsockopt(ipLevel, 4096, 20);
 		expect(bytes.toString('hex')).toBe(`${'00'.repeat(10)}ffffcb00710715b30000`);
 		await end(four, one);
 	});
 
-	it('IPv6: 1347 returns it, at either level, and 1345 and 1346 do not', async () => {
+	it('IPv6: 1347 answers it, at either level, and 1345 and 1346 do not', async () => {
 		const one = await accepted(dual, vtoa6, { family: 6 });
 		for (const level of [ipLevel, ipv6Level]) {
 			const { result, length, bytes } = await dual.getsockopt(level, getHybrid, hybridSize);
@@ -163,7 +152,7 @@ describe('client and virtual server in one option', () => {
 describe('the virtual server in an option of its own', () => {
 	const of = { vid: 0, vaddr: '192.0.2.80', vport: 443, padding: 0 };
 
-	it('next to the client', async () => {
+	it('beside the client', async () => {
 		const one = await accepted(four, toaOption('toa4', client) + vip4);
 		expect(readVs((await four.getsockopt(ipLevel, getVs, vsSize)).bytes)).toEqual(of);
 		const [connection] = await lookUpUntil(stage.daemon, one.peer, ([found]) => found?.verdict === 'toa');
@@ -175,16 +164,16 @@ describe('the virtual server in an option of its own', () => {
 		await end(four, one);
 	});
 
-	it('by itself: there is no client, and it is returned nevertheless', async () => {
+	it('alone: there is no client, and it is told all the same', async () => {
 		const one = await accepted(four, vip4);
 		expect(readVs((await four.getsockopt(ipLevel, getVs, vsSize)).bytes)).toEqual(of);
 		refused(await four.getsockopt(ipLevel, 4096, 20), 'EINVAL');
 		await end(four, one);
-		expect(await stage.reported(one)).toMatchObject({ verdict: 'none', client: null });
+		expect(await stage.said(one)).toMatchObject({ verdict: 'none', client: null });
 	});
 });
 
-it('a virtual server that was returned once stays, even if a later segment names another one', async () => {
+it('once answered, it stays: with a later segment that names another one', async () => {
 	const one = await accepted(four, vip4);
 	const first = await four.getsockopt(ipLevel, getVs, vsSize);
 	one.acknowledge('fa081f90c0000251');
@@ -204,14 +193,14 @@ describe('what is not answered', () => {
 		await end(four, one);
 	});
 
-	it('of a peer that is not trusted: ESRCH', async () => {
+	it('of a sender that is not trusted', async () => {
 		const one = await accepted(four, vtoa4, { from: stranger });
 		refused(await four.getsockopt(ipLevel, getVs, vsSize), 'ESRCH');
 		await end(four, one);
-		expect(await stage.reported(one)).toMatchObject({ verdict: 'untrusted', client: null });
+		expect(await stage.said(one)).toMatchObject({ verdict: 'untrusted', client: null });
 	});
 
-	it('into a buffer that is too short, or for 1346 of any other size: EINVAL', async () => {
+	it('into a buffer that is too short, or of another size than 1346 has: EINVAL', async () => {
 		const one = await accepted(four, vtoa4);
 		refused(await four.getsockopt(ipLevel, getVs, vsSize - 1), 'EINVAL');
 		refused(await four.getsockopt(ipLevel, getVs4rds, vs4rdsSize - 1), 'EINVAL');
@@ -220,7 +209,7 @@ describe('what is not answered', () => {
 		await end(four, one);
 	});
 
-	it('adjacent option numbers: ENOPROTOOPT', async () => {
+	it('numbers beside them', async () => {
 		const one = await accepted(four, vtoa4);
 		for (const name of [1344, 1348, 2064]) {
 			expect(await four.getsockopt(ipLevel, name, 32)).toMatchObject({ result: -1, error: 'ENOPROTOOPT' });
@@ -229,7 +218,7 @@ describe('what is not answered', () => {
 	});
 });
 
-it('the daemon reports the virtual server while the connection is open and after its close', async () => {
+it('the daemon tells of it, open and closed', async () => {
 	const one = await accepted(dual, vtoa6, { family: 6 });
 	const virtual = { address: '2001:db8:1::80', port: null, vni: 0x0a0b0c };
 	const [open] = await lookUpUntil(stage.daemon, one.peer, ([found]) => found?.verdict === 'toa');

@@ -1,35 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Runs a daemon for minutes or days, with connections of clients that come and go, and with
- * everything that happens to a daemon on a server. At the end, its counts must be those of both
- * ends of the connections, it must not have grown, it must have logged every fault, and it must
- * have left nothing behind.
+ * A daemon over minutes or days: connections with clients that come and go, and everything that happens to a daemon on a server.
+ * At the end its counts are those of both ends of the connections, it has grown no more, has said every fault, and left nothing.
  */
 import { existsSync } from 'node:fs';
-import type { LogLine } from '../kit/daemon/daemon.ts';
-import { expectIdentity, listenerTotals, metricsAtRest } from '../kit/daemon/expected_traffic.ts';
-import { allGone, kernelObjectsOf, mounts } from '../kit/kernel/bpf_objects.ts';
-import { type Pick, random } from '../kit/random.ts';
-import { total } from '../kit/telemetry/metrics.ts';
-import { scaleTimeout } from '../kit/timeouts.ts';
-import { SteadyLoad } from '../kit/wire/steady_load.ts';
-import { type Check, Checks, expectEqual } from './checks.ts';
+import { expectIdentity, listenerAccount, settled } from '../fixtures/accounts.ts';
+import type { LogLine } from '../fixtures/daemon.ts';
+import { allGone, belongings, mounts } from '../fixtures/leftovers.ts';
+import { total } from '../fixtures/metrics.ts';
+import { patient } from '../fixtures/patience.ts';
+import { type Pick, random } from '../fixtures/random.ts';
+import { SteadyLoad } from '../fixtures/steady_load.ts';
+import { type Check, Checks, same } from './checks.ts';
 import { type Fault, faults } from './faults.ts';
 import { Flatness } from './flatness.ts';
 import { Service } from './service.ts';
-import { SoakEnvironment } from './stage.ts';
+import { SoakStage } from './stage.ts';
 
 export interface SoakOptions {
 	readonly minutes: number;
-	/** Determines the order of the faults. */
+	/** The order of what happens. */
 	readonly seed: number;
 	readonly say: (text: string) => void;
 	readonly signal: AbortSignal;
 }
 
-/** Time limit of a step. */
-const stepMs = scaleTimeout(90_000);
-/** Pause between two steps, which leaves processor time to the load: two processors are enough. */
+/** One step takes no longer. */
+const stepMs = patient(90_000);
+/** Between two of them, so that the load is not alone with them: two processors are enough. */
 const pauseMs = 1000;
 const lastConnections = 200;
 const level = { error: 50 };
@@ -39,57 +37,57 @@ export async function soak({ minutes, seed, say, signal }: SoakOptions): Promise
 	const mountsBefore = bpffs();
 	const pick = random(seed);
 	const durationMs = minutes * 60_000;
-	let had: SoakEnvironment['bpfObjects'] = [];
+	let had: SoakStage['had'] = [];
 	let pin = '';
 	{
-		await using stage = await SoakEnvironment.open(signal);
+		await using stage = await SoakStage.open(signal);
 		await using service = await Service.start(stage.ground, stage.ports.service);
-		({ bpfObjects: had, pin } = stage);
-		had.push(kernelObjectsOf(service.daemon.child.pid ?? 0));
+		({ had, pin } = stage);
+		had.push(belongings(service.daemon.child.pid ?? 0));
 		const ofService = new Flatness(service.daemon.child.pid ?? 0);
 		const servicePid = service.daemon.child.pid;
 		const begun = performance.now();
 
-		// first one process, so that its growth can be checked; then restarts
+		// one life, so that it can be seen whether it grows; then many
 		const first = stage.flatness;
-		const live = faults.filter(({ endsDaemon: deadly }) => deadly !== true);
+		const live = faults.filter(({ deadly }) => deadly !== true);
 		const sample = () => {
 			stage.flatness.sample();
 			if (service.daemon.child.pid === servicePid) ofService.sample();
 		};
-		await inject({ checks, stage, service, signal, sample, pick, faults: live, untilMs: begun + durationMs / 2 });
-		first.check('the daemon before its first restart', checks);
-		await inject({ checks, stage, service, signal, sample, pick, faults, untilMs: begun + durationMs });
-		if (service.daemon.child.pid === servicePid) ofService.check('the daemon of the service', checks);
+		await happen({ checks, stage, service, signal, sample, pick, faults: live, untilMs: begun + durationMs / 2 });
+		first.judge('the daemon in one life', checks);
+		await happen({ checks, stage, service, signal, sample, pick, faults, untilMs: begun + durationMs });
+		if (service.daemon.child.pid === servicePid) ofService.judge('the daemon of the service', checks);
 
-		await checks.run('the service: counts match those of both ends', stepMs, async () => {
-			await service.checkCounts();
+		await checks.run('the service: counts are those of both ends', stepMs, async () => {
+			await service.exact();
 			return undefined;
 		});
-		await checks.run('counts match those of both ends, to the byte', stepMs, () => countsExact(stage));
+		await checks.run('counts are those of both ends, to the byte', stepMs, () => countsExact(stage));
 		await checks.run('spans: one for each connection', stepMs, () => spansExact(stage));
 		const errors = unexpected([...stage.daemon.log, ...service.daemon.log]);
-		checks.add('no other error was logged', errors.length === 0, errors.map(({ msg }) => msg).join('; '));
+		checks.add('no other error was said', errors.length === 0, errors.map(({ msg }) => msg).join('; '));
 		await checks.run('the last stop detaches', stepMs, async () => {
-			expectEqual('exit', await stage.daemon.stop(), 0);
-			await stage.restart('detach');
-			expectEqual('exit', await stage.daemon.stop(), 0);
+			same('exit', await stage.daemon.stop(), 0);
+			await stage.startAgain('detach');
+			same('exit', await stage.daemon.stop(), 0);
 			return undefined;
 		});
-		had = stage.bpfObjects;
+		had = stage.had;
 	}
 	await checks.run('nothing is left behind', stepMs, async () => {
 		for (const one of had) await allGone(one);
 		if (existsSync(pin)) throw new Error(`${pin} is still there`);
-		expectEqual('mounts', bpffs(), mountsBefore);
+		same('mounts', bpffs(), mountsBefore);
 		return undefined;
 	});
 	return checks.all;
 }
 
-interface FaultRun {
+interface Happening {
 	readonly checks: Checks;
-	readonly stage: SoakEnvironment;
+	readonly stage: SoakStage;
 	readonly service: Service;
 	readonly signal: AbortSignal;
 	readonly sample: () => void;
@@ -98,11 +96,8 @@ interface FaultRun {
 	readonly untilMs: number;
 }
 
-/**
- * Runs each fault once in random order, and repeats this until the time is over. Each fault runs at
- * least once.
- */
-async function inject({
+/** Each once, in any order, and again, until the time is over; each at least once. */
+async function happen({
 	checks,
 	stage,
 	service,
@@ -111,12 +106,12 @@ async function inject({
 	pick,
 	faults: some,
 	untilMs,
-}: FaultRun): Promise<void> {
+}: Happening): Promise<void> {
 	for (let round = 0; round === 0 || performance.now() < untilMs; round++) {
-		const remaining = [...some];
-		while (remaining.length > 0 && (round === 0 || performance.now() < untilMs)) {
+		const left = [...some];
+		while (left.length > 0 && (round === 0 || performance.now() < untilMs)) {
 			signal.throwIfAborted();
-			const [fault] = remaining.splice(pick(remaining.length), 1) as [Fault];
+			const [fault] = left.splice(pick(left.length), 1) as [Fault];
 			const { daemon } = stage;
 			await checks.run(fault.name, stepMs, () => fault.run(stage, service));
 			if (stage.daemon === daemon && (daemon.child.exitCode ?? daemon.child.signalCode) !== null) {
@@ -130,39 +125,39 @@ async function inject({
 	}
 }
 
-async function countsExact({ daemon, load, counterWatch: grown }: SoakEnvironment): Promise<string> {
+async function countsExact({ daemon, load, grown }: SoakStage): Promise<string> {
 	const account = await load.stop();
-	const samples = await metricsAtRest(daemon, load.listener, Number(account.closed));
-	expectEqual('the listener', listenerTotals(samples, load.listener), account);
+	const samples = await settled(daemon, load.listener, Number(account.closed));
+	same('the listener', listenerAccount(samples, load.listener), account);
 	expectIdentity(samples, load.listener);
 	for (const reason of ['socket_storage', 'connections_full', 'close_unheard']) {
-		expectEqual(reason, total(samples, 'toascope_drops_total', { reason }), 0n);
+		same(reason, total(samples, 'toascope_drops_total', { reason }), 0n);
 	}
-	await grown.check(daemon);
+	await grown.look(daemon);
 	const folded = total(samples, 'toascope_clients_folded_total');
-	// without folded clients all connections were direct, and the checks above prove little
+	// else all of them were direct, and nothing above meant much
 	if (folded === 0n) throw new Error('no client was folded: no option was read');
-	return `${account.opened} connections, ${account.received} bytes in and ${account.sent} out; ${folded} clients folded; ${grown.met} counters checked`;
+	return `${account.opened} connections, ${account.received} bytes in and ${account.sent} out; ${folded} clients folded; ${grown.met} counters looked at`;
 }
 
-/** Checks the spans of a separate load, after all faults. */
-async function spansExact(stage: SoakEnvironment): Promise<string> {
+/** Of a load of its own, after all that happened. */
+async function spansExact(stage: SoakStage): Promise<string> {
 	const { collector, ground, ports, daemon } = stage;
-	const load = await SteadyLoad.start({ sandbox: ground, port: ports.last, clients: 50, perSecond: 100, nice: true });
-	// the stage ends it, even if this step times out
+	const load = await SteadyLoad.start({ ground, port: ports.last, clients: 50, perSecond: 100, nice: true });
+	// it ends with the stage, also where this takes too long
 	stage.lastLoad = load;
 	await load.more(lastConnections);
 	const { opened } = await load.stop();
-	await metricsAtRest(daemon, load.listener, Number(opened));
+	await settled(daemon, load.listener, Number(opened));
 	await collector.until(Number(opened));
-	expectEqual('spans', collector.clients.length, Number(opened));
+	same('spans', collector.clients.length, Number(opened));
 	return `${opened} of ${opened}; ${[...collector.received.values()].reduce((sum, one) => sum + one, 0)} in all`;
 }
 
-/** The mounts that a daemon could have made; other software uses other places. */
+/** What a daemon could mount; others mount elsewhere. */
 const bpffs = () => mounts().filter((line) => line.includes(' /sys/fs/bpf '));
 
-/** Errors that the faults do not cause. */
+/** Those that the faults above bring about are none. */
 function unexpected(log: readonly LogLine[]): readonly LogLine[] {
 	return log.filter(
 		(line) => line.level >= level.error && !/reload failed|programs were detached|Unix socket is gone/.test(line.msg),

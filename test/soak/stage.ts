@@ -1,45 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The environment of a soak test: a daemon under load, and the collector of its spans. */
+/** What a soak works on: a daemon under load, one for a cgroup that comes and goes, and the collector of their spans. */
 import { join } from 'node:path';
-import { Sandbox } from '../../bench/sandbox.ts';
-import { Daemon } from '../kit/daemon/daemon.ts';
-import { type KernelObjects, kernelObjectsOf } from '../kit/kernel/bpf_objects.ts';
-import { MonotonicWatch } from '../kit/telemetry/monotonic_watch.ts';
-import { SteadyLoad } from '../kit/wire/steady_load.ts';
-import { somePorts } from '../kit/wire/toa_stage.ts';
+import { Ground } from '../../bench/ground.ts';
+import { Daemon } from '../fixtures/daemon.ts';
+import { Grown } from '../fixtures/grown.ts';
+import { type Belongings, belongings } from '../fixtures/leftovers.ts';
+import { somePorts } from '../fixtures/stage.ts';
+import { SteadyLoad } from '../fixtures/steady_load.ts';
 import { CollectorProcess } from './collector_process.ts';
 import { Flatness } from './flatness.ts';
 
-/**
- * A small table, and clients that return shortly after they became idle, so that some are folded
- * all the time.
- */
+/** Few places, and clients that come back a moment after they were idle: all the time some are folded. */
 const clients = 'clients: {capacity: 4000, max_exported: 500, idle: 1 s}';
 const [perSecond, distinctClients] = [200, 3000];
 
-export class SoakEnvironment implements AsyncDisposable {
-	readonly ground: Sandbox;
+export class SoakStage implements AsyncDisposable {
+	readonly ground: Ground;
 	readonly collector: CollectorProcess;
 	readonly load: SteadyLoad;
-	/**
-	 * Ports of the load, of the service with its own cgroup, and of the connections whose spans are
-	 * counted at the end.
-	 */
+	/** Of the load, of the cgroup's service, and of the connections whose spans are counted at the end. */
 	readonly ports: { readonly load: number; readonly service: number; readonly last: number };
 	readonly pin: string;
-	/** Checks the daemon's counters, across its restarts. */
-	readonly counterWatch = new MonotonicWatch();
-	readonly bpfObjects: KernelObjects[] = [];
-	/** The load of the last connections. */
+	/** Its counters, over all its lives. */
+	readonly grown = new Grown();
+	readonly had: Belongings[] = [];
+	/** For the last connections. */
 	lastLoad: SteadyLoad | undefined;
 	daemon: Daemon;
 	flatness: Flatness;
 
 	private constructor(
-		ground: Sandbox,
+		ground: Ground,
 		collector: CollectorProcess,
 		load: SteadyLoad,
-		ports: SoakEnvironment['ports'],
+		ports: SoakStage['ports'],
 		daemon: Daemon,
 	) {
 		this.ground = ground;
@@ -51,29 +45,29 @@ export class SoakEnvironment implements AsyncDisposable {
 		this.flatness = this.#begin();
 	}
 
-	static async open(signal: AbortSignal): Promise<SoakEnvironment> {
+	static async open(signal: AbortSignal): Promise<SoakStage> {
 		const first = somePorts(3);
 		const ports = { load: first, service: first + 1, last: first + 2 };
 		await using parts = new AsyncDisposableStack();
-		const ground = parts.use(await Sandbox.open(signal));
+		const ground = parts.use(await Ground.open(signal));
 		const collector = parts.use(await CollectorProcess.start(ports.last));
 		const daemon = parts.use(await startDaemon(ground, ports, collector.endpoint));
 		const load = parts.use(
-			await SteadyLoad.start({ sandbox: ground, port: ports.load, clients: distinctClients, perSecond, nice: true }),
+			await SteadyLoad.start({ ground, port: ports.load, clients: distinctClients, perSecond, nice: true }),
 		);
 		parts.move();
-		return new SoakEnvironment(ground, collector, load, ports, daemon);
+		return new SoakStage(ground, collector, load, ports, daemon);
 	}
 
-	/** Starts the daemon again. */
-	async restart(onExit: 'keep' | 'detach' = 'keep'): Promise<void> {
+	/** Another life of the daemon. */
+	async startAgain(onExit: 'keep' | 'detach' = 'keep'): Promise<void> {
 		this.daemon = await startDaemon(this.ground, this.ports, this.collector.endpoint, onExit);
 		this.flatness = this.#begin();
 	}
 
 	#begin(): Flatness {
 		const { pid = 0 } = this.daemon.child;
-		this.bpfObjects.push(kernelObjectsOf(pid));
+		this.had.push(belongings(pid));
 		return new Flatness(pid);
 	}
 
@@ -94,7 +88,7 @@ function pinOf(port: number): string {
 	return `/sys/fs/bpf/toascope-soak-${process.pid}-${port}`;
 }
 
-function configurationOf(ground: Sandbox, ports: SoakEnvironment['ports'], onExit: string, more = ''): string {
+function configurationOf(ground: Ground, ports: SoakStage['ports'], onExit: string, more = ''): string {
 	return [
 		`listeners: {ports: [${ports.load}, ${ports.last}]}`,
 		`bpf: {pin: ${pinOf(ports.load)}}`,
@@ -108,8 +102,8 @@ function configurationOf(ground: Sandbox, ports: SoakEnvironment['ports'], onExi
 }
 
 function startDaemon(
-	ground: Sandbox,
-	ports: SoakEnvironment['ports'],
+	ground: Ground,
+	ports: SoakStage['ports'],
 	endpoint: string,
 	onExit: 'keep' | 'detach' = 'keep',
 ): Promise<Daemon> {
@@ -117,6 +111,6 @@ function startDaemon(
 		config: configurationOf(ground, ports, onExit),
 		env: { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_BSP_SCHEDULE_DELAY: '200' },
 		parent: ground.scratch,
-		through: ground.killedWithParent,
+		through: ground.mortal,
 	});
 }

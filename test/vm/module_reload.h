@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by the tests that load and unload toa.ko. */
+/* What the tests that load and unload toa.ko share. */
 #ifndef TOASCOPE_TEST_VM_MODULE_RELOAD_H
 #define TOASCOPE_TEST_VM_MODULE_RELOAD_H
 
@@ -9,7 +9,7 @@
 extern const char *module_file;
 extern int cycles;
 
-/* Unloads toa.ko, and repeats that while a caller of getsockopt() holds it for a moment. */
+/* Unloads; a caller of getsockopt() holds the module for a moment. */
 int unload(void);
 
 /* reload_lists.c */

@@ -1,44 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The Prometheus exporter. prom-client's registry has all metrics except the per-client families;
- * this module renders both from the same snapshot.
+ * The Prometheus exporter: prom-client's registry holds everything but the per-client families;
+ * what it holds and they are rendered here, from one and the same snapshot.
  */
 import { type Gauge, Registry } from 'prom-client';
 import type { Snapshot } from '../../model/snapshot.ts';
 import { metricTable } from '../metric_table.ts';
-import { ChunkPool } from './chunk_pool.ts';
 import { clientFamilies, SeriesLabels } from './client_families.ts';
-import { type DaemonState, registerDaemonMetrics, registerProcessMetrics } from './daemon_metrics.ts';
+import { type DaemonFacts, registerDaemonMetrics, registerProcessMetrics } from './daemon_metrics.ts';
 import { exposition } from './exposition.ts';
 import { type Family, type Sample, sampleLines } from './family.ts';
 import { type HttpMetrics, registerHttpMetrics } from './http_metrics.ts';
+import { PiecePool } from './piece_pool.ts';
 import { snapshotCollectors } from './snapshot_collectors.ts';
 import type { Format } from './text.ts';
 
 export interface PrometheusExporter {
-	/** Other parts of the daemon can register metrics of their own here. */
+	/** Other parts of the daemon may register metrics of their own here. */
 	readonly registry: Registry;
-	/** The counters of the HTTP servers. */
+	/** What the HTTP servers count. */
 	readonly http: HttpMetrics;
-	/**
-	 * The text of one scrape, in chunks of at most 256 KiB. `created`: with the creation times of
-	 * series, which only OpenMetrics has.
-	 */
+	/** The text of one scrape, in pieces of at most 256 KiB. `created`: in OpenMetrics, with the time at which series began. */
 	render(format: Format, created?: boolean): AsyncGenerator<Buffer, void, void>;
-	/**
-	 * Releases a chunk that is not read any more: its memory is reused. A chunk that is not
-	 * released does not change.
-	 */
-	release(chunk: Buffer): void;
+	/** Nobody reads this piece any more, nor will: its memory is for the next. One that is kept stays as it is. */
+	giveBack(piece: Buffer): void;
 }
 
 export interface PrometheusOptions {
-	/** The latest snapshot of the store; undefined before the first. */
+	/** The store's latest snapshot; undefined before the first. */
 	readonly latest: () => Snapshot | undefined;
-	readonly facts: DaemonState;
-	/** Whether to include `process_*` and `nodejs_*`; the default is true. */
+	readonly facts: DaemonFacts;
+	/** `process_*` and `nodejs_*` as well (default). */
 	readonly processMetrics?: boolean;
-	/** Called for a metric that could not be read; the scrape continues without it. */
+	/** Told of a metric that could not be read; the scrape goes on without it. */
 	readonly onError: (error: unknown, metric: string) => void;
 }
 
@@ -46,20 +40,17 @@ const units = new Map(metricTable.map((metric) => [metric.name as string, 'unit'
 
 export function createPrometheusExporter(options: PrometheusOptions): PrometheusExporter {
 	const registry = new Registry();
-	const pool = new ChunkPool();
+	const pool = new PiecePool();
 	const labels = new SeriesLabels();
 	registerDaemonMetrics(registry, options.facts);
 	const http = registerHttpMetrics(registry);
 	for (const collector of snapshotCollectors(options.latest)) {
-		// the registry accepts any object with get(); its type names only the library's own classes
+		// the registry takes any object with get(), its type knows only the library's own classes
 		registry.registerMetric(collector as unknown as Gauge);
 	}
 	if (options.processMetrics !== false) registerProcessMetrics(registry);
 
-	/**
-	 * Calls every get() and reads the clients in one iteration of the event loop, so that all of
-	 * them show the same snapshot.
-	 */
+	/** All get() are called, and the clients taken, in one turn of the event loop: one snapshot. */
 	async function collect(created: boolean): Promise<Family[]> {
 		const snapshot = options.latest();
 		const clients = snapshot === undefined ? [] : clientFamilies(snapshot.clients, labels, pool, created);
@@ -83,7 +74,7 @@ export function createPrometheusExporter(options: PrometheusOptions): Prometheus
 		async *render(format, created = true) {
 			yield* exposition(await collect(created && format === 'openmetrics'), format);
 		},
-		release: (chunk) => pool.release(chunk),
+		giveBack: (piece) => pool.giveBack(piece),
 	};
 }
 

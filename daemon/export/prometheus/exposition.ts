@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Assembles families into the response of a scrape, in chunks, without blocking the event loop. */
-import { TimeSlice } from '../../event_loop.ts';
+/** Puts families together to the answer of a scrape, in pieces that never hold the event loop. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Family } from './family.ts';
-import { chunkLength, type Format, formatHead } from './text.ts';
+import { type Format, formatHead, pieceLength } from './text.ts';
+
+/** After this long at a stretch, milliseconds, the event loop gets its turn. */
+const stretchMs = 4;
 
 /** The text of the families in order; a family without samples is left out. */
 export async function* exposition(families: Iterable<Family>, format: Format): AsyncGenerator<Buffer, void, void> {
-	const slice = new TimeSlice();
-	for (const chunk of chunks(families, format)) {
-		yield chunk;
-		if (slice.expired) await slice.yield();
+	let since = performance.now();
+	for (const piece of pieces(families, format)) {
+		yield piece;
+		if (performance.now() - since < stretchMs) continue;
+		await nextTurn();
+		since = performance.now();
 	}
 }
 
-function* chunks(families: Iterable<Family>, format: Format): Generator<Buffer> {
+function* pieces(families: Iterable<Family>, format: Format): Generator<Buffer> {
 	let text = '';
 	for (const { head, lines } of families) {
 		let first = true;
@@ -22,7 +27,7 @@ function* chunks(families: Iterable<Family>, format: Format): Generator<Buffer> 
 			first = false;
 			if (typeof line === 'string') {
 				text += line;
-				if (text.length < chunkLength) continue;
+				if (text.length < pieceLength) continue;
 				yield Buffer.from(text);
 			} else {
 				if (text !== '') yield Buffer.from(text);

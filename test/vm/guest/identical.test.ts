@@ -1,30 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Both providers on the same traffic: hand-made segments with the option vectors and others, then
- * clients of the lab through its gateway. Every field of /v1/connections and /v1/clients, and every
- * metric of each listener, is the same.
+ * Both providers on the same traffic: option vectors and other segments by hand, then clients of the lab through its gateway.
+ * Every field of /v1/connections and /v1/clients, and every metric of each listener, is the same.
  */
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { ClientJson } from '../../../daemon/api/client.ts';
 import { formatProfile } from '../../../daemon/config/profiles.ts';
+import type { ClientJson } from '../../../daemon/http/json.ts';
 import { nat64Server, network } from '../../../daemon/lab/lab.ts';
-import { EchoRecords } from '../../kit/daemon/echo_records.ts';
-import { metricsAtRest } from '../../kit/daemon/expected_traffic.ts';
-import { closedConnection, lookUp, lookUpAll } from '../../kit/daemon/lookup.ts';
-import { loadToa, unloadToa } from '../../kit/kernel/module.ts';
-import { readVectors } from '../../kit/model/vectors.ts';
-import { comparableClient, comparableConnection, comparableSamples } from '../../kit/telemetry/comparable.ts';
-import { total } from '../../kit/telemetry/metrics.ts';
-import { toaOption } from '../../kit/wire/toa_option.ts';
-import type { WireConnection } from '../../kit/wire/wire_connection.ts';
-import { WireStage } from '../../kit/wire/wire_stage.ts';
+import { settled } from '../../fixtures/accounts.ts';
+import { comparableClient, comparableConnection, comparableSamples } from '../../fixtures/comparable.ts';
+import { EchoRecords } from '../../fixtures/echo_records.ts';
+import { closedConnection, lookUp, lookUpAll } from '../../fixtures/lookup.ts';
+import { total } from '../../fixtures/metrics.ts';
+import { loadToa, unloadToa } from '../../fixtures/module.ts';
+import { toaOption } from '../../fixtures/toa_option.ts';
+import { readVectors } from '../../fixtures/vectors.ts';
+import type { WireConnection } from '../../fixtures/wire_connection.ts';
+import { WireStage } from '../../fixtures/wire_stage.ts';
 
 const providers = ['bpf', 'module'] as const;
 type Stage = WireStage<'plain' | 'dual' | 'six' | 'fastopen' | 'defer'>;
 
 interface Outcome {
-	/** Connections by the name of what they did. */
+	/** By what was done. */
 	readonly byHand: ReadonlyMap<string, object[]>;
 	readonly ofLab: readonly object[];
 	readonly clients: readonly object[];
@@ -36,12 +35,12 @@ const viewer = '203.0.113.7';
 const reader = '2001:db8::42';
 const option = toaOption('nat64', reader);
 const cdn4 = toaOption('cdn4', viewer);
-/** An address of the hosts of the wire, but outside of the trusted networks. */
+/** Of the hosts of the wire, but not of those that are trusted. */
 const untrusted = { address: '198.19.0.1', port: 2000 };
 
 type Act = (one: WireConnection, stage: Stage) => Promise<void>;
 
-/** What a connection does, by name; each ends with a reset. */
+/** By what is done; each ends with a reset. */
 const acts: Readonly<Record<string, readonly [to: 'plain' | 'dual' | 'defer', act: Act, from?: typeof untrusted]>> = {
 	'the option on the ACK': ['plain', async (one) => void (await one.open(option))],
 	'on a second ACK': [
@@ -70,7 +69,7 @@ const acts: Readonly<Record<string, readonly [to: 'plain' | 'dual' | 'defer', ac
 			await one.acknowledged(2);
 		},
 	],
-	'on data that creates the socket': [
+	'on data that makes the socket': [
 		'plain',
 		async (one) => {
 			one.syn();
@@ -117,7 +116,7 @@ const acts: Readonly<Record<string, readonly [to: 'plain' | 'dual' | 'defer', ac
 		async (one) => {
 			await one.open();
 			one.fin({ options: option, data: 'x' });
-			one.markReceived(await one.finished());
+			one.took(await one.finished());
 		},
 	],
 	'on data, where accept() waits for it': [
@@ -153,8 +152,8 @@ async function open(provider: string): Promise<Stage> {
 	);
 }
 
-/** Sends each vector on the ACK, to each kind of listener. */
-async function driveVectors(stage: Stage, results: Map<string, object[]>, port: number): Promise<void> {
+/** Each vector on the ACK, to each kind of listener. */
+async function driveVectors(stage: Stage, said: Map<string, object[]>, port: number): Promise<void> {
 	const byProfiles = Map.groupBy(readVectors(), ({ profiles }) => JSON.stringify(profiles.map(formatProfile)));
 	for (const [profiles, vectors] of byProfiles) {
 		const { configFile } = stage.daemon;
@@ -165,10 +164,9 @@ async function driveVectors(stage: Stage, results: Map<string, object[]>, port: 
 				const one = await stage.connection(to, { family }).open(options);
 				one.reset();
 				await stage.wire.handled();
-				// kernels discard lists that are malformed by their own rules: then there is no
-				// connection
+				// kernels throw away what is malformed for their own reading: then there is none
 				if ((await lookUp(stage.daemon, one.peer)).length > 0) await closedConnection(stage.daemon, one.peer);
-				results.set(`${profiles} ${to} ${family} ${name}`, await compared(stage, one, port));
+				said.set(`${profiles} ${to} ${family} ${name}`, await compared(stage, one, port));
 			}
 		}
 	}
@@ -178,17 +176,17 @@ async function compared(stage: Stage, { peer }: WireConnection, port: number): P
 	return (await lookUp(stage.daemon, peer)).map((found) => comparableConnection(found, port));
 }
 
-async function driveActs(stage: Stage, results: Map<string, object[]>, port: number): Promise<void> {
+async function driveActs(stage: Stage, said: Map<string, object[]>, port: number): Promise<void> {
 	for (const [what, [to, act, from]] of Object.entries(acts)) {
 		const one = stage.connection(to, from === undefined ? {} : { from });
 		await act(one, stage);
 		one.reset();
 		await closedConnection(stage.daemon, one.peer);
-		results.set(what, await compared(stage, one, port));
+		said.set(what, await compared(stage, one, port));
 	}
 }
 
-/** Runs clients through the NAT64, some of them without TOA, and some to the listener itself. */
+/** Clients through the NAT64, some of them without TOA, and some to the listener itself. */
 async function driveLab(stage: Stage, port: number): Promise<object[]> {
 	const { lab } = stage;
 	const backendPort = port + 6;
@@ -229,8 +227,8 @@ async function drive(provider: string): Promise<Outcome> {
 	await driveActs(stage, byHand, port);
 	await driveVectors(stage, byHand, port);
 	const ofLab = await driveLab(stage, port);
-	// all are closed: the metrics show that after one more collection
-	const samples = await metricsAtRest(stage.daemon, '', 0);
+	// all are closed: one look later the metrics say so
+	const samples = await settled(stage.daemon, '', 0);
 	const opened = total(samples, 'toascope_connections_opened_total');
 	expect(opened).toBeGreaterThan(400n);
 	expect(total(samples, 'toascope_connections_closed_total')).toBe(opened);
@@ -241,7 +239,7 @@ async function drive(provider: string): Promise<Outcome> {
 		ofLab: sorted(ofLab),
 		clients: sorted(clients.map((one) => comparableClient(one, port))),
 		metrics: comparableSamples(samples, port),
-		// they are in the order of a hash table
+		// in the order of a hash
 		unknownOptions: sorted(status.recent.unknown_options),
 	};
 }
@@ -263,7 +261,7 @@ describe('the same traffic', () => {
 		}
 	}, 1_200_000);
 
-	it('was observed: hand-made connections, and those of lab clients', () => {
+	it('was seen: by hand, and of clients', () => {
 		expect(of('bpf').byHand.get('the option on the ACK')).toMatchObject([
 			{ verdict: 'toa', client: { address: reader, port: 5555 } },
 		]);
@@ -292,7 +290,7 @@ describe('the same traffic', () => {
 		expect(of('module').metrics).toEqual(of('bpf').metrics);
 	});
 
-	it('every unknown option', () => {
+	it('what arrives where TOA does not', () => {
 		expect(of('module').unknownOptions).toEqual(of('bpf').unknownOptions);
 	});
 });

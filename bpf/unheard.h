@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Connections whose end no callback told of, since another sockops program had replaced the socket's callback flags: two sweeps that find
+ * the socket gone close them.
+ */
+#ifndef TOASCOPE_UNHEARD_H
+#define TOASCOPE_UNHEARD_H
+
+#include "close.h"
+#include "entry.h"
+
+#define GONE_SHIFT 30
+
+/* Closes a connection that two sweeps have found gone. The caller holds the lock. Without the bytes since the sweep before. */
+static __always_inline void close_gone(struct connection *connection, bool of_trusted)
+{
+	__u64 closed_ns = (__u64)connection->gone << GONE_SHIFT;
+	struct progress last = {
+		.received = connection->counted_received,
+		.sent = connection->counted_sent,
+		.retransmitted = connection->counted_retransmitted,
+	};
+
+	if (connection->verdict == VERDICT_PENDING) {
+		decide_without_option(connection);
+		connection->flags |= of_trusted ? CONN_TRUSTED : 0;
+	}
+	write_last(connection, &last, closed_ns < connection->opened_ns ? connection->opened_ns : closed_ns);
+}
+
+/* Returns 1: it is closed, and to be counted. */
+static __noinline int close_unheard(struct connection *connection, const struct entry *entry, __u64 now)
+{
+	const struct settings *set = current_settings();
+	bool of_trusted = set && trusted(set, &connection->peer), closed;
+	bool was_gone = entry->flags & CONN_GONE;
+	struct reserved_event reserved =
+		reserve_event(was_gone ? set : 0, connection, entry->cookie, EVENT_CLOSED);
+
+	bpf_spin_lock(&connection->lock);
+	closed = was_gone && is_unchanged(connection, entry) && connection->flags & CONN_GONE;
+	if (closed) {
+		close_gone(connection, of_trusted);
+		copy_to_event(&reserved, connection);
+	} else if (is_unchanged(connection, entry)) {
+		connection->flags |= CONN_GONE;
+		connection->gone = now >> GONE_SHIFT;
+	}
+	bpf_spin_unlock(&connection->lock);
+	finish_event(&reserved, closed);
+	if (closed)
+		count_drop(DROP_CLOSE_UNHEARD);
+	return closed;
+}
+
+#endif

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Who has the lock of a file. */
+import { readFileSync, statSync } from 'node:fs';
+
+/**
+ * The process that has the lock of a file: proc(5), /proc/locks. To be named only: where no lock is of the file's device, a file
+ * of the same number on another one is taken for it.
+ */
+export function lockHolder(path: string): number | undefined {
+	const { exact, likely } = holders(path);
+	return exact ?? likely;
+}
+
+/** The process that has the lock of this very file. Not known on file systems that lock as another device (overlayfs). */
+export function exactLockHolder(path: string): number | undefined {
+	return holders(path).exact;
+}
+
+function holders(path: string): { readonly exact?: number | undefined; readonly likely?: number | undefined } {
+	const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+	if (found === undefined) return {};
+	const { ino, dev } = found;
+	const locks = readFileSync('/proc/locks', 'utf8')
+		.split('\n')
+		.map((line) => line.trim().split(/\s+/))
+		.filter(([, kind, , , , file]) => kind === 'FLOCK' && file?.endsWith(`:${ino}`) === true);
+	// other file systems have files of that number as well, and some (overlayfs) lock them as another device's
+	const device = [(dev >> 8n) & 0xfffn, (dev & 0xffn) | ((dev >> 12n) & 0xfff00n)];
+	const name = device.map((number) => number.toString(16).padStart(2, '0')).join(':');
+	const pid = ([, , , , holder]: readonly string[] = []) => (holder === undefined ? undefined : Number(holder));
+	return { exact: pid(locks.find((fields) => fields[5]?.startsWith(`${name}:`))), likely: pid(locks[0]) };
+}

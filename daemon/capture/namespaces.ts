@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The network namespaces of this host that can be entered: those of processes, and those that are mounted (`ip netns`). */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { unescapeMount } from './mounts.ts';
+import { ownNetns } from './netns.ts';
+import { attempt, processes, procFiles } from './processes.ts';
+
+/** By inode number, the file to enter it by (namespaces(7)); this process's own among them. */
+export function networkNamespaces(): Map<number, string> {
+	const found = new Map([[ownNetns(), '/proc/self/ns/net']]);
+	const add = (inode: number, path: string) => void (found.has(inode) || found.set(inode, path));
+	for (const { inode, path } of mountedNamespaces(readFileSync('/proc/self/mountinfo', 'utf8'))) add(inode, path);
+	for (const { directory } of processes()) {
+		const path = join(directory, 'ns/net');
+		const inode = inodeOf(attempt(() => procFiles.link(path), undefined));
+		if (inode !== undefined) add(inode, path);
+	}
+	return found;
+}
+
+/** Those in the text of /proc/self/mountinfo (proc(5)): type nsfs, root `net:[4026531840]`. */
+export function mountedNamespaces(text: string): { readonly inode: number; readonly path: string }[] {
+	return text.split('\n').flatMap((line) => {
+		const fields = line.split(' ');
+		const inode = line.includes(' - nsfs ') ? inodeOf(fields[3]) : undefined;
+		return inode === undefined ? [] : [{ inode, path: unescapeMount(fields[4] ?? '') }];
+	});
+}
+
+function inodeOf(name: string | undefined): number | undefined {
+	const inode = /^net:\[(\d+)\]$/.exec(name ?? '')?.[1];
+	return inode === undefined ? undefined : Number(inode);
+}
