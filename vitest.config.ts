@@ -4,16 +4,16 @@
  * in guests alone, with toa.ko (test/vm).
  */
 import { defineConfig } from 'vitest/config';
-import { hasModule } from './test/fixtures/module_file.ts';
-import { patient } from './test/fixtures/patience.ts';
+import { hasModule } from './test/kit/kernel/module_file.ts';
+import { scaleTimeout } from './test/kit/timeouts.ts';
 
 const onThisKernel = (name: string, files: string, exclude: string[] = []) => ({
 	test: {
 		name,
 		include: [files],
 		exclude,
-		testTimeout: patient(120_000),
-		hookTimeout: patient(120_000),
+		testTimeout: scaleTimeout(120_000),
+		hookTimeout: scaleTimeout(120_000),
 		fileParallelism: false,
 		sequence: { groupOrder: 1 },
 	},
@@ -26,8 +26,8 @@ export default defineConfig({
 				test: {
 					name: 'unit',
 					include: ['test/unit/**/*.test.ts'],
-					testTimeout: patient(20_000),
-					hookTimeout: patient(60_000),
+					testTimeout: scaleTimeout(20_000),
+					hookTimeout: scaleTimeout(60_000),
 					sequence: { groupOrder: 0 },
 				},
 			},

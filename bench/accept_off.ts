@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What `accept: off` saves for a connection. */
+/** Measures what `accept: off` saves per connection. */
 import { measureBpfTime } from './bpf_time.ts';
 import { measureCpuDifference } from './cpu_difference.ts';
 import { DaemonArm } from './daemon_arm.ts';
 import { Generator } from './generator.ts';
-import type { Ground } from './ground.ts';
-import { compare, show, spreadNote } from './pairs.ts';
+import { compare, formatEstimate, spreadNote } from './pairs.ts';
 import type { Part, Plan } from './result.ts';
+import type { Sandbox } from './sandbox.ts';
 import { median } from './statistics.ts';
 
 const clients = 1000;
 
-export async function measureAcceptOff(ground: Ground, plan: Plan): Promise<Part> {
+export async function measureAcceptOff(ground: Sandbox, plan: Plan): Promise<Part> {
 	await using on = await DaemonArm.start(ground, { name: 'on' });
 	await using off = await DaemonArm.start(ground, { name: 'off', config: 'accept: off' });
 	await using generator = await Generator.start(ground, clients);
@@ -27,18 +27,18 @@ export async function measureAcceptOff(ground: Ground, plan: Plan): Promise<Part
 			{
 				name: 'accept_off',
 				what: 'BPF time that `accept: off` saves on the path of an accepted connection',
-				value: `${show(saved, 0)} ns`,
+				value: `${formatEstimate(saved, 0)} ns`,
 				aim: '',
 				verdict: 'none',
-				note: `${ns(withAccepts.path)} / ${ns(without.path)} ns, in sweeps ${ns(withAccepts.sweep)} / ${ns(without.sweep)} ns; without what the statistics themselves add`,
+				note: `${ns(withAccepts.path)} / ${ns(without.path)} ns, in sweeps ${ns(withAccepts.sweep)} / ${ns(without.sweep)} ns; net of statistics overhead`,
 			},
 			{
 				name: 'accept_off_cpu',
-				what: 'CPU time that `accept: off` saves for a connection, both ends and the daemon',
-				value: `${show(cpu.more, 2)} µs`,
+				what: 'CPU time that `accept: off` saves per connection, both ends and the daemon',
+				value: `${formatEstimate(cpu.more, 2)} µs`,
 				aim: '',
 				verdict: 'none',
-				note: `${cpu.micros.other.toFixed(2)} / ${cpu.micros.base.toFixed(2)} µs, ${cpu.rounds} pairs; off / off ${show(cpu.control)}: ${spreadNote(cpu.control)}`,
+				note: `${cpu.micros.other.toFixed(2)} / ${cpu.micros.base.toFixed(2)} µs, ${cpu.rounds} pairs; off / off ${formatEstimate(cpu.control)}: ${spreadNote(cpu.control)}`,
 			},
 		],
 	};

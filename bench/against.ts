@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Another version of toascope, built from its commit, whose daemon is measured beside this tree's. */
+/** Builds another version of toascope from its commit, to measure its daemon beside this tree's. */
 import { execFile } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,11 +7,11 @@ import { promisify } from 'node:util';
 import { ToascopeError } from '../daemon/errors.ts';
 
 export interface Against {
-	/** All of its digits. */
+	/** The full hash. */
 	readonly commit: string;
-	/** For people. */
+	/** The short hash, for display. */
 	readonly name: string;
-	/** Its daemon, as it is published. */
+	/** Its daemon in the form that is published. */
 	readonly program: string;
 }
 
@@ -20,9 +20,10 @@ const run = promisify(execFile);
 const outputMax = 64 * 1024 * 1024;
 
 /**
- * Unpacks the commit below build/bench/ and builds it there; a second call finds it built. `git archive`, since a work tree would stay
- * registered in the repository.
- * @throws {ToascopeError} NOT_FOUND for what is no commit, LAB_FAILED with what a step said
+ * Unpacks the commit below build/bench/ and builds it there; a second call reuses the build. It
+ * uses `git archive` because a work tree would stay registered in the repository.
+ * @throws {ToascopeError} NOT_FOUND if `revision` is not a commit, LAB_FAILED with the output of
+ * the step that failed
  */
 export async function buildAgainst(revision: string, signal: AbortSignal): Promise<Against> {
 	const git = ['-C', tree, 'rev-parse', '--verify', '--end-of-options', `${revision}^{commit}`];
@@ -41,10 +42,10 @@ export async function buildAgainst(revision: string, signal: AbortSignal): Promi
 		mkdirSync(directory, { recursive: true });
 		await run('sh', ['-euc', build, 'sh', tree, directory, commit], { signal, maxBuffer: outputMax });
 	} catch (cause) {
-		// half of it would be taken for all of it
+		// the next run would mistake a partial build for a complete one
 		rmSync(directory, { recursive: true, force: true });
-		const said = (cause as { stderr?: string }).stderr?.trim().split('\n').slice(-5).join('\n');
-		throw new ToascopeError('LAB_FAILED', `${revision} cannot be built: ${said ?? (cause as Error).message}`, {
+		const output = (cause as { stderr?: string }).stderr?.trim().split('\n').slice(-5).join('\n');
+		throw new ToascopeError('LAB_FAILED', `${revision} cannot be built: ${output ?? (cause as Error).message}`, {
 			cause,
 		});
 	}

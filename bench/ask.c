@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * toascope-ask SOCKET PEERS: asks a daemon over its Unix socket who is behind a peer, as fast as it
- * answers. PEERS has lines of a peer's address and port and of its client, as toascope-hold writes them. A line
- * on standard input is answered with JSON on standard output:
- *   run SECONDS CONNECTIONS   so many connections, each kept, each with one question at a time
+ * toascope-ask SOCKET PEERS: looks up the clients behind peers over a daemon's Unix socket, as fast
+ * as the daemon answers. Each line of PEERS holds a peer's address and port and its client's
+ * address, as toascope-hold writes them. Each line on standard input is answered with JSON on
+ * standard output:
+ *   run SECONDS CONNECTIONS   keep CONNECTIONS connections open, with one request at a time on each
  */
 #include <errno.h>
 #include <pthread.h>
@@ -20,19 +21,19 @@ enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 #define PEERS_MAX 65536
 #define ANSWER_MAX 65536
-#define LOOKUPS_MAX 1000000 /* of a connection */
+#define LOOKUPS_MAX 1000000 /* per connection */
 
 struct peer {
 	char at[64];
 	char client[64];
 };
 
-struct asker {
+struct worker {
 	pthread_t thread;
 	const char *path;
-	int first; /* place of the first peer that it asks for */
+	int first; /* index of the first peer to look up */
 	double until;
-	float *micros; /* what each answer took */
+	float *micros; /* latency of each answer */
 	long lookups;
 	long errors;
 	uint64_t cpu_ns;
@@ -69,7 +70,10 @@ static int connect_to(const char *path)
 	return -1;
 }
 
-/* RFC 9112: a head, then so many bytes as its Content-Length says. Its text, or NULL. */
+/*
+ * Reads a response as RFC 9112 frames it: a header section, then Content-Length bytes. Returns the
+ * text from the empty line on, or NULL on an error or a status other than 200.
+ */
 static const char *read_answer(int fd, char *answer)
 {
 	static const char field[] = "content-length: ";
@@ -98,7 +102,7 @@ static const char *read_answer(int fd, char *answer)
 	return strncmp(answer, "HTTP/1.1 200 ", 13) ? NULL : strstr(answer, "\r\n\r\n");
 }
 
-/* Asks, and takes only the client that is behind the peer for an answer. */
+/* Returns true only if the answer names the client that is behind the peer. */
 static bool look_up(int fd, const struct peer *peer, char *answer)
 {
 	char request[256], client[96];
@@ -116,39 +120,39 @@ static bool look_up(int fd, const struct peer *peer, char *answer)
 static void *work(void *argument)
 {
 	static _Thread_local char answer[ANSWER_MAX];
-	struct asker *asker = argument;
+	struct worker *worker = argument;
 	uint64_t cpu_ns = thread_cpu_ns();
-	int fd = connect_to(asker->path), next = asker->first;
+	int fd = connect_to(worker->path), next = worker->first;
 	double begun = monotonic_seconds();
 
-	while (fd >= 0 && begun < asker->until && asker->lookups < LOOKUPS_MAX) {
+	while (fd >= 0 && begun < worker->until && worker->lookups < LOOKUPS_MAX) {
 		const struct peer *peer = &peers[next++ % peer_count];
 		double ended;
 
 		if (!look_up(fd, peer, answer)) {
-			asker->errors++;
+			worker->errors++;
 			break;
 		}
 		ended = monotonic_seconds();
-		asker->micros[asker->lookups++] = (ended - begun) * 1e6;
+		worker->micros[worker->lookups++] = (ended - begun) * 1e6;
 		begun = ended;
 	}
 	if (fd < 0)
-		asker->errors++;
+		worker->errors++;
 	else
 		close(fd);
-	asker->cpu_ns = thread_cpu_ns() - cpu_ns;
+	worker->cpu_ns = thread_cpu_ns() - cpu_ns;
 	return NULL;
 }
 
-static int compare(const void *a, const void *b)
+static int compare_floats(const void *a, const void *b)
 {
 	float one = *(const float *)a, other = *(const float *)b;
 
 	return (one > other) - (one < other);
 }
 
-/* The value that this share of the sorted ones do not exceed (nearest rank). */
+/* The nearest-rank quantile of sorted values. */
 static float quantile(const float *sorted, long count, double share)
 {
 	long rank = share * count;
@@ -156,23 +160,23 @@ static float quantile(const float *sorted, long count, double share)
 	return count ? sorted[rank < share * count ? rank : rank - 1] : 0;
 }
 
-static bool report(const struct asker *askers, int count, double seconds)
+static bool report(const struct worker *workers, int count, double seconds)
 {
 	long lookups = 0, errors = 0, at = 0;
 	uint64_t cpu_ns = 0;
 	float *all;
 
 	for (int i = 0; i < count; i++) {
-		lookups += askers[i].lookups;
-		errors += askers[i].errors;
-		cpu_ns += askers[i].cpu_ns;
+		lookups += workers[i].lookups;
+		errors += workers[i].errors;
+		cpu_ns += workers[i].cpu_ns;
 	}
 	all = malloc((lookups + 1) * sizeof(*all));
 	if (!all)
 		return false;
-	for (int i = 0; i < count; at += askers[i++].lookups)
-		memcpy(all + at, askers[i].micros, askers[i].lookups * sizeof(*all));
-	qsort(all, lookups, sizeof(*all), compare);
+	for (int i = 0; i < count; at += workers[i++].lookups)
+		memcpy(all + at, workers[i].micros, workers[i].lookups * sizeof(*all));
+	qsort(all, lookups, sizeof(*all), compare_floats);
 	printf("{\"lookups\":%ld,\"errors\":%ld,\"seconds\":%.6f,\"cpu_seconds\":%.6f,"
 	       "\"p50_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f}\n",
 	       lookups, errors, seconds, cpu_ns / 1e9, quantile(all, lookups, 0.5),
@@ -183,27 +187,27 @@ static bool report(const struct asker *askers, int count, double seconds)
 
 static bool run(const char *path, double seconds, int count)
 {
-	struct asker askers[THREADS_MAX] = {};
+	struct worker workers[THREADS_MAX] = {};
 	double begun = monotonic_seconds();
 	bool fine = true;
 
 	for (int i = 0; i < count; i++) {
-		struct asker *asker = &askers[i];
+		struct worker *worker = &workers[i];
 
-		asker->path = path;
-		asker->first = i * (peer_count / count);
-		asker->until = begun + seconds;
-		asker->micros = malloc(LOOKUPS_MAX * sizeof(*asker->micros));
-		asker->started = asker->micros && !pthread_create(&asker->thread, NULL, work, asker);
-		fine &= asker->started;
+		worker->path = path;
+		worker->first = i * (peer_count / count);
+		worker->until = begun + seconds;
+		worker->micros = malloc(LOOKUPS_MAX * sizeof(*worker->micros));
+		worker->started = worker->micros && !pthread_create(&worker->thread, NULL, work, worker);
+		fine &= worker->started;
 	}
 	for (int i = 0; i < count; i++) {
-		if (askers[i].started)
-			pthread_join(askers[i].thread, NULL);
+		if (workers[i].started)
+			pthread_join(workers[i].thread, NULL);
 	}
-	fine = fine && report(askers, count, monotonic_seconds() - begun);
+	fine = fine && report(workers, count, monotonic_seconds() - begun);
 	for (int i = 0; i < count; i++)
-		free(askers[i].micros);
+		free(workers[i].micros);
 	return fine;
 }
 
@@ -218,7 +222,7 @@ int main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	if (!read_peers(argv[2])) {
-		fprintf(stderr, "%s: no peers\n", argv[2]);
+		fprintf(stderr, "cannot read any peer from %s\n", argv[2]);
 		return EXIT_FAILED;
 	}
 	puts("{\"ready\":true}");
@@ -226,7 +230,7 @@ int main(int argc, char **argv)
 	while (fgets(line, sizeof(line), stdin)) {
 		if (sscanf(line, "run %lf %d", &seconds, &count) != 2 || count < 1 || count > THREADS_MAX ||
 		    !run(argv[1], seconds, count)) {
-			fprintf(stderr, "cannot do this: %s", line);
+			fprintf(stderr, "invalid or failed command: %s", line);
 			return EXIT_FAILED;
 		}
 	}

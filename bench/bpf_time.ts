@@ -1,49 +1,58 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Nanoseconds in the BPF programs of some daemons for each accepted connection, in turns, by the kernel's own statistics. */
+/**
+ * Measures nanoseconds per accepted connection in the BPF programs of several daemons, which take
+ * the load alternately. The times come from the kernel's run-time statistics.
+ */
 import type { DaemonArm } from './daemon_arm.ts';
 import type { Generator } from './generator.ts';
-import type { Ground } from './ground.ts';
 import { type Counts, difference, isSweep, netNs, programCounts } from './program_counts.ts';
 import type { Plan } from './result.ts';
+import type { Sandbox } from './sandbox.ts';
 import { median } from './statistics.ts';
 import { Tool } from './tool.ts';
 
-/** More than the table of connections holds: from then on each new one puts an old one out. */
+/** More connections than the table holds, so that afterwards each new one replaces an old one. */
 const warmUp = 70_000;
 const longest = 60;
 
 export interface ProgramTime {
 	readonly program: string;
-	/** For each connection, as the next two. */
+	/** Per connection, like the two fields below. */
 	readonly runs: number;
 	readonly ns: number;
 	readonly net_ns: number;
 }
 
-/** For each connection. The lists have a value for each repeat; net: less what the statistics themselves add. */
+/**
+ * Nanoseconds per connection, with one value for each repeat. All but `gross` are net of the
+ * overhead of the statistics.
+ */
 export interface BpfTime {
-	/** What the connection itself waits for. */
+	/** Time that delays the connection itself. */
 	readonly path: readonly number[];
-	/** What sweeps take for it later. */
+	/** Time that sweeps spend on it later. */
 	readonly sweep: readonly number[];
-	/** Both. */
+	/** The sum of both. */
 	readonly net: readonly number[];
 	readonly gross: readonly number[];
 	readonly programs: readonly ProgramTime[];
 }
 
 export interface BpfTimes {
-	/** In the order of the arms. */
+	/** One for each arm, in order. */
 	readonly times: readonly BpfTime[];
-	/** What a call of a program that does nothing shows, by hook. */
+	/** Measured time of a call of a program that does nothing, by hook. */
 	readonly emptyNs: Readonly<Record<string, number>>;
 	readonly repeats: number;
 	readonly connections: number;
 }
 
-/** `name`: of the part, for people. The kernel's statistics are on meanwhile. */
+/**
+ * `name` is that of the part, for progress messages. The kernel's run-time statistics are enabled
+ * meanwhile.
+ */
 export async function measureBpfTime(
-	ground: Ground,
+	ground: Sandbox,
 	plan: Plan,
 	name: string,
 	generator: Generator,
@@ -53,34 +62,34 @@ export async function measureBpfTime(
 	const connections = plan.quick ? 10_000 : 40_000;
 	await using runtime = await Tool.start(ground, 'toascope-runtime', ['measure', ground.cgroup('empty')]);
 	const limits = { seconds: longest, connections };
-	/** What an arm's programs have run by the end of its last turn. */
+	/** Counts of each arm's programs at the end of its last run. */
 	const last = new Map<DaemonArm, Counts>();
-	const turn = async (arm: DaemonArm, many: number): Promise<Counts> => {
-		await arm.serve(generator, { seconds: longest, connections: many });
+	const runArm = async (arm: DaemonArm, count: number): Promise<Counts> => {
+		await arm.serve(generator, { seconds: longest, connections: count });
 		const after = programCounts(await arm.counted());
 		arm.pause();
 		const counts = difference(after, last.get(arm) ?? {});
 		last.set(arm, after);
 		return counts;
 	};
-	const emptyTurn = async (): Promise<Counts> => {
+	const runEmpty = async (): Promise<Counts> => {
 		const before = await runtime.ask<Counts>('read');
 		await generator.run({ server: 'empty', client: 'without' }, limits);
 		return difference(await runtime.ask<Counts>('read'), before);
 	};
 
 	plan.say(`${name}: filling the table of connections`);
-	for (const arm of arms) await turn(arm, warmUp);
-	await emptyTurn();
+	for (const arm of arms) await runArm(arm, warmUp);
+	await runEmpty();
 	const runs = arms.map((): Counts[] => []);
 	const empty: Counts[] = [];
 	for (let repeat = 0; repeat < repeats; repeat++) {
 		plan.say(`${name}: BPF time, ${repeat + 1} of ${repeats}`);
 		const order = [...arms.keys()];
 		for (const index of repeat % 2 === 0 ? order : order.toReversed()) {
-			runs[index]?.push(await turn(arms[index] as DaemonArm, connections));
+			runs[index]?.push(await runArm(arms[index] as DaemonArm, connections));
 		}
-		empty.push(await emptyTurn());
+		empty.push(await runEmpty());
 	}
 	return {
 		times: runs.map((counts) => summarise(counts, empty, connections)),

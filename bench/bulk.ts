@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Throughput of a few connections that carry as much as they can, with toascope against without. */
-import { daemonPlace, startDaemon, whenClosed } from './daemon.ts';
-import type { Ground } from './ground.ts';
-import { watchOthers } from './machine.ts';
-import { compare, judge, show, spreadNote } from './pairs.ts';
+/**
+ * Measures the throughput of a few connections that carry as much data as they can, with toascope
+ * and without.
+ */
+import { daemonCgroup, startDaemon, untilClosed } from './daemon.ts';
+import { watchOtherProcesses } from './machine.ts';
+import { compare, verdictOf, formatEstimate, spreadNote } from './pairs.ts';
 import type { Part, Plan } from './result.ts';
 import { type Control, runRounds } from './rounds.ts';
+import type { Sandbox } from './sandbox.ts';
 import { median } from './statistics.ts';
 import { Streams } from './streams.ts';
 
@@ -19,33 +22,33 @@ type Runs = Readonly<Record<Arm, Stretch[]>>;
 
 interface Stretch {
 	readonly bytesPerSecond: number;
-	/** Of both ends and the daemon. */
+	/** CPU time of both ends and the daemon. */
 	readonly cpuSecondsPerByte: number;
 }
 
 const throughputRatio = (run: Stretch, without: Stretch) => run.bytesPerSecond / without.bytesPerSecond;
 const control: Control<Arm, Stretch> = { arm: 'control', against: 'without', how: throughputRatio };
 
-export async function measureBulk(ground: Ground, plan: Plan): Promise<Part> {
+export async function measureBulk(ground: Sandbox, plan: Plan): Promise<Part> {
 	await using daemon = await startDaemon(ground, 'with');
 	await using load = await Streams.start(ground);
 	let made = 0;
 
-	/** The daemon works on the same processors: without it means that it stands still, too. */
+	/** The daemon uses the same processors, so it is stopped in the arms without it. */
 	const once = async (arm: Arm): Promise<Stretch> => {
 		daemon.child.kill(arm === 'with' ? 'SIGCONT' : 'SIGSTOP');
-		const before = ground.cpuSeconds(daemonPlace);
+		const before = ground.cpuSeconds(daemonCgroup);
 		const { client, server } = await load.run(arm, seconds, streams);
 		if (arm === 'with') made += client.connections;
 		const bytes = client.sent_bytes + client.received_bytes;
-		const cpuSeconds = client.cpu_seconds + server.cpu_seconds + ground.cpuSeconds(daemonPlace) - before;
+		const cpuSeconds = client.cpu_seconds + server.cpu_seconds + ground.cpuSeconds(daemonCgroup) - before;
 		return { bytesPerSecond: bytes / client.seconds, cpuSecondsPerByte: cpuSeconds / bytes };
 	};
 
-	const othersShare = watchOthers(ground);
+	const othersShare = watchOtherProcesses(ground);
 	const { runs } = await runRounds(plan, 'bulk', arms, control, once).finally(() => daemon.child.kill('SIGCONT'));
 	const others = othersShare();
-	await whenClosed(ground, daemon, made);
+	await untilClosed(ground, daemon, made);
 	return summarise(runs, others);
 }
 
@@ -71,23 +74,23 @@ function summarise(runs: Runs, others: number): Part {
 			{
 				name: 'bulk',
 				what: `throughput of ${streams} streams, with toascope / without`,
-				value: show(throughput),
+				value: formatEstimate(throughput),
 				aim: `at least ${atLeast}`,
-				verdict: judge(throughput, ofControl, atLeast),
+				verdict: verdictOf(throughput, ofControl, atLeast),
 				note: `${gib('with')} / ${gib('without')} GiB/s, ${runs.with.length} pairs`,
 			},
 			{
 				name: 'bulk_control',
 				what: `throughput of ${streams} streams, control, without / without`,
-				value: show(ofControl),
+				value: formatEstimate(ofControl),
 				aim: '',
 				verdict: 'none',
-				note: `${spreadNote(ofControl)}; others took ${(others * 100).toFixed(0)} % of the processors`,
+				note: `${spreadNote(ofControl)}; other processes took ${(others * 100).toFixed(0)} % of the processors`,
 			},
 			{
 				name: 'bulk_cpu',
-				what: `CPU time for a byte of ${streams} streams, both ends and the daemon, with / without`,
-				value: show(cpu),
+				what: `CPU time per byte of ${streams} streams, both ends and the daemon, with / without`,
+				value: formatEstimate(cpu),
 				aim: '',
 				verdict: 'none',
 			},

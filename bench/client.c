@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Each thread opens a batch of connections, sends a request on each, then reads the responses
- * in the same order until the server closes. No event loop: with the batch it hardly ever waits.
+ * Each thread opens a batch of connections, sends a request on each, then reads the responses in
+ * the same order until the server closes. There is no event loop, because with a batch open a
+ * thread hardly ever waits.
  */
 #include "client.h"
 
@@ -14,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* An HTTP response's status line and header fields: a server's own are a few hundred bytes. */
+/* Limit for an HTTP response's status line and header fields; servers send a few hundred bytes. */
 #define HEAD_MAX 4096
 
 #define PACED_BATCH 4
@@ -23,9 +24,9 @@ struct run {
 	const struct client *client;
 	double begun;
 	double until;
-	double rate;    /* connections per second; 0: as many as come */
+	double rate;    /* connections per second; 0: no limit */
 	uint64_t first; /* number of the first connection */
-	uint64_t limit; /* number of the first connection that is not to be made; 0: none */
+	uint64_t limit; /* number after that of the last connection; 0: no limit */
 };
 
 struct worker {
@@ -34,10 +35,10 @@ struct worker {
 	struct report report;
 };
 
-/* Numbers connections over all runs, so that addresses and ports are not used again too soon. */
+/* Numbers connections across all runs, so that addresses and ports are not reused too soon. */
 static _Atomic uint64_t next_number;
 
-/* A connection with its request sent, or -1. */
+/* Opens a connection and sends its request. Returns the descriptor, or -1. */
 static int begin(const struct client *client, uint64_t number)
 {
 	int fd = source_connect(&client->source, number, client->exchange.port);
@@ -48,7 +49,10 @@ static int begin(const struct client *client, uint64_t number)
 	return -1;
 }
 
-/* RFC 9112, section 2.1: the body begins after the first empty line, and here ends with the connection. */
+/*
+ * RFC 9112, section 2.1: the body begins after the first empty line. It ends with the connection,
+ * because the request says "Connection: close".
+ */
 static bool is_whole(const struct client *client, const char *response, size_t length)
 {
 	static const char status[] = "HTTP/1.1 200 ", empty_line[] = "\r\n\r\n";
@@ -63,7 +67,10 @@ static bool is_whole(const struct client *client, const char *response, size_t l
 				   (ptrdiff_t)client->exchange.response_bytes;
 }
 
-/* Has room for one byte more than the response: what ends the reading is the end of the stream, an orderly close. */
+/*
+ * The buffer has room for one byte more than the response, so that reading ends only at the end of
+ * the stream, which is an orderly close.
+ */
 static void finish(struct worker *worker, int fd, char *buffer)
 {
 	const struct client *client = worker->run->client;
@@ -82,8 +89,8 @@ static void finish(struct worker *worker, int fd, char *buffer)
 		close(fd);
 }
 
-/* Until the connection of that number is due. */
-static void await_turn(const struct run *run, uint64_t number)
+/* Sleeps until the connection of that number is due. */
+static void wait_until_due(const struct run *run, uint64_t number)
 {
 	double due = run->begun + (number - run->first) / run->rate;
 	struct timespec at = { .tv_sec = due, .tv_nsec = (due - (time_t)due) * 1e9 };
@@ -100,7 +107,7 @@ static void *work(void *argument)
 	uint64_t cpu_ns = thread_cpu_ns();
 	int fds[BATCH_MAX], batch = run->client->batch;
 
-	/* a rate is to come evenly */
+	/* small batches keep a limited rate even */
 	if (run->rate && batch > PACED_BATCH)
 		batch = PACED_BATCH;
 	while (monotonic_seconds() < run->until) {
@@ -108,7 +115,7 @@ static void *work(void *argument)
 		int count = batch;
 
 		if (run->rate)
-			await_turn(run, first);
+			wait_until_due(run, first);
 		if (run->limit && first >= run->limit)
 			break;
 		if (run->limit && run->limit - first < (uint64_t)count)

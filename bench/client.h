@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The client half: opens connections with a TOA option of its choosing, one request on each. */
+/* The client half: opens connections with TOA options, and sends one request on each. */
 #ifndef TOASCOPE_BENCH_CLIENT_H
 #define TOASCOPE_BENCH_CLIENT_H
 
@@ -10,18 +10,19 @@
 
 struct client {
 	struct exchange exchange;
-	const char *request; /* request_bytes of it */
-	bool http; /* the response: a head of any length with status 200, then the body, then the end */
+	const char *request; /* exchange.request_bytes long */
+	bool http; /* expect status 200, a header section of any length, the body, then the end */
 	struct source source;
-	int batch; /* connections that a thread has open at a time */
+	int batch; /* connections that each thread has open at a time */
 };
 
-/* Requests over HTTP, for that path. 0 or -errno. */
+/* Makes the client send HTTP requests for path. Returns 0 or -errno. */
 int client_use_http(struct client *client, const char *path);
 
 /*
- * Runs until either limit is reached; connections 0: until the time is over. At most rate connections begin in a second,
- * evenly; 0: as many as come. The result adds up all threads.
+ * Runs until either limit is reached; with connections 0, only the time is limited. At most rate
+ * connections begin per second, evenly spaced; with rate 0, their number is not limited. The result
+ * is the sum over all threads.
  */
 struct report client_run(const struct client *client, double seconds, uint64_t connections, double rate);
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What a connection costs more under one daemon than under another: processor time of both ends and the daemon, in pairs. */
+/**
+ * Measures how much more CPU time a connection costs under one daemon than under another. The time
+ * is that of both ends and the daemon, compared in pairs of runs.
+ */
 import type { ArmRun, DaemonArm } from './daemon_arm.ts';
 import type { Load } from './load.ts';
 import { compare } from './pairs.ts';
@@ -8,17 +11,17 @@ import { type Control, runRounds } from './rounds.ts';
 import { type Estimate, median } from './statistics.ts';
 
 const seconds = 0.4;
-/** Fewer than of a rate: processor time spreads less. */
+/** Fewer rounds than for a rate, because CPU time varies less. */
 const bounds = { least: 60, most: 120, step: 10, quick: 6 };
 
 type Arm = 'base' | 'other' | 'control';
 
 export interface CpuDifference {
-	/** Microseconds for a connection, other less base. */
+	/** Microseconds per connection: other minus base. */
 	readonly more: Estimate;
-	/** Base / base. */
+	/** The ratio of two runs of base. */
 	readonly control: Estimate;
-	/** Medians, microseconds for a connection. */
+	/** Medians, in microseconds per connection. */
 	readonly micros: Readonly<Record<'base' | 'other', number>>;
 	readonly rounds: number;
 }
@@ -32,7 +35,7 @@ const control: Control<Arm, ArmRun> = {
 	how: (run, other) => microsOf(run) / microsOf(other),
 };
 
-/** Only the server's end is in the cgroup of the daemon. */
+/** Only the server's end is in the daemon's cgroup. */
 export async function measureCpuDifference(
 	plan: Plan,
 	name: string,

@@ -1,24 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The real daemon, `toascope run`, as the bench uses it: default settings, the environment of its systemd unit, one cgroup. */
+/**
+ * Starts the real daemon, `toascope run`, for the bench: with default settings, the environment of
+ * its systemd unit, and one cgroup.
+ */
 import { ToascopeError } from '../daemon/errors.ts';
 import { hasEnded } from '../daemon/lab/process.ts';
-import { Daemon } from '../test/fixtures/daemon.ts';
-import { type Sample, total } from '../test/fixtures/metrics.ts';
-import { unitEnvironment } from '../test/fixtures/unit_environment.ts';
-import type { Ground } from './ground.ts';
+import { Daemon } from '../test/kit/daemon/daemon.ts';
+import { unitEnvironment } from '../test/kit/daemon/unit_environment.ts';
+import { type Sample, total } from '../test/kit/telemetry/metrics.ts';
+import type { Sandbox } from './sandbox.ts';
 
 /** The cgroup that the daemon itself runs in. */
-export const daemonPlace = 'daemon';
+export const daemonCgroup = 'daemon';
 
-/** The daemon looks once a second; where a look takes long, a pause of 20 times as long follows. */
+/**
+ * Limit for the daemon to count everything. It collects once a second, but after a long collection
+ * it pauses for 20 times the duration.
+ */
 const countedMs = 120_000;
 
-/** As it is published. */
+/** The daemon in the form that is published. */
 const published = new URL('../dist/daemon/main.js', import.meta.url).pathname;
 
-/** Attached to that cgroup of the bench; `more` is YAML; `program`: of another tree. */
+/**
+ * Attaches the daemon to that cgroup of the bench. `more` is further configuration in YAML;
+ * `program` is the daemon of another tree.
+ */
 export async function startDaemon(
-	ground: Ground,
+	ground: Sandbox,
 	cgroup: string,
 	more = '',
 	program: string = published,
@@ -29,35 +38,35 @@ export async function startDaemon(
 		program,
 		env: unitEnvironment,
 		parent: ground.scratch,
-		through: ground.mortal,
+		through: ground.killedWithParent,
 	});
-	// its processor time is the bench's from here on
-	ground.move(daemon.child, daemonPlace);
+	// from here on, its CPU time is accounted to this cgroup
+	ground.move(daemon.child, daemonCgroup);
 	return daemon;
 }
 
 /**
- * The samples once the daemon has seen that many connections close, no fewer and no more.
- * @throws {ToascopeError} LAB_FAILED when it has not
+ * Returns the samples once the daemon has counted exactly that many closed connections.
+ * @throws {ToascopeError} LAB_FAILED if it has not within the limit
  */
-export function whenClosed(ground: Ground, daemon: Daemon, connections: number): Promise<Sample[]> {
-	return whenShown(ground, daemon, 'toascope_connections_closed_total', connections);
+export function untilClosed(ground: Sandbox, daemon: Daemon, connections: number): Promise<Sample[]> {
+	return untilMetricIs(ground, daemon, 'toascope_connections_closed_total', connections);
 }
 
-/** The same for that many clients in the kernel's table. */
-export function whenTracked(ground: Ground, daemon: Daemon, clients: number): Promise<Sample[]> {
-	return whenShown(ground, daemon, 'toascope_clients_tracked', clients);
+/** Returns the samples once exactly that many clients are in the kernel's table. */
+export function untilTracked(ground: Sandbox, daemon: Daemon, clients: number): Promise<Sample[]> {
+	return untilMetricIs(ground, daemon, 'toascope_clients_tracked', clients);
 }
 
-async function whenShown(ground: Ground, daemon: Daemon, metric: string, value: number): Promise<Sample[]> {
-	let seen = 0n;
+async function untilMetricIs(ground: Sandbox, daemon: Daemon, metric: string, value: number): Promise<Sample[]> {
+	let current = 0n;
 	const counted = daemon.until((samples) => {
-		seen = total(samples, metric);
-		return seen === BigInt(value) ? samples : undefined;
+		current = total(samples, metric);
+		return current === BigInt(value) ? samples : undefined;
 	});
 	const signal = AbortSignal.any([ground.signal, AbortSignal.timeout(countedMs)]);
 	const { promise, reject } = Promise.withResolvers<never>();
-	const abort = () => reject(ground.signal.aborted ? ground.signal.reason : miscounted(metric, value, seen));
+	const abort = () => reject(ground.signal.aborted ? ground.signal.reason : miscounted(metric, value, current));
 	signal.addEventListener('abort', abort, { once: true });
 	try {
 		return await Promise.race([counted, promise]);
@@ -70,13 +79,13 @@ async function whenShown(ground: Ground, daemon: Daemon, metric: string, value: 
 }
 
 function ended({ child, log }: Daemon): ToascopeError {
-	const said = log.slice(-3).map(({ msg }) => msg);
+	const messages = log.slice(-3).map(({ msg }) => msg);
 	return new ToascopeError(
 		'LAB_FAILED',
-		`the daemon ended with ${child.signalCode ?? child.exitCode}: ${said.join('; ')}`,
+		`the daemon ended with ${child.signalCode ?? child.exitCode}: ${messages.join('; ')}`,
 	);
 }
 
-function miscounted(metric: string, value: number, seen: bigint): ToascopeError {
-	return new ToascopeError('LAB_FAILED', `toascope was to show ${value} as ${metric}, and shows ${seen}`);
+function miscounted(metric: string, value: number, current: bigint): ToascopeError {
+	return new ToascopeError('LAB_FAILED', `${metric} should be ${value} but is ${current}`);
 }

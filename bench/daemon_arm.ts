@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Several daemons that are measured in turns, each attached to a cgroup of its own: one works, the others stand still. */
-import type { Daemon } from '../test/fixtures/daemon.ts';
-import type { Sample } from '../test/fixtures/metrics.ts';
-import { daemonPlace, startDaemon, whenClosed } from './daemon.ts';
-import type { Ground } from './ground.ts';
+/**
+ * Several daemons that are measured alternately, each attached to its own cgroup: one runs while
+ * the others are stopped (SIGSTOP).
+ */
+import type { Daemon } from '../test/kit/daemon/daemon.ts';
+import type { Sample } from '../test/kit/telemetry/metrics.ts';
+import { daemonCgroup, startDaemon, untilClosed } from './daemon.ts';
 import type { Limits, Load, Run } from './load.ts';
+import type { Sandbox } from './sandbox.ts';
 
 export interface DaemonArmOptions {
-	/** Also that of its cgroup. */
+	/** Also the name of its cgroup. */
 	readonly name: string;
 	/** YAML. */
 	readonly config?: string;
-	/** Undefined: this tree's. */
+	/** The daemon of another tree; undefined: this tree's. */
 	readonly program?: string | undefined;
 }
 
@@ -22,28 +25,30 @@ export interface ArmRun extends Run {
 export class DaemonArm implements AsyncDisposable {
 	readonly name: string;
 	readonly daemon: Daemon;
-	readonly #ground: Ground;
+	readonly #ground: Sandbox;
 	#closed = 0;
 
-	private constructor(ground: Ground, name: string, daemon: Daemon) {
+	private constructor(ground: Sandbox, name: string, daemon: Daemon) {
 		this.#ground = ground;
 		this.name = name;
 		this.daemon = daemon;
 	}
 
-	/** It stands still until it is resumed. */
-	static async start(ground: Ground, { name, config, program }: DaemonArmOptions): Promise<DaemonArm> {
+	/** The daemon is stopped until it is resumed. */
+	static async start(ground: Sandbox, { name, config, program }: DaemonArmOptions): Promise<DaemonArm> {
 		const arm = new DaemonArm(ground, name, await startDaemon(ground, name, config, program));
 		arm.pause();
 		return arm;
 	}
 
-	/** Connections of its runs: all of them have closed. */
+	/** Number of connections of all its runs, each of them closed. */
 	get closed(): number {
 		return this.#closed;
 	}
 
-	/** The daemon works on the same processors as the load: in the turn of another it stands still. */
+	/**
+	 * The daemon uses the same processors as the load, so it is stopped while another is measured.
+	 */
 	pause(): void {
 		this.daemon.child.kill('SIGSTOP');
 	}
@@ -52,25 +57,29 @@ export class DaemonArm implements AsyncDisposable {
 		this.daemon.child.kill('SIGCONT');
 	}
 
-	/** A run in its turn: the server's end is in its cgroup, the client is elsewhere. */
+	/**
+	 * Resumes the daemon and runs the load, with the server's end in its cgroup and the client
+	 * outside.
+	 */
 	async serve(load: Load, limits: Limits): Promise<ArmRun> {
 		this.resume();
-		const before = this.#ground.cpuSeconds(daemonPlace);
+		const before = this.#ground.cpuSeconds(daemonCgroup);
 		const run = await load.run({ server: this.name, client: 'without' }, limits);
 		this.#closed += run.connections;
-		return { ...run, daemonCpuSeconds: this.#ground.cpuSeconds(daemonPlace) - before };
+		return { ...run, daemonCpuSeconds: this.#ground.cpuSeconds(daemonCgroup) - before };
 	}
 
 	/**
-	 * The samples once it has counted all connections of its runs, no fewer and no more. To be called before it is paused.
-	 * @throws {ToascopeError} LAB_FAILED when it has not
+	 * Returns the samples once the daemon has counted exactly the connections of its runs. Must be
+	 * called before it is paused.
+	 * @throws {ToascopeError} LAB_FAILED if it has not within the limit
 	 */
 	counted(): Promise<Sample[]> {
-		return whenClosed(this.#ground, this.daemon, this.#closed);
+		return untilClosed(this.#ground, this.daemon, this.#closed);
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
-		// one that stands still does not end
+		// a stopped process does not handle signals
 		this.resume();
 		await this.daemon[Symbol.asyncDispose]();
 	}

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The daemon's own processor time while connections come at an even rate, and while none does. */
+/**
+ * Measures the daemon's own CPU time while connections arrive at an even rate, and while none
+ * arrive.
+ */
 import { setTimeout } from 'node:timers/promises';
-import { daemonPlace } from './daemon.ts';
+import { daemonCgroup } from './daemon.ts';
 import { DaemonArm } from './daemon_arm.ts';
 import { Generator } from './generator.ts';
-import type { Ground } from './ground.ts';
 import type { Part, Plan, Row } from './result.ts';
+import type { Sandbox } from './sandbox.ts';
 
 const atMost = 0.05;
 const perSecond = 10_000;
-/** The load must have come at this share of the rate. */
-const reached = 0.99;
+/** The load must have reached this share of the rate. */
+const minimumShare = 0.99;
 const clients = 1000;
 const warmUpSeconds = 2;
 
@@ -22,30 +25,30 @@ interface Use {
 	readonly rate: number;
 }
 
-export async function measureDaemonCpu(ground: Ground, plan: Plan): Promise<Part> {
-	// all that comes again and again comes more than once: the rarest every 15 s
+export async function measureDaemonCpu(ground: Sandbox, plan: Plan): Promise<Part> {
+	// each periodic task of the daemon runs more than once: the rarest runs every 15 s
 	const seconds = plan.quick ? 5 : 31;
 	await using arm = await DaemonArm.start(ground, { name: 'with' });
 	await using against =
 		plan.against && (await DaemonArm.start(ground, { name: 'against', program: plan.against.program }));
 	await using generator = await Generator.start(ground, clients);
 
-	const turn = async (each: DaemonArm): Promise<Use> => {
+	const measureArm = async (each: DaemonArm): Promise<Use> => {
 		plan.say(`daemon_cpu: ${perSecond} connections a second`);
 		await each.serve(generator, { seconds: warmUpSeconds, perSecond });
 		const run = await each.serve(generator, { seconds, perSecond });
 		await each.counted();
 		plan.say('daemon_cpu: no connection');
-		const before = ground.cpuSeconds(daemonPlace);
+		const before = ground.cpuSeconds(daemonCgroup);
 		await setTimeout(seconds * 1000, undefined, { signal: ground.signal });
-		const idle = (ground.cpuSeconds(daemonPlace) - before) / seconds;
+		const idle = (ground.cpuSeconds(daemonCgroup) - before) / seconds;
 		each.pause();
 		return { busy: run.daemonCpuSeconds / run.seconds, idle, rate: run.rate };
 	};
 
-	if (against === undefined) return summarise([await turn(arm)], [], seconds, plan);
-	// neither has the earlier turns
-	const turns = [await turn(arm), await turn(against), await turn(against), await turn(arm)];
+	if (against === undefined) return summarise([await measureArm(arm)], [], seconds, plan);
+	// in this order, a drift of the machine affects both equally
+	const turns = [await measureArm(arm), await measureArm(against), await measureArm(against), await measureArm(arm)];
 	return summarise([turns[0], turns[3]] as Use[], [turns[1], turns[2]] as Use[], seconds, plan);
 }
 
@@ -65,8 +68,8 @@ function summarise(ours: readonly Use[], theirs: readonly Use[], seconds: number
 		what: `daemon CPU at ${perSecond} connections/s, no tracing`,
 		value: percent(busy),
 		aim: `at most ${percent(atMost).replace('.0', '')}`,
-		verdict: rate < perSecond * reached ? 'none' : busy <= atMost ? 'met' : 'falls short',
-		note: `${rate.toFixed(0)} connections/s came; ${percent(idle)} with none`,
+		verdict: rate < perSecond * minimumShare ? 'none' : busy <= atMost ? 'met' : 'falls short',
+		note: `${rate.toFixed(0)} connections/s arrived; ${percent(idle)} with none`,
 	};
 	const figures = { share: busy, idle_share: idle, rate, seconds };
 	if (against === undefined) return { figures, rows: [row] };

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What one local user can do to the daemon's memory by HTTP: connections that send thousands of requests at once. */
+/**
+ * Measures how much memory one local user can make the daemon use over HTTP, by connections that
+ * send thousands of requests at once.
+ */
 import { connect } from 'node:net';
-import { socketClosed } from '../test/fixtures/socket_closed.ts';
+import { socketClosed } from '../test/kit/daemon/socket_closed.ts';
 import { startDaemon } from './daemon.ts';
-import type { Ground } from './ground.ts';
 import { peakBytes, residentBytes } from './memory_use.ts';
 import type { Part, Plan } from './result.ts';
+import type { Sandbox } from './sandbox.ts';
 
 const [connections, requests, rounds] = [256, 3600, 3];
 const atMostMb = 200;
 const mb = 1e6;
 
-/** Requests that ask for much, and those that are refused before they are looked at. */
+/** Requests with large responses, and requests that are rejected before they are processed. */
 export const floods: Readonly<Record<string, string>> = {
 	peers: 'GET /v1/status?peers=on HTTP/1.1\r\n\r\n',
 	peers_of_host: 'GET /v1/status?peers=on HTTP/1.1\r\nHost: x\r\n\r\n',
@@ -20,10 +23,16 @@ export const floods: Readonly<Record<string, string>> = {
 	no_method: 'FOO /metrics HTTP/1.1\r\nHost: x\r\n\r\n',
 };
 
-/** Of each connection: those that may wait, and the last word. */
-export const answersAtMost = 5;
+/**
+ * Limit of the responses on one connection: the pipelined requests that are allowed to wait, and
+ * the final error.
+ */
+export const maxResponses = 5;
 
-/** Sends one request so many times, at once, on so many connections. Resolves with the statuses that came, when all have ended. */
+/**
+ * Sends one request `requests` times at once on each of `connections` connections. Resolves with
+ * the status codes of all responses when all connections have ended.
+ */
 export async function flood(url: string, request: string, connections: number, requests: number): Promise<string[]> {
 	const { hostname: host, port } = new URL(url);
 	const sent = Buffer.from(request.repeat(requests));
@@ -31,11 +40,11 @@ export async function flood(url: string, request: string, connections: number, r
 		Array.from({ length: connections }, async () => {
 			let text = '';
 			const socket = connect({ host, port: Number(port) });
-			socket.on('data', (piece) => {
-				text += piece;
+			socket.on('data', (chunk) => {
+				text += chunk;
 			});
 			socket.write(sent);
-			// the daemon may reset it while it is written to
+			// the daemon can reset the connection during the write
 			await socketClosed(socket);
 			return Array.from(text.matchAll(/HTTP\/1\.1 (\d+) /g), ([, status = '']) => status);
 		}),
@@ -43,7 +52,7 @@ export async function flood(url: string, request: string, connections: number, r
 	return answers.flat();
 }
 
-export async function measureFlood(ground: Ground, plan: Plan): Promise<Part> {
+export async function measureFlood(ground: Sandbox, plan: Plan): Promise<Part> {
 	await using daemon = await startDaemon(ground, 'with');
 	const pid = daemon.child.pid ?? Number.NaN;
 	for (let scrape = 0; scrape < 5; scrape++) await daemon.metrics();
@@ -61,7 +70,7 @@ export async function measureFlood(ground: Ground, plan: Plan): Promise<Part> {
 		rows: [
 			{
 				name: 'flood',
-				what: `daemon RSS at its highest, while ${connections} connections send ${requests} requests each`,
+				what: `peak daemon RSS while ${connections} connections send ${requests} requests each`,
 				value: `${(peak / mb).toFixed(0)} MB`,
 				aim: `at most ${atMostMb} MB`,
 				verdict: peak <= atMostMb * mb ? 'met' : 'falls short',

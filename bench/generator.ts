@@ -1,34 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The load generator: a server that does next to nothing and a client, moved between cgroups from run to run. */
-import type { Ground } from './ground.ts';
+/**
+ * The load generator: a minimal server and a client, which are moved between cgroups from run to
+ * run.
+ */
+
 import {
 	agree,
 	Client,
 	type Limits,
 	type Load,
-	type Places,
+	type EndpointCgroups,
 	type Report,
 	type Run,
 	responseBytes,
 	threads,
 } from './load.ts';
+import type { Sandbox } from './sandbox.ts';
 import { Tool } from './tool.ts';
 
 const requestBytes = 100;
 
 export class Generator implements Load {
-	readonly #ground: Ground;
+	readonly #ground: Sandbox;
 	readonly #server: Tool;
 	readonly #client: Client;
 
-	private constructor(ground: Ground, server: Tool, client: Client) {
+	private constructor(ground: Sandbox, server: Tool, client: Client) {
 		this.#ground = ground;
 		this.#server = server;
 		this.#client = client;
 	}
 
-	/** `clients`: so many distinct TOA addresses. */
-	static async start(ground: Ground, clients: number): Promise<Generator> {
+	/** `clients` is the number of distinct TOA addresses. */
+	static async start(ground: Sandbox, clients: number): Promise<Generator> {
 		const request = `--request=${requestBytes}`;
 		const own = [`--threads=${threads}`, `--response=${responseBytes}`];
 		const server = await Tool.start(ground, 'toascope-load', ['server', ...own, request]);
@@ -40,7 +44,7 @@ export class Generator implements Load {
 		}
 	}
 
-	async run(places: Places, limits: Limits): Promise<Run> {
+	async run(places: EndpointCgroups, limits: Limits): Promise<Run> {
 		this.#ground.move(this.#server.child, places.server);
 		this.#ground.move(this.#client.child, places.client);
 		await this.#server.ask('open');

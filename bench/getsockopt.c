@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * toascope-getsockopt DIR: how long a getsockopt() takes for sockets of different cgroups. Attaches a
- * program that does nothing to the cgroup DIR, on the hook of getsockopt(). Lines on standard
- * input, each answered with JSON on standard output:
- *   socket NAME    accept a connection: it belongs to the cgroup that the process is in now
- *   round CALLS    so many calls for each socket and each option, the sockets in order and, the next
- *                  time, in the opposite order: nanoseconds for a call
+ * toascope-getsockopt DIR: measures how long getsockopt() takes on sockets of different cgroups.
+ * Attaches a program that does nothing to the getsockopt() hook of the cgroup DIR. Each line on
+ * standard input is answered with JSON on standard output:
+ *   socket NAME    accept a connection, which belongs to the cgroup that the process is in now
+ *   round CALLS    make CALLS calls for each socket and option, and print nanoseconds per call; the
+ *                  order of the sockets is reversed from round to round
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -49,7 +49,7 @@ static const struct bpf_insn nothing[] = {
 	{ .code = BPF_JMP | BPF_EXIT },
 };
 
-/* The descriptors stay open until the process ends, and with them the link. */
+/* The descriptors, and with them the link, stay open until the process ends. */
 static bool attach_nothing(const char *directory)
 {
 	LIBBPF_OPTS(bpf_prog_load_opts, load, .expected_attach_type = BPF_CGROUP_GETSOCKOPT);
@@ -61,7 +61,7 @@ static bool attach_nothing(const char *directory)
 	       bpf_link_create(program, cgroup, BPF_CGROUP_GETSOCKOPT, NULL) >= 0;
 }
 
-/* The server's end of a connection with itself, or -1; the client's end stays open. */
+/* Connects to itself, and returns the server's end or -1. The client's end stays open. */
 static int accept_one(void)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -77,7 +77,10 @@ static int accept_one(void)
 	return fd;
 }
 
-/* Of the processor's time: what others take of it is not counted. Nanoseconds for a call; below 0: a call failed. */
+/*
+ * Returns the nanoseconds of a call in CPU time of the thread, which excludes the time of other
+ * tasks. The result is negative if a call failed.
+ */
 static double time_calls(int fd, const struct option *option, int calls)
 {
 	struct timespec begun, ended;
@@ -94,7 +97,7 @@ static double time_calls(int fd, const struct option *option, int calls)
 	return ((ended.tv_sec - begun.tv_sec) * 1e9 + (ended.tv_nsec - begun.tv_nsec)) / calls;
 }
 
-static bool round_of(struct socket *sockets, int count, int calls)
+static bool run_round(struct socket *sockets, int count, int calls)
 {
 	static bool backwards;
 
@@ -119,7 +122,7 @@ static bool round_of(struct socket *sockets, int count, int calls)
 	return true;
 }
 
-static bool obey(const char *line)
+static bool execute(const char *line)
 {
 	static struct socket sockets[SOCKETS_MAX];
 	static int count;
@@ -130,7 +133,7 @@ static bool obey(const char *line)
 		if (sockets[count].fd < 0)
 			return false;
 		printf("{\"made\":\"%s\"}\n", sockets[count++].name);
-	} else if (sscanf(line, "round %d", &calls) != 1 || calls < 1 || !round_of(sockets, count, calls)) {
+	} else if (sscanf(line, "round %d", &calls) != 1 || calls < 1 || !run_round(sockets, count, calls)) {
 		return false;
 	}
 	return !fflush(stdout);
@@ -151,7 +154,7 @@ int main(int argc, char **argv)
 	puts("{\"ready\":true}");
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {
-		if (!obey(line)) {
+		if (!execute(line)) {
 			fprintf(stderr, "%s: %s", strerror(errno), line);
 			return EXIT_FAILED;
 		}

@@ -3,13 +3,14 @@
  * toascope-hold server
  * toascope-hold client CGROUP CLIENTS [PEERS]
  *
- * Connections that stay open and carry nothing, more than one process may have descriptors for: each
- * half shares them out among processes of its own, which die with it. Lines on standard input,
- * each answered with JSON on standard output:
- *   hold COUNT   server: listen, for so many; client: connect so many
- *   held         server: when all have been accepted
+ * Holds open connections that carry no data. Their number may exceed the descriptor limit of one
+ * process: each half distributes them over child processes, which die with it. Each line on
+ * standard input is answered with JSON on standard output:
+ *   hold COUNT   server: listen for COUNT connections; client: open COUNT connections
+ *   held         server: report when all have been accepted
  *   drop         close them
- * PEERS is written by the client: a line for each connection, its own address and port, and its client's address.
+ * The client appends a line to PEERS for each connection: the local address and port, and the
+ * client's address in the TOA option.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -35,20 +36,20 @@ enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 #define OTHER_DESCRIPTORS 64
 
 struct half {
-	struct source source; /* clients 0: the server's half */
+	struct source source; /* source.clients is 0 in the server's half */
 	const char *peers;
 	int listener;
 };
 
-/* The processes that hold connections. */
+/* The child processes that hold the connections. */
 static struct {
 	pid_t pids[HOLDERS_MAX];
 	int count;
-	int told[2];   /* what each has done, a struct report */
-	int to_end[2]; /* its end: that of the processes */
+	int reports[2]; /* a pipe, into which each child writes its struct report */
+	int stop[2];    /* a pipe, whose end of file makes the children exit */
 } holders;
 
-static bool note_peer(FILE *peers, const struct source *source, int fd, uint64_t number)
+static bool record_peer(FILE *peers, const struct source *source, int fd, uint64_t number)
 {
 	char text[INET6_ADDRSTRLEN], client[INET6_ADDRSTRLEN];
 	struct in6_addr address = source_client(source, number);
@@ -69,7 +70,7 @@ static struct report connect_all(const struct half *half, uint64_t first, int co
 	for (int i = 0; i < count; i++) {
 		int fd = source_connect(&half->source, first + i, PORT);
 
-		if (fd < 0 || (half->peers && (!peers || !note_peer(peers, &half->source, fd, first + i))))
+		if (fd < 0 || (half->peers && (!peers || !record_peer(peers, &half->source, fd, first + i))))
 			report.errors++;
 		else
 			report.connections++;
@@ -95,17 +96,17 @@ static struct report accept_all(const struct half *half, int count)
 	return report;
 }
 
-/* A process: does its share, tells of it, and lives until it is to end. */
+/* Runs in a child: opens or accepts its share, reports, and waits for the stop pipe to close. */
 static void hold(const struct half *half, uint64_t first, int count)
 {
 	struct report report;
 	char byte;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	close(holders.to_end[1]);
+	close(holders.stop[1]);
 	report = half->source.clients ? connect_all(half, first, count) : accept_all(half, count);
-	if (write(holders.told[1], &report, sizeof(report)) == sizeof(report))
-		while (read(holders.to_end[0], &byte, 1) < 0 && errno == EINTR)
+	if (write(holders.reports[1], &report, sizeof(report)) == sizeof(report))
+		while (read(holders.stop[0], &byte, 1) < 0 && errno == EINTR)
 			;
 	_exit(0);
 }
@@ -116,7 +117,7 @@ static bool start(const struct half *half, int count)
 	struct rlimit limit;
 	int share;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) || pipe(holders.told) || pipe(holders.to_end))
+	if (getrlimit(RLIMIT_NOFILE, &limit) || pipe(holders.reports) || pipe(holders.stop))
 		return false;
 	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit))
@@ -136,13 +137,13 @@ static bool start(const struct half *half, int count)
 	return true;
 }
 
-/* Waits until each process has done its share. */
-static bool tell(const char *role)
+/* Waits for the report of each child, and prints their sum. */
+static bool report_all(const char *role)
 {
 	struct report sum = {}, part;
 
 	for (int i = 0; i < holders.count; i++) {
-		if (read(holders.told[0], &part, sizeof(part)) != sizeof(part))
+		if (read(holders.reports[0], &part, sizeof(part)) != sizeof(part))
 			return false;
 		report_add(&sum, &part);
 	}
@@ -150,14 +151,14 @@ static bool tell(const char *role)
 	return true;
 }
 
-static bool drop(struct half *half)
+static bool close_all(struct half *half)
 {
-	close(holders.to_end[1]);
+	close(holders.stop[1]);
 	for (int i = 0; i < holders.count; i++)
 		waitpid(holders.pids[i], NULL, 0);
-	close(holders.to_end[0]);
-	close(holders.told[0]);
-	close(holders.told[1]);
+	close(holders.stop[0]);
+	close(holders.reports[0]);
+	close(holders.reports[1]);
 	if (half->listener)
 		close(half->listener);
 	half->listener = 0;
@@ -166,7 +167,7 @@ static bool drop(struct half *half)
 	return !fflush(stdout);
 }
 
-static bool obey(const char *line, struct half *half)
+static bool execute(const char *line, struct half *half)
 {
 	bool serves = !half->source.clients;
 	int count;
@@ -180,14 +181,14 @@ static bool obey(const char *line, struct half *half)
 		if (!start(half, count))
 			return false;
 		if (!serves)
-			return tell("client");
+			return report_all("client");
 		puts("{\"role\":\"server\",\"listening\":true}");
 		return !fflush(stdout);
 	}
 	if (holders.count && serves && !strcmp(line, "held\n"))
-		return tell("server");
+		return report_all("server");
 	if (holders.count && !strcmp(line, "drop\n"))
-		return drop(half);
+		return close_all(half);
 	return false;
 }
 
@@ -215,7 +216,7 @@ int main(int argc, char **argv)
 	puts("{\"ready\":true}");
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {
-		if (!obey(line, &half)) {
+		if (!execute(line, &half)) {
 			fprintf(stderr, "%s: %s", strerror(errno), line);
 			return EXIT_FAILED;
 		}

@@ -1,43 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Connections that stay open and carry nothing, as many as are wanted. */
+/** Opens any number of connections that stay open and carry no data. */
 import { ToascopeError } from '../daemon/errors.ts';
-import { Ends } from './ends.ts';
-import type { Ground } from './ground.ts';
-import type { Places, Report } from './load.ts';
+import type { EndpointCgroups, Report } from './load.ts';
+import { LoadEndpoints } from './load_endpoints.ts';
+import type { Sandbox } from './sandbox.ts';
 
-/** 100,000 connections one after the other. */
+/** Enough for 100,000 connections one after the other. */
 const longestMs = 60_000;
 
 export class Holding implements AsyncDisposable {
-	readonly #ends: Ends;
+	readonly #ends: LoadEndpoints;
 
-	private constructor(ends: Ends) {
+	private constructor(ends: LoadEndpoints) {
 		this.#ends = ends;
 	}
 
-	/** `clients`: so many distinct TOA addresses. `peers`: a file that gets a line for each connection: its peer and its client. */
-	static async start(ground: Ground, clients: number, peers?: string): Promise<Holding> {
+	/**
+	 * `clients` is the number of distinct TOA addresses. `peers` is a file that gets a line for
+	 * each connection, with its peer and its client.
+	 */
+	static async start(ground: Sandbox, clients: number, peers?: string): Promise<Holding> {
 		const own = [String(clients), ...(peers === undefined ? [] : [peers])];
-		return new Holding(await Ends.start(ground, 'toascope-hold', own));
+		return new Holding(await LoadEndpoints.start(ground, 'toascope-hold', own));
 	}
 
 	/**
 	 * Resolves when all are open and accepted.
-	 * @throws {ToascopeError} LAB_FAILED when one is not
+	 * @throws {ToascopeError} LAB_FAILED if one is not
 	 */
-	async hold(places: Places, connections: number): Promise<void> {
+	async hold(places: EndpointCgroups, connections: number): Promise<void> {
 		this.#ends.move(places);
 		await this.#ends.server.ask(`hold ${connections}`);
 		const client = await this.#ends.client.ask<Report>(`hold ${connections}`, longestMs);
 		if (client.connections !== connections) {
-			throw new ToascopeError('LAB_FAILED', `${connections} connections were to be open, ${client.connections} are`);
+			throw new ToascopeError('LAB_FAILED', `${client.connections} of ${connections} connections were opened`);
 		}
 		const server = await this.#ends.server.ask<Report>('held', longestMs);
 		if (server.connections !== connections) {
-			throw new ToascopeError(
-				'LAB_FAILED',
-				`${connections} connections were to be accepted, ${server.connections} were`,
-			);
+			throw new ToascopeError('LAB_FAILED', `${server.connections} of ${connections} connections were accepted`);
 		}
 	}
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * toascope-load: makes connections on loopback, one request and one response on each, with a
- * TOA option of its choosing for each, and tells what it did. Told what to do line by line on
- * standard input, at whose end it ends; so one process can be moved from cgroup to cgroup
- * between runs.
+ * toascope-load: makes connections on loopback, each with its own TOA option, one request and one
+ * response, and reports what it did. It reads commands line by line from standard input and exits
+ * at the end of input, so that one process can be moved from cgroup to cgroup between runs.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -38,20 +37,20 @@ static const struct {
 static const char usage[] =
 	"usage: toascope-load server|client|both [OPTION...]\n"
 	"  --port PORT        on 127.0.0.1 (default 7000)\n"
-	"  --threads N        of each half (default 2)\n"
-	"  --batch N          connections that a client's thread has open at a time (default 16)\n"
-	"  --request BYTES    (default 100)\n"
-	"  --response BYTES   (default 1000); the server closes first\n"
-	"  --http PATH        client: GET that path over HTTP, in place of so many bytes; the response's body has BYTES\n"
-	"  --clients N        distinct TOA addresses (default 1000)\n"
+	"  --threads N        threads of each half (default 2)\n"
+	"  --batch N          connections that each client thread has open at a time (default 16)\n"
+	"  --request BYTES    size of a request (default 100)\n"
+	"  --response BYTES   size of a response (default 1000); the server closes first\n"
+	"  --http PATH        client: GET PATH over HTTP; --response is the size of the body\n"
+	"  --clients N        distinct client addresses in TOA options (default 1000)\n"
 	"  --profile NAME     nat64 (default), toa6, toa4, or none\n"
 	"  --cgroup DIR       cgroup v2 directory for the program that writes TOA (default: the root)\n"
-	"Lines on standard input, each answered with JSON on standard output:\n"
+	"Commands on standard input, one a line, each answered with JSON on standard output:\n"
 	"  open                        listen (server)\n"
 	"  close                       stop listening, report (server)\n"
 	"  run SECONDS [CONNECTIONS [RATE [PORT]]]\n"
-	"                              make connections until either is reached, at most RATE in a second, report (client);\n"
-	"                              0: as many as come\n";
+	"                              make connections until either limit is reached, then report\n"
+	"                              (client); at most RATE per second; 0: no limit\n";
 
 static bool parse_number(const char *text, long most, long *number)
 {
@@ -92,13 +91,13 @@ static bool parse_arguments(int argc, char **argv, struct arguments *arguments)
 			return false;
 	}
 	arguments->mode = argc - optind == 1 ? argv[optind] : "";
-	/* the server half speaks no HTTP */
+	/* the server half does not implement HTTP */
 	return !strcmp(arguments->mode, "client") ||
 	       (!arguments->http && (!strcmp(arguments->mode, "server") || !strcmp(arguments->mode, "both")));
 }
 
-/* Does one line; false: it makes no sense here, or cannot be done. */
-static bool obey(const char *line, struct client *client, struct server *server, bool *open)
+/* Executes one command. Returns false if it is invalid in the current state, or fails. */
+static bool execute(const char *line, struct client *client, struct server *server, bool *open)
 {
 	unsigned short port = client->exchange.port;
 	unsigned long long connections = 0;
@@ -133,7 +132,7 @@ static bool obey(const char *line, struct client *client, struct server *server,
 		report_print("client", &report, monotonic_seconds() - begun);
 		return true;
 	}
-	fprintf(stderr, "cannot do this now: %s", line);
+	fprintf(stderr, "invalid command in this state: %s", line);
 	return false;
 }
 
@@ -145,7 +144,7 @@ static int run(struct client *client, struct server *server)
 	puts("{\"ready\":true}");
 	fflush(stdout);
 	while (fine && fgets(line, sizeof(line), stdin))
-		fine = obey(line, client, server, &open);
+		fine = execute(line, client, server, &open);
 	if (open)
 		server_close(server);
 	return fine ? EXIT_DONE : EXIT_FAILED;

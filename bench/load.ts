@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What a load is: a server and a client, one request on each connection, and the client half of all of them. */
+/**
+ * The interface of a load, which is a server and a client with one request on each connection; and
+ * the client half that all loads use.
+ */
 import { availableParallelism } from 'node:os';
 import { ToascopeError } from '../daemon/errors.ts';
-import type { Ground } from './ground.ts';
+import type { Sandbox } from './sandbox.ts';
 import { Tool } from './tool.ts';
 
-/** What one half of the generator did in a run. */
+/** The report of one half of the generator on a run. */
 export interface Report {
 	readonly connections: number;
 	readonly seconds: number;
@@ -20,7 +23,7 @@ export interface Run {
 	readonly seconds: number;
 	/** Accepted connections per second. */
 	readonly rate: number;
-	/** Of both ends; what interrupts did for them included. */
+	/** Of both ends, with the interrupts that are accounted to them. */
 	readonly cpuSeconds: number;
 }
 
@@ -28,26 +31,29 @@ export interface Limits {
 	readonly seconds: number;
 	/** Undefined: as many as the time allows. */
 	readonly connections?: number;
-	/** So many in a second, evenly; undefined: as many as come. */
+	/** Connections per second, evenly spaced; undefined: no limit. */
 	readonly perSecond?: number;
 }
 
 /** The cgroups that the sockets of each end belong to. */
-export interface Places {
+export interface EndpointCgroups {
 	readonly server: string;
 	readonly client: string;
 }
 
 export interface Load extends AsyncDisposable {
-	/** @throws {ToascopeError} LAB_FAILED unless every connection was served to its end */
-	run(places: Places, limits: Limits): Promise<Run>;
+	/** @throws {ToascopeError} LAB_FAILED unless every connection was served completely */
+	run(places: EndpointCgroups, limits: Limits): Promise<Run>;
 }
 
-/** Of each end: more of both together than there are processors, so that none of these waits for long. */
+/**
+ * Threads of each end. Both ends together have more threads than there are processors, so that no
+ * processor idles for long.
+ */
 export const threads = availableParallelism();
-/** Of the response; its body where there is a head before it. */
+/** Size of the response, or of its body with HTTP. */
 export const responseBytes = 1000;
-/** Connections that a client's thread has open at a time. */
+/** Connections that each client thread has open at a time. */
 const batch = 32;
 
 export class Client implements AsyncDisposable {
@@ -61,14 +67,17 @@ export class Client implements AsyncDisposable {
 		return this.#tool.child;
 	}
 
-	/** `clients`: so many distinct TOA addresses; `more`: of toascope-load's options. */
-	static async start(ground: Ground, clients: number, more: readonly string[]): Promise<Client> {
+	/**
+	 * `clients` is the number of distinct TOA addresses; `more` are further options of
+	 * toascope-load.
+	 */
+	static async start(ground: Sandbox, clients: number, more: readonly string[]): Promise<Client> {
 		const own = [`--threads=${threads}`, `--batch=${batch}`, `--response=${responseBytes}`];
 		const toa = [`--clients=${clients}`, `--cgroup=${ground.directory}`];
 		return new Client(await Tool.start(ground, 'toascope-load', ['client', ...own, ...toa, ...more]));
 	}
 
-	/** `port`: undefined for the generator's own server. */
+	/** `port` is the server's; undefined: that of the generator's own server. */
 	run({ seconds, connections = 0, perSecond = 0 }: Limits, port?: number): Promise<Report> {
 		return this.#tool.ask<Report>(`run ${seconds} ${connections} ${perSecond} ${port ?? ''}`, seconds * 1000);
 	}
@@ -79,13 +88,13 @@ export class Client implements AsyncDisposable {
 }
 
 /**
- * What both ends say of a run, as one.
- * @throws {ToascopeError} LAB_FAILED unless they agree, and neither saw an error
+ * Combines the reports of both ends on a run.
+ * @throws {ToascopeError} LAB_FAILED unless they agree and neither counted an error
  */
 export function agree(client: Report, server: Pick<Report, 'connections' | 'errors' | 'cpu_seconds'>): Run {
 	if (client.errors + server.errors > 0 || client.connections !== server.connections) {
-		const said = `client ${JSON.stringify(client)}, server ${JSON.stringify(server)}`;
-		throw new ToascopeError('LAB_FAILED', `the load failed: ${said}`);
+		const reports = `client ${JSON.stringify(client)}, server ${JSON.stringify(server)}`;
+		throw new ToascopeError('LAB_FAILED', `the load failed: ${reports}`);
 	}
 	return {
 		connections: client.connections,

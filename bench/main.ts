@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * `npm run bench [-- --json] [--quick] [--only PART]... [--against COMMIT] [--write FILE]`: what toascope costs on this
- * machine. bench/README.md has the method. Exit code 0 when it was measured, whatever came out; 1 when a
- * part failed: the others are measured and shown all the same.
+ * `npm run bench [-- --json] [--quick] [--only PART]... [--against COMMIT] [--write FILE]`:
+ * measures what toascope costs on this machine. bench/README.md describes the method. Exit code 0:
+ * everything was measured, whatever the results; 1: a part failed, but the others were still
+ * measured and shown.
  */
 import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -15,7 +16,6 @@ import { measureDaemonCpu } from './daemon_cpu.ts';
 import { measureFallback } from './fallback.ts';
 import { measureFlood } from './flood.ts';
 import { measureGetsockopt } from './getsockopt.ts';
-import { Ground } from './ground.ts';
 import { measureGrowth } from './growth.ts';
 import { measureLookups } from './lookups.ts';
 import { describeMachine, type Machine } from './machine.ts';
@@ -30,10 +30,11 @@ import { formatMarkdown, formatTable, type Report, writeBetweenMarks } from './r
 import type { Part, Plan, Row } from './result.ts';
 import { measureRing } from './ring.ts';
 import { measureRss } from './rss.ts';
+import { Sandbox } from './sandbox.ts';
 import { measureScrapes } from './scrape.ts';
 
-/** In the order in which they run: what the least stirs first. */
-const parts: Readonly<Record<string, (ground: Ground, plan: Plan) => Promise<Part>>> = {
+/** In the order in which they run: the parts that are most sensitive to disturbance come first. */
+const parts: Readonly<Record<string, (ground: Sandbox, plan: Plan) => Promise<Part>>> = {
 	rate: measureRate,
 	rate_nginx: measureNginxRate,
 	bulk: measureBulk,
@@ -55,7 +56,7 @@ const parts: Readonly<Record<string, (ground: Ground, plan: Plan) => Promise<Par
 	module: measureModule,
 };
 
-/** With --quick only where --only names them. */
+/** These run with --quick only if --only names them. */
 const slow: ReadonlySet<string> = new Set(['peers', 'peers_here', 'module']);
 
 function usage(message: string): ToascopeError {
@@ -77,7 +78,7 @@ function readArguments() {
 		});
 		const only = values.only ?? Object.keys(parts).filter((name) => !(values.quick && slow.has(name)));
 		const unknown = only.find((name) => parts[name] === undefined);
-		if (unknown !== undefined) throw usage(`there is no part ${unknown}`);
+		if (unknown !== undefined) throw usage(`unknown part "${unknown}"`);
 		return { ...values, only };
 	} catch (error) {
 		if (error instanceof ToascopeError) throw error;
@@ -85,7 +86,9 @@ function readArguments() {
 	}
 }
 
-/** Measures a part. One that fails is told, and does not take the others with it. */
+/**
+ * Measures a part. A failure is reported and returned as text, and does not affect the other parts.
+ */
 async function attempt(name: string, measure: () => Promise<Part>, signal: AbortSignal): Promise<Part | string> {
 	try {
 		return await measure();
@@ -108,7 +111,7 @@ async function bench(signal: AbortSignal): Promise<boolean> {
 	const rows: Row[] = [];
 	let machine: Machine;
 	{
-		await using ground = await Ground.open(signal);
+		await using ground = await Sandbox.open(signal);
 		machine = await describeMachine(ground);
 		for (const [name, measure] of Object.entries(parts)) {
 			if (!options.only.includes(name)) continue;
@@ -124,7 +127,7 @@ async function bench(signal: AbortSignal): Promise<boolean> {
 		}
 	}
 	if (process.stderr.isTTY) say('');
-	const judged = (verdict: Row['verdict']) =>
+	const namesOf = (verdict: Row['verdict']) =>
 		rows.filter((row) => row.aim !== '' && row.verdict === verdict).map(({ name }) => name);
 	const report: Report = {
 		date: new Date().toISOString(),
@@ -133,8 +136,8 @@ async function bench(signal: AbortSignal): Promise<boolean> {
 		machine,
 		results,
 		failed,
-		falls_short: judged('falls short'),
-		no_verdict: judged('none'),
+		falls_short: namesOf('falls short'),
+		no_verdict: namesOf('none'),
 	};
 	console.log(options.json ? JSON.stringify(report, undefined, 2) : formatTable(report, rows));
 	const complete = Object.keys(failed).length === 0;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What memory is in use: the kernel's, that of a process's maps, and the process's own. Bytes. */
+/**
+ * Bytes of memory in use: by the kernel, by the BPF maps of a process, and by the process itself.
+ */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 const kib = 1024;
@@ -9,11 +11,12 @@ function field(text: string, name: string): number {
 }
 
 /**
- * What the kernel has allocated for all, by kmalloc() and in larger areas. An object counts with its share of the pages
- * that hold such objects, whether these are new or have had room: slabinfo(5); proc(5), /proc/meminfo.
+ * Bytes that the whole kernel has allocated with kmalloc() and in larger areas. An object counts
+ * with its share of its slab's pages, whether or not these were allocated for it: slabinfo(5);
+ * proc(5), /proc/meminfo.
  */
 export function kernelBytes(): number {
-	// each processor keeps a part of the counts to itself until then
+	// folds in the part of the counts that each processor keeps to itself
 	writeFileSync('/proc/sys/vm/stat_refresh', '1');
 	const text = readFileSync('/proc/meminfo', 'utf8');
 	return (field(text, 'VmallocUsed') + field(text, 'Percpu')) * kib + kmallocBytes();
@@ -30,21 +33,24 @@ function kmallocBytes(): number {
 	);
 }
 
-/** Of the BPF maps of a process, as the kernel accounts for them. What socket storage holds is not among it. */
+/**
+ * Bytes of the BPF maps of a process, as the kernel accounts for them. The contents of socket
+ * storage are not included.
+ */
 export function mapBytes(pid: number): number {
 	const folder = `/proc/${pid}/fdinfo`;
 	const maps = new Map<string, number>();
 	for (const name of readdirSync(folder)) {
-		const text = readWhileThere(`${folder}/${name}`);
+		const text = readIfThere(`${folder}/${name}`);
 		const id = /^map_id:\s+(\d+)/m.exec(text)?.[1];
-		// an iterator's link names its map, too
+		// the link of an iterator names its map as well
 		if (id !== undefined && text.includes('map_type:')) maps.set(id, field(text, 'memlock'));
 	}
 	return [...maps.values()].reduce((sum, bytes) => sum + bytes, 0);
 }
 
-/** The process may close a descriptor, which is then no map, after the folder was listed. */
-function readWhileThere(file: string): string {
+/** Returns '' for a descriptor that the process closed after the directory was listed. */
+function readIfThere(file: string): string {
 	try {
 		return readFileSync(file, 'utf8');
 	} catch (error) {
@@ -53,12 +59,12 @@ function readWhileThere(file: string): string {
 	}
 }
 
-/** Pages of a process that are in memory. */
+/** Resident memory of a process. */
 export function residentBytes(pid: number): number {
 	return field(readFileSync(`/proc/${pid}/status`, 'utf8'), 'VmRSS') * kib;
 }
 
-/** The most that it ever had in memory. */
+/** Peak resident memory of a process. */
 export function peakBytes(pid: number): number {
 	return field(readFileSync(`/proc/${pid}/status`, 'utf8'), 'VmHWM') * kib;
 }

@@ -1,43 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What `provider: module` costs beside `provider: bpf` and beside nothing, in one virtual machine: this host may take no modules. */
+/**
+ * Measures what `provider: module` costs, compared with `provider: bpf` and with neither. It runs
+ * in a virtual machine, since this host may not allow loading modules.
+ */
 import { join } from 'node:path';
 import { buildModule } from '../test/vm/build.ts';
-import type { Ground } from './ground.ts';
-import { LeftOut, runInGuest, tree } from './in_guest.ts';
-import { compare, show } from './pairs.ts';
+import { PartUnavailable, runInGuest, tree } from './in_guest.ts';
+import { compare, formatEstimate } from './pairs.ts';
 import type { Part, Plan, Row } from './result.ts';
+import type { Sandbox } from './sandbox.ts';
 import { median } from './statistics.ts';
 
-/** `control`: once more without any. */
+/** `control` is a second arm with no provider. */
 export type ModuleArm = 'none' | 'bpf' | 'module' | 'control';
 
 /** One arm in one round: medians of its runs. */
-export interface ModuleTurn {
-	/** Processor time of both ends, as the other. */
+export interface ModuleSample {
+	/** CPU time of both ends per connection. */
 	readonly connectionMicros: number;
 	/** Connections per second. */
 	readonly rate: number;
-	/** For a segment that arrives at either end, acknowledgements among them. */
+	/** CPU time of both ends per segment that arrives at either end, acknowledgements included. */
 	readonly segmentMicros: number;
-	/** Such segments for each call that sent one of data. */
+	/** Number of such segments for each call that sent a segment of data. */
 	readonly segmentsForACall: number;
-	/** Of the processor. An emulated one makes much of what a daemon does once a second: it is in no other figure. */
+	/**
+	 * The daemon's share of the processor. No other figure includes it, because emulation
+	 * exaggerates what a daemon does once a second.
+	 */
 	readonly daemonShare: number;
 }
 
-type Turns = Readonly<Record<ModuleArm, readonly ModuleTurn[]>>;
+type Turns = Readonly<Record<ModuleArm, readonly ModuleSample[]>>;
 
-/** The newest of the matrix that modules are built for on this machine. */
+/** The newest kernel of the matrix for which this machine can build modules. */
 const kernelName = '6.12';
 /**
- * The guest's clock counts instructions, 8 ns for each, on its only processor: so its processor time does not depend on what else
- * this machine does.
+ * The guest has one processor, and its clock advances by 8 ns per instruction, so that its CPU time
+ * does not depend on the load of this machine.
  */
 const counted = { machineArguments: ['-icount', 'shift=3'], kernelArguments: ['nr_cpus=1'] };
 
 const names = { module: '`provider: module`', bpf: '`provider: bpf`' };
 
-export async function measureModule(_ground: Ground, plan: Plan): Promise<Part> {
+export async function measureModule(_ground: Sandbox, plan: Plan): Promise<Part> {
 	try {
 		const { result, release } = await runInGuest<Turns>(plan, 'module', {
 			kernelName,
@@ -50,8 +56,8 @@ export async function measureModule(_ground: Ground, plan: Plan): Promise<Part> 
 		});
 		return summarise(result, release);
 	} catch (error) {
-		if (!(error instanceof LeftOut)) throw error;
-		const what = `CPU time for an accepted connection, both ends, ${names.module} / neither`;
+		if (!(error instanceof PartUnavailable)) throw error;
+		const what = `CPU time per accepted connection, both ends, ${names.module} / neither`;
 		return {
 			figures: { left_out: error.message },
 			rows: [{ name: 'module', what, value: 'left out', aim: '', verdict: 'none', note: error.message }],
@@ -59,7 +65,7 @@ export async function measureModule(_ground: Ground, plan: Plan): Promise<Part> 
 	}
 }
 
-type Read = (turn: ModuleTurn) => number;
+type Read = (turn: ModuleSample) => number;
 
 function summarise(turns: Turns, release: string): Part {
 	const ratio = (arm: ModuleArm, read: Read) =>
@@ -70,20 +76,20 @@ function summarise(turns: Turns, release: string): Part {
 		control: ratio('control', read),
 	});
 	const of = {
-		connection: { what: 'an accepted connection', read: (turn: ModuleTurn) => turn.connectionMicros },
-		segment: { what: 'a segment that arrives', read: (turn: ModuleTurn) => turn.segmentMicros },
+		connection: { what: 'accepted connection', read: (turn: ModuleSample) => turn.connectionMicros },
+		segment: { what: 'arriving segment', read: (turn: ModuleSample) => turn.segmentMicros },
 	};
-	const emulated = `in an emulated guest, Linux ${release}: only the ratio means something`;
+	const emulated = `in an emulated guest, Linux ${release}: only the ratio is meaningful`;
 	const rowOf = (arm: keyof typeof names, each: keyof typeof of): Row => {
 		const { what, read } = of[each];
 		const micros = (which: ModuleArm) => median(turns[which].map(read)).toFixed(1);
 		return {
 			name: `module_${each}_${arm}`,
-			what: `CPU time for ${what}, both ends, ${names[arm]} / neither`,
-			value: show(ratio(arm, read)),
+			what: `CPU time per ${what}, both ends, ${names[arm]} / neither`,
+			value: formatEstimate(ratio(arm, read)),
 			aim: '',
 			verdict: 'none',
-			note: `${micros(arm)} / ${micros('none')} µs, ${turns.none.length} rounds; neither / neither ${show(ratio('control', read))}; ${emulated}`,
+			note: `${micros(arm)} / ${micros('none')} µs, ${turns.none.length} rounds; neither / neither ${formatEstimate(ratio('control', read))}; ${emulated}`,
 		};
 	};
 	return {

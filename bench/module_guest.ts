@@ -1,40 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Runs in a guest, as root: module_guest.ts TOA_KO ROUNDS SECONDS. The same two loads with `provider: bpf`, with `provider: module`, and
- * twice with neither, in turns forwards and backwards. Writes one line, `module: JSON`.
+ * module_guest.ts TOA_KO ROUNDS SECONDS: runs in a guest, as root. Measures the same two loads with
+ * `provider: bpf`, with `provider: module`, and twice with neither. The order of the arms is
+ * reversed from round to round. Writes one line, `module: JSON`.
  */
 import { execFileSync } from 'node:child_process';
 import { ToascopeError } from '../daemon/errors.ts';
-import { total } from '../test/fixtures/metrics.ts';
-import { daemonPlace, startDaemon, whenClosed } from './daemon.ts';
+import { total } from '../test/kit/telemetry/metrics.ts';
+import { daemonCgroup, startDaemon, untilClosed } from './daemon.ts';
 import { Generator } from './generator.ts';
-import { Ground } from './ground.ts';
-import type { ModuleArm, ModuleTurn } from './module.ts';
+import type { ModuleArm, ModuleSample } from './module.ts';
+import { Sandbox } from './sandbox.ts';
 import { median } from './statistics.ts';
 import { Streams } from './streams.ts';
 
 const clients = 1000;
 const cgroup = 'with';
-/** Of each load in a turn, behind one to warm up. */
+/** Runs of each load in a round of an arm, after one to warm up. */
 const runs = 3;
 const streams = 2;
-/** Of a segment of data. */
+/** Payload of a segment of data. */
 const segmentBytes = 512;
 const arms: readonly ModuleArm[] = ['none', 'bpf', 'module', 'control'];
 
 const [moduleFile = '', roundsText = '', secondsText = ''] = process.argv.slice(2);
 const [rounds, seconds] = [Number(roundsText), Number(secondsText)];
 
-await using ground = await Ground.open(new AbortController().signal);
-ground.cgroup(daemonPlace);
+await using ground = await Sandbox.open(new AbortController().signal);
+ground.cgroup(daemonCgroup);
 await using generator = await Generator.start(ground, clients);
 await using load = await Streams.start(ground);
 
-/** Resolves with what was measured, and how many connections there were. */
-async function measure(): Promise<{ turn: ModuleTurn; connections: number }> {
+/** Resolves with the measurements and the number of connections. */
+async function measure(): Promise<{ result: ModuleSample; connections: number }> {
 	const [connectionMicros, rates, segmentMicros]: [number[], number[], number[]] = [[], [], []];
 	let [connections, segments, calls] = [0, 0, 0];
-	const [daemonBefore, begun] = [ground.cpuSeconds(daemonPlace), performance.now()];
+	const [daemonBefore, begun] = [ground.cpuSeconds(daemonCgroup), performance.now()];
 	for (let index = 0; index <= runs; index++) {
 		const run = await generator.run({ server: cgroup, client: cgroup }, { seconds });
 		connections += run.connections;
@@ -50,9 +51,9 @@ async function measure(): Promise<{ turn: ModuleTurn; connections: number }> {
 		calls += client.sent_bytes / segmentBytes;
 		segmentMicros.push(((client.cpu_seconds + server.cpu_seconds) / arrived) * 1e6);
 	}
-	const daemonSeconds = ground.cpuSeconds(daemonPlace) - daemonBefore;
+	const daemonSeconds = ground.cpuSeconds(daemonCgroup) - daemonBefore;
 	return {
-		turn: {
+		result: {
 			connectionMicros: median(connectionMicros.slice(1)),
 			rate: median(rates.slice(1)),
 			segmentMicros: median(segmentMicros.slice(1)),
@@ -63,21 +64,21 @@ async function measure(): Promise<{ turn: ModuleTurn; connections: number }> {
 	};
 }
 
-/** @throws {ToascopeError} LAB_FAILED unless it has read the option of each connection */
-async function withProvider(provider: 'bpf' | 'module'): Promise<ModuleTurn> {
+/** @throws {ToascopeError} LAB_FAILED unless the daemon has read the option of each connection */
+async function withProvider(provider: 'bpf' | 'module'): Promise<ModuleSample> {
 	await using daemon = await startDaemon(ground, cgroup, `provider: ${provider}`);
-	const { turn, connections } = await measure();
-	const samples = await whenClosed(ground, daemon, connections);
+	const { result, connections } = await measure();
+	const samples = await untilClosed(ground, daemon, connections);
 	const read = total(samples, 'toascope_handshakes_total', { result: 'toa' });
 	if (read !== BigInt(connections)) {
 		throw new ToascopeError('LAB_FAILED', `${provider} read the options of ${read} of ${connections} connections`);
 	}
-	return turn;
+	return result;
 }
 
-async function once(arm: ModuleArm): Promise<ModuleTurn> {
+async function once(arm: ModuleArm): Promise<ModuleSample> {
 	if (arm === 'bpf') return withProvider('bpf');
-	if (arm !== 'module') return (await measure()).turn;
+	if (arm !== 'module') return (await measure()).result;
 	execFileSync('insmod', [moduleFile]);
 	try {
 		return await withProvider('module');
@@ -86,8 +87,8 @@ async function once(arm: ModuleArm): Promise<ModuleTurn> {
 	}
 }
 
-const turns: Record<ModuleArm, ModuleTurn[]> = { none: [], bpf: [], module: [], control: [] };
+const results: Record<ModuleArm, ModuleSample[]> = { none: [], bpf: [], module: [], control: [] };
 for (let round = 0; round < rounds; round++) {
-	for (const arm of round % 2 === 0 ? arms : arms.toReversed()) turns[arm].push(await once(arm));
+	for (const arm of round % 2 === 0 ? arms : arms.toReversed()) results[arm].push(await once(arm));
 }
-console.log(`module: ${JSON.stringify(turns)}`);
+console.log(`module: ${JSON.stringify(results)}`);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * nginx, unmodified: one master and its workers serve all cgroups, so that no run differs from another by its memory
- * layout. A listener belongs to the cgroup that the master was in when it opened it, and so do the
- * connections that it accepts: the master goes from cgroup to cgroup, and a reload opens the next listener.
+ * Unmodified nginx: one master and its workers serve all cgroups, so that runs do not differ in
+ * memory layout. A listener, and the connections accepted from it, belong to the cgroup that the
+ * master was in when it opened the listener. Therefore the master is moved from cgroup to cgroup,
+ * and a reload in each opens the next listener.
  */
 import type { ChildProcess } from 'node:child_process';
 import { on, once } from 'node:events';
@@ -11,16 +12,19 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { ToascopeError } from '../daemon/errors.ts';
 import { hasEnded } from '../daemon/lab/process.ts';
-import type { Ground } from './ground.ts';
+import type { Sandbox } from './sandbox.ts';
 
-/** Where nginx itself runs. */
+/** The cgroup that nginx itself runs in. */
 const home = 'nginx';
 const firstPort = 8001;
-/** For a start, a reload, or its end. */
+/** Time limit for a line of the log during a start or a reload. */
 const silenceMs = 30_000;
 const graceMs = 2000;
 
-/** What Debian's nginx.conf and default site say, but for paths and ports, the user (it reads a folder of root's) and the number of workers. */
+/**
+ * Debian's nginx.conf and default site, except for paths, ports, the number of workers, and the
+ * user (it reads a directory of root's).
+ */
 const configuration = (directory: string, workers: number, ports: readonly number[]) => `
 daemon off;
 user root;
@@ -52,22 +56,22 @@ const site = (directory: string, ports: readonly number[]) => `server {
 
 export interface Site {
 	readonly workers: number;
-	/** It serves one file of so many bytes, `/page`. */
+	/** Size of the only file, `/page`. */
 	readonly bytes: number;
-	/** A listener for each. */
+	/** Each gets a listener. */
 	readonly cgroups: readonly string[];
 }
 
 export class Nginx implements AsyncDisposable {
-	readonly #ground: Ground;
+	readonly #ground: Sandbox;
 	readonly #site: Site;
 	readonly #directory: string;
 	readonly #child: ChildProcess;
 	readonly #lines: AsyncIterator<string[]>;
-	readonly #said: string[] = [];
+	readonly #output: string[] = [];
 	readonly #workers = new Set<string>();
 
-	private constructor(ground: Ground, program: string, site: Site) {
+	private constructor(ground: Sandbox, program: string, site: Site) {
 		this.#ground = ground;
 		this.#site = site;
 		this.#directory = mkdtempSync(join(ground.scratch, 'nginx-'));
@@ -79,8 +83,8 @@ export class Nginx implements AsyncDisposable {
 		this.#lines = on(createInterface({ input: stderr }), 'line', { signal: ground.signal, close: ['close'] });
 	}
 
-	/** @throws {ToascopeError} LAB_FAILED with what it said */
-	static async start(ground: Ground, program: string, site: Site): Promise<Nginx> {
+	/** @throws {ToascopeError} LAB_FAILED with the last lines of its log */
+	static async start(ground: Sandbox, program: string, site: Site): Promise<Nginx> {
 		ground.signal.throwIfAborted();
 		const nginx = new Nginx(ground, program, site);
 		try {
@@ -95,7 +99,7 @@ export class Nginx implements AsyncDisposable {
 		}
 	}
 
-	/** Of the listener in that cgroup. */
+	/** The port of the listener in that cgroup. */
 	port(cgroup: string): number {
 		return firstPort + this.#site.cgroups.indexOf(cgroup);
 	}
@@ -104,7 +108,10 @@ export class Nginx implements AsyncDisposable {
 		return this.#ground.cpuSeconds(home);
 	}
 
-	/** Requests in the access log since the last call, which empties it: the disk then has little to do. */
+	/**
+	 * Returns the number of requests in the access log, and empties the log, which limits writes to
+	 * the disk.
+	 */
 	takeLogged(): number {
 		const log = readFileSync(this.#log);
 		truncateSync(this.#log);
@@ -117,7 +124,10 @@ export class Nginx implements AsyncDisposable {
 		return join(this.#directory, 'access.log');
 	}
 
-	/** The first process of its PID namespace; the child is unshare, which waits for it. proc(5), children. */
+	/**
+	 * The first process of the PID namespace. The child is unshare(1), which waits for it. proc(5),
+	 * children.
+	 */
 	get #master(): number {
 		const { pid } = this.#child;
 		return Number.parseInt(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8'), 10);
@@ -136,12 +146,12 @@ export class Nginx implements AsyncDisposable {
 		await this.#untilReloaded(old);
 	}
 
-	/** New workers are there, and the old ones gone. */
+	/** Resolves when the new workers have started and the old ones have exited. */
 	async #untilReloaded(old: ReadonlySet<string>): Promise<void> {
 		const { workers } = this.#site;
 		while (this.#workers.size !== workers || !this.#workers.isDisjointFrom(old)) {
 			const line = await this.#nextLine();
-			this.#said.push(line);
+			this.#output.push(line);
 			const [, started] = /start worker process (\d+)$/.exec(line) ?? [];
 			const [, ended] = /worker process (\d+) exited/.exec(line) ?? [];
 			if (started !== undefined) this.#workers.add(started);
@@ -154,8 +164,8 @@ export class Nginx implements AsyncDisposable {
 		const timer = setTimeout(resolve, silenceMs);
 		const next = await Promise.race([this.#lines.next(), silence]).finally(() => clearTimeout(timer));
 		if (next && next.done !== true) return next.value[0] ?? '';
-		const what = next ? 'ended' : 'does not go on';
-		throw new ToascopeError('LAB_FAILED', `nginx ${what}: ${this.#said.slice(-5).join('\n')}`);
+		const what = next ? 'exited' : `logged nothing for ${silenceMs / 1000} s`;
+		throw new ToascopeError('LAB_FAILED', `nginx ${what}: ${this.#output.slice(-5).join('\n')}`);
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
@@ -165,7 +175,7 @@ export class Nginx implements AsyncDisposable {
 			try {
 				process.kill(this.#master, 'SIGTERM');
 			} catch {
-				// it has ended, or not begun
+				// the master has exited, or has not started
 				this.#child.kill('SIGKILL');
 			}
 			await gone;

@@ -1,22 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The load on a real web server: nginx, and a client that speaks HTTP and is moved between cgroups from run to run. */
-import type { Ground } from './ground.ts';
-import { agree, Client, type Limits, type Load, type Places, type Run, responseBytes, threads } from './load.ts';
+/**
+ * The load on a real web server: nginx, and an HTTP client that is moved between cgroups from run
+ * to run.
+ */
+
+import { agree, Client, type Limits, type Load, type EndpointCgroups, type Run, responseBytes, threads } from './load.ts';
 import { Nginx } from './nginx.ts';
+import type { Sandbox } from './sandbox.ts';
 
 export class NginxLoad implements Load {
-	readonly #ground: Ground;
+	readonly #ground: Sandbox;
 	readonly #nginx: Nginx;
 	readonly #client: Client;
 
-	private constructor(ground: Ground, nginx: Nginx, client: Client) {
+	private constructor(ground: Sandbox, nginx: Nginx, client: Client) {
 		this.#ground = ground;
 		this.#nginx = nginx;
 		this.#client = client;
 	}
 
-	/** `program`: nginx; `clients`: so many distinct TOA addresses; `cgroups`: those that runs will name for the server. */
-	static async start(ground: Ground, program: string, clients: number, cgroups: readonly string[]): Promise<NginxLoad> {
+	/**
+	 * `program` is nginx, `clients` the number of distinct TOA addresses, and `cgroups` are those
+	 * that runs name for the server.
+	 */
+	static async start(ground: Sandbox, program: string, clients: number, cgroups: readonly string[]): Promise<NginxLoad> {
 		const nginx = await Nginx.start(ground, program, { workers: threads, bytes: responseBytes, cgroups });
 		try {
 			return new NginxLoad(ground, nginx, await Client.start(ground, clients, ['--http=/page']));
@@ -26,7 +33,7 @@ export class NginxLoad implements Load {
 		}
 	}
 
-	async run(places: Places, limits: Limits): Promise<Run> {
+	async run(places: EndpointCgroups, limits: Limits): Promise<Run> {
 		this.#ground.move(this.#client.child, places.client);
 		const before = this.#nginx.cpuSeconds;
 		const client = await this.#client.run(limits, this.#nginx.port(places.server));

@@ -1,39 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What a sweep of open connections takes, with the daemon's provider inside the bench: no other work of a daemon is beside it. */
+/**
+ * Measures the time of a sweep of open connections, with the daemon's provider inside the bench, so
+ * that no other work of a daemon interferes.
+ */
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import { sweepProgram } from '../daemon/capture/sweeper.ts';
-import type { NextTurn } from '../daemon/model/store.ts';
-import type { Ground } from './ground.ts';
+import type { Yield } from '../daemon/event_loop.ts';
 import type { Holding } from './holding.ts';
-import { Inside } from './inside.ts';
+import { InProcessDaemon } from './in_process_daemon.ts';
 import type { Plan } from './result.ts';
+import type { Sandbox } from './sandbox.ts';
 import { median } from './statistics.ts';
 import { Tool } from './tool.ts';
 
 /** Milliseconds, medians of the repeats. */
 export interface SweepTime {
 	readonly bpfMs: number;
-	/** Of the thread that runs it. */
+	/** CPU time of the thread that runs it. */
 	readonly cpuMs: number;
-	/** The longest that it kept the event loop before it gave it back, on the clock of the wall. */
+	/** Longest wall-clock time for which it blocked the event loop between two yields. */
 	readonly longestHoldMs: number;
 }
 
 export interface OpenSweep {
-	/** Of open connections, as every 5 s. */
+	/** The sweep that reads open connections too, which runs every 5 s. */
 	readonly open: SweepTime;
-	/** Of what has closed and what is new, as every second. */
+	/** The sweep of closed and new connections, which runs every second. */
 	readonly usual: SweepTime;
-	/** Of open connections, where there are none. */
+	/** As `open`, while no connection is open. */
 	readonly none: SweepTime;
 }
 
-/** The first ones count the connections, and give each its client. */
+/**
+ * The first sweeps count the connections and assign each to its client, so they are not measured.
+ */
 const warmUps = 3;
 
-/** The server's ends of connections that `holding` opens are in that cgroup. */
+/** `cgroup` is that of the server's ends of the connections that `holding` opens. */
 export async function measureOpenSweep(
-	ground: Ground,
+	ground: Sandbox,
 	plan: Plan,
 	cgroup: string,
 	config: string,
@@ -41,14 +46,14 @@ export async function measureOpenSweep(
 	connections: number,
 ): Promise<OpenSweep> {
 	const repeats = plan.quick ? 3 : 7;
-	// switches the statistics on
+	// enables the kernel's run-time statistics
 	await using _runtime = await Tool.start(ground, 'toascope-runtime', ['measure', ground.cgroup('empty')]);
-	using inside = Inside.open(ground, cgroup, `bpf: {pin: off}\n${config}`);
+	using inside = InProcessDaemon.open(ground, cgroup, `bpf: {pin: off}\n${config}`);
 	const { provider } = inside;
 	const bpfNs = () =>
 		Number(provider.counters.programs().find(({ program }) => program === sweepProgram)?.runNs ?? Number.NaN);
 
-	const once = async (sweep: (nextTurn: NextTurn) => Promise<void>): Promise<SweepTime> => {
+	const once = async (sweep: (yieldLoop: Yield) => Promise<void>): Promise<SweepTime> => {
 		let longestHoldMs = 0;
 		const [ns, cpu] = [bpfNs(), await threadCpuMs()];
 		let since = performance.now();
@@ -63,8 +68,8 @@ export async function measureOpenSweep(
 		release();
 		return { bpfMs: (bpfNs() - ns) / 1e6, cpuMs: (await threadCpuMs()) - cpu, longestHoldMs };
 	};
-	const open = (nextTurn: NextTurn) => provider.flush(nextTurn);
-	const usual = (nextTurn: NextTurn) => provider.counters.sweep(nextTurn);
+	const open = (yieldLoop: Yield) => provider.flush(yieldLoop);
+	const usual = (yieldLoop: Yield) => provider.counters.sweep(yieldLoop);
 
 	for (let index = 0; index < warmUps; index++) await once(open);
 	const none = await repeat(repeats, () => once(open));
@@ -80,7 +85,10 @@ export async function measureOpenSweep(
 	return { open: summarise(opens), usual: summarise(usuals), none: summarise(none) };
 }
 
-/** The kernel brings the account of a thread up to date when it sleeps; of one that runs, at its ticks only. */
+/**
+ * The kernel updates the CPU time of a thread when the thread sleeps, but otherwise only at its
+ * ticks.
+ */
 async function threadCpuMs(): Promise<number> {
 	await setTimeout(2);
 	const { user, system } = process.threadCpuUsage();

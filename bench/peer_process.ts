@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Another tool while it runs: started, waited for until its programs hang, ended as a person would. */
+/**
+ * Runs another tool: starts it, waits until its programs are attached, and ends it with SIGINT, as
+ * Ctrl-C does.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
@@ -7,18 +10,21 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { ToascopeError } from '../daemon/errors.ts';
 import { hasEnded } from '../daemon/lab/process.ts';
-import type { Ground } from './ground.ts';
-import { type PeerTool, peerEnvironment } from './peer_tools.ts';
+import { type ComparedTool, toolEnvironment } from './peer_tools.ts';
+import type { Sandbox } from './sandbox.ts';
 
-/** The cgroup that they run in. */
-export const peerPlace = 'peer';
-/** Of an emulated machine. */
+/** The cgroup that the tools run in. */
+export const toolCgroup = 'peer';
+/** Time limit for attaching, on an emulated machine. */
 const startMs = 300_000;
 
-/** The tools want tracefs; where it is not mounted, they get a mount of their own. */
+/**
+ * The tools require tracefs. If it is not mounted, it is mounted for them in their own mount
+ * namespace.
+ */
 const withTracefs = '[ -e /sys/kernel/tracing/events ] || mount -t tracefs tracefs /sys/kernel/tracing; exec "$@"';
 
-export class PeerProcess implements AsyncDisposable {
+export class ToolProcess implements AsyncDisposable {
 	readonly child: ChildProcess;
 	readonly #output: string;
 	readonly #ended: Promise<unknown>;
@@ -31,23 +37,24 @@ export class PeerProcess implements AsyncDisposable {
 
 	/**
 	 * @param folder where the tools are unpacked
-	 * @throws {ToascopeError} LAB_FAILED, with what it said, where it ends before it is attached
+	 * @throws {ToascopeError} LAB_FAILED with its error output, if it ends before its programs are
+	 * attached
 	 */
-	static async start(ground: Ground, tool: PeerTool, folder: string): Promise<PeerProcess> {
+	static async start(ground: Sandbox, tool: ComparedTool, folder: string): Promise<ToolProcess> {
 		const [output, errors] = [join(ground.scratch, tool.name), join(ground.scratch, `${tool.name}.errors`)];
 		const [out, err] = [openSync(output, 'w'), openSync(errors, 'w')];
-		const [setpriv, ...options] = ground.mortal;
+		const [setpriv, ...options] = ground.killedWithParent;
 		const child = spawn(
 			setpriv,
 			[...options, 'unshare', '--mount', '--', 'sh', '-c', withTracefs, 'sh', ...tool.command],
-			{ stdio: ['ignore', out, err], env: { ...process.env, ...peerEnvironment(folder) } },
+			{ stdio: ['ignore', out, err], env: { ...process.env, ...toolEnvironment(folder) } },
 		);
 		closeSync(out);
 		closeSync(err);
-		const process_ = new PeerProcess(child, output);
+		const process_ = new ToolProcess(child, output);
 		try {
 			await process_.#whenAttached(tool, errors, ground.signal);
-			ground.move(child, peerPlace);
+			ground.move(child, toolCgroup);
 			return process_;
 		} catch (error) {
 			await process_[Symbol.asyncDispose]();
@@ -55,18 +62,18 @@ export class PeerProcess implements AsyncDisposable {
 		}
 	}
 
-	async #whenAttached({ what }: PeerTool, errors: string, signal: AbortSignal): Promise<void> {
+	async #whenAttached({ what }: ComparedTool, errors: string, signal: AbortSignal): Promise<void> {
 		const until = performance.now() + startMs;
 		while (hasEnded(this.child) || !isAttached(this.child.pid ?? 0)) {
 			if (hasEnded(this.child) || performance.now() > until) {
-				const said = readFileSync(errors, 'utf8').trim();
-				throw new ToascopeError('LAB_FAILED', `${what} does not attach: ${said}`);
+				const output = readFileSync(errors, 'utf8').trim();
+				throw new ToascopeError('LAB_FAILED', `${what} did not attach its programs: ${output}`);
 			}
 			await setTimeout(50, undefined, { signal });
 		}
 	}
 
-	/** What it wrote until now that it is ended. */
+	/** Ends the tool, and returns its output. */
 	async end(): Promise<string> {
 		this.child.kill('SIGINT');
 		await this.#ended;
@@ -79,17 +86,19 @@ export class PeerProcess implements AsyncDisposable {
 	}
 }
 
-/** Programs hang where a process holds a link to them, or an event that they are attached to. */
+/**
+ * Programs are attached if the process holds a BPF link, or a perf event that they are attached to.
+ */
 function isAttached(pid: number): boolean {
 	const files = `/proc/${pid}/fd`;
 	try {
-		return readdirSync(files).some((fd) => /bpf[-_]link|perf_event/.test(linkOf(join(files, fd))));
+		return readdirSync(files).some((fd) => /bpf[-_]link|perf_event/.test(targetOf(join(files, fd))));
 	} catch {
-		return false; // it has ended
+		return false; // the process has ended
 	}
 }
 
-function linkOf(path: string): string {
+function targetOf(path: string): string {
 	try {
 		return readlinkSync(path);
 	} catch {

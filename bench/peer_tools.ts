@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Other tools that tell of connections: from this machine's own distribution, unpacked and never installed. */
+/**
+ * Other tools that report connections: packages of this machine's own distribution, which are
+ * unpacked and never installed.
+ */
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from '../test/vm/run.ts';
@@ -7,16 +10,16 @@ import { run } from '../test/vm/run.ts';
 const packages = ['libbpf-tools', 'bpfcc-tools', 'python3-bpfcc', 'libbpfcc', 'bpftrace'];
 const directory = new URL('../build/tools/peers', import.meta.url).pathname;
 
-export interface PeerTool {
+export interface ComparedTool {
 	readonly name: string;
 	readonly what: string;
 	readonly command: readonly [string, ...string[]];
-	/** It writes a line for each end of each connection. */
+	/** Whether it writes a line for each end of each connection. */
 	readonly line: boolean;
 }
 
-/** In the unpacked packages. */
-export function peerTools(folder: string): readonly PeerTool[] {
+/** The tools in the unpacked packages. */
+export function comparedTools(folder: string): readonly ComparedTool[] {
 	const sbin = (name: string) => join(folder, 'usr/sbin', name);
 	return [
 		{ name: 'tcplife', what: 'tcplife of libbpf-tools', command: [sbin('tcplife')], line: true },
@@ -36,14 +39,14 @@ export function peerTools(folder: string): readonly PeerTool[] {
 	];
 }
 
-/** Of its output: ends of connections that it wrote a line for, or accepts that it counted. */
-export function told({ line }: PeerTool, output: string): number {
+/** Number of connection ends for which the tool wrote a line, or of accepts that it counted. */
+export function countReported({ line }: ComparedTool, output: string): number {
 	if (line) return output.split('\n').length;
 	return [...output.matchAll(/: (\d+)$/gm)].reduce((sum, [, count]) => sum + Number(count), 0);
 }
 
-/** What the tools are to find in their environment. */
-export function peerEnvironment(folder: string): Readonly<Record<string, string>> {
+/** The environment variables that the tools require. */
+export function toolEnvironment(folder: string): Readonly<Record<string, string>> {
 	const [libraries] = readdirSync(join(folder, 'usr/lib')).filter((name) => name.endsWith('-linux-gnu'));
 	return {
 		LD_LIBRARY_PATH: join(folder, 'usr/lib', libraries ?? ''),
@@ -51,8 +54,11 @@ export function peerEnvironment(folder: string): Readonly<Record<string, string>
 	};
 }
 
-/** Where they are unpacked; downloads what is missing. @throws Error where this machine's apt has them not */
-export async function fetchPeerTools(): Promise<string> {
+/**
+ * Downloads and unpacks the tools if necessary, and returns their directory.
+ * @throws Error if apt cannot download the packages on this machine
+ */
+export async function fetchTools(): Promise<string> {
 	if (existsSync(directory)) return directory;
 	const fresh = `${directory}.${process.pid}`;
 	mkdirSync(fresh, { recursive: true });

@@ -1,32 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-/** toascope beside other tools that tell of connections, on the same load, in one virtual machine. */
+/**
+ * Compares toascope with other tools that report connections, on the same load, in one virtual
+ * machine.
+ */
 import { join } from 'node:path';
-import type { Ground } from './ground.ts';
-import { LeftOut, runInGuest, tree } from './in_guest.ts';
-import { fetchPeerTools } from './peer_tools.ts';
-import type { PeerRun, Stretch } from './peers_guest.ts';
-import { aim, atMost, leaveOut, question } from './peers_here.ts';
+import { PartUnavailable, runInGuest, tree } from './in_guest.ts';
+import { fetchTools } from './peer_tools.ts';
+import type { ToolRun, Stretch } from './peers_guest.ts';
+import { aim, atMost, leaveOut, rowTitle } from './peers_here.ts';
 import type { Part, Plan, Row } from './result.ts';
+import type { Sandbox } from './sandbox.ts';
 import { median } from './statistics.ts';
 
-const emulated = `${question}, in a virtual machine`;
-/** Stretches without a tool that differ by more give no verdict. */
+const emulated = `${rowTitle}, in a virtual machine`;
+/** There is no verdict if the stretches without a tool differ by more. */
 const bareSpread = 0.1;
-/** The release of Debian that the tools are from has this kernel. */
+/** The kernel of the Debian release that the tools come from. */
 const kernelName = '6.1';
 
-export async function measurePeers(_ground: Ground, plan: Plan): Promise<Part> {
+export async function measurePeers(_ground: Sandbox, plan: Plan): Promise<Part> {
 	try {
 		const { result, release } = await runInGuest<Stretch[]>(plan, 'peers', {
 			kernelName,
 			prepare: async (_kernel, { headers }) => {
-				const run = [await fetchPeerTools(), plan.quick ? '2' : '7', plan.quick ? '1' : '2'];
+				const run = [await fetchTools(), plan.quick ? '2' : '7', plan.quick ? '1' : '2'];
 				return ['sh', join(tree, 'bench/peers_guest.sh'), headers, ...run];
 			},
 		});
 		return summarise(result, release);
 	} catch (error) {
-		if (error instanceof LeftOut) return leaveOut('peers', error.message);
+		if (error instanceof PartUnavailable) return leaveOut('peers', error.message);
 		throw error;
 	}
 }
@@ -39,9 +42,9 @@ interface Arm extends Stretch {
 	readonly toolShare: number;
 }
 
-/** Each against the stretches without a tool before and after it. */
+/** Compares each tool with the stretches without a tool before and after it. */
 function summarise(stretches: readonly Stretch[], release: string): Part {
-	const middle = (runs: readonly PeerRun[], read: (run: PeerRun) => number) => median(runs.map(read));
+	const middle = (runs: readonly ToolRun[], read: (run: ToolRun) => number) => median(runs.map(read));
 	const arms = stretches.flatMap((stretch, index): Arm[] => {
 		if (stretch.name === 'bare') return [];
 		const bare = [...(stretches[index - 1]?.runs ?? []), ...(stretches[index + 1]?.runs ?? [])];
@@ -80,20 +83,20 @@ function summarise(stretches: readonly Stretch[], release: string): Part {
 				value: share.toFixed(2),
 				aim,
 				verdict: spread > bareSpread ? 'none' : share <= atMost ? 'met' : 'falls short',
-				note: `${added('toascope').toFixed(1)} / ${added('tcplife').toFixed(1)} µs on emulated processors; without a tool they spread by ${(spread * 100).toFixed(0)} %`,
+				note: `${added('toascope').toFixed(1)} / ${added('tcplife').toFixed(1)} µs on emulated processors; stretches without a tool differ by ${(spread * 100).toFixed(0)} %`,
 			},
 			row(
 				'bare',
 				'no tool',
 				middle(bare, (run) => run.rate),
-				`${middle(bare, (run) => run.cpuMicros).toFixed(0)} µs of CPU for a connection`,
+				`${middle(bare, (run) => run.cpuMicros).toFixed(0)} µs of CPU per connection`,
 			),
 			...arms.map(({ name, what, rate, ratio, cpuMicros, toolShare }) =>
 				row(
 					name,
 					what,
 					rate,
-					`${ratio.toFixed(3)} of the rate without; ${cpuMicros.toFixed(0)} µs for a connection; its process took ${(toolShare * 100).toFixed(0)} % of a core`,
+					`${ratio.toFixed(3)} of the rate without a tool; ${cpuMicros.toFixed(0)} µs per connection; its process took ${(toolShare * 100).toFixed(0)} % of a core`,
 				),
 			),
 		],

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# peers_guest.sh HEADERS ARGUMENT...: in a guest, puts the unpacked headers of its kernel where tools that compile for it
-# look for them, and runs peers_guest.ts with the arguments.
+# peers_guest.sh HEADERS ARGUMENT...: runs in a guest. Puts the unpacked headers of the guest's
+# kernel where tools that compile against it expect them, then runs peers_guest.ts with the
+# arguments.
 set -eu
 
 headers=$1

@@ -1,84 +1,85 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Runs in a guest, as root: peers_guest.ts FOLDER RUNS SECONDS. The same load without any tool, with toascope, and with
- * each of the tools of peer_tools.ts, each between two stretches without. Writes one line, `peers: JSON`.
+ * peers_guest.ts FOLDER RUNS SECONDS: runs in a guest, as root. Measures the same load without any
+ * tool, with toascope, and with each of the tools of peer_tools.ts, each between two stretches
+ * without a tool. Writes one line, `peers: JSON`.
  */
 import { setTimeout } from 'node:timers/promises';
-import { daemonPlace, startDaemon, whenClosed } from './daemon.ts';
+import { daemonCgroup, startDaemon, untilClosed } from './daemon.ts';
 import { Generator } from './generator.ts';
-import { Ground } from './ground.ts';
-import { PeerProcess, peerPlace } from './peer_process.ts';
-import { type PeerTool, peerTools, told } from './peer_tools.ts';
+import { ToolProcess, toolCgroup } from './peer_process.ts';
+import { type ComparedTool, comparedTools, countReported } from './peer_tools.ts';
+import { Sandbox } from './sandbox.ts';
 
-/** What one run of one arm was. */
-export interface PeerRun {
+/** The measurements of one run of one arm. */
+export interface ToolRun {
 	readonly rate: number;
-	/** Of both ends for a connection, and of the tool. */
+	/** CPU time per connection, of both ends and the tool. */
 	readonly cpuMicros: number;
-	/** Of the tool's processes alone, as a share of one processor. */
+	/** CPU time of the tool's processes only, as a share of one processor. */
 	readonly toolShare: number;
 }
 
 export interface Stretch {
 	readonly name: string;
 	readonly what: string;
-	readonly runs: readonly PeerRun[];
-	/** What the tool told for each connection: peer_tools.ts. */
+	readonly runs: readonly ToolRun[];
+	/** What the tool reported per connection: countReported() in peer_tools.ts. */
 	readonly lines?: number;
 }
 
 const clients = 1000;
-const place = 'with';
+const cgroup = 'with';
 
 const [folder = '', runsText = '', secondsText = ''] = process.argv.slice(2);
 const runs = Number(runsText);
 const seconds = Number(secondsText);
 
 async function measure(
-	ground: Ground,
+	ground: Sandbox,
 	generator: Generator,
-	toolPlace: string,
-): Promise<{ runs: PeerRun[]; all: number }> {
-	const made: PeerRun[] = [];
+	toolCgroup: string,
+): Promise<{ runs: ToolRun[]; all: number }> {
+	const measured: ToolRun[] = [];
 	let all = 0;
-	// the first one warms up
+	// the first run is a warm-up
 	for (let index = 0; index <= runs; index++) {
-		const before = ground.cpuSeconds(toolPlace);
-		const run = await generator.run({ server: place, client: place }, { seconds });
-		const tool = ground.cpuSeconds(toolPlace) - before;
+		const before = ground.cpuSeconds(toolCgroup);
+		const run = await generator.run({ server: cgroup, client: cgroup }, { seconds });
+		const tool = ground.cpuSeconds(toolCgroup) - before;
 		all += run.connections;
 		const cpuMicros = ((run.cpuSeconds + tool) / run.connections) * 1e6;
-		if (index > 0) made.push({ rate: run.rate, cpuMicros, toolShare: tool / run.seconds });
+		if (index > 0) measured.push({ rate: run.rate, cpuMicros, toolShare: tool / run.seconds });
 	}
-	return { runs: made, all };
+	return { runs: measured, all };
 }
 
-async function withTool(ground: Ground, generator: Generator, tool: PeerTool): Promise<Stretch> {
-	await using peer = await PeerProcess.start(ground, tool, folder);
-	// it may go on from one program to the next
+async function withTool(ground: Sandbox, generator: Generator, tool: ComparedTool): Promise<Stretch> {
+	await using peer = await ToolProcess.start(ground, tool, folder);
+	// the tool may still be attaching further programs
 	await setTimeout(3000);
-	const { runs: made, all } = await measure(ground, generator, peerPlace);
-	return { name: tool.name, what: tool.what, runs: made, lines: told(tool, await peer.end()) / all };
+	const { runs: measured, all } = await measure(ground, generator, toolCgroup);
+	return { name: tool.name, what: tool.what, runs: measured, lines: countReported(tool, await peer.end()) / all };
 }
 
-async function bare(ground: Ground, generator: Generator): Promise<Stretch> {
-	const { runs: made } = await measure(ground, generator, peerPlace);
-	return { name: 'bare', what: 'no tool', runs: made };
+async function bare(ground: Sandbox, generator: Generator): Promise<Stretch> {
+	const { runs: measured } = await measure(ground, generator, toolCgroup);
+	return { name: 'bare', what: 'no tool', runs: measured };
 }
 
-async function withToascope(ground: Ground, generator: Generator): Promise<Stretch> {
-	await using daemon = await startDaemon(ground, place);
-	const { runs: made, all } = await measure(ground, generator, daemonPlace);
-	await whenClosed(ground, daemon, all);
-	return { name: 'toascope', what: 'toascope', runs: made };
+async function withToascope(ground: Sandbox, generator: Generator): Promise<Stretch> {
+	await using daemon = await startDaemon(ground, cgroup);
+	const { runs: measured, all } = await measure(ground, generator, daemonCgroup);
+	await untilClosed(ground, daemon, all);
+	return { name: 'toascope', what: 'toascope', runs: measured };
 }
 
-await using ground = await Ground.open(new AbortController().signal);
-ground.cgroup(daemonPlace);
-ground.cgroup(peerPlace);
+await using ground = await Sandbox.open(new AbortController().signal);
+ground.cgroup(daemonCgroup);
+ground.cgroup(toolCgroup);
 await using generator = await Generator.start(ground, clients);
 const stretches = [await bare(ground, generator), await withToascope(ground, generator)];
-for (const tool of peerTools(folder)) {
+for (const tool of comparedTools(folder)) {
 	stretches.push(await bare(ground, generator), await withTool(ground, generator, tool));
 }
 stretches.push(await bare(ground, generator));

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-/** toascope beside those of the other tools that this machine's own kernel takes, on its own processors. */
-import { daemonPlace, startDaemon, whenClosed } from './daemon.ts';
+/**
+ * Compares toascope, on this machine's own processors, with those of the other tools that its
+ * kernel can run.
+ */
+import { daemonCgroup, startDaemon, untilClosed } from './daemon.ts';
 import { Generator } from './generator.ts';
-import type { Ground } from './ground.ts';
-import { compare, show, spreadNote, spreads } from './pairs.ts';
-import { PeerProcess, peerPlace } from './peer_process.ts';
-import { fetchPeerTools, type PeerTool, peerTools, told } from './peer_tools.ts';
+import { compare, formatEstimate, spreadNote, isInconclusive } from './pairs.ts';
+import { ToolProcess, toolCgroup } from './peer_process.ts';
+import { fetchTools, type ComparedTool, comparedTools, countReported } from './peer_tools.ts';
 import type { Part, Plan, Row } from './result.ts';
 import { type Control, runRounds } from './rounds.ts';
+import type { Sandbox } from './sandbox.ts';
 import { median } from './statistics.ts';
 
-/** Of what tcplife costs. */
+/** Limit of toascope's cost, as a share of tcplife's. */
 export const atMost = 0.05;
-export const question = 'what toascope costs, of what tcplife (libbpf-tools) costs: CPU time added to a connection';
+export const rowTitle = 'CPU time added per connection, toascope / tcplife (libbpf-tools)';
 export const aim = `at most ${atMost}`;
 
 const clients = 1000;
@@ -20,18 +23,18 @@ const seconds = 0.4;
 const runsEach = 5;
 /** A tool takes seconds to start and to end. */
 const bounds = { least: 12, most: 36, step: 4, quick: 2 };
-/** They need nothing of a kernel but its tracepoints: no kprobes, no headers. */
-const needLittle: readonly string[] = ['tcplife', 'tcpstates'];
+/** These need only tracepoints of the kernel, but no kprobes and no headers. */
+const tracepointTools: readonly string[] = ['tcplife', 'tcpstates'];
 
-/** One arm in one round: medians of its runs. */
+/** One arm in one round: the medians of its runs. */
 interface Stretch {
 	readonly rate: number;
-	/** Of both ends for a connection, and of the tool. */
+	/** CPU time per connection, of both ends and the tool. */
 	readonly cpuMicros: number;
-	/** Of the tool's processes alone, as a share of one processor. */
+	/** CPU time of the tool's processes only, as a share of one processor. */
 	readonly toolShare: number;
-	/** What the tool told for each connection. */
-	readonly told?: number;
+	/** What the tool reported per connection: countReported() in peer_tools.ts. */
+	readonly reported?: number;
 }
 
 const cpuRatio = (run: Stretch, without: Stretch) => run.cpuMicros / without.cpuMicros;
@@ -40,18 +43,18 @@ const control: Control<string, Stretch> = { arm: 'control', against: 'bare', how
 export function leaveOut(name: string, reason: string): Part {
 	return {
 		figures: { left_out: reason },
-		rows: [{ name, what: question, value: 'left out', aim, verdict: 'none', note: reason }],
+		rows: [{ name, what: rowTitle, value: 'left out', aim, verdict: 'none', note: reason }],
 	};
 }
 
-export async function measurePeersHere(ground: Ground, plan: Plan): Promise<Part> {
+export async function measurePeersHere(ground: Sandbox, plan: Plan): Promise<Part> {
 	let folder: string;
-	let tools: PeerTool[];
+	let tools: ComparedTool[];
 	try {
 		plan.say('peers_here: packages');
-		folder = await fetchPeerTools();
-		tools = peerTools(folder).filter(({ name }) => needLittle.includes(name));
-		for (const tool of tools) await (await PeerProcess.start(ground, tool, folder)).end();
+		folder = await fetchTools();
+		tools = comparedTools(folder).filter(({ name }) => tracepointTools.includes(name));
+		for (const tool of tools) await (await ToolProcess.start(ground, tool, folder)).end();
 	} catch (error) {
 		if (ground.signal.aborted) throw error;
 		return leaveOut('peers_here', (error as Error).message.split('\n', 1)[0] ?? '');
@@ -60,14 +63,14 @@ export async function measurePeersHere(ground: Ground, plan: Plan): Promise<Part
 	await using generator = await Generator.start(ground, clients);
 	let watched = 0;
 
-	const measure = async (place: string, toolPlace: string): Promise<Stretch & { all: number }> => {
+	const measure = async (cgroup: string, toolCgroup: string): Promise<Stretch & { all: number }> => {
 		const runs: Stretch[] = [];
 		let all = 0;
-		// the first one warms up
+		// the first run is a warm-up
 		for (let index = 0; index <= runsEach; index++) {
-			const before = ground.cpuSeconds(toolPlace);
-			const run = await generator.run({ server: place, client: place }, { seconds });
-			const tool = ground.cpuSeconds(toolPlace) - before;
+			const before = ground.cpuSeconds(toolCgroup);
+			const run = await generator.run({ server: cgroup, client: cgroup }, { seconds });
+			const tool = ground.cpuSeconds(toolCgroup) - before;
 			all += run.connections;
 			const cpuMicros = ((run.cpuSeconds + tool) / run.connections) * 1e6;
 			if (index > 0) runs.push({ rate: run.rate, cpuMicros, toolShare: tool / run.seconds });
@@ -80,22 +83,22 @@ export async function measurePeersHere(ground: Ground, plan: Plan): Promise<Part
 			all,
 		};
 	};
-	const bare = () => measure('without', peerPlace);
+	const bare = () => measure('without', toolCgroup);
 	const withToascope = async () => {
 		daemon.child.kill('SIGCONT');
-		const stretch = await measure('with', daemonPlace);
+		const stretch = await measure('with', daemonCgroup);
 		watched += stretch.all;
-		await whenClosed(ground, daemon, watched);
+		await untilClosed(ground, daemon, watched);
 		daemon.child.kill('SIGSTOP');
 		return stretch;
 	};
-	const withTool = async (tool: PeerTool) => {
-		await using peer = await PeerProcess.start(ground, tool, folder);
-		const stretch = await measure('without', peerPlace);
-		return { ...stretch, told: told(tool, await peer.end()) / stretch.all };
+	const withTool = async (tool: ComparedTool) => {
+		await using peer = await ToolProcess.start(ground, tool, folder);
+		const stretch = await measure('without', toolCgroup);
+		return { ...stretch, reported: countReported(tool, await peer.end()) / stretch.all };
 	};
 
-	ground.cgroup(peerPlace);
+	ground.cgroup(toolCgroup);
 	daemon.child.kill('SIGSTOP');
 	const once = (arm: string) => {
 		const tool = tools.find(({ name }) => name === arm);
@@ -109,7 +112,7 @@ export async function measurePeersHere(ground: Ground, plan: Plan): Promise<Part
 	return summarise(runs, tools);
 }
 
-function summarise(runs: Readonly<Record<string, readonly Stretch[]>>, tools: readonly PeerTool[]): Part {
+function summarise(runs: Readonly<Record<string, readonly Stretch[]>>, tools: readonly ComparedTool[]): Part {
 	const of = (name: string) => runs[name] ?? [];
 	const bare = of('bare');
 	const more = (run: Stretch, without: Stretch) => run.cpuMicros - without.cpuMicros;
@@ -131,20 +134,20 @@ function summarise(runs: Readonly<Record<string, readonly Stretch[]>>, tools: re
 		rows: [
 			{
 				name: 'peers_here',
-				what: question,
-				value: show(share, 2),
+				what: rowTitle,
+				value: formatEstimate(share, 2),
 				aim,
-				verdict: spreads(ofControl) ? 'none' : share.median <= atMost ? 'met' : 'falls short',
-				note: `${show(added('toascope'), 2)} / ${show(added('tcplife'), 2)} µs; without a tool ${show(ofControl)}: ${spreadNote(ofControl)}`,
+				verdict: isInconclusive(ofControl) ? 'none' : share.median <= atMost ? 'met' : 'falls short',
+				note: `${formatEstimate(added('toascope'), 2)} / ${formatEstimate(added('tcplife'), 2)} µs; without a tool ${formatEstimate(ofControl)}: ${spreadNote(ofControl)}`,
 			},
-			...measured.map(([name, what]) => rowOf(name, what, of(name), show(rate(name)), show(added(name), 2))),
+			...measured.map(([name, what]) => rowOf(name, what, of(name), formatEstimate(rate(name)), formatEstimate(added(name), 2))),
 		],
 	};
 }
 
 function rowOf(name: string, what: string, stretches: readonly Stretch[], ratio: string, added: string): Row {
 	const middle = (read: (stretch: Stretch) => number) => median(stretches.map(read));
-	const lines = middle((stretch) => stretch.told ?? Number.NaN);
+	const lines = middle((stretch) => stretch.reported ?? Number.NaN);
 	return {
 		name: `peers_here_${name}`,
 		what: `accepted connections per second, ${what} / no tool`,
@@ -152,11 +155,11 @@ function rowOf(name: string, what: string, stretches: readonly Stretch[], ratio:
 		aim: '',
 		verdict: 'none',
 		note: [
-			`${middle(({ rate }) => rate).toFixed(0)} per second; ${added} µs of CPU more for a connection`,
+			`${middle(({ rate }) => rate).toFixed(0)} per second; ${added} µs of CPU added per connection`,
 			...(name === 'control'
 				? []
 				: [`its process took ${(middle(({ toolShare }) => toolShare) * 100).toFixed(0)} % of a core`]),
-			...(Number.isNaN(lines) ? [] : [`it wrote ${lines.toFixed(2)} lines for a connection`]),
+			...(Number.isNaN(lines) ? [] : [`it wrote ${lines.toFixed(2)} lines per connection`]),
 		].join('; '),
 	};
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * A few small plots beside each other as one SVG, readable on a light and on a dark page: it has a background of its own, since in
- * an <img> it follows the browser's colour scheme, and the page around it may have another.
+ * Draws a few small plots side by side as one SVG that is readable on light and dark pages. It has
+ * its own background, because in an <img> it follows the browser's colour scheme, which can differ
+ * from that of the page around it.
  */
 
 export interface Panel {
@@ -11,7 +12,10 @@ export interface Panel {
 
 const size = { width: 260, height: 170, left: 52, top: 40, gap: 44, bottom: 44 } as const;
 
-/** Of the outermost points: the values stand left of theirs. */
+/**
+ * Horizontal distance of the outermost points from the panel's edges; values are written to the
+ * left of their points.
+ */
 const inset = { left: 44, right: 20 } as const;
 
 const style = `
@@ -29,13 +33,13 @@ const style = `
 	}
 `;
 
-/** The least of 1, 2, 5, 10, 20, ... that is no smaller. */
+/** The smallest of 1, 2, 5, 10, 20, ... that is at least `value`. */
 function roundUp(value: number): number {
 	const power = 10 ** Math.floor(Math.log10(value));
 	return ([1, 2, 5, 10].find((step) => step * power >= value) ?? 10) * power;
 }
 
-/** 1 k, 100 k, 1 M */
+/** Formats as 1 k, 100 k, 1 M. */
 function short(value: number): string {
 	if (value >= 1e6) return `${value / 1e6} M`;
 	return value >= 1000 ? `${value / 1000} k` : `${value}`;
@@ -45,12 +49,12 @@ function escaped(text: string): string {
 	return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 }
 
-/** Beside a point. */
+/** The label of a point. */
 function exact(value: number): string {
 	return value >= 100 ? value.toFixed(0) : value.toPrecision(2);
 }
 
-/** x on a logarithmic scale, y from zero. All panels have the same x. */
+/** The scale of x is logarithmic, that of y begins at zero. All panels have the same x. */
 export function plot(title: string, label: string, panels: readonly Panel[]): string {
 	const { width, height, left, top, gap, bottom } = size;
 	const all = left + panels.length * (width + gap);
@@ -80,13 +84,13 @@ function draw({ title, points }: Panel, label: string, at: number): string {
 			`<text x="${at - 6}" y="${down(y) + 4}" text-anchor="end">${y}</text>`,
 		);
 	}
-	const place = ({ x, y }: { x: number; y: number }) => `${left(x).toFixed(1)},${down(y).toFixed(1)}`;
-	lines.push(`<polyline class="line" points="${points.map(place).join(' ')}"/>`);
+	const coordinates = ({ x, y }: { x: number; y: number }) => `${left(x).toFixed(1)},${down(y).toFixed(1)}`;
+	lines.push(`<polyline class="line" points="${points.map(coordinates).join(' ')}"/>`);
 	for (const { x, y } of points) {
 		const [cx, cy] = [left(x).toFixed(1), down(y)];
 		lines.push(
 			`<circle class="point" cx="${cx}" cy="${cy.toFixed(1)}" r="3.5"/>`,
-			// where a line that rises is not
+			// above and to the left, where a rising line does not cross the label
 			`<text x="${(left(x) - 5).toFixed(1)}" y="${(cy - 6).toFixed(1)}" text-anchor="end">${exact(y)}</text>`,
 			`<text x="${cx}" y="${top + height + 18}" text-anchor="middle">${short(x)}</text>`,
 		);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What the kernel's run-time statistics say of BPF programs, as a daemon's metrics show it. */
-import { type Sample, total } from '../test/fixtures/metrics.ts';
+/** The kernel's run-time statistics of BPF programs, read from a daemon's metrics. */
+import { type Sample, total } from '../test/kit/telemetry/metrics.ts';
 
 /** By program. */
 export type Counts = Readonly<Record<string, { readonly runs: number; readonly ns: number }>>;
@@ -24,25 +24,34 @@ export function difference(after: Counts, before: Counts): Counts {
 	);
 }
 
-/** The programs that a daemon runs to count later what a connection did. The last two are of versions before the sweep. */
+/**
+ * The programs that a daemon runs to count connections afterwards. The last two belong to versions
+ * without the sweep.
+ */
 const counting: ReadonlySet<string> = new Set(['toascope_sweep', 'toascope_flush', 'toascope_reap']);
 
 export function isSweep(program: string): boolean {
 	return counting.has(program);
 }
 
-/** Of all programs together. */
+/** The sum over all programs. */
 export function allNs(counts: Counts): number {
 	return Object.values(counts).reduce((all, { ns }) => all + ns, 0);
 }
 
-/** What a call of a program that does nothing shows; a program without a twin is taken as a sockops one. */
+/**
+ * Measured time of a call of a program that does nothing on the same hook. Programs on other hooks
+ * are compared with the sockops one.
+ */
 function emptyCallNs(program: string, empty: Counts): number {
 	const { runs, ns } = empty[program.replace('toascope_', '')] ?? empty.sockops ?? { runs: 0, ns: 0 };
 	return runs === 0 ? 0 : ns / runs;
 }
 
-/** Of those programs, less what as many calls of programs that do nothing show: the statistics count a part of their own. */
+/**
+ * Time of those programs, minus that of as many calls of programs that do nothing, since the
+ * statistics include a part of their own overhead.
+ */
 export function netNs(counts: Counts, empty: Counts, isOf: (program: string) => boolean = () => true): number {
 	return Object.entries(counts)
 		.filter(([program]) => isOf(program))

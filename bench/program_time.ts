@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Nanoseconds in our BPF programs for each accepted connection, on the server's side: the client's
- * sockets are in another cgroup, where our programs are not. The kernel's statistics count a
- * share of their own into each run; programs that do nothing tell how much.
+ * Measures nanoseconds per accepted connection in toascope's BPF programs, on the server's side
+ * only: the client's sockets are in another cgroup, where the programs are not attached. The
+ * kernel's statistics add some of their own overhead to each run; programs that do nothing show how
+ * much.
  */
 import { type BpfTimes, measureBpfTime } from './bpf_time.ts';
 import { DaemonArm } from './daemon_arm.ts';
 import { Generator } from './generator.ts';
-import type { Ground } from './ground.ts';
-import { compare, show } from './pairs.ts';
+import { compare, formatEstimate } from './pairs.ts';
 import { isSweep } from './program_counts.ts';
 import type { Part, Plan, Row } from './result.ts';
+import type { Sandbox } from './sandbox.ts';
 import { median } from './statistics.ts';
 
-/** Net of the statistics: what the connection itself waits for, and what a sweep counts later. */
+/**
+ * Limits net of statistics overhead: for the time that delays the connection itself, and for its
+ * later sweep.
+ */
 const atMostNs = { path: 700, sweep: 250 };
 const clients = 1000;
 
-export async function measureProgramTime(ground: Ground, plan: Plan): Promise<Part> {
+export async function measureProgramTime(ground: Sandbox, plan: Plan): Promise<Part> {
 	await using arm = await DaemonArm.start(ground, { name: 'with' });
 	await using against =
 		plan.against && (await DaemonArm.start(ground, { name: 'against', program: plan.against.program }));
@@ -40,7 +44,7 @@ function summarise({ times, emptyNs, repeats, connections }: BpfTimes, plan: Pla
 		verdict: aim === '' ? 'none' : met ? 'met' : 'falls short',
 		...(note === undefined ? {} : { note }),
 	});
-	const net = 'without what the statistics themselves add';
+	const net = 'net of statistics overhead';
 	const aim = (most: number) => `at most ${most} ns`;
 	return {
 		figures: {
@@ -60,7 +64,7 @@ function summarise({ times, emptyNs, repeats, connections }: BpfTimes, plan: Pla
 		rows: [
 			row(
 				'',
-				'BPF time on the path of an accepted connection, server side, all programs but the sweep',
+				'BPF time on the path of an accepted connection, server side, all programs except the sweep',
 				pathNs,
 				aim(atMostNs.path),
 				pathNs <= atMostNs.path,
@@ -68,7 +72,7 @@ function summarise({ times, emptyNs, repeats, connections }: BpfTimes, plan: Pla
 			),
 			row(
 				'_sweep',
-				'and in sweeps, for each closed connection',
+				'BPF time in sweeps per closed connection',
 				sweepNs,
 				aim(atMostNs.sweep),
 				sweepNs <= atMostNs.sweep,
@@ -77,16 +81,16 @@ function summarise({ times, emptyNs, repeats, connections }: BpfTimes, plan: Pla
 			...programs
 				.filter(({ program }) => !isSweep(program))
 				.map(({ program, runs, ns, net_ns }) => {
-					const note = `${runs.toFixed(2)} runs for each connection, ${Math.round(net_ns)} ns net`;
-					return row(`_${program}`, `of it, ${program}`, ns, '', false, note);
+					const note = `${runs.toFixed(2)} runs per connection, ${Math.round(net_ns)} ns net`;
+					return row(`_${program}`, `BPF time of ${program} per accepted connection`, ns, '', false, note);
 				}),
 			row('_empty', 'a call of a sockops program that does nothing', emptyNs.sockops ?? Number.NaN),
 			...(ratio && theirs && plan.against
 				? [
 						{
 							name: 'program_time_against',
-							what: `BPF time for an accepted connection, sweeps and all, this tree / ${plan.against.name}`,
-							value: show(ratio),
+							what: `BPF time per accepted connection, sweeps included, this tree / ${plan.against.name}`,
+							value: formatEstimate(ratio),
 							aim: '',
 							verdict: 'none' as const,
 							note: `${Math.round(median(ours.net))} / ${Math.round(median(theirs.net))} ns; on the path ${Math.round(pathNs)} / ${Math.round(median(theirs.path))} ns; ${net}`,

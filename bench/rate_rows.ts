@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What the runs of a rate say: ratios of pairs, how sure they are, and the verdict. */
+/** Evaluates the runs of a rate: ratios of pairs, their confidence intervals, and the verdict. */
 import type { Against } from './against.ts';
 import type { ArmRun } from './daemon_arm.ts';
 import type { Run } from './load.ts';
-import { compare, judge, show, spreadNote } from './pairs.ts';
+import { compare, verdictOf, formatEstimate, spreadNote } from './pairs.ts';
 import type { Part, Plan, Row } from './result.ts';
 import type { Control } from './rounds.ts';
 import { estimate, median } from './statistics.ts';
@@ -14,17 +14,17 @@ export function armsOf({ against }: Plan): readonly Arm[] {
 	return ['with', 'without', 'control', 'floor', 'server', ...(against === undefined ? [] : ['against' as const])];
 }
 
-/** One of each arm for each round; none of an arm that is not measured. */
+/** One run of each arm for each round; an arm that is not measured has none. */
 export type Runs = Readonly<Record<Arm, ArmRun[]>>;
 
 export interface Kind {
-	/** Of the part; the names of its rows begin with it. */
+	/** The name of the part, with which the names of its rows begin. */
 	readonly name: string;
-	/** What serves the requests, for people. */
+	/** What serves the requests, for display. */
 	readonly server: string;
-	/** With toascope / without, of the rate. */
+	/** Limit of the ratio of the rates, with toascope / without. */
 	readonly atLeast: number;
-	/** Microseconds of processor time that toascope adds to a connection, its daemon's with them. */
+	/** Limit of the CPU microseconds that toascope and its daemon add per connection. */
 	readonly addsAtMost?: number;
 }
 
@@ -45,7 +45,7 @@ function whole(value: number | undefined): string {
 	return (value ?? Number.NaN).toFixed(0);
 }
 
-/** The part that cannot be measured on this machine. */
+/** The result of a part that cannot be measured on this machine. */
 export function leaveOut(kind: Kind, reason: string): Part {
 	return {
 		figures: { left_out: reason },
@@ -55,7 +55,7 @@ export function leaveOut(kind: Kind, reason: string): Part {
 	};
 }
 
-/** `others`: the share of all processors that others took meanwhile. */
+/** `others` is the share of the processors that other processes took meanwhile. */
 export function summarise(kind: Kind, measured: Partial<Runs>, seconds: number, others: number, than?: Against): Part {
 	const runs: Runs = { with: [], without: [], control: [], floor: [], server: [], against: [], ...measured };
 	const arms = (Object.keys(runs) as Arm[]).filter((arm) => runs[arm].length > 0);
@@ -69,7 +69,7 @@ export function summarise(kind: Kind, measured: Partial<Runs>, seconds: number, 
 	const added = against('with', cpuMore);
 	const addedServer = against('server', cpuMore);
 	const addedFloor = against('floor', cpuMore);
-	const verdict = judge(rate, ofControl, kind.atLeast);
+	const verdict = verdictOf(rate, ofControl, kind.atLeast);
 	const medians = (read: (run: Run) => number) =>
 		Object.fromEntries(arms.map((arm) => [arm, Number(median(runs[arm].map(read)).toFixed(2))]));
 	const perSecond = medians(rateOf);
@@ -107,7 +107,7 @@ export function summarise(kind: Kind, measured: Partial<Runs>, seconds: number, 
 			{
 				name: kind.name,
 				what: question(kind),
-				value: show(rate),
+				value: formatEstimate(rate),
 				aim: aimOf(kind),
 				verdict,
 				note: `${whole(perSecond.with)} / ${whole(perSecond.without)} per second, ${runs.with.length} pairs`,
@@ -115,33 +115,33 @@ export function summarise(kind: Kind, measured: Partial<Runs>, seconds: number, 
 			row(
 				'control',
 				'control, without / without',
-				show(ofControl),
-				`${spreadNote(ofControl)}; others took ${(others * 100).toFixed(0)} % of the processors`,
+				formatEstimate(ofControl),
+				`${spreadNote(ofControl)}; other processes took ${(others * 100).toFixed(0)} % of the processors`,
 			),
 			row(
 				'server',
-				'the rate where toascope sees the server end alone',
-				show(server),
+				'accepted connections per second, with toascope on the server end only / without',
+				formatEstimate(server),
 				`${whole(perSecond.server)} per second`,
 			),
 			row(
 				'floor',
-				'programs that do nothing on the same hooks / without',
-				show(floor),
-				`${whole(perSecond.floor)} per second; they add ${show(addedFloor, 2)} µs`,
+				'accepted connections per second, with programs that do nothing on the same hooks / without',
+				formatEstimate(floor),
+				`${whole(perSecond.floor)} per second; they add ${formatEstimate(addedFloor, 2)} µs`,
 			),
 			row(
 				'cpu',
-				'CPU time for a connection, both ends, with / without',
-				show(cpu),
+				'CPU time per connection, both ends, with / without',
+				formatEstimate(cpu),
 				`${microseconds.with} / ${microseconds.without} µs`,
 			),
 			{
 				...row(
 					'added',
-					'CPU time that toascope adds to a connection',
-					`${show(added, 2)} µs`,
-					`the server end alone: ${show(addedServer, 2)} µs; the daemon besides: ${daemon.toFixed(2)} µs`,
+					'CPU time that toascope adds per connection',
+					`${formatEstimate(added, 2)} µs`,
+					`the server end only: ${formatEstimate(addedServer, 2)} µs; the daemon in addition: ${daemon.toFixed(2)} µs`,
 				),
 				...(kind.addsAtMost !== undefined && {
 					aim: `at most ${kind.addsAtMost} µs with the daemon`,
@@ -153,14 +153,14 @@ export function summarise(kind: Kind, measured: Partial<Runs>, seconds: number, 
 						row(
 							'against',
 							`accepted connections per second, with toascope / with ${than.name}`,
-							show(older.ratio),
+							formatEstimate(older.ratio),
 							`${whole(perSecond.with)} / ${whole(perSecond.against)} per second`,
 						),
 						row(
 							'against_added',
-							`CPU time that toascope and its daemon add to a connection, of what ${than.name} adds`,
-							show(older.added_ratio),
-							`${show(older.added, 2)} / ${show(older.added_by_other, 2)} µs`,
+							`CPU time that toascope and its daemon add per connection / that ${than.name} adds`,
+							formatEstimate(older.added_ratio),
+							`${formatEstimate(older.added, 2)} / ${formatEstimate(older.added_by_other, 2)} µs`,
 						),
 					]
 				: []),
@@ -168,7 +168,7 @@ export function summarise(kind: Kind, measured: Partial<Runs>, seconds: number, 
 	};
 }
 
-/** What either version's programs and daemon cost in the same rounds. */
+/** The costs of each version's programs and daemon in the same rounds. */
 function compareVersions({ with: ours, against: theirs, without }: Runs) {
 	const wholeOf = (run: ArmRun) => cpuOf(run) + daemonOf(run);
 	const costs = (runs: readonly ArmRun[]) => runs.map((run, round) => wholeOf(run) - cpuOf(without[round] as Run));

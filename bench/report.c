@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a run of the generator did, and the few calls that its two halves share. */
+/* The report of a run of the load generator, and calls that both its halves use. */
 #include "report.h"
 
 #include <errno.h>
@@ -67,7 +67,7 @@ bool receive(int fd, char *buffer, size_t length, size_t *received)
 
 	*received = 0;
 	while (*received < length) {
-		/* most often something is there: the limit on silence then costs no call */
+		/* data is usually there already: the limit on silence then costs no extra call */
 		ssize_t got = recv(fd, buffer, length - *received, MSG_DONTWAIT);
 
 		if (got == 0)

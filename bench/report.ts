@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The results as a table for people, and as the one of docs/performance.md. */
+/** Formats the results as a text table, and as the Markdown table of docs/performance.md. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { ToascopeError } from '../daemon/errors.ts';
 import type { Machine } from './machine.ts';
@@ -11,7 +11,7 @@ export interface Report {
 	readonly command: string;
 	readonly machine: Machine;
 	readonly results: Readonly<Record<string, object>>;
-	/** Parts that could not be measured, and why. */
+	/** Parts that failed, with their errors. */
 	readonly failed: Readonly<Record<string, string>>;
 	readonly falls_short: readonly string[];
 	readonly no_verdict: readonly string[];
@@ -27,7 +27,8 @@ function cells(row: Row): string[] {
 function facts({ date, kernel, command, machine }: Report): string {
 	const { processors, cpu, memory_gib: gib } = machine;
 	const busy = `${Math.round(machine.busy_before * 100)} % busy before it began`;
-	const others = machine.other_programs > 0 ? `, BPF programs of others on our hooks: ${machine.other_programs}` : '';
+	const others =
+		machine.other_programs > 0 ? `, BPF programs of other software on the same hooks: ${machine.other_programs}` : '';
 	return `${date.slice(0, 10)}, Linux ${kernel}, ${processors} x ${cpu}, ${gib} GiB, ${busy}${others}; \`${command}\``;
 }
 
@@ -52,8 +53,8 @@ const begin = '<!-- bench: begin -->';
 const end = '<!-- bench: end -->';
 
 /**
- * Puts the text between the two marks of a file.
- * @throws {ToascopeError} NOT_FOUND without the file or its marks
+ * Replaces the text between the two marks of a file.
+ * @throws {ToascopeError} NOT_FOUND if the file or its marks are missing
  */
 export function writeBetweenMarks(file: string, text: string): void {
 	let before: string;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What a part of the bench hands over: its figures, and the rows that show them. */
+/** The result of a part of the bench: its figures, and the rows that show them. */
 import type { Against } from './against.ts';
 
 /** `none`: the measurement is too uncertain, or there is no aim. */
@@ -9,7 +9,7 @@ export interface Row {
 	/** Stable: `rate`, `program_time`, ... */
 	readonly name: string;
 	readonly what: string;
-	/** With its unit, as shown. */
+	/** As shown, with its unit. */
 	readonly value: string;
 	readonly aim: string;
 	readonly verdict: Verdict;
@@ -17,18 +17,18 @@ export interface Row {
 }
 
 export interface Part {
-	/** Into `results` of the JSON. */
+	/** The part's entry in `results` of the JSON. */
 	readonly figures: object;
 	readonly rows: readonly Row[];
-	/** What is written beside the file of --write, by name. */
+	/** Contents of further files that are written beside that of --write, by name. */
 	readonly files?: Readonly<Record<string, string>>;
 }
 
-/** How much to do. */
+/** What to measure, and how thoroughly. */
 export interface Plan {
 	readonly quick: boolean;
-	/** Of --against: some parts measure its daemon as well. */
+	/** The version of --against, whose daemon some parts measure as well. */
 	readonly against?: Against | undefined;
-	/** Progress, for people. */
+	/** Prints a progress message. */
 	readonly say: (text: string) => void;
 }

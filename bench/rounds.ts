@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Rounds of arms, in turns forwards and backwards, until the control tells that the machine is still enough. */
-import { type Comparison, compare, spreads } from './pairs.ts';
+/**
+ * Runs rounds of arms, in an order that is reversed from round to round, until the control shows
+ * that the machine is quiet enough.
+ */
+import { type Comparison, compare, isInconclusive } from './pairs.ts';
 import type { Plan } from './result.ts';
 
-/** A look at the control takes a while itself: it comes after each `step` rounds. */
+/** Evaluating the control takes a while, so it happens only after every `step` rounds. */
 interface Bounds {
 	readonly least: number;
 	readonly most: number;
 	readonly step: number;
-	/** With --quick, as many and no more. */
+	/** The number of rounds with --quick. */
 	readonly quick: number;
 }
 
 const usual: Bounds = { least: 60, most: 240, step: 10, quick: 6 };
 
-/** Arms that differ in nothing, and what they are compared in. */
+/** Two identical arms, and how they are compared. */
 export interface Control<Arm extends string, Run> {
 	readonly arm: Arm;
 	readonly against: Arm;
@@ -22,8 +25,9 @@ export interface Control<Arm extends string, Run> {
 }
 
 /**
- * One run of each arm to warm up, then `least` rounds, and more of them, up to `most`, while the control's interval
- * leaves 1 by over 1 %. What the other arms show has no say in it.
+ * Runs each arm once to warm up, then `least` rounds, and more of them, up to `most`, while the
+ * control's interval extends further than 1 % from 1. The results of the other arms have no
+ * influence on the number of rounds.
  */
 export async function runRounds<Arm extends string, Run>(
 	plan: Plan,
@@ -38,7 +42,7 @@ export async function runRounds<Arm extends string, Run>(
 	const enough = (rounds: number) => {
 		if (plan.quick) return rounds === bounds.quick;
 		if (rounds < bounds.least || rounds % bounds.step !== 0) return false;
-		return rounds === bounds.most || !spreads(compare(runs[control.arm], runs[control.against], control.how));
+		return rounds === bounds.most || !isInconclusive(compare(runs[control.arm], runs[control.against], control.how));
 	};
 	for (const arm of arms) warmUp[arm].push(await once(arm));
 	for (let round = 0; !enough(round); round++) {

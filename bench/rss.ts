@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The daemon's own memory: with no client, and with many of them in the kernel's table. */
+/** Measures the daemon's own memory, with no client and with many clients in the kernel's table. */
 import { setTimeout } from 'node:timers/promises';
-import { startDaemon, whenClosed, whenTracked } from './daemon.ts';
+import { startDaemon, untilClosed, untilTracked } from './daemon.ts';
 import { Generator } from './generator.ts';
-import type { Ground } from './ground.ts';
 import { residentBytes } from './memory_use.ts';
 import type { Part, Plan, Row } from './result.ts';
+import type { Sandbox } from './sandbox.ts';
 
 interface Scale {
 	readonly name: string;
@@ -23,7 +23,7 @@ const longest = 120;
 const scrapes = 6;
 const mb = 1e6;
 
-export async function measureRss(ground: Ground, plan: Plan): Promise<Part> {
+export async function measureRss(ground: Sandbox, plan: Plan): Promise<Part> {
 	const figures: Record<string, object> = {};
 	const rows: Row[] = [];
 	for (const scale of scales) {
@@ -44,15 +44,15 @@ export async function measureRss(ground: Ground, plan: Plan): Promise<Part> {
 	return { figures, rows };
 }
 
-/** After each of some scrapes. */
-async function measure(ground: Ground, clients: number, pauseMs: number): Promise<number[]> {
+/** Returns the resident bytes after each of a few scrapes. */
+async function measure(ground: Sandbox, clients: number, pauseMs: number): Promise<number[]> {
 	await using daemon = await startDaemon(ground, 'with', `clients: {capacity: ${Math.max(clients, 65_536)}}`);
 	if (clients > 0) {
 		await using generator = await Generator.start(ground, clients);
 		await generator.run({ server: 'with', client: 'without' }, { seconds: longest, connections: clients });
 	}
-	await whenClosed(ground, daemon, clients);
-	await whenTracked(ground, daemon, clients);
+	await untilClosed(ground, daemon, clients);
+	await untilTracked(ground, daemon, clients);
 	const bytes: number[] = [];
 	while (bytes.length < scrapes) {
 		await setTimeout(pauseMs, undefined, { signal: ground.signal });

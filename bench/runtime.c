@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * toascope-runtime others DIR: how many programs of others run for sockets of that cgroup.
- * toascope-runtime floor DIR: attaches programs that do nothing to the cgroup, but that the one of
- * sockets asks to be told of each state of accepted ones: the least that hooks like ours cost.
- * toascope-runtime measure DIR: switches the run-time statistics of BPF programs on while it lives
- * (BPF_ENABLE_STATS: they go off with its descriptor, however it ends), and attaches programs
- * that do nothing to the cgroup, to tell what a call alone costs. Answers each line on standard
- * input with the runs and nanoseconds of these programs, as JSON.
- * The latter two end at the end of the input.
+ * toascope-runtime others DIR: counts the programs of other software that run for sockets of the
+ * cgroup DIR.
+ *
+ * toascope-runtime floor DIR: attaches programs that do nothing to the cgroup, except that the
+ * sockops program requests state callbacks for accepted sockets. This is the minimal cost of
+ * programs on toascope's hooks.
+ *
+ * toascope-runtime measure DIR: enables the kernel's run-time statistics of BPF programs while it
+ * runs (BPF_ENABLE_STATS: they are disabled when its descriptor closes, however the process ends),
+ * and attaches programs that do nothing to the cgroup, to measure the cost of a bare call. Answers
+ * each line on standard input with the runs and nanoseconds of these programs, as JSON.
+ *
+ * floor and measure exit at the end of standard input.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,8 +48,12 @@ static const struct bpf_insn nothing[] = {
 	{ .code = BPF_JMP | BPF_EXIT },
 };
 
-/* if (op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) bpf_sock_ops_cb_flags_set(ctx, BPF_SOCK_OPS_STATE_CB_FLAG); return 1 */
-static const struct bpf_insn watching[] = {
+/*
+ * if (op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+ *         bpf_sock_ops_cb_flags_set(ctx, BPF_SOCK_OPS_STATE_CB_FLAG);
+ * return 1
+ */
+static const struct bpf_insn request_states[] = {
 	{ .code = BPF_LDX | BPF_MEM | BPF_W,
 	  .dst_reg = BPF_REG_2,
 	  .src_reg = BPF_REG_1,
@@ -59,7 +68,7 @@ static const struct bpf_insn watching[] = {
 	{ .code = BPF_JMP | BPF_EXIT },
 };
 
-/* The descriptors stay open until the process ends, and with them the links. */
+/* The descriptors, and with them the links, stay open until the process ends. */
 static bool attach(struct empty *empty, int cgroup, const struct bpf_insn *code, size_t length)
 {
 	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = empty->hook);
@@ -86,8 +95,8 @@ static bool print(void)
 	return !fflush(stdout);
 }
 
-/* Programs on our hooks that were attached at this cgroup, or above it. */
-static int count_others(int cgroup)
+/* Counts the programs on toascope's hooks that are attached to this cgroup or one above it. */
+static int count_other_programs(int cgroup)
 {
 	__u32 flags, ids[64], all = 0;
 
@@ -122,19 +131,19 @@ int main(int argc, char **argv)
 	if (cgroup < 0)
 		return fail(argv[2]);
 	if (!strcmp(mode, "others")) {
-		others = count_others(cgroup);
+		others = count_other_programs(cgroup);
 		if (others < 0)
-			return fail("cannot ask for the programs of a cgroup");
+			return fail("cannot query the programs of the cgroup");
 		printf("{\"ready\":true,\"others\":%d}\n", others);
 		return EXIT_DONE;
 	}
 	if (measures && bpf_enable_stats(BPF_STATS_RUN_TIME) < 0)
-		return fail("cannot switch run-time statistics on");
+		return fail("cannot enable run-time statistics");
 	for (size_t i = 0; i < EMPTIES; i++) {
-		bool watches = !measures && empties[i].type == BPF_PROG_TYPE_SOCK_OPS;
+		bool requests_states = !measures && empties[i].type == BPF_PROG_TYPE_SOCK_OPS;
 
-		if (!attach(&empties[i], cgroup, watches ? watching : nothing,
-			    watches ? LENGTH(watching) : LENGTH(nothing)))
+		if (!attach(&empties[i], cgroup, requests_states ? request_states : nothing,
+			    requests_states ? LENGTH(request_states) : LENGTH(nothing)))
 			return fail(empties[i].name);
 	}
 	puts("{\"ready\":true}");

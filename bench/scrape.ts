@@ -1,33 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
-/** How long GET /metrics takes with so many clients exported, and how long it holds the event loop. */
+/**
+ * Measures how long GET /metrics takes with many clients exported, and how long it blocks the event
+ * loop.
+ */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { ToascopeError } from '../daemon/errors.ts';
-import { total } from '../test/fixtures/metrics.ts';
-import { startDaemon, whenClosed } from './daemon.ts';
+import { total } from '../test/kit/telemetry/metrics.ts';
+import { startDaemon, untilClosed } from './daemon.ts';
 import { Generator } from './generator.ts';
-import type { Ground } from './ground.ts';
 import type { Part, Plan, Row } from './result.ts';
+import type { Sandbox } from './sandbox.ts';
 import type { Answer } from './scraper.ts';
 import { quantile } from './statistics.ts';
 
 interface Scale {
 	readonly clients: number;
-	/** 99 of 100 scrapes. */
+	/** Limit of the p99. */
 	readonly atMostMs: number;
 	readonly blockAtMostMs: number;
 }
 
-/** A client has ten series. */
+/** Each client has ten series. */
 const scales: readonly Scale[] = [
 	{ clients: 1000, atMostMs: 60, blockAtMostMs: 20 },
 	{ clients: 10_000, atMostMs: 500, blockAtMostMs: 50 },
 ];
-/** The compilers of the daemon's engine have then done their work. */
+/** Scrapes that are not measured, since the daemon's engine compiles the code meanwhile. */
 const warmUp = 5;
 const scrapes = 200;
-/** prom-client's monitor ticks so often: an idle loop shows this. */
+/** The tick of prom-client's monitor, which is the lag that an idle loop shows. */
 const tickMs = 10;
 
 interface Figures {
@@ -36,7 +39,7 @@ interface Figures {
 	readonly bytes: number;
 }
 
-export async function measureScrapes(ground: Ground, plan: Plan): Promise<Part> {
+export async function measureScrapes(ground: Sandbox, plan: Plan): Promise<Part> {
 	const figures: Record<string, object> = {};
 	const rows: Row[] = [];
 	for (const scale of scales) {
@@ -48,26 +51,26 @@ export async function measureScrapes(ground: Ground, plan: Plan): Promise<Part> 
 	return { figures, rows };
 }
 
-async function measure(ground: Ground, scale: Scale): Promise<Part> {
+async function measure(ground: Sandbox, scale: Scale): Promise<Part> {
 	const { clients } = scale;
 	await using daemon = await startDaemon(ground, 'with', `clients: {max_exported: ${clients}}`);
 	{
 		await using generator = await Generator.start(ground, clients);
 		await generator.run({ server: 'with', client: 'without' }, { seconds: 60, connections: clients });
 	}
-	const samples = await whenClosed(ground, daemon, clients);
+	const samples = await untilClosed(ground, daemon, clients);
 	const exported = total(samples, 'toascope_clients_exported');
 	if (exported !== BigInt(clients)) {
-		throw new ToascopeError('LAB_FAILED', `${clients} clients were to be exported, ${exported} are`);
+		throw new ToascopeError('LAB_FAILED', `${exported} of ${clients} clients are exported`);
 	}
 	const plain = await repeat(ground, daemon.url, 'identity');
 	const gzip = await repeat(ground, daemon.url, 'gzip');
 	return summarise(scale, plain, gzip);
 }
 
-/** The last one is there for what it tells of the one before. */
-async function repeat(ground: Ground, url: string, encoding: string): Promise<Answer[]> {
-	const [setpriv, ...options] = ground.mortal;
+/** The last scrape is made only because it reports the event loop's lag during the one before. */
+async function repeat(ground: Sandbox, url: string, encoding: string): Promise<Answer[]> {
+	const [setpriv, ...options] = ground.killedWithParent;
 	const script = join(import.meta.dirname, 'scraper.ts');
 	const times = warmUp + scrapes + 1;
 	const command = [process.execPath, '--expose-gc', script, `${url}/metrics`, encoding, `${times}`];
@@ -88,9 +91,11 @@ function summarise(
 	plain: readonly Answer[],
 	gzip: readonly Answer[],
 ): Part {
-	if (gzip.some(({ encoding }) => encoding !== 'gzip')) throw new ToascopeError('LAB_FAILED', 'no gzip came');
+	if (gzip.some(({ encoding }) => encoding !== 'gzip')) {
+		throw new ToascopeError('LAB_FAILED', 'a response was not compressed with gzip');
+	}
 	const figures = { plain: figuresOf(plain), gzip: figuresOf(gzip) };
-	// each scrape shows what was since the one before
+	// each scrape reports the lag since the one before
 	const lags = plain.slice(1).map(({ lag }) => lag ?? Number.NaN);
 	const blockMs = Math.max(0, Math.max(...lags) * 1000 - tickMs);
 	const series = plain.at(-1)?.series ?? 0;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * scraper.ts URL ENCODING TIMES: takes GET URL so many times over one kept connection, one after the other, and writes one line of
- * JSON, an Answer for each. A process of its own, which clears up between scrapes and not within: its garbage is not to be measured.
+ * scraper.ts URL ENCODING TIMES: scrapes URL that many times, one after the other over one
+ * persistent connection, and writes one line of JSON with an Answer for each. It is a separate
+ * process that collects its garbage between scrapes, so that this is not measured.
  */
 import { once } from 'node:events';
 import { Agent, get, type IncomingMessage } from 'node:http';
@@ -9,11 +10,14 @@ import { setTimeout } from 'node:timers/promises';
 
 export interface Answer {
 	readonly status: number;
-	/** From the request to the last byte. */
+	/** Milliseconds from the request to the last byte. */
 	readonly ms: number;
 	readonly bytes: number;
 	readonly encoding: string;
-	/** The daemon's longest block of its event loop since the scrape before, seconds; null where the answer was compressed. */
+	/**
+	 * Longest block of the daemon's event loop since the scrape before, in seconds; null if the
+	 * answer was compressed.
+	 */
 	readonly lag: number | null;
 	readonly series: number;
 }
@@ -26,9 +30,9 @@ async function scrape(): Promise<Answer> {
 	const begun = performance.now();
 	const request = get(url, { agent, headers: { 'accept-encoding': encoding } });
 	const [response] = (await once(request, 'response')) as [IncomingMessage];
-	const pieces = await response.toArray();
+	const chunks = await response.toArray();
 	const ms = performance.now() - begun;
-	const body = Buffer.concat(pieces);
+	const body = Buffer.concat(chunks);
 	const text = body.toString('latin1');
 	return {
 		status: response.statusCode ?? 0,
@@ -43,7 +47,7 @@ async function scrape(): Promise<Answer> {
 for (let index = 0; index < Number(times); index++) {
 	answers.push(await scrape());
 	globalThis.gc?.();
-	// the looks of the daemon, one a second, fall on other scrapes each time
+	// with this pause, the daemon's collections, one a second, coincide with different scrapes
 	await setTimeout(37);
 }
 agent.destroy();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Threads that accept from one listener, and serve one connection at a time. */
+/* Threads that accept from one listener, and each serve one connection at a time. */
 #include "server.h"
 
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BACKLOG 65535 /* the kernel lowers it to net.core.somaxconn */
+#define BACKLOG 65535 /* the kernel limits it to net.core.somaxconn */
 
 void serve_exchange(struct server_worker *worker, int fd, char *buffer)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The server half: accepts with an address buffer, and hands each connection to what serves it. */
+/* The server half: accepts with an address buffer, and passes each connection to a callback. */
 #ifndef TOASCOPE_BENCH_SERVER_H
 #define TOASCOPE_BENCH_SERVER_H
 
@@ -15,7 +15,7 @@ struct server_worker {
 	bool started;
 };
 
-/* What a connection is for; buffer has room for PAYLOAD_MAX. It closes fd, and counts in the worker's report. */
+/* Serves a connection, closes fd, and counts in worker->report. buffer has PAYLOAD_MAX bytes. */
 typedef void serve_fn(struct server_worker *worker, int fd, char *buffer);
 
 struct server {
@@ -26,18 +26,18 @@ struct server {
 };
 
 /*
- * Listens on 127.0.0.1 and serves. The sockets belong to the cgroup that the process is in
- * now: accepted ones take it from the listener. Returns 0 or -errno.
+ * Listens on 127.0.0.1 and serves. The sockets belong to the cgroup that the process is in now,
+ * because accepted sockets inherit the listener's cgroup. Returns 0 or -errno.
  */
 int server_open(struct server *server, const struct exchange *exchange, serve_fn *serve);
 
-/* Listens on that port of 127.0.0.1. The descriptor, or -errno. */
+/* Listens on a port of 127.0.0.1. Returns the descriptor or -errno. */
 int listen_on(uint16_t port);
 
-/* Answers one request, closes first. */
+/* Answers one request, then closes before the client does. */
 serve_fn serve_exchange;
 
-/* Stops accepting; the result adds up what all threads did. Clients must have ended before. */
+/* Stops accepting, and returns the sum over all threads. The clients must have ended before. */
 struct report server_close(struct server *server);
 
 #endif

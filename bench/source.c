@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Client sockets, each with a source address and a TOA option of its own. */
+/* Client sockets, each with its own source address and TOA option. */
 #include "source.h"
 
 #include <arpa/inet.h>
@@ -8,11 +8,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Sources 127.128.0.0/16: ports in TIME_WAIT never run out. */
+/* Source addresses of 127.128.0.0/16, so many that ports in TIME_WAIT never exhaust them. */
 #define SOURCE_NETWORK 0x7f800000U
 #define SOURCES 0x10000U
 
-/* 2001:db8:c::/64 and the networks after it; in the last four bytes 10.0.0.0/8, for the profile that has room for no more. */
+/*
+ * 2001:db8:c::/64 and the networks after it. The last four bytes are an address of 10.0.0.0/8, for
+ * the profile that has room for IPv4 only.
+ */
 static const struct in6_addr first_client = {
 	.s6_addr = { 0x20, 0x01, 0x0d, 0xb8, 0, 0x0c, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0 },
 };
@@ -22,7 +25,10 @@ struct in6_addr source_client(const struct source *source, uint64_t number)
 	struct in6_addr address = first_client;
 	uint32_t part;
 
-	/* each a subscriber with a network of its own, since many of one network would be counted as one; and its last four bytes its own, too */
+	/*
+	 * each client has its own /64, since those of one /64 would be counted as one client; its
+	 * last four bytes are its own as well
+	 */
 	for (int at = 4; at <= 12; at += 8) {
 		memcpy(&part, address.s6_addr + at, sizeof(part));
 		part = htonl(ntohl(part) + number % source->clients);
@@ -54,7 +60,7 @@ int source_connect(const struct source *source, uint64_t number, uint16_t port)
 
 	if (fd < 0)
 		return -1;
-	/* the port is then chosen at connect(), for these two ends */
+	/* connect() then chooses the port, for this pair of addresses */
 	if (!setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)) &&
 	    !bind(fd, (struct sockaddr *)&from, sizeof(from)) && set_toa(source, fd, number) &&
 	    !connect(fd, (struct sockaddr *)&to, sizeof(to)))

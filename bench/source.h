@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Client sockets, each with a source address and a TOA option of its own. */
+/* Client sockets, each with its own source address and TOA option. */
 #ifndef TOASCOPE_BENCH_SOURCE_H
 #define TOASCOPE_BENCH_SOURCE_H
 
@@ -9,13 +9,16 @@
 struct source {
 	const struct toa_lab *lab; /* NULL: no TOA */
 	enum toa_lab_profile profile;
-	uint32_t clients; /* so many distinct TOA addresses, one after the other */
+	uint32_t clients; /* number of distinct TOA addresses, used in rotation */
 };
 
-/* The client of that number. */
+/* The client's address in the TOA option of the connection with that number. */
 struct in6_addr source_client(const struct source *source, uint64_t number);
 
-/* A connection to that port of 127.0.0.1, or -1. Numbers that follow each other have different addresses and ports. */
+/*
+ * Connects to a port of 127.0.0.1. Returns the descriptor or -1. Consecutive numbers use different
+ * addresses and ports.
+ */
 int source_connect(const struct source *source, uint64_t number, uint16_t port);
 
 #endif

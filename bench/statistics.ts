@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Medians, and how sure they are. */
+/** Medians and their confidence intervals. */
 
 /** A median with its 95 % interval. */
 export interface Estimate {
@@ -10,7 +10,7 @@ export interface Estimate {
 
 const resamples = 10_000;
 
-/** The value that `share` of the sorted values do not exceed (nearest rank). */
+/** The nearest-rank quantile. */
 export function quantile(values: readonly number[], share: number): number {
 	const sorted = values.toSorted((a, b) => a - b);
 	return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
@@ -23,7 +23,9 @@ export function median(values: readonly number[]): number {
 	return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
 }
 
-/** xorshift32 (Marsaglia 2003): the same pairs give the same interval. */
+/**
+ * xorshift32 (Marsaglia 2003). The seed is fixed, so that the same values give the same interval.
+ */
 function randomIndexes(seed: number): (below: number) => number {
 	let state = seed;
 	return (below) => {
@@ -34,7 +36,10 @@ function randomIndexes(seed: number): (below: number) => number {
 	};
 }
 
-/** The median, with the percentile bootstrap's interval: it asks nothing of how the values are spread. */
+/**
+ * The median with the interval of the percentile bootstrap, which assumes nothing about the
+ * distribution of the values.
+ */
 export function estimate(values: readonly number[]): Estimate {
 	const random = randomIndexes(2463534242);
 	const medians = Array.from({ length: resamples }, () =>

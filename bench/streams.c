@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * toascope-streams server|client CGROUP: connections that carry as much as they can, half of them to
- * the server and half from it. Lines on standard input, each answered with JSON on standard output:
- *   open                  listen (server)
- *   close                 stop listening, report (server)
- *   run SECONDS STREAMS [BYTES]   so many at a time, for so long, report (client). With BYTES all of them send to
- *                         the server, so many bytes at a call, each call a segment of its own
+ * toascope-streams server|client CGROUP: connections that carry as much data as they can, half of
+ * them to the server and half from it. Each line on standard input is answered with JSON on
+ * standard output:
+ *   open    listen (server)
+ *   close   stop listening, then report (server)
+ *   run SECONDS STREAMS [BYTES]
+ *           run STREAMS connections for SECONDS, then report (client). With BYTES all of them send
+ *           to the server, BYTES per call, and each call makes a segment
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -22,10 +24,10 @@
 enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 #define PORT 7001
-#define PIECE (128 << 10)
+#define CHUNK (128 << 10)
 #define CLIENTS 1000
 
-/* The first byte of a stream: where the others go. */
+/* The first byte of a stream: the direction of the others. */
 enum direction { UP = 'u', DOWN = 'd' };
 
 struct stream {
@@ -33,13 +35,13 @@ struct stream {
 	const struct source *source;
 	uint64_t number;
 	enum direction direction;
-	size_t segment_bytes; /* 0: as the kernel makes them */
+	size_t segment_bytes; /* 0: the kernel decides */
 	double until;
 	struct report report;
 	bool started;
 };
 
-static char payload[PIECE];
+static char payload[CHUNK];
 
 /* Reads to the end of the stream. */
 static bool drain(int fd, char *buffer, uint64_t *received)
@@ -47,15 +49,15 @@ static bool drain(int fd, char *buffer, uint64_t *received)
 	size_t got;
 
 	do {
-		if (!receive(fd, buffer, PIECE, &got))
+		if (!receive(fd, buffer, CHUNK, &got))
 			return false;
 		*received += got;
-	} while (got == PIECE);
+	} while (got == CHUNK);
 	return true;
 }
 
-/* Sends until the other end has ended its half. */
-static bool pour(int fd, uint64_t *sent)
+/* Sends until the other end has shut down its direction. */
+static bool send_until_closed(int fd, uint64_t *sent)
 {
 	for (;;) {
 		char byte;
@@ -63,9 +65,9 @@ static bool pour(int fd, uint64_t *sent)
 
 		if (got >= 0)
 			return got == 0;
-		if ((errno != EAGAIN && errno != EINTR) || !send_all(fd, payload, PIECE))
+		if ((errno != EAGAIN && errno != EINTR) || !send_all(fd, payload, CHUNK))
 			return false;
-		*sent += PIECE;
+		*sent += CHUNK;
 	}
 }
 
@@ -79,7 +81,7 @@ static void serve_stream(struct server_worker *worker, int fd, char *buffer)
 	if (fine && direction == UP)
 		fine = drain(fd, buffer, &report->received_bytes);
 	else
-		fine = fine && pour(fd, &report->sent_bytes);
+		fine = fine && send_until_closed(fd, &report->sent_bytes);
 	if (fine)
 		report->connections++;
 	else
@@ -89,15 +91,15 @@ static void serve_stream(struct server_worker *worker, int fd, char *buffer)
 
 static bool send_until(struct stream *stream, int fd)
 {
-	size_t piece = stream->segment_bytes ?: PIECE;
+	size_t chunk = stream->segment_bytes ?: CHUNK;
 	int on = 1;
 
 	if (stream->segment_bytes && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)))
 		return false;
 	while (monotonic_seconds() < stream->until) {
-		if (!send_all(fd, payload, piece))
+		if (!send_all(fd, payload, chunk))
 			return false;
-		stream->report.sent_bytes += piece;
+		stream->report.sent_bytes += chunk;
 	}
 	return !shutdown(fd, SHUT_WR);
 }
@@ -107,7 +109,7 @@ static bool receive_until(struct stream *stream, int fd, char *buffer)
 	size_t got;
 
 	while (monotonic_seconds() < stream->until) {
-		if (!receive(fd, buffer, PIECE, &got) || got < PIECE)
+		if (!receive(fd, buffer, CHUNK, &got) || got < CHUNK)
 			return false;
 		stream->report.received_bytes += got;
 	}
@@ -116,7 +118,7 @@ static bool receive_until(struct stream *stream, int fd, char *buffer)
 
 static void *work(void *argument)
 {
-	static _Thread_local char buffer[PIECE];
+	static _Thread_local char buffer[CHUNK];
 	struct stream *stream = argument;
 	uint64_t cpu_ns = thread_cpu_ns();
 	int fd = source_connect(stream->source, stream->number, PORT);
@@ -135,7 +137,7 @@ static void *work(void *argument)
 	return NULL;
 }
 
-/* What was sent has been received when this returns: the server closes after its last byte. */
+/* When this returns, all that was sent has been received: the server closes after its last byte. */
 static struct report run(const struct source *source, double seconds, int count, size_t segment_bytes)
 {
 	static uint64_t number;
@@ -163,9 +165,9 @@ static struct report run(const struct source *source, double seconds, int count,
 	return sum;
 }
 
-static bool obey(const char *line, const struct source *source, struct server *server)
+static bool execute(const char *line, const struct source *source, struct server *server)
 {
-	/* a thread for each stream, however many */
+	/* one thread for each stream, up to the maximum */
 	static const struct exchange exchange = { .port = PORT, .threads = THREADS_MAX };
 	struct report report;
 	double seconds, begun;
@@ -189,13 +191,13 @@ static bool obey(const char *line, const struct source *source, struct server *s
 		return true;
 	}
 	if (source && sscanf(line, "run %lf %d %zu", &seconds, &count, &segment_bytes) >= 2 && count > 0 &&
-	    count <= THREADS_MAX && segment_bytes <= PIECE) {
+	    count <= THREADS_MAX && segment_bytes <= CHUNK) {
 		begun = monotonic_seconds();
 		report = run(source, seconds, count, segment_bytes);
 		report_print("client", &report, monotonic_seconds() - begun);
 		return true;
 	}
-	fprintf(stderr, "cannot do this now: %s", line);
+	fprintf(stderr, "invalid command in this state: %s", line);
 	return false;
 }
 
@@ -218,7 +220,7 @@ int main(int argc, char **argv)
 	puts("{\"ready\":true}");
 	fflush(stdout);
 	while (fine && fgets(line, sizeof(line), stdin))
-		fine = obey(line, serves ? NULL : &source, &server);
+		fine = execute(line, serves ? NULL : &source, &server);
 	if (!serves)
 		toa_lab_close(&lab);
 	return fine ? EXIT_DONE : EXIT_FAILED;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/** A program of the bench that answers each line with one line of JSON. */
+/** A program of the bench that answers each line of its input with one line of JSON. */
 import type { ChildProcess } from 'node:child_process';
 import { ToascopeError } from '../daemon/errors.ts';
 import { hasEnded, isReadyLine, stop, untilReady } from '../daemon/lab/process.ts';
-import type { Ground } from './ground.ts';
+import type { Sandbox } from './sandbox.ts';
 
-/** Beyond what it was told to take, a program that says nothing for so long is given up. */
+/** A program fails if it does not answer for this long beyond the expected duration. */
 const silenceMs = 30_000;
 
 interface Waiting {
@@ -19,19 +19,19 @@ export class Tool implements AsyncDisposable {
 	readonly #signal: AbortSignal;
 	#waiting: Waiting | undefined;
 
-	private constructor(ground: Ground, name: string, args: readonly string[]) {
+	private constructor(ground: Sandbox, name: string, args: readonly string[]) {
 		this.#name = name;
 		this.#signal = ground.signal;
 		this.child = ground.spawn(name, args);
-		// why it ended is told by whoever waits for its answer
+		// the close handler below reports why the program ended
 		this.child.stdin?.on('error', () => {});
 		this.child.once('close', (code, signal) => {
 			this.#waiting?.reject(new ToascopeError('LAB_FAILED', `${name} ended with ${signal ?? code}`));
 		});
 	}
 
-	/** @throws {ToascopeError} LAB_FAILED, NO_PRIVILEGE with what it said */
-	static async start(ground: Ground, name: string, args: readonly string[]): Promise<Tool> {
+	/** @throws {ToascopeError} LAB_FAILED or NO_PRIVILEGE, with the program's error output */
+	static async start(ground: Sandbox, name: string, args: readonly string[]): Promise<Tool> {
 		ground.signal.throwIfAborted();
 		const tool = new Tool(ground, name, args);
 		await untilReady(tool.child, name, isReadyLine, (value) => {
@@ -42,13 +42,16 @@ export class Tool implements AsyncDisposable {
 		return tool;
 	}
 
-	/** Asks, one question at a time. `takesMs`: how long the answer may take. */
+	/**
+	 * Sends a line and resolves with the answer; one request at a time. `takesMs` is the expected
+	 * duration.
+	 */
 	async ask<T>(line: string, takesMs = 0): Promise<T> {
 		this.#signal.throwIfAborted();
 		if (hasEnded(this.child)) throw new ToascopeError('LAB_FAILED', `${this.#name} has ended`);
 		const signal = AbortSignal.any([this.#signal, AbortSignal.timeout(takesMs + silenceMs)]);
 		const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-		const silent = () => new ToascopeError('LAB_FAILED', `${this.#name} does not answer "${line}"`);
+		const silent = () => new ToascopeError('LAB_FAILED', `${this.#name} did not answer "${line}" in time`);
 		const abort = () => reject(this.#signal.aborted ? this.#signal.reason : silent());
 		signal.addEventListener('abort', abort, { once: true });
 		this.#waiting = { resolve, reject };

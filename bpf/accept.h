@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The accept of a connection: which process took it, and how long it had waited. */
+/* Records the accept of a connection: which process accepted it, and how long it had waited. */
 #ifndef TOASCOPE_ACCEPT_H
 #define TOASCOPE_ACCEPT_H
 
@@ -7,7 +7,10 @@
 #include "emit.h"
 #include "task.h"
 
-/* Where the connection had been counted to its end before, as accept() can return one that has closed. */
+/*
+ * Counts the accept of a connection that was already counted to its end: accept() can return a
+ * connection that has closed.
+ */
 static __always_inline void add_accept(const struct sums *sums)
 {
 	__u32 slot = current_slot(sums->listener, sums->listener_service, true);
@@ -21,8 +24,8 @@ static __always_inline void add_accept(const struct sums *sums)
 	bpf_spin_unlock(&row->lock);
 }
 
-/* Runs in the accepting process. Not where `accept` is off. */
-static __always_inline void accepted(struct connection *connection, __u64 cookie, __u8 seen)
+/* Runs in the context of the accepting process. Never runs with `accept` off. */
+static __always_inline void accepted(struct connection *connection, __u64 cookie, __u8 accept_kind)
 {
 	const struct settings *set = current_settings();
 	__u64 now = bpf_ktime_get_ns(), cgroup_id = bpf_get_current_cgroup_id();
@@ -35,13 +38,13 @@ static __always_inline void accepted(struct connection *connection, __u64 cookie
 	process_name((__u8 *)comm);
 	reserved = reserve_event(set, connection, cookie, EVENT_ACCEPTED);
 	bpf_spin_lock(&connection->lock);
-	first = connection->cookie == cookie && !connection->seen;
+	first = connection->cookie == cookie && !connection->accept_kind;
 	if (first) {
 		connection->accepted_ns = now;
 		connection->cgroup_id = cgroup_id;
 		connection->pid = pid;
 		__builtin_memcpy(connection->comm, comm, sizeof(comm));
-		connection->seen = seen;
+		connection->accept_kind = accept_kind;
 		was_counted = connection->state == SLOT_COUNTED;
 		if (was_counted) {
 			take_identity(connection, &sums);

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Adds what was taken of a connection to its listener, and to its client or what stands for one. */
+/* Adds the sums of a connection to its listener, and to its client or what replaces the client. */
 #ifndef TOASCOPE_ADD_SUMS_H
 #define TOASCOPE_ADD_SUMS_H
 
 #include "clients.h"
 
-/* A trusted peer that sends neither an option nor data is a balancer's health check: it is in no histogram. */
+/* A trusted peer that sends no option and no data is a health check: it is in no histogram. */
 static __always_inline bool is_health_check(const struct sums *sums)
 {
-	return sums->verdict == VERDICT_NONE && sums->flags & CONN_TRUSTED && !(sums->flags & CONN_DATA);
+	return sums->verdict == TOA_VERDICT_NONE && sums->flags & CONN_TRUSTED && !(sums->flags & CONN_DATA);
 }
 
-/* The verdict, for the listener; the caller holds the row's lock. */
+/* Counts the verdict for the listener. The caller holds the row's lock. */
 static __always_inline void count_verdict(struct listener *row, const struct sums *sums)
 {
 	__u64 verdict = sums->verdict, segment = sums->segment - 1ULL;
@@ -20,9 +20,9 @@ static __always_inline void count_verdict(struct listener *row, const struct sum
 			(sums->flags & CONN_DATA ? 1 : 0);
 
 	add_at(row->handshakes, verdict, 1);
-	if (sums->verdict == VERDICT_NONE)
+	if (sums->verdict == TOA_VERDICT_NONE)
 		add_at(row->without_option, without, 1);
-	if (!has_client(sums->verdict))
+	if (!toa_has_client(sums->verdict))
 		return;
 	if (segment < SEGMENTS)
 		add_at(*(__u64(*)[TOA_PROFILE_SLOTS * SEGMENTS]) row->options, option, 1);
@@ -30,7 +30,10 @@ static __always_inline void count_verdict(struct listener *row, const struct sum
 		row->hidden_by_family += 1;
 }
 
-/* The accept, for the listener; the caller holds the row's lock. `wait`: bucket_of() how long it had waited. */
+/*
+ * Counts the accept for the listener. The caller holds the row's lock. `wait` is the bucket
+ * (bucket_of()) of the time that the connection had waited.
+ */
 static __always_inline void count_accept(struct listener *row, const struct sums *sums, __u64 wait)
 {
 	__u64 accept = sums->accept;
@@ -38,15 +41,16 @@ static __always_inline void count_accept(struct listener *row, const struct sums
 	if (!accept)
 		return;
 	add_at(row->accepts, accept, 1);
-	if (accept == SEEN_UNSEEN)
+	if (accept == ACCEPT_UNOBSERVED)
 		return;
 	row->accept_wait.sum_ns += sums->accept_wait_ns;
 	add_at(row->accept_wait.buckets, wait, 1);
 }
 
 /*
- * Adds what was taken to the listener, and to its client; `client` is 0 where "other" stands for it. `at_ns`: when the connection did it.
- * Spends the sums.
+ * Adds the sums to the listener and to the client; `client` is 0 if the client counts under
+ * "other". `at_ns` is when the connection did what is counted. Overwrites the sums, so that they
+ * cannot be used again.
  */
 static __noinline int add_sums(struct sums *sums, struct client *client, __u64 at_ns)
 {
@@ -63,7 +67,7 @@ static __noinline int add_sums(struct sums *sums, struct client *client, __u64 a
 	wait = bucket_of(sums->accept_wait_ns, ACCEPT_WAIT_FIRST_NS);
 
 	bpf_spin_lock(&row->lock);
-	add_plainly(&row->total, &sums->total);
+	add_under_lock(&row->total, &sums->total);
 	if (in_histograms && sums->total.closed) {
 		row->duration.sum_ns += sums->total.duration_sum_ns;
 		add_at(row->duration.buckets, duration, 1);
@@ -75,20 +79,20 @@ static __noinline int add_sums(struct sums *sums, struct client *client, __u64 a
 	count_accept(row, sums, wait);
 	if (first)
 		count_verdict(row, sums);
-	/* from here on they are what goes to the client */
+	/* from here on, `total` is what the client gets */
 	sums->total.opened = first;
 	sums->total.received_bytes = sums->received_bytes;
 	sums->total.sent_bytes = sums->sent_bytes;
 	sums->total.retransmitted_segments = sums->retransmitted_segments;
-	if (sums->verdict != VERDICT_PENDING && !has_client(sums->verdict))
-		add_plainly(&row->direct, &sums->total);
-	else if (has_client(sums->verdict) && !client)
-		add_plainly(&row->overflow, &sums->total);
+	if (sums->verdict != TOA_VERDICT_PENDING && !toa_has_client(sums->verdict))
+		add_under_lock(&row->direct, &sums->total);
+	else if (toa_has_client(sums->verdict) && !client)
+		add_under_lock(&row->overflow, &sums->total);
 	bpf_spin_unlock(&row->lock);
 
 	if (first && slot == OTHER_LISTENER)
 		count_drop(DROP_LISTENERS_FULL);
-	if (!has_client(sums->verdict) || !client)
+	if (!toa_has_client(sums->verdict) || !client)
 		return 0;
 	if (at_ns > client->active_ns)
 		client->active_ns = at_ns;
@@ -96,22 +100,25 @@ static __noinline int add_sums(struct sums *sums, struct client *client, __u64 a
 	return 0;
 }
 
-/* The same, for a connection that is counted to its end. */
+/* Attributes a closed connection, and adds its last sums. */
 static __noinline int add_last(struct sums *sums, __u64 closed_ns)
 {
 	struct attribution attribution = { .drop = DROPS };
 
-	if (has_client(sums->verdict)) {
+	if (toa_has_client(sums->verdict)) {
 		if (attributed_now(sums))
 			attribute(&sums->client, sums->listener, &attribution);
 		else
-			attribution.client = client_again(sums);
+			attribution.client = find_attributed_client(sums);
 		count_attribution(&attribution);
 	}
 	return add_sums(sums, attribution.client, closed_ns);
 }
 
-/* Counts a connection that has closed; `by` is enum counted_by. Whoever takes it from SLOT_CLOSED adds it. */
+/*
+ * Counts a closed connection; `by` is enum counted_by. Only the program that takes it out of
+ * SLOT_CLOSED adds its sums, so it counts once.
+ */
 static __noinline int count_closed(struct connection *connection, __u32 by)
 {
 	struct sums sums = {};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Which client a connection counts for. */
+/* Finds the client that a connection counts for. */
 #ifndef TOASCOPE_CLIENTS_H
 #define TOASCOPE_CLIENTS_H
 
@@ -8,10 +8,7 @@
 #include "per_prefix.h"
 #include "sums.h"
 
-/* Set before loading, by probe: are there connections of several paths (mptcp.h)? */
-extern const volatile bool mptcp_helpers;
-
-/* The key of a client. `prefix_length`: how many bits of its address count. */
+/* Writes the key of a client. `prefix_length` is how many bits of its address are significant. */
 static __noinline int client_key(const struct toa_client *client, __u32 listener, __u32 prefix_length,
 				 struct client_key *key)
 {
@@ -19,7 +16,7 @@ static __noinline int client_key(const struct toa_client *client, __u32 listener
 	__u32 words[4];
 
 	__builtin_memcpy(words, client->address, sizeof(words));
-	cut_address(words, prefix_length);
+	mask_address(words, prefix_length);
 	__builtin_memcpy(key->address, words, sizeof(words));
 	key->family = client->family;
 	key->prefix_length = prefix_length;
@@ -30,16 +27,16 @@ static __noinline int client_key(const struct toa_client *client, __u32 listener
 	return 0;
 }
 
-static __always_inline bool is_whole(const struct client *client, const struct client_key *key)
+static __always_inline bool generation_matches(const struct client *client, const struct client_key *key)
 {
-	return *(volatile __u64 *)&client->tag == client_tag(key);
+	return *(volatile __u64 *)&client->generation == client_generation(key);
 }
 
 /* The client that a connection counts for from now on. */
 struct attribution {
-	struct client *client; /* 0: "other" stands for it */
-	__u8 prefix_length;    /* how much of the address its key has */
-	__u8 drop;             /* enum drop: why it is not the client's own entry; DROPS: it is */
+	struct client *client; /* 0: it counts under client="other" */
+	__u8 prefix_length;    /* of the address in the key */
+	__u8 drop;             /* enum drop: why it has no entry of its own; DROPS: it has one */
 };
 
 static __always_inline void count_attribution(const struct attribution *attribution)
@@ -58,8 +55,8 @@ static __always_inline void keep_attribution(struct connection *connection,
 }
 
 /*
- * Makes the entry of a client, while there is room. The kernel can refuse it (EBUSY, from 5.11 on) where this program has interrupted
- * another that is in the table.
+ * Creates the entry of a client if there is room. The kernel can refuse this (EBUSY, from 5.11 on)
+ * if this program has interrupted another one that is working on the table.
  */
 static __noinline int make_client(const struct client_key *key, const struct prefix_counters *prefix,
 				  struct attribution *to)
@@ -68,7 +65,7 @@ static __noinline int make_client(const struct client_key *key, const struct pre
 	struct client *client;
 	long error;
 
-	fresh.tag = client_tag(key);
+	fresh.generation = client_generation(key);
 	fresh.created_ns = bpf_ktime_get_ns();
 	fresh.prefix_slot[0] = prefix->slot[0];
 	fresh.prefix_slot[1] = prefix->slot[1];
@@ -78,7 +75,7 @@ static __noinline int make_client(const struct client_key *key, const struct pre
 	client = bpf_map_lookup_elem(&clients, key);
 	if (!client)
 		to->drop = error == -EBUSY ? DROP_CLIENTS_BUSY : DROP_CLIENTS_FULL;
-	else if (*(volatile __u64 *)&client->tag != fresh.tag)
+	else if (*(volatile __u64 *)&client->generation != fresh.generation)
 		to->drop = DROP_CLIENT_FOLDING;
 	else
 		to->client = client;
@@ -86,11 +83,13 @@ static __noinline int make_client(const struct client_key *key, const struct pre
 }
 
 /*
- * Finds the client of a connection whose opening is not counted yet. Where the client's prefix has its share of the table already, it is the
- * prefix (per_prefix.h). `to`: zeros, and DROPS.
+ * Finds the client of a connection whose opening is not counted yet. If the client's prefix has
+ * used up its share of the table, that is the entry of the prefix (per_prefix.h). The caller sets
+ * `to` to zeros, and its `drop` to DROPS.
  *
- * An entry that has its tag now stays until this run ends: folding takes the tag away first, and then waits for a grace period
- * (fold.bpf.c). One that is deleted and used for another client at this moment has no tag, or another's.
+ * An entry whose generation matches stays valid until this run ends: folding clears the generation
+ * first, then waits for a grace period (fold.bpf.c). An entry that is being deleted and reused for
+ * another client at this moment has generation 0 or the other client's.
  */
 static __noinline int attribute(const struct toa_client *of, __u32 listener, struct attribution *to)
 {
@@ -120,7 +119,7 @@ static __noinline int attribute(const struct toa_client *of, __u32 listener, str
 	}
 	if (!client)
 		return make_client(&key, &prefix, to);
-	if (is_whole(client, &key))
+	if (generation_matches(client, &key))
 		to->client = client;
 	else
 		to->drop = DROP_CLIENT_FOLDING;
@@ -128,10 +127,11 @@ static __noinline int attribute(const struct toa_client *of, __u32 listener, str
 }
 
 /*
- * The client of a connection whose opening is counted: that keeps it in the table, also while it is being folded, which lets it live
- * then. A further path (mptcp.h) may outlive the first one: its client may have left the table.
+ * Finds the client of a connection whose opening is counted. The open connection keeps that entry
+ * in the table: if the client is just being folded, the fold sees the connection and stops. An
+ * additional subflow (mptcp.h) can outlive the first one, so its client may have left the table.
  */
-static __noinline struct client *client_again(const struct sums *sums)
+static __noinline struct client *find_attributed_client(const struct sums *sums)
 {
 	const struct settings *set = current_settings();
 	__u32 prefix_length = sums->prefix_length;
@@ -140,21 +140,21 @@ static __noinline struct client *client_again(const struct sums *sums)
 
 	if (!set || sums->flags & CONN_IN_OVERFLOW)
 		return 0;
-	if (mptcp_helpers && sums->flags & CONN_JOINED &&
+	if (cfg.mptcp_helpers && sums->flags & CONN_JOINED &&
 	    current_slot(sums->listener, sums->listener_service, true) != sums->listener)
 		return 0;
 	if (sums->flags & CONN_JOINED)
 		prefix_length = set->prefix_length[family_index(sums->client.family)];
 	client_key(&sums->client, sums->listener, prefix_length, &key);
 	client = bpf_map_lookup_elem(&clients, &key);
-	if (!mptcp_helpers || !(sums->flags & CONN_JOINED))
+	if (!cfg.mptcp_helpers || !(sums->flags & CONN_JOINED))
 		return client;
 	if (!client) {
 		prefix_length = set->per_prefix_length[family_index(sums->client.family)];
 		client_key(&sums->client, sums->listener, prefix_length, &key);
 		client = bpf_map_lookup_elem(&clients, &key);
 	}
-	return client && is_whole(client, &key) ? client : 0;
+	return client && generation_matches(client, &key) ? client : 0;
 }
 
 #endif

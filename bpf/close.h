@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A connection closes: its last sums go into its entry, for a sweep to count. */
+/* Closes a connection: writes its last sums into its entry, for a sweep to count. */
 #ifndef TOASCOPE_CLOSE_H
 #define TOASCOPE_CLOSE_H
 
 #include "fin.h"
 #include "verdict.h"
 
-/* For callbacks, which hold the socket: exact. `tcp_state` is the one before a change. */
+/*
+ * For callbacks, which hold the socket, so that the values are exact. `tcp_state` is the state
+ * before the change.
+ */
 static __always_inline void read_progress(const struct tcp_sock *tcp, int tcp_state, struct progress *to)
 {
 	to->received = tcp->bytes_received - fin_received(tcp);
@@ -15,7 +18,7 @@ static __always_inline void read_progress(const struct tcp_sock *tcp, int tcp_st
 	to->srtt_us = tcp->srtt_us;
 }
 
-/* What more is to be said of a connection without an option: CONN_TRUSTED, CONN_DATA. */
+/* Returns what else is known of a connection without an option: CONN_TRUSTED, CONN_DATA. */
 static __always_inline __u16 flags_without_option(const struct settings *set, const struct tcp_sock *tcp)
 {
 	return (peer_trusted(set, &tcp->inet_conn.icsk_inet.sk.__sk_common) ? CONN_TRUSTED : 0) |
@@ -34,18 +37,18 @@ static __always_inline void write_last(struct connection *connection, const stru
 }
 
 /*
- * A socket that has a struct socket was accepted (sock_graft()). Where neither accept program observed it, that is counted, and lookups
- * name the listener's owner.
+ * A socket that has a struct socket was accepted (sock_graft()). If neither accept program observed
+ * that, it counts as unobserved, and lookups name the listener's owner.
  */
 static __always_inline void note_unobserved(struct connection *connection, __u64 cookie)
 {
 	bpf_spin_lock(&connection->lock);
-	if (is_open(connection, cookie) && !connection->seen)
-		connection->seen = SEEN_UNSEEN;
+	if (is_open(connection, cookie) && !connection->accept_kind)
+		connection->accept_kind = ACCEPT_UNOBSERVED;
 	bpf_spin_unlock(&connection->lock);
 }
 
-/* Not inlined: the verifier adds up the stack of functions that call each other. */
+/* Not inlined: the verifier adds up the stack frames along a chain of calls. */
 static __noinline int close_connection(const struct tcp_sock *tcp, struct connection *connection,
 				       __u64 cookie, int tcp_state)
 {
@@ -62,8 +65,8 @@ static __noinline int close_connection(const struct tcp_sock *tcp, struct connec
 	bpf_spin_lock(&connection->lock);
 	closed = is_open(connection, cookie);
 	if (closed) {
-		if (was_accepted && !connection->seen && set && !set->no_accepts)
-			connection->seen = SEEN_UNSEEN;
+		if (was_accepted && !connection->accept_kind && set && !set->no_accepts)
+			connection->accept_kind = ACCEPT_UNOBSERVED;
 		write_last(connection, &last, now);
 		copy_to_event(&reserved, connection);
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the operator set, as the programs see it. */
+/* The operator's settings, as the programs read them. */
 #ifndef TOASCOPE_CONFIG_H
 #define TOASCOPE_CONFIG_H
 
@@ -13,11 +13,11 @@ static __always_inline __u32 family_index(__u8 family)
 
 static __always_inline const struct settings *current_settings(void)
 {
-	__u32 zero = 0, index, *now = bpf_map_lookup_elem(&generation, &zero);
+	__u32 zero = 0, index, *current = bpf_map_lookup_elem(&generation, &zero);
 
-	if (!now)
+	if (!current)
 		return 0;
-	index = *now & 1;
+	index = *current & 1;
 	return bpf_map_lookup_elem(&settings, &index);
 }
 
@@ -48,8 +48,8 @@ static __always_inline bool namespace_watched(const struct settings *set, const 
 	return !set->netns || set->netns == sk->skc_net.net->ns.inum;
 }
 
-/* Cuts an address to its first bits. */
-static __always_inline void cut_address(__u32 words[4], __u32 length)
+/* Clears all but the first `length` bits of an address. */
+static __always_inline void mask_address(__u32 words[4], __u32 length)
 {
 	__u32 i;
 
@@ -62,7 +62,7 @@ static __always_inline void cut_address(__u32 words[4], __u32 length)
 	}
 }
 
-/* May this sender be believed? */
+/* May this peer send TOA? */
 static __always_inline bool trusted(const struct settings *set, const struct endpoint *peer)
 {
 	struct trust_key key = { .family = peer->family, .generation = set->generation };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The few kernel structs and fields that are read, relocated by CO-RE against the running
- * kernel's BTF. Kernel drift is answered here and nowhere else. The build needs the UAPI
- * headers alone.
+ * The few kernel structs and fields that are read, relocated by CO-RE against the running kernel's
+ * BTF. Differences between kernels are handled here and nowhere else. The build needs only the UAPI
+ * headers.
  */
 #ifndef TOASCOPE_CORE_H
 #define TOASCOPE_CORE_H
@@ -13,13 +13,14 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
+#include "cfg.h"
 
 #define CORE __attribute__((preserve_access_index))
 
 #define AF_INET 2
 #define AF_INET6 10
 
-/* enum sock_flags, include/net/sock.h: set when the FIN of the other side was received (tcp_fin()) */
+/* enum sock_flags, include/net/sock.h: set when the peer's FIN has been received (tcp_fin()) */
 enum sock_flags { SOCK_DONE = 1 };
 
 struct ns_common {
@@ -49,7 +50,7 @@ struct sock_common {
 	__u16 skc_num;
 	__u16 skc_family;
 	volatile unsigned char skc_state;
-	__u32 skc_hash; /* of both ends, from the time that the socket is among those that segments are for */
+	__u32 skc_hash; /* of both ends; set when the socket enters the established hash */
 	unsigned long skc_flags;
 	possible_net_t skc_net;
 	atomic64_t skc_cookie;
@@ -73,7 +74,7 @@ struct request_sock_queue {
 	__u8 rskq_defer_accept;
 } CORE;
 
-/* IP_TRANSPARENT: a bit of its own before 6.6, one of inet_flags since */
+/* IP_TRANSPARENT: a bitfield of its own before 6.6, a bit of inet_flags since then */
 struct inet_sock___bits {
 	__u8 transparent : 1;
 } CORE;
@@ -166,7 +167,7 @@ struct bpf_iter__task_file {
 	struct file *file;
 } CORE;
 
-/* x86: the number of the system call; arm64 has a field of its own for it */
+/* x86: the system call number; arm64 has a field of its own for it */
 struct pt_regs___x86 {
 	unsigned long orig_ax;
 	unsigned long cs;

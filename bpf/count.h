@@ -9,12 +9,12 @@
 #define EBUSY 16
 
 /*
- * Relaxed: since clang 21 a stronger order gives an instruction that returns the old value, which 5.10 does not know,
- * also where nobody uses it.
+ * Relaxed: for a stronger order, clang 21 and later emit an instruction that returns the old value
+ * even if the result is unused, and 5.10 does not know that instruction.
  */
 #define add(field, amount) ((void)__atomic_fetch_add(&(field), (amount), __ATOMIC_RELAXED))
 
-/* Counters are per CPU and yet added atomically: a softirq may interrupt a program in process context. */
+/* Counters are per CPU and yet added atomically: a softirq can interrupt a program of a process. */
 static __always_inline void count_drop(__u32 reason)
 {
 	__u64 *count = bpf_map_lookup_elem(&drops, &reason);
@@ -23,7 +23,9 @@ static __always_inline void count_drop(__u32 reason)
 		add(*count, 1);
 }
 
-/* For a client: several CPUs add to it. No zeros are added: each would cost as much as a number. */
+/*
+ * For a client, which several CPUs add to. Zeros are skipped: each would cost as much as a number.
+ */
 static __always_inline void add_traffic(struct traffic *to, const struct traffic *delta)
 {
 	if (delta->opened)
@@ -44,8 +46,8 @@ static __always_inline void add_traffic(struct traffic *to, const struct traffic
 	}
 }
 
-/* For a listener's row, under its lock. */
-static __always_inline void add_plainly(struct traffic *to, const struct traffic *delta)
+/* For a listener's row, whose lock the caller holds. */
+static __always_inline void add_under_lock(struct traffic *to, const struct traffic *delta)
 {
 	to->opened += delta->opened;
 	to->closed += delta->closed;
@@ -58,8 +60,8 @@ static __always_inline void add_plainly(struct traffic *to, const struct traffic
 }
 
 /*
- * The bucket of a value; bounds are inclusive, as Prometheus has them: bucket i takes what
- * is at most first * 2^i. Global, so that its branches are verified once.
+ * Returns the bucket of a value. Bounds are inclusive, as in Prometheus: bucket i is for values of
+ * at most first * 2^i. Global, so that the verifier checks its branches once.
  */
 __weak __noinline int histogram_bucket(__u64 value, __u64 first)
 {
@@ -92,15 +94,16 @@ __weak __noinline int histogram_bucket(__u64 value, __u64 first)
 	return bits > HISTOGRAM_BUCKETS - 1 ? HISTOGRAM_BUCKETS - 1 : bits;
 }
 
-/* The bucket, found before a lock is taken: no function can be called under it. */
+/* Finds the bucket before a lock is taken, because no function can be called under the lock. */
 static __always_inline __u64 bucket_of(__u64 value_ns, __u64 first_ns)
 {
 	return (__u32)histogram_bucket(value_ns, first_ns);
 }
 
 /*
- * Adds at an index. It is checked in the register that is used, of 64 bits and hidden from the compiler before: 5.10 knows no bounds of a
- * number that was on the stack meanwhile.
+ * Adds at an index. The check uses the same 64-bit register as the access, and the register is
+ * hidden from the compiler before: 5.10 loses the bounds of a number that was on the stack in
+ * between.
  */
 #define add_at(array, index, amount)                          \
 	do {                                                  \

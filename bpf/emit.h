@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Records of connections for user space, where something reads them. No counter depends on them. */
+/* Emits records of connections while user space reads them. No counter depends on them. */
 #ifndef TOASCOPE_EMIT_H
 #define TOASCOPE_EMIT_H
 
@@ -8,12 +8,12 @@
 #include "endpoint.h"
 #include "slots.h"
 
-static __always_inline bool is_listened(const struct settings *set, __u32 type)
+static __always_inline bool event_enabled(const struct settings *set, __u32 type)
 {
 	return set->events >> type & 1;
 }
 
-/* The end of the connection at this host, as its listener, its entry or `extras` tells. */
+/* Reads the local end from the listener, the entry or `extras`; and the virtual server. */
 static __always_inline void read_local(const struct connection *of, __u64 cookie, struct event *event)
 {
 	__u32 slot = of->listener;
@@ -44,8 +44,8 @@ static __noinline int begin_event(struct event *event, const struct connection *
 }
 
 /*
- * A value that the compiler knows nothing of, and the verifier everything: so it comes out of a comparison, and goes into one, as it
- * is written here.
+ * Hides a value from the compiler, not from the verifier: a comparison of it stays where it is
+ * written here, and is not replaced by one of what the value came from.
  */
 static __always_inline __u64 opaque(__u64 value)
 {
@@ -54,25 +54,28 @@ static __always_inline __u64 opaque(__u64 value)
 }
 
 /*
- * A record of what is about to happen to a connection. Verifiers before 6.5 take a pointer into the ring that is compared with 0 twice for one
- * that may be 0; so opaque numbers of 64 bits, which old verifiers know on the stack as well, say what there is.
+ * A record, reserved for what may be about to happen to a connection. If a pointer into the ring is
+ * compared with 0 twice, verifiers before 6.5 again assume that it can be 0; so opaque numbers say
+ * whether there is one. They have 64 bits, because old verifiers track constants on the stack only
+ * in that size.
  */
 struct reserved_event {
 	struct event *event;
-	__u64 is_reserved; /* 0: nothing reads such records, or there is no room */
+	__u64 is_reserved; /* 0: such records are not read, or the ring is full */
 	__u64 has_no_room;
 };
 
 /*
- * Reserves an event. The caller looks under the entry's lock whether it happens, copies the entry there, and finishes the event. What is read
- * here without the lock does not change while the entry is the connection's, but that a virtual server can be added to it.
+ * Reserves an event. Under the entry's lock, the caller checks whether the event happens and copies
+ * the entry into it; then the caller finishes the event. What is read here without the lock does
+ * not change while the entry is the connection's, except that a virtual server can be added.
  */
 static __always_inline struct reserved_event
 reserve_event(const struct settings *set, const struct connection *connection, __u64 cookie, __u32 type)
 {
 	struct reserved_event reserved = {};
 
-	if (!set || !is_listened(set, type))
+	if (!set || !event_enabled(set, type))
 		return reserved;
 	reserved.event = bpf_ringbuf_reserve(&ring, sizeof(*reserved.event), 0);
 	if (reserved.event) {
@@ -95,7 +98,10 @@ static __always_inline void copy_to_event(const struct reserved_event *reserved,
 				 from + sizeof(RECORD_LOCK), sizeof(*connection) - sizeof(RECORD_LOCK));
 }
 
-/* The daemon drains every 50 ms: a wake-up for each event would cost the server more than the event. */
+/*
+ * Without a wake-up: one for each event would cost the server more than the event, and the daemon
+ * drains the ring every 50 ms.
+ */
 static __always_inline void finish_event(const struct reserved_event *reserved, bool happened)
 {
 	if (happened && opaque(reserved->has_no_room))

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The two ends of a socket, with their family made explicit. */
+/* The two ends of a socket, with an explicit address family. */
 #ifndef TOASCOPE_ENDPOINT_H
 #define TOASCOPE_ENDPOINT_H
 
 #include "core.h"
 #include "records.h"
 
-/* 1 for every value but 0, without a branch. */
+/* Returns 1 for every value except 0, without a branch. */
 static __always_inline __u64 is_set(__u64 value)
 {
 	return (value | -value) >> 63;
 }
 
 /*
- * A v4-mapped address is IPv4 (RFC 4291, section 2.5.5.2). No branches: each would double the
- * paths that the verifier follows from here on. The masks are hidden from the compiler, which
- * would make branches of them.
+ * A v4-mapped address is IPv4 (RFC 4291, section 2.5.5.2). There are no branches, since each would
+ * double the paths that the verifier follows from here on. The masks are hidden from the compiler,
+ * which would make branches of them.
  */
 static __always_inline void set_address(struct endpoint *to, __u16 socket_family, __u32 ipv4,
 					const __u32 *ipv6)

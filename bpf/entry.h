@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What a sweep reads of an entry before it looks at the socket, and compares under the lock before it changes the entry. */
+/*
+ * What a sweep reads of an entry before it reads the socket, and compares under the lock before it
+ * changes the entry.
+ */
 #ifndef TOASCOPE_ENTRY_H
 #define TOASCOPE_ENTRY_H
 
 #include "slots.h"
 
-/* What the entry said, under its lock. */
+/* A copy of the entry's fields, made under its lock. */
 struct entry {
 	__u64 cookie;
 	__u64 socket;
@@ -20,7 +23,10 @@ struct entry {
 	bool is_open;
 };
 
-/* Is it the open connection that it was, with the verdict that it had? Its socket can have left it for another (forget_connection()). */
+/*
+ * Is it still the same open connection, with the same verdict? Its socket can have been reused for
+ * another connection (forget_connection()).
+ */
 static __always_inline bool is_unchanged(const struct connection *connection, const struct entry *entry)
 {
 	return is_open(connection, entry->cookie) && connection->socket == entry->socket &&

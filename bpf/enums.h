@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
-/* Numbers that cross between kernel and user space: see records.h. */
+/* Numbers that kernel and user space share: see records.h. */
 #ifndef TOASCOPE_ENUMS_H
 #define TOASCOPE_ENUMS_H
 
-#include "../kernel/toa_option.h"
+#include "../kernel/toa_rules.h"
 
 enum limit {
-	TOASCOPE_LAYOUT = 7,
+	TOASCOPE_LAYOUT = 8,
 	HISTOGRAM_BUCKETS = 24, /* the last one has no upper bound */
 	SEGMENTS = 3,
 	COMM_SIZE = 16,
@@ -15,10 +15,10 @@ enum limit {
 	LIST_SIZE = TOA_LIST_SIZE,
 	ABSENT = TOA_ABSENT,
 	OTHER_LISTENER = 0,
-	SLOTS_A_RUN = 64, /* that one run of toascope_sweep looks at */
+	SLOTS_A_RUN = 64, /* scanned by one run of toascope_sweep */
 	LISTENER_ROWS_MAX = 16,
-	LISTENER_ROWS_TOTAL = 8192, /* with more listeners than a sixteenth of it, each has fewer rows */
-	TAGS_IN_LINE = 16,
+	LISTENER_ROWS_TOTAL = 8192, /* with more than 1/16 as many listeners, each has fewer rows */
+	HASHES_IN_LINE = 16,
 	UNKNOWN_OPTIONS = 64,
 };
 
@@ -31,26 +31,18 @@ enum first_bound {
 
 enum family { FAMILY_NONE = 0, FAMILY_IPV4 = 4, FAMILY_IPV6 = 6 };
 
-/* The verdict on a connection falls once. */
-enum verdict {
-	VERDICT_PENDING = 0,
-	VERDICT_TOA = 1,
-	VERDICT_NONE = 2,
-	VERDICT_MALFORMED = 3,
-	VERDICT_UNTRUSTED = 4,
-	VERDICT_CONFLICT = 5,
-	VERDICTS = 6,
+/* How the accept of a connection was observed. */
+enum accept_kind {
+	ACCEPT_PENDING = 0,
+	ACCEPT_FEXIT = 1,
+	ACCEPT_GETPEERNAME = 2,
+	ACCEPT_UNOBSERVED = 3,
+	ACCEPT_KINDS = 4
 };
 
-/* Where the option was found. */
-enum segment { SEGMENT_NONE = 0, SEGMENT_SYN = 1, SEGMENT_ACK = 2, SEGMENT_DATA = 3 };
-
-/* How the accept of a connection was observed. */
-enum seen { SEEN_NOT = 0, SEEN_FEXIT = 1, SEEN_GETPEERNAME = 2, SEEN_UNSEEN = 3, SEENS = 4 };
-
 /*
- * Connections with the verdict VERDICT_NONE: whether the peer is trusted, and whether it sent data. A trusted peer that sends
- * neither an option nor data is a balancer's health check.
+ * Connections with the verdict TOA_VERDICT_NONE, by whether the peer is trusted and whether it sent
+ * data. A trusted peer that sends neither an option nor data is a balancer's health check.
  */
 enum without_option {
 	WITHOUT_UNTRUSTED_NO_DATA = 0,
@@ -62,38 +54,68 @@ enum without_option {
 
 /* Everything that is not recorded, by reason. */
 enum drop {
-	DROP_SOCKET_STORAGE = 0, /* no memory for a connection's state: it is not tracked at all */
-	DROP_LISTENERS_FULL = 1, /* a connection counted under listener="other" */
-	DROP_CLIENTS_FULL = 2,   /* a connection counted under client="other" */
-	DROP_CONNECTIONS_FULL =
-		3, /* not in the table for lookups: its slots have open ones. It is counted from socket storage. */
-	DROP_CONNECTION_EVICTED = 4, /* a closed one left the table before its time */
-	/* 5: what layouts before 7 lost to a queue */
-	DROP_RING_FULL = 6, /* a record for traces and live views lost */
-	DROP_CLIENT_FOLDING =
-		7, /* a connection counted under client="other": its client was leaving the table */
-	DROP_UNKNOWN_OPTIONS_FULL =
-		8, /* an option of a trusted sender that no profile takes, of a kind beyond the first that were counted */
-	DROP_SYN_NOT_KEPT = 9,     /* a listener that was to keep SYNs does not */
-	DROP_LISTENER_SLOT = 10,   /* a place of a listener was lost: the stack of spare ones refused it */
-	DROP_CLOSE_UNHEARD = 11,   /* a connection that was found gone: no callback told of its close */
-	DROP_ANNOUNCED_FULL = 12,  /* what toa.ko said of a connection was lost: it counts as without TOA */
-	DROP_CLIENTS_BUSY = 13,    /* as DROP_CLIENTS_FULL, but the table was in use on its CPU */
-	DROP_ANNOUNCED_BUSY = 14,  /* as DROP_ANNOUNCED_FULL: both tables were in use on its CPU */
-	DROP_ANNOUNCED_STALE = 15, /* what toa.ko had said of a socket whose address is another's now */
-	DROP_SYN_MISSING = 16, /* a connection whose SYN was not kept, while a profile is looked for there */
-	DROP_ANSWERS = 17,     /* no memory for what a connection answers beside its client */
-	DROP_CLIENTS_PER_PREFIX =
-		18, /* a connection counted under its client's prefix: that has its share of the table */
+	/* No memory for a connection's state: the connection is not tracked at all. */
+	DROP_SOCKET_STORAGE = 0,
+	/* A connection was counted under listener="other". */
+	DROP_LISTENERS_FULL = 1,
+	/* A connection was counted under client="other". */
+	DROP_CLIENTS_FULL = 2,
+	/*
+	 * All slots of a connection are taken by open ones: lookups do not find it, and it is
+	 * counted from socket storage.
+	 */
+	DROP_CONNECTIONS_FULL = 3,
+	/* A closed connection was overwritten before its retention time was over. */
+	DROP_CONNECTION_EVICTED = 4,
+	/* 5 is not reused: it counted what layouts before 7 lost to a queue. */
+	/* A record for spans was dropped. */
+	DROP_RING_FULL = 6,
+	/* A connection was counted under client="other" because its client was being folded. */
+	DROP_CLIENT_FOLDING = 7,
+	/*
+	 * `unknown_options` is full: a trusted peer's option that no profile defines was dropped.
+	 */
+	DROP_UNKNOWN_OPTIONS_FULL = 8,
+	/* A listener that should keep SYNs does not. */
+	DROP_SYN_NOT_KEPT = 9,
+	/* A listener's slot was lost: the stack of spare slots refused it. */
+	DROP_LISTENER_SLOT = 10,
+	/* A connection was found gone, without a callback for its close. */
+	DROP_CLOSE_UNHEARD = 11,
+	/* There was no room for what toa.ko reported: the connection counts as one without TOA. */
+	DROP_ANNOUNCED_FULL = 12,
+	/* Like DROP_CLIENTS_FULL, but the table was in use on the same CPU. */
+	DROP_CLIENTS_BUSY = 13,
+	/* Like DROP_ANNOUNCED_FULL, but both tables were in use on the same CPU. */
+	DROP_ANNOUNCED_BUSY = 14,
+	/* A report of toa.ko was stale: another socket has that address now. */
+	DROP_ANNOUNCED_STALE = 15,
+	/* A connection's SYN was not kept, although a profile looks for options there. */
+	DROP_SYN_MISSING = 16,
+	/* No memory for what a connection stores in addition to its client. */
+	DROP_ANSWERS = 17,
+	/*
+	 * A connection was counted under its client's prefix, whose share of the table is used up.
+	 */
+	DROP_CLIENTS_PER_PREFIX = 18,
 	DROPS = 19,
 };
 
-/* Who counted connections that had closed. */
+/* What counted the connections that had closed. */
 enum counted_by {
 	COUNTED_BY_SWEEP = 0,
 	COUNTED_BY_REUSE = 1, /* a new connection needed the slot: the sweep is too slow */
 	COUNTED_BY_CLOSE = 2, /* it was in socket storage */
 	COUNTED_BYS = 3,
+};
+
+/* What the programs that the daemon runs return: fold, retire, free_listener, recount. */
+enum run_result {
+	RUN_OK = 0,      /* done, or nothing left to do */
+	RUN_MISSING = 1, /* the request is malformed, or there is no such entry */
+	/* Not now: it has open connections, is not retired, or the kernel refused a deletion. */
+	RUN_IN_USE = 2,
+	RUN_ENDED = 3, /* folded, but the entry of its series is still there, marked as ended */
 };
 
 enum event_type { EVENT_OPENED = 1, EVENT_ACCEPTED = 2, EVENT_CLOSED = 3 };

@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Takes a client out of the table without losing a count. Both are run by the daemon with
- * BPF_PROG_TEST_RUN; the request is the packet. First retire: from then on programs count
- * elsewhere. The daemon waits until all that were running by then are done, so that none holds the entry any more.
- * Then fold: read, add and delete in one run, so that a kill of the daemon cannot split it.
+ * Removes a client from the table without losing a count. The daemon runs both programs with
+ * BPF_PROG_TEST_RUN; the request is the packet. First it runs retire: from then on, programs count
+ * elsewhere. It then waits for a grace period, after which no program holds the entry any more.
+ * Last it runs fold, which reads, adds and deletes in one run, so that killing the daemon cannot
+ * split the operation.
  */
 #include "per_prefix.h"
 #include "listener_slots.h"
-
-#define OK 0
-#define MISSING 1
-#define IN_USE 2
-#define ENDED 3 /* folded, and the entry of its series is still there, marked */
 
 static __always_inline bool read_request(struct __sk_buff *skb, struct fold_request *request)
 {
@@ -25,14 +21,14 @@ int toascope_retire(struct __sk_buff *skb)
 	struct client *client;
 
 	if (!read_request(skb, &request))
-		return MISSING;
+		return RUN_MISSING;
 	client = bpf_map_lookup_elem(&clients, &request.key);
 	if (!client)
-		return MISSING;
+		return RUN_MISSING;
 	if (client->traffic.opened != client->traffic.closed)
-		return IN_USE;
-	client->tag = 0;
-	return OK;
+		return RUN_IN_USE;
+	client->generation = 0;
+	return RUN_OK;
 }
 
 static __always_inline void subtract(struct traffic *from, const struct traffic *base)
@@ -48,36 +44,39 @@ static __always_inline void subtract(struct traffic *from, const struct traffic 
 }
 
 /*
- * Gives the slot of a listener back that was retired, whose counts "other" shows by now (listener_bases), and whose clients
- * have all left: the daemon has waited for all runs that had begun when it retired it, and then has looked for clients.
- * Again: there is nothing left to do, or the slot has a new listener already.
+ * Frees the slot of a retired listener, whose counts "other" already shows (listener_bases) and
+ * whose clients have all left: after retiring the listener, the daemon has waited for a grace
+ * period and then looked for clients. It can be repeated: there is then nothing left to do, or the
+ * slot already has a new listener.
  */
 SEC("tc")
 int toascope_free_listener(struct __sk_buff *skb)
 {
-	__u32 folded = LEDGER_LISTENERS_FOLDED, *slot_of;
+	__u32 folded = META_LISTENERS_FOLDED, *slot_of;
 	struct listener_request request;
 	struct listener_slot *slot;
 	__u64 *count;
 
 	if (bpf_skb_load_bytes(skb, 0, &request, sizeof(request)))
-		return MISSING;
-	slot_of = bpf_map_lookup_elem(&listener_places, &request.key);
+		return RUN_MISSING;
+	slot_of = bpf_map_lookup_elem(&listener_index, &request.key);
 	if (!slot_of || *slot_of != request.slot)
-		return OK;
+		return RUN_OK;
 	slot = bpf_map_lookup_elem(&listener_keys, &request.slot);
 	if (!slot || !(slot->service & 1))
-		return IN_USE;
-	/* refused, it says later that its next listener began when this one did: nothing is counted wrong */
+		return RUN_IN_USE;
+	/*
+	 * if refused, the next listener with this key shows this one's start; its counts are right
+	 */
 	bpf_map_delete_elem(&listener_since, &request.key);
-	if (bpf_map_delete_elem(&listener_places, &request.key))
-		return IN_USE;
+	if (bpf_map_delete_elem(&listener_index, &request.key))
+		return RUN_IN_USE;
 	if (bpf_map_push_elem(&spare_listeners, &request.slot, BPF_ANY))
 		count_drop(DROP_LISTENER_SLOT);
-	count = bpf_map_lookup_elem(&ledger, &folded);
+	count = bpf_map_lookup_elem(&meta, &folded);
 	if (count)
 		add(*count, 1);
-	return OK;
+	return RUN_OK;
 }
 
 SEC("tc")
@@ -86,56 +85,60 @@ int toascope_fold(struct __sk_buff *skb)
 	struct fold_request request;
 	struct listener_key key;
 	struct listener *listener;
-	__u32 folded = LEDGER_FOLDED;
+	__u32 folded = META_FOLDED;
 	struct exported *series;
 	struct client *client;
 	struct prefix_counters prefix;
 	struct traffic last;
 	__u64 *count;
-	__u32 *place;
+	__u32 *slot_index;
 
 	if (!read_request(skb, &request))
-		return MISSING;
+		return RUN_MISSING;
 	client = bpf_map_lookup_elem(&clients, &request.key);
-	/* a signal has the daemon run it again, before 5.13 also when the run was over: then it has folded */
+	/*
+	 * a signal makes the daemon repeat the run, before 5.13 even a finished one that has folded
+	 */
 	if (!client)
-		return OK;
-	if (client->tag)
-		return IN_USE;
+		return RUN_OK;
+	if (client->generation)
+		return RUN_IN_USE;
 	__builtin_memcpy(&key.local, &request.key.listener, sizeof(key.local));
-	place = bpf_map_lookup_elem(&listener_places, &key);
-	listener = place ? listener_row(*place) : 0;
+	slot_index = bpf_map_lookup_elem(&listener_index, &key);
+	listener = slot_index ? listener_row(*slot_index) : 0;
 	if (!listener)
-		return MISSING;
-	/* it was taken hold of again between the look at it and the mark: let it live */
+		return RUN_MISSING;
+	/* a connection took it between the check above and the mark: keep it */
 	if (client->traffic.opened != client->traffic.closed) {
-		client->tag = client_tag(&request.key);
-		return IN_USE;
+		client->generation = client_generation(&request.key);
+		return RUN_IN_USE;
 	}
 	last = client->traffic;
 	prefix.slot[0] = client->prefix_slot[0];
 	prefix.slot[1] = client->prefix_slot[1];
-	/* first: what is added for an entry that stays would be added again */
+	/* delete first: if the entry stayed, its counts would be added again */
 	if (bpf_map_delete_elem(&clients, &request.key))
-		return IN_USE;
+		return RUN_IN_USE;
 	count_in_prefix(&prefix, -1);
 	if (request.shown)
 		subtract(&last, &request.base);
 	bpf_spin_lock(&listener->lock);
 	if (request.shown) {
-		add_plainly(&listener->folded, &last);
-		add_plainly(&listener->unshown, &request.base);
+		add_under_lock(&listener->folded, &last);
+		add_under_lock(&listener->unexported, &request.base);
 	} else {
-		add_plainly(&listener->unshown, &last);
+		add_under_lock(&listener->unexported, &last);
 	}
 	bpf_spin_unlock(&listener->lock);
-	count = bpf_map_lookup_elem(&ledger, &folded);
+	count = bpf_map_lookup_elem(&meta, &folded);
 	if (count)
 		add(*count, 1);
 	series = bpf_map_lookup_elem(&exported, &request.key);
 	if (!series)
-		return OK;
-	/* first: the deletion may be refused (EBUSY), and nobody who returns is to get this base */
+		return RUN_OK;
+	/*
+	 * mark first: if the deletion is refused (EBUSY), a returning client must not get this base
+	 */
 	series->since_ns = 0;
-	return bpf_map_delete_elem(&exported, &request.key) ? ENDED : OK;
+	return bpf_map_delete_elem(&exported, &request.key) ? RUN_ENDED : RUN_OK;
 }

@@ -1,43 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * getpeername(), and the address that accept() returns: they run the same hook. Shows the
- * real client where that is switched on; is the accept program where fexit is refused.
+ * getpeername(), and the address that accept() returns: they run the same hook. Shows the real
+ * client where that is switched on, and serves as the accept program where fexit is refused.
  */
 #include "accept.h"
 #include "mptcp.h"
 
-/* task.h */
-const volatile bool task_helpers = true;
-
-/* slots.h, too */
-const volatile bool kernel_reads = true;
-
-/* THREAD_SIZE of x86_64, and of arm64 with pages of 4 KiB; with KASAN it is more. */
+/* THREAD_SIZE of x86_64, and of arm64 with 4 KiB pages; with KASAN it is larger. */
 #define STACK_SIZE 16384
 
-/* What the task had when it called the kernel. */
+/* Returns the task's registers at its entry into the kernel. */
 static __always_inline void *task_registers(void)
 {
 	struct pt_regs___x86 *size_of_registers = 0;
 	struct task_struct *task;
 
-	if (task_helpers)
+	if (cfg.task_helpers)
 		return (void *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
-	/* at the end of its stack, as task_pt_regs() of these two has it */
+	/*
+	 * they are at the end of its stack, according to task_pt_regs() of these two architectures
+	 */
 	task = (void *)bpf_get_current_task();
 	return BPF_CORE_READ(task, stack) + STACK_SIZE - bpf_core_type_size(*size_of_registers);
 }
 
-/* Those that a helper found have a type; others are a mere address. */
-#define read_register(registers, name) (task_helpers ? (registers)->name : BPF_CORE_READ(registers, name))
+/* Registers that a helper found have a type; others are a plain address. */
+#define read_register(registers, name) (cfg.task_helpers ? (registers)->name : BPF_CORE_READ(registers, name))
 
-/* io_uring's threads keep the number of the call that made them: io_uring_setup() for the one that polls. */
+/*
+ * io_uring's threads keep the number of the call that created them: the polling one has
+ * io_uring_setup().
+ */
 static __always_inline bool io_uring(long number)
 {
 	return number == 425 || number == 426;
 }
 
-/* __USER_CS and __USER32_CS. A stack of another size has something else there: better no accept than a wrong one. */
+/*
+ * __USER_CS and __USER32_CS. A stack of another size has something else there, and it is better to
+ * miss an accept than to record a wrong one.
+ */
 static __always_inline bool from_user_space(struct pt_regs___x86 *registers)
 {
 	unsigned long selector = BPF_CORE_READ(registers, cs);
@@ -46,8 +48,9 @@ static __always_inline bool from_user_space(struct pt_regs___x86 *registers)
 }
 
 /*
- * Only in accept() is a process seen to accept; a getpeername() later may be another's.
- * Numbers of include/uapi/asm-generic/unistd.h and arch/x86/entry/syscalls.
+ * Only inside accept() is it known that a process accepts; a later getpeername() can be another
+ * process's. The numbers are those of include/uapi/asm-generic/unistd.h and
+ * arch/x86/entry/syscalls.
  */
 static __always_inline bool in_accept(void)
 {
@@ -56,12 +59,12 @@ static __always_inline bool in_accept(void)
 	void *registers;
 	long number;
 
-	if (!task_helpers && !kernel_reads)
+	if (!cfg.task_helpers && !cfg.kernel_reads)
 		return false;
 	registers = task_registers();
 	if (bpf_core_field_exists(x86->orig_ax)) {
 		x86 = registers;
-		if (!task_helpers && !from_user_space(x86))
+		if (!cfg.task_helpers && !from_user_space(x86))
 			return false;
 		number = read_register(x86, orig_ax) & ~0x40000000L /* x32 */;
 		return number == 43 || number == 288 || number == 364 /* accept4() of i386 */ ||
@@ -75,18 +78,18 @@ static __always_inline bool in_accept(void)
 	return false;
 }
 
-static __always_inline struct connection *peer_asked(struct bpf_sock *sk, __u64 cookie)
+static __always_inline struct connection *find_and_note_accept(struct bpf_sock *sk, __u64 cookie)
 {
 	struct connection *connection = find_connection(sk, cookie);
 
-	if (connection && !connection->seen && in_accept())
-		accepted(connection, cookie, SEEN_GETPEERNAME);
+	if (connection && !connection->accept_kind && in_accept())
+		accepted(connection, cookie, ACCEPT_GETPEERNAME);
 	return connection;
 }
 
 /*
- * Copies the client that is to be shown as the peer. Servers in the kernel decide by the address who can do what (exports of NFS): they
- * never get one from an option.
+ * Copies the client that is to be shown as the peer. Servers in the kernel use the address for
+ * access control (NFS exports), so they never get one from an option.
  */
 static __always_inline bool shown_client(struct bpf_sock_addr *ctx, struct toa_client *to)
 {
@@ -95,19 +98,20 @@ static __always_inline bool shown_client(struct bpf_sock_addr *ctx, struct toa_c
 	struct bpf_sock *sk = ctx->sk;
 	__u64 cookie;
 
-	/* a socket that is not a listener's is given no cookie: it would leave a hole in the table */
+	/* only a listener's socket gets a cookie: any other would leave a hole in the table */
 	if (!set || !sk || !port_watched(set, sk->src_port))
 		return false;
 	cookie = bpf_get_socket_cookie(ctx);
-	connection = set->no_accepts ? find_connection(sk, cookie) : peer_asked(sk, cookie);
+	connection = set->no_accepts ? find_connection(sk, cookie) : find_and_note_accept(sk, cookie);
 	if (!set->transparent || !port_transparent(set, sk->src_port) || in_kernel_thread())
 		return false;
 	return known_client(set, sk, connection, cookie, ANSWER_PEERNAME, to);
 }
 
 /*
- * An IPv6 client cannot be shown: the family of an answer cannot change. Where the option carries no port the peer's
- * stays, since applications take address and port for the name of a connection.
+ * An IPv6 client cannot be shown, because the family of an answer cannot change. If the option
+ * carries no port, the peer's stays, because applications use address and port to identify a
+ * connection.
  */
 SEC("cgroup/getpeername4")
 int toascope_getpeername4(struct bpf_sock_addr *ctx)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The lab's balancer half: writes TOA options on the client side of a connection, on every
- * segment without SYN until the backend has acknowledged data, as DPVS does. It touches only
- * sockets for which user space put an option into the map.
+ * The lab's balancer: writes TOA options on the client side of a connection, on every segment
+ * without SYN until the backend has acknowledged data, as DPVS does. It handles only sockets for
+ * which user space has put an option into the map.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -26,7 +26,7 @@ static __always_inline struct toa_lab_option *option_of(struct bpf_sock_ops *ops
 	return sk ? bpf_sk_storage_get(&options, sk, 0, 0) : 0;
 }
 
-/* Runs before the ACK that ends the handshake is built, so that ACK is the first to be asked for. */
+/* Runs before the ACK that ends the handshake is built, so that ACK is the first to get options. */
 static __always_inline void begin(struct bpf_sock_ops *ops, struct toa_lab_option *option)
 {
 	option->snd_una = ops->snd_una;
@@ -43,7 +43,9 @@ static __always_inline void reserve(struct bpf_sock_ops *ops, struct toa_lab_opt
 					  ops->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
 		return;
 	}
-	/* no segment yet, the kernel asks how much payload will fit: answer for one with payload */
+	/*
+	 * no segment yet, the kernel asks how much payload will fit: answer as for one with payload
+	 */
 	if (ops->args[0] == BPF_WRITE_HDR_TCP_CURRENT_MSS || ops->skb_len)
 		segment = TOA_LAB_ON_DATA;
 	if (option->segments & segment)
@@ -52,12 +54,14 @@ static __always_inline void reserve(struct bpf_sock_ops *ops, struct toa_lab_opt
 
 static __always_inline void write(struct bpf_sock_ops *ops, struct toa_lab_option *option)
 {
-	__u64 at = 0; /* 64 bits: the compiler then checks and uses one register, as the verifier wants */
+	__u64 at = 0; /* 64 bits, so that the verifier sees one register checked and used */
 	int i;
 
 	if (!option->due)
 		return;
-	/* the helper takes one option, whose own length byte says how much of the 40 bytes it is */
+	/*
+	 * the helper writes one option, whose own length byte says how many of the 40 bytes that is
+	 */
 	for (i = 0; i < LIST_MAX; i++) {
 		if (at >= option->length || at > TOA_LAB_OPTIONS_MAX - 2)
 			return;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Not loaded: its BTF holds every type that crosses, for scripts/generate-layout.ts. */
+/*
+ * Not loaded: its BTF describes every type that kernel and user space share, for
+ * scripts/generate-layout.ts.
+ */
 #include "records.h"
 
 struct everything {
@@ -24,17 +27,18 @@ struct everything {
 	enum limit limit;
 	enum first_bound first_bound;
 	enum family family;
-	enum verdict verdict;
-	enum segment segment;
-	enum seen seen;
+	enum toa_verdict verdict;
+	enum toa_segment segment;
+	enum accept_kind accept_kind;
 	enum slot_state slot_state;
 	enum connection_flag connection_flag;
 	enum without_option without_option;
 	enum drop drop;
 	enum counted_by counted_by;
+	enum run_result run_result;
 	enum event_type event_type;
 	enum sockopt_mode sockopt_mode;
 	enum toa_use toa_use;
 	enum toa_vni toa_vni;
-	enum ledger_entry ledger_entry;
+	enum meta_entry meta_entry;
 } everything;

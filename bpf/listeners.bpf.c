@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The descriptors that listen: who owns a connection whose accept was not seen, and which listeners keep SYNs. */
+/*
+ * Iterates over the descriptors that listen, for the owner of a connection whose accept was not
+ * observed, and for the listeners that keep SYNs.
+ */
 #include "endpoint.h"
 #include "task.h"
 #include "transparent.h"
 #include "maps.h"
-
-/* By probe: can programs of type tracing take locks, and use socket storage? */
-const volatile bool tracing_locks = true;
 
 #define S_IFMT 0170000 /* include/uapi/linux/stat.h */
 #define S_IFSOCK 0140000
 #define IPPROTO_TCP 6
 
 /*
- * Where tracing programs have locks and storage they have bpf_sock_from_file() as well (5.11), and what it finds has
- * a type. Elsewhere a socket is a mere address.
+ * If tracing programs have locks and storage, they have bpf_sock_from_file() as well (5.11), and
+ * the socket that it returns has a type. Otherwise a socket is a plain address.
  */
-#define read_field(of, field) (tracing_locks ? (of)->field : BPF_CORE_READ(of, field))
+#define read_field(of, field) (cfg.tracing_locks ? (of)->field : BPF_CORE_READ(of, field))
 
 /*
- * By its address: a file with an inode of this kind is a socket's, or, opened with O_PATH, a name in a file system:
- * that one has no private data, and no socket names it as its file.
+ * Finds the socket by its address. A file with an inode of this kind is a socket's or, opened with
+ * O_PATH, a name in a file system: the latter has no private data, and no socket names it as its
+ * file.
  */
 static __always_inline struct socket *socket_at(struct file *file)
 {
@@ -33,7 +34,7 @@ static __always_inline struct socket *socket_at(struct file *file)
 
 static __always_inline struct sock *sock_of(struct file *file)
 {
-	struct socket *socket = tracing_locks ? bpf_sock_from_file(file) : socket_at(file);
+	struct socket *socket = cfg.tracing_locks ? bpf_sock_from_file(file) : socket_at(file);
 
 	return socket ? read_field(socket, sk) : 0;
 }
@@ -42,7 +43,7 @@ static __always_inline void read_local_endpoint(struct sock *sk, struct endpoint
 {
 	__u32 ipv6[4] = {};
 
-	if (tracing_locks) {
+	if (cfg.tracing_locks) {
 		local_endpoint(&sk->__sk_common, to);
 		return;
 	}
@@ -57,21 +58,21 @@ static __always_inline bool keeps_syns(struct sock *sk)
 {
 	struct tcp_sock *tcp;
 
-	if (tracing_locks) {
+	if (cfg.tracing_locks) {
 		tcp = bpf_skc_to_tcp_sock(sk);
 		return tcp && BPF_CORE_READ_BITFIELD(tcp, save_syn);
 	}
-	/* MPTCP's is no struct tcp_sock */
+	/* MPTCP's is not a struct tcp_sock */
 	tcp = (struct tcp_sock *)sk;
 	return BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP && BPF_CORE_READ_BITFIELD_PROBED(tcp, save_syn);
 }
 
-/* Does the kernel hold its connections back until data comes (TCP_DEFER_ACCEPT)? */
+/* Does the kernel hold back its connections until data arrives (TCP_DEFER_ACCEPT)? */
 static __always_inline bool defers_accept(struct sock *sk)
 {
 	struct tcp_sock *tcp;
 
-	if (tracing_locks) {
+	if (cfg.tracing_locks) {
 		tcp = bpf_skc_to_tcp_sock(sk);
 		return tcp && tcp->inet_conn.icsk_accept_queue.rskq_defer_accept;
 	}
@@ -80,11 +81,11 @@ static __always_inline bool defers_accept(struct sock *sk)
 	       BPF_CORE_READ(tcp, inet_conn.icsk_accept_queue.rskq_defer_accept);
 }
 
-static __always_inline bool takes_any_port(struct sock *sk)
+static __always_inline bool accepts_any_port(struct sock *sk)
 {
 	struct tcp_sock *tcp;
 
-	if (!tracing_locks)
+	if (!cfg.tracing_locks)
 		return is_transparent_at(sk);
 	tcp = bpf_skc_to_tcp_sock(sk);
 	return tcp && is_transparent(tcp);
@@ -119,9 +120,13 @@ int toascope_listeners(struct bpf_iter__task_file *ctx)
 	owner.fd = ctx->fd;
 	owner.keeps_syns = keeps_syns(sk);
 	owner.defers_accept = defers_accept(sk);
-	owner.transparent = takes_any_port(sk);
-	/* did we tell it to? Where an iterator cannot read the mark: perhaps; who acts on it reads it */
-	owner.kept_for_us = tracing_locks ? bpf_sk_storage_get(&syn_kept, sk, 0, 0) != 0 : owner.keeps_syns;
+	owner.transparent = accepts_any_port(sk);
+	/*
+	 * did toascope request that? An iterator that cannot read the mark says so for all: it is
+	 * read again before SYNs are switched off
+	 */
+	owner.saved_by_us =
+		cfg.tracing_locks ? bpf_sk_storage_get(&syn_kept, sk, 0, 0) != 0 : owner.keeps_syns;
 	bpf_seq_write(ctx->meta->seq, &owner, sizeof(owner));
 	return 0;
 }

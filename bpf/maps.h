@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The maps, shared by all programs. They are weak: every program file has them, the
- * linker keeps one of each. Sizes marked so are set by the daemon before loading.
+ * The maps, shared by all programs. They are weak: every program file defines them, and the linker
+ * keeps one of each. Sizes named in a comment are set by the daemon before loading.
  */
 #ifndef TOASCOPE_MAPS_H
 #define TOASCOPE_MAPS_H
@@ -10,8 +10,9 @@
 #include "records.h"
 
 /*
- * The connections. A slot is found from the socket's cookie (slots.h). BPF_F_MMAPABLE has the values begin at a page, so that entries
- * share no cache line; no process can map it, since it has locks. Size: connections.max.
+ * The connection table. The socket's cookie determines the slot (slots.h). BPF_F_MMAPABLE makes the
+ * values begin at a page, so that entries share no cache line; no process can map them, because
+ * they contain locks. Size: connections.max.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -21,7 +22,7 @@ struct {
 	__type(value, struct connection);
 } connections __weak SEC(".maps");
 
-/* Connections whose slots are all taken by open ones, and all of them where kernel memory cannot be read. */
+/* Connections whose slots all have open ones; every connection if kernel memory cannot be read. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -29,7 +30,7 @@ struct {
 	__type(value, struct connection);
 } fallback __weak SEC(".maps");
 
-/* By cookie: CONN_EXTRA. Size: connections.max */
+/* Keyed by cookie, for connections with CONN_EXTRA. Size: connections.max. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
@@ -39,8 +40,8 @@ struct {
 } extras __weak SEC(".maps");
 
 /*
- * Room for the option list that is being parsed, and for the clients in it: a stack is too small on 5.10. Who has the lock is not
- * interrupted; CPUs may share a place.
+ * Room for the option list that is being parsed and for the clients in it, because the stack is too
+ * small on 5.10. The holder of the lock is not interrupted; CPUs can share an element.
  */
 struct parse_scratch {
 	struct bpf_spin_lock lock;
@@ -58,7 +59,10 @@ struct {
 	__type(value, struct parse_scratch);
 } parse_scratches __weak SEC(".maps");
 
-/* Listeners that keep the SYNs of their connections for us: the mark says that it was not the application's wish. */
+/*
+ * Listeners that keep the SYNs of their connections for toascope: the mark says that the
+ * application did not ask for it.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -67,8 +71,8 @@ struct {
 } syn_kept __weak SEC(".maps");
 
 /*
- * A connection looks for its listener's slot once, when it opens. Sizes: listeners.max, and one for "other"; of the rows,
- * `listener_rows` for each.
+ * A connection looks up its listener's slot once, when it opens. Sizes: listeners.max, and one for
+ * "other"; `listeners` has `cfg.listener_rows` rows for each.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -85,8 +89,8 @@ struct {
 } listener_keys __weak SEC(".maps");
 
 /*
- * What listeners before had counted at a place, and "other" shows: the one that has the place now began from there. Written
- * by the daemon only.
+ * What earlier listeners had counted in a slot, and "other" shows: the counts that the slot's
+ * current listener began with. Written only by the daemon.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -100,11 +104,12 @@ struct {
 	__uint(max_entries, 257);
 	__type(key, struct listener_key);
 	__type(value, __u32);
-} listener_places __weak SEC(".maps");
+} listener_index __weak SEC(".maps");
 
 /*
- * By local port: a slot that `listener_places` gave for a listener there, and above it the slot's service then. A guess that spares a hash:
- * while the slot has that service, no other listener has it. 0: none, since it is the slot of "other".
+ * Keyed by local port: a slot that `listener_index` returned for a listener on this port and, in
+ * the upper half, the slot's service at that time. This guess avoids a hash lookup: while the slot
+ * has that service, no other listener has the slot. 0: no guess, because 0 is the slot of "other".
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -113,14 +118,14 @@ struct {
 	__type(value, __u64);
 } listener_guesses __weak SEC(".maps");
 
-/* size: listeners.max; places that were given back, or taken for a listener which had one already */
+/* Slots that were freed, or allocated for a listener that already had one. Size: listeners.max. */
 struct {
 	__uint(type, BPF_MAP_TYPE_STACK);
 	__uint(max_entries, 256);
 	__type(value, __u32);
 } spare_listeners __weak SEC(".maps");
 
-/* size: clients.capacity */
+/* Size: clients.capacity. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
@@ -128,7 +133,7 @@ struct {
 	__type(value, struct client);
 } clients __weak SEC(".maps");
 
-/* Clients of a network: see per_prefix.h. Size: two rows */
+/* How many clients each prefix has: see per_prefix.h. Size: two rows. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 2 * 131072);
@@ -136,7 +141,7 @@ struct {
 	__type(value, __u32);
 } prefix_clients __weak SEC(".maps");
 
-/* size: clients.capacity; written by the daemon alone, pinned with the counters */
+/* Written only by the daemon, pinned with the counters. Size: clients.capacity. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
@@ -146,8 +151,9 @@ struct {
 } exported __weak SEC(".maps");
 
 /*
- * Wall clock, nanoseconds since 1970: when a listener's counters were 0; 0: nothing says when, it came from another layout. Size and
- * writer: as `listener_places`, and the daemon alone.
+ * When a listener's counters were 0: wall clock, nanoseconds since 1970. 0: unknown, because the
+ * listener was migrated from another layout. Written only by the daemon. Size: that of
+ * `listener_index`.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -156,24 +162,27 @@ struct {
 	__type(value, __u64);
 } listener_since __weak SEC(".maps");
 
-/* enum ledger_entry; pinned with the counters */
+/* By enum meta_entry; pinned with the counters. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, LEDGER_ENTRIES);
+	__uint(max_entries, META_ENTRIES);
 	__type(key, __u32);
 	__type(value, __u64);
-} ledger __weak SEC(".maps");
+} meta __weak SEC(".maps");
 
-/* size: connections.max / TAGS_IN_LINE; user space has it in its memory */
+/* Mapped into user space. Size: connections.max / HASHES_IN_LINE. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 65536 / TAGS_IN_LINE);
+	__uint(max_entries, 65536 / HASHES_IN_LINE);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
-	__type(value, struct tag_line);
-} peer_tags __weak SEC(".maps");
+	__type(value, struct hash_line);
+} peer_hashes __weak SEC(".maps");
 
-/* Listener slots that were never used. A lock and not an atomic add with a result: 5.10 has none. */
+/*
+ * Allocates listener slots that were never used. It has a lock because 5.10 has no atomic addition
+ * that returns a result.
+ */
 struct fresh_slots {
 	struct bpf_spin_lock lock;
 	__u32 next;
@@ -186,13 +195,13 @@ struct {
 	__type(value, struct fresh_slots);
 } fresh_listeners __weak SEC(".maps");
 
-/* size: bpf.ring_bytes */
+/* Size: bpf.ring_bytes. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4194304);
 } ring __weak SEC(".maps");
 
-/* connections on which it was seen */
+/* Counts the connections on which each unknown option was seen. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, UNKNOWN_OPTIONS);
@@ -214,7 +223,7 @@ struct {
 	__type(value, __u64);
 } counted __weak SEC(".maps");
 
-/* which of the two settings counts: one aligned store switches all of them */
+/* Says which of the two settings is in force: one aligned store switches all of them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Listens to toa.ko: what it says of a socket is kept until the callback of the same segment takes it. Raw tracepoints,
- * since a module built out of tree has no BTF; their arguments are those of kernel/toa_trace.h.
+ * Receives the reports of toa.ko about a socket, and keeps each until the callback of the same
+ * segment takes it. Raw tracepoints, because a module that is built out of tree has no BTF; their
+ * arguments are those of kernel/toa_trace.h.
  */
 #include "module_verdict.h"
 
@@ -16,7 +17,10 @@ struct cgroup___self {
 	struct cgroup_subsys_state self;
 } CORE;
 
-/* Its first eight bytes point to the cgroup; before 5.15 they may hold numbers instead, with one of the two low bits set. */
+/*
+ * Its first eight bytes point to the cgroup; before 5.15 they can hold numbers instead, with one of
+ * the two low bits set.
+ */
 struct sock_cgroup_data {
 	char opaque;
 };
@@ -25,7 +29,7 @@ struct sock___cgroup {
 	struct sock_cgroup_data sk_cgrp_data;
 } CORE;
 
-/* Is the socket of the cgroup whose sockets the other programs see? */
+/* Is the socket in the cgroup whose sockets the other programs see? */
 static __always_inline bool served(const struct settings *set, const struct sock *sk)
 {
 	struct cgroup_subsys_state *state;
@@ -48,8 +52,10 @@ static __always_inline bool served(const struct settings *set, const struct sock
 	return false;
 }
 
-/* For sockets that nobody takes it from, it would stay until they are gone. */
-static __always_inline void announce(struct sock *sk, struct announcement *said)
+/*
+ * Skips sockets whose reports no callback takes: such a report would stay until the socket is gone.
+ */
+static __always_inline void store_report(struct sock *sk, struct module_report *report)
 {
 	const struct settings *set = current_settings();
 	__u64 socket = (__u64)sk;
@@ -59,76 +65,82 @@ static __always_inline void announce(struct sock *sk, struct announcement *said)
 	    (set->netns && set->netns != BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum)) ||
 	    !served(set, sk))
 		return;
-	said->of.hash = BPF_CORE_READ(sk, __sk_common.skc_hash);
-	said->of.peer_port = BPF_CORE_READ(sk, __sk_common.skc_dport);
-	said->of.local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
-	said->at = bpf_ktime_get_ns();
-	error = bpf_map_update_elem(&announced, &socket, said, BPF_ANY);
+	report->of.hash = BPF_CORE_READ(sk, __sk_common.skc_hash);
+	report->of.peer_port = BPF_CORE_READ(sk, __sk_common.skc_dport);
+	report->of.local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	report->at = bpf_ktime_get_ns();
+	error = bpf_map_update_elem(&module_reports, &socket, report, BPF_ANY);
 	if (error == -EBUSY)
-		error = bpf_map_update_elem(&announced_aside, &socket, said, BPF_ANY);
+		error = bpf_map_update_elem(&module_reports_aside, &socket, report, BPF_ANY);
 	if (error)
 		count_drop(error == -EBUSY ? DROP_ANNOUNCED_BUSY : DROP_ANNOUNCED_FULL);
 }
 
 /*
- * A verdict for what stood on the SYN falls at a later segment, of which no callback may come, or at the close. The socket's
- * state knows by then what it takes, and the same rules apply to it. A SYN that makes the socket by itself is another matter.
+ * The verdict on a SYN's option is decided at a later segment, for which there may be no callback,
+ * or at the close. By then the socket's state has all that it needs for the verdict, under the same
+ * rules. A SYN that creates the socket by itself is an exception.
  */
-static __always_inline bool known(struct sock *sk, __u8 segment)
+static __always_inline bool syn_verdict_known(struct sock *sk, __u8 segment)
 {
-	return segment == SEGMENT_SYN && BPF_CORE_READ(sk, __sk_common.skc_state) != BPF_TCP_SYN_RECV;
+	return segment == TOA_SEGMENT_SYN && BPF_CORE_READ(sk, __sk_common.skc_state) != BPF_TCP_SYN_RECV;
 }
 
-static __always_inline void read_client(struct announcement *said, __u64 from)
+static __always_inline void read_client(struct module_report *report, __u64 from)
 {
-	bpf_probe_read_kernel(&said->client, sizeof(said->client), (const void *)from);
+	bpf_probe_read_kernel(&report->client, sizeof(report->client), (const void *)from);
 }
 
 SEC("?raw_tp/toa_peer")
 int toascope_toa_peer(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct announcement said = { .segment = ctx->args[2], .verdict = ctx->args[3] };
+	struct module_report report = { .segment = ctx->args[2], .verdict = ctx->args[3] };
 
-	if (known((struct sock *)ctx->args[0], said.segment))
+	if (syn_verdict_known((struct sock *)ctx->args[0], report.segment))
 		return 0;
-	read_client(&said, ctx->args[1]);
-	announce((struct sock *)ctx->args[0], &said);
+	read_client(&report, ctx->args[1]);
+	store_report((struct sock *)ctx->args[0], &report);
 	return 0;
 }
 
-/* Without a peer one verdict alone needs to be told: of none and malformed the sockops program has the same rules. */
+/*
+ * Without a client, only one verdict must be reported: for none and malformed, the sockops program
+ * has the same rules.
+ */
 SEC("?raw_tp/toa_no_peer")
 int toascope_toa_no_peer(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct announcement said = { .segment = ctx->args[1], .verdict = ctx->args[2] };
+	struct module_report report = { .segment = ctx->args[1], .verdict = ctx->args[2] };
 
-	if (said.verdict == VERDICT_UNTRUSTED && !known((struct sock *)ctx->args[0], said.segment))
-		announce((struct sock *)ctx->args[0], &said);
+	if (report.verdict == TOA_VERDICT_UNTRUSTED &&
+	    !syn_verdict_known((struct sock *)ctx->args[0], report.segment))
+		store_report((struct sock *)ctx->args[0], &report);
 	return 0;
 }
 
 SEC("?raw_tp/toa_pending")
 int toascope_toa_pending(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct announcement said = {
+	struct module_report report = {
 		.syn_verdict = ctx->args[2],
 		.saw_malformed = ctx->args[3],
 		.unknown_kind = ctx->args[4],
 		.unknown_length = ctx->args[5],
 	};
 
-	read_client(&said, ctx->args[1]);
-	announce((struct sock *)ctx->args[0], &said);
+	read_client(&report, ctx->args[1]);
+	store_report((struct sock *)ctx->args[0], &report);
 	return 0;
 }
 
 /*
- * The handshake failed after all, or another has replaced the callback flags: nobody has taken it. The module says so, as
- * it says all else: a program on the kernel's own tracepoint (tcp_destroy_sock) might be skipped.
+ * The handshake failed after all, or another program has replaced the callback flags, so no
+ * callback has taken the report. This event comes from the module, like all the others: a program
+ * on the kernel's own tracepoint (tcp_destroy_sock) might be skipped.
  */
 SEC("?raw_tp/toa_gone")
 int toascope_toa_gone(struct bpf_raw_tracepoint_args *ctx)
 {
-	forget(ctx->args[0]);
+	delete_report(ctx->args[0]);
 	return 0;
 }

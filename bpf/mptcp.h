@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * MPTCP: the application has one socket, and the kernel a TCP socket (subflow) for each path. The first path is the
- * connection; further ones carry its bytes and are no connections of their own. The application asks its own socket for the
- * client, so that is kept there as well. What is kept there also tells a further path from a first one.
+ * MPTCP: the application has one socket, and the kernel has a TCP socket (subflow) for each path.
+ * The first subflow is the connection; additional ones carry its bytes and are not connections of
+ * their own. The application asks its own socket for the client, so the client is stored there as
+ * well. What is stored there also distinguishes an additional subflow from a first one.
  */
 #ifndef TOASCOPE_MPTCP_H
 #define TOASCOPE_MPTCP_H
@@ -14,8 +15,9 @@
 #define IPPROTO_MPTCP 262
 
 /*
- * Copies the client that the application of a socket can be shown. One from the SYN is known before the verdict: accept() returns
- * before the first data. The lock keeps a socket that has closed from reading the client of the connection that has its slot now.
+ * Copies the client that the application of a socket can be shown. A client from the SYN is known
+ * before the verdict, because accept() returns before the first data. The lock keeps a socket that
+ * has closed from reading the client of the connection that has its slot now.
  */
 static __always_inline bool copy_client(struct connection *connection, __u64 cookie, struct toa_client *to)
 {
@@ -23,8 +25,8 @@ static __always_inline bool copy_client(struct connection *connection, __u64 coo
 
 	bpf_spin_lock(&connection->lock);
 	known = connection->cookie == cookie && connection->socket &&
-		(has_client(connection->verdict) ||
-		 (connection->verdict == VERDICT_PENDING && has_client(connection->syn_verdict)));
+		(toa_has_client(connection->verdict) ||
+		 (connection->verdict == TOA_VERDICT_PENDING && toa_has_client(connection->syn_verdict)));
 	*to = connection->client;
 	bpf_spin_unlock(&connection->lock);
 	return known;
@@ -48,25 +50,26 @@ static __always_inline bool client_of(struct bpf_sock *sk, struct connection *co
 }
 
 /*
- * Copies the client that the application of a socket can be shown. `answer`: enum answer. A connection that opened when profiles did
- * not differ in their uses has one client, which counts for the uses of its profile.
+ * Copies the client that the application of a socket can be shown for `answer` (enum answer). A
+ * connection that opened while profiles did not differ in their uses has one client, which serves
+ * the uses of its profile.
  */
 static __always_inline bool known_client(const struct settings *set, struct bpf_sock *sk,
 					 struct connection *connection, __u64 cookie, __u32 answer,
 					 struct toa_client *to)
 {
-	struct socket_answers *made;
+	struct socket_answers *stored;
 
 	if (!client_of(sk, connection, cookie, to))
 		return false;
 	if (!set->split_uses)
 		return true;
-	made = bpf_sk_storage_get(&answers, sk, 0, 0);
-	if (made && made->by_use) {
-		*to = made->client[answer];
+	stored = bpf_sk_storage_get(&answers, sk, 0, 0);
+	if (stored && stored->by_use) {
+		*to = stored->client[answer];
 		return to->family;
 	}
-	/* TOA_USE_SOCKOPT, TOA_USE_PEERNAME */
+	/* bit `answer` is TOA_USE_SOCKOPT or TOA_USE_PEERNAME */
 	return set->table.uses[to->profile & (TOA_PROFILE_SLOTS - 1)] >> answer & 1;
 }
 

@@ -1,28 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The paths of an MPTCP connection, as they open (mptcp.h). What the application's socket keeps tells a further path from the
- * first one. Without bpf_skc_to_mptcp_sock() in sockops programs each path is a connection.
+ * Handles the subflows of an MPTCP connection as they open (mptcp.h). What the application's socket
+ * stores distinguishes an additional subflow from the first one. If sockops programs lack
+ * bpf_skc_to_mptcp_sock(), each subflow is a connection.
  */
 #ifndef TOASCOPE_MPTCP_PATHS_H
 #define TOASCOPE_MPTCP_PATHS_H
 
 #include "open.h"
 
-/* Is the socket a path of an MPTCP connection? Most are not, and are spared the helper. */
+/* Is the socket a subflow of an MPTCP connection? Most are not, and skip the helper. */
 static __always_inline bool is_path(const struct tcp_sock *tcp)
 {
-	return mptcp_helpers && bpf_core_field_exists(tcp->is_mptcp) && tcp->is_mptcp;
+	return cfg.mptcp_helpers && bpf_core_field_exists(tcp->is_mptcp) && tcp->is_mptcp;
 }
 
-/* The application's socket, where this one is a path of it. */
+/* Returns the application's socket if this one is a subflow of it. */
 static __always_inline struct mptcp_sock *mptcp_of(struct bpf_sock_ops *ctx)
 {
-	struct bpf_sock *sk = mptcp_helpers ? ctx->sk : 0;
+	struct bpf_sock *sk = cfg.mptcp_helpers ? ctx->sk : 0;
 
 	return sk ? bpf_skc_to_mptcp_sock(sk) : 0;
 }
 
-/* The application asks its own socket. */
+/* Copies the answers to the application's socket, which is the one that the application asks. */
 static __noinline int share_answers(struct bpf_sock_ops *ctx, const struct settings *set)
 {
 	struct mptcp_sock *msk = mptcp_of(ctx);
@@ -40,7 +41,10 @@ static __noinline int share_answers(struct bpf_sock_ops *ctx, const struct setti
 	return 0;
 }
 
-/* Once the first path has its verdict, or is known to have a client before it. */
+/*
+ * Copies the client to the application's socket, once the first subflow has its verdict or is known
+ * to have a client before that.
+ */
 static __noinline int share_client(struct bpf_sock_ops *ctx, struct connection *connection, __u64 create)
 {
 	struct mptcp_sock *msk = mptcp_of(ctx);
@@ -66,8 +70,9 @@ static __noinline int share_client(struct bpf_sock_ops *ctx, struct connection *
 }
 
 /*
- * Is it a further path? Its bytes are those of the connection's client, in the connection's listener; nothing else of it is counted.
- * Not inlined, as share_client(): the stack of the callers is full on 5.10.
+ * Is it an additional subflow? Its bytes count for the connection's client and listener; nothing
+ * else of it is counted. Not inlined, like share_client(): the stack of the callers is full on
+ * 5.10.
  */
 static __noinline int join_path(struct bpf_sock_ops *ctx, struct opening *as)
 {
@@ -79,7 +84,7 @@ static __noinline int join_path(struct bpf_sock_ops *ctx, struct opening *as)
 	as->flags = CONN_JOINED | CONN_SWEPT | CONN_ATTRIBUTED | CONN_ACCEPT_COUNTED;
 	as->listener = shared->listener;
 	as->listener_service = shared->listener_service;
-	as->verdict = shared->known ? VERDICT_TOA : VERDICT_NONE;
+	as->verdict = shared->known ? TOA_VERDICT_TOA : TOA_VERDICT_NONE;
 	as->client = shared->client;
 	return 1;
 }

@@ -1,30 +1,31 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Open connections, as a sweep reads them. */
+/* Reads open connections in a sweep. */
 #ifndef TOASCOPE_OBSERVE_H
 #define TOASCOPE_OBSERVE_H
 
 #include "raw_socket.h"
-#include "unheard.h"
+#include "missed_close.h"
 
 /* An open connection that is to be counted. */
 struct observed {
 	struct entry entry;
 	struct progress progress;
 	__u64 now;
-	struct attribution attribution; /* of one that is attributed now */
+	struct attribution attribution; /* of a connection that is attributed by this sweep */
 	__u16 held;                     /* CONN_HELD_RECEIVED, CONN_HELD_SENT */
 	bool has_struct_socket;
-	bool gone; /* its socket is: nothing but its opening is counted */
+	bool gone; /* its socket is gone: nothing but its opening is counted */
 	/*
-	 * A sweep of open connections, as the daemon runs every 5 s. One of new ones can come right before it: what that one left for
-	 * later would not have waited at all.
+	 * Set in the sweeps of open connections that the daemon runs every 5 s. A sweep of new
+	 * connections can come right before one, so a byte that it held back would not have waited
+	 * at all.
 	 */
 	bool holds;
 };
 
 enum sweep_result { SWEEP_NOTHING = 0, SWEEP_COUNT_OPEN = 1, SWEEP_COUNT_CLOSED = 2, SWEEP_AGAIN = 3 };
 
-/* What is new of an open connection. The caller holds the lock. */
+/* Takes what is new of an open connection. The caller holds the lock. */
 static __always_inline void take_open(struct connection *connection, const struct observed *observed,
 				      struct sums *sums)
 {
@@ -33,15 +34,15 @@ static __always_inline void take_open(struct connection *connection, const struc
 
 	if (observed->holds) {
 		if (observed->has_struct_socket && connection->flags & CONN_HAD_STRUCT_SOCKET &&
-		    !connection->seen)
-			connection->seen = SEEN_UNSEEN;
+		    !connection->accept_kind)
+			connection->accept_kind = ACCEPT_UNOBSERVED;
 		connection->flags &= ~CONN_HAD_STRUCT_SOCKET;
 		connection->flags |= observed->has_struct_socket ? CONN_HAD_STRUCT_SOCKET : 0;
 	}
 	take_identity(connection, sums);
 	take_progress(connection, progress, sums);
 	sums->total.opened = !(connection->flags & CONN_SWEPT);
-	if (sums->verdict != VERDICT_PENDING && progress->srtt_us && !(sums->flags & CONN_JOINED) &&
+	if (sums->verdict != TOA_VERDICT_PENDING && progress->srtt_us && !(sums->flags & CONN_JOINED) &&
 	    (__u8)(clock - connection->rtt_sampled) >= 2) {
 		connection->rtt_sampled = clock;
 		take_rtt(progress->srtt_us, sums);
@@ -54,11 +55,11 @@ static __always_inline void take_open(struct connection *connection, const struc
 	if (!observed->gone)
 		connection->flags &= ~CONN_GONE;
 	connection->flags |= CONN_SWEPT | observed->held | (sums->accept ? CONN_ACCEPT_COUNTED : 0) |
-			     (sums->verdict != VERDICT_PENDING ? CONN_ATTRIBUTED : 0);
+			     (sums->verdict != TOA_VERDICT_PENDING ? CONN_ATTRIBUTED : 0);
 }
 
-/* Most open connections are idle. */
-static __always_inline bool is_anything(const struct sums *sums)
+/* Is there anything to count? Most open connections are idle. */
+static __always_inline bool has_counts(const struct sums *sums)
 {
 	return sums->total.opened | sums->total.received_bytes | sums->total.sent_bytes |
 		       sums->total.retransmitted_segments | sums->total.rtt_count | sums->accept ||
@@ -74,13 +75,13 @@ static __always_inline bool is_as_observed(const struct connection *connection, 
 	       connection->counted_retransmitted == entry->counted_retransmitted;
 }
 
-/* Is its client attributed by these sums? */
+/* Do these sums attribute the connection to its client? */
 static __always_inline bool attributes_client(const struct sums *sums)
 {
-	return has_client(sums->verdict) && attributed_now(sums);
+	return toa_has_client(sums->verdict) && attributed_now(sums);
 }
 
-/* False: it is not as it was observed any more. A function of its own, for its stack. */
+/* Returns false if the connection has changed since. A separate function, for its stack. */
 static __noinline int take_observed(struct connection *connection, const struct observed *observed,
 				    struct sums *sums)
 {
@@ -97,7 +98,7 @@ static __noinline int take_observed(struct connection *connection, const struct 
 	return taken;
 }
 
-/* False: it is not as it was observed any more. */
+/* Returns false if the connection has changed since it was observed. */
 static __noinline int count_open(struct connection *connection, const struct observed *observed)
 {
 	struct client *client = observed->attribution.client;
@@ -105,12 +106,12 @@ static __noinline int count_open(struct connection *connection, const struct obs
 
 	if (!take_observed(connection, observed, &sums))
 		return 0;
-	if (!is_anything(&sums))
+	if (!has_counts(&sums))
 		return 1;
 	if (attributes_client(&sums))
 		count_attribution(&observed->attribution);
-	else if (has_client(sums.verdict))
-		client = client_again(&sums);
+	else if (toa_has_client(sums.verdict))
+		client = find_attributed_client(&sums);
 	add_sums(&sums, client, observed->now);
 	return 1;
 }
@@ -129,14 +130,14 @@ static __always_inline void read_payload(const struct raw_socket *raw, struct ob
 		observed->held |= CONN_HELD_RECEIVED;
 	if (observed->holds && raw->acked != progress->sent)
 		observed->held |= CONN_HELD_SENT;
-	/* the kernel sets its count back where the socket is disconnected */
+	/* the kernel resets its count when the socket is disconnected */
 	progress->retransmitted = raw->retransmitted;
 	if (progress->retransmitted < entry->counted_retransmitted)
 		progress->retransmitted = entry->counted_retransmitted;
 	progress->srtt_us = raw->srtt_us;
 }
 
-/* The verdict of a connection whose data took the kernel's fast path, where no callback tells of it. */
+/* Decides the verdict for data that took the kernel's fast path, which calls no callback. */
 static __noinline int decide_for_data(struct connection *connection, struct entry *entry)
 {
 	const struct settings *set = current_settings();
@@ -151,7 +152,7 @@ static __noinline int decide_for_data(struct connection *connection, struct entr
 	as.is_hidden = hidden_by_family(set, identity.family, identity.local_port, &entry->client,
 					entry->peername_family);
 	verdict = record_verdict(connection, entry->cookie, &as);
-	if (verdict != VERDICT_PENDING)
+	if (verdict != TOA_VERDICT_PENDING)
 		entry->verdict = verdict;
 	return 0;
 }
@@ -167,12 +168,12 @@ static __noinline int observe(struct connection *connection, struct observed *ob
 		return SWEEP_NOTHING;
 	observed->now = bpf_ktime_get_ns();
 	read_entry(connection, entry);
-	/* it has closed meanwhile, and is to be counted */
+	/* it has closed in the meantime, and must be counted */
 	if (!entry->is_open)
 		return SWEEP_AGAIN;
 	observed->gone = !read_socket(entry->socket, entry->cookie, &raw) || raw.closed;
 	if (observed->gone) {
-		if (observed->holds && close_unheard(connection, entry, observed->now))
+		if (observed->holds && close_missed(connection, entry, observed->now))
 			return SWEEP_COUNT_CLOSED;
 		if (entry->flags & CONN_SWEPT)
 			return SWEEP_NOTHING;
@@ -180,14 +181,17 @@ static __noinline int observe(struct connection *connection, struct observed *ob
 		observed->has_struct_socket = raw.has_struct_socket && !set->no_accepts;
 		read_payload(&raw, observed);
 	}
-	if (entry->verdict == VERDICT_PENDING && observed->progress.received)
+	if (entry->verdict == TOA_VERDICT_PENDING && observed->progress.received)
 		decide_for_data(connection, entry);
-	if (has_client(entry->verdict) && !(entry->flags & CONN_ATTRIBUTED))
+	if (toa_has_client(entry->verdict) && !(entry->flags & CONN_ATTRIBUTED))
 		attribute(&entry->client, entry->listener, &observed->attribution);
 	return SWEEP_COUNT_OPEN;
 }
 
-/* Returns enum sweep_result. Its frame is not on the way of what has closed. */
+/*
+ * Returns enum sweep_result. A separate function, so that its stack frame is not in the way of
+ * closed connections.
+ */
 static __noinline int sweep_open(struct connection *connection, __u32 holds)
 {
 	struct observed observed = { .holds = holds, .attribution = { .drop = DROPS } };

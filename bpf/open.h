@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A connection opens: it takes a slot of the table, or goes to its socket's storage. */
+/* Opens a connection: in a slot of the table, or in its socket's storage. */
 #ifndef TOASCOPE_OPEN_H
 #define TOASCOPE_OPEN_H
 
 #include "clients.h"
 #include "mptcp.h"
 
-/* What its entry begins as. */
+/* What its entry is initialized with. */
 struct opening {
 	__u64 cookie;
 	__u64 socket;
 	__u64 opened_ns;
-	struct toa_client client; /* where the verdict is known by now */
+	struct toa_client client; /* valid if the verdict is already decided */
 	struct endpoint peer;
 	__u32 netns;
 	__u32 listener_service;
@@ -23,7 +23,7 @@ struct opening {
 	__u8 segment;
 };
 
-/* The caller holds the lock, or has made the entry just now. */
+/* The caller holds the lock, or has just created the entry. */
 static __always_inline void begin(struct connection *connection, const struct opening *as)
 {
 	connection->state = SLOT_OPEN;
@@ -35,7 +35,7 @@ static __always_inline void begin(struct connection *connection, const struct op
 	connection->closed_ns = 0;
 	connection->client = as->client;
 	connection->listener = as->listener;
-	connection->seen = as->flags & CONN_JOINED ? SEEN_UNSEEN : SEEN_NOT;
+	connection->accept_kind = as->flags & CONN_JOINED ? ACCEPT_UNOBSERVED : ACCEPT_PENDING;
 	connection->segment = as->segment;
 	connection->counted_received = 0;
 	connection->counted_sent = 0;
@@ -43,7 +43,7 @@ static __always_inline void begin(struct connection *connection, const struct op
 	connection->peer = as->peer;
 	connection->netns = as->netns;
 	connection->listener_service = as->listener_service;
-	connection->syn_verdict = VERDICT_PENDING;
+	connection->syn_verdict = TOA_VERDICT_PENDING;
 	connection->unknown_kind = 0;
 	connection->unknown_length = 0;
 	/* the first sweep that finds an RTT takes a sample */
@@ -52,26 +52,27 @@ static __always_inline void begin(struct connection *connection, const struct op
 	connection->peername_family = 0;
 	connection->local4 = as->local4;
 	connection->local_port = as->local_port;
-	/* else the first sweep writes it */
+	/* otherwise the first sweep writes it */
 	if (as->flags & (CONN_SWEPT | CONN_FALLBACK))
 		connection->srtt_us = 0;
 }
 
-static __always_inline void set_peer_tag(__u32 slot, const struct endpoint *peer)
+static __always_inline void set_peer_hash(__u32 slot, const struct endpoint *peer)
 {
-	__u32 line = slot / TAGS_IN_LINE, peer_key = LEDGER_PEER_KEY;
-	struct tag_line *tags = bpf_map_lookup_elem(&peer_tags, &line);
-	const __u64 *key = bpf_map_lookup_elem(&ledger, &peer_key);
+	__u32 line = slot / HASHES_IN_LINE, peer_key = META_PEER_HASH_KEY;
+	struct hash_line *hashes = bpf_map_lookup_elem(&peer_hashes, &line);
+	const __u64 *key = bpf_map_lookup_elem(&meta, &peer_key);
 
-	if (tags && key)
-		tags->tags[slot % TAGS_IN_LINE] = peer_tag(peer, *key);
+	if (hashes && key)
+		hashes->hashes[slot % HASHES_IN_LINE] = peer_hash(peer, *key);
 }
 
 enum claim { CLAIM_ALL_OPEN = 0, CLAIM_TAKEN = 1, CLAIM_AGAIN = 2 };
 
 /*
- * Takes a slot that is not in use. The one that it would get has been counted before (reuse_slot()). Returns enum claim;
- * CLAIM_AGAIN: another processor took that one, and a slot whose connection has closed is left.
+ * Takes a slot that is not in use. The connection that was in it has been counted before
+ * (reuse_slot()). Returns enum claim. CLAIM_AGAIN: another CPU took the slot, and there is another
+ * one whose connection has closed.
  */
 static __noinline int claim_slot(const struct opening *as, __u64 retain_ns)
 {
@@ -104,7 +105,7 @@ static __noinline int claim_slot(const struct opening *as, __u64 retain_ns)
 		bpf_spin_unlock(&connection->lock);
 		if (!taken)
 			continue;
-		set_peer_tag(slot, &as->peer);
+		set_peer_hash(slot, &as->peer);
 		if (cookie_before && flags & CONN_EXTRA)
 			bpf_map_delete_elem(&extras, &cookie_before);
 		if (cookie_before && closed_ns + retain_ns > as->opened_ns)
@@ -114,21 +115,24 @@ static __noinline int claim_slot(const struct opening *as, __u64 retain_ns)
 	return result;
 }
 
-/* Its slots are all taken by open connections, or kernel memory cannot be read. Returns 0: there is no memory. */
-static __noinline int enter_storage(struct bpf_sock *sk, struct opening *as)
+/*
+ * Stores a connection in its socket's storage, because its slots are all taken by open connections
+ * or because kernel memory cannot be read. Returns 0 if there is no memory.
+ */
+static __noinline int store_in_socket(struct bpf_sock *sk, struct opening *as)
 {
 	struct connection *connection = bpf_sk_storage_get(&fallback, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 
 	if (!connection)
 		return 0;
-	if (kernel_reads)
+	if (cfg.kernel_reads)
 		count_drop(DROP_CONNECTIONS_FULL);
 	as->flags |= CONN_FALLBACK;
 	begin(connection, as);
 	return 1;
 }
 
-/* What of the connection its entry has no room for. Without memory for it lookups show less. */
+/* Stores what the connection's entry has no room for. If there is no memory, lookups show less. */
 static __noinline int set_extra(struct connection *connection, __u64 cookie, const struct sock_common *sk,
 				const struct toa_virtual *virtual_server)
 {

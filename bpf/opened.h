@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The segment that made the socket. */
+/* Handles the segment that created the socket. */
 #ifndef TOASCOPE_OPENED_H
 #define TOASCOPE_OPENED_H
 
@@ -8,7 +8,7 @@
 #include "storage.h"
 #include "usual_list.h"
 
-/* Counts the connection that had the slot which this one will get, where no sweep has done so yet. */
+/* Counts the connection that was in the slot of the new one, unless a sweep has done so. */
 __noinline int reuse_slot(__u64 cookie)
 {
 	struct connection *connection;
@@ -29,7 +29,7 @@ __noinline int reuse_slot(__u64 cookie)
 	return 0;
 }
 
-/* The record of a connection whose verdict fell as it opened. */
+/* Emits the record of a connection whose verdict was decided as it opened. */
 static __noinline int emit_opened(struct bpf_sock *sk, __u64 cookie)
 {
 	struct connection *connection = find_connection(sk, cookie);
@@ -47,21 +47,24 @@ static __noinline int emit_opened(struct bpf_sock *sk, __u64 cookie)
 	return 0;
 }
 
-/* The verdict, where this segment has a usual list: it goes into the entry with all else. */
+/*
+ * Decides the verdict if this segment has a usual list: it is written into the entry with
+ * everything else.
+ */
 static __always_inline void decide_at_opening(struct bpf_sock_ops *ctx, const struct settings *set,
 					      const struct sock_common *sk, struct opening *as)
 {
-	if (from_module || read_usual(ctx, set, &as->client) != TOA_FOUND_ONE)
+	if (cfg.from_module || read_usual(ctx, set, &as->client) != TOA_FOUND_ONE)
 		return;
-	as->verdict = verdict_of(TOA_FOUND_ONE, trusted(set, &as->peer));
-	as->segment = SEGMENT_ACK;
-	if (has_client(as->verdict) && hidden_by_family(set, sk->skc_family, sk->skc_num, &as->client, 0))
+	as->verdict = toa_verdict_of(TOA_FOUND_ONE, trusted(set, &as->peer));
+	as->segment = TOA_SEGMENT_ACK;
+	if (toa_has_client(as->verdict) && hidden_by_family(set, sk->skc_family, sk->skc_num, &as->client, 0))
 		as->flags |= CONN_HIDDEN;
 }
 
 /*
- * The segment that made the socket. Returns bits of enum to_do. `again`: it was called before, and returned OPEN_AGAIN; then it enters
- * the connection whatever it finds.
+ * Handles the segment that created the socket. Returns bits of enum to_do. `again`: an earlier call
+ * returned OPEN_AGAIN, so this one stores the connection in any case.
  */
 __noinline int connection_opened(struct bpf_sock_ops *ctx, __u64 cookie, __u32 again)
 {
@@ -82,8 +85,9 @@ __noinline int connection_opened(struct bpf_sock_ops *ctx, __u64 cookie, __u32 a
 		return 0;
 	common = &tcp->inet_conn.icsk_inet.sk.__sk_common;
 	/*
-	 * A SYN of its own was acknowledged: connect() made it, no process listens, and its SYN met the peer's (RFC 9293, section 3.5,
-	 * simultaneous open). Otherwise a remote host that we connect to could create listeners for our ephemeral ports.
+	 * The socket's own SYN was acknowledged: connect() created it, no process listens, and its
+	 * SYN crossed the peer's (RFC 9293, section 3.5, simultaneous open). Otherwise a remote
+	 * host we connect to could create listener entries for our ephemeral ports.
 	 */
 	if (tcp->bytes_acked || !namespace_watched(set, common))
 		return 0;
@@ -103,11 +107,11 @@ __noinline int connection_opened(struct bpf_sock_ops *ctx, __u64 cookie, __u32 a
 		as.listener = at.slot;
 		as.listener_service = at.service;
 	}
-	if (kernel_reads)
+	if (cfg.kernel_reads)
 		claim = claim_slot(&as, set->retain_ns);
 	if (claim == CLAIM_AGAIN && !again)
 		return OPEN_AGAIN;
-	if (claim != CLAIM_TAKEN && !enter_storage(sk, &as)) {
+	if (claim != CLAIM_TAKEN && !store_in_socket(sk, &as)) {
 		count_drop(DROP_SOCKET_STORAGE);
 		return 0;
 	}
@@ -119,9 +123,9 @@ __noinline int connection_opened(struct bpf_sock_ops *ctx, __u64 cookie, __u32 a
 	}
 	if (as.flags & CONN_JOINED)
 		return 0;
-	if (as.verdict != VERDICT_PENDING && is_listened(set, EVENT_OPENED))
+	if (as.verdict != TOA_VERDICT_PENDING && event_enabled(set, EVENT_OPENED))
 		emit_opened(sk, as.cookie);
-	return (as.verdict == VERDICT_PENDING ? READ_OPTIONS : 0) |
+	return (as.verdict == TOA_VERDICT_PENDING ? READ_OPTIONS : 0) |
 	       (as.flags & CONN_FALLBACK ? COUNT_IN_STORAGE : 0);
 }
 

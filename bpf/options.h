@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* From a segment's option list to the client in it. */
+/* Finds the client in a segment's option list. */
 #ifndef TOASCOPE_OPTIONS_H
 #define TOASCOPE_OPTIONS_H
 
@@ -15,9 +15,6 @@
 #define IPPROTO_TCP 6
 #define ENOENT 2
 
-/* Beside enum toa_found: there is an option, but the one on the SYN has a higher priority. */
-#define FOUND_ON_SYN 4
-
 /* Data offset, RFC 9293 section 3.1. */
 static __always_inline __u32 header_bytes(const __u8 *segment)
 {
@@ -31,7 +28,9 @@ static __always_inline struct parse_scratch *this_scratch(void)
 	return bpf_map_lookup_elem(&parse_scratches, &slot);
 }
 
-/* What a socket answers beside its client. With a profile that asks for it there is one for each connection. */
+/*
+ * Returns what a socket stores in addition to its client. 0: no profile asks for it, or no memory.
+ */
 static __always_inline struct socket_answers *make_answers(const struct settings *set, struct bpf_sock *sk)
 {
 	if (!set->split_uses && !set->virtual_servers)
@@ -39,20 +38,15 @@ static __always_inline struct socket_answers *make_answers(const struct settings
 	return bpf_sk_storage_get(&answers, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 }
 
-static __always_inline bool is_client(int found)
-{
-	return found == TOA_FOUND_ONE || found == TOA_FOUND_CONFLICT;
-}
-
-/* What a list says. */
+/* What was found in an option list. */
 struct parsed {
 	struct toa_client client;
-	struct toa_virtual virtual_server; /* family 0: it names none */
+	struct toa_virtual virtual_server; /* family 0: the list names none */
 	__u8 unknown_kind;
 	__u8 unknown_length;
 };
 
-/* Parses the list in the scratch, whose lock the caller holds. Returns enum toa_found. */
+/* Parses the list in the scratch area, whose lock the caller holds. Returns enum toa_found. */
 static __always_inline int parse_list(struct parse_scratch *scratch, const struct settings *set,
 				      struct parsed *parsed)
 {
@@ -68,46 +62,28 @@ static __always_inline int parse_list(struct parse_scratch *scratch, const struc
 	return found;
 }
 
-static __always_inline __u8 verdict_of(int found, bool is_trusted)
-{
-	if (!is_trusted)
-		return VERDICT_UNTRUSTED;
-	return found == TOA_FOUND_CONFLICT ? VERDICT_CONFLICT : VERDICT_TOA;
-}
-
 /*
- * Keeps the virtual server that a list names, unless one has been answered. Where the client is the one from the SYN
- * (FOUND_ON_SYN), so is a virtual server that came with it.
+ * Keeps the virtual server that a list names, unless an earlier one is final. If the client is the
+ * one from the SYN (TOA_FOUND_ON_SYN), a virtual server from the SYN is kept, too.
  */
 static __always_inline void keep_virtual(int found, const struct parsed *parsed, struct socket_answers *to)
 {
 	if (!to || to->virtual_known || !parsed->virtual_server.family ||
-	    (found == FOUND_ON_SYN && to->virtual_server.family))
+	    (found == TOA_FOUND_ON_SYN && to->virtual_server.family))
 		return;
 	to->virtual_server = parsed->virtual_server;
 }
 
-/* Which of two clients counts: the one on the SYN, or `later`, a list's. Returns enum toa_found of `later`, or FOUND_ON_SYN. */
-static __always_inline int merge_client(const struct settings *set, int found,
-					const struct toa_client *on_syn, bool syn_conflict,
-					struct toa_client *later)
-{
-	enum toa_merged merged = toa_merge_syn(&set->table, on_syn, later);
-
-	if (merged == TOA_MERGED_SYN)
-		return FOUND_ON_SYN;
-	if (merged == TOA_MERGED_CONFLICT || (merged == TOA_MERGED_SAME && syn_conflict))
-		return TOA_FOUND_CONFLICT;
-	return found;
-}
-
-/* Writes what a list was found to have. Until the verdict falls only the client of a SYN is shown: see copy_client(). */
+/*
+ * Writes what was found in a list into the entry. Until the verdict is decided, only a client from
+ * the SYN is shown: see copy_client().
+ */
 static __always_inline void note_list(struct connection *connection, __u64 cookie, int found,
 				      const struct parsed *parsed)
 {
 	bpf_spin_lock(&connection->lock);
-	if (is_open(connection, cookie) && connection->verdict == VERDICT_PENDING) {
-		if (is_client(found))
+	if (is_open(connection, cookie) && connection->verdict == TOA_VERDICT_PENDING) {
+		if (toa_names_client(found))
 			connection->client = parsed->client;
 		if (found == TOA_FOUND_MALFORMED)
 			connection->flags |= CONN_MALFORMED;
@@ -120,8 +96,9 @@ static __always_inline void note_list(struct connection *connection, __u64 cooki
 }
 
 /*
- * Copies the segment's option list. In fixed steps: a variable packet offset would multiply the verifier's states. The caller holds the
- * scratch's lock. Returns the list's length.
+ * Copies the segment's option list. The copy is in fixed steps: a variable packet offset would
+ * multiply the verifier's states. The caller holds the scratch area's lock. Returns the list's
+ * length.
  */
 static __always_inline __u32 copy_list(struct bpf_sock_ops *ctx, struct parse_scratch *scratch, __u32 use)
 {
@@ -147,8 +124,9 @@ static __always_inline __u32 copy_list(struct bpf_sock_ops *ctx, struct parse_sc
 }
 
 /*
- * Copies the SYN's, which the kernel has kept where the listener was told to (TCP_SAVE_SYN). False: there is none. A SYN that made the
- * socket by itself, by Fast Open, is no different from other segments.
+ * Copies the SYN, which the kernel has kept if the listener has TCP_SAVE_SYN set. Returns its size;
+ * 0 or a negative error if there is none. A SYN that created the socket by itself, by Fast Open, is
+ * treated like any other segment.
  */
 static __always_inline long read_syn(struct bpf_sock_ops *ctx, __u8 syn[TCP_HEADER + TOA_OPTIONS_MAX])
 {
@@ -169,19 +147,16 @@ static __always_inline void copy_syn(struct parse_scratch *scratch, const __u8 *
 	scratch->list.use = use;
 }
 
-/*
- * Does the segment acknowledge bytes that were sent? The kernel throws away those that do not (tcp_ack(), RFC 9293 section 3.10.7.4), but
- * after this callback; otherwise a forged segment would need the client's numbers only.
- */
+/* Returns toa_ack_acceptable() of the segment; false if there is none. */
 static __always_inline bool acceptable_ack(struct bpf_sock_ops *ctx, const struct tcp_sock *tcp)
 {
 	__u8 *segment = ctx->skb_data, *end = ctx->skb_data_end;
-	__u32 first = tcp->snd_una - (__u32)tcp->bytes_acked, ack;
+	__u32 ack;
 
 	if (segment + TCP_HEADER > end)
 		return false;
 	__builtin_memcpy(&ack, segment + TCP_ACK_AT, sizeof(ack));
-	return bpf_ntohl(ack) - first <= tcp->snd_nxt - first;
+	return toa_ack_acceptable(bpf_ntohl(ack), tcp->snd_una, tcp->bytes_acked, tcp->snd_nxt);
 }
 
 static __always_inline __u8 segment_kind(struct bpf_sock_ops *ctx)
@@ -189,12 +164,12 @@ static __always_inline __u8 segment_kind(struct bpf_sock_ops *ctx)
 	__u8 *segment = ctx->skb_data, *end = ctx->skb_data_end;
 
 	if (segment + TCP_HEADER > end)
-		return SEGMENT_ACK;
+		return TOA_SEGMENT_ACK;
 	if (segment[TCP_FLAGS_AT] & TCP_FLAG_SYN)
-		return SEGMENT_SYN;
+		return TOA_SEGMENT_SYN;
 	if (ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
-		return SEGMENT_ACK;
-	return ctx->skb_len > header_bytes(segment) ? SEGMENT_DATA : SEGMENT_ACK;
+		return TOA_SEGMENT_ACK;
+	return ctx->skb_len > header_bytes(segment) ? TOA_SEGMENT_DATA : TOA_SEGMENT_ACK;
 }
 
 #endif

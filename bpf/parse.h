@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Parses a segment's options, and the SYN's, into the connection's entry. */
+/* Parses the options of a segment, and those of the SYN, into the connection's entry. */
 #ifndef TOASCOPE_PARSE_H
 #define TOASCOPE_PARSE_H
 
@@ -10,7 +10,7 @@ static __always_inline __u32 answer_of(__u32 use)
 	return use == TOA_USE_PEERNAME ? ANSWER_PEERNAME : ANSWER_SOCKOPT;
 }
 
-/* Reads a usual list into the connection's entry. Returns what read_usual() does. */
+/* Reads a usual list into the connection's entry. Returns the result of read_usual(). */
 static __noinline int parse_usual(struct bpf_sock_ops *ctx, const struct settings *set,
 				  struct connection *connection, __u64 cookie)
 {
@@ -22,20 +22,24 @@ static __noinline int parse_usual(struct bpf_sock_ops *ctx, const struct setting
 	return found;
 }
 
-/* What the SYN had. A function of its own: the verifier then forgets in which slot the entry was found. */
+/*
+ * Returns the verdict on the SYN, and its client. A separate function, so that the verifier forgets
+ * in which slot the entry was found.
+ */
 static __noinline int syn_client(struct bpf_sock *sk, __u64 cookie, struct toa_client *client)
 {
 	const struct connection *connection = find_connection(sk, cookie);
 
 	if (!connection)
-		return VERDICT_PENDING;
+		return TOA_VERDICT_PENDING;
 	*client = connection->client;
 	return connection->syn_verdict;
 }
 
 /*
- * Parses the segment's options. Returns enum toa_found, or FOUND_ON_SYN. The client goes into the connection's entry, or with another
- * `use` than TOA_USE_ALL into the socket's answers, in the place of one from the SYN.
+ * Parses the segment's options. Returns enum toa_found, or TOA_FOUND_ON_SYN. The client goes into
+ * the connection's entry or, if `use` is not TOA_USE_ALL, into the socket's answers, where it
+ * replaces one from the SYN.
  */
 __noinline int parse_segment(struct bpf_sock_ops *ctx, __u32 use)
 {
@@ -43,7 +47,7 @@ __noinline int parse_segment(struct bpf_sock_ops *ctx, __u32 use)
 	const struct settings *set = current_settings();
 	__u64 cookie = bpf_get_socket_cookie(ctx);
 	struct toa_client on_syn = {}, *of_use;
-	__u8 syn_verdict = VERDICT_PENDING;
+	__u8 syn_verdict = TOA_VERDICT_PENDING;
 	int found = TOA_FOUND_NONE;
 	struct connection *connection;
 	struct bpf_sock *sk = ctx->sk;
@@ -58,19 +62,20 @@ __noinline int parse_segment(struct bpf_sock_ops *ctx, __u32 use)
 	bpf_spin_unlock(&scratch->lock);
 	to = make_answers(set, sk);
 	if (use != TOA_USE_ALL) {
-		if (!to || !is_client(found))
+		if (!to || !toa_names_client(found))
 			return found;
 		of_use = &to->client[answer_of(use)];
 		if (of_use->family)
-			found = merge_client(set, found, of_use, false, &parsed.client);
-		if (found != FOUND_ON_SYN)
+			found = toa_merge_found(&set->table, of_use, TOA_VERDICT_PENDING, &parsed.client,
+						found);
+		if (found != TOA_FOUND_ON_SYN)
 			*of_use = parsed.client;
 		return found;
 	}
-	if (set->read_syn && is_client(found))
+	if (set->read_syn && toa_names_client(found))
 		syn_verdict = syn_client(sk, cookie, &on_syn);
-	if (syn_verdict != VERDICT_PENDING)
-		found = merge_client(set, found, &on_syn, syn_verdict == VERDICT_CONFLICT, &parsed.client);
+	if (syn_verdict != TOA_VERDICT_PENDING)
+		found = toa_merge_found(&set->table, &on_syn, syn_verdict, &parsed.client, found);
 	keep_virtual(found, &parsed, to);
 	connection = found || parsed.unknown_kind ? find_connection(sk, cookie) : 0;
 	if (connection)
@@ -78,7 +83,7 @@ __noinline int parse_segment(struct bpf_sock_ops *ctx, __u32 use)
 	return found;
 }
 
-/* The same for the SYN, which the kernel has kept. */
+/* Does the same with the options of the SYN, which the kernel has kept. */
 __noinline int parse_syn(struct bpf_sock_ops *ctx, __u32 use)
 {
 	__u8 syn[TCP_HEADER + TOA_OPTIONS_MAX] = {};
@@ -105,7 +110,7 @@ __noinline int parse_syn(struct bpf_sock_ops *ctx, __u32 use)
 	found = parse_list(scratch, set, &parsed);
 	bpf_spin_unlock(&scratch->lock);
 	if (use != TOA_USE_ALL) {
-		if (to && is_client(found))
+		if (to && toa_names_client(found))
 			to->client[answer_of(use)] = parsed.client;
 		return found;
 	}

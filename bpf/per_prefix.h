@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * How many clients of one prefix the table has: a prefix beyond its share is counted as one client, so that a subscriber who has a /64
- * to choose addresses from cannot fill the table for all others.
+ * Counts how many clients of one prefix are in the table. A prefix that exceeds its share counts as
+ * one client, so that a subscriber with a /64 to choose addresses from cannot fill the table for
+ * all others.
  *
- * There are two rows of counters, and each prefix has one in each (a count-min sketch): the smaller of the two is never less than the
- * truth, and more only where the prefix shares both with others. Which it shares follows from a secret. A client remembers its two counters, so
- * that it leaves them when it leaves the table, or when another prefix is its own (recount.bpf.c).
+ * There are two rows of counters, and each prefix has one counter in each row (a count-min sketch).
+ * The smaller of the two is never less than the true number, and is greater only if the prefix
+ * shares both counters with others. A secret determines which prefixes share. A client stores its
+ * two counters, so that it leaves them when it leaves the table or when its prefix changes
+ * (recount.bpf.c).
  */
 #ifndef TOASCOPE_PER_PREFIX_H
 #define TOASCOPE_PER_PREFIX_H
 
 #include "config.h"
 #include "count.h"
-
-/* Counters in a row, a power of two. Set before loading. */
-extern const volatile __u32 prefix_slots;
 
 /* The counters of a prefix, plus one; 0: it has none. */
 struct prefix_counters {
@@ -30,12 +30,12 @@ static __always_inline __u32 *prefix_counter(__u32 slot)
 /* Finds the counters of a prefix. Returns how many clients it has. */
 static __noinline __u32 clients_of_prefix(const struct client_key *prefix, struct prefix_counters *at)
 {
-	__u32 peer_key = LEDGER_PEER_KEY, *first, *second;
-	const __u64 *secret = bpf_map_lookup_elem(&ledger, &peer_key);
+	__u32 peer_key = META_PEER_HASH_KEY, *first, *second;
+	const __u64 *secret = bpf_map_lookup_elem(&meta, &peer_key);
 
 	if (!secret)
 		return 0;
-	prefix_slots_of(prefix, *secret, prefix_slots, at->slot);
+	prefix_slots_of(prefix, *secret, cfg.prefix_slots, at->slot);
 	first = prefix_counter(at->slot[0]);
 	second = prefix_counter(at->slot[1]);
 	if (!first || !second)
@@ -43,7 +43,7 @@ static __noinline __u32 clients_of_prefix(const struct client_key *prefix, struc
 	return *first < *second ? *first : *second;
 }
 
-/* `by`: 1 when a client enters the table, -1 when it leaves. */
+/* `by` is 1 when a client is added to the table, and -1 when it is removed. */
 static __always_inline void count_in_prefix(const struct prefix_counters *at, int by)
 {
 	__u32 *first = at->slot[0] ? prefix_counter(at->slot[0]) : 0;

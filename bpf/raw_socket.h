@@ -1,28 +1,32 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What an open connection has done, read from its socket by address, without the socket's lock. */
+/*
+ * Reads what an open connection has done from its socket, by address and without the socket's lock.
+ */
 #ifndef TOASCOPE_RAW_SOCKET_H
 #define TOASCOPE_RAW_SOCKET_H
 
 #include "fin.h"
 
-/* What is read of an open connection's socket. */
+/* What is read from an open connection's socket. */
 struct raw_socket {
 	__u64 received;
 	__u64 acked;
 	__u32 retransmitted;
 	__u32 srtt_us;
 	bool received_fin;
-	bool sent_fin; /* and it is acknowledged */
+	bool sent_fin; /* sent and acknowledged */
 	bool has_struct_socket;
 	bool closed;
 };
 
 /*
- * By the socket's address. Its memory may be free, or another socket's: then it has another cookie, or cannot be read. sk_clone() clears
- * the cookie of a socket that it makes. False: the socket is gone.
+ * Reads a socket by its address. Its memory can be free or another socket's: then the cookie
+ * differs, or cannot be read. sk_clone() clears the cookie of a socket that it creates. Returns 0
+ * if the socket is gone.
  *
- * The state is read before the counts, and tcp_set_state() runs the callback before it stores the state: a program that reads TCP_CLOSE
- * knows that the callback is over, on x86; where loads are reordered, the second sweep that finds it so.
+ * The state is read before the counts, and tcp_set_state() runs the callback before it stores the
+ * state. So a program that reads TCP_CLOSE knows that the callback is over on x86; where loads are
+ * reordered, that holds for the second sweep that reads it.
  */
 static __noinline int read_socket(__u64 address, __u64 cookie, struct raw_socket *to)
 {
@@ -51,13 +55,13 @@ static __noinline int read_socket(__u64 address, __u64 cookie, struct raw_socket
 	return !bpf_core_read(&again, sizeof(again), &common->skc_cookie) && again == cookie;
 }
 
-/* What tells whether the client of a socket can be shown. */
+/* Determines whether the client of a socket can be shown. */
 struct raw_identity {
 	__u16 family;
 	__u16 local_port;
 };
 
-/* False: the socket is gone. */
+/* Returns 0 if the socket is gone. */
 static __noinline int read_identity(__u64 address, __u64 cookie, struct raw_identity *to)
 {
 	struct sock_common *common = (struct sock_common *)address;
@@ -69,16 +73,18 @@ static __noinline int read_identity(__u64 address, __u64 cookie, struct raw_iden
 }
 
 /*
- * How many bytes of a raw count are payload for sure. A FIN is in the raw count from a moment before its mark appears, so the last byte
- * counts when its sweep and the one after find the same number, and no mark: the mark has had seconds to appear. Never too much, and
- * exact at rest. `counted`: what was payload before. `settles`: the last byte was left out then, and there is no mark. Global, so that its
- * branches are verified once.
+ * Returns how many bytes of a raw count are certainly payload. The raw count includes a FIN from a
+ * moment before the FIN's mark appears. So the last byte counts only if this sweep and the one
+ * before find the same number and no mark: the mark has had seconds to appear. The result is never
+ * too high, and is exact at rest. `counted` is the payload found before. `is_stable` says that the
+ * last byte was left out then, and that there is no mark. Global, so that the verifier checks its
+ * branches once.
  */
-__noinline __u64 payload(__u64 raw, __u64 counted, __u32 settles)
+__noinline __u64 payload(__u64 raw, __u64 counted, __u32 is_stable)
 {
 	__u64 sure = raw - (raw != 0);
 
-	if (settles && raw == counted + 1)
+	if (is_stable && raw == counted + 1)
 		sure = raw;
 	return sure > counted ? sure : counted;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Segments, until the verdict falls. */
+/* Handles segments until the verdict is decided. */
 #ifndef TOASCOPE_SEGMENTS_H
 #define TOASCOPE_SEGMENTS_H
 
@@ -10,8 +10,9 @@
 #include "storage.h"
 
 /*
- * Answers by use, and the virtual server, once the segment has been parsed for them. Whether by use is decided when the connection opens:
- * a reload changes nothing of one that has been accepted.
+ * Stores the answers by use and the virtual server, once the segment has been parsed for them.
+ * Whether answers are by use is decided when the connection opens: a reload changes nothing for a
+ * connection that was accepted.
  */
 __noinline int note_answers(struct bpf_sock_ops *ctx)
 {
@@ -20,37 +21,40 @@ __noinline int note_answers(struct bpf_sock_ops *ctx)
 	__u64 cookie = bpf_get_socket_cookie(ctx);
 	struct connection *connection;
 	struct bpf_sock *sk = ctx->sk;
-	struct socket_answers *made;
+	struct socket_answers *stored;
 	struct tcp_sock *tcp;
 
 	if (!sk || !set)
 		return 0;
-	made = bpf_sk_storage_get(&answers, sk, 0, 0);
+	stored = bpf_sk_storage_get(&answers, sk, 0, 0);
 	connection = find_connection(sk, cookie);
 	tcp = bpf_skc_to_tcp_sock(sk);
-	if (!made || !connection || !tcp) {
-		if (opening && !made)
+	if (!stored || !connection || !tcp) {
+		if (opening && !stored)
 			count_drop(DROP_ANSWERS);
 		return 0;
 	}
 	if (opening && set->split_uses)
-		made->by_use = 1;
-	if (made->by_use) {
+		stored->by_use = 1;
+	if (stored->by_use) {
 		bpf_spin_lock(&connection->lock);
 		if (connection->cookie == cookie)
-			connection->peername_family = made->client[ANSWER_PEERNAME].family;
+			connection->peername_family = stored->client[ANSWER_PEERNAME].family;
 		bpf_spin_unlock(&connection->lock);
 	}
-	if (!made->virtual_server.family || made->virtual_known ||
+	if (!stored->virtual_server.family || stored->virtual_known ||
 	    !peer_trusted(set, &tcp->inet_conn.icsk_inet.sk.__sk_common))
 		return 0;
-	set_extra(connection, cookie, &tcp->inet_conn.icsk_inet.sk.__sk_common, &made->virtual_server);
+	set_extra(connection, cookie, &tcp->inet_conn.icsk_inet.sk.__sk_common, &stored->virtual_server);
 	asm volatile("" ::: "memory");
-	made->virtual_known = 1;
+	stored->virtual_known = 1;
 	return 0;
 }
 
-/* The option on the SYN: its client is known from now on, and its verdict falls unless a later segment has an option. */
+/*
+ * Handles the option on the SYN: its client is known from now on, and its verdict applies unless a
+ * later segment has an option.
+ */
 __noinline int syn_arrived(struct bpf_sock_ops *ctx)
 {
 	const struct settings *set = current_settings();
@@ -62,14 +66,14 @@ __noinline int syn_arrived(struct bpf_sock_ops *ctx)
 	struct tcp_sock *tcp;
 	__u8 verdict;
 
-	if (!sk || !set || !is_client(found))
+	if (!sk || !set || !toa_names_client(found))
 		return 0;
 	connection = find_connection(sk, cookie);
 	tcp = bpf_skc_to_tcp_sock(sk);
 	if (!connection || !tcp)
 		return 0;
 	common = &tcp->inet_conn.icsk_inet.sk.__sk_common;
-	verdict = verdict_of(found, peer_trusted(set, common));
+	verdict = toa_verdict_of(found, peer_trusted(set, common));
 	bpf_spin_lock(&connection->lock);
 	if (is_open(connection, cookie))
 		connection->syn_verdict = verdict;
@@ -77,7 +81,7 @@ __noinline int syn_arrived(struct bpf_sock_ops *ctx)
 	return 0;
 }
 
-/* What the segment's list says of the connection; as->verdict VERDICT_PENDING: nothing. */
+/* Reads the segment's list. as->verdict stays TOA_VERDICT_PENDING if the list decides nothing. */
 static __always_inline void read_list(struct bpf_sock_ops *ctx, const struct settings *set,
 				      const struct sock_common *common, struct connection *connection,
 				      __u64 cookie, struct decision *as)
@@ -92,16 +96,19 @@ static __always_inline void read_list(struct bpf_sock_ops *ctx, const struct set
 	}
 	if (set->split_uses || set->virtual_servers)
 		note_answers(ctx);
-	if (found == FOUND_ON_SYN) {
+	if (found == TOA_FOUND_ON_SYN) {
 		as->verdict = connection->syn_verdict;
-		as->segment = SEGMENT_SYN;
-	} else if (is_client(found)) {
-		as->verdict = verdict_of(found, peer_trusted(set, common));
+		as->segment = TOA_SEGMENT_SYN;
+	} else if (toa_names_client(found)) {
+		as->verdict = toa_verdict_of(found, peer_trusted(set, common));
 		as->segment = segment_kind(ctx);
 	}
 }
 
-/* Asks for callbacks on the segments to come. Other programs may want the same: only what we asked for is taken away later. */
+/*
+ * Requests callbacks for the segments to come. Other programs may use them as well, so only what
+ * toascope requested is dropped later.
+ */
 static __always_inline void request_option_callbacks(struct bpf_sock_ops *ctx, struct connection *connection,
 						     __u64 cookie)
 {
@@ -121,7 +128,7 @@ static __always_inline void drop_option_callbacks(struct bpf_sock_ops *ctx, stru
 {
 	bool ours;
 
-	/* own entry: no other program changes this flag */
+	/* no lock: the entry is this socket's, and no other program changes this flag */
 	if (!(connection->flags & CONN_OPTION_CALLBACKS))
 		return;
 	bpf_spin_lock(&connection->lock);
@@ -134,7 +141,10 @@ static __always_inline void drop_option_callbacks(struct bpf_sock_ops *ctx, stru
 						       ~BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG);
 }
 
-/* A segment while the verdict has not fallen: the one that made the socket, or one after it. Returns bits of enum to_do. */
+/*
+ * Handles a segment while the verdict is pending: the one that created the socket, or one after it.
+ * Returns bits of enum to_do.
+ */
 __noinline int segment_arrived(struct bpf_sock_ops *ctx)
 {
 	bool opening = ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB;
@@ -145,7 +155,7 @@ __noinline int segment_arrived(struct bpf_sock_ops *ctx)
 	const struct sock_common *common;
 	struct decision as = {};
 	struct tcp_sock *tcp;
-	bool falls;
+	bool decided;
 
 	if (!sk || !set)
 		return 0;
@@ -154,15 +164,15 @@ __noinline int segment_arrived(struct bpf_sock_ops *ctx)
 	if (!connection || !connection->socket || !tcp)
 		return 0;
 	common = &tcp->inet_conn.icsk_inet.sk.__sk_common;
-	if (connection->verdict == VERDICT_PENDING) {
-		if (from_module)
+	if (connection->verdict == TOA_VERDICT_PENDING) {
+		if (cfg.from_module)
 			take_module_verdict(tcp, connection, cookie, &as);
 		else if (opening || (!tcp->bytes_received && acceptable_ack(ctx, tcp)))
 			read_list(ctx, set, common, connection, cookie, &as);
-		falls = as.verdict != VERDICT_PENDING || (tcp->bytes_received && !opening);
-		if (falls && as.verdict == VERDICT_PENDING)
+		decided = as.verdict != TOA_VERDICT_PENDING || (tcp->bytes_received && !opening);
+		if (decided && as.verdict == TOA_VERDICT_PENDING)
 			as.flags = flags_without_option(set, tcp);
-		if (falls) {
+		if (decided) {
 			as.is_hidden = client_hidden(set, common, connection);
 			record_verdict(connection, cookie, &as);
 		}
@@ -170,7 +180,7 @@ __noinline int segment_arrived(struct bpf_sock_ops *ctx)
 			share_answers(ctx, set);
 			share_client(ctx, connection, opening ? BPF_SK_STORAGE_GET_F_CREATE : 0);
 		}
-		if (!falls) {
+		if (!decided) {
 			if (opening)
 				request_option_callbacks(ctx, connection, cookie);
 			return 0;

@@ -1,29 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The table of connections. The socket's cookie says which slots a connection can have, so that each program finds the entry
- * without a search and without socket storage.
+ * The connection table. The socket's cookie determines the slots that a connection can have, so
+ * that each program finds the entry without a search and without socket storage.
  *
- * The kernel gives a cookie once, ever, and 0 never: an entry whose `cookie` equals the socket's, compared under the entry's lock,
- * is the socket's. Every look without the lock is a hint. An entry leaves SLOT_OPEN by a callback of its own socket, or by a sweep
- * that found the socket gone; so what a callback of an open socket reads of its own entry does not change hands.
+ * The kernel assigns each cookie only once, and never 0: an entry whose `cookie` equals the
+ * socket's, compared under the entry's lock, is the socket's. A check without the lock is only a
+ * hint. An entry leaves SLOT_OPEN by a callback of its own socket, or by a sweep that found the
+ * socket gone; so the entry does not change its connection while a callback of its open socket
+ * reads it.
  */
 #ifndef TOASCOPE_SLOTS_H
 #define TOASCOPE_SLOTS_H
 
 #include "maps.h"
 
-/* Set before loading: connections.max, a power of two. */
-extern const volatile __u32 connection_slots;
-
-/* By probe: can kernel memory be read by address? Where it cannot, no sweep reads open connections: none uses the table. */
-extern const volatile bool kernel_reads;
-
 enum { PROBES = 4 };
 
-/* The step is odd: where each connection takes two cookies, open ones have every second slot. */
+/*
+ * The step is odd, so that if each connection uses up two cookies and open ones have every second
+ * slot, the probes reach the others.
+ */
 static __always_inline __u32 slot_at(__u64 cookie, __u32 probe)
 {
-	return ((__u32)cookie + probe * ((connection_slots / PROBES) | 37)) & (connection_slots - 1);
+	return ((__u32)cookie + probe * ((cfg.connection_slots / PROBES) | 37)) & (cfg.connection_slots - 1);
 }
 
 static __always_inline struct connection *connection_in(__u32 slot)
@@ -45,10 +44,13 @@ static __always_inline struct connection *find_in_table(__u64 cookie)
 	return 0;
 }
 
-/* The entry of a socket: in the table, or in the socket's storage. 0: the kernel side knows nothing of it, or not any more. */
+/*
+ * Finds the entry of a socket, in the table or in the socket's storage. 0: the kernel side has
+ * none, or no longer has one.
+ */
 static __always_inline struct connection *find_connection(void *sk, __u64 cookie)
 {
-	struct connection *found = cookie && kernel_reads ? find_in_table(cookie) : 0;
+	struct connection *found = cookie && cfg.kernel_reads ? find_in_table(cookie) : 0;
 
 	return found ?: bpf_sk_storage_get(&fallback, sk, 0, 0);
 }

@@ -6,31 +6,26 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* module_verdict.h */
-const volatile bool from_module = false;
-
-/* slots.h */
-const volatile __u32 connection_slots = 65536;
-
-/* listener_slots.h */
-const volatile __u32 listener_slots = 256;
-const volatile __u32 listener_rows = 1;
-
-/* per_prefix.h */
-const volatile __u32 prefix_slots = 131072;
-
-/* clients.h */
-const volatile bool mptcp_helpers = true;
-
-/* transparent.h */
-const volatile __u32 transparent_bit = 15;
+const volatile struct cfg cfg = {
+	.connection_slots = 65536,
+	.listener_slots = 256,
+	.listener_rows = 1,
+	.prefix_slots = 131072,
+	.transparent_bit = 15,
+	.can_set_error = true,
+	.mptcp_helpers = true,
+	.task_helpers = true,
+	.kernel_reads = true,
+	.tracing_locks = true,
+};
 
 /*
- * The functions below that take the context are global: each is verified by itself, with its paths not multiplied by the callers'. So
- * they can take the context only, and find the rest anew.
+ * The functions below that take the context are global: each is verified by itself, and its paths
+ * are not multiplied by those of its callers. So the context is the only pointer that they can
+ * take, and they look up everything else again.
  */
 
-/* The verdict falls at the latest when the connection closes. */
+/* Decides the verdict when the connection closes, if it is still pending. */
 static __noinline int decide_at_close(const struct tcp_sock *tcp, struct connection *connection, __u64 cookie)
 {
 	const struct sock_common *common = &tcp->inet_conn.icsk_inet.sk.__sk_common;
@@ -39,9 +34,9 @@ static __noinline int decide_at_close(const struct tcp_sock *tcp, struct connect
 
 	if (!set)
 		return 0;
-	if (from_module)
+	if (cfg.from_module)
 		take_module_verdict(tcp, connection, cookie, &as);
-	if (as.verdict == VERDICT_PENDING)
+	if (as.verdict == TOA_VERDICT_PENDING)
 		as.flags = flags_without_option(set, tcp);
 	as.is_hidden = client_hidden(set, common, connection);
 	record_verdict(connection, cookie, &as);
@@ -63,7 +58,7 @@ __noinline int state_changed(struct bpf_sock_ops *ctx)
 		return 0;
 	connection = find_connection(sk, cookie);
 	if (!connection || !connection->socket || connection->state != SLOT_OPEN ||
-	    (connection->seen && !closing))
+	    (connection->accept_kind && !closing))
 		return 0;
 	tcp = bpf_skc_to_tcp_sock(sk);
 	if (!tcp)
@@ -73,15 +68,16 @@ __noinline int state_changed(struct bpf_sock_ops *ctx)
 			note_unobserved(connection, cookie);
 		return 0;
 	}
-	if (connection->verdict == VERDICT_PENDING)
+	if (connection->verdict == TOA_VERDICT_PENDING)
 		decide_at_close(tcp, connection, cookie);
 	close_connection(tcp, connection, cookie, before);
 	return in_storage(connection);
 }
 
 /*
- * A socket connects or listens. One that was accepted before, and disconnected, has no client any more. Its cookie is read, since the helper
- * would give one to every socket that connects, and each would leave a hole in the table.
+ * Called when a socket connects or listens. If it was accepted before, and disconnected, it no
+ * longer has a client. Its cookie is read, because the helper would assign one to every socket that
+ * connects, and each would leave a hole in the table.
  */
 __noinline int forget_connection(struct bpf_sock_ops *ctx)
 {
@@ -94,7 +90,7 @@ __noinline int forget_connection(struct bpf_sock_ops *ctx)
 	if (!sk || !tcp)
 		return 0;
 	cookie = tcp->inet_conn.icsk_inet.sk.__sk_common.skc_cookie.counter;
-	connection = cookie && kernel_reads ? find_in_table(cookie) : 0;
+	connection = cookie && cfg.kernel_reads ? find_in_table(cookie) : 0;
 	if (connection) {
 		bpf_spin_lock(&connection->lock);
 		if (connection->cookie == cookie)
@@ -123,7 +119,7 @@ int toascope_sockops(struct bpf_sock_ops *ctx)
 		if (!set || !port_watched(set, ctx->local_port))
 			break;
 		cookie = bpf_get_socket_cookie(ctx);
-		if (kernel_reads)
+		if (cfg.kernel_reads)
 			reuse_slot(cookie);
 		to_do = connection_opened(ctx, cookie, 0);
 		if (to_do & OPEN_AGAIN) {
@@ -132,7 +128,7 @@ int toascope_sockops(struct bpf_sock_ops *ctx)
 		}
 		if (!(to_do & READ_OPTIONS))
 			break;
-		if (!from_module && set->read_syn) {
+		if (!cfg.from_module && set->read_syn) {
 			syn_arrived(ctx);
 			if (set->split_uses) {
 				parse_syn(ctx, TOA_USE_SOCKOPT);
@@ -146,8 +142,9 @@ int toascope_sockops(struct bpf_sock_ops *ctx)
 		break;
 	case BPF_SOCK_OPS_STATE_CB:
 		/*
-		 * It ends, or the process that accepted it lets go of it; the other changes tell nothing. The peer's FIN (to
-		 * CLOSE_WAIT) may come in the middle of accept(), before the program there has observed it.
+		 * Handles the end, and the moment when the accepting process closes its side; other
+		 * changes carry no information. The peer's FIN (to CLOSE_WAIT) can arrive in the
+		 * middle of accept(), before the program there has observed it.
 		 */
 		from = ctx->args[0];
 		to = ctx->args[1];
@@ -157,7 +154,7 @@ int toascope_sockops(struct bpf_sock_ops *ctx)
 		break;
 	case BPF_SOCK_OPS_TCP_LISTEN_CB:
 		forget_connection(ctx);
-		keep_syns(ctx);
+		save_syns(ctx);
 		break;
 	case BPF_SOCK_OPS_TCP_CONNECT_CB:
 		forget_connection(ctx);

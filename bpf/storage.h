@@ -5,7 +5,7 @@
 
 #include "add_sums.h"
 
-/* What is left to do for a connection. */
+/* What remains to be done for a connection. */
 enum to_do { READ_OPTIONS = 1, COUNT_IN_STORAGE = 2, OPEN_AGAIN = 4 };
 
 static __always_inline int in_storage(const struct connection *connection)
@@ -13,7 +13,7 @@ static __always_inline int in_storage(const struct connection *connection)
 	return connection->flags & CONN_FALLBACK ? COUNT_IN_STORAGE : 0;
 }
 
-/* Counts a connection in its socket's storage that has closed. */
+/* Counts a closed connection in its socket's storage. */
 __noinline int count_closed_in_storage(struct bpf_sock_ops *ctx)
 {
 	struct bpf_sock *sk = ctx->sk;
@@ -28,7 +28,7 @@ __noinline int count_closed_in_storage(struct bpf_sock_ops *ctx)
 	return count_closed(connection, COUNTED_BY_CLOSE);
 }
 
-/* Counts what is new of an open one: no sweep reads it. */
+/* Counts what is new of an open connection, because no sweep reads it. */
 __noinline int count_in_storage(struct bpf_sock_ops *ctx)
 {
 	struct attribution attribution = { .drop = DROPS };
@@ -40,17 +40,17 @@ __noinline int count_in_storage(struct bpf_sock_ops *ctx)
 	connection = sk ? bpf_sk_storage_get(&fallback, sk, 0, 0) : 0;
 	if (!connection || connection->state != SLOT_OPEN)
 		return 0;
-	/* only callbacks of this socket change these */
-	first = connection->verdict != VERDICT_PENDING && !(connection->flags & CONN_ATTRIBUTED);
-	if (first && has_client(connection->verdict))
+	/* only callbacks of this socket change these two */
+	first = connection->verdict != TOA_VERDICT_PENDING && !(connection->flags & CONN_ATTRIBUTED);
+	if (first && toa_has_client(connection->verdict))
 		attribute(&connection->client, connection->listener, &attribution);
 	bpf_spin_lock(&connection->lock);
 	take_identity(connection, &sums);
-	if (first && has_client(connection->verdict))
+	if (first && toa_has_client(connection->verdict))
 		keep_attribution(connection, &attribution);
 	connection->flags |= CONN_SWEPT | (first ? CONN_ATTRIBUTED : 0);
 	bpf_spin_unlock(&connection->lock);
-	sums.accept = SEEN_NOT;
+	sums.accept = ACCEPT_PENDING;
 	sums.total.opened = !(sums.flags & CONN_SWEPT);
 	count_attribution(&attribution);
 	if (first || sums.total.opened)

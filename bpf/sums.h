@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What of a connection has not been counted yet. Taking it moves the marks in the entry, under the entry's lock; adding it to the
- * counters comes after (add_sums.h). So each byte is in exactly one struct sums, and a program that has taken one adds it: programs
- * are not interrupted by signals, whatever happens to the daemon.
+ * What has not been counted yet of a connection. Taking it moves the marks in the entry, under the
+ * entry's lock; it is added to the counters after that (add_sums.h). So each byte is in exactly one
+ * struct sums, and the program that has taken it adds it: signals do not interrupt programs,
+ * whatever happens to the daemon.
  */
 #ifndef TOASCOPE_SUMS_H
 #define TOASCOPE_SUMS_H
@@ -10,45 +11,43 @@
 #include "config.h"
 #include "slots.h"
 
-/* 8.6 s: samples of an open connection's RTT are at least so far apart, and at most twice that and a sweep's interval. */
+/*
+ * 8.6 s: RTT samples of an open connection are at least this far apart, and at most twice this plus
+ * the interval of the sweeps.
+ */
 #define RTT_SHIFT 33
 
 struct sums {
 	struct traffic total; /* for the listener */
-	__u64 received_bytes; /* for the client: also what was counted before the verdict */
+	__u64 received_bytes; /* for the client: includes what was counted before the verdict */
 	__u64 sent_bytes;
 	__u64 retransmitted_segments;
 	__u64 accept_wait_ns;
 	struct toa_client client;
 	__u32 listener_service;
 	__u16 listener;
-	__u16 flags;  /* before it was taken */
-	__u8 verdict; /* VERDICT_PENDING: for the listener's total only */
+	__u16 flags;  /* before the sums were taken */
+	__u8 verdict; /* TOA_VERDICT_PENDING: for the listener's total only */
 	__u8 segment;
-	__u8 accept; /* enum seen, where the accept is to be counted; else 0 */
+	__u8 accept; /* enum accept_kind if the accept is to be counted, otherwise 0 */
 	__u8 prefix_length;
 };
 
-/* What a connection has done, as its socket tells: payload, without FINs. */
+/* What a connection has done, according to its socket: payload, without FINs. */
 struct progress {
 	__u64 received;
 	__u64 sent;
 	__u32 retransmitted;
-	__u32 srtt_us; /* in eighths */
+	__u32 srtt_us; /* in eighths of a microsecond */
 };
 
-static __always_inline bool has_client(__u8 verdict)
-{
-	return verdict == VERDICT_TOA || verdict == VERDICT_CONFLICT;
-}
-
-/* Is the client, and is all of it, counted somewhere now for the first time? */
+/* Do these sums attribute the connection? They then include all that it has done so far. */
 static __always_inline bool attributed_now(const struct sums *sums)
 {
-	return sums->verdict != VERDICT_PENDING && !(sums->flags & CONN_ATTRIBUTED);
+	return sums->verdict != TOA_VERDICT_PENDING && !(sums->flags & CONN_ATTRIBUTED);
 }
 
-/* The caller of these three holds the entry's lock. */
+/* Callers of this and the next two functions hold the entry's lock. */
 static __always_inline void take_identity(struct connection *from, struct sums *sums)
 {
 	sums->client = from->client;
@@ -58,13 +57,15 @@ static __always_inline void take_identity(struct connection *from, struct sums *
 	sums->verdict = from->verdict;
 	sums->segment = from->segment;
 	sums->prefix_length = from->prefix_length;
-	sums->accept = from->flags & CONN_ACCEPT_COUNTED ? SEEN_NOT : from->seen;
-	sums->accept_wait_ns = sums->accept == SEEN_FEXIT || sums->accept == SEEN_GETPEERNAME ?
+	sums->accept = from->flags & CONN_ACCEPT_COUNTED ? ACCEPT_PENDING : from->accept_kind;
+	sums->accept_wait_ns = sums->accept == ACCEPT_FEXIT || sums->accept == ACCEPT_GETPEERNAME ?
 				       from->accepted_ns - from->opened_ns :
 				       0;
 }
 
-/* Takes what is new since the marks. The caller moves them to `now`, or leaves them where it was the last. */
+/*
+ * Takes what is new since the marks. Except for the last sums, the caller moves the marks to `now`.
+ */
 static __always_inline void take_progress(const struct connection *from, const struct progress *now,
 					  struct sums *sums)
 {
@@ -84,7 +85,10 @@ static __always_inline void take_rtt(__u32 srtt_us, struct sums *sums)
 	sums->total.rtt_count = srtt_us != 0;
 }
 
-/* All that is left of a connection whose last sums are in its entry. The caller holds the lock, and makes it SLOT_COUNTED. */
+/*
+ * Takes all that is left of a connection whose last sums are in its entry, and makes it
+ * SLOT_COUNTED. The caller holds the lock.
+ */
 static __always_inline void take_last(struct connection *from, struct sums *sums)
 {
 	struct progress last = {
@@ -101,7 +105,7 @@ static __always_inline void take_last(struct connection *from, struct sums *sums
 	sums->total.closed = !joined;
 	sums->total.duration_sum_ns = joined ? 0 : from->closed_ns - from->opened_ns;
 	from->flags |= CONN_ACCEPT_COUNTED;
-	if (!from->seen)
+	if (!from->accept_kind)
 		from->flags &= ~CONN_ACCEPT_COUNTED;
 	from->state = SLOT_COUNTED;
 }

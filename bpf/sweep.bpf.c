@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The sweep: counts connections that have closed, reads open ones, and closes those that ended unheard. The daemon runs it over slices
- * of the table (BPF_PROG_TEST_RUN, repeated: the kernel has a scheduling point between two runs). Two sweeps at once are right, and only
- * wasteful.
+ * The sweep counts connections that have closed, reads open ones, and closes those whose end no
+ * callback reported. The daemon runs it over slices of the table (BPF_PROG_TEST_RUN, repeated: the
+ * kernel has a scheduling point between two runs). Two sweeps at the same time are correct, and
+ * only wasteful.
  */
 #include "observe.h"
 
-#define OK 0
 #define BAD_REQUEST 1
 
-/* A verdict can fall while a connection is read, and then it can close; from then on nothing but counting happens to it. */
+/*
+ * While a connection is read, it can get its verdict, and then close; after that it is only
+ * counted.
+ */
 #define TRIES 3
 
 /*
- * `open`: open connections as well as those that have closed; new ones always. Returns 1: the connection changed meanwhile, and this is to
- * be done again.
+ * Sweeps a slot: connections that have closed and new ones, and with `open` all open ones. Returns
+ * 1 if the connection changed meanwhile, and the slot must be swept again.
  */
 __noinline int sweep_slot(__u32 slot, __u32 open)
 {
@@ -27,7 +30,7 @@ __noinline int sweep_slot(__u32 slot, __u32 open)
 	state = *(volatile __u8 *)&connection->state;
 	if (state == SLOT_CLOSED)
 		result = SWEEP_COUNT_CLOSED;
-	else if (kernel_reads && state == SLOT_OPEN && (open || !(connection->flags & CONN_SWEPT)))
+	else if (cfg.kernel_reads && state == SLOT_OPEN && (open || !(connection->flags & CONN_SWEPT)))
 		result = sweep_open(connection, open);
 	if (result == SWEEP_COUNT_CLOSED)
 		count_closed(connection, COUNTED_BY_SWEEP);
@@ -41,13 +44,13 @@ int toascope_sweep(struct __sk_buff *skb)
 
 	if (bpf_skb_load_bytes(skb, 0, request, sizeof(request)))
 		return BAD_REQUEST;
-	/* the run before left in the packet's control block how many there were */
+	/* the packet's control block has the number of runs before this one */
 	first = request[0] + skb->cb[0]++ * SLOTS_A_RUN;
-	/* a table of fewer slots is gone through once all the same: two sweeps of a slot are to be apart */
+	/* a smaller table is still swept only once: two sweeps of a slot must be apart in time */
 	for (i = 0; i < SLOTS_A_RUN; i++)
-		if (i < connection_slots)
+		if (i < cfg.connection_slots)
 			for (tries = 0; tries < TRIES; tries++)
-				if (!sweep_slot((first + i) & (connection_slots - 1), request[1]))
+				if (!sweep_slot((first + i) & (cfg.connection_slots - 1), request[1]))
 					break;
-	return OK;
+	return RUN_OK;
 }

@@ -6,22 +6,17 @@
 #include "core.h"
 #include "records.h"
 
-/* Set before loading, by probe: bpf_get_current_task_btf() and bpf_task_pt_regs(), in getpeername programs too. */
-extern const volatile bool task_helpers;
-
-/* By probe as well: may kernel memory be read by a mere address? lockdown=confidentiality forbids it. */
-extern const volatile bool kernel_reads;
-
 /* include/linux/sched.h */
 #define PF_IO_WORKER 0x00000010
 #define PF_KTHREAD 0x00200000
 
-/* The root of cgroup v2, where kernel threads are (kernfs gives it the first id). */
+/* The root of cgroup v2, where kernel threads are (kernfs assigns it the first id). */
 #define ROOT_CGROUP 1
 
 /*
- * Without a way to read the task: kernel threads are root's, of a single thread, in the root cgroup. A process of that kind
- * is taken for one as well; systemd leaves none there.
+ * For kernels on which a program cannot read the task: kernel threads are root's, have a single
+ * thread, and are in the root cgroup. A process for which all of that holds is taken for a kernel
+ * thread as well; systemd leaves none in the root cgroup.
  */
 static __always_inline bool like_kernel_thread(void)
 {
@@ -32,8 +27,9 @@ static __always_inline bool like_kernel_thread(void)
 }
 
 /*
- * A server in the kernel, nfsd for example. The workers of io_uring are not: they act for a process, as do kernel
- * threads that have borrowed its memory (before 5.12 that is what polls for io_uring).
+ * Is it a server in the kernel, such as nfsd? The workers of io_uring are not: they act for a
+ * process. So do kernel threads that have borrowed its memory, as the one that polls for io_uring
+ * did before 5.12.
  */
 static __always_inline bool in_kernel_thread(void)
 {
@@ -41,11 +37,11 @@ static __always_inline bool in_kernel_thread(void)
 	unsigned int flags;
 	void *mm;
 
-	if (task_helpers) {
+	if (cfg.task_helpers) {
 		task = (void *)bpf_get_current_task_btf();
 		flags = task->flags;
 		mm = task->mm;
-	} else if (kernel_reads) {
+	} else if (cfg.kernel_reads) {
 		task = (void *)bpf_get_current_task();
 		flags = BPF_CORE_READ(task, flags);
 		mm = BPF_CORE_READ(task, mm);
@@ -55,7 +51,7 @@ static __always_inline bool in_kernel_thread(void)
 	return flags & PF_KTHREAD && !(flags & PF_IO_WORKER) && !mm;
 }
 
-/* A direct read copies no strings. What follows the NUL is whatever was there. */
+/* A direct read copies the whole array: what follows the NUL is arbitrary. */
 static __always_inline void copy_name(__u8 comm[COMM_SIZE], const struct task_struct *task)
 {
 	const __u64 *from = (const void *)task->comm;
@@ -64,15 +60,18 @@ static __always_inline void copy_name(__u8 comm[COMM_SIZE], const struct task_st
 	__builtin_memcpy(comm, words, sizeof(words));
 }
 
-/* The process's name: the current thread may have one of its own, and where nothing else can be read it is that. */
+/*
+ * Writes the process's name, because the current thread can have a name of its own. If nothing else
+ * can be read, it writes the thread's.
+ */
 static __always_inline void process_name(__u8 comm[COMM_SIZE])
 {
 	struct task_struct *task, *leader;
 
-	if (task_helpers) {
+	if (cfg.task_helpers) {
 		task = (void *)bpf_get_current_task_btf();
 		copy_name(comm, task->group_leader);
-	} else if (kernel_reads) {
+	} else if (cfg.kernel_reads) {
 		task = (void *)bpf_get_current_task();
 		leader = BPF_CORE_READ(task, group_leader);
 		bpf_core_read_str(comm, COMM_SIZE, &leader->comm);

@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The option list that nearly all segments with an option have: read where it is, in a few comparisons. */
+/* Reads the option list of nearly all segments with an option: in place, in a few comparisons. */
 #ifndef TOASCOPE_USUAL_LIST_H
 #define TOASCOPE_USUAL_LIST_H
 
 #include "options.h"
 
-/* NOP, NOP, and the head of the timestamps (RFC 7323, appendix A). */
+/* NOP, NOP, and the kind and length of the timestamps (RFC 7323, appendix A). */
 #define TIMESTAMPS bpf_htonl(0x0101080a)
 #define TIMESTAMPS_KIND 8
 #define TIMESTAMPS_LENGTH 10
 #define TIMESTAMPS_PADDED 12
 
-/* Does a profile lay out its option as nearly all do, and is its client all that is asked for? */
+/* Does a profile have the layout that nearly all have, without a version to check? */
 static __always_inline bool is_usual(const struct toa_profile *profile)
 {
 	return profile->port_at == 2 && profile->address_at == 4 && !profile->version;
 }
 
 /*
- * Reads the list as nearly all segments have it: timestamps or not, and then one option, which ends where the header does. What it finds is
- * what toa_find() would. Returns enum toa_found; -1: the list is another one, or a profile asks for more.
+ * Reads a list as nearly all segments have it: timestamps or none, then one option that ends where
+ * the header does. The result is that of toa_find(). Returns enum toa_found; -1: the list is
+ * another one, or a profile asks for more.
  */
 static __noinline int read_usual(struct bpf_sock_ops *ctx, const struct settings *set,
 				 struct toa_client *client)
@@ -52,7 +53,7 @@ static __noinline int read_usual(struct bpf_sock_ops *ctx, const struct settings
 		if (at + 20 > end)
 			return -1;
 		__builtin_memcpy(words, at + 4, sizeof(words));
-		/* IPv4 in an IPv6 layout */
+		/* an IPv4 address in an IPv6 layout */
 		if (!words[0] && !words[1] && words[2] == bpf_htonl(0xffff))
 			return -1;
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The verdict on a connection: it falls once. */
+/* The verdict on a connection, which is decided once. */
 #ifndef TOASCOPE_VERDICT_H
 #define TOASCOPE_VERDICT_H
 
@@ -7,19 +7,20 @@
 #include "emit.h"
 
 /*
- * What is known when the verdict falls. The client of a verdict that has one is in the entry by then. VERDICT_PENDING: no segment
- * after the SYN had an option, so the entry decides (decide_without_option()).
+ * What is known when the verdict is decided. If the verdict has a client, that is already in the
+ * entry. TOA_VERDICT_PENDING: no segment after the SYN had an option, so the entry decides
+ * (toa_verdict_without_option()).
  */
 struct decision {
 	__u8 verdict;
 	__u8 segment;
 	bool is_hidden; /* CONN_HIDDEN, if the verdict has a client */
-	__u16 flags;    /* CONN_TRUSTED and CONN_DATA: they say more of VERDICT_NONE */
+	__u16 flags;    /* CONN_TRUSTED and CONN_DATA: details of TOA_VERDICT_NONE */
 };
 
 /*
- * Of one connection of a trusted peer: an operator who looks why TOA does not arrive finds here what arrives instead. There are few
- * slots: only trusted peers can take them.
+ * Counts an unknown option on one connection of a trusted peer. It shows an operator what arrives
+ * instead of TOA. There are few entries, and only trusted peers can use them up.
  */
 static __always_inline void count_unknown(__u8 kind, __u8 length)
 {
@@ -39,7 +40,10 @@ static __always_inline void count_unknown(__u8 kind, __u8 length)
 		count_drop(DROP_UNKNOWN_OPTIONS_FULL);
 }
 
-/* accept() and getpeername() show the client, unless it is IPv6 and the socket's addresses are IPv4. */
+/*
+ * Is the client hidden? accept() and getpeername() show it, unless it is IPv6 and the socket's
+ * addresses are IPv4.
+ */
 static __always_inline bool hidden_by_family(const struct settings *set, __u16 socket_family,
 					     __u16 local_port, const struct toa_client *client,
 					     __u8 peername_family)
@@ -52,7 +56,7 @@ static __always_inline bool hidden_by_family(const struct settings *set, __u16 s
 	       port_transparent(set, local_port);
 }
 
-/* The same, for the connection of a callback. */
+/* Does the same for the connection of a callback. */
 static __always_inline bool client_hidden(const struct settings *set, const struct sock_common *sk,
 					  const struct connection *connection)
 {
@@ -63,45 +67,40 @@ static __always_inline bool client_hidden(const struct settings *set, const stru
 /* The caller holds the entry's lock. */
 static __always_inline void decide_without_option(struct connection *connection)
 {
-	if (connection->syn_verdict != VERDICT_PENDING) {
-		connection->segment = SEGMENT_SYN;
-		connection->verdict = connection->syn_verdict;
-	} else {
-		connection->segment = SEGMENT_NONE;
-		connection->verdict = connection->flags & CONN_MALFORMED ? VERDICT_MALFORMED : VERDICT_NONE;
-	}
+	connection->verdict = toa_verdict_without_option(
+		connection->syn_verdict, connection->flags & CONN_MALFORMED, &connection->segment);
 }
 
 /*
- * Writes the verdict into the entry, where the entry is still the connection's and has none. A sweep counts it, or the close. Returns
- * the verdict; 0: it had fallen before.
+ * Writes the verdict into the entry, if the entry is still the connection's and has none. A sweep
+ * or the close counts it. Returns the verdict; 0 if it was already decided.
  */
 static __noinline int record_verdict(struct connection *connection, __u64 cookie, const struct decision *as)
 {
 	const struct settings *set = current_settings();
-	__u8 verdict = VERDICT_PENDING, kind, length;
+	__u8 verdict = TOA_VERDICT_PENDING, kind, length;
 	struct reserved_event reserved;
 
 	if (!set)
 		return 0;
 	reserved = reserve_event(set, connection, cookie, EVENT_OPENED);
 	bpf_spin_lock(&connection->lock);
-	if (is_open(connection, cookie) && connection->socket && connection->verdict == VERDICT_PENDING) {
-		if (as->verdict == VERDICT_PENDING) {
+	if (is_open(connection, cookie) && connection->socket && connection->verdict == TOA_VERDICT_PENDING) {
+		if (as->verdict == TOA_VERDICT_PENDING) {
 			decide_without_option(connection);
 		} else {
 			connection->segment = as->segment;
 			connection->verdict = as->verdict;
 		}
 		verdict = connection->verdict;
-		connection->flags |= as->flags | (as->is_hidden && has_client(verdict) ? CONN_HIDDEN : 0);
+		connection->flags |= as->flags | (as->is_hidden && toa_has_client(verdict) ? CONN_HIDDEN : 0);
 		copy_to_event(&reserved, connection);
 	}
 	kind = connection->unknown_kind;
 	length = connection->unknown_length;
 	bpf_spin_unlock(&connection->lock);
-	finish_event(&reserved, verdict != VERDICT_PENDING);
-	if (verdict == VERDICT_NONE && as->flags & CONN_TRUSTED)
+	finish_event(&reserved, verdict != TOA_VERDICT_PENDING);
+	if (verdict == TOA_VERDICT_NONE && as->flags & CONN_TRUSTED)
 		count_unknown(kind, length);
 	return verdict;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * getsockopt() options 1345 to 1347: which virtual server the client called, as the module VTOA answers it. Structures and errors
- * are those of net/vtoa/vtoa_ctl.c and vtoa_ctl.h in the kernel of Anolis OS; databases have copies of them.
+ * getsockopt() options 1345 to 1347: the virtual server that the client connected to, as the VTOA
+ * module returns it. Structures and errors are those of net/vtoa/vtoa_ctl.c and vtoa_ctl.h in the
+ * kernel of Anolis OS; databases have copies of them.
  */
 #ifndef TOASCOPE_VIRTUAL_SERVER_H
 #define TOASCOPE_VIRTUAL_SERVER_H
@@ -21,12 +22,12 @@
 
 struct vtoa_vs {
 	__u32 vid;
-	__u32 vaddr; /* network order, as vport */
+	__u32 vaddr; /* network order, like vport */
 	__u16 vport;
 	__u16 padding;
 };
 
-/* The caller says which connection it asks for: that of the socket, so it is written as it was. */
+/* The caller fills in a connection, which can only be the socket's own: that is written back. */
 struct vtoa_get_vs4rds {
 	__u16 protocol;
 	__u16 padding;
@@ -48,7 +49,7 @@ struct v6vtoa_vs {
 
 _Static_assert(sizeof(struct vtoa_vs) == 12 && sizeof(struct vtoa_get_vs4rds) == 32 &&
 		       sizeof(struct v6vtoa_vs) == 24,
-	       "what applications compiled against");
+	       "the layout that applications were compiled against");
 
 static __always_inline bool asks_virtual_server(const struct bpf_sockopt *ctx)
 {
@@ -56,12 +57,12 @@ static __always_inline bool asks_virtual_server(const struct bpf_sockopt *ctx)
 	       ctx->optname <= HYBRID_VTOA_SO_GET_VS;
 }
 
-/* The storage is deleted where the socket is used for a connection of its own. */
+/* Returns 0 if there is none. Deleted when the socket is used for a connection of its own. */
 static __always_inline struct toa_virtual *known_virtual(struct bpf_sock *sk)
 {
-	struct socket_answers *made = bpf_sk_storage_get(&answers, sk, 0, 0);
+	struct socket_answers *stored = bpf_sk_storage_get(&answers, sk, 0, 0);
 
-	return made && made->virtual_known ? &made->virtual_server : 0;
+	return stored && stored->virtual_known ? &stored->virtual_server : 0;
 }
 
 static __always_inline void write_vs(const struct toa_virtual *server, struct vtoa_vs *to)
@@ -72,14 +73,20 @@ static __always_inline void write_vs(const struct toa_virtual *server, struct vt
 	to->padding = 0;
 }
 
-/* What getpeername() and getsockname() say, as the caller has filled it in. IPv4 alone: the structure has no room for more. */
+/*
+ * Writes what getpeername() and getsockname() return, as the caller has filled it in. Only for
+ * IPv4: the structure has no room for more.
+ */
 static __always_inline void write_ends(struct bpf_sock *sk, const struct toa_client *shown,
 				       struct vtoa_get_vs4rds *to)
 {
 	__u32 peer4 = sk->dst_ip4, peer6 = sk->dst_ip6[3], local4 = sk->src_ip4, local6 = sk->src_ip6[3];
 	bool is_ipv4 = sk->family == AF_INET;
 
-	/* hidden from the compiler, which would choose the place and read once: the verifier wants fixed places */
+	/*
+	 * hidden from the compiler, which would first choose the offset and read once: the verifier
+	 * requires fixed offsets
+	 */
 	asm volatile("" : "+r"(peer4), "+r"(peer6), "+r"(local4), "+r"(local6));
 	to->protocol = IPPROTO_TCP;
 	to->padding = 0;
@@ -96,7 +103,9 @@ static __always_inline void write_ends(struct bpf_sock *sk, const struct toa_cli
 		to->cport = bpf_htons(shown->port);
 }
 
-/* Bytes of the answer, or -errno. `shown` is the client that getpeername() shows, or 0. */
+/*
+ * Returns the size of the answer, or -errno. `shown` is the client that getpeername() shows, or 0.
+ */
 static __always_inline int answer_virtual_server(struct bpf_sockopt *ctx, struct bpf_sock *sk,
 						 const struct toa_client *shown)
 {
@@ -128,7 +137,7 @@ static __always_inline int answer_virtual_server(struct bpf_sockopt *ctx, struct
 	}
 	if ((void *)(hybrid + 1) > end)
 		return -EINVAL;
-	/* of an AF_INET6 socket's own level it tells IPv6 alone */
+	/* the level IPPROTO_IPV6, which belongs to AF_INET6 sockets, returns only IPv6 */
 	if (!server || (is_ipv4 && ctx->level == IPPROTO_IPV6))
 		return -ESRCH;
 	hybrid->vid = server->has_vni || is_ipv4 ? server->vni : 0xffffff;

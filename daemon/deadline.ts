@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-/** One limit of time for a number of steps, each of which may take what is left of it. */
+/** One time limit for several steps: each of them can use what is left of it. */
 
-/** Waits for `work`, for so long at most. False: it is not over yet, and goes on by itself; its failure is nobody's then. */
+/**
+ * Waits for `work`, at most `timeoutMs`. Returns false when it has not finished by then: it
+ * continues, and its failure is ignored.
+ */
 export async function withinMs(work: Promise<unknown>, timeoutMs: number): Promise<boolean> {
 	let timer: NodeJS.Timeout | undefined;
-	const over = new Promise<false>((resolve) => {
+	const timeout = new Promise<false>((resolve) => {
 		timer = setTimeout(resolve, Math.max(0, timeoutMs), false);
 	});
 	try {
-		return await Promise.race([work.then(() => true), over]);
+		return await Promise.race([work.then(() => true), timeout]);
 	} finally {
 		clearTimeout(timer);
 	}
@@ -17,18 +20,18 @@ export async function withinMs(work: Promise<unknown>, timeoutMs: number): Promi
 export class Deadline {
 	readonly #untilMs: number;
 
-	/** `ms` from now on. */
+	/** The deadline is `ms` milliseconds from now. */
 	constructor(ms: number) {
 		this.#untilMs = performance.now() + ms;
 	}
 
-	/** Milliseconds; never below 0. */
-	get leftMs(): number {
+	/** The time that is left, in milliseconds; never below 0. */
+	get remainingMs(): number {
 		return Math.max(0, this.#untilMs - performance.now());
 	}
 
-	/** What is left, but at most so much. */
+	/** The time that is left, but at most `ms`. */
 	atMost(ms: number): number {
-		return Math.min(ms, this.leftMs);
+		return Math.min(ms, this.remainingMs);
 	}
 }

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Directories that are made when needed and go when they are not, and what files refuse, in words. */
+/**
+ * Directories that are created when needed and removed when unused, and the failures of system
+ * calls on files, in words.
+ */
 import { mkdirSync, rmdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /**
- * Makes a directory and those above it that are missing. Not mkdir's `recursive`: where a file system lets nobody make
- * directories (procfs) that of Node.js tries for ever.
+ * Creates a directory and those above it that are missing. mkdir's `recursive` is not used: on a
+ * file system that does not allow directories to be created (procfs) Node.js retries forever.
  *
- * @param made is given each that was made, the outermost first, also when it throws
- * @throws what mkdir(2) says; never EEXIST where it is a directory already
+ * @param made receives each directory that was created, the outermost first, also when this throws
+ * @throws the error of mkdir(2); never EEXIST where the directory exists already
  */
 export function makeDirectories(path: string, mode: number, made: string[] = []): string[] {
 	try {
@@ -31,7 +34,10 @@ function isDirectory(path: string): boolean {
 
 const kept = ['ENOTEMPTY', 'EEXIST', 'EBUSY', 'EACCES', 'EPERM'];
 
-/** Takes directories away, the last of them first; one in which something is, or that is not ours to remove, stays. */
+/**
+ * Removes directories, the last of them first. Stops at one that is not empty, or that this process
+ * is not allowed to remove.
+ */
 export function removeDirectories(made: readonly string[]): void {
 	for (const path of made.toReversed()) {
 		try {
@@ -46,18 +52,18 @@ export function removeDirectories(made: readonly string[]): void {
 
 const reasons: Readonly<Record<string, string>> = {
 	EACCES: 'permission denied',
-	EEXIST: 'a file has that name',
+	EEXIST: 'a file of that name exists',
 	EISDIR: 'is a directory',
 	ELOOP: 'too many symbolic links',
 	ENAMETOOLONG: 'the name is too long',
 	ENOENT: 'no such file or directory',
 	ENOSPC: 'no space left',
-	ENOTDIR: 'a part of the path is no directory',
+	ENOTDIR: 'a path component is not a directory',
 	EPERM: 'not permitted',
 	EROFS: 'the file system is read-only',
 };
 
-/** What a failed system call on a file means, in words. */
+/** Why a system call on a file failed, in words. */
 export function reasonOf(error: unknown): string {
 	const { code = '', message = String(error) } = error as NodeJS.ErrnoException;
 	return reasons[code] ?? message;

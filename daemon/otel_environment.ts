@@ -1,34 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The OTEL_* variables that decide what toascope sends, read in one place as the OpenTelemetry specification has them: an empty
- * variable is one that is not set, words are read whatever their case, and a word that is not known is said and left aside. What
- * the SDK itself goes by (headers, timeouts, certificates, batches, the sampler) it reads itself.
+ * The OTEL_* variables that decide what toascope sends, read in one place by the rules of the
+ * OpenTelemetry specification: an empty variable counts as not set, words are case-insensitive, and
+ * an unknown word is reported and ignored. The SDK itself reads the variables that it uses
+ * (headers, timeouts, certificates, batches, the sampler).
  */
 
 export const otlpProtocols = ['grpc', 'http/protobuf', 'http/json'] as const;
 export type OtlpProtocol = (typeof otlpProtocols)[number];
 
-/** A variable that could not be used as it is. */
+/** A variable whose value cannot be used. */
 export interface OtelProblem {
 	readonly variable: string;
 	readonly value: string;
-	/** What may stand there, and what holds instead. */
+	/** Which values are allowed, and what is used instead. */
 	readonly message: string;
 }
 
 export interface OtelEnvironment {
-	/** Why no span is to be made, as `VARIABLE=value`; undefined: spans may be sent. */
+	/** The variable that disables spans, as `VARIABLE=value`; undefined: spans can be sent. */
 	readonly spansOff: string | undefined;
-	/** Undefined: no variable names one. */
+	/** Undefined: no variable sets it. */
 	readonly protocol: OtlpProtocol | undefined;
-	/** Where traces go: the variable and what it holds; undefined: no variable says. */
+	/** The destination of traces: the variable and its value; undefined: no variable sets it. */
 	readonly endpoint: { readonly variable: string; readonly value: string } | undefined;
-	/** The sampler takes every connection. */
+	/** The sampler samples every connection. */
 	readonly samplesAll: boolean;
-	/** OTEL_BSP_MAX_QUEUE_SIZE: spans that may wait. */
+	/** OTEL_BSP_MAX_QUEUE_SIZE: the most spans that can wait. */
 	readonly maxQueue: number;
-	/** The environment chooses the resource detectors. */
-	readonly choosesDetectors: boolean;
+	/** OTEL_NODE_RESOURCE_DETECTORS is set: the environment chooses the resource detectors. */
+	readonly setsDetectors: boolean;
 	/** OTEL_LOG_LEVEL. */
 	readonly logLevel: string | undefined;
 	readonly problems: readonly OtelProblem[];
@@ -36,10 +37,10 @@ export interface OtelEnvironment {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** As the specification has it. */
+/** The default of the specification. */
 const defaultQueue = 2048;
 
-/** Reads them all. Never throws. */
+/** Reads all of these variables. Never throws. */
 export function readOtelEnvironment(env: Environment): OtelEnvironment {
 	const problems: OtelProblem[] = [];
 	/** The first of these variables that is set. */
@@ -55,16 +56,16 @@ export function readOtelEnvironment(env: Environment): OtelEnvironment {
 
 	const disabled = read('OTEL_SDK_DISABLED');
 	if (disabled !== undefined && !/^(true|false)$/i.test(disabled.value)) {
-		refuse(disabled, 'must be true or false: spans are not disabled by it');
+		refuse(disabled, 'must be true or false: spans are not disabled');
 	}
 	const sampler = read('OTEL_TRACES_SAMPLER')?.value.toLowerCase() ?? 'parentbased_always_on';
 	return {
-		spansOff: offBy(disabled, read('OTEL_TRACES_EXPORTER'), sampler, refuse),
+		spansOff: disabledBy(disabled, read('OTEL_TRACES_EXPORTER'), sampler, refuse),
 		protocol: protocolOf(read('OTEL_EXPORTER_OTLP_TRACES_PROTOCOL', 'OTEL_EXPORTER_OTLP_PROTOCOL'), refuse),
 		endpoint: read('OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', 'OTEL_EXPORTER_OTLP_ENDPOINT'),
 		samplesAll: /^(parentbased_)?always_on$/.test(sampler),
 		maxQueue: queueOf(read('OTEL_BSP_MAX_QUEUE_SIZE'), refuse),
-		choosesDetectors: read('OTEL_NODE_RESOURCE_DETECTORS') !== undefined,
+		setsDetectors: read('OTEL_NODE_RESOURCE_DETECTORS') !== undefined,
 		logLevel: read('OTEL_LOG_LEVEL')?.value,
 		problems,
 	};
@@ -76,7 +77,7 @@ interface Variable {
 }
 type Refuse = (variable: Variable, message: string) => void;
 
-function offBy(
+function disabledBy(
 	disabled: Variable | undefined,
 	exporters: Variable | undefined,
 	sampler: string,
@@ -92,7 +93,7 @@ function offBy(
 	if (others.length > 0) {
 		refuse(
 			exporters,
-			`must be otlp or none: toascope has no exporter ${others.join(', ')}${sends ? '' : ', no span is sent'}`,
+			`must be otlp or none: toascope has no exporter ${others.join(', ')}${sends ? '' : '; no spans are sent'}`,
 		);
 	}
 	return sends ? undefined : shown(exporters);
@@ -101,7 +102,7 @@ function offBy(
 function protocolOf(variable: Variable | undefined, refuse: Refuse): OtlpProtocol | undefined {
 	if (variable === undefined) return undefined;
 	const known = otlpProtocols.find((protocol) => protocol === variable.value.toLowerCase());
-	if (known === undefined) refuse(variable, `must be ${otlpProtocols.join(', ')}: http/protobuf holds`);
+	if (known === undefined) refuse(variable, `must be ${otlpProtocols.join(', ')}: using http/protobuf`);
 	return known;
 }
 
@@ -109,6 +110,6 @@ function queueOf(variable: Variable | undefined, refuse: Refuse): number {
 	if (variable === undefined) return defaultQueue;
 	const number = Number(variable.value);
 	if (Number.isSafeInteger(number) && number > 0) return number;
-	refuse(variable, `must be a whole number above 0: ${defaultQueue} holds`);
+	refuse(variable, `must be a whole number above 0: using ${defaultQueue}`);
 	return defaultQueue;
 }

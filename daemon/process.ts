@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * This process as others see it: its name, the signals that it does not end by, and what Node.js itself says. main.ts imports this before
- * all else, since it takes effect when it is loaded.
+ * This process as others see it: its name, the signals that do not end it, and the warnings of
+ * Node.js. main.ts imports this file before all others, since it takes effect when it is loaded.
  */
 import { writeFileSync } from 'node:fs';
 import process from 'node:process';
 
-// Node.js would open its debugger for every local user: a port on loopback by which code runs as this one
+// By default Node.js opens its debugger at SIGUSR1: a loopback port through which every local user
+// could run code as this process
 process.on('SIGUSR1', () => onIgnored('SIGUSR1'));
 process.removeAllListeners('warning');
 process.on('warning', (warning) => onWarning(warning));
 name();
 
-/** Their default action is to end the process, and nobody means that by them. */
+/** Their default action ends the process, which is never what their sender wants. */
 const ignoredSignals = [
 	'SIGUSR2',
 	'SIGALRM',
@@ -28,23 +29,26 @@ const ignoredSignals = [
 let onIgnored: (signal: NodeJS.Signals) => void = () => {};
 let onWarning: (warning: Error) => void = (warning) => process.stderr.write(`toascope: ${warning}\n`);
 
-/** From now on these signals only call `ignored`. */
+/** From now on these signals, and SIGUSR1, only call `ignored`. */
 export function ignoreSignals(ignored: (signal: NodeJS.Signals) => void): void {
 	onIgnored = ignored;
 	for (const signal of ignoredSignals) process.on(signal, ignored);
 }
 
-/** What Node.js warns of goes there, in place of its own text on standard error. */
+/** Passes warnings of Node.js to `to`, which replaces the text on standard error. */
 export function routeWarnings(to: (warning: Error) => void): void {
 	onWarning = to;
 }
 
-/** pgrep(1) and top(1) show it. Of the main thread alone, and without process.title, which would overwrite the arguments in ps(1). */
+/**
+ * Sets the name that pgrep(1) and top(1) show. It is that of the main thread only, and is not set
+ * through process.title, which would overwrite the arguments in ps(1).
+ */
 function name(): void {
 	try {
 		writeFileSync('/proc/self/comm', 'toascope');
 	} catch {
-		// /proc is read-only, or not there
+		// /proc is read-only, or not mounted
 		process.title = 'toascope';
 	}
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What may be shown to whoever looks. */
+/** Removes secrets from texts that are shown. */
 
-/** A URL without user and password; any other text as it is. */
+/** A URL without its user name and password; any other text unchanged. */
 export function withoutPassword(text: string): string {
 	const url = URL.parse(text);
 	if (url === null || (url.username === '' && url.password === '')) return text;

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The hooks:
- * - kretprobes on tcp_v4_syn_recv_sock() and tcp_v6_syn_recv_sock(): the segment that makes a socket, and the socket.
- * - A kprobe on tcp_rcv_state_process(): SYNs, segments while a side closes, and once more the one that made the
- *   socket, which repairs what a kretprobe missed, or IPv6 that was loaded after this module.
- * - The tracepoint tcp_probe: every segment of an established connection, before the kernel looks at it.
- * - The tracepoints inet_sock_set_state and tcp_destroy_sock: the connection's end, and the socket's. The first also
- *   finds sockets that all probes missed: they do while they are disarmed, and on a CPU that another kprobe's handler
- *   was interrupted on.
+ * - kretprobes on tcp_v4_syn_recv_sock() and tcp_v6_syn_recv_sock(): the segment that creates a
+ *   socket, and the socket.
+ * - A kprobe on tcp_rcv_state_process(): SYNs, segments while a side closes, and once more the
+ *   segment that created the socket. That repairs what a kretprobe missed, and covers IPv6 that was
+ *   loaded after this module.
+ * - The tracepoint tcp_probe: every segment of an established connection, before the kernel
+ *   processes it.
+ * - The tracepoints inet_sock_set_state and tcp_destroy_sock: the end of the connection, and that
+ *   of the socket. The first also finds sockets that all probes missed: they miss some while they
+ *   are disarmed, and on a CPU on which the handler of another kprobe was interrupted.
  */
 #define pr_fmt(fmt) "TOA: " fmt
 
@@ -22,72 +25,76 @@
 #include "toa_compat.h"
 #include "toa_hook.h"
 #include "toa_segment.h"
-#include "toa_stats.h"
+#include "toa_count.h"
 #include "toa_syn.h"
 #include "toa_verdict.h"
 
 /*
- * Once data was received, the verdict falls at the next segment. So many segments of a connection are looked at, whatever they are; and
- * after them those with data or options, up to so many bytes: the kernel may have merged the first segments into two of 64 KiB (GRO).
+ * Once data has been received, the next segment decides the verdict. The first WATCHED_SEGMENTS
+ * segments of a connection are read, whatever they are, and after them those with data or options,
+ * up to WATCHED_BYTES: the kernel may have merged the first segments into two of 64 KiB (GRO).
  */
 #define WATCHED_SEGMENTS 16
 #define WATCHED_BYTES (128 * 1024)
 
-/* All stand: what they do not see they missed. */
+/* All probes are attached, so a socket without an object was missed by them. */
 static bool probing;
 
-struct making {
+struct syn_recv {
 	const struct sk_buff *skb;
 	const bool *own_req;
 };
 
-static int begin_making(struct kretprobe_instance *instance, struct pt_regs *regs)
+static int syn_recv_entry(struct kretprobe_instance *instance, struct pt_regs *regs)
 {
-	struct making *making = (struct making *)instance->data;
+	struct syn_recv *syn_recv = (struct syn_recv *)instance->data;
 
-	making->skb = (const struct sk_buff *)regs_get_kernel_argument(regs, 1);
-	making->own_req = (const bool *)regs_get_kernel_argument(regs, 5);
+	syn_recv->skb = (const struct sk_buff *)regs_get_kernel_argument(regs, 1);
+	syn_recv->own_req = (const bool *)regs_get_kernel_argument(regs, 5);
 	return 0;
 }
 
-/* For IPv4 it hands the work on to the other one. Nonzero: its return is of no interest. */
-static int begin_making6(struct kretprobe_instance *instance, struct pt_regs *regs)
+/* tcp_v6_syn_recv_sock() passes IPv4 on to the other function. Nonzero skips the return handler. */
+static int syn_recv_entry6(struct kretprobe_instance *instance, struct pt_regs *regs)
 {
-	begin_making(instance, regs);
-	return ((struct making *)instance->data)->skb->protocol == htons(ETH_P_IP);
+	syn_recv_entry(instance, regs);
+	return ((struct syn_recv *)instance->data)->skb->protocol == htons(ETH_P_IP);
 }
 
-static int made(struct kretprobe_instance *instance, struct pt_regs *regs)
+static int syn_recv_return(struct kretprobe_instance *instance, struct pt_regs *regs)
 {
-	const struct making *making = (const struct making *)instance->data;
+	const struct syn_recv *syn_recv = (const struct syn_recv *)instance->data;
 	struct sock *sk = (struct sock *)regs_return_value(regs);
 
 	if (!sk)
 		return 0;
-	/* another CPU has made the same socket, and this one goes without a trace */
-	if (!*making->own_req) {
+	/* another CPU created the socket first, and this one goes away without another event */
+	if (!*syn_recv->own_req) {
 		toa_count(TOA_COUNT_LOST_RACE);
 		return 0;
 	}
-	toa_connection_opened(sk, making->skb);
+	toa_connection_opened(sk, syn_recv->skb);
 	return 0;
 }
 
-static struct kretprobe make4 = {
+static struct kretprobe syn_recv4 = {
 	.kp.symbol_name = "tcp_v4_syn_recv_sock",
-	.entry_handler = begin_making,
-	.handler = made,
-	.data_size = sizeof(struct making),
+	.entry_handler = syn_recv_entry,
+	.handler = syn_recv_return,
+	.data_size = sizeof(struct syn_recv),
 };
 
-static struct kretprobe make6 = {
+static struct kretprobe syn_recv6 = {
 	.kp.symbol_name = "tcp_v6_syn_recv_sock",
-	.entry_handler = begin_making6,
-	.handler = made,
-	.data_size = sizeof(struct making),
+	.entry_handler = syn_recv_entry6,
+	.handler = syn_recv_return,
+	.data_size = sizeof(struct syn_recv),
 };
 
-/* A socket that a listener made and nobody has accepted: one of connect() has a struct socket. */
+/*
+ * Is it a socket that a listener created and no process has accepted? One from connect() has a
+ * struct socket.
+ */
 static bool is_fresh_child(const struct sock *sk)
 {
 	return sk->sk_state == TCP_SYN_RECV && !sk->sk_socket &&
@@ -128,7 +135,7 @@ static void on_state(void *unused, const struct sock *sk, const int before, cons
 {
 	if (sk->sk_protocol != IPPROTO_TCP)
 		return;
-	/* the state is still the one before */
+	/* the state is still the previous one */
 	if (after == TCP_ESTABLISHED && is_fresh_child(sk)) {
 		if (READ_ONCE(probing))
 			toa_connection_established(sk);
@@ -144,18 +151,18 @@ static void on_destroy(void *unused, struct sock *sk)
 	toa_socket_gone(sk);
 }
 
-/* The kernel's tracepoints are not exported by name. */
-static struct watch {
+/* The kernel does not export its tracepoints by name, so they are searched for. */
+static struct hooked_tracepoint {
 	const char *name;
 	void *callback;
 	struct tracepoint *tracepoint;
-} watches[] = {
+} tracepoints[] = {
 	{ "tcp_destroy_sock", on_destroy },
 	{ "inet_sock_set_state", on_state },
 	{ "tcp_probe", on_segment },
 };
 
-/* A callback of another type would be a wild call: the compiler compares them here. */
+/* The kernel calls the callbacks without a check, so the compiler compares their types here. */
 static void __maybe_unused check_types(void)
 {
 	check_trace_callback_type_tcp_destroy_sock(on_destroy);
@@ -167,31 +174,31 @@ static void find_tracepoint(struct tracepoint *tracepoint, void *unused)
 {
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(watches); i++)
-		if (!strcmp(watches[i].name, tracepoint->name))
-			watches[i].tracepoint = tracepoint;
+	for (i = 0; i < ARRAY_SIZE(tracepoints); i++)
+		if (!strcmp(tracepoints[i].name, tracepoint->name))
+			tracepoints[i].tracepoint = tracepoint;
 }
 
-static void unwatch(int count)
+static void unhook_tracepoints(int count)
 {
 	while (count--)
-		tracepoint_probe_unregister(watches[count].tracepoint, watches[count].callback, NULL);
+		tracepoint_probe_unregister(tracepoints[count].tracepoint, tracepoints[count].callback, NULL);
 	tracepoint_synchronize_unregister();
 }
 
-static int watch(void)
+static int hook_tracepoints(void)
 {
-	int i, failed;
+	int i, err;
 
 	for_each_kernel_tracepoint(find_tracepoint, NULL);
-	for (i = 0; i < ARRAY_SIZE(watches); i++) {
-		failed = watches[i].tracepoint ?
-				 tracepoint_probe_register(watches[i].tracepoint, watches[i].callback, NULL) :
-				 -ENOENT;
-		if (failed) {
-			pr_err("no tracepoint %s: %d\n", watches[i].name, failed);
-			unwatch(i);
-			return failed;
+	for (i = 0; i < ARRAY_SIZE(tracepoints); i++) {
+		err = tracepoints[i].tracepoint ? tracepoint_probe_register(tracepoints[i].tracepoint,
+									    tracepoints[i].callback, NULL) :
+						  -ENOENT;
+		if (err) {
+			pr_err("cannot attach to tracepoint %s: %d\n", tracepoints[i].name, err);
+			unhook_tracepoints(i);
+			return err;
 		}
 	}
 	return 0;
@@ -199,59 +206,61 @@ static int watch(void)
 
 static int hook_return(struct kretprobe *probe)
 {
-	/* a real-time kernel preempts the network's softirqs: more than one a CPU may be inside */
+	/* a real-time kernel preempts the network's softirqs: one CPU can be in several calls */
 	probe->maxactive = max(64U, 8 * num_possible_cpus());
 	return register_kretprobe(probe);
 }
 
 int toa_hook_setup(void)
 {
-	int failed;
+	int err;
 
-	failed = watch();
-	if (failed)
-		return failed;
-	failed = register_kprobe(&state);
-	if (failed) {
-		pr_err("no probe on %s: %d\n", state.symbol_name, failed);
-		goto unwatch;
+	err = hook_tracepoints();
+	if (err)
+		return err;
+	err = register_kprobe(&state);
+	if (err) {
+		pr_err("cannot probe %s: %d\n", state.symbol_name, err);
+		goto unhook_tracepoints;
 	}
-	failed = hook_return(&make4);
-	if (failed) {
-		pr_err("no probe on %s: %d\n", make4.kp.symbol_name, failed);
+	err = hook_return(&syn_recv4);
+	if (err) {
+		pr_err("cannot probe %s: %d\n", syn_recv4.kp.symbol_name, err);
 		goto unhook_state;
 	}
-	failed = hook_return(&make6);
-	/* IPv6 may be missing, or a module that comes later: then its sockets are found one step later */
-	if (failed && failed != -ENOENT) {
-		pr_err("no probe on %s: %d\n", make6.kp.symbol_name, failed);
-		goto unhook_make4;
+	err = hook_return(&syn_recv6);
+	/* IPv6 can be missing, or be loaded later: its sockets are then found one step later */
+	if (err && err != -ENOENT) {
+		pr_err("cannot probe %s: %d\n", syn_recv6.kp.symbol_name, err);
+		goto unhook_syn_recv4;
 	}
 	WRITE_ONCE(probing, true);
 	return 0;
 
-unhook_make4:
-	unregister_kretprobe(&make4);
+unhook_syn_recv4:
+	unregister_kretprobe(&syn_recv4);
 unhook_state:
 	unregister_kprobe(&state);
-unwatch:
-	unwatch(ARRAY_SIZE(watches));
-	return failed;
+unhook_tracepoints:
+	unhook_tracepoints(ARRAY_SIZE(tracepoints));
+	return err;
 }
 
 void toa_hook_teardown(void)
 {
 	WRITE_ONCE(probing, false);
-	if (make6.kp.addr)
-		unregister_kretprobe(&make6);
-	unregister_kretprobe(&make4);
+	if (syn_recv6.kp.addr)
+		unregister_kretprobe(&syn_recv6);
+	unregister_kretprobe(&syn_recv4);
 	unregister_kprobe(&state);
-	unwatch(ARRAY_SIZE(watches));
+	unhook_tracepoints(ARRAY_SIZE(tracepoints));
 }
 
 void toa_hook_show_missed(struct seq_file *seq)
 {
-	seq_printf(seq, "missed_%s %lu\n", make4.kp.symbol_name, make4.nmissed + make4.kp.nmissed);
-	seq_printf(seq, "missed_%s %lu\n", make6.kp.symbol_name, make6.nmissed + make6.kp.nmissed);
+	seq_printf(seq, "missed_%s %lu\n", syn_recv4.kp.symbol_name,
+		   syn_recv4.nmissed + syn_recv4.kp.nmissed);
+	seq_printf(seq, "missed_%s %lu\n", syn_recv6.kp.symbol_name,
+		   syn_recv6.nmissed + syn_recv6.kp.nmissed);
 	seq_printf(seq, "missed_%s %lu\n", state.symbol_name, state.nmissed);
 }

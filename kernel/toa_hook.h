@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Where the module hangs in the kernel. Nothing of the kernel's is written to. */
+/* Attaches the module to the kernel, none of whose data it writes to. */
 #ifndef TOA_HOOK_H
 #define TOA_HOOK_H
 
 struct seq_file;
 
-/* All hooks, or none and the negative error. */
+/* Attaches all hooks, or none and returns the negative error. */
 int toa_hook_setup(void);
 
-/* Afterwards no hook runs, on any CPU. */
+/* After this, no hook runs on any CPU. */
 void toa_hook_teardown(void);
 
-/* What the kernel could not call, a line for each probe. */
+/* Shows how many calls the kernel missed, one line for each probe. */
 void toa_hook_show_missed(struct seq_file *seq);
 
 #endif

@@ -1,42 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * toa.ko: gives applications the client's real address from the TOA option.
+ * toa.ko: provides applications with the client's real address, from the TOA option.
  *
- * hook -> segment -> verdict -> store -> sockopt, stats, trace
+ * hook -> segment -> verdict -> store -> sockopt, count, proc, trace
  */
 #define pr_fmt(fmt) "TOA: " fmt
 
 #include <linux/module.h>
 #include "toa_hook.h"
-#include "toa_profiles.h"
+#include "toa_profiles_param.h"
 #include "toa_sockopt.h"
-#include "toa_stats.h"
+#include "toa_proc.h"
 #include "toa_store.h"
 #include "toa_trust.h"
 
 static int __init toa_init(void)
 {
-	int failed;
+	int err;
 
-	failed = toa_trust_setup();
-	if (failed)
-		return failed;
-	failed = toa_profiles_setup();
-	if (failed)
-		return failed;
-	failed = toa_store_setup();
-	if (failed)
-		return failed;
-	failed = toa_stats_setup();
-	if (failed)
+	err = toa_trust_setup();
+	if (err)
+		return err;
+	err = toa_profiles_param_setup();
+	if (err)
+		return err;
+	err = toa_store_setup();
+	if (err)
+		return err;
+	err = toa_proc_setup();
+	if (err)
 		goto teardown_store;
-	failed = toa_hook_setup();
-	if (failed)
-		goto teardown_stats;
-	/* the last that can fail: nobody waits for a getsockopt() that still runs in a module that did not load */
-	failed = toa_sockopt_setup();
-	if (failed) {
-		pr_err("getsockopt 4096 is another module's: %d\n", failed);
+	err = toa_hook_setup();
+	if (err)
+		goto teardown_proc;
+	/*
+	 * the last step that can fail: nothing waits for a getsockopt() that is still running in a
+	 * module that failed to load
+	 */
+	err = toa_sockopt_setup();
+	if (err) {
+		pr_err("getsockopt(4096) is already registered by another module: %d\n", err);
 		goto teardown_hook;
 	}
 	pr_info("toa loaded\n");
@@ -44,18 +47,18 @@ static int __init toa_init(void)
 
 teardown_hook:
 	toa_hook_teardown();
-teardown_stats:
-	toa_stats_teardown();
+teardown_proc:
+	toa_proc_teardown();
 teardown_store:
 	toa_store_teardown();
-	return failed;
+	return err;
 }
 
 static void __exit toa_exit(void)
 {
 	toa_sockopt_teardown();
 	toa_hook_teardown();
-	toa_stats_teardown();
+	toa_proc_teardown();
 	toa_store_teardown();
 	pr_info("toa unloaded\n");
 }

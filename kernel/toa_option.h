@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * The TOA option parser: the only one. The kernel module, the BPF programs and the
- * user-space tests and fuzzer compile this file, so they cannot disagree.
+ * The TOA option parser, the only one. The kernel module, the BPF programs, and the user-space
+ * tests and fuzzer compile this file, so they cannot disagree.
  *
- * It calls nothing and allocates nothing. Option lists are read as RFC 9293, section 3.2
- * has them: EOL ends the list, NOP is one byte, every other option carries its length.
+ * It calls nothing and allocates nothing. Option lists are read according to RFC 9293, section 3.2:
+ * EOL ends the list, NOP is one byte, every other option carries its length.
  *
- * Every index is masked to the array it goes into, and the cursor lives in memory: the
- * BPF verifier then proves each access alone, without following the loop's history. The
- * masks never change an index that the checks above them let through.
+ * Every index is masked to the size of its array, and the cursor is in memory. So the BPF verifier
+ * proves each access by itself, without following the loop's history. The masks never change an
+ * index that has passed the checks above them.
  */
 #ifndef TOA_OPTION_H
 #define TOA_OPTION_H
@@ -19,13 +19,19 @@ typedef unsigned int toa_u32;
 
 #define TOA_INLINE static inline __attribute__((always_inline))
 
+#ifdef __cplusplus
+#define TOA_STATIC_ASSERT(condition, what) static_assert(condition, what)
+#else
+#define TOA_STATIC_ASSERT(condition, what) _Static_assert(condition, what)
+#endif
+
 #define TOA_OPTIONS_MAX 40 /* data offset is 4 bits of 32-bit words: 60 - 20 bytes */
 #define TOA_LIST_SIZE 64   /* TOA_OPTIONS_MAX rounded up to a power of two */
 #define TOA_LIST_MASK (TOA_LIST_SIZE - 1)
 #define TOA_PROFILES_MAX 16
 #define TOA_PROFILE_SLOTS 32 /* TOA_PROFILES_MAX and slot 0, rounded up to a power of two */
 #define TOA_MATCHES_MAX 8    /* the shortest useful option has 6 bytes: 6 fit in 40 */
-#define TOA_ABSENT 0         /* an offset: the option has no such field, since its kind is there */
+#define TOA_ABSENT 0         /* offset of a field that the option lacks: its kind is there */
 #define TOA_VERSION_AT 2
 
 enum toa_kind {
@@ -35,32 +41,32 @@ enum toa_kind {
 	TOA_KIND_EXPERIMENT_2 = 254
 };
 
-/* Whose list it is. */
+/* The segment that an option list is from. */
 enum toa_syn {
 	TOA_SYN_NONE = 0,
 	TOA_SYN_HANDSHAKE = 1, /* a SYN: only profiles with on_syn count */
-	TOA_SYN_DATA = 2,      /* a SYN that made the socket by itself (Fast Open): all profiles count */
+	TOA_SYN_DATA = 2,      /* a SYN that creates the socket (Fast Open): all profiles count */
 };
 
-/* Of several options of one profile in a list: which counts. */
+/* Which option counts if a list has several of one profile. */
 enum toa_pick {
-	TOA_PICK_NONE = 0, /* the first, and options that differ are a conflict */
+	TOA_PICK_NONE = 0, /* the first one; options that differ are a conflict */
 	TOA_PICK_FIRST = 1,
 	TOA_PICK_LAST = 2,
 };
 
-/* Who asks for the client; a profile says whom it may answer. */
+/* What asks for the client; a profile says which of these it answers. */
 enum toa_use {
-	TOA_USE_ALL = 0, /* records, counters: every profile */
+	TOA_USE_ALL = 0, /* records and counters: every profile */
 	TOA_USE_SOCKOPT = 1,
 	TOA_USE_PEERNAME = 2,
 };
 
-/* How the number of a virtual network is written. */
+/* How the number of a virtual network is encoded. */
 enum toa_vni {
 	TOA_VNI_24 = 0,        /* 24 bits, big-endian, as VXLAN has it (RFC 7348, section 5) */
 	TOA_VNI_32 = 1,        /* 32 bits, big-endian */
-	TOA_VNI_32_LITTLE = 2, /* 32 bits, little-endian: what VTOA's host order is on their balancers */
+	TOA_VNI_32_LITTLE = 2, /* 32 bits, little-endian: the host order of VTOA's balancers */
 };
 
 /* How a vendor lays out the option. Offsets count from the kind byte; integers are big-endian. */
@@ -69,23 +75,23 @@ struct toa_profile {
 	toa_u8 kind;
 	toa_u8 length;     /* of the whole option */
 	toa_u8 family;     /* 4 or 6 */
-	toa_u8 port_at;    /* TOA_ABSENT: the option carries none; as with all offsets from here on */
-	toa_u8 address_at; /* TOA_ABSENT: it names the virtual server alone, and no client */
-	toa_u8 on_syn;     /* looked for on the SYN as well */
-	toa_u8 version;    /* what byte TOA_VERSION_AT must be; 0: any */
-	toa_u8 priority;   /* options of a profile with a lower one give way, and are no conflict */
+	toa_u8 port_at;    /* TOA_ABSENT if the option carries none, as with all offsets below */
+	toa_u8 address_at; /* TOA_ABSENT: it names only the virtual server, and no client */
+	toa_u8 on_syn;     /* also looked for on the SYN */
+	toa_u8 version;    /* required value of byte TOA_VERSION_AT; 0: any */
+	toa_u8 priority;   /* options of a lower priority are ignored, without a conflict */
 	toa_u8 pick;       /* enum toa_pick */
 	toa_u8 uses;       /* TOA_USE_SOCKOPT | TOA_USE_PEERNAME */
-	toa_u8 vip_at;     /* address of the virtual server that the client called, of the same family */
-	toa_u8 vport_at;   /* its port */
-	toa_u8 vni_at;     /* its virtual network */
+	toa_u8 vip_at;     /* of the virtual server that the client connected to; same family */
+	toa_u8 vport_at;   /* port of the virtual server */
+	toa_u8 vni_at;     /* virtual network of the virtual server */
 	toa_u8 vni_form;   /* enum toa_vni */
 	toa_u8 reserved;
 };
 
 /*
- * The active profiles. slot[kind * 64 + length] is 0, or the place in profile[] of the
- * profile with this kind and length: one load decides for each option.
+ * The active profiles. slot[kind * 64 + length] is the index in profile[] of the profile with this
+ * kind and length, or 0: one load decides for each option.
  */
 struct toa_table {
 	struct toa_profile profile[TOA_PROFILE_SLOTS];
@@ -96,38 +102,42 @@ struct toa_table {
 	toa_u8 uses[TOA_PROFILE_SLOTS];
 };
 
-/* One option list and what was found in it. The caller fills bytes, length, of_syn and use. */
+/* An option list and what was found in it. The caller fills bytes, length, of_syn and use. */
 struct toa_list {
 	toa_u8 bytes[TOA_LIST_SIZE];
 	volatile toa_u8 length; /* at most TOA_OPTIONS_MAX */
 	volatile toa_u8 at;
 	volatile toa_u8 matches;
-	volatile toa_u8 chosen; /* which of the matches is the client */
+	volatile toa_u8 chosen; /* index of the match that is the client */
 	volatile toa_u8 malformed;
 	volatile toa_u8 match_at[TOA_MATCHES_MAX];
-	volatile toa_u8
-		virtual_at; /* where the last option starts that names a virtual server; TOA_LIST_MASK: nowhere */
-	toa_u8 of_syn;      /* enum toa_syn */
-	toa_u8 use;         /* enum toa_use: only profiles that serve it count */
-	/* the last option that no profile takes and no standard names; 0, 0: none, in all lists that were read into this */
+	/* Where the last option that names a virtual server starts; TOA_LIST_MASK: nowhere. */
+	volatile toa_u8 virtual_at;
+	toa_u8 of_syn; /* enum toa_syn */
+	toa_u8 use;    /* enum toa_use: only profiles that answer it count */
+	/*
+	 * The last option that no profile or standard defines; 0, 0: none. It is kept over all
+	 * lists that are read into this struct.
+	 */
 	volatile toa_u8 unknown_kind;
 	volatile toa_u8 unknown_length;
 };
 
 /*
- * A client's address, of the client's own family, whatever the layout's is. IPv4 is in the first four bytes, the rest is zero.
+ * A client's address, in the client's own family, whatever the family of the layout is. IPv4 is in
+ * the first four bytes, and the rest is zero.
  */
 struct toa_client {
 	toa_u8 address[16];
-	toa_u16 port;   /* host order; 0: the option gives none (no client has port 0) */
+	toa_u16 port;   /* host order; 0: the option carries none (no client has port 0) */
 	toa_u8 family;  /* 4 or 6 */
 	toa_u8 profile; /* id of the profile */
 };
 
-/* The address that the client called, at the balancer. */
+/* The address on the balancer that the client connected to. */
 struct toa_virtual {
 	toa_u8 address[16]; /* IPv4 in the first four bytes, the rest zero */
-	toa_u16 port;       /* host order; 0: the option gives none */
+	toa_u16 port;       /* host order; 0: the option carries none */
 	toa_u8 family;      /* 4 or 6; 0: no option names a virtual server */
 	toa_u8 has_vni;
 	toa_u32 vni;
@@ -136,13 +146,14 @@ struct toa_virtual {
 enum toa_found {
 	TOA_FOUND_NONE = 0,
 	TOA_FOUND_ONE = 1,
-	TOA_FOUND_CONFLICT = 2,  /* several, and one denies the first, which is given */
-	TOA_FOUND_MALFORMED = 3, /* nothing of the list is believed */
+	TOA_FOUND_CONFLICT = 2,  /* several that contradict one another; one is chosen */
+	TOA_FOUND_MALFORMED = 3, /* no option of the list is used */
 };
 
 /*
- * 1 for 0, and 0 for all else below 2^31. A comparison would be a branch, and each branch doubles the paths that the BPF
- * verifier follows; the value is hidden from the compiler, which would make one of this.
+ * Returns 1 for 0, and 0 for all other values below 2^31. A comparison would be a branch, and each
+ * branch doubles the paths that the BPF verifier follows. The value is hidden from the compiler,
+ * which would turn this into one.
  */
 TOA_INLINE toa_u32 toa_is_zero(toa_u32 value)
 {
@@ -151,8 +162,8 @@ TOA_INLINE toa_u32 toa_is_zero(toa_u32 value)
 }
 
 /*
- * The place in profile[] for an option, or 0. Verifiers up to 6.1 at least lose the bounds of
- * an OR: the compiler, which knows them, must not leave out the mask after it.
+ * Returns the index in profile[] for an option, or 0. Verifiers up to at least 6.1 lose the bounds
+ * of an OR, so the compiler, which knows them, must not omit the mask after it.
  */
 TOA_INLINE toa_u32 toa_slot(const struct toa_table *table, toa_u32 kind, toa_u32 length)
 {
@@ -163,9 +174,9 @@ TOA_INLINE toa_u32 toa_slot(const struct toa_table *table, toa_u32 kind, toa_u32
 }
 
 /*
- * May an option of this kind be on any segment, whoever sent it? Kinds of the IANA registry "TCP Option Kind Numbers"
- * up to 34 (Fast Open), 69 (TCP-ENO), 172 and 174 (AccECN). CDNs have taken 28 for themselves, in
- * lengths that the User Timeout Option (RFC 5482) has not.
+ * Can an option of this kind be on any segment, whatever its sender? These are the kinds of the
+ * IANA registry "TCP Option Kind Numbers" up to 34 (Fast Open), 69 (TCP-ENO), 172 and 174 (AccECN).
+ * CDNs use 28 for themselves, in lengths that the User Timeout Option (RFC 5482) does not have.
  */
 TOA_INLINE int toa_is_standard(toa_u32 kind, toa_u32 length)
 {
@@ -173,11 +184,13 @@ TOA_INLINE int toa_is_standard(toa_u32 kind, toa_u32 length)
 }
 
 /*
- * Whether the option which starts at byte at is an experiment of RFC 6994: kinds 253 and 254 are for all of them, and an
- * identifier (ExID) is where TOA has the port. Of the IANA registry "TCP/UDP Experimental Option Experiment Identifiers"
- * those that are on SYNs and have a length that TOA may have: TCP Fast Open (RFC 7413; cookies of 4 to 16 bytes, an even
- * number), TCP-ENO (RFC 8547) and HOST_ID (RFC 7974) of any length, Accurate ECN (0 to 3 counters of 3 bytes), and SMC-R
- * (RFC 7609), whose ExID has 32 bits and fills the option. On other segments a port is a port.
+ * Returns whether the option that starts at byte `at` is an experiment of RFC 6994: all of them
+ * have the kinds 253 and 254, and an identifier (ExID) where TOA has the port. Of the IANA registry
+ * "TCP/UDP Experimental Option Experiment Identifiers", those count that are on SYNs and have a
+ * length that TOA can have: TCP Fast Open (RFC 7413; cookies of 4 to 16 bytes, an even number),
+ * TCP-ENO (RFC 8547) and HOST_ID (RFC 7974) of any length, Accurate ECN (0 to 3 counters of 3
+ * bytes), and SMC-R (RFC 7609), whose ExID has 32 bits and fills the option. On other segments, a
+ * port is a port.
  */
 TOA_INLINE toa_u32 toa_is_experiment(const struct toa_list *list, toa_u32 at)
 {
@@ -191,14 +204,14 @@ TOA_INLINE toa_u32 toa_is_experiment(const struct toa_list *list, toa_u32 at)
 		toa_is_zero(exid ^ 0xacc0) | toa_is_zero(exid ^ 0xacc1) | toa_is_zero(exid ^ 0xacce);
 	toa_u32 is_smc = toa_is_zero(exid ^ 0xe2d4) & toa_is_zero(rest ^ 0xc3d9);
 	toa_u32 is_any_length = toa_is_zero(exid ^ 0x454e) | toa_is_zero(exid ^ 0x0348);
-	/* bit n: an option of n bytes; none of the experiments with a length is longer than 20 */
+	/* bit n: an option of n bytes; no experiment that has certain lengths is longer than 20 */
 	toa_u32 lengths = is_fast_open * 0x155500U | is_accecn * 0x2480U | is_smc * 0x40U;
 	toa_u32 is_short = toa_is_zero(length >> 5);
 
 	return is_kind & (is_any_length | (lengths >> (length & 31) & is_short & 1));
 }
 
-/* The place in profile[] of the profile that takes the option which starts at byte at, or 0. */
+/* Returns the index in profile[] of the profile for the option that starts at byte `at`, or 0. */
 TOA_INLINE toa_u32 toa_match(const struct toa_list *list, const struct toa_table *table, toa_u32 at,
 			     toa_u32 kind, toa_u32 length)
 {
@@ -208,7 +221,7 @@ TOA_INLINE toa_u32 toa_match(const struct toa_list *list, const struct toa_table
 	return !version || list->bytes[(at + TOA_VERSION_AT) & TOA_LIST_MASK] == version ? slot : 0;
 }
 
-/* Whether the profile counts in this list. */
+/* Returns whether the profile counts in this list. */
 TOA_INLINE toa_u32 toa_applies(const struct toa_list *list, const struct toa_profile *profile)
 {
 	toa_u32 not_on_syn = toa_is_zero((list->of_syn ^ TOA_SYN_HANDSHAKE) | profile->on_syn);
@@ -216,7 +229,7 @@ TOA_INLINE toa_u32 toa_applies(const struct toa_list *list, const struct toa_pro
 	return toa_is_zero(not_on_syn | (list->use & ~(toa_u32)profile->uses));
 }
 
-/* Walks the list and notes where matching options start. */
+/* Walks the list and records where matching options start. */
 TOA_INLINE void toa_scan(struct toa_list *list, const struct toa_table *table)
 {
 	toa_u32 step;
@@ -260,9 +273,10 @@ TOA_INLINE void toa_scan(struct toa_list *list, const struct toa_table *table)
 }
 
 /*
- * An IPv4-mapped address (RFC 4291, section 2.5.5.2) in an IPv6 layout is an IPv4 one: it becomes one here, so that
- * it is the same client in every layout. Without branches, and the mask is hidden from the compiler, which would make
- * one: each would double the paths that the BPF verifier follows.
+ * An IPv4-mapped address (RFC 4291, section 2.5.5.2) in an IPv6 layout is an IPv4 address: it is
+ * converted here, so that it is the same client in every layout. There are no branches, since each
+ * would double the paths that the BPF verifier follows; the mask is hidden from the compiler, which
+ * would make one.
  */
 TOA_INLINE void toa_unmap(toa_u8 *address, toa_u8 *family)
 {
@@ -272,7 +286,7 @@ TOA_INLINE void toa_unmap(toa_u8 *address, toa_u8 *family)
 #pragma GCC unroll 10
 	for (i = 0; i < 10; i++)
 		unlike |= address[i];
-	/* all ones where nothing differs; an IPv4 layout has zeros in bytes 10 and 11 */
+	/* all ones if nothing differs; an IPv4 layout has zeros in bytes 10 and 11 */
 	mapped = 0U - ((unlike - 1U) >> 31);
 	__asm__("" : "+r"(mapped));
 #pragma GCC unroll 4
@@ -286,8 +300,9 @@ TOA_INLINE void toa_unmap(toa_u8 *address, toa_u8 *family)
 }
 
 /*
- * A mask for bytes 4 to 15 of an address, and for their places: IPv4 has none, and they may be past the end of the list. Hidden from
- * the compiler, which would make a branch of it.
+ * Returns a mask for bytes 4 to 15 of an address and for their offsets: IPv4 has no such bytes, and
+ * they can be past the end of the list. The mask is hidden from the compiler, which would make a
+ * branch of it.
  */
 TOA_INLINE toa_u32 toa_address_rest(toa_u32 family)
 {
@@ -299,7 +314,7 @@ TOA_INLINE toa_u32 toa_address_rest(toa_u32 family)
 
 /* Reads the matching option that starts at byte at. */
 TOA_INLINE void toa_read(const struct toa_list *list, const struct toa_table *table, toa_u32 at,
-			 struct toa_client *peer)
+			 struct toa_client *client)
 {
 	toa_u32 kind = list->bytes[at & TOA_LIST_MASK];
 	toa_u32 length = list->bytes[(at + 1) & TOA_LIST_MASK];
@@ -311,28 +326,29 @@ TOA_INLINE void toa_read(const struct toa_list *list, const struct toa_table *ta
 
 #pragma GCC unroll 4
 	for (i = 0; i < 4; i++)
-		peer->address[i] = list->bytes[(address_at + i) & TOA_LIST_MASK];
+		client->address[i] = list->bytes[(address_at + i) & TOA_LIST_MASK];
 #pragma GCC unroll 12
 	for (i = 4; i < 16; i++)
-		peer->address[i] = list->bytes[(address_at + (i & rest)) & TOA_LIST_MASK] & rest;
-	peer->port = profile->port_at == TOA_ABSENT ? 0 :
-						      list->bytes[port_at & TOA_LIST_MASK] << 8 |
-							      list->bytes[(port_at + 1) & TOA_LIST_MASK];
-	peer->family = profile->family;
-	peer->profile = profile->id;
-	/* the peer stays where it is: copies of its bytes would not fit on a BPF program's stack */
-	__asm__ volatile("" : : "r"(peer) : "memory");
-	toa_unmap(peer->address, &peer->family);
-	__asm__ volatile("" : : "r"(peer) : "memory");
+		client->address[i] = list->bytes[(address_at + (i & rest)) & TOA_LIST_MASK] & rest;
+	client->port = profile->port_at == TOA_ABSENT ? 0 :
+							list->bytes[port_at & TOA_LIST_MASK] << 8 |
+								list->bytes[(port_at + 1) & TOA_LIST_MASK];
+	client->family = profile->family;
+	client->profile = profile->id;
+	/* keeps the client in memory: copies of its bytes would not fit on a BPF program's stack */
+	__asm__ volatile("" : : "r"(client) : "memory");
+	toa_unmap(client->address, &client->family);
+	__asm__ volatile("" : : "r"(client) : "memory");
 }
 
 /*
- * Whether neither says what the other denies: where one has no port, or port 0, which no client has, the
- * address alone counts. Without branches: each would double the paths that the BPF verifier follows.
+ * Returns whether neither client contradicts the other: if one has no port, or port 0, which no
+ * client has, only the address counts. There are no branches, since each would double the paths
+ * that the BPF verifier follows.
  */
 TOA_INLINE toa_u32 toa_same_client(const struct toa_client *a, const struct toa_client *b)
 {
-	/* bit 16 of a sum is set where there is a port */
+	/* bit 16 of a sum is set if there is a port */
 	toa_u32 both = ((a->port + 0xffffU) & (b->port + 0xffffU)) >> 16;
 	toa_u32 different = (a->port ^ b->port) * both | (a->family ^ b->family);
 	int i;
@@ -343,7 +359,7 @@ TOA_INLINE toa_u32 toa_same_client(const struct toa_client *a, const struct toa_
 	return toa_is_zero(different);
 }
 
-/* The place in profile[] of the profile of a match. */
+/* Returns the index in profile[] of a match's profile. */
 TOA_INLINE toa_u32 toa_slot_of(const struct toa_list *list, const struct toa_table *table, toa_u32 match)
 {
 	toa_u32 at = list->match_at[match & (TOA_MATCHES_MAX - 1)];
@@ -352,8 +368,9 @@ TOA_INLINE toa_u32 toa_slot_of(const struct toa_list *list, const struct toa_tab
 }
 
 /*
- * Leaves the matches that name a client, and notes the last one that names a virtual server; a SYN's experiments are neither. Not
- * in toa_scan(): there the BPF verifier would follow it for each byte of the list. chosen is the cursor.
+ * Keeps the matches that name a client, and records the last one that names a virtual server; a
+ * SYN's experiments are neither. This is not done in toa_scan(), where the BPF verifier would
+ * follow it for each byte of the list. chosen is the cursor.
  */
 TOA_INLINE void toa_sort_matches(struct toa_list *list, const struct toa_table *table)
 {
@@ -369,7 +386,7 @@ TOA_INLINE void toa_sort_matches(struct toa_list *list, const struct toa_table *
 		at = list->match_at[i] & TOA_LIST_MASK;
 		slot = toa_slot_of(list, table, i);
 		is_experiment = (1U ^ toa_is_zero(list->of_syn)) & toa_is_experiment(list, at);
-		/* all ones: it names no virtual server */
+		/* all ones if it names no virtual server */
 		other = 0U - (toa_is_zero(table->profile[slot].vip_at) | is_experiment);
 		list->virtual_at = (list->virtual_at & other) | (at & ~other);
 		list->match_at[kept & (TOA_MATCHES_MAX - 1)] = at;
@@ -378,7 +395,7 @@ TOA_INLINE void toa_sort_matches(struct toa_list *list, const struct toa_table *
 	list->matches = list->chosen;
 }
 
-/* Which of the matches is the client: of the highest priority, there the first, or what its profile picks. */
+/* Chooses the client's match: the first of the highest priority, or what its profile picks. */
 TOA_INLINE void toa_choose(struct toa_list *list, const struct toa_table *table)
 {
 	toa_u32 i;
@@ -397,18 +414,21 @@ TOA_INLINE void toa_choose(struct toa_list *list, const struct toa_table *table)
 	}
 }
 
-/* Options of the same client (1, not 0) are one: a port that one of them lacks is the other's. */
-TOA_INLINE void toa_take_port(struct toa_client *client, const struct toa_client *other, toa_u32 same)
+/*
+ * Merges options of the same client (`same` is 1, not 0): the port of one fills in for the missing
+ * port of the other.
+ */
+TOA_INLINE void toa_fill_port(struct toa_client *client, const struct toa_client *other, toa_u32 same)
 {
 	client->port |= other->port & (0U - (same & toa_is_zero(client->port)));
 }
 
 /*
- * What the list says. Fills peer for TOA_FOUND_ONE and TOA_FOUND_CONFLICT.
- * other is room for comparing; a caller on a small stack may keep it elsewhere.
+ * Finds the client in the list. Fills client for TOA_FOUND_ONE and TOA_FOUND_CONFLICT. other is
+ * room for comparisons; a caller with a small stack can keep it elsewhere.
  */
 TOA_INLINE enum toa_found toa_find(struct toa_list *list, const struct toa_table *table,
-				   struct toa_client *peer, struct toa_client *other)
+				   struct toa_client *client, struct toa_client *other)
 {
 	toa_u32 conflict = 0, i;
 
@@ -419,7 +439,7 @@ TOA_INLINE enum toa_found toa_find(struct toa_list *list, const struct toa_table
 	if (!list->matches)
 		return TOA_FOUND_NONE;
 	toa_choose(list, table);
-	toa_read(list, table, list->match_at[list->chosen & (TOA_MATCHES_MAX - 1)], peer);
+	toa_read(list, table, list->match_at[list->chosen & (TOA_MATCHES_MAX - 1)], client);
 	for (i = 0; i < TOA_MATCHES_MAX; i++) {
 		toa_u32 slot, chosen, same, rival;
 
@@ -428,10 +448,10 @@ TOA_INLINE enum toa_found toa_find(struct toa_list *list, const struct toa_table
 		slot = toa_slot_of(list, table, i);
 		chosen = toa_slot_of(list, table, list->chosen);
 		toa_read(list, table, list->match_at[i], other);
-		same = toa_same_client(peer, other);
-		/* those of a lower priority go with it, and so do others of a profile that picks one */
+		same = toa_same_client(client, other);
+		/* lower priorities are ignored, and so are others of a profile that picks one */
 		rival = toa_is_zero(table->profile[slot].priority ^ table->profile[chosen].priority);
-		toa_take_port(peer, other, same & rival);
+		toa_fill_port(client, other, same & rival);
 		rival &= 1U ^ (toa_is_zero(slot ^ chosen) & ~toa_is_zero(table->profile[slot].pick));
 		conflict |= rival & ~same & 1U;
 	}
@@ -439,8 +459,8 @@ TOA_INLINE enum toa_found toa_find(struct toa_list *list, const struct toa_table
 }
 
 /*
- * The virtual server that the list names, after toa_find(): the chosen option's, else the last one's that names any.
- * family 0: none does.
+ * Reads the virtual server that the list names, after toa_find(): that of the chosen option,
+ * otherwise that of the last option that names one. family 0: there is none.
  */
 TOA_INLINE void toa_read_virtual(const struct toa_list *list, const struct toa_table *table,
 				 struct toa_virtual *to)
@@ -490,12 +510,12 @@ TOA_INLINE void toa_read_virtual(const struct toa_list *list, const struct toa_t
 	to->vni = !to->has_vni ? 0 : is_little ? __builtin_bswap32(big) : is_32 ? big : big >> 8;
 }
 
-/* What comes of an option on the SYN and one on a later segment. */
+/* What results from an option on the SYN and one on a later segment. */
 enum toa_merged {
-	TOA_MERGED_SAME = 0,     /* both name one client; later has what it needs of the other */
-	TOA_MERGED_CONFLICT = 1, /* the later one counts, and differs from one that has the same priority */
-	TOA_MERGED_LATER = 2,    /* the later one counts alone */
-	TOA_MERGED_SYN = 3,      /* the one on the SYN does */
+	TOA_MERGED_SAME = 0,     /* both name the same client; later has the port if either has */
+	TOA_MERGED_CONFLICT = 1, /* the later one counts; one of the same priority contradicts it */
+	TOA_MERGED_LATER = 2,    /* only the later one counts */
+	TOA_MERGED_SYN = 3,      /* only the one on the SYN counts */
 };
 
 TOA_INLINE enum toa_merged toa_merge_syn(const struct toa_table *table, const struct toa_client *on_syn,
@@ -510,7 +530,7 @@ TOA_INLINE enum toa_merged toa_merge_syn(const struct toa_table *table, const st
 		return TOA_MERGED_LATER;
 	if (!toa_same_client(later, on_syn))
 		return first == second && table->pick[first] ? TOA_MERGED_LATER : TOA_MERGED_CONFLICT;
-	toa_take_port(later, on_syn, 1);
+	toa_fill_port(later, on_syn, 1);
 	return TOA_MERGED_SAME;
 }
 

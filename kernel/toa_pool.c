@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Objects come straight from a slab cache of their own. A real-time kernel (CONFIG_PREEMPT_RT) must not allocate
- * with preemption disabled, as it is in probes: there a worker keeps some in reserve, and refills at half.
+ * Objects come straight from a slab cache of their own. A real-time kernel (CONFIG_PREEMPT_RT) must
+ * not allocate with preemption disabled, which it is in probes: there, a worker keeps some objects
+ * in reserve, and refills them when half are left.
  */
 #include <linux/atomic.h>
 #include <linux/llist.h>
@@ -15,25 +16,25 @@
 
 static struct kmem_cache *cache;
 static LLIST_HEAD(reserve);
-static DEFINE_RAW_SPINLOCK(reserve_lock); /* one consumer at a time, as llist_del_first() wants it */
+static DEFINE_RAW_SPINLOCK(reserve_lock); /* one consumer at a time, for llist_del_first() */
 static atomic_t reserved;
 
-/* An object in the reserve is a link of its list. */
-union resting {
+/* An object in the reserve is a node of its list. */
+union pool_item {
 	struct llist_node node;
 	struct toa_connection connection;
 };
 
-/* A cache with a constructor is never merged with others: its count in slabinfo is ours alone. */
+/* A cache with a constructor is never merged with others, so its count in slabinfo is only ours. */
 static void construct(void *object)
 {
-	memset(object, 0, sizeof(union resting));
+	memset(object, 0, sizeof(union pool_item));
 }
 
 static void refill(struct work_struct *work)
 {
 	while (atomic_read(&reserved) < RESERVE) {
-		union resting *object = kmem_cache_alloc(cache, GFP_KERNEL);
+		union pool_item *object = kmem_cache_alloc(cache, GFP_KERNEL);
 
 		if (!object)
 			return;
@@ -46,7 +47,8 @@ static DECLARE_WORK(refill_work, refill);
 
 int toa_pool_setup(void)
 {
-	cache = kmem_cache_create("toa_connection", sizeof(union resting), 0, SLAB_HWCACHE_ALIGN, construct);
+	cache = kmem_cache_create("toa_connection", sizeof(union pool_item), 0, SLAB_HWCACHE_ALIGN,
+				  construct);
 	if (!cache)
 		return -ENOMEM;
 	refill(NULL);
@@ -63,7 +65,7 @@ void toa_pool_teardown(void)
 	kmem_cache_destroy(cache);
 }
 
-static struct toa_connection *take_reserved(void)
+static struct toa_connection *alloc_reserved(void)
 {
 	struct llist_node *node;
 	unsigned long flags;
@@ -75,13 +77,13 @@ static struct toa_connection *take_reserved(void)
 		atomic_dec(&reserved);
 	if (atomic_read(&reserved) < RESERVE / 2)
 		schedule_work(&refill_work);
-	return node ? &container_of(node, union resting, node)->connection : NULL;
+	return node ? &container_of(node, union pool_item, node)->connection : NULL;
 }
 
-struct toa_connection *toa_pool_take(void)
+struct toa_connection *toa_pool_alloc(void)
 {
 	if (IS_ENABLED(CONFIG_PREEMPT_RT))
-		return take_reserved();
+		return alloc_reserved();
 	return kmem_cache_alloc(cache, GFP_ATOMIC | __GFP_NOWARN);
 }
 
@@ -90,7 +92,7 @@ static void free_object(struct rcu_head *rcu)
 	kmem_cache_free(cache, container_of(rcu, struct toa_connection, rcu));
 }
 
-void toa_pool_give(struct toa_connection *connection)
+void toa_pool_free(struct toa_connection *connection)
 {
 	call_rcu(&connection->rcu, free_object);
 }

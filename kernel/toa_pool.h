@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The memory of the connections' objects: where hooks run, a real-time kernel may not allocate. */
+/* The memory of the connections' objects: a real-time kernel must not allocate where hooks run. */
 #ifndef TOA_POOL_H
 #define TOA_POOL_H
 
@@ -7,13 +7,13 @@ struct toa_connection;
 
 int toa_pool_setup(void);
 
-/* Waits until all that was given is free. */
+/* Waits until all objects are freed that toa_pool_free() was called for. */
 void toa_pool_teardown(void);
 
-/* NULL: none left. The bytes are not cleared. */
-struct toa_connection *toa_pool_take(void);
+/* Returns NULL if there are none left. The object is not cleared. */
+struct toa_connection *toa_pool_alloc(void);
 
-/* Free when its last reader under RCU has gone. */
-void toa_pool_give(struct toa_connection *connection);
+/* Frees the object when its last reader under RCU has finished. */
+void toa_pool_free(struct toa_connection *connection);
 
 #endif

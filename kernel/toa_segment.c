@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Reading of segments: all of the TCP header is in the linear part, since tcp_v4_rcv() and tcp_v6_rcv() pulled it. */
+/*
+ * Reads segments: all of the TCP header is in the linear part, because tcp_v4_rcv() and
+ * tcp_v6_rcv() have pulled it.
+ */
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <net/ipv6.h>
@@ -65,7 +68,7 @@ enum toa_found toa_segment_find(const struct sk_buff *skb, bool of_syn, struct t
 	list.length = length;
 	list.of_syn = of_syn ? TOA_SYN_HANDSHAKE : tcp_hdr(skb)->syn ? TOA_SYN_DATA : TOA_SYN_NONE;
 	rcu_read_lock();
-	profiles = toa_profiles_now();
+	profiles = toa_profiles_active();
 	if (profiles)
 		found = toa_find(&list, &profiles->table, client, &other);
 	rcu_read_unlock();
@@ -76,40 +79,36 @@ enum toa_found toa_segment_find(const struct sk_buff *skb, bool of_syn, struct t
 	return found;
 }
 
-enum toa_merged toa_segment_merge(const struct toa_client *on_syn, struct toa_client *later)
+u32 toa_segment_merge(const struct toa_client *on_syn, u8 syn_verdict, struct toa_client *later, u32 found)
 {
 	const struct toa_profiles *profiles;
-	enum toa_merged merged = TOA_MERGED_LATER;
 
 	rcu_read_lock();
-	profiles = toa_profiles_now();
+	profiles = toa_profiles_active();
 	if (profiles)
-		merged = toa_merge_syn(&profiles->table, on_syn, later);
+		found = toa_merge_found(&profiles->table, on_syn, syn_verdict, later, found);
 	rcu_read_unlock();
-	return merged;
+	return found;
 }
 
-u8 toa_segment_judge(const struct sk_buff *skb, enum toa_found found)
+u8 toa_segment_verdict(const struct sk_buff *skb, u32 found)
 {
 	struct toa_address source;
 
 	toa_segment_source(skb, &source);
-	if (!toa_trusted(&source))
-		return TOA_VERDICT_UNTRUSTED;
-	return found == TOA_FOUND_CONFLICT ? TOA_VERDICT_CONFLICT : TOA_VERDICT_TOA;
+	return toa_verdict_of(found, toa_trusted(&source));
 }
 
 bool toa_segment_acceptable(const struct sock *sk, const struct sk_buff *skb)
 {
 	const struct tcp_sock *tcp = tcp_sk(sk);
 	const struct tcphdr *header = tcp_hdr(skb);
-	u32 begin = ntohl(header->seq), acknowledged = ntohl(header->ack_seq);
-	u32 first = tcp->snd_una - (u32)tcp->bytes_acked;
+	u32 begin = ntohl(header->seq);
 
 	if (header->syn || header->rst || !header->ack)
 		return false;
 	if (before(begin + toa_segment_payload(skb) + header->fin, tcp->rcv_wup) ||
 	    after(begin, tcp->rcv_wup + tcp->rcv_wnd))
 		return false;
-	return acknowledged - first <= tcp->snd_nxt - first;
+	return toa_ack_acceptable(ntohl(header->ack_seq), tcp->snd_una, tcp->bytes_acked, tcp->snd_nxt);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What a segment says: its addresses, its options, and what they are worth. */
+/* What a segment contains: its addresses, its options, and the verdict on them. */
 #ifndef TOA_SEGMENT_H
 #define TOA_SEGMENT_H
 
@@ -13,36 +13,31 @@ struct toa_address {
 	u8 bytes[16]; /* IPv4 in the first four, the rest zero */
 };
 
-/* An option that no profile takes and no standard names; kind 0: there was none. */
+/* An option that no profile or standard defines; kind 0: there was none. */
 struct toa_unknown {
 	u8 kind;
 	u8 length;
 };
 
-/* Who sent it, and to whom. */
+/* The source and destination of a segment. */
 void toa_segment_source(const struct sk_buff *skb, struct toa_address *address);
 void toa_segment_destination(const struct sk_buff *skb, struct toa_address *address);
 
-/* Both, of the segments that a socket receives. */
+/* The source and destination of the segments that a socket receives. */
 void toa_segment_ends(const struct sock *sk, struct toa_address *source, struct toa_address *destination);
 
 /*
- * Reads the options with the profiles in force; of_syn: only those that are looked for on a SYN.
- * Fills client for TOA_FOUND_ONE and TOA_FOUND_CONFLICT, and unknown where there is one.
+ * Reads the options with the active profiles; of_syn: only with those that are looked for on a SYN.
+ * Fills client for TOA_FOUND_ONE and TOA_FOUND_CONFLICT, and unknown if there is such an option.
  */
 enum toa_found toa_segment_find(const struct sk_buff *skb, bool of_syn, struct toa_client *client,
 				struct toa_unknown *unknown);
 
-static inline bool toa_option_found(enum toa_found found)
-{
-	return found == TOA_FOUND_ONE || found == TOA_FOUND_CONFLICT;
-}
+/* toa_merge_found() with the active profiles. */
+u32 toa_segment_merge(const struct toa_client *on_syn, u8 syn_verdict, struct toa_client *later, u32 found);
 
-/* What the option on the SYN and one on a later segment are together, with the profiles in force. */
-enum toa_merged toa_segment_merge(const struct toa_client *on_syn, struct toa_client *later);
-
-/* The verdict on an option that was found: may its sender be believed? */
-u8 toa_segment_judge(const struct sk_buff *skb, enum toa_found found);
+/* Returns the verdict on an option that names a client, by whether its sender is trusted. */
+u8 toa_segment_verdict(const struct sk_buff *skb, u32 found);
 
 static inline unsigned int toa_segment_payload(const struct sk_buff *skb)
 {
@@ -50,8 +45,9 @@ static inline unsigned int toa_segment_payload(const struct sk_buff *skb)
 }
 
 /*
- * An acknowledgment without data or an option, but timestamps as RFC 7323 (appendix A) lays them out: what a sender gets all the time.
- * It tells nothing of a client, since no profile takes timestamps.
+ * Is it an acknowledgment without data, and without an option except timestamps as RFC 7323
+ * (appendix A) lays them out? A host that sends data receives these all the time. They say nothing
+ * about a client, because no profile uses timestamps.
  */
 static inline bool toa_segment_is_bare(const struct sk_buff *skb)
 {
@@ -64,9 +60,9 @@ static inline bool toa_segment_is_bare(const struct sk_buff *skb)
 }
 
 /*
- * Would the kernel take it? Hooks see a segment before it is checked (tcp_validate_incoming(), tcp_ack()), and who
- * forges one must not need less than the connection's numbers: part of the window, an acknowledgment of what was
- * sent, no SYN and no RST.
+ * Would the kernel accept the segment? Hooks see a segment before it is checked
+ * (tcp_validate_incoming(), tcp_ack()), and forging one must not require less than the connection's
+ * numbers: a part of the window, an acknowledgment of what was sent, no SYN and no RST.
  */
 bool toa_segment_acceptable(const struct sock *sk, const struct sk_buff *skb);
 

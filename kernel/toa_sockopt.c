@@ -1,44 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Answers getsockopt(fd, IPPROTO_IP, 4096, peer, 20). A socket of AF_INET6 comes here as well: ipv6_getsockopt()
- * hands the level IPPROTO_IP on to IPv4's. The level IPPROTO_IPV6 has nothing at 4096, and so it stays.
+ * Answers getsockopt(fd, IPPROTO_IP, 4096, answer, 20). A socket of AF_INET6 is handled here as
+ * well: ipv6_getsockopt() passes the level IPPROTO_IP on to IPv4. The level IPPROTO_IPV6 has
+ * nothing at 4096, and that stays so.
  */
 #define pr_fmt(fmt) "TOA: " fmt
 
-#include <linux/in6.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/netfilter.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
-#include <net/ipv6.h>
 #include "toa_sockopt.h"
-#include "toa_stats.h"
+#include "toa_count.h"
 #include "toa_store.h"
-
-#define TOA_SO_GET_LOOKUP 4096
-
-/* The vendor's, padding included. */
-struct toa_nat64_peer {
-	struct in6_addr saddr;
-	__be16 sport;
-	u16 padding;
-};
-
-static_assert(sizeof(struct toa_nat64_peer) == 20, "what applications compiled against");
 
 enum ipv4 { IPV4_MAPPED, IPV4_REFUSE };
 
-static const char *const ipv4_words[] = { [IPV4_MAPPED] = "mapped", [IPV4_REFUSE] = "refuse" };
+static const char *const ipv4_names[] = { [IPV4_MAPPED] = "mapped", [IPV4_REFUSE] = "refuse" };
 
 static int ipv4_client = IPV4_MAPPED;
 
 static int set_ipv4(const char *value, const struct kernel_param *unused)
 {
-	int found = sysfs_match_string(ipv4_words, value);
+	int found = sysfs_match_string(ipv4_names, value);
 
 	if (found < 0) {
-		pr_err("sockopt_ipv4: it must be mapped or refuse, not %s\n", value);
+		pr_err("sockopt_ipv4: must be mapped or refuse, not %s\n", value);
 		return found;
 	}
 	WRITE_ONCE(ipv4_client, found);
@@ -47,7 +35,7 @@ static int set_ipv4(const char *value, const struct kernel_param *unused)
 
 static int get_ipv4(char *to, const struct kernel_param *unused)
 {
-	return scnprintf(to, PAGE_SIZE, "%s\n", ipv4_words[READ_ONCE(ipv4_client)]);
+	return scnprintf(to, PAGE_SIZE, "%s\n", ipv4_names[READ_ONCE(ipv4_client)]);
 }
 
 static const struct kernel_param_ops ipv4_ops = {
@@ -58,9 +46,11 @@ static const struct kernel_param_ops ipv4_ops = {
 module_param_cb(sockopt_ipv4, &ipv4_ops, NULL, 0644);
 MODULE_PARM_DESC(
 	sockopt_ipv4,
-	"What getsockopt(4096) says of an IPv4 client: mapped, its address as ::ffff:a.b.c.d (default); refuse, EINVAL, for applications that take success for an IPv6 client.");
+	"What getsockopt(4096) returns for an IPv4 client: mapped, its address as ::ffff:a.b.c.d (default); refuse, EINVAL, for applications that take success for an IPv6 client.");
 
-/* Is there a client that may be shown? An option on the SYN is, until a later segment has one. */
+/*
+ * Is there a client that can be shown? One from the SYN can, until a later segment has an option.
+ */
 static bool client_of(const struct sock *sk, struct toa_client *client)
 {
 	struct toa_connection *connection;
@@ -71,8 +61,8 @@ static bool client_of(const struct sock *sk, struct toa_client *client)
 	connection = toa_store_find(sk);
 	if (connection) {
 		raw_spin_lock_irqsave(&connection->lock, flags);
-		known = toa_believed(connection->verdict) ||
-			(connection->verdict == TOA_VERDICT_PENDING && toa_believed(connection->syn_verdict));
+		known = toa_has_client(connection->verdict) || (connection->verdict == TOA_VERDICT_PENDING &&
+								toa_has_client(connection->syn_verdict));
 		*client = connection->client;
 		raw_spin_unlock_irqrestore(&connection->lock, flags);
 	}
@@ -82,13 +72,16 @@ static bool client_of(const struct sock *sk, struct toa_client *client)
 
 static int get_lookup(struct sock *sk, int optname, void __user *user, int *length)
 {
-	struct toa_nat64_peer peer = {};
+	struct toa_nat64_peer answer;
 	struct toa_client client;
 
-	/* the kernel asks for sockets of every protocol at this level; without an answer it says so itself */
+	/*
+	 * the kernel asks for sockets of every protocol at this level, and returns this itself if
+	 * there is no handler
+	 */
 	if (sk->sk_type != SOCK_STREAM || sk->sk_protocol != IPPROTO_TCP)
 		return -ENOPROTOOPT;
-	if (*length < (int)sizeof(peer)) {
+	if (*length < (int)sizeof(answer)) {
 		toa_count(TOA_COUNT_ASKED_SHORT);
 		return -EINVAL;
 	}
@@ -100,18 +93,10 @@ static int get_lookup(struct sock *sk, int optname, void __user *user, int *leng
 		toa_count(TOA_COUNT_ASKED_IPV4);
 		return -EINVAL;
 	}
-	if (client.family == 6) {
-		memcpy(&peer.saddr, client.address, sizeof(peer.saddr));
-	} else {
-		__be32 ipv4;
-
-		memcpy(&ipv4, client.address, sizeof(ipv4));
-		ipv6_addr_set_v4mapped(ipv4, &peer.saddr);
-	}
-	peer.sport = htons(client.port);
-	if (copy_to_user(user, &peer, sizeof(peer)))
+	toa_answer(&answer, &client);
+	if (copy_to_user(user, &answer, sizeof(answer)))
 		return -EFAULT;
-	*length = sizeof(peer);
+	*length = sizeof(answer);
 	toa_count(TOA_COUNT_ASKED_OK);
 	return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* getsockopt(fd, IPPROTO_IP, TOA_SO_GET_LOOKUP, ...): how the vendor's applications ask. */
+/* getsockopt(fd, IPPROTO_IP, TOA_SO_GET_LOOKUP, ...), which the vendor's applications use. */
 #ifndef TOA_SOCKOPT_H
 #define TOA_SOCKOPT_H
 

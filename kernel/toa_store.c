@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The objects of the connections: a hash table by socket, readers under RCU, writers under raw locks. */
+/*
+ * The objects of the connections: a hash table keyed by socket, with readers under RCU and writers
+ * under raw locks.
+ */
 #define pr_fmt(fmt) "TOA: " fmt
 
 #include <linux/atomic.h>
@@ -10,7 +13,7 @@
 #include <linux/rculist.h>
 #include <linux/slab.h>
 #include "toa_pool.h"
-#include "toa_stats.h"
+#include "toa_count.h"
 #include "toa_store.h"
 
 #define LOCKS 256
@@ -21,7 +24,7 @@ static unsigned int connections_max = 1048576;
 module_param_named(connections, connections_max, uint, 0444);
 MODULE_PARM_DESC(
 	connections,
-	"Connections that may have a peer at the same time, 128 bytes each (1048576). More go on without TOA.");
+	"Connections that can have a client at the same time, 128 bytes each (default: 1048576). Further connections continue without TOA.");
 
 static struct hlist_head *buckets;
 static unsigned int bucket_bits;
@@ -41,11 +44,11 @@ static raw_spinlock_t *lock_of(u32 bucket)
 int toa_store_setup(void)
 {
 	unsigned int wanted = clamp_t(unsigned int, connections_max / 4, BUCKETS_MIN, BUCKETS_MAX);
-	int i, failed;
+	int i, err;
 
-	failed = toa_pool_setup();
-	if (failed)
-		return failed;
+	err = toa_pool_setup();
+	if (err)
+		return err;
 	bucket_bits = order_base_2(wanted);
 	buckets = kvcalloc(1UL << bucket_bits, sizeof(*buckets), GFP_KERNEL);
 	if (!buckets) {
@@ -95,7 +98,7 @@ struct toa_connection *toa_store_add(const struct sock *sk, bool last)
 			toa_count(TOA_COUNT_FULL);
 		goto undo;
 	}
-	connection = toa_pool_take();
+	connection = toa_pool_alloc();
 	if (!connection) {
 		if (last)
 			toa_count(TOA_COUNT_NO_MEMORY);
@@ -125,7 +128,7 @@ void toa_store_drop(struct toa_connection *connection)
 	raw_spin_unlock_irqrestore(lock_of(bucket), flags);
 	atomic_dec(&connections);
 	toa_count(TOA_COUNT_FREED);
-	toa_pool_give(connection);
+	toa_pool_free(connection);
 }
 
 int toa_store_count(void)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* One object for each connection that has a peer, or may get one: found by its socket, freed with it. */
+/*
+ * One object for each connection that has or can get a client: found by its socket, freed with it.
+ */
 #ifndef TOA_STORE_H
 #define TOA_STORE_H
 
@@ -14,32 +16,33 @@ struct toa_connection {
 	struct hlist_node node;
 	struct rcu_head rcu;
 	const struct sock *sk;
-	raw_spinlock_t lock; /* for what follows: the application may ask at any time */
+	raw_spinlock_t lock; /* for the fields below: the application can ask at any time */
 	struct toa_client client;
 	u8 verdict;
 	u8 segment;
-	u8 syn_verdict; /* what the option on the SYN is worth; TOA_VERDICT_PENDING: it had none */
+	u8 syn_verdict; /* verdict on the SYN's option; TOA_VERDICT_PENDING: it had none */
 	bool saw_malformed;
 	struct toa_unknown unknown;
 };
 
 int toa_store_setup(void);
 
-/* When no hook is left that could come here. */
+/* Runs when no hook is left that could use the store. */
 void toa_store_teardown(void);
 
 /*
- * Makes the object of a socket; one that a socket before it left behind goes. NULL: there are too many, or no memory.
- * Both are counted where nobody tries again (last). The caller holds the RCU read lock, as for all below.
+ * Creates the object of a socket, and drops one that an earlier socket left behind. NULL: there are
+ * too many objects, or no memory. Either is counted if no later hook will try again (last). The
+ * caller holds the RCU read lock, as for all functions below.
  */
 struct toa_connection *toa_store_add(const struct sock *sk, bool last);
 
 struct toa_connection *toa_store_find(const struct sock *sk);
 
-/* Takes the object out; it is freed when the last reader has gone. */
+/* Removes the object, which is freed when its last reader has finished. */
 void toa_store_drop(struct toa_connection *connection);
 
-/* How many there are. */
+/* Returns how many objects there are. */
 int toa_store_count(void);
 
 #endif

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A SYN leaves no socket behind, and its options are gone when the ACK comes. TCP_SAVE_SYN would keep them, but it is
- * the application's; so options that a profile looks for on a SYN are kept here, by addresses, ports and initial
- * sequence number. Other SYNs leave nothing. It works with SYN cookies, and for listeners from before.
+ * A SYN leaves no socket behind, and its options are gone when the ACK arrives. TCP_SAVE_SYN would
+ * keep them, but it belongs to the application. So options that a profile looks for on a SYN are
+ * kept here, by addresses, ports and initial sequence number; other SYNs leave nothing. This works
+ * with SYN cookies, and for listeners that are older than the module.
  */
 #include <linux/jhash.h>
 #include <linux/jiffies.h>
@@ -14,12 +15,12 @@
 #include <net/tcp.h>
 #include "toa_profiles.h"
 #include "toa_segment.h"
-#include "toa_stats.h"
+#include "toa_count.h"
 #include "toa_syn.h"
 
 #define SETS 4096
 #define WAYS 4
-#define LIFE (120 * HZ) /* SYN-ACKs go on for 63 s by default */
+#define LIFE (120 * HZ) /* SYN-ACKs are repeated for 63 s by default */
 
 struct syn_key {
 	const struct net *net;
@@ -32,7 +33,7 @@ struct syn {
 	struct syn_key key;
 	unsigned long seen; /* jiffies */
 	struct toa_client client;
-	u8 verdict; /* TOA_VERDICT_PENDING: the place is free */
+	u8 verdict; /* TOA_VERDICT_PENDING: the slot is free */
 };
 
 struct set {
@@ -66,7 +67,7 @@ void toa_syn_teardown(void)
 	sets = NULL;
 }
 
-/* All of its bytes count, those between the fields too. */
+/* All bytes of the key count, also those between the fields. */
 static void make_key(struct syn_key *key, const struct sock *listener, const struct sk_buff *skb)
 {
 	const struct tcphdr *header = tcp_hdr(skb);
@@ -80,7 +81,7 @@ static void make_key(struct syn_key *key, const struct sock *listener, const str
 	key->isn = ntohl(header->seq);
 }
 
-/* The same of the socket that came of it: a hook may know no segment. */
+/* Makes the same key from the socket that the SYN led to, because a hook may not have a segment. */
 static void make_key_of_child(struct syn_key *key, const struct sock *child)
 {
 	memset(key, 0, sizeof(*key));
@@ -102,17 +103,18 @@ static bool is_free(const struct syn *syn)
 	return syn->verdict == TOA_VERDICT_PENDING || time_after(jiffies, syn->seen + LIFE);
 }
 
-/* Of two, the one that is missed less. */
-static bool gives_way(const struct syn *a, const struct syn *b)
+/* Is `a` evicted before `b`? Entries without a client are evicted first, then older ones. */
+static bool evicted_before(const struct syn *a, const struct syn *b)
 {
-	if (toa_believed(a->verdict) != toa_believed(b->verdict))
-		return toa_believed(b->verdict);
+	if (toa_has_client(a->verdict) != toa_has_client(b->verdict))
+		return toa_has_client(b->verdict);
 	return time_before(a->seen, b->seen);
 }
 
 /*
- * Its own place where it comes again, a free one, or that of the oldest. NULL: there is none for one that is not
- * believed, or any host could crowd out what a balancer wrote.
+ * Returns the slot that a repeated SYN has already, a free one, or that of the oldest. NULL: there
+ * is none for a SYN without a client, because otherwise any host could crowd out what a balancer
+ * wrote.
  */
 static struct syn *choose(struct set *set, const struct syn_key *key, u8 verdict)
 {
@@ -126,13 +128,13 @@ static struct syn *choose(struct set *set, const struct syn_key *key, u8 verdict
 			return syn;
 		if (!chosen && is_free(syn))
 			chosen = syn;
-		if (gives_way(syn, oldest))
+		if (evicted_before(syn, oldest))
 			oldest = syn;
 	}
 	if (chosen)
 		return chosen;
 	toa_count(TOA_COUNT_SYN_EVICTED);
-	return toa_believed(verdict) || !toa_believed(oldest->verdict) ? oldest : NULL;
+	return toa_has_client(verdict) || !toa_has_client(oldest->verdict) ? oldest : NULL;
 }
 
 static bool read_syn(void)
@@ -141,7 +143,7 @@ static bool read_syn(void)
 	bool wanted;
 
 	rcu_read_lock();
-	profiles = toa_profiles_now();
+	profiles = toa_profiles_active();
 	wanted = profiles && profiles->read_syn;
 	rcu_read_unlock();
 	return wanted;
@@ -164,7 +166,7 @@ void toa_syn_arrived(const struct sock *listener, const struct sk_buff *skb)
 	found = toa_segment_find(skb, true, &client, &unused);
 	if (found == TOA_FOUND_NONE)
 		return;
-	verdict = found == TOA_FOUND_MALFORMED ? TOA_VERDICT_MALFORMED : toa_segment_judge(skb, found);
+	verdict = found == TOA_FOUND_MALFORMED ? TOA_VERDICT_MALFORMED : toa_segment_verdict(skb, found);
 	make_key(&key, listener, skb);
 	set = set_of(table, &key);
 	raw_spin_lock_irqsave(&set->lock, flags);

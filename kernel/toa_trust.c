@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The parameter `trust`: networks, sorted, so that a look takes as many steps as the logarithm of their number.
- * sysfs takes a page in one write; a longer list comes in pieces.
+ * The parameter `trust`: networks, sorted, so that a lookup takes a number of steps that is
+ * logarithmic in theirs. sysfs accepts one page in a write; a longer list is written in parts.
  */
 #define pr_fmt(fmt) "TOA: trust: " fmt
 
@@ -18,7 +18,7 @@
 #include "toa_segment.h"
 #include "toa_trust.h"
 
-/* "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255/128", and room for what is wrong */
+/* "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255/128", and room for an invalid text */
 #define TEXT_SIZE 64
 #define MORE_SIZE 32 /* "... and 4294967295 more\n" */
 
@@ -33,9 +33,9 @@ struct networks {
 	struct network network[];
 };
 
-static struct networks __rcu *now;
+static struct networks __rcu *active_networks;
 
-/* Of a list whose end has not come yet; it is in nobody's way. The kernel lets one writer in at a time. */
+/* The first parts of an incomplete list, not active. The kernel runs one writer at a time. */
 static struct networks *unfinished;
 
 static int compare_address(const struct toa_address *a, const struct toa_address *b)
@@ -67,11 +67,11 @@ bool toa_trusted(const struct toa_address *source)
 	bool trusted = true;
 
 	rcu_read_lock();
-	networks = rcu_dereference(now);
+	networks = rcu_dereference(active_networks);
 	if (networks && networks->count) {
 		u32 low = 0, high = networks->count;
 
-		/* the last that begins at or before the address: none contains another */
+		/* the last network that begins at or before the address: none contains another */
 		while (low < high) {
 			u32 middle = low + (high - low) / 2;
 
@@ -146,7 +146,7 @@ static int read_network(const char *word, struct network *network)
 	return 0;
 }
 
-/* Room for more. NULL: no memory, and what was is still there. */
+/* Makes room for more networks. NULL: there is no memory, and `from` is unchanged. */
 static struct networks *grow(const struct networks *from, u32 more)
 {
 	u32 count = from ? from->count : 0, room = count + more;
@@ -170,28 +170,28 @@ static u32 count_words(const char *text)
 	return words;
 }
 
-/* Takes the text apart. *open: it ends with a comma, more comes. */
+/* Parses the text. *open: it ends with a comma, so more will follow. */
 static int read_networks(char *text, struct networks *networks, bool *open)
 {
 	char *word;
 
 	*open = false;
 	while ((word = strsep(&text, ","))) {
-		int failed;
+		int err;
 
 		word = strim(word);
 		if (!*word && !text)
 			break;
-		failed = read_network(word, &networks->network[networks->count]);
-		if (failed)
-			return failed;
+		err = read_network(word, &networks->network[networks->count]);
+		if (err)
+			return err;
 		networks->count++;
 		*open = text && !*skip_spaces(text);
 	}
 	return 0;
 }
 
-/* Sorts, and leaves out what another contains. */
+/* Sorts the networks, and removes those that another one contains. */
 static void arrange(struct networks *networks)
 {
 	u32 kept = 0, i;
@@ -214,30 +214,30 @@ static int set_trust(const char *value, const struct kernel_param *unused)
 	struct networks *networks, *before;
 	char *text;
 	bool open;
-	int failed;
+	int err;
 
-	/* a writer that was ended between its pieces has no part in the next one's list */
+	/* the parts of a writer that was killed in between do not belong to the next list */
 	if (*value == ',' && unfinished)
 		value++;
 	else
 		forget_unfinished();
 	text = kvmalloc(strlen(value) + 1, GFP_KERNEL);
 	networks = grow(unfinished, count_words(value));
-	failed = text && networks ? 0 : -ENOMEM;
-	if (!failed)
-		failed = read_networks(strcpy(text, value), networks, &open);
+	err = text && networks ? 0 : -ENOMEM;
+	if (!err)
+		err = read_networks(strcpy(text, value), networks, &open);
 	kvfree(text);
 	forget_unfinished();
-	if (failed) {
+	if (err) {
 		kvfree(networks);
-		return failed;
+		return err;
 	}
 	if (open) {
 		unfinished = networks;
 		return 0;
 	}
 	arrange(networks);
-	before = rcu_replace_pointer(now, networks, true);
+	before = rcu_replace_pointer(active_networks, networks, true);
 	if (before) {
 		synchronize_rcu();
 		kvfree(before);
@@ -245,7 +245,7 @@ static int set_trust(const char *value, const struct kernel_param *unused)
 	return 0;
 }
 
-/* Of a list that is longer than a page, as much as fits. */
+/* Shows the list; if it is longer than a page, as much as fits. */
 static int get_trust(char *to, const struct kernel_param *unused)
 {
 	const struct networks *networks;
@@ -253,7 +253,7 @@ static int get_trust(char *to, const struct kernel_param *unused)
 	u32 i;
 
 	rcu_read_lock();
-	networks = rcu_dereference(now);
+	networks = rcu_dereference(active_networks);
 	for (i = 0; networks && i < networks->count; i++) {
 		const struct network *network = &networks->network[i];
 
@@ -273,7 +273,7 @@ static int get_trust(char *to, const struct kernel_param *unused)
 static void free_trust(void *unused)
 {
 	forget_unfinished();
-	kvfree(rcu_replace_pointer(now, NULL, true));
+	kvfree(rcu_replace_pointer(active_networks, NULL, true));
 }
 
 static const struct kernel_param_ops trust_ops = {
@@ -285,12 +285,12 @@ static const struct kernel_param_ops trust_ops = {
 module_param_cb(trust, &trust_ops, NULL, 0644);
 MODULE_PARM_DESC(
 	trust,
-	"Networks that may send TOA, such as 10.0.0.0/8,2001:db8::/32; empty: every sender is believed. A list longer than a page is written in pieces: one that ends with a comma is not the last, the next begins with one, and all take effect with the last.");
+	"Networks that may send TOA, such as 10.0.0.0/8,2001:db8::/32; empty: every sender is trusted. A list longer than a page is written in parts: each part but the last ends with a comma, each part but the first begins with one, and all take effect with the last.");
 
 int toa_trust_setup(void)
 {
 	if (!unfinished)
 		return 0;
-	pr_err("ends with a comma: a network is missing\n");
+	pr_err("the list ends with a comma: a network is missing\n");
 	return -EINVAL;
 }

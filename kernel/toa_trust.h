@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Who may send TOA: the parameter `trust`. */
+/* The networks that may send TOA: the parameter `trust`. */
 #ifndef TOA_TRUST_H
 #define TOA_TRUST_H
 
@@ -7,10 +7,13 @@
 
 struct toa_address;
 
-/* May this sender be believed? Without networks every sender is. */
+/* Is this sender trusted? Without networks, every sender is. */
 bool toa_trusted(const struct toa_address *source);
 
-/* -EINVAL: the list that the module was loaded with has no end. Without it every sender would be believed. */
+/*
+ * Returns -EINVAL if the list that the module was loaded with is incomplete: without this, every
+ * sender would be trusted.
+ */
 int toa_trust_setup(void);
 
 #endif

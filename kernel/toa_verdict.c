@@ -1,24 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* From the segment that makes the socket to the verdict: the rules are those of bpf/segments.h and verdict.h. */
+/*
+ * From the segment that creates the socket to the verdict. The rules are those of bpf/segments.h
+ * and bpf/verdict.h.
+ */
 #include <linux/irqflags.h>
 #include <net/sock.h>
 #include <net/tcp.h>
 #include "toa_segment.h"
-#include "toa_stats.h"
+#include "toa_count.h"
 #include "toa_store.h"
 #include "toa_syn.h"
 #include "toa_trace.h"
 #include "toa_verdict.h"
 
 /*
- * Nothing that is said may be lost. The kernel does not call a BPF program on a tracepoint while the same one runs on
- * this CPU (prog->active, from 6.1 on), and a program's update of a hash may find the lock of its bucket in use on this
- * CPU (EBUSY). A segment from a socket's backlog is handled with softirqs enabled, so the next one could interrupt; a
- * real-time kernel preempts softirqs, and from 7.0 on programs on tracepoints. With interrupts off neither can be: what
- * is left are NMIs, which handle no segment. To keep bottom halves off would not do: enabling them runs what waits, in
- * the middle of a probe, where the kernel calls no other probe; and real-time kernels have no such lock any more.
+ * Trace events must not be dropped. The kernel does not call a BPF program on a tracepoint while
+ * the same program is running on this CPU (prog->active, from 6.1 on), and a program's update of a
+ * hash can find the lock of its bucket in use on this CPU (EBUSY). A segment from a socket's
+ * backlog is handled with softirqs enabled, so the next segment could interrupt it; a real-time
+ * kernel preempts softirqs, and from 7.0 on also programs on tracepoints. With interrupts off,
+ * neither can happen: only NMIs are left, and they handle no segment. Disabling bottom halves would
+ * not do: enabling them runs what is pending in the middle of a probe, where the kernel calls no
+ * other probe; and real-time kernels no longer have such a lock.
  */
-#define toa_tell(event, ...)                    \
+#define toa_trace_irqsafe(event, ...)           \
 	do {                                    \
 		unsigned long irqs;             \
                                                 \
@@ -30,12 +35,13 @@
 	} while (0)
 
 /*
- * The verdict falls, once. A connection without a peer needs no object any more: no later segment finds one, and an
- * application that asks is told so. But while its socket is being made it keeps it, for the hooks that come after: what
- * has no object there was missed. No CPU could remember what it has just seen: a real-time kernel handles other
- * handshakes in between.
+ * Decides the verdict, once. A connection without a client no longer needs its object: later
+ * segments and getsockopt() find none, and that is the right answer. But while its socket is being
+ * created, the object is kept: the hooks that follow assume that they missed a socket without one.
+ * A CPU could not remember the last socket instead: a real-time kernel handles other handshakes in
+ * between.
  */
-static void settle(struct toa_connection *connection, u8 verdict, u8 segment)
+static void decide(struct toa_connection *connection, u8 verdict, u8 segment)
 {
 	struct toa_client client;
 	unsigned long flags;
@@ -47,72 +53,69 @@ static void settle(struct toa_connection *connection, u8 verdict, u8 segment)
 	raw_spin_unlock_irqrestore(&connection->lock, flags);
 
 	toa_count(TOA_COUNT_TOA + verdict - TOA_VERDICT_TOA);
-	if (toa_believed(verdict)) {
+	if (toa_has_client(verdict)) {
 		toa_count(TOA_COUNT_ON_SYN + segment - TOA_SEGMENT_SYN);
-		toa_tell(toa_peer, connection->sk, &client, segment, verdict);
+		toa_trace_irqsafe(toa_peer, connection->sk, &client, segment, verdict);
 	} else {
-		toa_tell(toa_no_peer, connection->sk, segment, verdict);
+		toa_trace_irqsafe(toa_no_peer, connection->sk, segment, verdict);
 		if (connection->sk->sk_state != TCP_SYN_RECV)
 			toa_store_drop(connection);
 	}
 }
 
-/* No segment after the SYN had an option: what was on the SYN counts. */
-static void settle_without_option(struct toa_connection *connection)
+/* No segment after the SYN had an option, so that of the SYN counts. */
+static void decide_without_option(struct toa_connection *connection)
 {
-	if (connection->syn_verdict != TOA_VERDICT_PENDING)
-		settle(connection, connection->syn_verdict, TOA_SEGMENT_SYN);
-	else
-		settle(connection, connection->saw_malformed ? TOA_VERDICT_MALFORMED : TOA_VERDICT_NONE,
-		       TOA_SEGMENT_NONE);
+	u8 segment, verdict = toa_verdict_without_option(connection->syn_verdict, connection->saw_malformed,
+							 &segment);
+
+	decide(connection, verdict, segment);
 }
 
-static void tell_pending(const struct toa_connection *connection)
+static void trace_pending(const struct toa_connection *connection)
 {
-	toa_tell(toa_pending, connection->sk, &connection->client, connection->syn_verdict,
-		 connection->saw_malformed, connection->unknown.kind, connection->unknown.length);
+	toa_trace_irqsafe(toa_pending, connection->sk, &connection->client, connection->syn_verdict,
+			  connection->saw_malformed, connection->unknown.kind, connection->unknown.length);
 }
 
 /*
- * An option on the SYN loses to one here. What is known is told once, at the segment that brought it: one without
- * options may be of those that the kernel takes in without a sockops callback, and then nobody comes for it.
+ * An option here overrides one on the SYN, unless that has a higher priority. What is known is
+ * reported once, at the segment that brought it: the kernel may process a segment without options
+ * without a sockops callback, and then nothing takes the report.
  */
-static void read_segment(struct toa_connection *connection, const struct sk_buff *skb, u8 segment, bool news)
+static void read_segment(struct toa_connection *connection, const struct sk_buff *skb, u8 segment,
+			 bool is_new)
 {
 	const struct toa_unknown unknown = connection->unknown;
 	struct toa_client client = {};
-	enum toa_found found = toa_segment_find(skb, false, &client, &connection->unknown);
+	u32 found = toa_segment_find(skb, false, &client, &connection->unknown);
 	unsigned long flags;
 
 	if (found == TOA_FOUND_MALFORMED && !connection->saw_malformed) {
 		connection->saw_malformed = true;
-		news = true;
+		is_new = true;
 	}
 	if (connection->unknown.kind != unknown.kind || connection->unknown.length != unknown.length)
-		news = true;
-	if (!toa_option_found(found)) {
-		if (news)
-			tell_pending(connection);
+		is_new = true;
+	if (!toa_names_client(found)) {
+		if (is_new)
+			trace_pending(connection);
 		return;
 	}
 	if (connection->syn_verdict != TOA_VERDICT_PENDING) {
-		enum toa_merged merged = toa_segment_merge(&connection->client, &client);
-
-		if (merged == TOA_MERGED_SYN) {
-			settle(connection, connection->syn_verdict, TOA_SEGMENT_SYN);
+		found = toa_segment_merge(&connection->client, connection->syn_verdict, &client, found);
+		if (found == TOA_FOUND_ON_SYN) {
+			decide(connection, connection->syn_verdict, TOA_SEGMENT_SYN);
 			return;
 		}
-		if (merged == TOA_MERGED_CONFLICT ||
-		    (merged == TOA_MERGED_SAME && connection->syn_verdict == TOA_VERDICT_CONFLICT))
-			found = TOA_FOUND_CONFLICT;
 	}
 	raw_spin_lock_irqsave(&connection->lock, flags);
 	connection->client = client;
 	raw_spin_unlock_irqrestore(&connection->lock, flags);
-	settle(connection, toa_segment_judge(skb, found), segment);
+	decide(connection, toa_segment_verdict(skb, found), segment);
 }
 
-/* Whether its SYN said something. */
+/* Takes what was kept of its SYN. Returns whether there was anything. */
 static bool read_syn(struct toa_connection *connection)
 {
 	struct toa_client client;
@@ -136,7 +139,7 @@ bool toa_connection_opened(struct sock *sk, const struct sk_buff *skb)
 
 	rcu_read_lock();
 	connection = toa_store_add(sk, false);
-	/* a SYN that made the socket by itself, by Fast Open, is read as other segments are */
+	/* a SYN that created the socket by itself, by Fast Open, is read like any other segment */
 	if (connection && tcp_hdr(skb)->syn)
 		read_segment(connection, skb, TOA_SEGMENT_SYN, false);
 	else if (connection)
@@ -145,10 +148,10 @@ bool toa_connection_opened(struct sock *sk, const struct sk_buff *skb)
 	return connection;
 }
 
-/* An object that has been kept for the hooks alone. */
+/* Was the object kept only for the hooks? */
 static bool is_left_over(const struct toa_connection *connection)
 {
-	return connection->verdict != TOA_VERDICT_PENDING && !toa_believed(connection->verdict);
+	return connection->verdict != TOA_VERDICT_PENDING && !toa_has_client(connection->verdict);
 }
 
 void toa_connection_established(const struct sock *sk)
@@ -162,7 +165,7 @@ void toa_connection_established(const struct sock *sk)
 		if (connection) {
 			toa_count(TOA_COUNT_REPAIRED);
 			if (read_syn(connection))
-				tell_pending(connection);
+				trace_pending(connection);
 		}
 	} else if (is_left_over(connection)) {
 		toa_store_drop(connection);
@@ -193,7 +196,7 @@ void toa_segment_arrived(struct sock *sk, const struct sk_buff *skb)
 	else if (connection->verdict != TOA_VERDICT_PENDING)
 		goto out;
 	else if (tcp_sk(sk)->bytes_received)
-		settle_without_option(connection);
+		decide_without_option(connection);
 	else if (toa_segment_acceptable(sk, skb))
 		read_segment(connection, skb, toa_segment_payload(skb) ? TOA_SEGMENT_DATA : TOA_SEGMENT_ACK,
 			     false);
@@ -208,7 +211,7 @@ void toa_connection_closed(const struct sock *sk)
 	rcu_read_lock();
 	connection = toa_store_find(sk);
 	if (connection && connection->verdict == TOA_VERDICT_PENDING)
-		settle_without_option(connection);
+		decide_without_option(connection);
 	rcu_read_unlock();
 }
 
@@ -227,5 +230,5 @@ void toa_connection_gone(const struct sock *sk)
 void toa_socket_gone(const struct sock *sk)
 {
 	toa_connection_gone(sk);
-	toa_tell(toa_gone, sk);
+	toa_trace_irqsafe(toa_gone, sk);
 }

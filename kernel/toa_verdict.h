@@ -1,62 +1,50 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The verdict on a connection: it falls once. The numbers are those of bpf/records.h. */
+/* The verdict on a connection: what the hooks report, and what follows from it. */
 #ifndef TOA_VERDICT_H
 #define TOA_VERDICT_H
 
 #include <linux/types.h>
+#include "toa_rules.h"
 
 struct sock;
 struct sk_buff;
 
-enum toa_verdict {
-	TOA_VERDICT_PENDING = 0,
-	TOA_VERDICT_TOA = 1,
-	TOA_VERDICT_NONE = 2,
-	TOA_VERDICT_MALFORMED = 3,
-	TOA_VERDICT_UNTRUSTED = 4,
-	TOA_VERDICT_CONFLICT = 5,
-};
-
-/* Where the option was found. */
-enum toa_segment {
-	TOA_SEGMENT_NONE = 0,
-	TOA_SEGMENT_SYN = 1,
-	TOA_SEGMENT_ACK = 2,
-	TOA_SEGMENT_DATA = 3,
-};
-
-static inline bool toa_believed(u8 verdict)
-{
-	return verdict == TOA_VERDICT_TOA || verdict == TOA_VERDICT_CONFLICT;
-}
-
 /*
- * All of these run with the socket locked, or, for a new one, before anybody else has it; with preemption
- * disabled; with interrupts on or off. They take nothing that sleeps, and no lock that is not raw.
+ * All of these run with the socket locked or, for a new socket, before anything else has it; with
+ * preemption disabled; with interrupts on or off. They do nothing that sleeps, and take only raw
+ * locks.
  */
 
-/* A child socket was made by this segment. False: it has no object; that is counted when it is established. */
+/*
+ * This segment created a child socket. Returns false if the socket has no object; that is counted
+ * when the connection is established.
+ */
 bool toa_connection_opened(struct sock *sk, const struct sk_buff *skb);
 
 /*
- * It is ready for its application. One that no hook has seen gets its object here, at the latest: what is on later segments
- * counts.
+ * The connection is ready for its application. If no hook has seen it, it gets its object here at
+ * the latest: options on later segments count.
  */
 void toa_connection_established(const struct sock *sk);
 
-/* Whether a connection has its object: it was opened, and has a peer or may get one, or is being established. */
+/*
+ * Returns whether a connection has its object: it was opened, and has a client, can get one, or is
+ * being established.
+ */
 bool toa_connection_known(const struct sock *sk);
 
-/* A segment for a socket that is there; most of them are for sockets that nobody waits for. */
+/* A segment for an existing socket; for most sockets, the verdict is not pending. */
 void toa_segment_arrived(struct sock *sk, const struct sk_buff *skb);
 
-/* No more segments come: the verdict falls. The application may still ask who it was. */
+/*
+ * No more segments arrive, so the verdict is decided. The application can still ask for the client.
+ */
 void toa_connection_closed(const struct sock *sk);
 
-/* The socket becomes another connection. */
+/* The socket is reused for another connection. */
 void toa_connection_gone(const struct sock *sk);
 
-/* The socket is no more. */
+/* The socket is destroyed. */
 void toa_socket_gone(const struct sock *sk);
 
 #endif

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The addon's face: daemon/capture/native.ts declares it.
+// The exports of the addon: native/binding.ts declares them.
 #include <bpf/libbpf.h>
 #include <napi.h>
 
 #include "attached.h"
+#include "instance_data.h"
 #include "links.h"
+#include "map.h"
 #include "module_check.h"
 #include "object.h"
 #include "peer_owner.h"
@@ -17,6 +19,7 @@ namespace
 
 Napi::Object init(Napi::Env env, Napi::Object exports)
 {
+	env.SetInstanceData(new toascope::InstanceData{ Napi::Persistent(toascope::Map::define(env)) });
 	exports.Set("BpfObject", toascope::BpfObject::define(env));
 	exports.Set("probe", Napi::Function::New<toascope::probe>(env));
 	exports.Set("notify", Napi::Function::New<toascope::notify>(env));
@@ -35,8 +38,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports)
 	exports.Set("runPinned", Napi::Function::New<toascope::run_pinned>(env));
 	exports.Set("pinnedId", Napi::Function::New<toascope::pinned_id>(env));
 	exports.Set("detachLinks", Napi::Function::New<toascope::detach_links>(env));
-	exports.Set("clientTags", Napi::Function::New<toascope::client_tags>(env));
-	exports.Set("askModule", Napi::Function::New<toascope::ask_module>(env));
+	exports.Set("clientGenerations", Napi::Function::New<toascope::client_generations>(env));
+	exports.Set("probeModule", Napi::Function::New<toascope::probe_module>(env));
 	exports.Set("libbpfVersion", Napi::String::New(env, libbpf_version_string()));
 	return exports;
 }

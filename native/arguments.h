@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What callers hand over, checked before it is used.
+// Checks the arguments of JavaScript callers before they are used.
 #pragma once
 
 #include <napi.h>
@@ -9,7 +9,8 @@
 namespace toascope
 {
 
-// The bytes of a typed array, at least so many. Throws TypeError or RangeError that names what it is for.
+// Returns a typed array of at least that many bytes. Throws a TypeError or RangeError that names
+// the argument.
 inline Napi::Uint8Array bytes_of(Napi::Env env, const Napi::Value &value, size_t at_least, const char *what)
 {
 	if (!value.IsTypedArray())

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who is attached: programs of whichever process on the hooks that toascope uses, and the maps that they go by.
+// Finds the attached programs of all processes on the hooks that toascope uses, and the maps that
+// these programs use.
 #include "attached.h"
 
 #include <bpf/bpf.h>
@@ -31,9 +32,10 @@ constexpr Hook hooks[] = {
 	{ "getpeername6", BPF_CGROUP_INET6_GETPEERNAME },
 };
 
-constexpr __u32 programs_max = 64; // as many as the kernel has at one hook of a cgroup
+constexpr __u32 programs_max = 64; // the most that the kernel allows on one hook of a cgroup
 
-// Asks for the object by its number, which takes CAP_SYS_ADMIN: without it there is none.
+// Queries an object that was opened by its id, which requires CAP_SYS_ADMIN: without it the
+// descriptor is invalid.
 template <typename Info>
 bool info_of(int descriptor, Info &info)
 {
@@ -44,8 +46,8 @@ bool info_of(int descriptor, Info &info)
 
 } // namespace
 
-// attachedPrograms(cgroup) -> [{hook, id, name}]: those attached at this very cgroup; `name` is empty where the kernel tells it to
-// CAP_SYS_ADMIN alone
+// attachedPrograms(cgroup) -> [{hook, id, name}]: the programs that are attached to this cgroup
+// itself; `name` is empty if the kernel hides it, because it shows names only to CAP_SYS_ADMIN
 Napi::Value attached_programs(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
@@ -94,7 +96,7 @@ Napi::Value attached_links(const Napi::CallbackInfo &info)
 	return result;
 }
 
-// programMaps(program's number) -> {name: map's number}; empty without CAP_SYS_ADMIN
+// programMaps(program's id) -> {name: map's id}; empty without CAP_SYS_ADMIN
 Napi::Value program_maps(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who is attached on the hooks that toascope uses.
+// Finds what is attached on the hooks that toascope uses.
 #pragma once
 
 #include <napi.h>

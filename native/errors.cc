@@ -14,10 +14,11 @@ namespace toascope
 namespace
 {
 
-// Capture is for the calling thread alone: workers load objects of their own.
+// Captures only on the calling thread: worker threads load objects of their own.
 thread_local std::string *captured = nullptr;
 
-// Errors of the kernel's own (include/linux/errno.h), which libc does not know and bpf(2) returns all the same.
+// Errors internal to the kernel (include/linux/errno.h): libc does not know them, but bpf(2)
+// returns them.
 constexpr struct {
 	int number;
 	const char *name;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Failures as JavaScript sees them: Error with code, errno, op, target, and the verifier's last lines.
+// Failures as JavaScript sees them: an Error with code, errno, op and target, and with the last
+// lines of the verifier.
 #pragma once
 
 #include <napi.h>
@@ -9,13 +10,14 @@
 namespace toascope
 {
 
-// The name of an error number ("EPERM"), "UNKNOWN" where it has none, and "" for 0.
+// Returns the name of an error number ("EPERM"), "UNKNOWN" if it has none, and "" for 0.
 const char *errno_name(int number);
 
-// The code is errno's name ("EPERM"). number may be negative, as libbpf returns it.
+// Creates an error whose code is errno's name ("EPERM"). `number` can be negative, as libbpf
+// returns it.
 Napi::Error system_error(Napi::Env env, int number, const std::string &op, const std::string &target);
 
-// libbpf's messages on this thread since the scope began: the verifier's log is among them.
+// Captures libbpf's messages on this thread during its lifetime; they include the verifier's log.
 class LogCapture
 {
 public:
@@ -24,14 +26,14 @@ public:
 	LogCapture(const LogCapture &) = delete;
 	LogCapture &operator=(const LogCapture &) = delete;
 
-	// The last lines, without the program's disassembly being cut in the middle.
+	// Returns the last lines, without cutting a line of the program's disassembly.
 	std::string last_lines(size_t count) const;
-	// The program that libbpf named last, or an empty string.
+	// Returns the program that libbpf named last, or an empty string.
 	std::string program() const;
 
 private:
 	std::string text_;
-	std::string *outer_; // captures may nest
+	std::string *outer_; // captures can nest
 };
 
 } // namespace toascope

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owners of kernel and libbpf handles: move-only, closed once.
+// Owners of kernel and libbpf handles: move-only, and closed once.
 #pragma once
 
 #include <bpf/libbpf.h>
@@ -53,7 +53,7 @@ private:
 };
 
 struct LinkDeleter {
-	// A pinned link goes on: the file descriptor alone is closed.
+	// A pinned link stays attached: only the file descriptor is closed.
 	void operator()(bpf_link *link) const
 	{
 		bpf_link__destroy(link);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the kernel says of our links and pins: attached once does not mean attached now.
+// The state of our links and pins in the kernel: another process can have detached what was
+// attached.
 #include "links.h"
 
 #include <bpf/bpf.h>
@@ -11,7 +12,7 @@
 
 #include "errors.h"
 #include "object.h"
-#include "toascope.skel.h"
+#include "skeleton.h"
 
 namespace toascope
 {
@@ -34,7 +35,8 @@ __u32 program_id(const bpf_program *program)
 
 } // namespace
 
-// A cgroup's id is the inode number of its directory; that of a link whose cgroup is gone, or that was detached, is 0.
+// Whether a link is attached to a cgroup. The id of a cgroup is the inode number of its directory;
+// that of a link that was detached, or whose cgroup is gone, is 0.
 bool is_attached_to(const bpf_link *link, const std::string &cgroup)
 {
 	bpf_link_info info;
@@ -43,13 +45,13 @@ bool is_attached_to(const bpf_link *link, const std::string &cgroup)
 	       info.type == BPF_LINK_TYPE_CGROUP && info.cgroup.cgroup_id == directory.st_ino;
 }
 
-// Pins an object where another may be pinned: a process that is killed here leaves one of the two there, never none.
-// Returns 0, or errno: what was pinned there is there still.
+// Pins an object at a path where another one can be pinned. If the process is killed meanwhile, one
+// of the two is pinned there. Returns 0, or errno: then the previous pin is unchanged.
 int pin_in_place(int fd, const std::string &pin)
 {
 	const std::string next = pin + "_next";
 
-	// left by a process that was killed between the two steps
+	// left by a process that was killed between the two steps below
 	unlink(next.c_str());
 	if (bpf_obj_pin(fd, next.c_str()))
 		return errno;
@@ -61,13 +63,15 @@ int pin_in_place(int fd, const std::string &pin)
 	return 0;
 }
 
-// links() -> [{program, id, programId, ours, cgroup?}]: what the kernel says of each link; `ours`: it runs our program
+// links() -> [{program, id, programId, ours, cgroup?}]: the state of each link in the kernel;
+// `ours`: it runs our program
 Napi::Value BpfObject::links(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
-	if (!skeleton_)
+	if (!skeleton())
 		throw system_error(env, EBADF, "use", "a closed BPF object");
-	// connections of a cgroup that was removed may outlive it; when the last one is gone, the kernel detaches the link
+	// connections can outlive the removal of their cgroup; when the last one is gone, the
+	// kernel detaches the link
 	std::erase_if(draining_, [](const Link &link) {
 		bpf_link_info about;
 		return !link_info(link.get(), about) || !about.cgroup.cgroup_id;
@@ -77,7 +81,7 @@ Napi::Value BpfObject::links(const Napi::CallbackInfo &info)
 		bpf_link_info about;
 		if (!link_info(link.get(), about))
 			throw system_error(env, errno, "query", name);
-		const bpf_program *program = bpf_object__find_program_by_name(skeleton_->obj, name.c_str());
+		const bpf_program *program = bpf_object__find_program_by_name(skeleton()->obj, name.c_str());
 		const __u32 own = program ? program_id(program) : 0;
 		Napi::Object one = Napi::Object::New(env);
 		one.Set("program", name);
@@ -92,8 +96,9 @@ Napi::Value BpfObject::links(const Napi::CallbackInfo &info)
 	return result;
 }
 
-// detach(program) -> {attached, pin}: `pin` names what refused to take the pin away; without a link of that name: neither.
-// A link to a cgroup is detached as such. Others have no such operation: they are attached while a descriptor or pin is left.
+// detach(program) -> {attached, pin}: `pin` is the errno with which removing the pin failed.
+// Without a link of that name, neither is set. A link to a cgroup is detached explicitly. Other
+// links have no such operation: they stay attached as long as a descriptor or a pin is left.
 Napi::Value BpfObject::detach(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
@@ -115,17 +120,17 @@ Napi::Value BpfObject::detach(const Napi::CallbackInfo &info)
 	return result;
 }
 
-// pin(name, path): pins the link of a program, or a map, at a path where its pin is gone, or another's is
+// pin(program, path): pins the link of a program, and replaces whatever is pinned there
 void BpfObject::pin(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
-	std::string name = info[0].ToString(), path = info[1].ToString();
+	const std::string name = info[0].ToString(), path = info[1].ToString();
 	auto found = links_.find(name);
-	const int fd =
-		found != links_.end() ? bpf_link__fd(found->second.get()) : bpf_map__fd(map(env, info[0]));
-	int error = pin_in_place(fd, path);
-	if (!error && found != links_.end()) {
-		// as the link that is pinned: detach() takes the pin away with it
+	if (found == links_.end())
+		throw system_error(env, ENOTCONN, "pin", name);
+	int error = pin_in_place(bpf_link__fd(found->second.get()), path);
+	if (!error) {
+		// open the link through its pin, so that detach() removes the pin with it
 		Link pinned(bpf_link__open(path.c_str()));
 		if (pinned)
 			found->second = std::move(pinned);
@@ -136,26 +141,13 @@ void BpfObject::pin(const Napi::CallbackInfo &info)
 		throw system_error(env, error, "pin", path);
 }
 
-// mapId(map) -> its number, as the kernel has it
-Napi::Value BpfObject::map_id(const Napi::CallbackInfo &info)
-{
-	Napi::Env env = info.Env();
-	bpf_map *of = map(env, info[0]);
-	bpf_map_info about = {};
-	__u32 size = sizeof(about);
-
-	if (bpf_obj_get_info_by_fd(bpf_map__fd(of), &about, &size))
-		throw system_error(env, errno, "query", bpf_map__name(of));
-	return Napi::Number::New(env, about.id);
-}
-
-// pinnedId(path) -> the number of the map, program or link that is pinned there; undefined: none is
+// pinnedId(path) -> the id of the map, program or link that is pinned there; undefined: nothing is
 Napi::Value pinned_id(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	std::string path = info[0].ToString();
 	Fd object(bpf_obj_get(path.c_str()));
-	// all three kinds begin alike: type, id
+	// the info of all three kinds begins with type and id
 	struct {
 		__u32 type, id;
 		__u8 rest[256];

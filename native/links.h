@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Links and pins, as the kernel has them.
+// The state of links and pins in the kernel.
 #pragma once
 
 #include <bpf/libbpf.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One connection over loopback for which a segment with an option is made by hand, and what getsockopt(4096) says of it.
+// Makes one connection over loopback, sends a crafted segment with an option for it, and reports
+// what getsockopt(4096) returns.
 #include "module_check.h"
 
 #include <arpa/inet.h>
@@ -23,11 +24,11 @@ namespace
 {
 
 constexpr int toa_so_get_lookup = 4096;
-// TCP_REPAIR: off again, without a probe of the window (include/uapi/linux/tcp.h)
+// value for TCP_REPAIR: switches it off without a window probe (include/uapi/linux/tcp.h)
 constexpr int repair_off_no_wp = -1;
 constexpr size_t options_max = 40;
 
-using Peer = std::array<uint8_t, 20>;
+using Client = std::array<uint8_t, 20>; // struct toa_nat64_peer
 
 struct Pair {
 	Fd client, server;
@@ -43,10 +44,10 @@ Fd tcp_socket(Napi::Env env)
 {
 	Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
 	if (!fd)
-		fail(env, "make");
+		fail(env, "create");
 	timeval limit = { .tv_sec = 1, .tv_usec = 0 };
 	setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	// connect() too: where a firewall drops it, it would wait for two minutes
+	// limits connect() too: if a firewall drops the SYN, it would wait for two minutes
 	setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	return fd;
 }
@@ -72,11 +73,11 @@ Pair connect_over_loopback(Napi::Env env)
 	return pair;
 }
 
-// errno, or 0 and the peer
-int ask(const Pair &pair, Peer &peer)
+// Returns errno, or 0 and the client.
+int query_client(const Pair &pair, Client &client)
 {
-	socklen_t length = peer.size();
-	return getsockopt(pair.server.get(), IPPROTO_IP, toa_so_get_lookup, peer.data(), &length) ? errno : 0;
+	socklen_t size = client.size();
+	return getsockopt(pair.server.get(), IPPROTO_IP, toa_so_get_lookup, client.data(), &size) ? errno : 0;
 }
 
 uint32_t sequence(Napi::Env env, const Pair &pair, int queue)
@@ -85,7 +86,7 @@ uint32_t sequence(Napi::Env env, const Pair &pair, int queue)
 	socklen_t size = sizeof(number);
 	if (setsockopt(pair.client.get(), IPPROTO_TCP, TCP_REPAIR_QUEUE, &queue, sizeof(queue)) ||
 	    getsockopt(pair.client.get(), IPPROTO_TCP, TCP_QUEUE_SEQ, &number, &size))
-		fail(env, "read the numbers of");
+		fail(env, "read the sequence numbers of");
 	return number;
 }
 
@@ -105,15 +106,15 @@ uint32_t sum_of(const in_addr &address)
 	return (host >> 16) + (host & 0xffff);
 }
 
-// A bare ACK of the client's, as it would send it, with these options.
+// Sends a bare ACK of the client, as it would send it itself, with these options.
 void send_ack(Napi::Env env, const Pair &pair, const uint8_t *options, size_t length)
 {
 	int on = 1, off = repair_off_no_wp;
 	if (setsockopt(pair.client.get(), IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on)))
-		fail(env, "read the numbers of");
+		fail(env, "read the sequence numbers of");
 	uint32_t sent = sequence(env, pair, TCP_SEND_QUEUE), received = sequence(env, pair, TCP_RECV_QUEUE);
 	if (setsockopt(pair.client.get(), IPPROTO_TCP, TCP_REPAIR, &off, sizeof(off)))
-		fail(env, "read the numbers of");
+		fail(env, "read the sequence numbers of");
 
 	std::array<uint8_t, sizeof(tcphdr) + options_max> segment = {};
 	size_t padded = (length + 3) / 4 * 4, size = sizeof(tcphdr) + padded;
@@ -143,27 +144,28 @@ void send_ack(Napi::Env env, const Pair &pair, const uint8_t *options, size_t le
 
 } // namespace
 
-// askModule(option) -> {without, with, peer?}: errno's names ("" is none) before and after a segment with the option
-Napi::Value ask_module(const Napi::CallbackInfo &info)
+// probeModule(option) -> {without, with, peer?}: the names of errno ("" is success) before and
+// after a segment with the option
+Napi::Value probe_module(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	auto option = bytes_of(env, info[0], 0, "option");
 	if (option.ByteLength() > options_max)
 		throw system_error(env, EINVAL, "send a segment of", "the connection that checks toa.ko");
 	Pair pair = connect_over_loopback(env);
-	Peer peer = {};
-	int without = ask(pair, peer);
+	Client client = {};
+	int without = query_client(pair, client);
 	send_ack(env, pair, option.Data(), option.ByteLength());
-	// the byte comes after it: then the verdict has fallen
+	// the byte arrives after the segment: then the verdict is final
 	char byte = 0;
 	if (send(pair.client.get(), &byte, 1, MSG_NOSIGNAL) != 1 || recv(pair.server.get(), &byte, 1, 0) != 1)
 		fail(env, "send over");
-	int with = ask(pair, peer);
+	int with = query_client(pair, client);
 	Napi::Object result = Napi::Object::New(env);
 	result.Set("without", Napi::String::New(env, errno_name(without)));
 	result.Set("with", Napi::String::New(env, errno_name(with)));
 	if (!with)
-		result.Set("peer", Napi::Buffer<uint8_t>::Copy(env, peer.data(), peer.size()));
+		result.Set("peer", Napi::Buffer<uint8_t>::Copy(env, client.data(), client.size()));
 	return result;
 }
 

@@ -6,6 +6,6 @@
 namespace toascope
 {
 
-Napi::Value ask_module(const Napi::CallbackInfo &info);
+Napi::Value probe_module(const Napi::CallbackInfo &info);
 
 } // namespace toascope

@@ -5,12 +5,16 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 #include "../bpf/records.h"
+#include "arguments.h"
 #include "errors.h"
 #include "links.h"
-#include "toascope.skel.h"
+#include "map.h"
+#include "skeleton.h"
 
 namespace toascope
 {
@@ -23,23 +27,15 @@ Napi::Function BpfObject::define(Napi::Env env)
 				   InstanceMethod<&BpfObject::detach>("detach"),
 				   InstanceMethod<&BpfObject::links>("links"),
 				   InstanceMethod<&BpfObject::pin>("pin"),
-				   InstanceMethod<&BpfObject::map_id>("mapId"),
 				   InstanceMethod<&BpfObject::close>("close"),
-				   InstanceMethod<&BpfObject::map_info>("mapInfo"),
-				   InstanceMethod<&BpfObject::lookup>("lookup"),
-				   InstanceMethod<&BpfObject::update>("update"),
-				   InstanceMethod<&BpfObject::update_all>("updateAll"),
-				   InstanceMethod<&BpfObject::remove>("remove"),
-				   InstanceMethod<&BpfObject::read_all>("readAll"),
-				   InstanceMethod<&BpfObject::count>("count"),
+				   InstanceMethod<&BpfObject::map_handle>("map"),
 				   InstanceMethod<&BpfObject::find_peer>("findPeer"),
-				   InstanceMethod<&BpfObject::keep_syns>("keepSyns"),
-				   InstanceMethod<&BpfObject::read_page>("readPage"),
+				   InstanceMethod<&BpfObject::set_save_syn>("setSaveSyn"),
 				   InstanceMethod<&BpfObject::iterate>("iterate"),
 				   InstanceMethod<&BpfObject::run>("run"),
 				   InstanceMethod<&BpfObject::pin_program>("pinProgram"),
-				   InstanceMethod<&BpfObject::runs_over>("runsOver"),
-				   InstanceMethod<&BpfObject::wait_for_runs>("waitForRuns"),
+				   InstanceMethod<&BpfObject::synchronize>("synchronize"),
+				   InstanceMethod<&BpfObject::synchronize_blocking>("synchronizeBlocking"),
 				   InstanceMethod<&BpfObject::program_statistics>("programStatistics"),
 				   InstanceMethod<&BpfObject::drain>("drain"),
 			   });
@@ -65,13 +61,13 @@ BpfObject::~BpfObject()
 void BpfObject::release()
 {
 	ring_.reset();
-	tags_.reset();
-	runs_over_.reset();
+	loaded_->hashes.reset();
+	grace_period_.reset();
 	links_.clear();
 	draining_.clear();
-	if (skeleton_)
-		toascope_bpf__destroy(skeleton_);
-	skeleton_ = nullptr;
+	if (skeleton())
+		toascope_bpf__destroy(skeleton());
+	loaded_->skeleton = nullptr;
 }
 
 void BpfObject::close(const Napi::CallbackInfo &)
@@ -83,8 +79,8 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 {
 	LogCapture log;
 
-	skeleton_ = toascope_bpf__open();
-	if (!skeleton_)
+	loaded_->skeleton = toascope_bpf__open();
+	if (!skeleton())
 		throw system_error(env, errno, "open", "toascope.bpf.o");
 
 	Napi::Object sizes = options.Get("mapEntries").As<Napi::Object>();
@@ -100,20 +96,21 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 		Napi::Value key = name.second;
 		bpf_program__set_autoload(program(env, key), programs.Get(key).ToBoolean());
 	}
-	const uint32_t listeners = bpf_map__max_entries(skeleton_->maps.listeners);
-	rows_ = options.Get("listenerRows").As<Napi::Number>().Uint32Value();
-	skeleton_->rodata->listener_slots = listeners - 1;
-	skeleton_->rodata->listener_rows = rows_;
-	bpf_map__set_max_entries(skeleton_->maps.listeners, listeners * rows_);
-	skeleton_->rodata->prefix_slots = bpf_map__max_entries(skeleton_->maps.prefix_clients) / 2;
-	skeleton_->rodata->connection_slots = bpf_map__max_entries(skeleton_->maps.connections);
-	skeleton_->rodata->from_module = options.Get("fromModule").ToBoolean();
-	skeleton_->rodata->can_set_error = options.Get("canSetError").ToBoolean();
-	skeleton_->rodata->mptcp_helpers = options.Get("mptcpHelpers").ToBoolean();
-	skeleton_->rodata->task_helpers = options.Get("taskHelpers").ToBoolean();
-	skeleton_->rodata->transparent_bit = options.Get("transparentBit").As<Napi::Number>().Uint32Value();
-	skeleton_->rodata->kernel_reads = options.Get("kernelReads").ToBoolean();
-	skeleton_->rodata->tracing_locks = options.Get("tracingLocks").ToBoolean();
+	const uint32_t listeners = bpf_map__max_entries(skeleton()->maps.listeners);
+	loaded_->rows = options.Get("listenerRows").As<Napi::Number>().Uint32Value();
+	skeleton()->rodata->cfg.listener_slots = listeners - 1;
+	skeleton()->rodata->cfg.listener_rows = loaded_->rows;
+	bpf_map__set_max_entries(skeleton()->maps.listeners, listeners * loaded_->rows);
+	skeleton()->rodata->cfg.prefix_slots = bpf_map__max_entries(skeleton()->maps.prefix_clients) / 2;
+	skeleton()->rodata->cfg.connection_slots = bpf_map__max_entries(skeleton()->maps.connections);
+	skeleton()->rodata->cfg.from_module = options.Get("fromModule").ToBoolean();
+	skeleton()->rodata->cfg.can_set_error = options.Get("canSetError").ToBoolean();
+	skeleton()->rodata->cfg.mptcp_helpers = options.Get("mptcpHelpers").ToBoolean();
+	skeleton()->rodata->cfg.task_helpers = options.Get("taskHelpers").ToBoolean();
+	skeleton()->rodata->cfg.transparent_bit =
+		options.Get("transparentBit").As<Napi::Number>().Uint32Value();
+	skeleton()->rodata->cfg.kernel_reads = options.Get("kernelReads").ToBoolean();
+	skeleton()->rodata->cfg.tracing_locks = options.Get("tracingLocks").ToBoolean();
 
 	if (options.Get("pin").IsObject()) {
 		Napi::Object pin = options.Get("pin").As<Napi::Object>();
@@ -125,7 +122,7 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 		}
 	}
 
-	int error = toascope_bpf__load(skeleton_);
+	int error = toascope_bpf__load(skeleton());
 	if (error) {
 		std::string target = log.program();
 		Napi::Error failure =
@@ -133,22 +130,22 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 		failure.Set("log", Napi::String::New(env, log.last_lines(20)));
 		throw failure;
 	}
-	tags_ = PeerTags::map(bpf_map__fd(skeleton_->maps.peer_tags),
-			      bpf_map__max_entries(skeleton_->maps.peer_tags),
-			      bpf_map__fd(skeleton_->maps.ledger));
-	if (!tags_)
-		throw system_error(env, errno, "map", "peer_tags");
-	runs_over_ = RunsOver::create();
-	if (!runs_over_)
+	loaded_->hashes = PeerHashes::map(bpf_map__fd(skeleton()->maps.peer_hashes),
+					  bpf_map__max_entries(skeleton()->maps.peer_hashes),
+					  bpf_map__fd(skeleton()->maps.meta));
+	if (!loaded_->hashes)
+		throw system_error(env, errno, "map", "peer_hashes");
+	grace_period_ = GracePeriod::create();
+	if (!grace_period_)
 		throw system_error(env, errno, "create", "toascope_wait");
 }
 
 bpf_map *BpfObject::map(Napi::Env env, const Napi::Value &name) const
 {
-	if (!skeleton_)
+	if (!skeleton())
 		throw system_error(env, EBADF, "use", "a closed BPF object");
 	bpf_map *found = name.IsString() ?
-				 bpf_object__find_map_by_name(skeleton_->obj,
+				 bpf_object__find_map_by_name(skeleton()->obj,
 							      name.As<Napi::String>().Utf8Value().c_str()) :
 				 nullptr;
 	if (!found)
@@ -156,13 +153,34 @@ bpf_map *BpfObject::map(Napi::Env env, const Napi::Value &name) const
 	return found;
 }
 
+// map(name) -> BpfMap
+Napi::Value BpfObject::map_handle(const Napi::CallbackInfo &info)
+{
+	return Map::make(info.Env(), loaded_, info[0]);
+}
+
+// findPeer(endpoint) -> the slots of the table of connections that can have connections of this
+// peer
+Napi::Value BpfObject::find_peer(const Napi::CallbackInfo &info)
+{
+	Napi::Env env = info.Env();
+	if (!loaded_->hashes)
+		throw system_error(env, EBADF, "use", "a closed BPF object");
+	endpoint peer;
+	memcpy(&peer, bytes_of(env, info[0], sizeof(peer), "endpoint").Data(), sizeof(peer));
+	const std::vector<uint32_t> found = loaded_->hashes->find(peer);
+	auto slots = Napi::Uint32Array::New(env, found.size());
+	std::ranges::copy(found, slots.Data());
+	return slots;
+}
+
 bpf_program *BpfObject::program(Napi::Env env, const Napi::Value &name) const
 {
-	if (!skeleton_)
+	if (!skeleton())
 		throw system_error(env, EBADF, "use", "a closed BPF object");
 	bpf_program *found = name.IsString() ?
 				     bpf_object__find_program_by_name(
-					     skeleton_->obj, name.As<Napi::String>().Utf8Value().c_str()) :
+					     skeleton()->obj, name.As<Napi::String>().Utf8Value().c_str()) :
 				     nullptr;
 	if (!found)
 		throw system_error(env, ENOENT, "find program", name.ToString());
@@ -186,8 +204,8 @@ Link attach_to_cgroup(bpf_program *program, const std::string &path, int &error)
 
 } // namespace
 
-// attach(program, {cgroup?, pin?, drain?}) -> "attached" | "replaced"; `drain`: the link that it had stays for what is left
-// of a cgroup that was removed
+// attach(program, {cgroup?, pin?, drain?}) -> "attached" | "replaced"; `drain`: the previous link
+// stays attached to what is left of a removed cgroup
 Napi::Value BpfObject::attach(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
@@ -198,13 +216,15 @@ Napi::Value BpfObject::attach(const Napi::CallbackInfo &info)
 	std::string pin = to.Get("pin").IsString() ? to.Get("pin").As<Napi::String>().Utf8Value() : "";
 	int error = 0;
 
-	Link old; // outlives the attach below: what cannot be exchanged in place goes when its successor hangs
+	// it outlives the attach below: a link that cannot be updated in place is closed only after
+	// its successor is attached
+	Link old;
 	if (!pin.empty()) {
-		// one that a daemon before us left: its program is exchanged in place, without a gap
+		// a link of an earlier daemon: its program is replaced in place, without a gap
 		old.reset(bpf_link__open(pin.c_str()));
-		bool same_place = !to.Get("cgroup").IsString() ||
-				  is_attached_to(old.get(), to.Get("cgroup").As<Napi::String>());
-		if (old && same_place && !bpf_link__update_program(old.get(), wanted)) {
+		bool same_cgroup = !to.Get("cgroup").IsString() ||
+				   is_attached_to(old.get(), to.Get("cgroup").As<Napi::String>());
+		if (old && same_cgroup && !bpf_link__update_program(old.get(), wanted)) {
 			links_[name] = std::move(old);
 			return Napi::String::New(env, "replaced");
 		}
@@ -227,10 +247,10 @@ Napi::Value BpfObject::attach(const Napi::CallbackInfo &info)
 		if (!link)
 			throw system_error(env, errno, "open", pin);
 	}
-	Link &now = links_[name];
-	if (to.Get("drain").ToBoolean() && now)
-		draining_.push_back(std::move(now));
-	now = std::move(link);
+	Link &current = links_[name];
+	if (to.Get("drain").ToBoolean() && current)
+		draining_.push_back(std::move(current));
+	current = std::move(link);
 	return Napi::String::New(env, "attached");
 }
 

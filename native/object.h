@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The BPF object of this daemon: loaded once, attached, pinned, read.
+// The BPF object of this daemon: it loads the programs and maps once, and attaches, pins and reads
+// them.
 #pragma once
 
 #include <napi.h>
@@ -9,9 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "grace_period.h"
 #include "handles.h"
-#include "peer_tags.h"
-#include "runs_over.h"
+#include "loaded_object.h"
 
 struct toascope_bpf;
 
@@ -37,26 +38,13 @@ private:
 	Napi::Value links(const Napi::CallbackInfo &info);
 	Napi::Value detach(const Napi::CallbackInfo &info);
 	void pin(const Napi::CallbackInfo &info);
-	Napi::Value map_id(const Napi::CallbackInfo &info);
 
-	// maps.cc
-	uint32_t rows_of(const bpf_map *map) const;
-	uint64_t lock_flag(const bpf_map *map) const;
-	int sum_rows(uint32_t slot, uint8_t *sum);
-	Napi::Value map_info(const Napi::CallbackInfo &info);
-	Napi::Value lookup(const Napi::CallbackInfo &info);
-	Napi::Value update(const Napi::CallbackInfo &info);
-	void update_all(const Napi::CallbackInfo &info);
-	Napi::Value remove(const Napi::CallbackInfo &info);
-	Napi::Value read_all(const Napi::CallbackInfo &info);
-	Napi::Value count(const Napi::CallbackInfo &info);
+	// object.cc
+	Napi::Value map_handle(const Napi::CallbackInfo &info);
 	Napi::Value find_peer(const Napi::CallbackInfo &info);
 
-	// listeners.cc
-	void keep_syns(const Napi::CallbackInfo &info);
-
-	// pages.cc
-	Napi::Value read_page(const Napi::CallbackInfo &info);
+	// save_syn.cc
+	void set_save_syn(const Napi::CallbackInfo &info);
 
 	// programs.cc
 	Napi::Value iterate(const Napi::CallbackInfo &info);
@@ -64,19 +52,19 @@ private:
 	void pin_program(const Napi::CallbackInfo &info);
 	Napi::Value program_statistics(const Napi::CallbackInfo &info);
 
-	// runs_over.cc
-	Napi::Value runs_over(const Napi::CallbackInfo &info);
-	void wait_for_runs(const Napi::CallbackInfo &info);
+	// grace_period.cc
+	Napi::Value synchronize(const Napi::CallbackInfo &info);
+	void synchronize_blocking(const Napi::CallbackInfo &info);
 
 	// ring.cc
 	Napi::Value drain(const Napi::CallbackInfo &info);
 	void open_ring(Napi::Env env);
 
-	// Throw when the object is closed or the name is not one of its own.
+	// They throw if the object is closed or has nothing of that name.
 	bpf_map *map(Napi::Env env, const Napi::Value &name) const;
 	bpf_program *program(Napi::Env env, const Napi::Value &name) const;
 
-	// Where records of the ring go during one drain.
+	// The buffer for the records of the ring during one drain.
 	struct Slab {
 		uint8_t *bytes = nullptr;
 		size_t size = 0;
@@ -84,16 +72,18 @@ private:
 	};
 	static int take_record(void *context, void *data, size_t size);
 
-	toascope_bpf *skeleton_ = nullptr;
-	// Links are destroyed before the object they hang on: see release().
+	toascope_bpf *skeleton() const
+	{
+		return loaded_->skeleton;
+	}
+
+	std::shared_ptr<LoadedObject> loaded_ = std::make_shared<LoadedObject>();
+	// Links are destroyed before the object whose programs they run: see release().
 	std::map<std::string, Link> links_;
-	// On cgroups that were removed, whose last connections are still open.
+	// Links to removed cgroups whose last connections are still open.
 	std::vector<Link> draining_;
-	// Of each listener, in the map `listeners`.
-	uint32_t rows_ = 1;
 	Ring ring_;
-	std::unique_ptr<PeerTags> tags_;
-	std::shared_ptr<RunsOver> runs_over_;
+	std::shared_ptr<GracePeriod> grace_period_;
 	Slab slab_;
 };
 

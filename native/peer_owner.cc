@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who is at the other end of a connection of this host.
+// Finds the owner of the other end of a connection within this host.
 #include "peer_owner.h"
 
 #include <linux/inet_diag.h>
@@ -20,43 +20,44 @@ namespace toascope
 namespace
 {
 
-// As sock_diag(7) has it: the port, and the address in the first one or four words.
-struct End {
+// An endpoint as in sock_diag(7): the port, and the address in the first one or four words.
+struct Endpoint {
 	uint8_t family;
 	uint16_t port;
 	uint32_t address[4];
 };
 
-std::optional<End> end_of(const sockaddr_storage &name)
+std::optional<Endpoint> endpoint_of(const sockaddr_storage &name)
 {
-	End end = {};
+	Endpoint endpoint = {};
 	if (name.ss_family == AF_INET) {
 		auto in = reinterpret_cast<const sockaddr_in &>(name);
-		end.family = AF_INET;
-		end.port = in.sin_port;
-		end.address[0] = in.sin_addr.s_addr;
-		return end;
+		endpoint.family = AF_INET;
+		endpoint.port = in.sin_port;
+		endpoint.address[0] = in.sin_addr.s_addr;
+		return endpoint;
 	}
 	if (name.ss_family != AF_INET6)
 		return std::nullopt;
 	auto in6 = reinterpret_cast<const sockaddr_in6 &>(name);
-	end.port = in6.sin6_port;
-	memcpy(end.address, &in6.sin6_addr, sizeof(end.address));
-	end.family = AF_INET6;
+	endpoint.port = in6.sin6_port;
+	memcpy(endpoint.address, &in6.sin6_addr, sizeof(endpoint.address));
+	endpoint.family = AF_INET6;
 	if (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr)) {
-		// the other end may be a socket of either family; an IPv4 one is found by its address
-		end.family = AF_INET;
-		end.address[0] = end.address[3];
-		end.address[1] = end.address[2] = end.address[3] = 0;
+		// the other end can be a socket of either family; an IPv4 one is found by its
+		// address
+		endpoint.family = AF_INET;
+		endpoint.address[0] = endpoint.address[3];
+		endpoint.address[1] = endpoint.address[2] = endpoint.address[3] = 0;
 	}
-	return end;
+	return endpoint;
 }
 
-// Connections may be gone before they are asked for; as many as these in a row are not.
-const unsigned int unanswered_most = 1000;
+// Connections can be gone before they are queried, but not this many in a row.
+const unsigned int unanswered_max = 1000;
 
-// The socket whose local end this is, in our network namespace.
-std::optional<inet_diag_msg> find(const End &local, const End &remote)
+// Finds the socket with this local endpoint, in our network namespace.
+std::optional<inet_diag_msg> find(const Endpoint &local, const Endpoint &remote)
 {
 	struct {
 		nlmsghdr header;
@@ -78,7 +79,7 @@ std::optional<inet_diag_msg> find(const End &local, const End &remote)
 	if (!netlink || send(netlink.get(), &request, sizeof(request), 0) < 0)
 		return std::nullopt;
 	alignas(nlmsghdr) char answer[8192];
-	// the kernel has answered before send() returns
+	// the kernel answers before send() returns
 	ssize_t length = recv(netlink.get(), answer, sizeof(answer), MSG_DONTWAIT);
 	auto header = reinterpret_cast<const nlmsghdr *>(answer);
 	if (length < static_cast<ssize_t>(NLMSG_LENGTH(sizeof(inet_diag_msg))) ||
@@ -89,7 +90,8 @@ std::optional<inet_diag_msg> find(const End &local, const End &remote)
 
 } // namespace
 
-// peerOwner(fd) -> uid, or undefined: elsewhere, or not to be told
+// peerOwner(fd) -> uid; undefined: the other end is elsewhere, or the kernel does not report its
+// owner
 Napi::Value peer_owner(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
@@ -108,20 +110,22 @@ Napi::Value peer_owner(const Napi::CallbackInfo &info)
 	length = sizeof(theirs);
 	if (getpeername(fd, reinterpret_cast<sockaddr *>(&theirs), &length))
 		return env.Undefined();
-	auto local = end_of(theirs), remote = end_of(ours);
-	// a kernel without sock_diag would look for a module each time: it would not know our own end either
+	auto local = endpoint_of(theirs), remote = endpoint_of(ours);
+	// without sock_diag the kernel would try to load its module each time, and would not find
+	// our own end either: give up after some failures
 	static unsigned int unanswered;
-	if (unanswered > unanswered_most || !local || !remote)
+	if (unanswered > unanswered_max || !local || !remote)
 		return env.Undefined();
 	auto found = find(*local, *remote);
 	unanswered = found || find(*remote, *local) ? 0 : unanswered + 1;
-	// one that its process has closed has lost its owner
+	// a socket that its process has closed has no owner any more
 	auto uid = found && found->idiag_state == TCP_ESTABLISHED ? std::optional(found->idiag_uid) :
 								    std::nullopt;
 	return uid ? Napi::Number::New(env, *uid) : env.Undefined();
 }
 
-// peerProcess(fd) -> {pid, uid} of a Unix socket, or undefined. Of the end that connects: who called listen().
+// peerProcess(fd) -> {pid, uid} of a Unix socket, or undefined; for the connecting end, the process
+// that called listen()
 Napi::Value peer_process(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();

@@ -12,8 +12,9 @@
 
 #include "arguments.h"
 #include "errors.h"
+#include "grace_period.h"
 #include "handles.h"
-#include "runs_over.h"
+#include "per_cpu.h"
 #include "../bpf/records.h"
 
 namespace toascope
@@ -34,7 +35,7 @@ bool is_scalar(const btf_type *type)
 	return btf_is_int(type) || btf_is_any_enum(type);
 }
 
-// Adds what a type is made of: scalars, and arrays of them, by name and place.
+// Adds the fields of a type with their names and offsets: scalars, and arrays of scalars.
 void add_fields(const btf *types, __u32 id, const std::string &name, __u32 offset, Napi::Array &to)
 {
 	const btf_type *type = btf__type_by_id(types, id);
@@ -82,8 +83,9 @@ Napi::Array fields_of(Napi::Env env, const btf *types, __u32 id)
 	return fields;
 }
 
-// {maxEntries, keySize, valueSize, key, value, entries, keys, values}: a whole map, values of
-// per-CPU maps added up; key and value tell by name what is where, as the kernel knows it, and nothing where it does not
+// Returns {maxEntries, keySize, valueSize, key, value, entries, keys, values} for a whole map;
+// values of per-CPU maps are summed. `key` and `value` list the fields as the kernel knows them;
+// they are empty if it does not.
 Napi::Value read_map(Napi::Env env, const Fd &map, const std::string &path)
 {
 	bpf_map_info about = {};
@@ -100,14 +102,8 @@ Napi::Value read_map(Napi::Env env, const Fd &map, const std::string &path)
 	     more = !bpf_map_get_next_key(map.get(), key.data(), key.data())) {
 		if (bpf_map_lookup_elem(map.get(), key.data(), value.data()))
 			continue;
-		for (size_t cpu = stride; cpu < value.size(); cpu += stride)
-			for (size_t at = 0; at + 8 <= about.value_size; at += 8) {
-				uint64_t sum, one;
-				memcpy(&sum, value.data() + at, sizeof(sum));
-				memcpy(&one, value.data() + cpu + at, sizeof(one));
-				sum += one;
-				memcpy(value.data() + at, &sum, sizeof(sum));
-			}
+		if (per_cpu)
+			sum_cpus(value.data(), value.size(), about.value_size, value.data());
 		keys.insert(keys.end(), key.begin(), key.end());
 		values.insert(values.end(), value.begin(), value.begin() + about.value_size);
 	}
@@ -136,14 +132,15 @@ Napi::Value pinned_map(const Napi::CallbackInfo &info)
 	return read_map(info.Env(), Fd(bpf_obj_get(path.c_str())), path);
 }
 
-// mapById(number): see read_map(); it takes CAP_SYS_ADMIN
+// mapById(id): see read_map(); requires CAP_SYS_ADMIN
 Napi::Value map_by_id(const Napi::CallbackInfo &info)
 {
 	const __u32 id = info[0].As<Napi::Number>().Uint32Value();
 	return read_map(info.Env(), Fd(bpf_map_get_fd_by_id(id)), "map " + std::to_string(id));
 }
 
-// detachLinks(paths): those that hang on cgroups; when it returns none of their programs runs any more
+// detachLinks(paths): detaches links to cgroups; when it returns, none of their programs is running
+// any more
 void detach_links(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
@@ -152,29 +149,29 @@ void detach_links(const Napi::CallbackInfo &info)
 	for (uint32_t i = 0; i < paths.Length(); i++) {
 		std::string path = paths.Get(i).ToString();
 		Fd link(bpf_obj_get(path.c_str()));
-		// others detach when their pin goes
+		// other links detach when their pins are removed
 		if (!link || (bpf_link_detach(link.get()) && errno != EOPNOTSUPP))
 			throw system_error(env, errno, "detach", path);
 	}
-	std::shared_ptr<RunsOver> runs = RunsOver::create();
-	int error = runs ? runs->wait() : errno;
+	std::shared_ptr<GracePeriod> grace_period = GracePeriod::create();
+	int error = grace_period ? grace_period->synchronize() : errno;
 	if (error)
-		throw system_error(env, error, "wait for", "programs that are running");
+		throw system_error(env, error, "wait for", "a grace period");
 }
 
-// clientTags(keys) -> one for each key: client_tag()
-Napi::Value client_tags(const Napi::CallbackInfo &info)
+// clientGenerations(keys) -> the client_generation() of each key
+Napi::Value client_generations(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	auto keys = bytes_of(env, info[0], 0, "keys");
-	auto tags = Napi::BigUint64Array::New(env, keys.ByteLength() / sizeof(client_key));
+	auto generations = Napi::BigUint64Array::New(env, keys.ByteLength() / sizeof(client_key));
 
-	for (size_t i = 0; i < tags.ElementLength(); i++) {
+	for (size_t i = 0; i < generations.ElementLength(); i++) {
 		client_key key;
 		memcpy(&key, keys.Data() + i * sizeof(key), sizeof(key));
-		tags[i] = client_tag(&key);
+		generations[i] = client_generation(&key);
 	}
-	return tags;
+	return generations;
 }
 
 } // namespace toascope

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What this kernel can do, found by trying: versions say nothing, distributions backport.
+// Determines what this kernel supports by trying: its version is not reliable, because
+// distributions backport features.
 #include "probe.h"
 
 #include <bpf/bpf.h>
@@ -57,20 +58,22 @@ constexpr bpf_insn leave = { .code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg 
 
 const bpf_insn return_zero[] = { set(BPF_REG_0, 0), leave };
 
-// Does it load? libbpf_probe_bpf_helper() calls helpers with wrong arguments, and goes by what the verifier says of
-// that: kernels since 6.10 say it otherwise. Returns 0, or the errno that refused it.
+// Loads a program with these instructions. libbpf_probe_bpf_helper() is not used: it calls helpers
+// with wrong arguments and interprets the message of the verifier, which kernels since 6.10 word
+// differently. Returns 0, or the errno that refused the program.
 int probe_calls(bpf_prog_type type, bpf_attach_type attach, std::vector<bpf_insn> instructions)
 {
 	LogCapture quiet;
 	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = attach);
-	// the one result that all types take
+	// 1 is the only result that all program types allow
 	instructions.insert(instructions.end(), { set(BPF_REG_0, 1), leave });
 	Fd program(bpf_prog_load(type, "toascope_probe", "GPL", instructions.data(), instructions.size(),
 				 &options));
 	return program ? 0 : errno;
 }
 
-// Others may have switched off the tracing of functions: some kernels attach programs all the same, and do not run them.
+// Another process can have switched off function tracing: some kernels still attach programs then,
+// but do not run them.
 bool functions_switched_off()
 {
 	std::ifstream file("/proc/sys/kernel/ftrace_enabled");
@@ -79,7 +82,7 @@ bool functions_switched_off()
 	return file >> enabled && !enabled;
 }
 
-// 0, or the errno that refused it
+// Returns 0, or the errno that refused fexit.
 int probe_fexit()
 {
 	LogCapture quiet;
@@ -97,7 +100,8 @@ int probe_fexit()
 	return link ? 0 : errno;
 }
 
-// May programs of type tracing call it?
+// Checks whether programs of type tracing can call a helper. Returns 0, or the errno that refused
+// it.
 int probe_tracing_helper(bpf_func_id helper)
 {
 	LogCapture quiet;
@@ -113,7 +117,7 @@ int probe_tracing_helper(bpf_func_id helper)
 	if (program)
 		return 0;
 	int error = errno;
-	// where it may, the verifier finds fault with the arguments instead
+	// if the helper is allowed, the verifier rejects its arguments instead
 	for (const char *unknown :
 	     { "unknown func ", "invalid func ", "cannot use helper ", "policy check failed for helper " })
 		if (strstr(log, unknown))
@@ -121,7 +125,8 @@ int probe_tracing_helper(bpf_func_id helper)
 	return *log ? 0 : error;
 }
 
-// Locks, and the way to what they protect: a socket's storage, a file's socket. They came together.
+// Checks for locks, and for access to what they protect: the storage of a socket, the socket of a
+// file. All came with the same kernel version.
 int probe_tracing_locks()
 {
 	for (bpf_func_id helper : { BPF_FUNC_spin_lock, BPF_FUNC_sk_storage_get, BPF_FUNC_sock_from_file }) {
@@ -132,14 +137,15 @@ int probe_tracing_locks()
 	return 0;
 }
 
-// Has this kernel __inet_accept()? Older ones do all of it in inet_accept().
+// Whether this kernel has __inet_accept(). Older kernels do all of its work in inet_accept().
 bool has_inner_accept()
 {
 	LogCapture quiet;
 	return libbpf_find_vmlinux_btf_id("__inet_accept", BPF_TRACE_FEXIT) > 0;
 }
 
-// The value of an enumerator, or `otherwise` where the kernel has none of that name. CO-RE finds no anonymous enums.
+// Returns the value of an enumerator, or `otherwise` if the kernel has none of that name. CO-RE
+// cannot find anonymous enums.
 uint32_t enumerator(const char *name, uint32_t otherwise)
 {
 	LogCapture quiet;
@@ -173,21 +179,22 @@ int probe_map(bpf_map_type type)
 
 } // namespace
 
-// probe() -> {features: {name: "" | errno's name}, taskHelpers, mptcpHelpers, transparentBit, innerAccept}
+// probe() -> {features: {name: "" | errno's name}, taskHelpers, mptcpHelpers, transparentBit,
+// innerAccept}
 Napi::Value probe(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	Napi::Object result = Napi::Object::New(env), features = Napi::Object::New(env);
-	auto tell = [&](const char *feature, int error) {
+	auto set_feature = [&](const char *feature, int error) {
 		features.Set(feature, Napi::String::New(env, errno_name(error)));
 	};
-	tell("sockops", probe_program(BPF_PROG_TYPE_SOCK_OPS));
-	tell("getsockopt", probe_program(BPF_PROG_TYPE_CGROUP_SOCKOPT));
-	tell("getpeername", probe_program(BPF_PROG_TYPE_CGROUP_SOCK_ADDR));
-	tell("ringbuf", probe_map(BPF_MAP_TYPE_RINGBUF));
-	tell("socketStorage", probe_map(BPF_MAP_TYPE_SK_STORAGE));
-	tell("setError", probe_calls(BPF_PROG_TYPE_CGROUP_SOCKOPT, BPF_CGROUP_GETSOCKOPT,
-				     { set(BPF_REG_1, 0), call(BPF_FUNC_set_retval) }));
+	set_feature("sockops", probe_program(BPF_PROG_TYPE_SOCK_OPS));
+	set_feature("getsockopt", probe_program(BPF_PROG_TYPE_CGROUP_SOCKOPT));
+	set_feature("getpeername", probe_program(BPF_PROG_TYPE_CGROUP_SOCK_ADDR));
+	set_feature("ringbuf", probe_map(BPF_MAP_TYPE_RINGBUF));
+	set_feature("socketStorage", probe_map(BPF_MAP_TYPE_SK_STORAGE));
+	set_feature("setError", probe_calls(BPF_PROG_TYPE_CGROUP_SOCKOPT, BPF_CGROUP_GETSOCKOPT,
+					    { set(BPF_REG_1, 0), call(BPF_FUNC_set_retval) }));
 	const int no_task_helpers = probe_calls(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_GETPEERNAME,
 						{ call(BPF_FUNC_get_current_task_btf),
 						  copy(BPF_REG_1, BPF_REG_0), call(BPF_FUNC_task_pt_regs) });
@@ -195,16 +202,17 @@ Napi::Value probe(const Napi::CallbackInfo &info)
 					 { copy(BPF_REG_1, BPF_REG_10), add(BPF_REG_1, -8), set(BPF_REG_2, 8),
 					   set(BPF_REG_3, 0), call(BPF_FUNC_probe_read_kernel) });
 	const int no_locks = probe_tracing_locks();
-	tell("kernelReads", no_reads);
-	// what has no type there is read by its address
-	tell("taskRegisters", no_task_helpers ? no_reads : 0);
-	tell("tracingLocks", no_locks);
-	tell("listeningSockets", no_locks ? no_reads : 0);
-	// what the accept writes is written under a lock
-	tell("fexit", no_locks ? no_locks : probe_fexit());
-	// came with the accounting of maps to memory cgroups; before, they count as locked memory
-	tell("memoryAccounting", probe_calls(BPF_PROG_TYPE_SOCKET_FILTER, BPF_CGROUP_INET_INGRESS,
-					     { call(BPF_FUNC_ktime_get_coarse_ns) }));
+	set_feature("kernelReads", no_reads);
+	// without the helpers, what they would return is read by address
+	set_feature("taskRegisters", no_task_helpers ? no_reads : 0);
+	set_feature("tracingLocks", no_locks);
+	set_feature("listeningSockets", no_locks ? no_reads : 0);
+	// the accept program writes under a lock
+	set_feature("fexit", no_locks ? no_locks : probe_fexit());
+	// this helper came with the accounting of maps to memory cgroups; before that, maps count
+	// as locked memory
+	set_feature("memoryAccounting", probe_calls(BPF_PROG_TYPE_SOCKET_FILTER, BPF_CGROUP_INET_INGRESS,
+						    { call(BPF_FUNC_ktime_get_coarse_ns) }));
 	result.Set("features", features);
 	const int no_mptcp = probe_calls(BPF_PROG_TYPE_SOCK_OPS, BPF_CGROUP_SOCK_OPS,
 					 { load_word(BPF_REG_1, BPF_REG_1, offsetof(bpf_sock_ops, sk)),

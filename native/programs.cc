@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Programs that the daemon runs itself, and what all of them cost.
+// Runs the programs that the daemon runs itself, and reports the cost of all programs.
 #include <bpf/bpf.h>
 
 #include <cerrno>
@@ -9,12 +9,12 @@
 #include "errors.h"
 #include "links.h"
 #include "object.h"
-#include "toascope.skel.h"
+#include "skeleton.h"
 
 namespace toascope
 {
 
-// iterate(program, output) -> bytes written; runs an attached iterator to its end
+// iterate(program, output) -> the number of bytes written; runs an attached iterator to its end
 Napi::Value BpfObject::iterate(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
@@ -67,14 +67,14 @@ Napi::Value run_program(int fd, const std::string &name, const Napi::CallbackInf
 
 } // namespace
 
-// run(program, input, times) -> what the program returned the last time; the input is its packet
+// run(program, input, times) -> the result of the last run; the input is the packet
 Napi::Value BpfObject::run(const Napi::CallbackInfo &info)
 {
 	const bpf_program *of = program(info.Env(), info[0]);
 	return run_program(bpf_program__fd(of), bpf_program__name(of), info);
 }
 
-// runPinned(path, input, times): the same, for a program of whichever version, by its pin
+// runPinned(path, input, times): like run(), for a program of any version, by its pin
 Napi::Value run_pinned(const Napi::CallbackInfo &info)
 {
 	const std::string path = info[0].ToString();
@@ -84,7 +84,7 @@ Napi::Value run_pinned(const Napi::CallbackInfo &info)
 	return run_program(fd.get(), path, info);
 }
 
-// pinProgram(program, path): pins it where another one may be pinned
+// pinProgram(program, path): pins a program, and replaces what is pinned there
 void BpfObject::pin_program(const Napi::CallbackInfo &info)
 {
 	const std::string path = info[1].ToString();
@@ -93,23 +93,24 @@ void BpfObject::pin_program(const Napi::CallbackInfo &info)
 		throw system_error(info.Env(), error, "pin", path);
 }
 
-// Whether the kernel skips the program while the same one runs on that CPU.
-static bool may_be_skipped(const bpf_program *of)
+// Whether the kernel skips the program if it is already running on that CPU.
+static bool can_be_skipped(const bpf_program *of)
 {
 	return bpf_program__type(of) == BPF_PROG_TYPE_RAW_TRACEPOINT ||
 	       (bpf_program__type(of) == BPF_PROG_TYPE_TRACING &&
 		bpf_program__expected_attach_type(of) != BPF_TRACE_ITER);
 }
 
-// programStatistics() -> [{program, runs, runNs, misses?}]; runs and runNs are zeros unless kernel.bpf_stats_enabled is on
+// programStatistics() -> [{program, runs, runNs, misses?}]; runs and runNs are 0 unless
+// kernel.bpf_stats_enabled is on
 Napi::Value BpfObject::program_statistics(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
-	if (!skeleton_)
+	if (!skeleton())
 		throw system_error(env, EBADF, "use", "a closed BPF object");
 	Napi::Array result = Napi::Array::New(env);
 	bpf_program *each;
-	bpf_object__for_each_program(each, skeleton_->obj)
+	bpf_object__for_each_program(each, skeleton()->obj)
 	{
 		bpf_prog_info about = {};
 		__u32 size = sizeof(about);
@@ -121,8 +122,8 @@ Napi::Value BpfObject::program_statistics(const Napi::CallbackInfo &info)
 		one.Set("program", bpf_program__name(each));
 		one.Set("runs", Napi::BigInt::New(env, static_cast<uint64_t>(about.run_cnt)));
 		one.Set("runNs", Napi::BigInt::New(env, static_cast<uint64_t>(about.run_time_ns)));
-		// a kernel that does not tell leaves it zero
-		if (may_be_skipped(each))
+		// a kernel that does not report it leaves it zero
+		if (can_be_skipped(each))
 			one.Set("misses",
 				Napi::BigInt::New(env, static_cast<uint64_t>(about.recursion_misses)));
 		result.Set(result.Length(), one);

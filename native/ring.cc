@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ring buffer: records go into one buffer that the caller owns and reuses.
+// Reads the ring buffer: records go into one buffer that the caller owns and reuses.
 #include <bpf/libbpf.h>
 
 #include <cerrno>
@@ -8,7 +8,7 @@
 #include "arguments.h"
 #include "errors.h"
 #include "object.h"
-#include "toascope.skel.h"
+#include "skeleton.h"
 
 #include "../bpf/records.h"
 
@@ -19,7 +19,8 @@ int BpfObject::take_record(void *context, void *data, size_t size)
 {
 	auto *slab = &static_cast<BpfObject *>(context)->slab_;
 
-	// libbpf has consumed the record by now: the room for it was made sure of before
+	// libbpf has consumed the record by now: the return value of the previous call ensured that
+	// there is room for it
 	if (size == sizeof(event)) {
 		memcpy(slab->bytes + slab->used, data, size);
 		slab->used += size;
@@ -27,19 +28,21 @@ int BpfObject::take_record(void *context, void *data, size_t size)
 	return slab->size - slab->used < sizeof(event) ? -ENOBUFS : 0;
 }
 
-// At the first drain: the ring counts twice in the memory of who has it open, and many never do.
+// Opens the ring at the first drain only: an open ring counts twice against the memory of the
+// process, and many processes never read it.
 void BpfObject::open_ring(Napi::Env env)
 {
-	ring_.reset(ring_buffer__new(bpf_map__fd(skeleton_->maps.ring), take_record, this, nullptr));
+	ring_.reset(ring_buffer__new(bpf_map__fd(skeleton()->maps.ring), take_record, this, nullptr));
 	if (!ring_)
 		throw system_error(env, errno, "open", "ring");
 }
 
-// drain(buffer) -> bytes written, whole records; less than a buffer full means that the ring is empty
+// drain(buffer) -> the number of bytes written, whole records; less than a full buffer means that
+// the ring is empty
 Napi::Value BpfObject::drain(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
-	if (!skeleton_)
+	if (!skeleton())
 		throw system_error(env, EBADF, "use", "a closed BPF object");
 	auto buffer = bytes_of(env, info[0], sizeof(event), "buffer");
 	if (!ring_)

@@ -26,7 +26,8 @@
 namespace toascope
 {
 
-// notify(path, state): one datagram to systemd's socket (sd_notify(3)); "@" begins an abstract name. EAGAIN: it is full
+// notify(path, state): sends one datagram to systemd's socket (sd_notify(3)); a path that starts
+// with "@" is an abstract name. EAGAIN: the socket is full
 void notify(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
@@ -45,8 +46,9 @@ void notify(const Napi::CallbackInfo &info)
 		throw system_error(env, errno, "notify", path);
 }
 
-// writeNow(fd, bytes) -> how many the file took now; 0: it has no room, and would make the writer wait. A pipe whose other
-// writers are as quick could still make it wait for them: no call asks and writes at once on all kernels.
+// writeNow(fd, bytes) -> the number of bytes that the file accepted now; 0: it has no room, and the
+// writer would block. If another writer fills a pipe between poll() and write(), the write can
+// still block: there is no call on all kernels that checks and writes atomically.
 Napi::Value write_now(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
@@ -68,7 +70,8 @@ Napi::Value write_now(const Napi::CallbackInfo &info)
 	return Napi::Number::New(env, static_cast<double>(std::max<ssize_t>(written, 0)));
 }
 
-// lock(directory) -> fd, or -1 when another process holds it; the lock ends with the descriptor
+// lock(directory) -> fd, or -1 if another process holds the lock; closing the descriptor releases
+// it
 Napi::Value lock(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
@@ -102,7 +105,8 @@ void unmount(const Napi::CallbackInfo &info)
 		throw system_error(info.Env(), errno, "unmount", path);
 }
 
-// What the time namespace adds to CLOCK_MONOTONIC (time_namespaces(7)); nothing where the kernel has none. Programs go without.
+// Returns what the time namespace adds to CLOCK_MONOTONIC (time_namespaces(7)); 0 if the kernel has
+// none. BPF programs see the clock without it.
 static int64_t namespace_offset_ns()
 {
 	std::ifstream offsets("/proc/self/timens_offsets");

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Emits dist/, the JavaScript that is published. Run by `npm run build`, after scripts/setup.sh.
+# Builds dist/, the JavaScript that is published. `npm run build` runs it after scripts/setup.sh.
 set -eu
 cd -- "$(dirname -- "$0")/.."
 sh scripts/node.sh scripts/bundle.ts

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Makes dist/, the JavaScript that is published: the daemon with what it needs at every start, in a few files. Of hundreds
- * of files, each with all of its text, Node.js keeps far more in memory. What only some need (OpenTelemetry, readable
- * log lines) stays in packages of its own.
+ * Builds dist/, the JavaScript that is published: the daemon and everything that it needs at every
+ * start, bundled into a few files. With hundreds of files, Node.js would use far more memory,
+ * because it keeps the complete text of each. What only some installations need (OpenTelemetry,
+ * readable log lines) stays in separate packages.
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,14 +12,23 @@ import { build, type OutputChunk, type Plugin } from 'rolldown';
 const root = join(import.meta.dirname, '..');
 const dist = join(root, 'dist');
 
-/** The last three of fastify's: compilers of schemas, of which there are none, and what tests ask with. */
+/**
+ * Packages that are not bundled. The last three are fastify's: schema compilers, although toascope
+ * has no schemas, and a client for tests.
+ */
 const onDemand =
 	/^(?:@opentelemetry\/|@grpc\/|@fastify\/ajv-compiler$|@fastify\/fast-json-stringify-compiler$|light-my-request$)/;
 
-/** It imports the API of OpenTelemetry at every start, and so gets a copy: all copies of that share what they hold. */
+/**
+ * prom-client imports OpenTelemetry's API at every start, so it gets a bundled copy. All copies of
+ * the API share their state.
+ */
 const always = /\/node_modules\/prom-client\//;
 
-/** One letter that is not of Latin 1, and V8 takes two bytes for every letter of the file. */
+/**
+ * Escapes all characters outside ASCII: a single one outside Latin-1 makes V8 use two bytes for
+ * every character of the file.
+ */
 const ascii: Plugin = {
 	name: 'ascii',
 	generateBundle(_options, bundle) {
@@ -32,7 +42,7 @@ const ascii: Plugin = {
 	},
 };
 
-/** The licences of the packages that a bundle has parts of. */
+/** The licences of all packages whose code is in the bundle. */
 function licences(chunks: readonly OutputChunk[]): string {
 	const folders = new Set<string>();
 	for (const id of chunks.flatMap(({ moduleIds }) => moduleIds)) {
@@ -58,7 +68,7 @@ const { output } = await build({
 	cwd: root,
 	input: {
 		main: 'daemon/main.ts',
-		// processes of the demo's lab
+		// programs of the demo's lab, which run as processes of their own
 		client: 'daemon/lab/client.ts',
 		echo_server: 'daemon/lab/echo_server.ts',
 	},

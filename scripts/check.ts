@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * `npm run check`: everything about the sources that needs no run of the product. Each check says ok or failed and
- * its time; all failures are shown; the last line is `N passed, N failed`. Exit code 1 if any failed.
- * `npm run format` (`--fix`) rewrites what the formatters can.
+ * `npm run check`: checks the sources without running the product. Each check prints `ok` or
+ * `failed` and its duration; all failures are shown, and the last line is `N passed, N failed`.
+ * Exit code 1 if any check failed. `npm run format` (`--fix`) applies the formatters.
  */
 import { execFile } from 'node:child_process';
 import { existsSync, globSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { licenceProblems } from './spdx.ts';
+import { vocabularyProblems } from './vocabulary.ts';
 
 interface Check {
 	readonly name: string;
-	/** What is wrong, as text for people; empty when nothing is. */
+	/** Resolves to a description of the problems, or to '' if there are none. */
 	run(): Promise<string>;
 }
 
 const root = join(import.meta.dirname, '..');
 const execute = promisify(execFile);
 
-/** Runs a program in the tree. Resolves to nothing when it exits with 0, else to what it said. */
-async function complaint(file: string, args: readonly string[]): Promise<string> {
+/** Runs a program in the tree. Resolves to '' if it exits with 0, otherwise to its output. */
+async function errorText(file: string, args: readonly string[]): Promise<string> {
 	try {
 		await execute(file, args, { cwd: root, maxBuffer: 64 << 20 });
 		return '';
@@ -31,10 +32,10 @@ async function complaint(file: string, args: readonly string[]): Promise<string>
 }
 
 const node = (script: string, ...args: readonly string[]): Promise<string> =>
-	complaint(process.execPath, [script, ...args]);
+	errorText(process.execPath, [script, ...args]);
 
 function hasCommand(name: string): Promise<boolean> {
-	return complaint('sh', ['-c', `command -v ${name}`]).then((said) => said === '');
+	return errorText('sh', ['-c', `command -v ${name}`]).then((output) => output === '');
 }
 
 process.chdir(root);
@@ -43,33 +44,38 @@ const built = new Set(['node_modules', 'build', 'dist', '.git']);
 const files = [...globSync('**/*', { exclude: (name) => built.has(name) }), '.ci/run'];
 const compiled = files.filter((file) => /^(bpf|kernel|native|bench|test)\/.*\.(c|h|cc|cpp)$/.test(file));
 const shell = files.filter((file) => file.endsWith('.sh'));
-const generators = ['scripts/generate-layout.ts', 'scripts/generate-reference.ts'].filter((file) => existsSync(file));
+const generators = [
+	'scripts/generate-layout.ts',
+	'scripts/generate-profiles.ts',
+	'scripts/generate-reference.ts',
+].filter((file) => existsSync(file));
 
 const biome = 'node_modules/@biomejs/biome/bin/biome';
 const formatters: Check[] = [
 	{
-		name: fix ? 'biome: write' : 'biome: format, lint, flow of imports',
+		name: fix ? 'biome: write' : 'biome: format, lint, order of imports',
 		run: () => node(biome, 'check', '--error-on-warnings', '--max-diagnostics=200', ...(fix ? ['--write'] : []), '.'),
 	},
 	{
 		name: fix ? 'clang-format: write' : 'clang-format',
-		run: () => complaint('clang-format', [...(fix ? ['-i'] : ['--dry-run', '-Werror']), ...compiled]),
+		run: () => errorText('clang-format', [...(fix ? ['-i'] : ['--dry-run', '-Werror']), ...compiled]),
 	},
 ];
 const others: Check[] = [
 	{ name: 'types', run: () => node('node_modules/typescript/bin/tsc', '-p', 'tsconfig.json') },
 	{ name: 'licence lines', run: async () => licenceProblems(root, files).join('\n') },
+	{ name: 'vocabulary', run: async () => vocabularyProblems(root, files).join('\n') },
 	{
 		name: 'shell syntax',
 		run: async () =>
 			(
-				await Promise.all([...shell.map((file) => complaint('sh', ['-n', file])), complaint('bash', ['-n', '.ci/run'])])
+				await Promise.all([...shell.map((file) => errorText('sh', ['-n', file])), errorText('bash', ['-n', '.ci/run'])])
 			).join(''),
 	},
-	...generators.map((script) => ({ name: `${script}: fresh`, run: () => node(script, '--check') })),
+	...generators.map((script) => ({ name: `${script}: up to date`, run: () => node(script, '--check') })),
 ];
 if (await hasCommand('shellcheck')) {
-	others.push({ name: 'shellcheck', run: () => complaint('shellcheck', [...shell, '.ci/run']) });
+	others.push({ name: 'shellcheck', run: () => errorText('shellcheck', [...shell, '.ci/run']) });
 }
 
 let failed = 0;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Writes daemon/capture/layout.gen.ts: sizes, offsets and numbers of bpf/records.h, taken
- * from the BTF of build/bpf/layout.o. With --check it compares, and exits 1 on a difference.
+ * Writes daemon/capture/records/layout.gen.ts: the sizes, offsets and constants of bpf/records.h,
+ * read from the BTF of build/bpf/layout.o. With --check it only compares the file, and exits with 1
+ * if it is stale.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -18,7 +19,7 @@ interface BtfType {
 }
 
 const object = new URL('../build/bpf/layout.o', import.meta.url).pathname;
-const target = new URL('../daemon/capture/layout.gen.ts', import.meta.url);
+const target = new URL('../daemon/capture/records/layout.gen.ts', import.meta.url);
 const dump = execFileSync('bpftool', ['btf', 'dump', 'file', object, '-j'], {
 	encoding: 'utf8',
 	env: { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` },
@@ -27,7 +28,7 @@ const types = new Map((JSON.parse(dump) as { types: BtfType[] }).types.map((type
 
 function resolve(id: number): BtfType {
 	const type = types.get(id);
-	if (type === undefined) throw new Error(`BTF names no type ${id}`);
+	if (type === undefined) throw new Error(`the BTF has no type ${id}`);
 	return type.kind === 'TYPEDEF' || type.kind === 'VOLATILE' || type.kind === 'CONST'
 		? resolve(type.type_id ?? 0)
 		: type;
@@ -65,7 +66,7 @@ for (const member of all.members ?? []) visit(resolve(member.type_id));
 
 const text = `${[
 	'// SPDX-License-Identifier: Apache-2.0',
-	'/** Made from bpf/records.h by scripts/generate-layout.ts: sizes and offsets in bytes. */',
+	'/** Generated from bpf/records.h by scripts/generate-layout.ts. Sizes and offsets are in bytes. */',
 	'',
 	[...structs.values()].map(struct).join('\n\n'),
 	'',
@@ -74,7 +75,7 @@ const text = `${[
 
 if (process.argv.includes('--check')) {
 	if (readFileSync(target, 'utf8') !== text) {
-		process.stderr.write('daemon/capture/layout.gen.ts is stale: npm run build\n');
+		process.stderr.write('daemon/capture/records/layout.gen.ts is stale: run npm run build\n');
 		process.exitCode = 1;
 	}
 } else {

@@ -1,10 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the npm packages of package-lock.json, a pinned Node among them. Run by scripts/setup.sh.
+# Installs the npm packages of package-lock.json, including a pinned Node. scripts/setup.sh runs it.
 #
-# npm leaves out optional packages that the Node it runs on is too old for (Debian's 18, and 20 before 20.19: parts of the tests and
-# of the build). Then a second run, on the pinned Node, brings them.
-# Exit codes: 0 all are there, 1 not.
+# npm skips optional packages that require a newer Node than the one it runs on. With Debian's Node
+# 18, and with 20 before 20.19, these include parts of the tests and of the build. In that case, a
+# second run on the pinned Node installs them.
+# Exit codes: 0 all packages are installed, 1 some are missing.
 set -u
 cd -- "$(dirname -- "$0")/.." || exit 1
 
@@ -18,7 +19,7 @@ fi
 
 options='ci --include=dev --include=optional --ignore-scripts --no-engine-strict --no-audit --no-fund'
 
-# attempt COMMAND...: three tries, for what goes over a network.
+# attempt COMMAND...: tries the command up to three times, because it uses the network.
 attempt() {
 	for pause in 2 5 0; do
 		"$@" && return 0
@@ -29,7 +30,7 @@ attempt() {
 
 complete() { sh scripts/node.sh -e 'import("rolldown")' 2>/dev/null; }
 
-# On the pinned Node, from a place that npm does not clear.
+# Runs npm on a copy of the pinned Node, outside of the directory that npm clears.
 install_again() {
 	pinned=build/tools/npm-node
 	rm -rf "$pinned"
@@ -42,7 +43,7 @@ install_again() {
 		attempt "$pinned/node" "$cli" $options
 		;;
 	*)
-		# a wrapper: what it starts finds this Node first
+		# npm is a wrapper script, which finds this Node first on PATH
 		# shellcheck disable=SC2086
 		PATH=$(pwd)/$pinned:$PATH attempt npm $options
 		;;
@@ -56,8 +57,8 @@ install_again() {
 attempt npm $options || exit 1
 sh scripts/node.sh --version || exit 1
 complete && exit 0
-echo "npm runs on Node $(node --version), and left packages out that need a newer one: once more, on $(sh scripts/node.sh --version)"
+echo "npm on Node $(node --version) skipped packages that require a newer Node; running it again on $(sh scripts/node.sh --version)"
 install_again || exit 1
 complete && exit 0
-echo "npm has left packages out that the tests and the build need. Install Node 20.19, 22.12 or later, and run this again."
+echo "npm skipped packages that the tests and the build require. Install Node 20.19, 22.12 or later, and run this again."
 exit 1

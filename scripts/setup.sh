@@ -1,13 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# setup.sh [check|test|fuzz|vm|package]: makes this tree ready to run, for the checks, the tests, the fuzzers, or the tests in
-# guests alone. package: where npm has installed it as a package, builds the native parts, and installs nothing else.
+# setup.sh [check|test|fuzz|vm|package]: prepares this tree to run toascope, and also the checks,
+# the tests, the fuzzers, or only the tests in guests. package: builds only the native parts, where
+# npm has installed toascope as a package.
 #
-# What is missing comes by apt (as root); elsewhere it is named with the command that installs it.
-# Then the npm packages of the lockfile, a pinned Node among them, and the native parts, each only
-# when its inputs changed. Plain sh, since the Node that runs npm may be too old for the rest.
-# All output goes to stderr. Exit codes: 0 ready, 1 a step failed, 3 this machine lacks something.
+# As root, missing packages of the distribution are installed with apt; otherwise the script prints
+# the command that installs them. Then it installs the npm packages of the lockfile, including a
+# pinned Node, and builds the native parts, each only if its inputs have changed. It is plain sh,
+# since the Node that runs npm can be too old for the rest. All output goes to stderr.
+# Exit codes: 0 ready, 1 a step failed, 2 wrong usage, 3 a required package is missing.
 set -u
 exec 1>&2
 
@@ -22,7 +24,7 @@ esac
 
 cd -- "$(dirname -- "$0")/.." || exit 1
 root=$(pwd)
-# npm runs this in the source tree as well, where the other goals do it
+# npm also runs this in the source tree, where the other goals do the work
 [ "$goal" = package ] && [ -f scripts/install.sh ] && exit 0
 tools=$root/build/tools
 PATH=$tools/bin:$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -30,7 +32,7 @@ export PATH LC_ALL=C
 
 say() { printf 'setup: %s\n' "$*"; }
 
-# step NAME COMMAND...: one line; the log's last lines when it fails.
+# step NAME COMMAND...: prints one line, and the last lines of the log if the command fails.
 step() {
 	name=$1
 	shift
@@ -47,7 +49,7 @@ step() {
 	return 1
 }
 
-# attempt COMMAND...: three tries, for what goes over a network.
+# attempt COMMAND...: tries the command up to three times, because it uses the network.
 attempt() {
 	for pause in 2 5 0; do
 		"$@" && return 0
@@ -58,7 +60,7 @@ attempt() {
 
 # --- packages of the distribution ---------------------------------------------------------------
 
-# present PROBE: see scripts/packages.txt
+# present PROBE: runs a probe of scripts/packages.txt
 present() {
 	case $1 in
 	cmd:*) command -v "${1#cmd:}" >/dev/null 2>&1 ;;
@@ -69,7 +71,7 @@ present() {
 		;;
 	link:*)
 		spec=${1#link:}
-		# a sanitizer that brings a main() of its own replaces the weak one
+		# the main() of a sanitizer's runtime, if it has one, replaces the weak one
 		printf '%s\n' 'int LLVMFuzzerTestOneInput(void) { return 0; }' \
 			'__attribute__((weak)) int main(void) { return 0; }' |
 			"${spec%%:*}" "-fsanitize=${spec#*:}" -x c -o "$root/build/.linked" - 2>/dev/null
@@ -81,8 +83,8 @@ present() {
 	esac
 }
 
-# On Ubuntu bpftool stands beside a kernel's other tools, and the command on PATH refuses when that
-# kernel does not run. Any of them will do.
+# Ubuntu installs a bpftool with the tools of each kernel, and the command on PATH fails if there is
+# none for the running kernel. Any of them works.
 adopt_bpftool() {
 	present run:bpftool && return
 	for candidate in /usr/lib/linux-tools/*/bpftool /usr/lib/linux-tools-*/bpftool; do
@@ -95,7 +97,8 @@ adopt_bpftool() {
 	done
 }
 
-# missing COLUMN: the packages whose probe fails, from column 3 apt, 4 dnf, 5 zypper; `probe`: the probes
+# missing COLUMN: prints the packages whose probe fails, from the column apt, dnf or zypper; with
+# the column probe, the names in these probes
 missing() {
 	while read -r when probe apt dnf zypper; do
 		case $when in "" | \#*) continue ;; esac
@@ -110,7 +113,7 @@ missing() {
 	done <scripts/packages.txt | sort -u | tr '\n' ' ' | sed 's/ *$//'
 }
 
-# Of alternatives, the first that the archive has.
+# apt_choose PACKAGES: prints, of each list of alternatives, the first that the archive has.
 apt_choose() {
 	for names in $1; do
 		chosen=${names%%|*}
@@ -125,19 +128,19 @@ apt_choose() {
 }
 
 apt_get() {
-	# 9 is the lock: nothing that a package starts may keep it
+	# 9 is the lock, which services that a package starts must not inherit
 	DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -y -q -o Acquire::Retries=3 \
 		-o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30 -o DPkg::Lock::Timeout=180 "$@" 9>&-
 }
 
 apt_install() {
-	attempt apt_get update || echo 'apt-get update failed: going on with the package lists that are here'
+	attempt apt_get update || echo 'apt-get update failed; using the existing package lists'
 	# shellcheck disable=SC2046  # one word for each package
 	attempt apt_get install --no-install-recommends $(apt_choose "$1")
 }
 
 lacking() {
-	say "this machine lacks: $(missing probe)"
+	say "missing on this machine: $(missing probe)"
 	apt=$(apt_choose "$(missing apt)")
 	found=
 	for family in apt-get dnf zypper; do
@@ -166,12 +169,13 @@ packages() {
 	[ -z "$(missing probe)" ] || lacking
 }
 
-# optional_packages KIND TESTS: what the tests named so need; without it they are skipped, and the others run.
+# optional_packages KIND TESTS: installs the packages of KIND. If that is not possible, the tests
+# that TESTS describes are skipped, and the others run.
 optional_packages() {
 	wanted=$(goal=$1 && missing apt)
 	[ -z "$wanted" ] && return
 	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-		say "not here: $(goal=$1 && missing probe); the tests $2 are skipped"
+		say "not installed: $(goal=$1 && missing probe); the tests $2 are skipped"
 	elif ! step "apt, for the tests $2: $wanted" apt_install "$wanted"; then
 		say "the tests $2 are skipped"
 	fi
@@ -180,8 +184,8 @@ optional_packages() {
 
 # --- servers that the tests use -----------------------------------------------------------------
 
-# Unpacked under build/, not installed: an installed one would start a service. build/tools/bin has
-# each under its own name, be it this machine's own or the unpacked one.
+# The servers are unpacked under build/ and not installed, since an installation would start their
+# services. build/tools/bin has each under its name, whether it is installed or unpacked.
 fetch_tools() {
 	rm -rf "$tools/debs"
 	mkdir -p "$tools/debs/partial" "$tools/root" "$tools/bin"
@@ -227,7 +231,7 @@ test_tools() {
 	done
 	[ -z "$wanted" ] && return
 	if ! command -v apt-get >/dev/null 2>&1; then
-		say "not here: $wanted; the tests that use it are skipped"
+		say "not installed: $wanted; the tests that use it are skipped"
 	elif ! step "for the tests, unpacked and not installed: $wanted" fetch_tools "$wanted"; then
 		say "the tests that use $wanted are skipped"
 	fi
@@ -238,7 +242,7 @@ test_tools() {
 modules() {
 	stamp=node_modules/.toascope-setup
 	inputs="$(uname -m) $(sha256sum <package-lock.json)"
-	# a tree that an older Node installed may lack the bundler's own part
+	# an installation by an older Node can lack the bundler's native part
 	[ -f $stamp ] && [ "$(cat $stamp)" = "$inputs" ] && ls -d node_modules/@rolldown/binding-* >/dev/null 2>&1 && return
 	step 'npm packages' sh scripts/install.sh || exit 1
 	printf '%s\n' "$inputs" >$stamp
@@ -248,7 +252,8 @@ modules() {
 
 compile() {
 	bpftool=$(command -v bpftool)
-	# a tree that was moved or copied, or another bpftool: CMake keeps what it found first
+	# CMake caches the first paths that it found, which are wrong after the tree was moved or copied,
+	# or for another bpftool
 	if ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$root" build/CMakeCache.txt ||
 		! grep -q "^BPFTOOL:[A-Z]*=$bpftool\$" build/CMakeCache.txt; then
 		rm -rf build/CMakeCache.txt build/CMakeFiles
@@ -262,7 +267,7 @@ native() {
 	stamp=build/.native
 	inputs=$({
 		printf '%s\n' "$root" "$(uname -m)"
-		for part in bench bpf kernel/toa_option.h native CMakeLists.txt package-lock.json scripts/setup.sh; do
+		for part in bench bpf kernel/toa_option.h kernel/toa_rules.h native CMakeLists.txt package-lock.json scripts/setup.sh; do
 			[ -e $part ] && find $part -type f ! -name '*.ts' -exec sha256sum {} +
 		done | sort
 	} | sha256sum)
@@ -274,14 +279,14 @@ native() {
 
 mkdir -p build
 if [ ! -w build ]; then
-	say "$root/build cannot be written by this user"
+	say "$root/build is not writable by this user"
 	exit 1
 fi
-# the demo and the tests may start together
+# the demo and the tests can be started at the same time
 if command -v flock >/dev/null 2>&1; then
 	exec 9>build/.setup.lock || exit 1
 	flock -n 9 || {
-		say 'waiting for another set-up of this tree'
+		say 'waiting for another setup of this tree'
 		flock 9
 	}
 fi

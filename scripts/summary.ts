@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What a run of tests came to: a table of its suites, what was skipped and why, and the last line that .ci/run reads. */
+/**
+ * Prints the summary of a test run: a table of its suites, the skipped tests with the reasons, and
+ * the last line, which .ci/run parses.
+ */
 
 export interface Suite {
 	readonly name: string;
@@ -7,7 +10,7 @@ export interface Suite {
 	readonly failed: number;
 	/** `test: reason` of each test that did not run. */
 	readonly skips: readonly string[];
-	/** Tests, hooks and the file's own imports. */
+	/** Duration of the tests, the hooks and the file's imports. */
 	readonly seconds: number;
 }
 
@@ -27,7 +30,10 @@ export function printSkips(suites: readonly Suite[]): void {
 	for (const { name, skips } of suites) for (const skip of skips) console.log(`SKIPPED ${name} > ${skip}`);
 }
 
-/** `N passed, N failed[, N skipped]`. Returns the exit code: 0 only if something passed and nothing failed. */
+/**
+ * Prints `N passed, N failed[, N skipped]`. Returns the exit code: 0 only if something passed and
+ * nothing failed.
+ */
 export function printLastLine(suites: readonly Suite[], strayFailures = 0): number {
 	const sum = (pick: (suite: Suite) => number): number => suites.reduce((total, suite) => total + pick(suite), 0);
 	const passed = sum((suite) => suite.passed);

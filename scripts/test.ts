@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * `npm test [-- FILTER...]`: the unit tests, the tests on this kernel, and those in guests with other kernels. FILTER narrows to
- * a suite (`unit`, `host`, `vm`), or to files whose path contains it; of a guest that is `test/vm/KERNEL`. Says what is skipped and why, what each file took, and in the last line
- * `N passed, N failed[, N skipped]`. Exit code 0 only if something passed and nothing failed.
+ * `npm test [-- FILTER...]`: runs the unit tests, the tests on this kernel, and those in guests
+ * with other kernels. FILTER selects a suite (`unit`, `host`, `vm`), or the files whose path
+ * contains it; the path of a guest is `test/vm/KERNEL`. Prints what is skipped and why, the
+ * duration of each file, and `N passed, N failed[, N skipped]` as the last line. Exit code 0 only
+ * if something passed and nothing failed.
  */
 import { execFileSync } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { join } from 'node:path';
 import { createVitest, type TestModule } from 'vitest/node';
-import { closeVitest } from '../test/fixtures/close_vitest.ts';
+import { closeVitest } from '../test/kit/close_vitest.ts';
 import { dailyKernels, dailyPlan } from '../test/vm/plans.ts';
 import { testGuests } from '../test/vm/suites.ts';
 import { printLastLine, printSkips, printTable, type Suite } from './summary.ts';
@@ -26,7 +28,7 @@ function countSuite(module: TestModule): Suite {
 		else if (result.state === 'failed') failed++;
 		else skips.push(`${test.fullName}: ${(result.state === 'skipped' && result.note) || 'not run'}`);
 	}
-	// a file that does not load, or a hook that fails, takes its tests with it
+	// if a file does not load or a hook fails, no test of it is marked as failed
 	if (failed === 0 && module.state() === 'failed') failed = 1;
 	const { collectDuration, duration } = module.diagnostic();
 	return {
@@ -47,10 +49,10 @@ function hasCommand(name: string): boolean {
 	}
 }
 
-/** What this machine lacks for some tests, in the words of the summary. */
-function shortcomings(isRoot: boolean): string[] {
+/** A line for each requirement of some tests that this machine does not meet. */
+function missingRequirements(isRoot: boolean): string[] {
 	const lines: string[] = [];
-	if (!isRoot) lines.push('not root: none of the tests on this kernel (test/host) runs. Run `sudo npm test`.');
+	if (!isRoot) lines.push('not root: the tests on this kernel (test/host) are skipped. Run `sudo npm test`.');
 	for (const name of [
 		'python3',
 		'nginx',
@@ -64,7 +66,7 @@ function shortcomings(isRoot: boolean): string[] {
 		'prometheus',
 		'promtool',
 	]) {
-		if (!hasCommand(name)) lines.push(`no ${name} here: the tests that need it are skipped.`);
+		if (!hasCommand(name)) lines.push(`${name} is not installed: the tests that require it are skipped.`);
 	}
 	return lines;
 }
@@ -73,13 +75,13 @@ process.chdir(root);
 process.env.PATH = `${join(root, 'build/tools/bin')}:${process.env.PATH}`;
 const filters = process.argv.slice(2).map(pathPart);
 const isRoot = process.getuid?.() === 0;
-const lacks = shortcomings(isRoot);
+const missing = missingRequirements(isRoot);
 if (filters.length === 0) {
 	console.log(
 		'All tests take about 45 minutes on 2 cores, most of it in virtual machines; `npm test -- unit` takes a minute.',
 	);
 }
-for (const line of lacks) console.log(`!! ${line}`);
+for (const line of missing) console.log(`!! ${line}`);
 
 const vitest = await createVitest('test', {
 	run: true,
@@ -89,13 +91,13 @@ const vitest = await createVitest('test', {
 	project: isRoot ? ['unit', 'host'] : ['unit'],
 });
 await vitest.start(filters).catch((error: unknown) => {
-	// a filter of guests alone
+	// the filters select only guests
 	if ((error as { code?: unknown }).code !== 'VITEST_FILES_NOT_FOUND') throw error;
 });
 const suites = vitest.state.getTestModules().map(countSuite);
 const strayErrors = vitest.state.getUnhandledErrors().length;
-const held = await closeVitest(vitest);
-if (held > 0) console.log(`!! a test that ran out of its time went on: its ${held} processes were ended.`);
+const killed = await closeVitest(vitest);
+if (killed > 0) console.log(`!! a test continued after its timeout: its ${killed} processes were killed.`);
 
 if (!isRoot) {
 	const files = globSync('test/host/**/*.test.ts').filter(
@@ -110,8 +112,8 @@ if (guests.length > 0) suites.push(...(await testGuests(guests, dailyPlan)));
 
 printTable(suites);
 printSkips(suites);
-for (const line of lacks) console.log(`!! ${line}`);
-if (strayErrors > 0) console.log(`!! ${strayErrors} error(s) outside of any test: see above.`);
+for (const line of missing) console.log(`!! ${line}`);
+if (strayErrors > 0) console.log(`!! ${strayErrors} errors occurred outside of any test: see above.`);
 
 const nothing = suites.length === 0;
 if (nothing) console.log(`!! no test matches ${filters.join(' ')}`);

@@ -1,59 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Attached means asked: what was attached and pinned may be detached, removed or hidden by others. Each check asks the
- * kernel, reports what it finds gone, and puts it back.
+ * Checks what is attached. Other processes can detach, remove or hide what was attached and pinned,
+ * so each check asks the kernel, reports what is missing, and restores it.
  */
+
+import { type BpfObject, native } from '../../native/binding.ts';
 import { codeOfError } from '../errors.ts';
+import { CgroupWatch } from '../host/cgroup_watch.ts';
+import { ftraceOffReason } from '../host/tracing_switch.ts';
 import { LogLimit, type LogSink, logLines } from '../log_lines.ts';
+import { type AttachmentReport, checkFailed, type Missing, notYetChecked } from './attachment_report.ts';
 import type { Attachment, Attachments } from './attachments.ts';
-import { CgroupWatch } from './cgroup_watch.ts';
-import type { KeptSyns } from './kept_syns.ts';
-import { type BpfObject, native } from './native.ts';
-import type { Pins } from './pins.ts';
+import type { Pins } from './pinning/pins.ts';
 import type { OptionReader } from './provider.ts';
+import type { SavedSyns } from './saved_syns.ts';
 import type { ServedCgroup } from './served_cgroup.ts';
-import { functionsOff } from './tracing_switch.ts';
-
-/** What the latest check found. */
-export interface AttachmentReport {
-	readonly programs: readonly Attachment[];
-	/** How often something was found gone, by program, and `pins`. */
-	readonly lost: Readonly<Record<string, bigint>>;
-	/** Why the daemon is not ready; empty: all that should be attached is. */
-	readonly missing: readonly Missing[];
-}
-
-/** A reason not to be ready, and what is wrong, for operators. */
-export interface Missing {
-	readonly reason: (typeof missingReasons)[number];
-	readonly text: string;
-}
-
-export const missingReasons = [
-	'cgroup_missing',
-	'programs_detached',
-	'programs_switched_off',
-	'pins_missing',
-	'module_missing',
-	'module_parameters',
-	'module_switched_off',
-	'attachments_unknown',
-] as const;
-
-/** What no check has found out: no program is known to be attached. */
-function unknown(text: string, lost: AttachmentReport['lost']): AttachmentReport {
-	return { programs: [], lost, missing: [{ reason: 'attachments_unknown', text }] };
-}
-
-/** The report before the first check. */
-export const notYetChecked = unknown('the first check of the attachments is awaited', {});
-
-/** The report where the check itself failed. `lost`: what was found gone before. */
-export function checkFailed(error: unknown, lost: AttachmentReport['lost']): AttachmentReport {
-	return unknown(`whether the programs are attached is not known: the check failed (${codeOfError(error)})`, lost);
-}
-
-export const nothingAttached: AttachmentReport = { programs: [], lost: {}, missing: [] };
 
 /** What is checked. */
 export interface Checked {
@@ -61,15 +22,15 @@ export interface Checked {
 	readonly pins: Pins | undefined;
 	readonly attachments: Attachments;
 	readonly cgroup: ServedCgroup;
-	/** Maps that are pinned. */
+	/** The maps that are pinned. */
 	readonly maps: readonly string[];
-	readonly keptSyns: KeptSyns;
+	readonly savedSyns: SavedSyns;
 	readonly reader: Pick<OptionReader, 'check'>;
-	/** Called before programs are attached again to a cgroup that was made anew. */
+	/** Called before programs are attached again to a cgroup that was created again. */
 	readonly onCgroup: () => void;
 }
 
-/** All descriptors of the host are walked for it: not at each check. */
+/** The check of saved SYNs walks all descriptors of the host, so it does not run at each check. */
 const synsMs = 15_000;
 
 export class AttachmentCheck {
@@ -77,16 +38,22 @@ export class AttachmentCheck {
 	readonly #limit: LogLimit;
 	readonly #lost = new Map<string, bigint>();
 	#readerLost: AttachmentReport['lost'] = {};
-	/** Programs that the check before found detached; those that were switched off are not among them. */
+	/** Programs that the previous check found detached; switched-off ones are not among them. */
 	#detached: readonly string[] = [];
-	/** Programs that the check before found switched off: one of these that is detached since was lost once more. */
+	/**
+	 * Programs that the previous check found switched off. One that is now detached was lost once
+	 * more.
+	 */
 	#off: readonly string[] = [];
 	#pinsFault = '';
-	/** The log said that the directory of pins cannot be reached, and not yet that it can. */
-	#pinsFaultTold = false;
+	/**
+	 * The log has a line that the directory of pins cannot be reached, but not yet that it can
+	 * again.
+	 */
+	#pinsFaultLogged = false;
 	#report = notYetChecked;
 	#attachedAgain = false;
-	/** The programs do not go by the cgroup that is there now. */
+	/** The settings do not have the id of the current cgroup: updating them was refused. */
 	#settingsRefused = false;
 	#synsCheckedMs = performance.now();
 	#watch: CgroupWatch | undefined;
@@ -105,16 +72,17 @@ export class AttachmentCheck {
 	}
 
 	/**
-	 * The report is what was found; what was put back since is in the next one. Where it throws, nothing is known, and the
-	 * report says so. `onChange`: called when the cgroup is made or removed.
+	 * Checks everything. The report says what was found; what was restored appears in the next one.
+	 * If the check throws, nothing is known, and the report says so. `onChange`: called when the
+	 * cgroup is created or removed.
 	 */
 	run(onChange: () => void): void {
 		const { path, wholeHost } = this.#checked.cgroup;
-		// not before the first: a start that failed leaves no watch
+		// created at the first check, so that a failed start leaves no watch
 		if (!wholeHost) this.#watch ??= new CgroupWatch(path, onChange);
 		this.#check();
 		this.#checkSyns();
-		// the listeners that were told just now are counted
+		// update the counts: checking the SYNs can have added some
 		this.#report = { ...this.#report, lost: this.#lostOf(this.#report.programs) };
 	}
 
@@ -131,14 +99,16 @@ export class AttachmentCheck {
 		}
 	}
 
-	/** The check before a stop that keeps all. Returns what is not kept, for operators. */
+	/**
+	 * Runs the check before a stop that keeps everything. Returns what is not kept, for operators.
+	 */
 	last(): readonly string[] {
 		const { attachments, pins, bpf, maps } = this.#checked;
 		try {
 			this.#check();
 			const pinnedId = (path: string) => native().pinnedId(path);
-			const programs = attachments.unkept(pinnedId).map((program) => `${program} is not attached, or not pinned`);
-			const unpinned = maps.filter((map) => pins === undefined || pinnedId(pins.map(map)) !== bpf.mapId(map));
+			const programs = attachments.unpinned(pinnedId).map((program) => `${program} is not attached, or not pinned`);
+			const unpinned = maps.filter((map) => pins === undefined || pinnedId(pins.map(map)) !== bpf.map(map).id());
 			const unreachable = pins?.unreachable;
 			return [
 				...programs,
@@ -155,20 +125,22 @@ export class AttachmentCheck {
 		const cgroupGone = gone.some(({ hookGone }) => hookGone);
 		const detached = gone.filter(({ switchedOff }) => !switchedOff);
 		const names = detached.map(({ program }) => program);
-		const fresh = names.filter((name) => !this.#detached.includes(name));
+		const newlyLost = names.filter((name) => !this.#detached.includes(name));
 		const cgroup = this.#checked.cgroup.path;
-		// what was never attached was not lost
-		const awaited = gone.some(({ program, id, hookGone }) => hookGone && id === undefined && fresh.includes(program));
-		if (awaited) this.#limit.tell('awaited', logLines.cgroupAwaited, { cgroup });
-		else for (const name of fresh) this.#count(name);
-		if (fresh.length > 0 && !awaited) {
-			const context = { programs: fresh, cgroup, cgroup_exists: !cgroupGone };
-			this.#limit.tell(`detached ${fresh.toSorted()}`, logLines.detached, context);
+		// programs that were never attached are not lost
+		const isAwaited = gone.some(
+			({ program, id, hookGone }) => hookGone && id === undefined && newlyLost.includes(program),
+		);
+		if (isAwaited) this.#limit.log('awaited', logLines.cgroupAwaited, { cgroup });
+		else for (const name of newlyLost) this.#count(name);
+		if (newlyLost.length > 0 && !isAwaited) {
+			const context = { programs: newlyLost, cgroup, cgroup_exists: !cgroupGone };
+			this.#limit.log(`detached ${newlyLost.toSorted()}`, logLines.detached, context);
 		}
 		this.#detached = names;
 		const missing = this.#switchedOff(gone.filter(({ switchedOff }) => switchedOff).map(({ program }) => program));
 		if (detached.some(({ hookGone }) => !hookGone) || this.#settingsRefused) {
-			this.#settingsRefused = !this.#tried('settings', this.#checked.onCgroup);
+			this.#settingsRefused = !this.#try('settings', this.#checked.onCgroup);
 		}
 		if (detached.length === 0) return missing;
 		if (cgroupGone) this.#watch?.renew();
@@ -182,15 +154,18 @@ export class AttachmentCheck {
 		return missing;
 	}
 
-	/** Attaching them again would change nothing: the switch is the administrator's. */
+	/**
+	 * Reports the programs that are switched off. Attaching them again would change nothing: only
+	 * the administrator can switch them on.
+	 */
 	#switchedOff(off: readonly string[]): Missing[] {
-		const fresh = off.filter((name) => !this.#off.includes(name));
+		const newlyOff = off.filter((name) => !this.#off.includes(name));
 		this.#off = off;
 		if (off.length === 0) return [];
-		const why = functionsOff() ?? 'the tracing of functions was switched off';
-		for (const name of fresh) this.#count(name);
-		if (fresh.length > 0) {
-			this.#limit.tell('switched off', logLines.switchedOff, { programs: off, why });
+		const why = ftraceOffReason() ?? 'function tracing was switched off';
+		for (const name of newlyOff) this.#count(name);
+		if (newlyOff.length > 0) {
+			this.#limit.log('switched off', logLines.switchedOff, { programs: off, why });
 		}
 		return [{ reason: 'programs_switched_off', text: `${why}: the kernel does not run ${off.join(', ')}` }];
 	}
@@ -200,31 +175,35 @@ export class AttachmentCheck {
 		const possible = gone.filter(({ hookGone }) => !hookGone).map(({ program }) => program);
 		if (possible.length === 0) return;
 		const programs: string[] = [];
-		// what counts comes last: the others are to know each connection that it announces
+		// sockops comes last: the other programs must already observe each connection that it
+		// reports
 		for (const program of possible.toSorted(sockopsLast)) {
-			// one that is refused must not keep those behind it from seeing connections
-			if (this.#tried(program, () => attachments.again(program))) programs.push(program);
+			// a refused program must not keep the later ones from observing connections
+			if (this.#try(program, () => attachments.again(program))) programs.push(program);
 		}
 		if (programs.length === 0) return;
 		this.#attachedAgain = true;
-		// one of these that is gone at the next check is gone once more
+		// one of these that is missing at the next check is lost once more
 		this.#detached = this.#detached.filter((program) => !programs.includes(program));
 		const context = { programs, cgroup: this.#checked.cgroup.path };
-		this.#limit.tell(`attached ${programs.toSorted()}`, logLines.attachedAgain, context);
+		this.#limit.log(`attached ${programs.toSorted()}`, logLines.reattached, context);
 	}
 
-	/** False: it was refused, and the log says so. */
-	#tried(program: string, step: () => void): boolean {
+	/** False: the step was refused, and the log says so. */
+	#try(program: string, step: () => void): boolean {
 		try {
 			step();
 			return true;
 		} catch (err) {
-			this.#limit.tell(`refused ${program} ${codeOfError(err)}`, logLines.notAttachedAgain, { err, program });
+			this.#limit.log(`refused ${program} ${codeOfError(err)}`, logLines.reattachFailed, { err, program });
 			return false;
 		}
 	}
 
-	/** Pins are what the next daemon goes on with, and what keeps programs attached while none runs. */
+	/**
+	 * Checks the pins: the next daemon adopts them, and they keep programs attached while no daemon
+	 * runs.
+	 */
 	#checkPins(): Missing[] {
 		const { pins, attachments, bpf, maps } = this.#checked;
 		if (pins === undefined) return [];
@@ -233,45 +212,45 @@ export class AttachmentCheck {
 			if (pins.removed) pins.remake();
 			const pinnedId = (path: string) => native().pinnedId(path);
 			const lost = attachments.restorePins(pinnedId);
-			const lostMaps = maps.filter((map) => pinnedId(pins.map(map)) !== bpf.mapId(map));
-			for (const map of lostMaps) bpf.pin(map, pins.map(map));
+			const lostMaps = maps.filter((map) => pinnedId(pins.map(map)) !== bpf.map(map).id());
+			for (const map of lostMaps) bpf.map(map).pin(pins.map(map));
 			const all = [...lost, ...lostMaps];
 			if (all.length > 0) {
 				this.#count('pins');
-				this.#limit.tell('pins restored', logLines.pinsRestored, { pins: pins.shown, names: all });
+				this.#limit.log('pins restored', logLines.pinsRestored, { pins: pins.shown, names: all });
 			}
-			if (!pins.inPlace) fault = 'is hidden by another mount, or was moved';
+			if (!pins.isComplete) fault = 'is hidden by another mount, or was moved';
 			else if (all.length > 0) return [{ reason: 'pins_missing', text: `pins were missing in ${pins.shown}` }];
 		} catch (error) {
 			fault = `cannot be used: ${error instanceof Error ? error.message : String(error)}`;
 		}
 		if (fault !== '' && fault !== this.#pinsFault) {
 			this.#count('pins');
-			const told = this.#limit.tell('pins hidden', logLines.pinsHidden, { pins: pins.shown, why: fault });
-			this.#pinsFaultTold ||= told;
-		} else if (fault === '' && this.#pinsFaultTold) {
-			this.#pinsFaultTold = false;
-			this.#limit.tell('pins back', logLines.pinsBack, { pins: pins.shown });
+			const logged = this.#limit.log('pins hidden', logLines.pinsHidden, { pins: pins.shown, why: fault });
+			this.#pinsFaultLogged ||= logged;
+		} else if (fault === '' && this.#pinsFaultLogged) {
+			this.#pinsFaultLogged = false;
+			this.#limit.log('pins back', logLines.pinsReachable, { pins: pins.shown });
 		}
 		this.#pinsFault = fault;
 		return fault === '' ? [] : [{ reason: 'pins_missing', text: `the directory of pins ${pins.shown} ${fault}` }];
 	}
 
-	/** Listeners that began while programs were detached were not told to keep their SYNs. */
+	/** Sets TCP_SAVE_SYN on listeners that began to listen while programs were detached. */
 	#checkSyns(): void {
 		if (!this.#attachedAgain && performance.now() - this.#synsCheckedMs < synsMs) return;
 		this.#attachedAgain = false;
 		this.#synsCheckedMs = performance.now();
-		const listeners = this.#checked.keptSyns.check();
+		const listeners = this.#checked.savedSyns.check();
 		if (listeners > 0) this.#count('syns', listeners);
 	}
 
-	/** What was never lost as well: an alert needs the zero before the first time. */
+	/** Includes what was never lost, as 0: an alert needs the zero before the first loss. */
 	#lostOf(programs: readonly Attachment[]): Record<string, bigint> {
 		const pins = this.#checked.pins === undefined ? [] : ['pins'];
 		const all = [...programs.map(({ program }) => program), ...pins, 'syns'];
-		const never = Object.fromEntries(all.map((name) => [name, 0n]));
-		return { ...never, ...this.#readerLost, ...Object.fromEntries(this.#lost) };
+		const zeros = Object.fromEntries(all.map((name) => [name, 0n]));
+		return { ...zeros, ...this.#readerLost, ...Object.fromEntries(this.#lost) };
 	}
 
 	#count(what: string, times = 1): void {

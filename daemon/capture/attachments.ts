@@ -1,22 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Which programs are to be attached, and by which pins they outlive the daemon. */
-import type { BpfObject, LinkState } from './native.ts';
-import type { Pins } from './pins.ts';
+/**
+ * Attaches and detaches programs, and says which should be attached. Pins let them outlive the
+ * daemon.
+ */
+import type { BpfObject, LinkState } from '../../native/binding.ts';
+import { ftraceOffReason } from '../host/tracing_switch.ts';
+import type { Pins } from './pinning/pins.ts';
 import type { ServedCgroup } from './served_cgroup.ts';
-import { functionsOff } from './tracing_switch.ts';
 
-/** `iterator`: it is run. `function`, `tracepoint`: of the kernel or a module. `cgroup`: on the sockets of the cgroup. */
+/**
+ * `iterator`: the daemon runs it. `function`, `tracepoint`: on one of the kernel or a module.
+ * `cgroup`: on the sockets of the cgroup.
+ */
 type Hook = 'iterator' | 'function' | 'tracepoint' | 'cgroup';
 
-/** A program that is to be attached. */
+/** A program that should be attached. */
 export interface Attachment {
 	readonly program: string;
-	/** The number by which the kernel knows it; undefined: there is no link. */
+	/** The id of the program in the kernel; undefined: there is no link. */
 	readonly id: number | undefined;
 	readonly attached: boolean;
-	/** Its hook is gone, and must come back before it can be attached: the cgroup. */
+	/**
+	 * The cgroup that it attaches to does not exist, and must be created before it can be attached.
+	 */
 	readonly hookGone: boolean;
-	/** Its link is as it was, and the kernel does not run it: the tracing of functions is switched off. */
+	/** Its link is intact, but the kernel does not run it: function tracing is switched off. */
 	readonly switchedOff: boolean;
 }
 
@@ -32,18 +40,18 @@ export class Attachments {
 		this.#cgroup = cgroup;
 	}
 
-	/** Iterators hang nowhere: they are run. */
+	/** Attaches an iterator: it is on no hook, the daemon runs it. */
 	iterator(program: string): void {
 		this.#bpf.attach(program, {});
 		this.#wanted.set(program, 'iterator');
 	}
 
-	/** On a function or a tracepoint, which the program's section names. */
+	/** Attaches a program to the function or tracepoint that its section names. */
 	traced(program: string, hook: 'function' | 'tracepoint'): void {
 		this.#attach(program, hook);
 	}
 
-	/** On the sockets of the cgroup, or off them. */
+	/** Attaches a program to the sockets of the cgroup, or detaches it. */
 	cgroup(program: string, wanted = true): void {
 		const attached = this.#wanted.has(program);
 		if (wanted && !attached) this.#attach(program, 'cgroup');
@@ -52,7 +60,7 @@ export class Attachments {
 
 	#attach(program: string, hook: Hook, drain = false): void {
 		if (hook === 'cgroup' && this.#cgroup.id === undefined) {
-			// awaited: again() attaches it when the cgroup is there
+			// not attached yet: again() attaches it once the cgroup exists
 			this.#wanted.set(program, hook);
 			return;
 		}
@@ -61,16 +69,19 @@ export class Attachments {
 		this.#wanted.set(program, hook);
 	}
 
-	/** It was attached here, or waits for its cgroup; state() says whether it is. */
+	/**
+	 * Whether a program was attached here, or waits for its cgroup; state() says whether it is
+	 * attached.
+	 */
 	has(program: string): boolean {
 		return this.#wanted.has(program);
 	}
 
-	/** What the kernel says of each program. */
+	/** The state of each program, as reported by the kernel. */
 	state(): Attachment[] {
 		const links = new Map(this.#bpf.links().map((link) => [link.program, link]));
 		const id = this.#cgroup.id;
-		const off = functionsOff() !== undefined;
+		const off = ftraceOffReason() !== undefined;
 		return [...this.#wanted].map(([program, hook]) => {
 			const link = links.get(program);
 			const linked = link?.ours === true && (hook !== 'cgroup' || isOn(link, id));
@@ -85,28 +96,36 @@ export class Attachments {
 		});
 	}
 
-	/** Attaches a program that is not attached any more. Connections of a cgroup that was removed go on to be seen. */
+	/**
+	 * Attaches a program again that was detached. Connections of a removed cgroup continue to be
+	 * observed.
+	 */
 	again(program: string): void {
 		const hook = this.#wanted.get(program);
 		if (hook !== undefined && hook !== 'iterator') this.#attach(program, hook, true);
 	}
 
-	/** Programs that are to outlive the daemon and do not: they are detached, or no pin keeps them. */
-	unkept(pinnedId: (path: string) => number | undefined): string[] {
+	/**
+	 * The programs that should outlive the daemon but will not: they are detached, or not pinned.
+	 */
+	unpinned(pinnedId: (path: string) => number | undefined): string[] {
 		const pins = this.#pins;
 		const links = new Map(this.#bpf.links().map((link) => [link.program, link]));
-		const kept = (program: string) => {
+		const hasPinnedLink = (program: string) => {
 			const link = links.get(program);
 			return link !== undefined && pins !== undefined && pinnedId(pins.link(program)) === link.id;
 		};
 		return this.state()
 			.filter(({ program, attached, switchedOff }) => {
-				return this.#isPinned(program) && !((attached || switchedOff) && kept(program));
+				return this.#isPinned(program) && !((attached || switchedOff) && hasPinnedLink(program));
 			})
 			.map(({ program }) => program);
 	}
 
-	/** Puts the pins of links back where others are, or none. Returns the programs whose pins were missing. */
+	/**
+	 * Pins links again where another object is pinned, or none. Returns the programs whose pins
+	 * were missing.
+	 */
 	restorePins(pinnedId: (path: string) => number | undefined): string[] {
 		const pins = this.#pins;
 		if (pins === undefined) return [];
@@ -121,24 +140,33 @@ export class Attachments {
 		return hook !== undefined && hook !== 'iterator';
 	}
 
-	/** Returns whether it is still attached, by a pin that could not be taken away. */
+	/**
+	 * Detaches a program. Returns whether it is still attached because its pin could not be
+	 * removed.
+	 */
 	detach(program: string): boolean {
 		if (!this.#wanted.delete(program)) return false;
 		return this.#bpf.detach(program).attached;
 	}
 
-	/** Returns the programs that are still attached, by pins that could not be taken away. */
+	/**
+	 * Detaches all programs. Returns those that are still attached because their pins could not be
+	 * removed.
+	 */
 	detachAll(): string[] {
 		return [...this.#wanted.keys()].filter((program) => this.detach(program));
 	}
 
-	/** Takes away what a daemon before this one needed and this one does not. */
+	/** Removes the pins that an earlier daemon needed and this one does not. */
 	dropOthers(maps: readonly string[]): void {
 		this.#pins?.unlinkOthers(maps, new Set(this.#wanted.keys()));
 	}
 }
 
-/** Whether a link is on this cgroup: the one that it was attached to may be removed, and another made at its path. */
+/**
+ * Whether a link is attached to this cgroup: the one that it was attached to can have been removed,
+ * and another created at the same path.
+ */
 function isOn({ cgroup }: LinkState, id: bigint | undefined): boolean {
 	return cgroup !== undefined && cgroup !== 0n && cgroup === id;
 }

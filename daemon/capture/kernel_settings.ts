@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The configuration in the kernel. A new one is written beside the one in force (settings, ports,
- * trusted networks, each with its generation), then one 32-bit store switches over.
+ * Writes the configuration to the kernel. A new one is written beside the one in force (settings,
+ * ports, trusted networks, each with its generation), then one 32-bit store switches over.
  */
+
+import type { BpfMap, BpfObject } from '../../native/binding.ts';
 import type { Config } from '../config/config.ts';
 import { ToascopeError } from '../errors.ts';
-import { limit, portBitsLayout } from './layout.gen.ts';
-import type { BpfObject } from './native.ts';
-import { ownNetns } from './netns.ts';
+import { ownNetns } from '../host/netns.ts';
 import type { ProviderName } from './provider.ts';
+import { limit, portBitsLayout } from './records/layout.gen.ts';
 import { encodePorts, encodeSettings, encodeTrust } from './settings.ts';
 
 const yes = Buffer.from([1, 0, 0, 0]);
@@ -21,60 +22,70 @@ function word(value: number): Buffer {
 
 export class KernelSettings {
 	readonly #bpf: BpfObject;
+	readonly #settings: BpfMap;
+	readonly #generations: BpfMap;
+	readonly #ports: BpfMap;
+	readonly #trust: BpfMap;
 	readonly #provider: ProviderName;
 	#generation = 0;
 	#trusted: readonly Buffer[] = [];
-	/** Of the generation before. */
-	#before: readonly Buffer[] = [];
+	/** The networks of the previous generation. */
+	#previous: readonly Buffer[] = [];
 
-	/** Of an object whose programs are not attached yet. */
+	/** The programs of the object must not be attached yet. */
 	constructor(bpf: BpfObject, provider: ProviderName = 'bpf') {
 		this.#bpf = bpf;
+		this.#settings = bpf.map('settings');
+		this.#generations = bpf.map('generation');
+		this.#ports = bpf.map('ports');
+		this.#trust = bpf.map('trust');
 		this.#provider = provider;
 	}
 
 	/**
-	 * Puts it in force. `events`: the bits 1 << enum event_type that go into the ring. `servedCgroup`: the id of the cgroup
-	 * whose sockets are served; 0n: all.
-	 * @throws {ToascopeError} CONFIG_INVALID where the networks do not fit; nothing has changed then
+	 * Puts a configuration in force. `events`: the bits 1 << enum event_type of the events that go
+	 * into the ring. `servedCgroup`: the id of the cgroup whose sockets are served; 0n: all.
+	 * @throws {ToascopeError} CONFIG_INVALID if there are too many networks; nothing has changed
+	 * then
 	 */
 	apply(config: Config, events: number, servedCgroup: bigint): void {
 		const generation = (this.#generation + 1) >>> 0;
-		const place = generation & 1;
-		// a program that began before the latest switch goes by what is overwritten and taken away from here on
-		if (this.#generation > 1) this.#bpf.waitForRuns();
-		this.#writePorts(config, place);
-		for (const network of this.#before) this.#bpf.remove('trust', network);
-		this.#before = [];
+		const slot = generation & 1;
+		// wait for a grace period: a program run that began before the latest switch still uses
+		// what is overwritten and removed below
+		if (this.#generation > 1) this.#bpf.synchronizeBlocking();
+		this.#writePorts(config, slot);
+		for (const network of this.#previous) this.#trust.remove(network);
+		this.#previous = [];
 		const trusted = config.trust.map((network) => encodeTrust(network, generation));
 		try {
 			this.#writeTrusted(trusted);
 			const settings = encodeSettings(config, generation, events, ownNetns(), servedCgroup, this.#provider);
-			this.#bpf.update('settings', word(place), settings);
-			this.#bpf.update('generation', word(0), word(generation));
+			this.#settings.update(word(slot), settings);
+			this.#generations.update(word(0), word(generation));
 		} catch (error) {
-			// the next try has the same generation: it must not find these
-			for (const added of trusted) this.#bpf.remove('trust', added);
+			// the next attempt has the same generation: it must not find these
+			for (const added of trusted) this.#trust.remove(added);
 			throw error;
 		}
-		this.#before = this.#trusted;
+		this.#previous = this.#trusted;
 		this.#trusted = trusted;
 		this.#generation = generation;
 	}
 
-	#writePorts(config: Config, place: number): void {
+	#writePorts(config: Config, slot: number): void {
 		const ports = encodePorts(config);
 		for (let index = 0; index < limit.PORT_WORDS; index++) {
 			const at = index * portBitsLayout.size;
-			this.#bpf.update('ports', word(place * limit.PORT_WORDS + index), ports.subarray(at, at + portBitsLayout.size));
+			this.#ports.update(word(slot * limit.PORT_WORDS + index), ports.subarray(at, at + portBitsLayout.size));
 		}
 	}
 
 	#writeTrusted(trusted: readonly Buffer[]): void {
 		for (const network of trusted) {
-			if (this.#bpf.update('trust', network, yes)) continue;
-			throw new ToascopeError('CONFIG_INVALID', 'trust: the kernel has no room for so many networks', {
-				hint: 'name fewer and larger networks',
+			if (this.#trust.update(network, yes)) continue;
+			throw new ToascopeError('CONFIG_INVALID', 'trust: the kernel has no room for this many networks', {
+				hint: 'use fewer and larger networks',
 			});
 		}
 	}

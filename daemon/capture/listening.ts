@@ -1,39 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The descriptors of all processes that listen on TCP, in every network namespace. */
+/** Finds the descriptors of all processes that listen on TCP, in every network namespace. */
+
+import type { BpfObject, NativeError } from '../../native/binding.ts';
 import { includesPort, type Ports } from '../config/ports.ts';
 import { type Endpoint, formatEndpoint } from '../model/address.ts';
 import type { Owner } from '../model/connection.ts';
 import type { ListeningSocket } from '../model/peers.ts';
-import { limit, ownerLayout } from './layout.gen.ts';
-import type { BpfObject, NativeError } from './native.ts';
-import { readEndpoint, readText } from './records.ts';
+import { limit, ownerLayout } from './records/layout.gen.ts';
+import { readEndpoint, readText } from './records/records.ts';
 
 /** struct owner. */
 export interface Listening {
 	readonly local: Endpoint;
-	/** Inode number of the network namespace. */
+	/** The inode number of the network namespace. */
 	readonly netns: number;
 	readonly owner: Owner;
-	/** When the process began (CLOCK_MONOTONIC nanoseconds). */
+	/** When the process started (CLOCK_MONOTONIC nanoseconds). */
 	readonly startedNs: bigint;
 	readonly fd: number;
 	/** The kernel keeps the SYNs of its connections (TCP_SAVE_SYN). */
 	readonly keepsSyns: boolean;
-	/** And does so for toascope. */
-	readonly keptForUs: boolean;
-	/** The kernel holds its connections back until data comes (TCP_DEFER_ACCEPT). */
+	/** toascope set TCP_SAVE_SYN there. */
+	readonly savedByUs: boolean;
+	/** The kernel delays accept() until data arrives (TCP_DEFER_ACCEPT). */
 	readonly defersAccept: boolean;
-	/** IP_TRANSPARENT: TPROXY may give it connections of any local port. */
+	/** IP_TRANSPARENT: through TPROXY its connections can have any local port. */
 	readonly transparent: boolean;
 }
 
-/** However many ask for a recent walk: they share those of this time. */
+/** Calls within this time share the result of one walk, however many there are. */
 const recentMs = 1000;
-/** Walks whose time nobody depends on take at most this part of the time. */
+/** Walks that can wait use at most this share of the time. */
 const maxShare = 1 / 20;
 
 export class ListeningSockets {
-	/** Empty: they can be read. Else the name of the errno that forbids it: then there are none. */
+	/**
+	 * Empty: the sockets can be read. Otherwise the name of the errno that forbids it: then none
+	 * are found.
+	 */
 	readonly refused: string;
 	readonly #bpf: BpfObject;
 	#buffer = Buffer.allocUnsafeSlow(4096 * ownerLayout.size);
@@ -43,18 +47,24 @@ export class ListeningSockets {
 	#endedMs = Number.NEGATIVE_INFINITY;
 	#walkMs = 0;
 
-	/** The iterator `toascope_listeners` must be attached, unless it is refused. */
+	/** The iterator `toascope_listeners` must be attached, unless `refused` is set. */
 	constructor(bpf: BpfObject, refused: string) {
 		this.#bpf = bpf;
 		this.refused = refused;
 	}
 
-	/** Whether walks have had less than a twentieth of the time if another one begins now: a host can have millions of descriptors. */
+	/**
+	 * Whether walks would stay below a twentieth of the time if another one began now: a host can
+	 * have millions of descriptors.
+	 */
 	get affordable(): boolean {
 		return (performance.now() - this.#endedMs) * maxShare >= this.#walkMs;
 	}
 
-	/** At most a second old, or, where a walk is slow, as old as walks can be afforded. */
+	/**
+	 * Returns a walk that is at most a second old or, where walks are slow, as old as needed to
+	 * keep within their share of the time.
+	 */
 	recent(): readonly Listening[] {
 		if (performance.now() - this.#recentMs >= recentMs && this.affordable) {
 			this.#recent = this.read();
@@ -63,14 +73,14 @@ export class ListeningSockets {
 		return this.#recent;
 	}
 
-	/** Walks all descriptors: milliseconds. */
+	/** Walks all descriptors, which takes milliseconds. */
 	read(): Listening[] {
 		if (this.refused !== '') return [];
 		const begun = performance.now();
 		try {
 			return this.#decode(this.#walk());
 		} finally {
-			// one that failed cost as much, and comes no sooner again
+			// a failed walk costs as much, so it delays the next one too
 			this.#endedMs = performance.now();
 			this.#walkMs = this.#endedMs - begun;
 		}
@@ -85,7 +95,10 @@ export class ListeningSockets {
 		return found;
 	}
 
-	/** Bytes in the buffer, which grows with the host's listening descriptors. */
+	/**
+	 * Returns the number of bytes in the buffer, which grows with the number of listening
+	 * descriptors on the host.
+	 */
 	#walk(): number {
 		for (;;) {
 			try {
@@ -113,16 +126,16 @@ export function readListening(bytes: Buffer, at: number): Listening | undefined 
 		},
 		fd: bytes.readUInt32LE(at + ownerLayout.fd),
 		keepsSyns: bytes[at + ownerLayout.keepsSyns] !== 0,
-		keptForUs: bytes[at + ownerLayout.keptForUs] !== 0,
+		savedByUs: bytes[at + ownerLayout.savedByUs] !== 0,
 		defersAccept: bytes[at + ownerLayout.defersAccept] !== 0,
 		transparent: bytes[at + ownerLayout.transparent] !== 0,
 	};
 }
 
-/** Further ones are left out: a host with so many says nothing more by them. */
+/** The most listeners that are reported: more would add no information. */
 const shownMax = 1000;
 
-/** Those on these ports; of several descriptors with one address the first. */
+/** The listeners on these ports; of several descriptors with one address, only the first. */
 export function listeningOn(all: readonly Listening[], ports: Ports): ListeningSocket[] {
 	const found = new Map<string, ListeningSocket>();
 	for (const { local, netns, owner, defersAccept } of all) {

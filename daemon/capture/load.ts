@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Loads the BPF object as the configuration and this kernel want it. */
+/** Loads the BPF object for the configuration and the running kernel. */
+
+import { type BpfObject, type BpfOptions, type NativeError, native, type Probed } from '../../native/binding.ts';
 import type { Config } from '../config/config.ts';
-import { type LogLine, type LogSink, logLines, tell } from '../log_lines.ts';
-import { matchesScope } from './foundation.ts';
-import { type BpfObject, type BpfOptions, type NativeError, native, type Probed } from './native.ts';
-import type { Pins } from './pins.ts';
-import { possibleCpus } from './possible_cpus.ts';
+import { possibleCpus } from '../host/possible_cpus.ts';
+import { type LogLine, type LogSink, logLine, logLines } from '../log_lines.ts';
+import { listenerRows, mapEntries } from './maps/sizes.ts';
+import { matchesScope } from './pinning/counter_scope.ts';
+import type { Pins } from './pinning/pins.ts';
 import type { ProviderName } from './provider.ts';
 import type { ServedCgroup } from './served_cgroup.ts';
-import { listenerRows, mapEntries } from './sizes.ts';
 
-/** The programs on accept; none where fexit is refused, or accepts are not to be observed. */
+/** The programs on accept(); none if fexit is refused, or accepts should not be observed. */
 export function fexitPrograms(
 	{ features, innerAccept }: Probed,
 	{ accept }: Pick<Config, 'accept'>,
@@ -19,7 +20,10 @@ export function fexitPrograms(
 	return innerAccept ? ['toascope_accept', 'toascope_accept_inner'] : ['toascope_accept'];
 }
 
-/** What listens to toa.ko. That which forgets sockets comes first: none is to be remembered for ever. */
+/**
+ * The programs on the tracepoints of toa.ko. The one that forgets sockets is attached first, so
+ * that none is remembered forever.
+ */
 export const modulePrograms = [
 	'toascope_toa_gone',
 	'toascope_toa_pending',
@@ -27,12 +31,15 @@ export const modulePrograms = [
 	'toascope_toa_no_peer',
 ];
 
-/** What toa.ko said and nobody has heard yet. */
-const announced = 'announced';
-/** The same, where that is busy. */
-const announcedAside = 'announced_aside';
-/** Places in it: in use from the module's word on a segment until the callback of the same segment. */
-const announcedMax = 4096;
+/** The map of reports by toa.ko that no program has read yet. */
+const moduleReports = 'module_reports';
+/** The map of reports that arrive while `module_reports` is busy. */
+const moduleReportsAside = 'module_reports_aside';
+/**
+ * The entries of each: one is in use from the module's report on a segment until the callback of
+ * the same segment.
+ */
+const moduleReportsMax = 4096;
 
 const allMaps = [
 	'fallback',
@@ -44,35 +51,38 @@ const allMaps = [
 	'listeners',
 	'listener_keys',
 	'listener_bases',
-	'listener_places',
+	'listener_index',
 	'listener_since',
 	'spare_listeners',
 	'clients',
 	'prefix_clients',
 	'exported',
-	'ledger',
+	'meta',
 	'connections',
-	'peer_tags',
+	'peer_hashes',
 	'fresh_listeners',
 	'ring',
 	'drops',
 	'unknown_options',
 ];
 
-/** Maps that outlive a daemon. The others hold its configuration, which each daemon brings along. */
+/**
+ * The maps that outlive a daemon. The others have its configuration, which each daemon writes
+ * itself.
+ */
 export function stateMaps(reader: ProviderName): readonly string[] {
-	return [...allMaps, ...(reader === 'module' ? [announced, announcedAside] : [])];
+	return [...allMaps, ...(reader === 'module' ? [moduleReports, moduleReportsAside] : [])];
 }
 
-/** What decides how the object is loaded. */
+/** The inputs that determine how the object is loaded. */
 export interface Wanted {
 	readonly config: Config;
 	readonly probed: Probed;
-	/** What reads the options. */
+	/** The provider that reads the options. */
 	readonly reader: ProviderName;
 }
 
-/** Where the state outlives the daemon. */
+/** The pins in which the state outlives the daemon. */
 export interface Pinning {
 	readonly pins: Pins;
 	readonly cgroup: ServedCgroup;
@@ -80,9 +90,10 @@ export interface Pinning {
 }
 
 /**
- * Loads the object: sizes from the configuration, programs as this kernel takes them. Pinned maps are adopted; those of
- * other sizes are set aside, for their counters to be taken over, and those that stand on another foundation given up.
- * @throws {NativeError} the kernel's refusal
+ * Loads the object: map sizes from the configuration, programs that this kernel supports. Pinned
+ * maps are adopted. If they have other sizes they are set aside, so that their counters are
+ * migrated; if they have another scope they are discarded.
+ * @throws {NativeError} with the error of the kernel
  */
 export function load({ config, probed, reader }: Wanted, pinning?: Pinning): BpfObject {
 	const fromModule = reader === 'module';
@@ -93,8 +104,8 @@ export function load({ config, probed, reader }: Wanted, pinning?: Pinning): Bpf
 		listenerRows: listenerRows(entries.listeners, possibleCpus()),
 		mapEntries: {
 			...entries,
-			[announced]: fromModule ? announcedMax : 1,
-			[announcedAside]: fromModule ? announcedMax : 1,
+			[moduleReports]: fromModule ? moduleReportsMax : 1,
+			[moduleReportsAside]: fromModule ? moduleReportsMax : 1,
 		},
 		autoload: {
 			toascope_listeners: probed.features.listeningSockets === '',
@@ -111,17 +122,19 @@ export function load({ config, probed, reader }: Wanted, pinning?: Pinning): Bpf
 	};
 	if (pinning === undefined) return new (native().BpfObject)(options);
 	const { pins, cgroup, log } = pinning;
-	const anew = (why: LogLine | undefined, leave: () => void): BpfObject => {
-		// what is pinned goes only when the new sizes are known to fit
+	const loadFresh = (why: LogLine | undefined, releasePins: () => void): BpfObject => {
+		// load without pins first: the pinned maps are given up only if the new sizes fit
 		new (native().BpfObject)({ ...options, pin: undefined }).close();
-		if (why !== undefined) tell(log, why, { pins: pins.shown });
-		leave();
+		if (why !== undefined) logLine(log, why, { pins: pins.shown });
+		releasePins();
 		return new (native().BpfObject)(options);
 	};
-	const startOver = (why: LogLine | undefined) => anew(why, () => pins.clear());
-	// connections have opened and closed unseen, or the maps deny each other: places and clients would be held for ever
+	const startOver = (why: LogLine | undefined) => loadFresh(why, () => pins.clear());
+	// connections have opened and closed unobserved, or the maps contradict each other: slots and
+	// clients would stay in use forever
 	if (pins.adopted && !isComplete(pins)) {
-		// beside another layout's it was a start that was killed before it counted: all is in the other still
+		// next to another layout, these pins are of a start that was killed before it counted: the
+		// other layout still has everything
 		return startOver(pins.otherLayouts.length > 0 ? undefined : logLines.pinsMissing);
 	}
 	let object: BpfObject;
@@ -129,16 +142,16 @@ export function load({ config, probed, reader }: Wanted, pinning?: Pinning): Bpf
 		object = new (native().BpfObject)(options);
 	} catch (error) {
 		if (!(error as NativeError).log?.includes('parameter mismatch')) throw error;
-		return anew(logLines.otherSizes, () => pins.setAside());
+		return loadFresh(logLines.otherSizes, () => pins.setAside());
 	}
 	if (matchesScope(object, cgroup)) return object;
 	object.close();
-	return startOver(logLines.otherFoundation);
+	return startOver(logLines.otherScope);
 }
 
-/** Whether a daemon before this one left all that it needed for its counters to be exact. */
+/** Whether an earlier daemon left everything that its counters need to be exact. */
 function isComplete(pins: Pins): boolean {
-	const reader = pins.has([announced], []) ? 'module' : 'bpf';
+	const reader = pins.has([moduleReports], []) ? 'module' : 'bpf';
 	const programs = reader === 'module' ? ['toascope_sockops', ...modulePrograms] : ['toascope_sockops'];
 	return pins.has(stateMaps(reader), programs);
 }

@@ -1,63 +1,77 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Who else is attached on the hooks of toascope, at the cgroup, above it and below it: other daemons, what an earlier one left
- * where no path leads to its pins any more, and programs of others.
+ * Finds other programs on the hooks of toascope, at the cgroup, above it and below it: those of
+ * other daemons, those that an earlier daemon left where no path leads to its pins any more, and
+ * those of other software.
  */
 import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { type AttachedProgram, type Field, native, type PinnedMap } from '../../native/binding.ts';
 import type { Config } from '../config/config.ts';
+import { findCgroup2, readMounts } from '../host/mounts.ts';
+import { isInitialPidNamespace } from '../host/pid_namespace.ts';
+import { findHolders, type Holders } from '../host/program_holders.ts';
 import { formatAddress } from '../model/address.ts';
-import { portBitsLayout } from './layout.gen.ts';
-import { findCgroup2, readMounts } from './mounts.ts';
-import { type AttachedProgram, type Field, native, type PinnedMap } from './native.ts';
-import { pidsAreKernels } from './pid_namespace.ts';
-import { findHolders, type Holders } from './program_holders.ts';
+import { portBitsLayout } from './records/layout.gen.ts';
 import { encodePorts } from './settings.ts';
 
-/** A program, and where it is attached. */
+/** A program, and the cgroup that it is attached to. */
 export interface Found extends AttachedProgram {
 	readonly cgroup: string;
 }
 
-/** Another toascope's programs at one cgroup. */
+/** The programs of another toascope at one cgroup. */
 export interface OtherToascope {
 	readonly cgroup: string;
 	readonly programs: readonly Found[];
-	/** Processes that have them; none: a daemon left them. Undefined: not all processes of the host can be looked at from here. */
+	/**
+	 * The processes that hold them; none: a daemon left them behind. Undefined: not all processes
+	 * of the host can be inspected from here.
+	 */
 	readonly pids: readonly number[] | undefined;
-	/** Networks that may send options to it, sorted; empty: every sender. Undefined: the kernel does not tell this process. */
+	/**
+	 * The networks that it trusts, sorted; empty: it trusts every sender. Undefined: the kernel
+	 * does not show this to this process.
+	 */
 	readonly trust: readonly string[] | undefined;
 }
 
 export interface Neighbours {
 	readonly toascopes: readonly OtherToascope[];
 	readonly others: readonly Found[];
-	/** Programs of others without a name: the kernel tells it to CAP_SYS_ADMIN alone, so any of them may be a toascope. */
+	/**
+	 * Other programs whose names are hidden: the kernel shows names only to CAP_SYS_ADMIN, so any
+	 * of them can belong to a toascope.
+	 */
 	readonly unnamed: readonly Found[];
 }
 
-/** Cgroups below the one that is asked for: a host has hundreds, and each is asked four times. */
+/**
+ * The most cgroups that are searched below the given one: a host has hundreds, and each takes four
+ * queries.
+ */
 const cgroupsMax = 10_000;
 
-/** As the kernel cuts them. */
+/** Names are truncated by the kernel, so only the prefix is compared. */
 const isToascope = ({ name }: AttachedProgram) => name.startsWith('toascope_');
 
 /**
- * `own`: the programs of this daemon, or of the one that runs. What has no name, since the kernel tells it to CAP_SYS_ADMIN alone,
- * is in `unnamed` alone; in no list are daemons that look at none of the ports of \`config\`.
+ * Finds the programs of other processes. `own`: the programs of this daemon, or of the one that is
+ * running. Programs whose names are hidden, since the kernel shows names only to CAP_SYS_ADMIN, are
+ * only in `unnamed`. Daemons that watch none of the ports of `config` are left out.
  * @throws {NativeError} EPERM without CAP_NET_ADMIN
  */
-function* findNeighbours(cgroup: string, own: ReadonlySet<number>, config: Config): Generator<void, Neighbours> {
+function* findAllPrograms(cgroup: string, own: ReadonlySet<number>, config: Config): Generator<void, Neighbours> {
 	const found: Found[] = [];
 	for (const directory of [...above(cgroup), ...(yield* below(cgroup))]) {
 		found.push(...attachedAt(directory));
 		yield;
 	}
 	const foreign = found.filter(({ id }) => !own.has(id));
-	const theirs = foreign.filter(isToascope);
-	const looks = theirs.length > 0 && pidsAreKernels();
-	const holders = looks ? yield* findHolders(new Set(theirs.map(({ id }) => id))) : undefined;
-	const groups = Map.groupBy(theirs, ({ id, cgroup: at }) => `${native().programMaps(id)['settings'] ?? ''} ${at}`);
+	const toascopes = foreign.filter(isToascope);
+	const canInspect = toascopes.length > 0 && isInitialPidNamespace();
+	const holders = canInspect ? yield* findHolders(new Set(toascopes.map(({ id }) => id))) : undefined;
+	const groups = Map.groupBy(toascopes, ({ id, cgroup: at }) => `${native().programMaps(id)['settings'] ?? ''} ${at}`);
 	return {
 		toascopes: [...groups.values()]
 			.filter(([program]) => sharesPorts(program?.id ?? 0, config))
@@ -72,7 +86,10 @@ function* findNeighbours(cgroup: string, own: ReadonlySet<number>, config: Confi
 	};
 }
 
-/** Processes that have one of them; undefined where none is known to, and one may. */
+/**
+ * The processes that hold one of the programs; undefined if none was found, and not all processes
+ * could be inspected.
+ */
 function pidsOf(programs: readonly Found[], holders: Holders | undefined): readonly number[] | undefined {
 	const each = programs.map(({ id }) => holders?.of(id));
 	const pids = [...new Set(each.flatMap((found) => found ?? []))];
@@ -80,10 +97,11 @@ function pidsOf(programs: readonly Found[], holders: Holders | undefined): reado
 }
 
 /**
- * For those that only look: none where this process may not ask. The programs that are pinned below `pin` are no neighbours.
- * `cgroup` undefined: the root. Yields after each cgroup and each process: drive it with inOneGo() or inTurns().
+ * Finds neighbours for reports: undefined if this process lacks the permission. Programs that are
+ * pinned below `pin` are not neighbours. `cgroup` undefined: the root. Yields after each cgroup and
+ * each process: drive it with inOneGo() or runInSlices().
  */
-export function* lookForNeighbours(
+export function* findNeighbours(
 	cgroup: string | undefined,
 	own: readonly number[],
 	pin: string | undefined,
@@ -92,13 +110,15 @@ export function* lookForNeighbours(
 	const at = cgroup ?? findCgroup2(readMounts());
 	if (at === undefined) return undefined;
 	try {
-		return yield* findNeighbours(at, new Set([...own, ...(pin === undefined ? [] : pinnedPrograms(pin))]), config);
+		return yield* findAllPrograms(at, new Set([...own, ...(pin === undefined ? [] : pinnedPrograms(pin))]), config);
 	} catch {
 		return undefined;
 	}
 }
 
-/** For commands, which have nobody else to serve. */
+/**
+ * Runs a generator to its end without yielding: for commands, which serve nothing else meanwhile.
+ */
 export function inOneGo<T>(steps: Generator<void, T>): T {
 	for (;;) {
 		const { done, value } = steps.next();
@@ -106,16 +126,19 @@ export function inOneGo<T>(steps: Generator<void, T>): T {
 	}
 }
 
-/** Gives the event loop back after each step. `nextTurn` may reject: the rest is left out then. */
-export async function inTurns<T>(steps: Generator<void, T>, nextTurn: () => Promise<void>): Promise<T> {
+/**
+ * Runs a generator to its end, and yields to the event loop after each step. If `yieldLoop`
+ * rejects, the rest is skipped.
+ */
+export async function runInSlices<T>(steps: Generator<void, T>, yieldLoop: () => Promise<void>): Promise<T> {
 	for (;;) {
 		const { done, value } = steps.next();
 		if (done === true) return value;
-		await nextTurn();
+		await yieldLoop();
 	}
 }
 
-/** Those whose links are pinned, of every layout. */
+/** The programs whose links are pinned, of every layout. */
 function pinnedPrograms(pin: string): number[] {
 	const links = subdirectories(pin).flatMap((layout) => entriesOf(join(layout, 'links')));
 	const pinned = new Set(links.map((link) => native().pinnedId(link)));
@@ -133,7 +156,7 @@ function entriesOf(directory: string): string[] {
 	}
 }
 
-/** The cgroup, and those that it is in, up to the mount: their programs run for its sockets too. */
+/** The cgroup and its ancestors up to the mount: their programs run for its sockets too. */
 function above(cgroup: string): string[] {
 	const root = findCgroup2(readMounts()) ?? cgroup;
 	const chain = [cgroup];
@@ -154,7 +177,7 @@ function* below(cgroup: string): Generator<void, string[]> {
 	return found;
 }
 
-/** One may be removed at any moment. */
+/** Returns none if the directory cannot be read: a cgroup can be removed at any moment. */
 function subdirectories(directory: string): string[] {
 	try {
 		const entries = readdirSync(directory, { withFileTypes: true });
@@ -175,7 +198,10 @@ function attachedAt(cgroup: string): Found[] {
 	}
 }
 
-/** The map of a program, and which of its two halves is in force; undefined: the kernel does not tell this process. */
+/**
+ * A map of a program, and the generation that is in force; undefined: the kernel does not show it
+ * to this process.
+ */
 function inForce(program: number, name: string): { readonly map: PinnedMap; readonly generation: number } | undefined {
 	const maps = native().programMaps(program);
 	const [generation, map] = [maps['generation'], maps[name]];
@@ -183,11 +209,11 @@ function inForce(program: number, name: string): { readonly map: PinnedMap; read
 	try {
 		return { map: native().mapById(map), generation: native().mapById(generation).values.readUInt32LE(0) };
 	} catch {
-		return undefined; // gone meanwhile
+		return undefined; // removed meanwhile
 	}
 }
 
-/** Whether another daemon looks at one of our ports, as far as that can be read. */
+/** Whether another daemon watches one of our ports, as far as its map can be read. */
 function sharesPorts(program: number, config: Config): boolean {
 	const found = inForce(program, 'ports');
 	const at = found?.map.value.find(({ name }) => name === 'watched')?.offset;
@@ -201,7 +227,10 @@ function sharesPorts(program: number, config: Config): boolean {
 	});
 }
 
-/** By the names that the kernel has with the maps: another version may have its records laid out otherwise. */
+/**
+ * Reads the trusted networks of another daemon. Fields are found by the names that the kernel keeps
+ * with the maps: another version can have another layout.
+ */
 function trustOf(program: number): readonly string[] | undefined {
 	const [settings, trust] = [inForce(program, 'settings'), inForce(program, 'trust')];
 	if (settings === undefined || trust === undefined) return undefined;
@@ -210,20 +239,20 @@ function trustOf(program: number): readonly string[] | undefined {
 		const any = map.values[(generation & 1) * map.valueSize + offsetOf(map.value, 'trust_any')];
 		return any === 1 ? [] : networks(trust.map, generation);
 	} catch {
-		return undefined; // of a version that has it otherwise
+		return undefined; // a version with other fields
 	}
 }
 
 function networks({ keys, keySize, entries, key }: PinnedMap, generation: number): string[] {
-	const [length, of, family, address] = ['prefix_length', 'generation', 'family', 'address'].map((name) =>
+	const [length, generationAt, family, address] = ['prefix_length', 'generation', 'family', 'address'].map((name) =>
 		offsetOf(key, name),
 	) as [number, number, number, number];
 	const all = Array.from({ length: entries }, (_, index) => keys.subarray(index * keySize, (index + 1) * keySize));
 	return all
-		.filter((bytes) => bytes.readUInt32LE(of) === generation)
+		.filter((bytes) => bytes.readUInt32LE(generationAt) === generation)
 		.map((bytes) => {
 			const text = formatAddress(bytes.readUInt32LE(family) === 4 ? 4 : 6, bytes.subarray(address, address + 16));
-			// generation and family, 64 bits, stand before the address
+			// generation and family, 64 bits, precede the address
 			return `${text}/${bytes.readUInt32LE(length) - 64}`;
 		})
 		.toSorted();

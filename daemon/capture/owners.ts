@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The processes that listen: who owns a connection whose accept was not seen. */
+/** Finds the owner of a connection whose accept was unobserved: the process that listens. */
 import { readFileSync } from 'node:fs';
+import { native } from '../../native/binding.ts';
 import type { Endpoint } from '../model/address.ts';
 import { formatEndpoint } from '../model/address.ts';
 import type { Connection, Owner } from '../model/connection.ts';
 import type { Listening, ListeningSockets } from './listening.ts';
-import { native } from './native.ts';
 
-/** A process may give its listener to another while it lives: what was read is good for so long. */
+/**
+ * What was read is valid for this long, because a process can pass its listener to another while it
+ * lives.
+ */
 const maxAgeMs = 1000;
 
 const key = (netns: number, endpoint: Endpoint) => `${netns} ${formatEndpoint(endpoint)}`;
 
-/** proc(5), /proc/PID/stat: a zombie listens no more. */
+/** Reads /proc/PID/stat (proc(5)): a zombie no longer listens. */
 function isAlive(pid: number): boolean {
 	try {
 		return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
@@ -25,18 +28,24 @@ export class Owners {
 	readonly #sockets: ListeningSockets;
 	readonly #visible: boolean;
 	#listening = new Map<string, Listening>();
-	/** CLOCK_MONOTONIC, as the kernel's times. */
+	/** When the sockets were read (CLOCK_MONOTONIC, like the kernel's times). */
 	#readNs = 0n;
-	/** By pid: when the process was last seen alive. */
+	/** When each process was last seen alive, by pid. */
 	readonly #aliveNs = new Map<number, bigint>();
 
-	/** `visible` false: processes have other numbers here than in the kernel (pid_namespace.ts), and /proc tells of others. */
+	/**
+	 * `visible` false: the process IDs here differ from the kernel's (pid_namespace.ts), so /proc
+	 * describes other processes.
+	 */
 	constructor(sockets: ListeningSockets, visible = true) {
 		this.#sockets = sockets;
 		this.#visible = visible;
 	}
 
-	/** The process that listens where this connection came in, and did when it was opened; undefined when it is gone. */
+	/**
+	 * Returns the process that listens where this connection arrived, if it did so when the
+	 * connection was opened; undefined if it is gone.
+	 */
 	of(connection: Connection): Owner | undefined {
 		let found = this.#find(connection);
 		const isDead = found !== undefined && this.#isDead(found, connection);
@@ -44,11 +53,14 @@ export class Owners {
 			this.#read();
 			found = this.#find(connection);
 		} else if (isDead) return undefined;
-		// one that began later has the port of another, which is gone
+		// a process that started later uses the port of another one, which is gone
 		return found !== undefined && found.startedNs <= connection.openedNs ? found.owner : undefined;
 	}
 
-	/** Whether what was read may no longer be so, or was not yet, when the connection was opened; and another walk can be had. */
+	/**
+	 * Whether the sockets must be read again, and can be now: what was read can be outdated, or
+	 * older than the connection.
+	 */
 	#mustRead(found: Listening | undefined, { openedNs }: Connection, isDead: boolean): boolean {
 		const ageMs = Number(native().monotonicNs() - this.#readNs) / 1e6;
 		if (ageMs > maxAgeMs) return this.#sockets.affordable;
@@ -56,7 +68,10 @@ export class Owners {
 		return isDead;
 	}
 
-	/** Whether it ended, perhaps before the connection was opened. One that was seen alive since then did not. */
+	/**
+	 * Whether the process has ended, possibly before the connection was opened. A process that was
+	 * seen alive after that had not.
+	 */
 	#isDead({ owner: { pid } }: Listening, { openedNs }: Connection): boolean {
 		if (!this.#visible || openedNs <= (this.#aliveNs.get(pid) ?? this.#readNs)) return false;
 		const nowNs = native().monotonicNs();
@@ -70,7 +85,7 @@ export class Owners {
 		return (
 			this.#listening.get(key(netns, local)) ??
 			this.#listening.get(key(netns, any(local.family))) ??
-			// a dual-stack listener takes IPv4 as well
+			// a dual-stack listener accepts IPv4 as well
 			this.#listening.get(key(netns, any(6)))
 		);
 	}
@@ -81,9 +96,9 @@ export class Owners {
 		const sockets = this.#sockets.read();
 		this.#listening = new Map();
 		for (const listening of sockets) {
-			const place = key(listening.netns, listening.local);
-			// of several processes that share a listener the first, which made it, stands for all
-			if (!this.#listening.has(place)) this.#listening.set(place, listening);
+			const address = key(listening.netns, listening.local);
+			// if several processes share a listener, the first one, which created it, is its owner
+			if (!this.#listening.has(address)) this.#listening.set(address, listening);
 		}
 	}
 }

@@ -1,26 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The cgroup whose sockets are seen: a path, behind which services remove and make directories as they restart. */
+/**
+ * The cgroup whose sockets are observed: a path, at which services remove and create directories as
+ * they restart.
+ */
 import { existsSync, statSync } from 'node:fs';
 import type { Config } from '../config/config.ts';
 import { ToascopeError } from '../errors.ts';
-import { findCgroup2, isCgroup2, isRootCgroup, readMounts } from './mounts.ts';
+import { findCgroup2, isCgroup2, isRootCgroup, readMounts } from '../host/mounts.ts';
 
-/** The id that no cgroup has: inode numbers of cgroup v2 count up from 1. */
+/** An id that no cgroup has: inode numbers of cgroup v2 count up from 1. */
 const noCgroup = 2n ** 64n - 1n;
 
 export class ServedCgroup {
-	/** Directory of cgroup v2. */
+	/** A cgroup v2 directory. */
 	readonly path: string;
-	/** False: the sockets of a part of this host alone are seen. */
+	/** False: only the sockets of a part of this host are observed. */
 	readonly wholeHost: boolean;
 
 	private constructor(path: string) {
 		this.path = path;
-		// the root is always there
+		// the root always exists
 		this.wholeHost = directoryId(path) !== undefined && isRootCgroup(path);
 	}
 
-	/** One that is not there yet is awaited: its id is undefined. @throws {ToascopeError} NO_CGROUP2, CONFIG_INVALID */
+	/**
+	 * Finds the cgroup of the configuration. If it does not exist yet, its id is undefined.
+	 * @throws {ToascopeError} NO_CGROUP2, CONFIG_INVALID
+	 */
 	static find(config: Config): ServedCgroup {
 		const mounts = readMounts();
 		const root = findCgroup2(mounts);
@@ -30,21 +36,24 @@ export class ServedCgroup {
 			});
 		}
 		const path = config.cgroup ?? root;
-		// a service's cgroup comes with the service
-		const comes = directoryId(path) !== undefined || !existsSync(path);
-		if (isCgroup2(mounts, path) && comes) return new ServedCgroup(path);
-		throw new ToascopeError('CONFIG_INVALID', `cgroup: ${path} is no directory of cgroup v2`, {
-			hint: `name one below ${root}, or leave the key out to serve the whole host`,
+		// the cgroup of a service exists only once the service has started
+		const isUsable = directoryId(path) !== undefined || !existsSync(path);
+		if (isCgroup2(mounts, path) && isUsable) return new ServedCgroup(path);
+		throw new ToascopeError('CONFIG_INVALID', `cgroup: ${path} is not a cgroup v2 directory`, {
+			hint: `name one below ${root}, or omit the key to serve the whole host`,
 		});
 	}
 
-	/** The id of the cgroup that the path names at this moment; undefined: none. */
+	/** The id of the cgroup that the path refers to at this moment; undefined: there is none. */
 	get id(): bigint | undefined {
 		return directoryId(this.path);
 	}
 }
 
-/** The cgroup by which the programs go: 0n, the sockets of the whole host. One that is awaited has no sockets yet. */
+/**
+ * The cgroup id for the settings of the programs; 0n: the sockets of the whole host. A cgroup that
+ * does not exist yet has no sockets, so its id matches none.
+ */
 export function servedCgroupId({ wholeHost }: Pick<ServedCgroup, 'wholeHost'>, id: bigint | undefined): bigint {
 	return wholeHost ? 0n : (id ?? noCgroup);
 }

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The configuration as the BPF programs read it. Pure: bytes out, nothing touched. */
+/**
+ * Encodes the configuration as the BPF programs read it. Pure functions: they return bytes and
+ * change nothing.
+ */
 import type { Network } from '../config/cidr.ts';
 import type { Config } from '../config/config.ts';
 import type { Ports } from '../config/ports.ts';
-import { namesVirtualServer, type Profile, servesAll } from '../config/profiles.ts';
+import type { Profile } from '../config/profile.ts';
+import { namesVirtualServer, hasAllUses } from '../config/profiles.ts';
+import type { ProviderName } from './provider.ts';
 import {
 	limit,
 	portBitsLayout,
@@ -14,8 +19,7 @@ import {
 	toaUse,
 	toaVni,
 	trustKeyLayout,
-} from './layout.gen.ts';
-import type { ProviderName } from './provider.ts';
+} from './records/layout.gen.ts';
 
 /** enum toa_pick */
 const picks: readonly Profile['pick'][] = [undefined, 'first', 'last'];
@@ -24,11 +28,11 @@ const useBit = { sockopt: toaUse.TOA_USE_SOCKOPT, transparent: toaUse.TOA_USE_PE
 
 const vniForm = { be24: toaVni.TOA_VNI_24, be32: toaVni.TOA_VNI_32, le32: toaVni.TOA_VNI_32_LITTLE } as const;
 
-/** struct toa_table: the profiles, and for each kind and length the one that takes it. */
+/** Encodes struct toa_table: the profiles, and an index of them by kind and length. */
 export function encodeProfiles(profiles: readonly Profile[]): Buffer {
 	const table = Buffer.alloc(toaTableLayout.size);
 	profiles.forEach((profile, index) => {
-		// slot 0 says that no profile fits
+		// slot 0 means that no profile matches
 		const slot = index + 1;
 		const at = toaTableLayout.profile + slot * toaProfileLayout.size;
 		table[at + toaProfileLayout.id] = profile.id;
@@ -59,9 +63,10 @@ function useBits({ uses }: Profile): number {
 }
 
 /**
- * struct settings. `events` holds the bits 1 << enum event_type that go into the ring; `ownNetns` is the inode number of
- * the network namespace that this process is in. `servedCgroup` is the id of the cgroup whose sockets are served; 0n: all.
- * With the provider `module` no program reads options: it knows no virtual servers and no uses.
+ * Encodes struct settings. `events` has the bits 1 << enum event_type of the events that go into
+ * the ring. `ownNetns` is the inode number of the network namespace of this process. `servedCgroup`
+ * is the id of the cgroup whose sockets are served; 0n: all. With the provider `module` no program
+ * reads options, so there are neither virtual servers nor uses.
  */
 export function encodeSettings(
 	config: Config,
@@ -81,7 +86,7 @@ export function encodeSettings(
 	bytes[settingsLayout.sockopt] = sockoptModeOf(config);
 	bytes[settingsLayout.readSyn] = config.profiles.some(({ onSyn }) => onSyn) ? 1 : 0;
 	if (provider === 'bpf') {
-		bytes[settingsLayout.splitUses] = config.profiles.every(servesAll) ? 0 : 1;
+		bytes[settingsLayout.splitUses] = config.profiles.every(hasAllUses) ? 0 : 1;
 		bytes[settingsLayout.virtualServers] = config.profiles.some(namesVirtualServer) ? 1 : 0;
 	}
 	bytes.writeUInt32LE(config.listeners.netns === 'host' ? ownNetns : 0, settingsLayout.netns);
@@ -104,7 +109,7 @@ function sockoptModeOf({ sockopt: { enabled, ipv4 } }: Config): number {
 	return ipv4 === 'refuse' ? sockoptMode.SOCKOPT_REFUSE : sockoptMode.SOCKOPT_MAPPED;
 }
 
-/** The ports index * 64 to index * 64 + 63 that belong to the set. */
+/** Returns the bits of the ports index * 64 to index * 64 + 63 that are in the set. */
 function word(ports: Ports, index: number): bigint {
 	if (ports === 'all') return 2n ** 64n - 1n;
 	let bits = 0n;
@@ -115,7 +120,7 @@ function word(ports: Ports, index: number): bigint {
 	return bits;
 }
 
-/** struct port_bits for all PORT_WORDS words. */
+/** Encodes struct port_bits for all PORT_WORDS words. */
 export function encodePorts(config: Config): Buffer {
 	const bytes = Buffer.alloc(limit.PORT_WORDS * portBitsLayout.size);
 	for (let index = 0; index < limit.PORT_WORDS; index++) {
@@ -126,7 +131,10 @@ export function encodePorts(config: Config): Buffer {
 	return bytes;
 }
 
-/** struct trust_key: the generation and the family stand before the address, so both are part of every prefix. */
+/**
+ * Encodes struct trust_key. The generation and the family precede the address, so that every prefix
+ * includes both.
+ */
 export function encodeTrust(network: Network, generation: number): Buffer {
 	const key = Buffer.alloc(trustKeyLayout.size);
 	key.writeUInt32LE(64 + network.prefixLength, trustKeyLayout.prefixLength);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** `toascope config check FILE`: what is wrong with a file, or what it changes. The environment has no part in it. */
+/**
+ * `toascope config check FILE`: reports what is wrong with a file, or how it differs from the
+ * defaults. The environment is ignored.
+ */
 import type { Change } from '../config/config.ts';
 import { changes } from '../config/config.ts';
 import { defaultConfig, loadConfig } from '../config/load.ts';
@@ -9,12 +12,13 @@ import { exitCode, ToascopeError } from '../errors.ts';
 
 export interface CheckOutput {
 	readonly json: boolean;
-	/** Takes whole lines. */
+	/** Receives whole lines. */
 	readonly write: (text: string) => void;
 }
 
 /**
- * Writes `FILE: ok` and the differences from the defaults, or every problem on a line of its own. Gives the exit code.
+ * Writes `FILE: ok` and the differences from the defaults, or every problem on a line of its own.
+ * Returns the exit code.
  * @throws {ToascopeError} CONFIG_UNREADABLE, unless the output is JSON
  */
 export function configCheck(file: string, output: CheckOutput): number {
@@ -36,10 +40,13 @@ export function configCheck(file: string, output: CheckOutput): number {
 	}
 }
 
-/** As every command says it, but for the advice to name the file by an option that this one does not have. */
+/**
+ * The error as other commands report it, but without the hint to use --config: this one has no such
+ * option.
+ */
 function unreadable({ code, message, hint, cause }: ToascopeError): ToascopeError {
 	const isMissing = (cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
-	return new ToascopeError(code, message, { hint: isMissing ? 'name a file that is there' : (hint ?? ''), cause });
+	return new ToascopeError(code, message, { hint: isMissing ? 'name a file that exists' : (hint ?? ''), cause });
 }
 
 function json(value: unknown): string {
@@ -47,8 +54,8 @@ function json(value: unknown): string {
 }
 
 function formatChange({ key, from, to }: Change): string {
-	// null is what something else decides: the table of keys says what
-	const otherwise = from === null ? keys.find(({ path }) => path === key)?.otherwise?.replaceAll('`', '') : undefined;
+	// a default of null depends on something else: the table of keys says on what
+	const otherwise = from === null ? keys.find(({ path }) => path === key)?.defaultText?.replaceAll('`', '') : undefined;
 	return `  ${key}: ${show(to)} (default: ${otherwise ?? show(from)})\n`;
 }
 

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * `toascope demo`: the whole way at work on this machine. IPv6 clients, a NAT64 gateway and an IPv4
- * server in a lab of network namespaces, the daemon watching the server. Nothing is left behind.
+ * `toascope demo`: all parts at work on this machine. IPv6 clients, a NAT64 gateway and an IPv4
+ * server run in a lab of network namespaces, and the daemon observes the server. Nothing is left
+ * behind.
  */
 import { once } from 'node:events';
 import { statSync } from 'node:fs';
 import { connect } from 'node:net';
-import { requirePrivileges } from '../capture/privileges.ts';
 import { type Config, toConfig } from '../config/config.ts';
 import { fileSchema } from '../config/schema.ts';
 import { exitCode, ToascopeError } from '../errors.ts';
+import { requirePrivileges } from '../host/privileges.ts';
 import { Lab, nat64Server, network } from '../lab/lab.ts';
-import type { Batch, Result } from '../lab/protocol.ts';
+import type { Batch, ConnectionResult } from '../lab/protocol.ts';
 import { addressAfter } from '../lab/sources.ts';
 import { formatEndpoint } from '../model/address.ts';
 import type { ConnectionEvent } from '../model/connection.ts';
@@ -19,25 +20,25 @@ import { createLogger } from '../service/log.ts';
 import { LogDestination } from '../service/log_destination.ts';
 import { Service, type ServiceOptions } from '../service/service.ts';
 import { demoHeader, eventLine, reportOf, tallyText } from './demo_text.ts';
-import { ClientJudge, emptyTally, Judge, type Tally } from './demo_truth.ts';
+import { BackendCheck, emptyTally, type Tally, LabCheck } from './demo_truth.ts';
 
 export interface DemoOptions {
-	/** Make the connections, check them, end. */
+	/** Make the connections, check them, and exit. */
 	readonly once?: true;
 	readonly clients: number;
-	/** With `once`. */
+	/** Only with `once`. */
 	readonly connections?: number;
 	readonly json?: true;
 	/** ADDR:PORT of /metrics. */
 	readonly listen: string;
-	/** Port of a server on this host's 127.0.0.1, in the place of the lab's. */
+	/** Port of a server on this host's 127.0.0.1, which replaces the server of the lab. */
 	readonly backend?: number;
 }
 
-/** Where the server listens, and where clients find it behind the gateway. */
+/** The port of the server, and the port of the gateway through which clients reach it. */
 const port = 8080;
 const publicPort = 80;
-/** Addresses of the gateway where the server is this host's: any of 127.0.0.0/8 is local. */
+/** Addresses of the gateway for a server of this host: every address of 127.0.0.0/8 is local. */
 const hostPool = '127.100.0.0/28';
 const hostServer = '64:ff9b::127.0.0.1';
 const firstClient = '2001:db8:c::1';
@@ -45,12 +46,12 @@ const firstClient = '2001:db8:c::1';
 const clientsMax = 65_535;
 const defaultListen = '127.0.0.1:10646';
 const defaultConnections = 500;
-/** So many at a time: what the table of connections holds is asked before it is full. */
+/** Connections of a batch: all of them are looked up before the table of connections is full. */
 const batchSize = 10_000;
 
 /**
  * Runs the demo. Returns 0 when every connection was resolved to the client that really made it.
- * @throws {ToascopeError} what keeps it from running on this host
+ * @throws {ToascopeError} what prevents it from running on this host
  */
 export async function demo(options: DemoOptions): Promise<number> {
 	const { once: isOnce, clients, connections = defaultConnections } = options;
@@ -66,11 +67,11 @@ export async function demo(options: DemoOptions): Promise<number> {
 	}
 	for (const name of ['json', 'connections'] as const) {
 		if (isOnce !== undefined || options[name] === undefined) continue;
-		throw new ToascopeError('USAGE', `--${name} goes with --once`, { hint: 'add --once' });
+		throw new ToascopeError('USAGE', `--${name} requires --once`, { hint: 'add --once' });
 	}
 	if (isOnce !== undefined && options.backend !== undefined) {
-		throw new ToascopeError('USAGE', '--backend goes without --once', {
-			hint: "what your server answers is not known, so there is nothing to check: leave --once out, and watch your server's log",
+		throw new ToascopeError('USAGE', '--backend cannot be combined with --once', {
+			hint: "the answers of your server are not known, so there is nothing to check: omit --once, and watch your server's log",
 		});
 	}
 	configuration(options);
@@ -79,7 +80,7 @@ export async function demo(options: DemoOptions): Promise<number> {
 	try {
 		return await show(options, stop);
 	} catch (error) {
-		// Ctrl-C ends the lab's processes as well as this one, also while it starts
+		// Ctrl-C ends the processes of the lab as well as this one, even during the start
 		if (stop.stopped && options.once === undefined) return exitCode.done;
 		throw error;
 	} finally {
@@ -87,17 +88,20 @@ export async function demo(options: DemoOptions): Promise<number> {
 	}
 }
 
-/** Takes lines, and stops the demo when its reader is gone: it has no end of its own. */
+/**
+ * Standard output. When its reader has gone it stops the demo, which would otherwise run until a
+ * signal stops it.
+ */
 function screenUntil(stop: Stop): LogDestination {
 	const screen = new LogDestination({
 		fd: 1,
-		onReaderBack: (lost) => screen.write(`(${lost} lines left out)\n`),
+		onResumed: (lost) => screen.write(`(${lost} lines left out)\n`),
 		onReaderGone: () => stop.now(),
 	});
 	return screen;
 }
 
-/** What the end waits for a terminal that stands still. */
+/** How long an exit waits for a stalled terminal. */
 const lastLinesMs = 300;
 
 async function show(options: DemoOptions, stop: Stop): Promise<number> {
@@ -106,10 +110,10 @@ async function show(options: DemoOptions, stop: Stop): Promise<number> {
 
 async function showLab(options: DemoOptions, stop: Stop): Promise<number> {
 	await using lab = await Lab.open({ routes: [{ listenPort: publicPort, backendPort: port, profile: 'nat64' }] });
-	const judge = new Judge(lab.netnsInode('server'));
-	// a pager that is paused must not hold up the daemon, which runs here
+	const truth = new LabCheck(lab.netnsInode('server'));
+	// a paused pager must not block the daemon, which runs in this process
 	const screen = screenUntil(stop);
-	await lab.echoServer({ port, onRecords: (records) => judge.served(records) });
+	await lab.echoServer({ port, onRecords: (records) => truth.served(records) });
 	const service = await startService(options, (event) => {
 		// another demo on this machine has the same addresses
 		const ours = event.connection.netns === lab.netnsInode('server');
@@ -118,38 +122,40 @@ async function showLab(options: DemoOptions, stop: Stop): Promise<number> {
 	let tally: Tally = emptyTally;
 	let seconds: number;
 	try {
-		if (options.once) return await runOnce(options, lab, judge, service, stop);
+		if (options.once) return await runOnce(options, lab, truth, service, stop);
 		seconds = await runOn(options, lab, service, stop, screen, {
 			batch: () => ({
 				to: nat64Server,
 				send: 24 + Math.floor(Math.random() * 2000),
 				receive: Math.floor(Math.random() * 50_000),
 			}),
-			async judge(results) {
-				tally = await judge.judge(results, tally, (question) => service.lookup(question));
+			async check(results) {
+				tally = await truth.check(results, tally, (question) => service.lookup(question));
 			},
 			tally: () => tally,
 		});
 	} finally {
 		await service.stop('detach');
 	}
-	await tellTally(screen, tally, seconds);
+	await printTally(screen, tally, seconds);
 	return exitCode.done;
 }
 
-/** The lab's gateway goes on to a server in this process's network namespace, over loopback. */
+/**
+ * The lab's gateway connects to a server in the network namespace of this process, over loopback.
+ */
 async function showBackend(options: DemoOptions, backend: number, stop: Stop): Promise<number> {
 	await requireListener(backend);
 	await using lab = await Lab.open({
 		routes: [{ listenPort: publicPort, backendPort: backend, profile: 'nat64' }],
 		backend: { netns: `/proc/${process.pid}/ns/net`, pool: hostPool },
 	});
-	const judge = new ClientJudge();
+	const truth = new BackendCheck();
 	const netns = statSync('/proc/self/ns/net').ino;
 	const screen = screenUntil(stop);
 	const service = await startService(options, ({ type, connection }) => {
 		if (type !== 'closed' || connection.netns !== netns) return;
-		judge.found(connection);
+		truth.found(connection);
 		screen.write(eventLine(connection));
 	});
 	let seconds: number;
@@ -157,13 +163,13 @@ async function showBackend(options: DemoOptions, backend: number, stop: Stop): P
 		const text = `GET / HTTP/1.1\r\nHost: 127.0.0.1:${backend}\r\nUser-Agent: toascope-demo\r\nConnection: close\r\n\r\n`;
 		seconds = await runOn(options, lab, service, stop, screen, {
 			batch: () => ({ to: hostServer, text }),
-			judge: async (results) => judge.made(results),
-			tally: () => judge.tally,
+			check: async (results) => truth.made(results),
+			tally: () => truth.tally,
 		});
 	} finally {
 		await service.stop('detach');
 	}
-	await tellTally(screen, judge.tally, seconds);
+	await printTally(screen, truth.tally, seconds);
 	return exitCode.done;
 }
 
@@ -173,7 +179,7 @@ async function requireListener(backend: number): Promise<void> {
 	try {
 		await once(socket, 'connect');
 	} catch (cause) {
-		throw new ToascopeError('LAB_FAILED', `nothing answers on 127.0.0.1:${backend}: ${(cause as Error).message}`, {
+		throw new ToascopeError('LAB_FAILED', `cannot connect to 127.0.0.1:${backend}: ${(cause as Error).message}`, {
 			hint: 'start your server first; it must listen on 127.0.0.1, 0.0.0.0 or [::]',
 			cause,
 		});
@@ -196,7 +202,7 @@ function configuration({ listen, backend }: DemoOptions): Config {
 	throw new ToascopeError('USAGE', `--listen ${listen}: ${parsed.error.issues[0]?.message ?? 'not an address'}`);
 }
 
-/** A daemon that runs on this machine may have the usual port: then any free one. */
+/** Another daemon on this machine can use the default port: the demo then uses any free port. */
 async function startService(options: DemoOptions, onEvent: (event: ConnectionEvent) => void): Promise<Service> {
 	const start = (listen: string) => {
 		const config = configuration({ ...options, listen });
@@ -208,10 +214,11 @@ async function startService(options: DemoOptions, onEvent: (event: ConnectionEve
 	} catch (error) {
 		if (!(error instanceof ToascopeError) || !/^(ADDRESS_|NO_PRIVILEGE$)/.test(error.code)) throw error;
 		if (error.code === 'ADDRESS_IN_USE' && options.listen === defaultListen) return start('127.0.0.1:0');
-		// it is the address, if it is the capabilities these are of another line
+		// NO_PRIVILEGE concerns the address if it names `listen`, otherwise the capabilities of the
+		// process
 		if (!/listen/.test(error.message) && error.code === 'NO_PRIVILEGE') throw error;
 		throw new ToascopeError(error.code, `--listen ${options.listen}: ${error.message.replace(/^http\.listen: /, '')}`, {
-			hint: 'give another address and port; --listen 127.0.0.1:0 takes a free port',
+			hint: 'choose another address and port; --listen 127.0.0.1:0 uses a free port',
 			cause: error,
 		});
 	}
@@ -225,7 +232,10 @@ interface Part {
 	readonly count: number;
 }
 
-/** Batches whose connections take all clients in turn. A batch that reaches the last client ends with it. */
+/**
+ * Batches whose connections cycle through all clients. A batch that reaches the last client ends
+ * there.
+ */
 export function batchesOf(clients: number, connections: number): Part[] {
 	const parts: Part[] = [];
 	for (let made = 0; made < connections; ) {
@@ -239,7 +249,7 @@ export function batchesOf(clients: number, connections: number): Part[] {
 	return parts;
 }
 
-async function runOnce(options: DemoOptions, lab: Lab, judge: Judge, service: Service, stop: Stop): Promise<number> {
+async function runOnce(options: DemoOptions, lab: Lab, truth: LabCheck, service: Service, stop: Stop): Promise<number> {
 	const { connections = defaultConnections } = options;
 	const client = await lab.client();
 	const begun = performance.now();
@@ -256,7 +266,7 @@ async function runOnce(options: DemoOptions, lab: Lab, judge: Judge, service: Se
 		});
 		const results = await Promise.race([run, stop.promise]);
 		if (results === undefined) throw new ToascopeError('LAB_FAILED', 'interrupted before the end');
-		tally = await judge.judge(results, tally, (question) => service.lookup(question));
+		tally = await truth.check(results, tally, (question) => service.lookup(question));
 	}
 	const seconds = (performance.now() - begun) / 1000;
 	const report = { provider: 'bpf', accept_program: service.acceptProgram, ...reportOf(tally, seconds) };
@@ -265,14 +275,14 @@ async function runOnce(options: DemoOptions, lab: Lab, judge: Judge, service: Se
 	return right ? exitCode.done : exitCode.failed;
 }
 
-/** What goes to the server, and how it went. */
+/** What is sent to the server, and how the results are checked. */
 interface Traffic {
 	readonly batch: () => Pick<Batch, 'to' | 'send' | 'receive' | 'text'>;
-	readonly judge: (results: readonly Result[]) => Promise<void>;
+	readonly check: (results: readonly ConnectionResult[]) => Promise<void>;
 	readonly tally: () => Tally;
 }
 
-/** A server that does not close its connections holds up what comes after it for so long. */
+/** How long a server that does not close its connections can delay the next batch. */
 const batchMs = 3000;
 
 async function runOn(
@@ -289,24 +299,24 @@ async function runOn(
 	screen.write(demoHeader(url, options.backend));
 	while (!stop.stopped) {
 		const count = 1 + Math.floor(Math.random() * 4);
-		const judged = client
+		const checked = client
 			.run({
 				from: addressAfter(firstClient, Math.floor(Math.random() * options.clients)),
 				clients: count,
 				port: publicPort,
 				...traffic.batch(),
 			})
-			// Ctrl-C ends the lab's processes as well as this one
-			.then(traffic.judge, () => {});
-		await Promise.race([judged, delay(batchMs), stop.promise]);
+			// Ctrl-C ends the processes of the lab as well as this one
+			.then(traffic.check, () => {});
+		await Promise.race([checked, delay(batchMs), stop.promise]);
 		if (stop.stopped) break;
 		await Promise.race([delay(400 * Math.random()), stop.promise]);
 	}
 	return (performance.now() - begun) / 1000;
 }
 
-/** Called when the service has stopped: until then lines of connections come. */
-async function tellTally(screen: LogDestination, tally: Tally, seconds: number): Promise<void> {
+/** Must be called after the service has stopped: until then it prints lines of connections. */
+async function printTally(screen: LogDestination, tally: Tally, seconds: number): Promise<void> {
 	screen.write(`\n${tallyText(reportOf(tally, Math.round(seconds)))}`);
 	await screen.flush(lastLinesMs);
 }
@@ -316,7 +326,7 @@ const delay = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve,
 interface Stop {
 	readonly promise: Promise<undefined>;
 	readonly stopped: boolean;
-	/** As by a signal. */
+	/** Stops like a signal. */
 	now(): void;
 	dispose(): void;
 }
@@ -324,20 +334,20 @@ interface Stop {
 function stopSignal(): Stop {
 	const { promise, resolve } = Promise.withResolvers<undefined>();
 	let stopped = false;
-	const take = () => {
+	const now = () => {
 		stopped = true;
 		resolve(undefined);
 	};
 	const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-	for (const name of names) process.on(name, take);
+	for (const name of names) process.on(name, now);
 	return {
 		promise,
 		get stopped() {
 			return stopped;
 		},
-		now: take,
+		now,
 		dispose() {
-			for (const name of names) process.off(name, take);
+			for (const name of names) process.off(name, now);
 		},
 	};
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the demo prints for people. */
 
-import { asTyped } from '../invocation.ts';
+import { asInvoked } from '../invocation.ts';
 import { formatEndpoint } from '../model/address.ts';
 import type { Connection } from '../model/connection.ts';
 import type { Tally } from './demo_truth.ts';
 import { formatBytes, printable } from './units.ts';
 
-/** `backend`: the port of the reader's own server. */
+/** `backend`: the port of the user's own server. */
 export function demoHeader(url: string | undefined, backend?: number): string {
-	const ask = asTyped(`Ask it: toascope lookup PEER --url ${url}`);
+	const ask = asInvoked(`Ask it: toascope lookup PEER --url ${url}`);
 	const scrape = url === undefined ? '' : `Scrape it: curl ${url}/metrics   ${ask}\n`;
 	const server = backend === undefined ? 'an IPv4 server' : `your server on 127.0.0.1:${backend} (GET /)`;
 	return [
@@ -17,7 +17,7 @@ export function demoHeader(url: string | undefined, backend?: number): string {
 		backend === undefined
 			? ''
 			: 'transparent is on for this port: a server that listens on [::] sees and logs the clients themselves.\n',
-		'Left of the arrow the peer that the server sees, right of it the client that toascope has found.\n',
+		'Left of the arrow: the peer that the server sees. Right of it: the client that toascope has found.\n',
 		scrape,
 		'Ctrl-C ends it and leaves nothing behind.\n\n',
 	].join('');
@@ -60,6 +60,6 @@ export function tallyText(report: Readonly<Record<string, string | number>>): st
 	return [
 		`${connections} connections of ${clients} clients through NAT64 in ${seconds} s: `,
 		`${resolved} resolved to the client that made them, ${mismatched} to another, ${unresolved} to none, `,
-		`${failed} failed, ${bytes} with other byte counts than the client's own.\n`,
+		`${failed} failed, ${bytes} with byte counts that differ from the client's own.\n`,
 	].join('');
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The demo's judge. It knows who made a connection from the client that made it, and by which peer
- * the server knows it from the server; toascope is only asked who is behind that peer.
+ * Checks the demo. The lab's client reports the address that it connected from, and the lab's
+ * server the peer that it saw; toascope is only asked which client is behind that peer.
  */
-import type { EchoRecord, Result } from '../lab/protocol.ts';
+import type { EchoRecord, ConnectionResult } from '../lab/protocol.ts';
 import type { Connection } from '../model/connection.ts';
 import type { LookupQuery } from '../model/lookup.ts';
 
@@ -12,13 +12,13 @@ export interface Tally {
 	readonly connections: number;
 	/** toascope named the client that really made it. */
 	readonly resolved: number;
-	/** It named another. */
+	/** toascope named another client. */
 	readonly mismatched: number;
-	/** It named none. */
+	/** toascope named no client. */
 	readonly unresolved: number;
 	/** The connection itself failed. */
 	readonly failed: number;
-	/** Resolved, but with other byte counts than the client's own. */
+	/** Resolved, but with byte counts that differ from the client's own. */
 	readonly bytesMismatched: number;
 }
 
@@ -34,7 +34,7 @@ export const emptyTally: Tally = {
 
 type Lookup = (query: LookupQuery) => readonly Connection[];
 
-export class Judge {
+export class LabCheck {
 	readonly #netns: number;
 	readonly #served = new Map<string, EchoRecord>();
 	#awaited: { readonly ids: Set<string>; readonly resolve: () => void } | undefined;
@@ -44,7 +44,7 @@ export class Judge {
 		this.#netns = netns;
 	}
 
-	/** What the server tells of connections that ended. */
+	/** Adds the server's records of connections that have ended. */
 	served(records: readonly EchoRecord[]): void {
 		for (const record of records) {
 			this.#served.set(record.id, record);
@@ -63,11 +63,11 @@ export class Judge {
 	}
 
 	/** Adds a batch of connections to the tally. */
-	async judge(results: readonly Result[], before: Tally, lookup: Lookup): Promise<Tally> {
+	async check(results: readonly ConnectionResult[], before: Tally, lookup: Lookup): Promise<Tally> {
 		const made = results.filter(({ error }) => error === undefined);
 		await this.#untilServed(made.map(({ id }) => id));
-		const verdicts = made.map((result) => this.#verdict(result, lookup));
-		const count = (verdict: string) => verdicts.filter((one) => one === verdict).length;
+		const outcomes = made.map((result) => this.#outcome(result, lookup));
+		const count = (outcome: string) => outcomes.filter((one) => one === outcome).length;
 		for (const { id } of made) this.#served.delete(id);
 		return {
 			clients: new Set([...before.clients, ...made.map(({ client }) => client)]),
@@ -80,7 +80,7 @@ export class Judge {
 		};
 	}
 
-	#verdict(result: Result, lookup: Lookup): 'resolved' | 'mismatched' | 'unresolved' | 'bytes' {
+	#outcome(result: ConnectionResult, lookup: Lookup): 'resolved' | 'mismatched' | 'unresolved' | 'bytes' {
 		const record = this.#served.get(result.id);
 		if (record === undefined) return 'unresolved';
 		const peer = { family: 4, text: record.peer.replace('::ffff:', ''), port: record.peerPort } as const;
@@ -92,16 +92,19 @@ export class Judge {
 	}
 }
 
-/** Of a server that is not the lab's, nothing is known but that its connections were made: their clients must be among those found. */
-export class ClientJudge {
+/**
+ * Checks the demo with a server that is not the lab's: only the clients of its connections are
+ * known, and each of them must be among those that toascope found.
+ */
+export class BackendCheck {
 	readonly #made = new Set<string>();
 	readonly #found = new Set<string>();
 	#tally: Tally = emptyTally;
 
-	/** Connections whose other half is still awaited: more are not remembered. */
+	/** The most clients that wait for their counterpart: further ones are not remembered. */
 	static readonly #awaitedMax = 10_000;
 
-	made(results: readonly Result[]): void {
+	made(results: readonly ConnectionResult[]): void {
 		const { clients, connections, failed } = this.#tally;
 		const good = results.filter(({ error }) => error === undefined);
 		this.#tally = {
@@ -113,14 +116,14 @@ export class ClientJudge {
 		for (const { client, clientPort } of good) this.#note(`${client} ${clientPort}`, this.#made, this.#found);
 	}
 
-	/** What toascope says of a connection that has closed. */
+	/** Adds a closed connection as toascope recorded it. */
 	found({ client }: Connection): void {
 		if (client !== undefined) this.#note(`${client.text} ${client.port}`, this.#found, this.#made);
 	}
 
 	#note(key: string, own: Set<string>, other: Set<string>): void {
 		if (other.delete(key)) this.#tally = { ...this.#tally, resolved: this.#tally.resolved + 1 };
-		else if (own.size < ClientJudge.#awaitedMax) own.add(key);
+		else if (own.size < BackendCheck.#awaitedMax) own.add(key);
 	}
 
 	get tally(): Tally {

@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /** `toascope lookup ADDR:PORT`: asks the running daemon who is behind a peer. */
+
+import type { ClientEndpointJson, ConnectionJson, VirtualServerJson } from '../api/connection.ts';
+import {
+	type DaemonAddress,
+	daemonAddressesOf,
+	formatDaemonAddress,
+	getFromDaemon,
+	errorKindOf,
+} from '../client/daemon_client.ts';
 import type { Config, Environment } from '../config/config.ts';
 import { defaultConfig, loadConfig } from '../config/load.ts';
-import { ask, kindOf, type Place, placesOf, showPlace } from '../doctor/ask.ts';
 import { exitCode, ToascopeError } from '../errors.ts';
-import type { ClientEndpointJson, ConnectionJson, VirtualServerJson } from '../http/json.ts';
 import { formatEndpoint } from '../model/address.ts';
 import { parseEndpoint } from '../model/endpoint.ts';
 import { formatBytes, printable } from './units.ts';
@@ -12,48 +19,52 @@ import { formatInstant, formatLength, parseWhen, type Span } from './when.ts';
 
 export interface LookupOptions {
 	/** The daemon's Unix socket, or the URL of its HTTP server. */
-	readonly daemon: Place;
+	readonly daemon: DaemonAddress;
 	/** Only connections to this `ADDR:PORT` of the server. */
 	readonly local?: string | undefined;
 	/** Only connections that were open at this time: see `parseWhen`. */
 	readonly at?: string | undefined;
-	/** Print JSON, as the daemon has it. */
+	/** Print JSON, as the daemon returns it. */
 	readonly json?: boolean;
 	readonly out?: { write(text: string): unknown };
 }
 
 /**
- * The daemon that the options name, else the one that the configuration describes.
- * @throws {ToascopeError} CONFIG_UNREADABLE, CONFIG_INVALID; NOT_RUNNING where it is to listen nowhere; USAGE
+ * The daemon that the options name, otherwise the one that the configuration describes.
+ * @throws {ToascopeError} CONFIG_UNREADABLE, CONFIG_INVALID; NOT_RUNNING where the configuration
+ * has it listen nowhere; USAGE
  */
-export function placeToAsk(
+export function daemonAddress(
 	options: { readonly socket?: string; readonly url?: string; readonly config?: string },
 	env: Environment,
-): Place {
-	if (options.url !== undefined) return placeAt(options.url);
+): DaemonAddress {
+	if (options.url !== undefined) return parseUrl(options.url);
 	if (options.socket !== undefined) return { socket: options.socket };
-	const [place] = placesOf(configured(options.config, env));
-	if (place !== undefined) return place;
-	throw new ToascopeError('NOT_RUNNING', 'http.socket and http.listen are off: the daemon cannot be asked', {
-		hint: 'switch one of them on, and restart it',
+	const [address] = daemonAddressesOf(configured(options.config, env));
+	if (address !== undefined) return address;
+	throw new ToascopeError('NOT_RUNNING', 'http.socket and http.listen are off: the daemon cannot be reached', {
+		hint: 'switch one of them on, and restart the daemon',
 	});
 }
 
-function placeAt(url: string): Place {
+function parseUrl(url: string): DaemonAddress {
 	const protocol = URL.parse(url)?.protocol;
 	if (protocol === 'http:') return { url };
 	if (protocol === 'https:') {
-		throw new ToascopeError('USAGE', `${url}: toascope has no TLS`, {
-			hint: 'ask at its own address, such as http://127.0.0.1:10646; through a proxy with TLS: curl URL/v1/connections?peer=ADDR:PORT',
+		throw new ToascopeError('USAGE', `${url}: toascope does not support TLS`, {
+			hint: 'use the address of the daemon, such as http://127.0.0.1:10646; through a TLS proxy: curl URL/v1/connections?peer=ADDR:PORT',
 		});
 	}
 	const meant = url.includes('://') ? null : URL.parse(`http://${url}`);
-	throw new ToascopeError('USAGE', `${url} is no http URL`, {
-		hint: meant === null ? 'such as http://127.0.0.1:10646' : `write http://${url}`,
+	throw new ToascopeError('USAGE', `${url} is not an http URL`, {
+		hint: meant === null ? 'write a URL such as http://127.0.0.1:10646' : `write http://${url}`,
 	});
 }
 
-/** The daemon may run with the file as it was: what is wrong with it now keeps nobody from asking. */
+/**
+ * A running daemon can have read the file before it became wrong: the error says how to ask that
+ * daemon nevertheless.
+ */
 function configured(path: string | undefined, env: Environment): Config {
 	try {
 		return loadConfig({ path, env });
@@ -61,14 +72,14 @@ function configured(path: string | undefined, env: Environment): Config {
 		if (!(error instanceof ToascopeError)) throw error;
 		const { code, message, cause } = error;
 		throw new ToascopeError(code, message, {
-			hint: `a daemon that runs can be asked all the same: --socket ${defaultConfig().http.socket}`,
+			hint: `a running daemon can still be asked with: --socket ${defaultConfig().http.socket}`,
 			cause,
 		});
 	}
 }
 
 /**
- * Prints a line for each connection that the peer has or lately had.
+ * Prints a line for each connection that the peer has or recently had.
  *
  * @returns the exit code: 0 when there is one; with `json` 1 when there is none
  * @throws {ToascopeError} BAD_ADDRESS, USAGE, NOT_FOUND, NOT_RUNNING, NO_PRIVILEGE
@@ -79,13 +90,13 @@ export async function lookup(target: string, options: LookupOptions): Promise<nu
 	const local = options.local === undefined ? undefined : readLocal(options.local);
 	const span = options.at === undefined ? undefined : parseWhen(options.at);
 	const known = await read(`/v1/connections?${new URLSearchParams({ peer })}`, options.daemon);
-	const there = known.filter((connection) => local === undefined || endpointText(connection.local) === local);
-	const connections = there.filter((connection) => span === undefined || wasOpen(connection, span));
+	const atLocal = known.filter((connection) => local === undefined || endpointText(connection.local) === local);
+	const connections = atLocal.filter((connection) => span === undefined || wasOpen(connection, span));
 	if (json) {
 		out.write(`${JSON.stringify({ connections })}\n`);
 		return connections.length > 0 ? exitCode.done : exitCode.failed;
 	}
-	if (connections.length === 0) throw notFound(peer, local, known, there);
+	if (connections.length === 0) throw notFound(peer, local, known, atLocal);
 	out.write(connectionTable(connections));
 	return exitCode.done;
 }
@@ -104,23 +115,26 @@ function readLocal(text: string): string {
 	}
 }
 
-/** `known`: of this peer; `there`: with `local` too, but open at other times. */
+/**
+ * `known`: all connections of this peer; `atLocal`: those to `local`, none of which was open at the
+ * time in question.
+ */
 function notFound(
 	peer: string,
 	local: string | undefined,
 	known: readonly ConnectionJson[],
-	there: readonly ConnectionJson[],
+	atLocal: readonly ConnectionJson[],
 ): ToascopeError {
-	if (known.length > 0 && there.length === 0) {
+	if (known.length > 0 && atLocal.length === 0) {
 		const locals = [...new Set(known.map((connection) => endpointText(connection.local)))];
-		return new ToascopeError('NOT_FOUND', `no connection of the peer ${peer} with ${local} is known`, {
-			hint: `there is one with ${locals.slice(0, 3).join(', ')}`,
+		return new ToascopeError('NOT_FOUND', `no connection of the peer ${peer} to ${local} is known`, {
+			hint: `its known connections are to ${locals.slice(0, 3).join(', ')}`,
 		});
 	}
-	const [latest] = there;
+	const [latest] = atLocal;
 	if (latest !== undefined) {
 		return new ToascopeError('NOT_FOUND', `no connection with the peer ${peer} was open at that time`, {
-			hint: `the latest that is known was opened at ${formatInstant(latest.opened_at)}`,
+			hint: `the latest known one was opened at ${formatInstant(latest.opened_at)}`,
 		});
 	}
 	return new ToascopeError('NOT_FOUND', `no connection with the peer ${peer} is known`, {
@@ -128,7 +142,10 @@ function notFound(
 	});
 }
 
-/** One line for each connection, in columns, and below it the virtual server that it called. `now`: Unix milliseconds. */
+/**
+ * One line for each connection, in columns, and below it the virtual server that the client
+ * connected to. `now`: Unix milliseconds.
+ */
 export function connectionTable(connections: readonly ConnectionJson[], now: number = Date.now()): string {
 	const rows = connections.map((connection) => {
 		const { client, profile, segment, process: owner } = connection;
@@ -150,7 +167,7 @@ export function connectionTable(connections: readonly ConnectionJson[], now: num
 	return lines.map((line, index) => `${line}${virtualServerLine(connections[index]?.virtual_server)}`).join('');
 }
 
-/** A daemon of an earlier version does not know it. */
+/** `server` is undefined where a daemon of an earlier version does not report it. */
 function virtualServerLine(server: VirtualServerJson | null | undefined): string {
 	if (server === null || server === undefined) return '';
 	return `  virtual server  ${endpointText(server)}${server.vni === null ? '' : ` (VNI ${server.vni})`}\n`;
@@ -161,23 +178,31 @@ function endpointText({ address, port }: ClientEndpointJson): string {
 	return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
-async function read(path: string, daemon: Place): Promise<readonly ConnectionJson[]> {
-	const { status, body } = await ask(daemon, path).catch((error: unknown) => {
-		throw askError(error, showPlace(daemon));
+async function read(path: string, daemon: DaemonAddress): Promise<readonly ConnectionJson[]> {
+	const { status, body } = await getFromDaemon(daemon, path).catch((error: unknown) => {
+		throw askError(error, formatDaemonAddress(daemon));
 	});
 	const { connections, detail } = parse(body);
 	if (status === 200 && Array.isArray(connections)) return connections as ConnectionJson[];
 	if (status === 503 && typeof detail === 'string') {
-		throw new ToascopeError('NOT_RUNNING', `the daemon at ${showPlace(daemon)} cannot answer now: ${detail}`, {
-			hint: 'ask again',
-		});
+		throw new ToascopeError(
+			'NOT_RUNNING',
+			`the daemon at ${formatDaemonAddress(daemon)} cannot answer now: ${detail}`,
+			{
+				hint: 'try again',
+			},
+		);
 	}
-	throw new ToascopeError('NOT_RUNNING', `what answers at ${showPlace(daemon)} is not toascope (status ${status})`, {
-		hint: 'see http.listen and http.socket of its configuration, and toascope doctor',
-	});
+	throw new ToascopeError(
+		'NOT_RUNNING',
+		`what answers at ${formatDaemonAddress(daemon)} is not toascope (status ${status})`,
+		{
+			hint: 'see http.listen and http.socket in its configuration, and toascope doctor',
+		},
+	);
 }
 
-/** A member of a JSON object; of anything else there is none. */
+/** The body as a JSON object; anything else is an object without members. */
 function parse(body: string): { readonly connections?: unknown; readonly detail?: unknown } {
 	try {
 		return (JSON.parse(body) as object | null) ?? {};
@@ -187,21 +212,21 @@ function parse(body: string): { readonly connections?: unknown; readonly detail?
 }
 
 function askError(error: unknown, where: string): ToascopeError {
-	const kind = kindOf(error);
+	const kind = errorKindOf(error);
 	if (kind === 'denied') {
-		return new ToascopeError('NO_PRIVILEGE', `this user may not use ${where}`, {
-			hint: 'use sudo, or be of the group of the socket; or ask at http.listen, with --url',
+		return new ToascopeError('NO_PRIVILEGE', `this user is not allowed to use ${where}`, {
+			hint: 'use sudo, or be in the group of the socket; or ask at http.listen, with --url',
 			cause: error,
 		});
 	}
 	if (kind === 'other') {
 		return new ToascopeError('NOT_RUNNING', `no answer from ${where}: ${(error as Error).message}`, {
-			hint: 'toascope doctor says more, and so does the log of the daemon: journalctl -u toascope',
+			hint: 'see toascope doctor, and the log of the daemon: journalctl -u toascope',
 			cause: error,
 		});
 	}
-	return new ToascopeError('NOT_RUNNING', `no daemon answers at ${where}`, {
-		hint: 'start it with: toascope run; one that listens elsewhere is named with --socket or --url',
+	return new ToascopeError('NOT_RUNNING', `no daemon is listening at ${where}`, {
+		hint: 'start it with: toascope run; if it listens elsewhere, use --socket or --url',
 		cause: error,
 	});
 }

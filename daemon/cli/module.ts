@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** `toascope module`: builds, loads, unloads and installs toa.ko, and tells how it fares. */
+/** `toascope module`: builds, loads, unloads and installs toa.ko, and reports its state. */
 import { release } from 'node:os';
 import { loadConfig } from '../config/load.ts';
 import { exitCode } from '../errors.ts';
@@ -19,19 +19,25 @@ export interface ModuleOptions {
 
 type Write = (text: string) => void;
 
-/** Builds for the running kernel, or for another one whose headers are here. @throws {ToascopeError} */
+/**
+ * Builds it for the running kernel, or for another one with installed headers.
+ * @throws {ToascopeError}
+ */
 export async function build(kernel: string = release(), write: Write): Promise<number> {
 	const { file, vermagic } = await buildModule(kernel);
 	write(`${file}\nbuilt for ${vermagic}\n`);
 	return exitCode.done;
 }
 
-/** Loads it with the configuration's profiles and networks, and sees it at work. @throws {ToascopeError} */
+/**
+ * Loads it with the configuration's profiles and networks, and verifies that it works.
+ * @throws {ToascopeError}
+ */
 export async function load(file: string | undefined, { config: path }: ModuleOptions, write: Write): Promise<number> {
 	const config = loadConfig({ path, env: process.env });
 	const how = await loadModule(config, file);
 	if (how === 'was loaded') {
-		write('toa.ko was loaded before; its parameters are those of whoever loaded it\n');
+		write('toa.ko was already loaded; its parameters are unchanged\n');
 		return exitCode.done;
 	}
 	new Parameters().apply(config);
@@ -47,14 +53,17 @@ export function unload({ config: path }: ModuleOptions, write: Write): number {
 	return exitCode.done;
 }
 
-/** Returns 0 when a toa.ko of this version is loaded, 1 when none or another is. */
+/** Returns 0 when a toa.ko of this version is loaded, otherwise 1. */
 export async function status({ json }: ModuleOptions, write: Write): Promise<number> {
 	const found = await readStatus();
 	write(json === true ? `${JSON.stringify(found, undefined, 2)}\n` : formatStatus(found));
-	return found.loaded?.whose === 'own' ? exitCode.done : exitCode.failed;
+	return found.loaded?.origin === 'own' ? exitCode.done : exitCode.failed;
 }
 
-/** Builds by DKMS, again at each new kernel, and has it loaded at boot with the configuration. @throws {ToascopeError} */
+/**
+ * Has DKMS build it, again for each new kernel, and has it loaded at boot with the configuration.
+ * @throws {ToascopeError}
+ */
 export async function install({ config: path }: ModuleOptions, write: Write): Promise<number> {
 	for (const step of await installModule(loadConfig({ path, env: process.env }))) write(`${step}\n`);
 	return exitCode.done;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Values as people read them. */
+/** Formats values for people. */
 
 /** `17 B`, `3.2 kB`, `45 MB`: powers of 1000. */
 export function formatBytes(bytes: bigint): string {
@@ -13,7 +13,7 @@ export function formatBytes(bytes: bigint): string {
 	return `${unit > 0 && value < 9.95 ? value.toFixed(1) : value.toFixed(0)} ${units[unit]}`;
 }
 
-/** A process chooses its name: nothing in it may steer the terminal. */
+/** A process chooses its own name: control characters in it must not reach the terminal. */
 export function printable(text: string): string {
 	return text.replaceAll(/\p{C}/gu, '?');
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Times as people have them from a log, and times for people to read. */
+/** Parses times as users copy them from a log, and formats times for people. */
+
+import { parseTime } from '../api/time.ts';
 import { ToascopeError } from '../errors.ts';
-import { parseTime } from '../http/time.ts';
 
 /** From `fromMs` to `toMs`, both included: Unix milliseconds. */
 export interface Span {
@@ -9,12 +10,12 @@ export interface Span {
 	readonly toMs: number;
 }
 
-/** As web servers log it: nginx' $time_local, Apache's %t. */
+/** The format of web server logs: nginx' $time_local, Apache's %t. */
 const logged = /^\[?(\d\d)\/([A-Z][a-z]{2})\/(\d{4}):(\d\d:\d\d:\d\d)(?: ([+-]\d\d)(\d\d))?\]?$/;
 const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 
-/** The same time in the form that stands first; any other text as it is. */
-function unlogged(text: string): string {
+/** A time of a web server's log as `2026-01-31T12:00:00+00:00`; any other text unchanged. */
+function fromLogFormat(text: string): string {
 	const [, day, name = '', year, time, hours, minutes] = logged.exec(text) ?? [];
 	const month = months.indexOf(name) + 1;
 	if (month === 0) return text;
@@ -25,13 +26,14 @@ function unlogged(text: string): string {
 const local = /^(?:(\d{4})-(\d\d)-(\d\d)[T ])?(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,3}))?)?$/;
 
 /**
- * Reads RFC 3339, seconds since 1970, a web server's `31/Jan/2026:12:00:00 +0000`, or local time: `2026-01-31 12:00:00`,
- * `12:00:00`, `12:00` (the last time that it was). What the text leaves open, such as milliseconds, makes the span.
+ * Parses RFC 3339, seconds since 1970, a web server's `31/Jan/2026:12:00:00 +0000`, or local time:
+ * `2026-01-31 12:00:00`, `12:00:00`, `12:00` (the most recent one). The span covers what the text
+ * leaves open, such as milliseconds.
  *
  * @throws {ToascopeError} USAGE
  */
 export function parseWhen(text: string, now: Date = new Date()): Span {
-	const plain = unlogged(text.trim());
+	const plain = fromLogFormat(text.trim());
 	const unixNs = parseTime(plain);
 	if (unixNs !== undefined) {
 		const fromMs = Number(unixNs / 1_000_000n);
@@ -49,17 +51,17 @@ function localSpan([, year, month, day, hour, minute, second, fraction]: RegExpE
 	const date = new Date(now);
 	if (year !== undefined) date.setFullYear(Number(year), Number(month) - 1, Number(day));
 	date.setHours(Number(hour), Number(minute), Number(second ?? 0), Number((fraction ?? '').padEnd(3, '0')));
-	const isThat =
+	const isExact =
 		date.getHours() === Number(hour) &&
 		date.getMinutes() === Number(minute) &&
 		(day === undefined || (date.getDate() === Number(day) && date.getMonth() === Number(month) - 1));
-	if (!isThat) return undefined;
+	if (!isExact) return undefined;
 	if (year === undefined && date > now) date.setDate(date.getDate() - 1);
 	const length = fraction !== undefined ? 0 : second !== undefined ? 999 : 59_999;
 	return { fromMs: date.getTime(), toMs: date.getTime() + length };
 }
 
-/** `2026-01-31T12:00:00.123Z`: to the millisecond, and to be given back to --at. */
+/** `2026-01-31T12:00:00.123Z`: with milliseconds, in a form that --at accepts. */
 export function formatInstant(rfc3339: string): string {
 	return new Date(rfc3339).toISOString();
 }

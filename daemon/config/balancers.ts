@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Presets: the profiles that a balancer writes, by its name. */
+/** Presets: the profiles of the options that a balancer writes, by the name of the balancer. */
 import { z } from 'zod';
 import { type BalancerName, balancerNames } from './balancer_names.ts';
-import { builtInProfiles } from './built_in_profiles.ts';
+import { builtInProfiles } from './built_in_profiles.gen.ts';
 import { nearest } from './nearest.ts';
-import type { Profile } from './profiles.ts';
+import type { Profile } from './profile.ts';
 import { alternatives } from './value.ts';
 
 export interface Balancer {
-	/** As people know it: for the README and the reference. */
+	/** The name for people, in the README and the reference. */
 	readonly title: string;
-	/** Built-in profiles by name, each with the priority that it has there. */
+	/** Built-in profiles by name, each with its priority in this preset. */
 	readonly profiles: Readonly<Record<string, number>>;
 	readonly note: string;
 }
 
-/** Sources: those of the profiles (profiles.ts). */
+/** The sources are those of the profiles (built_in_profiles.gen.ts). */
 export const balancers: Readonly<Record<BalancerName, Balancer>> = {
 	'huawei-elb': {
 		title: 'Huawei Cloud ELB, NAT64',
@@ -40,7 +40,7 @@ export const balancers: Readonly<Record<BalancerName, Balancer>> = {
 	'tencent-clb': {
 		title: 'Tencent Cloud CLB, NAT64 CLB, hybrid cloud',
 		profiles: { nat64: 1, tencent: 0 },
-		note: 'both may come on one connection: the IPv6 client (kind 253) counts, not the IPv4 address before SNAT (kind 200)',
+		note: 'one connection can have both: the IPv6 client (kind 253) counts, not the IPv4 address before SNAT (kind 200)',
 	},
 	'tencent-gaap': {
 		title: 'Tencent Cloud GAAP, Anti-DDoS, EdgeOne',
@@ -57,7 +57,7 @@ export const balancers: Readonly<Record<BalancerName, Balancer>> = {
 	'ip-vs-ca': { title: 'ip_vs_ca', profiles: { tencent: 0 }, note: '' },
 };
 
-/** What people write who mean one of them. */
+/** Parts of what users write, and the preset that they mean. */
 const parts: Readonly<Record<string, BalancerName>> = {
 	huawei: 'huawei-elb',
 	elb: 'huawei-elb',
@@ -75,16 +75,16 @@ const parts: Readonly<Record<string, BalancerName>> = {
 };
 
 function balancerError(input: unknown): string {
-	const may = `must be ${alternatives(balancerNames)}, or a list of them`;
-	if (typeof input !== 'string') return may;
+	const allowed = `must be ${alternatives(balancerNames)}, or a list of them`;
+	if (typeof input !== 'string') return allowed;
 	const meant =
 		nearest(input, balancerNames) ?? Object.entries(parts).find(([part]) => input.toLowerCase().includes(part))?.[1];
-	return meant === undefined ? may : `${may}; did you mean ${meant}?`;
+	return meant === undefined ? allowed : `${allowed}; did you mean ${meant}?`;
 }
 
 const name = z.enum(balancerNames, { error: ({ input }) => balancerError(input) });
 
-/** One name, or several. */
+/** One name, or a list of names. */
 export const balancer = z.union(
 	[name.transform((one) => [one]), z.array(name).min(1, { error: balancerError(undefined) })],
 	{
@@ -92,7 +92,7 @@ export const balancer = z.union(
 	},
 );
 
-/** The profiles that the balancers write; of one that two have, the higher priority holds. */
+/** The profiles that the balancers write; where two share one, its higher priority applies. */
 export function profilesOf(names: readonly BalancerName[]): Profile[] {
 	const priorities = new Map<string, number>();
 	for (const each of names) {

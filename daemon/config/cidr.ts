@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Networks (CIDR) and listening addresses. Only the canonical spellings are read: `10.1/16` or `010.0.0.0` is a typing error here. */
+/**
+ * Networks (CIDR) and listening addresses. Only the canonical spellings are accepted: `10.1/16` or
+ * `010.0.0.0` is most likely a typing error.
+ */
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
-import { BadValue, reading } from './value.ts';
+import { BadValue, parsing } from './value.ts';
 
 /** A network; the bits beyond the prefix are zero. */
 export interface Network {
@@ -10,11 +13,11 @@ export interface Network {
 	/** 4 or 16 bytes, network order. */
 	readonly address: readonly number[];
 	readonly prefixLength: number;
-	/** `10.0.0.0/8`, RFC 5952 for IPv6. */
+	/** `10.0.0.0/8`; IPv6 as in RFC 5952. */
 	readonly text: string;
 }
 
-/** Where a server listens; `port` 0 lets the kernel choose. */
+/** Where a server listens; with `port` 0 the kernel chooses the port. */
 export interface ListenAddress {
 	readonly family: 4 | 6;
 	readonly text: string;
@@ -25,10 +28,10 @@ const networkError = 'must be a network such as 10.0.0.0/8 or 2001:db8::/32';
 const listenError = 'must be ADDR:PORT such as 127.0.0.1:10646 or [::1]:10646, or off';
 
 /** An IPv4 or IPv6 network. */
-export const network = reading(z.string({ error: networkError }), parseNetwork);
+export const network = parsing(z.string({ error: networkError }), parseNetwork);
 
 /** `ADDR:PORT` or `off`; undefined when off. */
-export const listenAddress = reading(z.union([z.literal(false), z.string()], { error: listenError }), (value) =>
+export const listenAddress = parsing(z.union([z.literal(false), z.string()], { error: listenError }), (value) =>
 	value === false || value === 'off' ? undefined : parseListenAddress(value),
 );
 
@@ -38,7 +41,7 @@ function parseAddress(text: string): Parsed | undefined {
 	if (/^(0|[1-9]\d{0,2})(\.(0|[1-9]\d{0,2})){3}$/.test(text)) {
 		return ipaddr.IPv4.isValid(text) ? ipaddr.IPv4.parse(text) : undefined;
 	}
-	// a zone names an interface of one machine, which no TCP option carries
+	// a zone names an interface of one machine, and no TCP option carries one
 	if (!text.includes(':') || text.includes('%') || !ipaddr.IPv6.isValid(text)) return undefined;
 	return ipaddr.IPv6.parse(text);
 }
@@ -47,7 +50,7 @@ function textOf(address: Parsed): string {
 	return address.kind() === 'ipv6' ? (address as ipaddr.IPv6).toRFC5952String() : address.toString();
 }
 
-/** @throws BadValue when it is no network, or has bits set beyond its prefix. */
+/** @throws BadValue when the text is not a network, or has bits set beyond its prefix */
 export function parseNetwork(text: string): Network {
 	const [, host = '', length] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
 	const address = parseAddress(host);
@@ -55,7 +58,7 @@ export function parseNetwork(text: string): Network {
 	const bytes = address.toByteArray();
 	const bits = bytes.length * 8;
 	if (length === undefined)
-		throw new BadValue(`must carry its prefix length: ${textOf(address)}/${bits} is this address alone`);
+		throw new BadValue(`must have a prefix length: for this address only, write ${textOf(address)}/${bits}`);
 	const prefixLength = Number(length);
 	if (prefixLength > bits) throw new BadValue(`must have a prefix length from 0 to ${bits}`);
 	if (bits === 128 && prefixLength >= 96 && (address as ipaddr.IPv6).isIPv4MappedAddress()) {
@@ -78,7 +81,7 @@ function cut(address: Parsed, prefixLength: number): Network {
 	return { family: bytes.length === 4 ? 4 : 6, address: bytes, prefixLength, text };
 }
 
-/** @throws BadValue when it is not `ADDR:PORT`. */
+/** @throws BadValue when the text is not `ADDR:PORT` */
 export function parseListenAddress(text: string): ListenAddress {
 	const [, six, other, digits] = /^(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(text) ?? [];
 	const port = Number(digits);
@@ -91,13 +94,13 @@ export function parseListenAddress(text: string): ListenAddress {
 	return { family, text: textOf(address), port };
 }
 
-/** As it is written in the file. */
+/** The address as it is written in the file. */
 export function formatListenAddress(address: ListenAddress | undefined): string {
 	if (address === undefined) return 'off';
 	return address.family === 6 ? `[${address.text}]:${address.port}` : `${address.text}:${address.port}`;
 }
 
-/** Whether one of the networks holds the address: 4 or 16 bytes, network order. */
+/** Whether one of the networks contains the address: 4 or 16 bytes, network order. */
 export function networksInclude(networks: readonly Network[], family: 4 | 6, address: ArrayLike<number>): boolean {
 	return networks.some((network) => {
 		if (network.family !== family) return false;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The configuration as the rest of toascope reads it: frozen, units in the names. */
+/** The configuration as the rest of toascope reads it: frozen, with units in the names. */
 import { type OtlpProtocol, readOtelEnvironment } from '../otel_environment.ts';
 import { withoutPassword } from '../secrets.ts';
 import type { BalancerName } from './balancer_names.ts';
@@ -9,25 +9,27 @@ import { formatListenAddress } from './cidr.ts';
 import { formatDuration } from './duration.ts';
 import type { Ports } from './ports.ts';
 import { formatPorts } from './ports.ts';
-import type { Profile } from './profiles.ts';
+import type { Profile } from './profile.ts';
 import { formatProfile, profiles } from './profiles.ts';
 import type { Settings } from './schema.ts';
 import { keys } from './schema.ts';
 import { formatSize } from './size.ts';
 
-/** What each means stands in docs/reference/configuration.md. */
+/** docs/reference/configuration.md says what each key means. */
 export interface Config {
 	readonly provider: 'auto' | 'bpf' | 'module';
 	/** Undefined: the root of the cgroup v2 mount. */
 	readonly cgroup: string | undefined;
-	/** Empty: every sender is believed. */
+	/** Empty: every sender is trusted. */
 	readonly trust: readonly Network[];
-	/** What `balancer` names; their profiles are among `profiles` unless the file has its own. */
+	/**
+	 * The presets that are named; `profiles` has their profiles unless the file sets `profiles`.
+	 */
 	readonly balancer: readonly BalancerName[];
 	readonly profiles: readonly Profile[];
 	readonly transparent: { readonly enabled: boolean; readonly ports: Ports };
 	readonly sockopt: { readonly enabled: boolean; readonly ipv4: 'mapped' | 'refuse' };
-	/** Whether it is observed which process accepts a connection. */
+	/** Whether toascope observes which process accepts a connection. */
 	readonly accept: boolean;
 	readonly listeners: {
 		readonly ports: Ports;
@@ -51,7 +53,7 @@ export interface Config {
 	/** Undefined: off. */
 	readonly http: { readonly listen: ListenAddress | undefined; readonly socket: string | undefined };
 	readonly otel: {
-		/** Undefined: the variables of the SDK hold. */
+		/** Undefined: the variables of the SDK apply. */
 		readonly endpoint: string | undefined;
 		readonly protocol: OtlpProtocol;
 		readonly spans: boolean;
@@ -66,7 +68,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 const defaultProfiles = ['nat64', 'toa6', 'toa4'];
 
-/** Settings as Config. `env` is asked for the OTEL_* variables that decide defaults. */
+/** Converts settings to Config. The OTEL_* variables in `env` decide some defaults. */
 export function toConfig(settings: Settings, env: Environment): Config {
 	const { clients, connections, bpf, otel } = settings;
 	const environment = readOtelEnvironment(env);
@@ -111,8 +113,8 @@ const perPrefixOf = ({ prefix4, prefix6, max }: { prefix4: number; prefix6: numb
 
 const onOff = (value: boolean) => (value ? 'on' : 'off');
 
-/** Every key with its value as the file would have it; null where nothing is set. */
-export function written(config: Config): Readonly<Record<string, unknown>> {
+/** Every key with its value as it would be in the file; null where nothing is set. */
+export function fileValues(config: Config): Readonly<Record<string, unknown>> {
 	return {
 		provider: config.provider,
 		cgroup: config.cgroup ?? null,
@@ -152,29 +154,29 @@ export function written(config: Config): Readonly<Record<string, unknown>> {
 	};
 }
 
-/** As `written`, for whoever asks: a URL without its password. */
-export function shown(config: Config): Readonly<Record<string, unknown>> {
+/** Like `written`, but a URL is without its user name and password. */
+export function displayValues(config: Config): Readonly<Record<string, unknown>> {
 	const { endpoint } = config.otel;
-	return { ...written(config), 'otel.endpoint': endpoint === undefined ? null : withoutPassword(endpoint) };
+	return { ...fileValues(config), 'otel.endpoint': endpoint === undefined ? null : withoutPassword(endpoint) };
 }
 
-/** A key whose value differs, both as the file would have them. */
+/** A key whose value differs, with both values as they would be in the file. */
 export interface Change {
 	readonly key: string;
 	readonly from: unknown;
 	readonly to: unknown;
 }
 
-/** What differs between two configurations, in the order of the file. */
+/** The keys that differ between two configurations, in the order of the file. */
 export function changes(from: Config, to: Config): Change[] {
-	const before = written(from);
-	const after = written(to);
+	const before = fileValues(from);
+	const after = fileValues(to);
 	return keys
 		.map(({ path }) => ({ key: path, from: before[path], to: after[path] }))
 		.filter((change) => JSON.stringify(change.from) !== JSON.stringify(change.to));
 }
 
-/** Keys that differ and that a reload cannot change: they take a restart. */
+/** Keys that differ and that a reload cannot change: they require a restart. */
 export function changedRestartKeys(from: Config, to: Config): string[] {
 	const fixed = new Set(keys.filter(({ reloadable }) => !reloadable).map(({ path }) => path));
 	return changes(from, to)

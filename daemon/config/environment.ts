@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Environment variables as settings: TOASCOPE_ and the key's path, lists separated by commas. */
+/**
+ * Settings from environment variables: TOASCOPE_ and the path of the key, lists separated by
+ * commas.
+ */
 import { parse } from 'yaml';
 import type { Environment } from './config.ts';
 import { nearest } from './nearest.ts';
@@ -10,14 +13,17 @@ import { keys } from './schema.ts';
 
 const prefix = 'TOASCOPE_';
 
-/** `transparent: on` and `sockopt: off` have these for their counterparts: variables that stand for another. */
+/**
+ * The counterparts of `transparent: on`, `sockopt: off` and `per_prefix: off`: each variable is
+ * short for another one.
+ */
 const shortForms: Readonly<Record<string, string>> = {
 	TOASCOPE_TRANSPARENT: 'TOASCOPE_TRANSPARENT_ENABLED',
 	TOASCOPE_SOCKOPT: 'TOASCOPE_SOCKOPT_ENABLED',
 	TOASCOPE_CLIENTS_PER_PREFIX: 'TOASCOPE_CLIENTS_PER_PREFIX_ENABLED',
 };
 
-/** The variable of the key that a variable sets. */
+/** The variable of the key that `variable` sets, which can be a short form. */
 export function longForm(variable: string): string {
 	return shortForms[variable] ?? variable;
 }
@@ -28,7 +34,7 @@ const variables = new Map<string, Pick<Key, 'path' | 'list'>>([
 	...Object.entries(shortForms).map(([short, long]) => [short, keyVariables.get(long) as Key] as const),
 ]);
 
-/** The settings that the environment holds, with every problem in them. */
+/** The settings in the environment, and every problem in them. */
 export function readEnvironment(env: Environment): { readonly tree: Tree; readonly problems: readonly Problem[] } {
 	const tree: Tree = {};
 	const problems: Problem[] = [];
@@ -43,14 +49,14 @@ export function readEnvironment(env: Environment): { readonly tree: Tree; readon
 		}
 		const before = origins.get(key.path);
 		if (before !== undefined) {
-			problems.push({ at: name, key: key.path, message: `is already set by ${before}` });
+			problems.push({ at: name, key: key.path, message: `${key.path} is already set by ${before}` });
 			continue;
 		}
 		origins.set(key.path, name);
 		put(tree, key.path.split('.'), readValue(text, key.list === true));
 	}
 	for (const { path, message } of problemsOf(tree)) {
-		// a problem within a value, such as a list, is that of the variable that gave it
+		// a problem inside a value, such as a list, belongs to the variable that set the value
 		const lengths = Array.from(path, (_, index) => path.length - index);
 		const origin = lengths
 			.map((length) => origins.get(path.slice(0, length).join('.')))
@@ -61,14 +67,16 @@ export function readEnvironment(env: Environment): { readonly tree: Tree; readon
 	return { tree, problems: problems.toSorted((a, b) => (a.at < b.at ? -1 : 1)) };
 }
 
-/** Names of the variables that set a key. */
+/** The names of the variables that set a key. */
 export function setVariables(env: Environment): string[] {
 	return Object.keys(env)
 		.filter((name) => variables.has(name) && env[name] !== undefined)
 		.toSorted();
 }
 
-/** Kubernetes gives every pod such variables for a Service named toascope; they are not ours. */
+/**
+ * Kubernetes sets such variables in every pod for a Service named toascope; they are not settings.
+ */
 function isServiceLink(name: string, text: string): boolean {
 	if (variables.has(name)) return false;
 	return (
@@ -79,8 +87,8 @@ function isServiceLink(name: string, text: string): boolean {
 function unknownVariable(name: string): string {
 	const near = nearest(name, variables.keys());
 	return near === undefined
-		? 'is no variable of toascope, docs/reference/configuration.md has them all'
-		: `is no variable of toascope, did you mean ${near}?`;
+		? 'unknown variable; docs/reference/configuration.md lists all of them'
+		: `unknown variable; did you mean ${near}?`;
 }
 
 function put(tree: Tree, path: readonly string[], value: unknown): void {
@@ -93,7 +101,10 @@ function put(tree: Tree, path: readonly string[], value: unknown): void {
 	put(tree[name] as Tree, rest, value);
 }
 
-/** An own profile needs more than words: a text that opens with a bracket is a YAML list. */
+/**
+ * A profile of the user's own cannot be written in words: a text that begins with a bracket is a
+ * YAML list.
+ */
 function readValue(text: string, isList: boolean): unknown {
 	const trimmed = text.trim();
 	if (!isList || trimmed === '' || trimmed === 'all') return scalar(trimmed);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The configuration file: YAML 1.2 read into a tree, every problem with its line and column. */
+/** Reads the configuration file, YAML 1.2, into a tree; every problem has its line and column. */
 import { closeSync, openSync, readSync } from 'node:fs';
 import type { Document } from 'yaml';
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml';
@@ -11,7 +11,10 @@ import { formatPath, problemsOf } from './problem.ts';
 const maxBytes = 1024 * 1024;
 const maxAliases = 100;
 
-/** The file's bytes, at most one more than 1 MiB. @throws ToascopeError CONFIG_UNREADABLE; its cause has the system's code. */
+/**
+ * The bytes of the file, at most 1 MiB and one byte, which shows that it is too large.
+ * @throws ToascopeError CONFIG_UNREADABLE; its cause has the code of the failed system call
+ */
 export function readBytes(file: string): Uint8Array {
 	const buffer = Buffer.allocUnsafe(maxBytes + 1);
 	let length = 0;
@@ -29,7 +32,7 @@ export function readBytes(file: string): Uint8Array {
 		throw new ToascopeError('CONFIG_UNREADABLE', `${file}: ${reasonOf(error)}`, {
 			hint:
 				code === 'ENOENT'
-					? 'name the file with --config; without one the defaults hold'
+					? 'name the file with --config; without a file the defaults apply'
 					: 'it must be a file that this user can read',
 			cause: error,
 		});
@@ -37,21 +40,21 @@ export function readBytes(file: string): Uint8Array {
 	return buffer.subarray(0, length);
 }
 
-/** The settings that a file holds, with every problem in them. `file` is its name in messages. */
+/** The settings in a file, and every problem in them. `file` is its name in messages. */
 export function readTree(
 	file: string,
 	bytes: Uint8Array,
 ): { readonly tree: Tree; readonly problems: readonly Problem[] } {
 	const refused = (message: string) => ({ tree: {}, problems: [{ at: file, key: undefined, message }] });
-	if (bytes.length > maxBytes) return refused('is larger than 1 MiB');
+	if (bytes.length > maxBytes) return refused('the file is larger than 1 MiB');
 	let text: string;
 	try {
 		text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
 	} catch {
-		return refused('is not UTF-8 text');
+		return refused('the file is not UTF-8 text');
 	}
 	const lines = new LineCounter();
-	// uniqueKeys compares each key of a map with each: duplicateKeys does the same in linear time
+	// uniqueKeys needs quadratic time; duplicateKeys finds the same problems in linear time
 	const document = parseDocument(text, {
 		prettyErrors: false,
 		lineCounter: lines,
@@ -59,16 +62,16 @@ export function readTree(
 		uniqueKeys: false,
 		logLevel: 'error',
 	});
-	const place = (offset: number) => {
+	const locate = (offset: number) => {
 		const { line, col } = lines.linePos(offset);
 		return `${file}:${line}:${col}`;
 	};
 	const faults = faultsOf(document);
 	if (faults.length > 0) {
 		const problems = faults.map(({ offset, message }) => ({
-			at: place(offset),
+			at: locate(offset),
 			key: undefined,
-			message: `is no valid YAML: ${message}`,
+			message: `invalid YAML: ${message}`,
 		}));
 		return { tree: {}, problems };
 	}
@@ -76,17 +79,17 @@ export function readTree(
 	try {
 		tree = document.toJS({ maxAliasCount: maxAliases });
 	} catch (error) {
-		// an alias without its anchor, or more of them than a configuration has use for
-		return refused(`is no valid YAML: ${(error as Error).message}`);
+		// an alias without its anchor, or more aliases than a configuration needs
+		return refused(`invalid YAML: ${(error as Error).message}`);
 	}
 	if (tree === null) return { tree: {}, problems: [] };
 	const problems = problemsOf(tree)
 		.map((problem) => ({ problem, offset: offsetOf(document, problem) }))
 		.toSorted((a, b) => a.offset - b.offset)
 		.map(({ problem: { path, message }, offset }) => ({
-			at: place(offset),
+			at: locate(offset),
 			key: path.length === 0 ? undefined : formatPath(path),
-			message: path.length === 0 ? `the file ${message}` : message,
+			message,
 		}));
 	return { tree: tree as Tree, problems };
 }
@@ -98,11 +101,11 @@ interface Fault {
 
 function faultsOf(document: Document.Parsed): Fault[] {
 	const faults = [...document.errors, ...document.warnings].map(({ pos, message }) => ({ offset: pos[0], message }));
-	// the parser recurses, and says so for every level it gives up
+	// the parser recurses, and reports this for each level that it abandons
 	const deep = faults.find(({ message }) => message.includes('call stack'));
 	if (deep !== undefined) return [{ offset: deep.offset, message: 'it is nested too deeply' }];
 	if (document.directives.yaml.version !== '1.2') faults.push({ offset: 0, message: 'it must be YAML 1.2' });
-	// what follows the first one follows from it
+	// errors after the first one are consequences of it
 	const [first] = faults.toSorted((a, b) => a.offset - b.offset);
 	return first === undefined ? duplicateKeys(document) : [first];
 }
@@ -115,7 +118,7 @@ function duplicateKeys(document: Document.Parsed): Fault[] {
 			for (const { key } of map.items) {
 				if (!isScalar(key)) continue;
 				if (seen.has(key.value))
-					faults.push({ offset: key.range?.[0] ?? 0, message: `${key.value} stands twice in one map` });
+					faults.push({ offset: key.range?.[0] ?? 0, message: `duplicate key "${key.value}"` });
 				seen.add(key.value);
 			}
 		},
@@ -123,7 +126,7 @@ function duplicateKeys(document: Document.Parsed): Fault[] {
 	return faults.toSorted((a, b) => a.offset - b.offset);
 }
 
-/** Where the problem stands; for something that is missing, the map that misses it. */
+/** The position of the problem; if something is missing, that of the map that lacks it. */
 function offsetOf(document: Document.Parsed, { path, unknown }: TreeProblem): number {
 	let node: unknown = document.contents;
 	let offset = startOf(node) ?? 0;

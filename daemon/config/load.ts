@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Loads the configuration: the file, over it the environment, below both the defaults. */
+/** Loads the configuration: the environment overrides the file, and the file the defaults. */
 import { ToascopeError } from '../errors.ts';
 import type { Config, Environment } from './config.ts';
 import { toConfig } from './config.ts';
@@ -9,47 +9,47 @@ import type { Tree } from './problem.ts';
 import { ConfigError } from './problem.ts';
 import { fileSchema } from './schema.ts';
 
-/** Where the file is when none is named. */
+/** The file that is used when none is named. */
 export const defaultPath = '/etc/toascope/toascope.yaml';
 
-/** From where the configuration in force comes. */
+/** A configuration, and the file that it comes from. */
 export interface Loaded {
 	readonly config: Config;
-	/** Undefined: there is none, the defaults hold. */
+	/** Undefined: there is no file, and the defaults apply. */
 	readonly file: string | undefined;
 }
 
 /**
- * @param path the file; without it `usual`, which may be missing
+ * @param path the file; without it `fallback`, which can be missing
  * @param env the environment: TOASCOPE_* are settings, OTEL_* decide defaults
  * @throws ToascopeError CONFIG_UNREADABLE
  * @throws ConfigError (CONFIG_INVALID) with every problem of file and environment
  */
 export function loadConfigAndFile(
 	{ path, env }: { path?: string | undefined; env: Environment },
-	usual: string = defaultPath,
+	fallback: string = defaultPath,
 ): Loaded {
-	const bytes = path === undefined ? bytesIfThere(usual) : readBytes(path);
-	const file = readTree(path ?? usual, bytes ?? new Uint8Array());
+	const bytes = path === undefined ? readIfPresent(fallback) : readBytes(path);
+	const file = readTree(path ?? fallback, bytes ?? new Uint8Array());
 	const environment = readEnvironment(env);
 	const problems = [...file.problems, ...environment.problems];
 	if (problems.length > 0) throw new ConfigError(problems);
-	// each can stand alone and no key depends on another, so the two together can
-	const config = toConfig(fileSchema.parse(over(file.tree, environment.tree)), env);
-	return { config, file: bytes === undefined ? undefined : (path ?? usual) };
+	// both are valid and no key depends on another one, so their combination is valid
+	const config = toConfig(fileSchema.parse(overlay(file.tree, environment.tree)), env);
+	return { config, file: bytes === undefined ? undefined : (path ?? fallback) };
 }
 
-/** As `loadConfigAndFile`, the configuration alone. */
+/** Like `loadConfigAndFile`, but returns only the configuration. */
 export function loadConfig(from: { path?: string | undefined; env: Environment }): Config {
 	return loadConfigAndFile(from).config;
 }
 
-/** What holds with neither file nor environment. */
+/** The configuration with neither a file nor an environment. */
 export function defaultConfig(): Config {
 	return toConfig(fileSchema.parse({}), {});
 }
 
-function bytesIfThere(path: string): Uint8Array | undefined {
+function readIfPresent(path: string): Uint8Array | undefined {
 	try {
 		return readBytes(path);
 	} catch (error) {
@@ -59,15 +59,18 @@ function bytesIfThere(path: string): Uint8Array | undefined {
 	}
 }
 
-function over(below: Tree, above: Tree): Tree {
-	const result = { ...below };
-	for (const [name, value] of Object.entries(above)) {
-		result[name] = isMap(value) ? over(longForm(below[name]), value) : value;
+function overlay(base: Tree, overrides: Tree): Tree {
+	const result = { ...base };
+	for (const [name, value] of Object.entries(overrides)) {
+		result[name] = isMap(value) ? overlay(longForm(base[name]), value) : value;
 	}
 	return result;
 }
 
-/** `transparent: on` is `transparent: {enabled: on}`, and so it is with `sockopt` and `clients.per_prefix`. */
+/**
+ * `transparent: on` is short for `transparent: {enabled: on}`; `sockopt` and `clients.per_prefix`
+ * have the same short form.
+ */
 function longForm(value: unknown): Tree {
 	if (value === undefined) return {};
 	return isMap(value) ? value : { enabled: value };

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The known word that a typing error most likely meant. */
+/** Finds the known word that a misspelled one most likely means. */
 
-/** The nearest of `words`; undefined when none is near. A third of the letters may differ, at most three. */
+/**
+ * The nearest of `words`; undefined when none is near. A third of the letters can differ, at most
+ * three.
+ */
 export function nearest(typed: string, words: Iterable<string>): string | undefined {
 	let best: string | undefined;
 	let bestDistance = Math.max(1, Math.min(3, Math.floor(typed.length / 3))) + 1;
@@ -16,7 +19,10 @@ export function nearest(typed: string, words: Iterable<string>): string | undefi
 	return best;
 }
 
-/** Insertions, deletions, substitutions, and swaps of two letters side by side (optimal string alignment). */
+/**
+ * Counts insertions, deletions, substitutions, and swaps of adjacent letters (optimal string
+ * alignment).
+ */
 function editDistance(a: string, b: string): number {
 	let before: number[] = [];
 	let row = Array.from({ length: b.length + 1 }, (_, at) => at);

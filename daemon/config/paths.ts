@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Paths in the configuration: absolute, since a daemon's working directory means nothing. */
+/** Paths in the configuration: absolute, since the working directory of a daemon is arbitrary. */
 import { normalize } from 'node:path';
 import { z } from 'zod';
-import { BadValue, reading } from './value.ts';
+import { BadValue, parsing } from './value.ts';
 
 function parsePath(value: string, error: string): string {
 	if (!value.startsWith('/') || value.includes('\0')) throw new BadValue(error);
@@ -10,14 +10,16 @@ function parsePath(value: string, error: string): string {
 }
 
 /** An absolute path. */
-export const absolutePath = reading(z.string({ error: 'must be an absolute path' }), (value) =>
+export const absolutePath = parsing(z.string({ error: 'must be an absolute path' }), (value) =>
 	parsePath(value, 'must be an absolute path'),
 );
 
-/** An absolute path below `/`, or `off`; undefined when off. `maxBytes` bounds it where the kernel does. */
+/**
+ * An absolute path below `/`, or `off`; undefined when off. `maxBytes`: the limit of the kernel.
+ */
 export function pathOrOff(maxBytes = 4095) {
 	const error = `must be an absolute path of at most ${maxBytes} bytes, or off`;
-	return reading(z.union([z.literal(false), z.string()], { error }), (value) => {
+	return parsing(z.union([z.literal(false), z.string()], { error }), (value) => {
 		if (value === false || value === 'off') return undefined;
 		const path = parsePath(value, error);
 		if (path === '/' || Buffer.byteLength(path) > maxBytes) throw new BadValue(error);

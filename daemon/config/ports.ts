@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Sets of local ports: `all`, or ports and ranges. */
 import { z } from 'zod';
-import { BadValue, reading } from './value.ts';
+import { BadValue, parsing } from './value.ts';
 
-/** Both ends belong to it. */
+/** Both ends are included. */
 export interface PortRange {
 	readonly first: number;
 	readonly last: number;
 }
 
-/** Ranges are in order, and neither overlap nor touch. */
+/** The ranges are sorted, and neither overlap nor adjoin. */
 export type Ports = 'all' | readonly PortRange[];
 
 const entryError = 'must be a port from 1 to 65535 or a range such as 8000-8100';
@@ -17,7 +17,7 @@ const listError = 'must be all, or a list of ports and ranges such as [443, 8000
 
 const portNumber = z.int({ error: entryError }).min(1, { error: entryError }).max(65535, { error: entryError });
 
-const entry = reading(
+const entry = parsing(
 	z.union([portNumber, z.string().regex(/^\d+ ?- ?\d+$/, { error: entryError })], { error: entryError }),
 	(value) => {
 		const [first = 0, last = first] = `${value}`.split('-').map(Number);
@@ -42,12 +42,12 @@ function merged(ranges: readonly PortRange[]): PortRange[] {
 	return result;
 }
 
-/** Whether the set holds the port. */
+/** Whether the set includes the port. */
 export function includesPort(set: Ports, port: number): boolean {
 	return set === 'all' || set.some(({ first, last }) => port >= first && port <= last);
 }
 
-/** As it is written in the file. */
+/** The set as it is written in the file. */
 export function formatPorts(set: Ports): 'all' | (number | string)[] {
 	if (set === 'all') return set;
 	return set.map(({ first, last }) => (first === last ? first : `${first}-${last}`));

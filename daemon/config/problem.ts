@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What is wrong with a configuration: every problem with its place, what stands there and what may stand there. */
+/**
+ * What is wrong with a configuration: each problem with its position, the value, and the allowed
+ * values.
+ */
 import { z } from 'zod';
 import { ToascopeError } from '../errors.ts';
 import { nearest } from './nearest.ts';
@@ -10,7 +13,7 @@ export interface Problem {
 	readonly at: string;
 	/** `clients.max_exported`; undefined where the text as a whole is wrong. */
 	readonly key: string | undefined;
-	/** What is wrong with it: follows the key in a sentence. */
+	/** What is wrong, in a clause that names the key. */
 	readonly message: string;
 }
 
@@ -25,15 +28,15 @@ export class ConfigError extends ToascopeError {
 }
 
 /** `FILE:3:17: clients.max_exported is "many", must be a whole number from 0 to 100000` */
-export function formatProblem({ at, key, message }: Problem): string {
-	return key === undefined ? `${at}: ${message}` : `${at}: ${key} ${message}`;
+export function formatProblem({ at, message }: Problem): string {
+	return `${at}: ${message}`;
 }
 
-/** Settings as YAML gives them. */
+/** Settings as they are parsed from YAML. */
 export type Tree = Record<string, unknown>;
 type Path = readonly PropertyKey[];
 
-/** A problem that knows its path in the tree, but not yet its place in a file. */
+/** A problem with its path in the tree, but without its position in a file. */
 export interface TreeProblem {
 	readonly path: Path;
 	/** The name at the end of the path is wrong, not its value. */
@@ -41,18 +44,19 @@ export interface TreeProblem {
 	readonly message: string;
 }
 
-// more only come of a file that is no configuration at all
+// only a file that is not a configuration at all has more
 const maxProblems = 100;
 
-/** The problems of a tree of settings, the first 100; empty when it can stand. */
+/** The problems of a tree of settings, the first 100; empty when the tree is valid. */
 export function problemsOf(tree: unknown): TreeProblem[] {
 	const result = fileSchema.safeParse(tree);
 	if (result.success) return [];
 	const problems = leaves(result.error.issues).flatMap((issue): TreeProblem[] => {
 		if (issue.code === 'unrecognized_keys') return issue.keys.map((name) => unknownKey(issue.path, name));
 		const value = valueAt(tree, issue.path);
-		const message = value === undefined ? `is missing, ${issue.message}` : `is ${show(value)}, ${issue.message}`;
-		return [{ path: issue.path, unknown: false, message }];
+		const subject = issue.path.length === 0 ? 'the file' : formatPath(issue.path);
+		const found = value === undefined ? 'missing' : show(value);
+		return [{ path: issue.path, unknown: false, message: `${subject} is ${found}, ${issue.message}` }];
 	});
 	return problems.slice(0, maxProblems);
 }
@@ -64,19 +68,22 @@ export function formatPath(path: Path): string {
 		.join('');
 }
 
-/** In a union the issues of the form that was meant: the one that fails inside the value, not at its outside. */
+/**
+ * Replaces the issue of a union by those of the form that was most likely meant: the one whose
+ * issues are inside the value, not about the value as a whole.
+ */
 function leaves(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue[] {
 	return issues.flatMap((issue) => {
 		if (issue.code !== 'invalid_union') return [issue];
 		const inside = issue.errors.filter((branch) => branch.length > 0 && branch.every(isInside));
-		// the form that fits best, of equals the first
+		// the form with the fewest issues; the first of several such forms
 		const [meant] = inside.toSorted((a, b) => weight(a) - weight(b));
 		if (meant === undefined) return [issue];
 		return leaves(meant).map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }));
 	});
 }
 
-/** How many things are wrong. */
+/** The number of things that are wrong. */
 function weight(issues: readonly z.core.$ZodIssue[]): number {
 	return issues.reduce((sum, issue) => sum + (issue.code === 'unrecognized_keys' ? issue.keys.length : 1), 0);
 }
@@ -88,14 +95,15 @@ function isInside(issue: z.core.$ZodIssue): boolean {
 function unknownKey(above: Path, name: string): TreeProblem {
 	const known = Object.keys(shapeAt(above));
 	if (above.length === 0 && keys.some(({ path }) => path === name)) {
-		const [outer = '', inner = ''] = name.split('.');
-		return { path: [name], unknown: true, message: `is two keys: ${outer}, and ${inner} in the map below it` };
+		const nested = `${name}: …`.split('.').reduceRight((inner, part) => `${part}: {${inner}}`);
+		return { path: [name], unknown: true, message: `unknown key "${name}"; write it as ${nested}` };
 	}
 	const near = nearest(name, known);
 	const meant =
 		near === undefined ? keys.find(({ path }) => path.endsWith(`.${name}`))?.path : formatPath([...above, near]);
-	const advice = meant === undefined ? `may be ${known.join(', ')}` : `did you mean ${meant}?`;
-	return { path: [...above, name], unknown: true, message: `is no key of toascope, ${advice}` };
+	const advice = meant === undefined ? `known keys: ${known.join(', ')}` : `did you mean "${meant}"?`;
+	const path = [...above, name];
+	return { path, unknown: true, message: `unknown key "${formatPath(path)}"; ${advice}` };
 }
 
 function shapeAt(path: Path): z.ZodRawShape {
@@ -108,7 +116,7 @@ function shapeAt(path: Path): z.ZodRawShape {
 	return mapIn(schema)?.shape ?? {};
 }
 
-/** What a list holds. */
+/** The schema of the entries of a list. */
 function elementOf(schema: z.ZodType): z.ZodType | undefined {
 	if (schema instanceof z.ZodArray) return schema.element as z.ZodType;
 	if (schema instanceof z.ZodPrefault) return elementOf(schema.def.innerType as z.ZodType);
@@ -124,7 +132,7 @@ function valueAt(tree: unknown, path: Path): unknown {
 	return value;
 }
 
-/** A value in a message, at most a line of it. */
+/** A value as a message shows it, cut to 64 characters. */
 function show(value: unknown): string {
 	if (value === null || value === '') return 'empty';
 	if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';

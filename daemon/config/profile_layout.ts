@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Where the fields of an option are: each within it, none over another. */
-import type { Profile, VniForm } from './profiles.ts';
+/**
+ * Checks where the fields of an option are: each is inside the option, and none overlaps another.
+ */
+import type { Profile, VniForm } from './profile.ts';
 import { BadValue } from './value.ts';
 
 export const portBytes = 2;
@@ -10,11 +12,11 @@ const vniBytes: Readonly<Record<VniForm, number>> = { be24: 3, be32: 4, le32: 4 
 interface Field {
 	readonly name: string;
 	readonly from: number;
-	/** The first byte behind it. */
+	/** The offset of the first byte after the field. */
 	readonly end: number;
 }
 
-/** @throws {BadValue} a field is not within the option, or overlaps another */
+/** @throws {BadValue} when a field is not inside the option, or overlaps another one */
 export function checkLayout(
 	profile: Pick<Profile, 'length' | 'family' | 'addressAt' | 'portAt' | 'vipAt' | 'vportAt' | 'vniAt' | 'vniForm'>,
 ): void {
@@ -22,13 +24,13 @@ export function checkLayout(
 	const fields = fieldsOf(profile);
 	for (const { name, from, end } of fields) {
 		if (end <= length) continue;
-		throw new BadValue(`must have room for the ${name}: bytes ${from} to ${end - 1} of an option of ${length}`);
+		throw new BadValue(`must have room for the ${name}: bytes ${from} to ${end - 1} of an option of ${length} bytes`);
 	}
-	for (const [index, one] of fields.entries()) {
-		const other = fields.slice(0, index).find(({ from, end }) => one.from < end && from < one.end);
+	for (const [index, field] of fields.entries()) {
+		const other = fields.slice(0, index).find(({ from, end }) => field.from < end && from < field.end);
 		if (other === undefined) continue;
 		const [first, second] = [
-			`${one.name} (bytes ${one.from} to ${one.end - 1})`,
+			`${field.name} (bytes ${field.from} to ${field.end - 1})`,
 			`${other.name} (${other.from} to ${other.end - 1})`,
 		];
 		throw new BadValue(`must not have ${first} and ${second} overlap`);

@@ -1,53 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Profiles: how a vendor lays out the TOA option. The capture side makes the kernel's struct toa_table of them. */
+/**
+ * Profiles in the configuration: the layouts of the TOA option. The capture side builds the
+ * kernel's struct toa_table from them.
+ */
+
 import { z } from 'zod';
 import { balancerNames } from './balancer_names.ts';
-import { builtInProfiles } from './built_in_profiles.ts';
+import { builtInProfiles } from './built_in_profiles.gen.ts';
 import { nearest } from './nearest.ts';
+import { type Profile, profileUses, vniForms } from './profile.ts';
 import { addressBytes, checkLayout, portBytes } from './profile_layout.ts';
-import { alternatives, BadValue, integer, onOff, reading, word } from './value.ts';
+import { alternatives, BadValue, integer, onOff, parsing, word } from './value.ts';
 
-/** Offsets count from the option's kind byte; a port has 2 bytes, an address 4 or 16. */
-export interface Profile {
-	/** Stable number, 1 to 31. Own profiles count from 8 to 23 in the order of the file, built-in ones have the others. */
-	readonly id: number;
-	readonly name: string;
-	readonly kind: number;
-	/** Of the whole option. */
-	readonly length: number;
-	/** Undefined: the option carries no port. */
-	readonly portAt: number | undefined;
-	/** Undefined: the option names the virtual server and no client. */
-	readonly addressAt: number | undefined;
-	/** Of the client's address and of the virtual server's. */
-	readonly family: 4 | 6;
-	/** Address of the virtual server, which the client called at the balancer. */
-	readonly vipAt: number | undefined;
-	readonly vportAt: number | undefined;
-	/** Number of its virtual network. */
-	readonly vniAt: number | undefined;
-	readonly vniForm: VniForm;
-	/** Looked for on the SYN as well. */
-	readonly onSyn: boolean;
-	/** What byte 2 must be; undefined: the layout has no version. */
-	readonly version: number | undefined;
-	/** Options of a profile with a lower priority give way to this one's, and are no conflict. */
-	readonly priority: number;
-	/** Which of several options of this profile counts; undefined: the first, and others that differ are a conflict. */
-	readonly pick: 'first' | 'last' | undefined;
-	/** What answers with its client besides the records: getsockopt(), or accept() and getpeername(). */
-	readonly uses: readonly ProfileUse[];
-}
-
-/** 24 bits in network order (RFC 7348), or 32 in network order, or 32 in little-endian order. */
-export const vniForms = ['be24', 'be32', 'le32'] as const;
-export type VniForm = (typeof vniForms)[number];
-
-export const profileUses = ['sockopt', 'transparent'] as const;
-export type ProfileUse = (typeof profileUses)[number];
-
-/** Whether it serves all that asks. */
-export function servesAll({ uses }: Pick<Profile, 'uses'>): boolean {
+/** Whether the profile has all uses. */
+export function hasAllUses({ uses }: Pick<Profile, 'uses'>): boolean {
 	return uses.length === profileUses.length;
 }
 
@@ -62,30 +28,31 @@ export function namesVirtualServer({ vipAt }: Pick<Profile, 'vipAt'>): boolean {
 	return vipAt !== undefined;
 }
 
-/** Whether a profile is one of the configuration's own. */
-export function isOwn({ id }: Pick<Profile, 'id'>): boolean {
+/** Whether the configuration describes the profile itself; otherwise it is a built-in one. */
+export function isCustomProfile({ id }: Pick<Profile, 'id'>): boolean {
 	return id >= firstOwnId && id <= lastOwnId;
 }
 
 const names = builtInProfiles.map(({ name }) => name);
 
-// MSS, window scale, both SACKs, timestamps: on ordinary segments, and never an address
+// MSS, window scale, SACK-permitted, SACK, timestamps: ordinary segments carry them, and they never
+// contain a client's address
 const tcpKinds = [2, 3, 4, 5, 8];
 const kindError = `must be an option kind from 9 to 255, or 6 or 7: ${alternatives(tcpKinds.map(String))} are TCP's own, 0 and 1 have no length`;
 
 const builtInNameError =
-	'must not be the name of a built-in profile: beside one nothing may stand but priority, pick and uses';
+	'must not be the name of a built-in profile: with such a name only priority, pick and uses are allowed';
 
 const usesError = 'must be a list of sockopt, transparent or both';
 
 const ruleKeys = {
 	priority: integer(0, priorityMax).prefault(0).meta({
 		description:
-			'Where a connection has options of several profiles, the highest counts and the lower ones are no conflict. 0 to 100, default 0.',
+			'Where a connection has options of several profiles, those of the highest priority count and the others are not a conflict. 0 to 100, default 0.',
 	}),
 	pick: word('first', 'last').optional().meta({
 		description:
-			'Where several options of this profile come on one segment (a chain of balancers), which of them counts. Without it the first does, and others that differ are a `conflict`.',
+			'Which option counts where one segment has several of this profile (a chain of balancers): `first` or `last`. Without it the first counts, and others that differ are a `conflict`.',
 	}),
 	uses: z
 		.array(word(...profileUses), { error: usesError })
@@ -94,11 +61,11 @@ const ruleKeys = {
 		.prefault([...profileUses])
 		.meta({
 			description:
-				'What answers with the client of this profile: `sockopt` (getsockopt), `transparent` (accept() and getpeername()). Default `[sockopt, transparent]`. Metrics, lookups and spans go by all profiles. The provider `module` has no such rule.',
+				'What returns the client of this profile to applications: `sockopt` (getsockopt), `transparent` (accept() and getpeername()). Default `[sockopt, transparent]`. Metrics, lookups and spans use all profiles. The provider `module` does not support it.',
 		}),
 };
 
-/** The keys that say of a built-in profile how it goes with others. */
+/** The keys that can accompany the name of a built-in profile: how it combines with others. */
 const ruledKeys = z
 	.looseObject({ name: z.enum(names as [string, ...string[]]), ...ruleKeys })
 	.superRefine((value, context) => {
@@ -108,16 +75,16 @@ const ruledKeys = z
 
 const addressAt = integer(2, optionsMax - addressBytes[4]);
 
-/** The keys of an own profile. */
-export const ownProfileKeys = z.strictObject(
+/** The keys of a profile that the configuration describes itself. */
+export const customProfileKeys = z.strictObject(
 	{
 		name: z
 			.string({ error: 'must be a name' })
 			.regex(/^[a-z][a-z0-9_-]{0,30}$/, {
-				error: 'must be lower-case letters, digits, - and _, a letter first, at most 31',
+				error: 'must be at most 31 lower-case letters, digits, - and _, with a letter first',
 			})
 			.refine((name) => !names.includes(name), { error: builtInNameError })
-			.meta({ description: 'Name: the label `profile` of the metrics.' }),
+			.meta({ description: 'Name, also in the label `profile` of the metrics.' }),
 		kind: z
 			.int({ error: kindError })
 			.min(2, { error: kindError })
@@ -133,7 +100,7 @@ export const ownProfileKeys = z.strictObject(
 			.meta({ description: 'Offset of the port from the kind byte. Without it the option carries no port.' }),
 		address_at: addressAt.optional().meta({
 			description:
-				'Offset of the address from the kind byte. Without it the option names no client; only where `vip_at` is given.',
+				'Offset of the address from the kind byte. Without it the option names no client, which is allowed only with `vip_at`.',
 		}),
 		vip_at: integer(2, optionsMax - addressBytes[4])
 			.optional()
@@ -143,17 +110,17 @@ export const ownProfileKeys = z.strictObject(
 			}),
 		vport_at: integer(2, optionsMax - portBytes)
 			.optional()
-			.meta({ description: 'Offset of its port.' }),
+			.meta({ description: "Offset of the virtual server's port." }),
 		vni_at: integer(2, optionsMax - 3)
 			.optional()
-			.meta({ description: 'Offset of the number of its virtual network (VNI, VPC id).' }),
+			.meta({ description: "Offset of the number of the virtual server's network (VNI, VPC id)." }),
 		vni: word(...vniForms)
 			.prefault('be24')
 			.meta({
 				description:
-					'How that number is written: `be24` (3 bytes, as in VXLAN), `be32` (4 bytes), both in network order, or `le32`. Default `be24`.',
+					'Encoding of the VNI: `be24` (3 bytes, as in VXLAN) or `be32` (4 bytes), both in network order, or `le32` (4 bytes, little-endian). Default `be24`.',
 			}),
-		syn: onOff.prefault('off').meta({ description: 'Looked for on the SYN as well.' }),
+		syn: onOff.prefault('off').meta({ description: 'Whether the SYN is searched as well. Default `off`.' }),
 		...ruleKeys,
 	},
 	{ error: `must be ${alternatives(names)}, or a map that describes a profile of your own` },
@@ -161,24 +128,24 @@ export const ownProfileKeys = z.strictObject(
 
 type Own = Omit<Profile, 'id'>;
 
-/** Keys that mean something beside another one alone. */
-const dependentKeys = ownProfileKeys.superRefine((value, context) => {
+/** Refuses keys that have a meaning only together with another one. */
+const dependentKeys = customProfileKeys.superRefine((value, context) => {
 	const refuse = (key: string, message: string) => context.addIssue({ code: 'custom', path: [key], message });
 	if (value.vni !== 'be24' && value.vni_at === undefined)
-		refuse('vni', 'must have vni_at beside it, the place of the VNI');
+		refuse('vni', 'which requires vni_at, the offset of the VNI');
 	if (value.vip_at !== undefined) {
 		if (value.port_at === undefined || value.address_at !== undefined) return;
-		refuse('port_at', "must have address_at beside it; the virtual server's port is vport_at");
+		refuse('port_at', "which requires address_at; the virtual server's port is vport_at");
 		return;
 	}
 	for (const key of ['vport_at', 'vni_at'] as const) {
 		if (value[key] === undefined) continue;
-		refuse(key, "must have vip_at beside it, the place of the virtual server's address");
+		refuse(key, "which requires vip_at, the offset of the virtual server's address");
 	}
 	for (const { message } of addressAt.safeParse(value.address_at).error?.issues ?? []) refuse('address_at', message);
 });
 
-const ownProfile = reading(dependentKeys, (value): Own => {
+const ownProfile = parsing(dependentKeys, (value): Own => {
 	const family = value.family === 'ipv4' ? 4 : 6;
 	const own = {
 		name: value.name,
@@ -209,30 +176,36 @@ const ruled = ruledKeys.transform(
 	({ name, priority, pick, uses }): Profile => ({ ...builtInNamed(name), priority, pick, uses }),
 );
 
-/** Names that somebody may look for here, and what to write instead. */
+/** Names that users may try here, and what to write instead. */
 const otherNames: Readonly<Record<string, string>> = {
 	ucloud: 'akamai4 for kind 253 with length 8, or balancer: ucloud-ulb for all that UCloud sends',
 };
 
-/** What is wrong with an entry that is none of the forms. */
+/** The message for an entry that has none of the allowed forms. */
 function entryError(input: unknown): string {
-	const may = `must be ${alternatives(names)}, or a map that describes a profile of your own`;
-	if (typeof input !== 'string') return may;
+	const allowed = `must be ${alternatives(names)}, or a map that describes a profile of your own`;
+	if (typeof input !== 'string') return allowed;
 	const other = otherNames[input];
-	if (other !== undefined) return `is no profile: write ${other}`;
-	if (balancerNames.some((name) => name === input)) return `is a balancer and no profile: write balancer: ${input}`;
+	if (other !== undefined) return `not a profile: write ${other}`;
+	if (balancerNames.some((name) => name === input)) return `a balancer, not a profile: write balancer: ${input}`;
 	const near = nearest(input, names);
-	return near === undefined ? may : `${may}; did you mean ${near}?`;
+	return near === undefined ? allowed : `${allowed}; did you mean ${near}?`;
 }
 
-/** In the order of the file, those that name a client first: the module has no others, and counts alike. */
+/**
+ * Numbers them in the order of the file, those that name a client first: the module has only these,
+ * and must have the same numbers.
+ */
 function numberOwn(own: readonly Own[]): Map<Own, number> {
 	const [clients, others] = [true, false].map((names) => own.filter((one) => (one.addressAt !== undefined) === names));
 	return new Map([...(clients ?? []), ...(others ?? [])].map((one, index) => [one, firstOwnId + index]));
 }
 
-/** The active profiles: names of built-in ones, and maps that describe own ones. */
-export const profiles = reading(
+/**
+ * The active profiles: names of built-in ones, also in maps with further rules, and maps that
+ * describe profiles of the user's own.
+ */
+export const profiles = parsing(
 	z
 		.array(z.union([named, ownProfile, ruled], { error: ({ input }) => entryError(input) }), { error: listError })
 		.min(1, { error: listError })
@@ -244,9 +217,9 @@ export const profiles = reading(
 			const profile = 'id' in entry ? entry : { id: ids.get(entry) ?? lastOwnId, ...entry };
 			if (
 				profile.addressAt === undefined &&
-				(profile.priority !== 0 || profile.pick !== undefined || !servesAll(profile))
+				(profile.priority !== 0 || profile.pick !== undefined || !hasAllUses(profile))
 			) {
-				throw new BadValue(`must not have priority, pick or uses at ${profile.name}: it names no client`);
+				throw new BadValue(`must not set priority, pick or uses for ${profile.name}, which names no client`);
 			}
 			const same = result.find(({ name }) => name === profile.name);
 			if (same !== undefined) throw new BadValue(`must not name ${profile.name} twice`);
@@ -260,22 +233,22 @@ export const profiles = reading(
 		}
 		if (result.every(({ addressAt }) => addressAt === undefined)) {
 			throw new BadValue(
-				`must have a profile that names a client: ${result.map(({ name }) => name).join(' and ')} ${result.length === 1 ? 'has' : 'have'} no address of one`,
+				`must have a profile that names a client: ${result.map(({ name }) => name).join(' and ')} ${result.length === 1 ? 'has' : 'have'} no client address`,
 			);
 		}
 		return result;
 	},
 );
 
-/** As it is written in the file. */
+/** The profile as it is written in the file. */
 export function formatProfile(profile: Profile): string | Record<string, unknown> {
 	const { name, priority, pick, uses } = profile;
 	const rules = {
 		...(priority === 0 ? {} : { priority }),
 		...(pick === undefined ? {} : { pick }),
-		...(servesAll(profile) ? {} : { uses: [...uses] }),
+		...(hasAllUses(profile) ? {} : { uses: [...uses] }),
 	};
-	if (!isOwn(profile)) return Object.keys(rules).length === 0 ? name : { name, ...rules };
+	if (!isCustomProfile(profile)) return Object.keys(rules).length === 0 ? name : { name, ...rules };
 	return {
 		name,
 		kind: profile.kind,

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Values that the configuration writes as text: the parts that every such type shares. */
+/** What the types of configuration values have in common. */
 import { z } from 'zod';
 
-/** Says why a value cannot stand: a clause such as `must be a whole number`. */
+/** Says why a value is not allowed, in a clause such as `must be a whole number`. */
 export class BadValue extends Error {
 	override readonly name = 'BadValue';
 }
 
-/** A schema that reads further with `parse`; a BadValue of it becomes an issue. */
-export function reading<S extends z.ZodType, T>(schema: S, parse: (value: z.output<S>) => T) {
+/** A schema that passes its output to `parse`; a BadValue that `parse` throws becomes an issue. */
+export function parsing<S extends z.ZodType, T>(schema: S, parse: (value: z.output<S>) => T) {
 	return schema.transform((value, context): T => {
 		try {
 			return parse(value);
@@ -20,18 +20,21 @@ export function reading<S extends z.ZodType, T>(schema: S, parse: (value: z.outp
 	});
 }
 
-/** A whole number within bounds, both included. */
+/** A whole number from `min` to `max`, both included. */
 export function integer(min: number, max: number) {
 	const error = `must be a whole number from ${min} to ${max}`;
 	return z.int({ error }).min(min, { error }).max(max, { error });
 }
 
-/** One of some words. */
+/** One of these words. */
 export function word<const W extends readonly [string, ...string[]]>(...words: W) {
 	return z.enum(words, { error: `must be ${alternatives(words)}` });
 }
 
-/** In YAML 1.2 `on` is a string, in 1.1 and what is made of it by templates a boolean: both are read. */
+/**
+ * `on` is a string in YAML 1.2, and a boolean in YAML 1.1 and in what templates make of it: both
+ * are accepted.
+ */
 export const onOff = z
 	.literal(['on', 'off', true, false], { error: 'must be on or off' })
 	.transform((value) => value === 'on' || value === true);

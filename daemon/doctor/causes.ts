@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Several findings with one cause are one finding with its consequences: whoever reads them mends one thing. */
+/** Folds findings with one cause into one, so that the reader fixes one thing. */
 import type { Check, State } from './check.ts';
 
-/** A finding, and what follows from it. */
+/** A finding and its consequences. */
 export interface Finding {
 	readonly check: Check;
-	/** The worst of the finding and its consequences. */
+	/** The worst state among the finding and its consequences. */
 	readonly state: State;
 	readonly consequences: readonly Check[];
 }
 
 const states: readonly State[] = ['ok', 'warn', 'fail'];
 
-/** Folds each consequence under the finding at the end of its chain of causes. Keeps the order of the checks. */
+/** Folds each consequence under the end of its chain of causes. Keeps the order of the checks. */
 export function foldConsequences(checks: readonly Check[]): Finding[] {
 	const byName = new Map(checks.map((each) => [each.name, each]));
 	const consequences = new Map<Check, Check[]>(checks.map((each) => [each, []]));
@@ -29,14 +29,17 @@ export function foldConsequences(checks: readonly Check[]): Finding[] {
 		});
 }
 
-/** The finding itself where nothing caused it, or where its cause was not found or is well. */
-function rootCause(of: Check, byName: ReadonlyMap<string, Check>): Check {
-	let root = of;
-	// each step goes to another finding, so that a circle ends as well
+/**
+ * The last finding in the chain of causes that exists and is not `ok`. The finding itself if there
+ * is none, or if the chain is a cycle.
+ */
+function rootCause(finding: Check, byName: ReadonlyMap<string, Check>): Check {
+	let root = finding;
+	// bounded by the number of findings, so that a cycle ends as well
 	for (let steps = 0; steps < byName.size; steps++) {
 		const cause = root.because === undefined || root.state === 'ok' ? undefined : byName.get(root.because);
 		if (cause === undefined || cause.state === 'ok') return root;
 		root = cause;
 	}
-	return of;
+	return finding;
 }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/** One finding of the doctor. Names are stable: scripts match them, never the prose. */
+/** One finding of the doctor. Names are stable, so that scripts match names and never the prose. */
 
-/** `warn`: toascope runs, with something less or something to know. `fail`: it cannot run, or not as configured. */
+/**
+ * `warn`: toascope runs, but with something missing or worth knowing. `fail`: it cannot run, or not
+ * as configured.
+ */
 export type State = 'ok' | 'warn' | 'fail';
 
 export interface Check {
@@ -10,9 +13,9 @@ export interface Check {
 	readonly state: State;
 	/** What was found. */
 	readonly found: string;
-	/** What follows, and what to do about it. */
+	/** The consequence, and what to do about it. */
 	readonly advice?: string;
-	/** Name of the finding that this one follows from: once that is mended, so is this. See causes.ts. */
+	/** Name of the finding that causes this one: fixing it fixes this one too. See causes.ts. */
 	readonly because?: string;
 }
 
@@ -21,12 +24,12 @@ export function check(name: string, title: string, state: State, found: string, 
 	return advice === undefined ? { name, title, state, found } : { name, title, state, found, advice };
 }
 
-/** The same finding as a consequence of another; undefined: of none. */
-export function dueTo(because: string | undefined, of: Check): Check {
-	return because === undefined ? of : { ...of, because };
+/** The finding as a consequence of the finding `because`; undefined: unchanged. */
+export function causedBy(because: string | undefined, finding: Check): Check {
+	return because === undefined ? finding : { ...finding, because };
 }
 
-/** What an error says, in one line. */
+/** The first line of an error's message. */
 export function firstLine(error: unknown): string {
 	const text = error instanceof Error ? error.message : String(error);
 	return text.split('\n', 1)[0] ?? '';

@@ -1,32 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The configuration: can the file be loaded, and what does the one in force say? */
+/** The configuration: whether the file can be loaded, and what is in force. */
 import type { ToascopeError } from '../errors.ts';
 import { type Check, check } from './check.ts';
 
-/** Keys and values as the file would have them. */
+/** Values by key, in the notation of the configuration file. */
 export type Values = Readonly<Record<string, unknown>>;
 
-/** The file: `error` is what is wrong with it. `running`: a daemon is, so that it is no matter who may read it. */
+/**
+ * Checks the file; `error` is what is wrong with it. `running`: a daemon is running, so this user
+ * need not be able to read the file.
+ */
 export function fileCheck(file: string | undefined, error: ToascopeError | undefined, running: boolean): Check {
 	const title = 'Configuration';
 	if (error === undefined) {
-		return check('configuration', title, 'ok', file ?? 'no file: the defaults, and the environment over them');
+		return check('configuration', title, 'ok', file ?? 'no file: the defaults, overridden by the environment');
 	}
-	if (running && isDenied(error)) return check('configuration', title, 'ok', `${file} (not for this user to read)`);
+	if (running && isDenied(error)) return check('configuration', title, 'ok', `${file} (not readable by this user)`);
 	const lines = error.message.split('\n');
 	const more = lines.length > 1 ? ` (and ${lines.length - 1} more: toascope config check)` : '';
-	const way = error.code === 'CONFIG_UNREADABLE' ? (error.hint ?? '') : 'correct it';
-	const advice = `${way}; neither a start nor a reload takes it so`;
+	const fix = error.code === 'CONFIG_UNREADABLE' ? (error.hint ?? '') : 'correct it';
+	const advice = `${fix}; until then every start and reload fails`;
 	return check('configuration', title, 'fail', `${lines[0]}${more}`, advice);
 }
 
-/** Whoever starts the daemon may read it, this user may not. */
+/** This user is not permitted to read the file, which says nothing about the daemon's user. */
 export function isDenied({ code, cause }: ToascopeError): boolean {
 	return code === 'CONFIG_UNREADABLE' && (cause as NodeJS.ErrnoException).code === 'EACCES';
 }
 
-/** What holds: of the daemon that runs, else of the file. */
-export function forceChecks(values: Values): Check[] {
+/** What is in force: `values` are the running daemon's, otherwise the file's. */
+export function inForceChecks(values: Values): Check[] {
 	return [trust(values), scope(values), ...openToOthers(values)];
 }
 
@@ -38,8 +41,8 @@ function trust({ trust: networks }: Values): Check {
 				'trust',
 				'Trusted senders',
 				'warn',
-				'trust is empty: every sender of a TOA option is believed',
-				'set trust to the networks of your balancers, else any client can claim any address (docs/security.md)',
+				'trust is empty: TOA options of every sender are trusted',
+				'set trust to the networks of your balancers; otherwise any client can claim any address (docs/security.md)',
 			);
 }
 
@@ -48,15 +51,16 @@ function scope(values: Values): Check {
 	const list = ports === 'all' ? [] : (ports as readonly unknown[]);
 	const where = ports === 'all' ? 'all local ports' : `local port${list.length === 1 ? '' : 's'} ${list.join(', ')}`;
 	const namespace = values['listeners.netns'] === 'host' ? ", in toascope's own network namespace" : '';
-	return check('scope', 'What is looked for', 'ok', `${profileNames(values).join(', ')} on ${where}${namespace}`);
+	return check('scope', 'Profiles and ports', 'ok', `${profileNames(values).join(', ')} on ${where}${namespace}`);
 }
 
-/** Nothing is said of a loopback address, nor where there is none. */
+/** No finding where http.listen is off or a loopback address. */
 function openToOthers({ 'http.listen': listen }: Values): Check[] {
 	if (/^(off$|127\.|\[::1\])/.test(String(listen))) return [];
-	const found = `http.listen is ${listen}: whoever reaches it may read the addresses of clients; it asks for no password`;
-	const advice = 'let a firewall say who does, or a proxy with authentication before 127.0.0.1 (docs/security.md)';
-	return [check('http_open', 'Open to others', 'warn', found, advice)];
+	const found = `http.listen is ${listen}: everyone who can reach it can read the addresses of clients; it has no authentication`;
+	const advice =
+		'restrict access with a firewall, or listen on 127.0.0.1 behind a proxy with authentication (docs/security.md)';
+	return [check('http_open', 'HTTP exposed', 'warn', found, advice)];
 }
 
 export function profileNames({ profiles }: Values): string[] {

@@ -1,37 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Looks at the host, the configuration and the running daemon. Changes nothing. */
+/** Examines the host, the configuration and the running daemon. Changes nothing. */
+
+import { native } from '../../native/binding.ts';
+import { toOperatorError } from '../capture/bpf_errors.ts';
 import { load } from '../capture/load.ts';
-import { native } from '../capture/native.ts';
 import type { Neighbours } from '../capture/neighbours.ts';
-import { missingCapabilities } from '../capture/privileges.ts';
-import { explain } from '../capture/refusal.ts';
-import { type Config, written } from '../config/config.ts';
+import type { DaemonLookup, Status } from '../client/status.ts';
+import { type Config, fileValues } from '../config/config.ts';
 import type { ToascopeError } from '../errors.ts';
-import { attachedChecks, neighbourChecks } from './attached.ts';
-import { type Check, check, dueTo, firstLine } from './check.ts';
-import { fileCheck, forceChecks } from './configuration.ts';
+import { missingCapabilities } from '../host/privileges.ts';
+import { attachedChecks, otherProgramChecks } from './attached.ts';
+import { type Check, check, causedBy, firstLine } from './check.ts';
+import { fileCheck, inForceChecks } from './configuration.ts';
 import { daemonCheck, type FileInForce, reloadCheck } from './daemon.ts';
-import { choiceChecks, featureChecks, featuresBut, type Tried } from './features.ts';
+import { choiceChecks, featureChecks, featuresExcept, type ProbeResult } from './features.ts';
 import { type Host, hostChecks } from './host.ts';
 import { type Memory, memoryCheck } from './memory.ts';
-import { moduleOutlook } from './module.ts';
-import type { Found, Status } from './status.ts';
+import { moduleForecast } from './module.ts';
 import { arrivalChecks } from './traffic.ts';
 
-export interface Subject {
+export interface ExamineInput {
 	readonly host: Host;
 	readonly memory: Memory;
-	/** Of the file and the environment; the defaults where they are wrong. */
+	/** From the file and the environment; the defaults where they are invalid. */
 	readonly config: Config;
-	/** What the file alone says, as far as it can be read. */
+	/** The file without the environment, as far as it can be read. */
 	readonly file: FileInForce;
-	/** What is wrong with it. */
+	/** What is wrong with the configuration. */
 	readonly configError: ToascopeError | undefined;
-	/** Undefined: the daemon is to listen nowhere. */
-	readonly found: Found | undefined;
-	/** Who is attached at the cgroup, besides the programs with these numbers; undefined: this user may not ask. */
+	/** Undefined: the daemon is configured to listen nowhere. */
+	readonly found: DaemonLookup | undefined;
+	/**
+	 * Lists what is attached at the cgroup, except the programs with the IDs `own`. Undefined: this
+	 * user is not permitted to list attached programs.
+	 */
 	readonly neighbours: (cgroup: string | undefined, own: readonly number[]) => Neighbours | undefined;
-	/** Of this command. */
+	/** Version of this command. */
 	readonly version: string;
 }
 
@@ -41,36 +45,36 @@ export interface Findings {
 	readonly checks: readonly Check[];
 }
 
-export function examine({ host, memory, config, file, configError, found, neighbours, version }: Subject): Findings {
+export function examine({ host, memory, config, file, configError, found, neighbours, version }: ExamineInput): Findings {
 	const status = found !== undefined && 'status' in found ? found.status : undefined;
 	const running = status !== undefined;
-	const values = status?.config.values ?? written(config);
-	const about = hostChecks(host, values, running);
-	const features = status === undefined ? tryFeatures(host, config) : toldFeatures(status);
-	const broken = running ? undefined : [...about, ...features.checks].find(({ state }) => state === 'fail');
-	const own = status?.attachments?.flatMap(({ id }) => id ?? []) ?? [];
-	const nearby = neighbours(status?.cgroup ?? (values['cgroup'] as string | null) ?? undefined, own);
-	const aboutFile = fileCheck(file.path, configError, running);
+	const values = status?.config.values ?? fileValues(config);
+	const onHost = hostChecks(host, values, running);
+	const features = status === undefined ? tryFeatures(host, config) : reportedFeatures(status);
+	const failed = running ? undefined : [...onHost, ...features.checks].find(({ state }) => state === 'fail');
+	const ownPrograms = status?.attachments?.flatMap(({ id }) => id ?? []) ?? [];
+	const others = neighbours(status?.cgroup ?? (values['cgroup'] as string | null) ?? undefined, ownPrograms);
+	const onFile = fileCheck(file.path, configError, running);
 	const checks: Check[] = [
 		daemonCheck(found, version),
-		...(status === undefined ? [] : [...arrivalChecks(status), dueTo(aboutFile.name, reloadCheck(status, file))]),
-		aboutFile,
-		...forceChecks(values),
+		...(status === undefined ? [] : [...arrivalChecks(status), causedBy(onFile.name, reloadCheck(status, file))]),
+		onFile,
+		...inForceChecks(values),
 		...choiceChecks(
 			{
-				tried: broken === undefined ? features.tried : undefined,
-				module: moduleOutlook(host.module),
+				tried: failed === undefined ? features.tried : undefined,
+				module: moduleForecast(host.module),
 				running: status?.provider,
-				cause: broken?.name,
+				cause: failed?.name,
 				compatServers: host.compatServers,
 			},
 			values,
 			status?.recent ?? undefined,
 		),
-		...about,
+		...onHost,
 		memoryCheck(memory, values, running, features.tried?.features),
 		...(status === undefined ? [] : attachedChecks(status)),
-		...neighbourChecks(nearby, values),
+		...otherProgramChecks(others, values),
 		...features.checks,
 	];
 	return { running, checks };
@@ -78,16 +82,16 @@ export function examine({ host, memory, config, file, configError, found, neighb
 
 interface Features {
 	readonly checks: readonly Check[];
-	/** Undefined: it could not be tried. */
-	readonly tried?: Tried;
+	/** Undefined: BPF could not be probed. */
+	readonly tried?: ProbeResult;
 }
 
-function toldFeatures({ refused_features: refused }: Status): Features {
-	const tried: Tried = { features: featuresBut(refused), refusal: undefined, by: 'daemon' };
+function reportedFeatures({ refused_features: refused }: Status): Features {
+	const tried: ProbeResult = { features: featuresExcept(refused), refusal: undefined, by: 'daemon' };
 	return { checks: featureChecks(tried), tried };
 }
 
-/** Enough for each map to be made: at the largest sizes all of them take more than a gigabyte. */
+/** Sizes just large enough for each map: at the largest sizes the maps use over a gigabyte. */
 function small(config: Config): Config {
 	return {
 		...config,
@@ -98,7 +102,7 @@ function small(config: Config): Config {
 	};
 }
 
-/** The programs are loaded with small maps and thrown away: nothing is attached, nothing pinned. */
+/** Loads the programs with small maps and closes them again; attaches and pins nothing. */
 function tryFeatures(host: Host, config: Config): Features {
 	if (missingCapabilities(host.status).length > 0 || !host.hasBtf) return { checks: [] };
 	try {
@@ -107,9 +111,9 @@ function tryFeatures(host: Host, config: Config): Features {
 		try {
 			load({ config: small(config), probed, reader: 'bpf' }).close();
 		} catch (error) {
-			refusal = firstLine(explain(error, config));
+			refusal = firstLine(toOperatorError(error, config));
 		}
-		const tried: Tried = { features: probed.features, refusal, by: 'trial' };
+		const tried: ProbeResult = { features: probed.features, refusal, by: 'trial' };
 		return { checks: featureChecks(tried), tried };
 	} catch (error) {
 		return { checks: [check('addon', 'Addon', 'fail', firstLine(error), 'npm run build')] };

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What the host offers before any program is tried: kernel, BTF, privileges, mounts, lockdown, JIT. */
+/** The host before any program is loaded: kernel, BTF, privileges, mounts, lockdown, JIT. */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { btfPath, missingBtf } from '../capture/btf.ts';
-import { type CompatServer, findCompatServers } from '../capture/compat_servers.ts';
-import { limit } from '../capture/layout.gen.ts';
-import { findBpffs, findCgroup2, isCgroup2, isRootCgroup, type Mount } from '../capture/mounts.ts';
-import { pidsAreKernels, runInHostPids } from '../capture/pid_namespace.ts';
-import { missingCapabilities } from '../capture/privileges.ts';
+import { limit } from '../capture/records/layout.gen.ts';
+import { btfPath, missingBtf } from '../host/btf.ts';
+import { type CompatServer, findCompatServers } from '../host/compat_servers.ts';
+import { readText } from '../host/files.ts';
+import { findBpffs, findCgroup2, isCgroup2, isRootCgroup, type Mount } from '../host/mounts.ts';
+import { isInitialPidNamespace, hostPidNamespaceHint } from '../host/pid_namespace.ts';
+import { missingCapabilities } from '../host/privileges.ts';
 import { type Check, check } from './check.ts';
 import type { Values } from './configuration.ts';
 import { type ModuleFacts, readModuleFacts } from './module.ts';
 
-/** What is read of the host; undefined: not there, or not readable. */
+/** What is read from the host; undefined: missing or not readable. */
 export interface Host {
 	readonly kernel: string;
 	readonly machine: string;
@@ -22,31 +23,22 @@ export interface Host {
 	readonly mounts: readonly Mount[];
 	readonly lockdown: string | undefined;
 	readonly jit: string | undefined;
-	/** See pid_namespace.ts: of the doctor, which is asked where the daemon runs. */
+	/** For the doctor's own process, which is run where the daemon runs. See pid_namespace.ts. */
 	readonly pidsAreKernels: boolean;
 	readonly module: ModuleFacts;
-	/** Those that listen on any port. */
+	/** 32-bit programs that listen, on whichever port. */
 	readonly compatServers: readonly CompatServer[];
 	/** Whether a path exists. */
 	readonly exists: (path: string) => boolean;
-	/** The permission bits of a path; undefined: not to be seen. */
+	/** The permission bits of a path; undefined: it does not exist. */
 	readonly mode?: (path: string) => number | undefined;
-	/** Whether a directory of cgroup v2 is the host's root. */
+	/** Whether a directory of cgroup v2 is the host's root cgroup. */
 	readonly isRootCgroup: (path: string) => boolean;
 }
 
 const bpffsPoint = '/sys/fs/bpf';
 
-/** The text of a file, trimmed; undefined when it cannot be read. */
-export function readText(path: string): string | undefined {
-	try {
-		return readFileSync(path, 'utf8').trim();
-	} catch {
-		return undefined;
-	}
-}
-
-/** `runs`: a daemon does, so that it matters less what this process may do. */
+/** `runs`: a daemon is running, so this process needs no privileges of its own. */
 export function hostChecks(host: Host, values: Values, runs: boolean): Check[] {
 	return [
 		check('kernel', 'Kernel', 'ok', `${host.kernel} (${host.machine})`),
@@ -70,18 +62,18 @@ function btf({ hasBtf, exists }: Host): Check {
 function privileges({ status }: Host, runs: boolean): Check {
 	const title = 'Privileges';
 	const missing = missingCapabilities(status);
-	if (missing.length === 0) return check('privileges', title, 'ok', 'may load and attach eBPF programs');
+	if (missing.length === 0) return check('privileges', title, 'ok', 'can load and attach eBPF programs');
 	const found = `this process lacks ${missing.join(', ')}`;
 	if (runs) return check('privileges', title, 'ok', `${found}; the daemon has what it needs`);
-	const advice = 'run it as root, or give these capabilities to the service; what needs them could not be tried here';
+	const advice = 'run it as root, or grant the service these capabilities; checks that need them were skipped here';
 	return check('privileges', title, 'fail', found, advice);
 }
 
-/** Nothing to say of the usual one. */
-function pidNamespace({ pidsAreKernels: usual }: Host): Check[] {
-	if (usual) return [];
-	const found = "of its own: the kernel's numbers of processes are not those of this /proc";
-	return [check('pid_namespace', 'Pid namespace', 'warn', found, runInHostPids)];
+/** No finding in the host's PID namespace. */
+function pidNamespace({ pidsAreKernels: isInitial }: Host): Check[] {
+	if (isInitial) return [];
+	const found = "not the host's: PIDs in the kernel are not those of this /proc";
+	return [check('pid_namespace', 'PID namespace', 'warn', found, hostPidNamespaceHint)];
 }
 
 function cgroup({ mounts, exists, isRootCgroup: isRoot }: Host, values: Values): Check {
@@ -99,20 +91,21 @@ function cgroup({ mounts, exists, isRootCgroup: isRoot }: Host, values: Values):
 	const chosen = values.cgroup as string | null;
 	if (chosen === null) {
 		if (isRoot(root)) return check('cgroup', title, 'ok', root);
-		const advice = 'it is the root of a container: let it have the cgroup namespace and /sys/fs/cgroup of the host';
-		return check('cgroup', title, 'warn', `${root} is not the root of this host: sockets outside are not seen`, advice);
+		const advice = "this is a container's root: give the container the host's cgroup namespace and /sys/fs/cgroup";
+		const found = `${root} is not the root cgroup of this host: sockets outside it are not observed`;
+		return check('cgroup', title, 'warn', found, advice);
 	}
 	if (!exists(chosen)) {
 		if (!isCgroup2(mounts, chosen)) {
-			const advice = `set cgroup to a directory below ${root}, or take the key out to serve the whole host`;
+			const advice = `set cgroup to a directory below ${root}, or remove the key to cover the whole host`;
 			return check('cgroup', title, 'fail', `${chosen} does not exist`, advice);
 		}
 		const advice =
-			'start the service that it belongs to: the daemon attaches as soon as it is there; else correct the key';
-		return check('cgroup', title, 'warn', `${chosen} does not exist yet: nothing is seen until it does`, advice);
+			'start the service that this cgroup belongs to: the daemon attaches once the cgroup exists; or correct the key';
+		return check('cgroup', title, 'warn', `${chosen} does not exist yet: nothing is observed until it does`, advice);
 	}
 	return isCgroup2(mounts, chosen)
-		? check('cgroup', title, 'ok', `${chosen} (sockets outside of it are not seen)`)
+		? check('cgroup', title, 'ok', `${chosen} (sockets outside it are not observed)`)
 		: check('cgroup', title, 'fail', `${chosen} is not on cgroup v2`, `set cgroup to a directory below ${root}`);
 }
 
@@ -120,11 +113,11 @@ function bpffs({ mounts, exists, mode }: Host, values: Values): Check {
 	const title = 'bpffs';
 	const pin = values['bpf.pin'] as string;
 	if (pin === 'off')
-		return check('bpffs', title, 'ok', 'not used: bpf.pin is off; a daemon that ends starts again from zero');
+		return check('bpffs', title, 'ok', 'not used: bpf.pin is off, so counters start from zero at each start');
 	const mount = findBpffs(mounts, pin);
 	if (mount?.point === pin) {
 		const advice = `set bpf.pin to a directory below it, such as ${join(pin, 'toascope')}`;
-		return check('bpffs', title, 'fail', `${pin} is a bpffs itself, where others pin as well`, advice);
+		return check('bpffs', title, 'fail', `${pin} is itself a bpffs mount, where other programs pin too`, advice);
 	}
 	if (mount?.readOnly === true) {
 		const advice = `mount -o remount,rw ${mount.point}, or set bpf.pin to off`;
@@ -132,7 +125,7 @@ function bpffs({ mounts, exists, mode }: Host, values: Values): Check {
 	}
 	if (mount !== undefined) return writableBy(mount.point, mode?.(mount.point));
 	if (pin.startsWith(`${bpffsPoint}/`) && exists(bpffsPoint)) {
-		const advice = `toascope run mounts it, which takes CAP_SYS_ADMIN; or: mount -t bpf -o mode=0700 bpf ${bpffsPoint}`;
+		const advice = `toascope run mounts it, which requires CAP_SYS_ADMIN; or: mount -t bpf -o mode=0700 bpf ${bpffsPoint}`;
 		return check('bpffs', title, 'warn', `not mounted at ${bpffsPoint}`, advice);
 	}
 	return check(
@@ -147,35 +140,35 @@ function bpffs({ mounts, exists, mode }: Host, values: Values): Check {
 function writableBy(point: string, mode: number | undefined): Check {
 	const title = 'bpffs';
 	if (mode === undefined || (mode & 0o002) === 0) return check('bpffs', title, 'ok', point);
-	const found = `every user may write ${point} (mode ${(mode & 0o7777).toString(8)}), and keep or move names there`;
-	const advice = `chmod 0700 ${point}; and from now on: mount -t bpf -o mode=0700 bpf ${point}`;
+	const found = `every user can write to ${point} (mode ${(mode & 0o7777).toString(8)}), and occupy or move pins there`;
+	const advice = `chmod 0700 ${point}; in future, mount it with: mount -t bpf -o mode=0700 bpf ${point}`;
 	return check('bpffs', title, 'warn', found, advice);
 }
 
-/** Of a daemon that was killed, or that was told to keep them. */
+/** Programs of a daemon that was killed, or that kept them (on_exit: keep). */
 function leftAttached({ exists }: Host, values: Values): Check[] {
 	const pin = values['bpf.pin'] as string;
 	if (pin === 'off' || !exists(`${pin}/v${limit.TOASCOPE_LAYOUT}/links`)) return [];
-	const found = `programs pinned in ${pin}, of a daemon that was killed or left them there: they go on by its settings`;
-	const advice = `toascope run goes on with them, or says which daemon has them; if none does, this detaches them: toascope detach`;
+	const found = `programs of a daemon that was killed, or kept them on exit, are pinned in ${pin}: they still run with its settings`;
+	const advice =
+		'toascope run adopts them, or says which daemon has them; if none does, this detaches them: toascope detach';
 	return [check('left_attached', 'Still attached', 'warn', found, advice)];
 }
 
 function lockdown({ lockdown: text }: Host): Check {
 	const mode = /\[(\w+)\]/.exec(text ?? '')?.[1];
-	if (mode === undefined) return check('lockdown', 'Kernel lockdown', 'ok', 'not told by this kernel');
-	const follows = mode === 'none' ? '' : ': eBPF goes on working; a kernel module would have to be signed';
+	if (mode === undefined) return check('lockdown', 'Kernel lockdown', 'ok', 'not reported by this kernel');
+	const follows = mode === 'none' ? '' : ': eBPF still works; a kernel module must be signed';
 	return check('lockdown', 'Kernel lockdown', 'ok', `${mode}${follows}`);
 }
 
 function jit({ jit: value }: Host): Check {
-	if (value === undefined) return check('jit', 'BPF JIT', 'ok', 'not told in this network namespace');
+	if (value === undefined) return check('jit', 'BPF JIT', 'ok', 'not visible in this network namespace');
 	return value === '0'
 		? check('jit', 'BPF JIT', 'warn', 'off: programs are interpreted', 'sysctl -w net.core.bpf_jit_enable=1')
 		: check('jit', 'BPF JIT', 'ok', 'on');
 }
 
-/** Reads this host. */
 export function readHost(kernel: string, machine: string, mounts: readonly Mount[]): Host {
 	return {
 		kernel,
@@ -190,6 +183,6 @@ export function readHost(kernel: string, machine: string, mounts: readonly Mount
 		exists: existsSync,
 		mode: (path) => statSync(path, { throwIfNoEntry: false })?.mode,
 		isRootCgroup,
-		pidsAreKernels: pidsAreKernels(),
+		pidsAreKernels: isInitialPidNamespace(),
 	};
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Where the log of a daemon is read. */
+/** Where to read the log of a daemon. */
 import { readFileSync } from 'node:fs';
 
-/** Contents of `/proc/PID/cgroup`; undefined: it is gone, or not to be seen from here. */
+/** Contents of `/proc/PID/cgroup`; undefined: the process has ended, or is not visible. */
 export type CgroupReader = (pid: number) => string | undefined;
 
 const readCgroup: CgroupReader = (pid) => {
@@ -14,11 +14,12 @@ const readCgroup: CgroupReader = (pid) => {
 };
 
 /**
- * The advice to read it. systemd keeps the log of a unit; a daemon that somebody started by hand writes to its standard error. `pid`
- * undefined: none is known, so both are named. A shell may be in the unit of sshd: only a unit that is toascope's by its name counts.
+ * The advice to read the log. systemd keeps the log of a unit; a daemon started by hand writes to
+ * its standard error. `pid` undefined: the process is unknown, so both are named. Only a unit named
+ * toascope* counts, because a daemon started from a shell can be in the unit of sshd.
  */
-export function whereLogIs(pid: number | undefined, read: CgroupReader = readCgroup): string {
-	if (pid === undefined) return 'its log says more (standard error; of the unit: journalctl -u toascope)';
+export function logAdvice(pid: number | undefined, read: CgroupReader = readCgroup): string {
+	if (pid === undefined) return 'see its log (standard error; of the systemd unit: journalctl -u toascope)';
 	const unit = /\/(toascope[^/\n]*)\.service$/m.exec(read(pid) ?? '')?.[1];
-	return unit === undefined ? 'its log (standard error) says more' : `its log says more: journalctl -u ${unit}`;
+	return unit === undefined ? 'see its log (standard error)' : `see its log: journalctl -u ${unit}`;
 }

@@ -1,30 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The kernel module: loaded, or what it would take. */
+/** The kernel module: whether it is loaded, and if not, whether it can be. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { profiles as readProfiles } from '../config/profiles.ts';
+import { installCommand, describePart, type Prerequisite, readDistribution } from '../host/packages.ts';
+import { hostRoots } from '../host/roots.ts';
+import { runToolSync } from '../host/tool.ts';
 import { buildDirectory, missingParts } from '../module/build.ts';
 import { type KernelObject, parseModinfo } from '../module/kernel_object.ts';
-import { describeLoaded, type Loaded, readLoaded, takesModules } from '../module/loaded.ts';
-import { howToInstall, inWords, type Part, readDistribution } from '../module/packages.ts';
-import { beyondModule } from '../module/parameters.ts';
-import { type Policy, readPolicy, whySignedOnly } from '../module/policy.ts';
-import { hostRoots } from '../module/roots.ts';
-import { runToolNow } from '../module/tool.ts';
+import { describeLoaded, type Loaded, readLoaded, supportsModules } from '../module/loaded.ts';
+import { unsupportedProfiles } from '../module/parameters.ts';
+import { type Policy, readPolicy, signedOnlyReason } from '../module/policy.ts';
 import { type Check, check } from './check.ts';
 import type { Values } from './configuration.ts';
 
-/** What decides whether toa.ko can be had here. */
+/** What decides whether toa.ko can be loaded here. */
 export interface ModuleFacts {
-	/** False: this kernel takes none at all. */
+	/** False: this kernel does not support modules (CONFIG_MODULES). */
 	readonly takesModules: boolean;
 	readonly loaded: Loaded | undefined;
-	/** What modprobe would load, where that is toascope's, of this version. */
+	/** The module that modprobe would load, if it is toascope's and of this version. */
 	readonly installed: Pick<KernelObject, 'signed'> | undefined;
-	/** One was built for this kernel. */
+	/** A module was built for this kernel. */
 	readonly built: boolean;
-	/** What building it takes and is not here, and how that comes here. */
-	readonly missing: readonly Part[];
+	/** What building it requires and this host lacks. */
+	readonly missing: readonly Prerequisite[];
+	/** The command that installs what is missing. */
 	readonly install: string;
 	readonly policy: Policy;
 }
@@ -32,73 +33,73 @@ export interface ModuleFacts {
 export function readModuleFacts(release: string): ModuleFacts {
 	const missing = missingParts(release);
 	return {
-		takesModules: takesModules(),
+		takesModules: supportsModules(),
 		loaded: readLoaded(),
 		installed: readInstalled(release),
 		built: existsSync(join(buildDirectory(release), 'toa.ko')),
 		missing,
-		install: howToInstall(missing, readDistribution(hostRoots)),
+		install: installCommand(missing, readDistribution(hostRoots)),
 		policy: readPolicy(),
 	};
 }
 
 function readInstalled(release: string): KernelObject | undefined {
-	const { code, output } = runToolNow('modinfo', ['-k', release, 'toa']);
+	const { code, output } = runToolSync('modinfo', ['-k', release, 'toa']);
 	const object = code === 0 ? parseModinfo(output) : undefined;
-	return object?.whose === 'own' ? object : undefined;
+	return object?.origin === 'own' ? object : undefined;
 }
 
-/** Whether it is there, or could be. */
-export interface ModuleOutlook {
+/** Whether the module works on this host, or could be made to. */
+export interface ModuleForecast {
 	readonly works: boolean;
-	/** Without being built: what `auto` takes. */
+	/** It works without being built first, which `auto` requires. */
 	readonly ready: boolean;
-	/** It is loaded: what `auto` takes where 32-bit servers listen. */
+	/** It is loaded, which `auto` requires to choose it for 32-bit servers. */
 	readonly loaded?: boolean;
 	readonly found: string;
 	readonly advice?: string;
 }
 
-export function moduleOutlook(facts: ModuleFacts): ModuleOutlook {
+export function moduleForecast(facts: ModuleFacts): ModuleForecast {
 	const { takesModules, loaded, installed, built, missing, install, policy } = facts;
 	if (!takesModules)
-		return { works: false, ready: false, found: 'this kernel takes no modules', advice: 'set provider to bpf' };
+		return { works: false, ready: false, found: 'this kernel does not support modules', advice: 'set provider to bpf' };
 	if (loaded !== undefined) {
 		const found = `loaded: ${describeLoaded(loaded)}`;
-		if (loaded.whose === 'own') return { works: true, ready: true, loaded: true, found };
-		const away = loaded.whose === 'foreign' ? 'rmmod toa' : 'toascope module unload';
-		return { works: false, ready: false, found, advice: `${away}, or set provider to bpf` };
+		if (loaded.origin === 'own') return { works: true, ready: true, loaded: true, found };
+		const unload = loaded.origin === 'foreign' ? 'rmmod toa' : 'toascope module unload';
+		return { works: false, ready: false, found, advice: `${unload}, or set provider to bpf` };
 	}
 	if (installed?.signed === true) {
-		return { works: true, ready: true, found: 'not loaded; installed for this kernel, and signed' };
+		return { works: true, ready: true, found: 'not loaded; installed for this kernel and signed' };
 	}
-	if (whySignedOnly(policy) !== undefined) {
-		const found = 'not loaded, and this kernel takes signed modules alone';
+	if (signedOnlyReason(policy) !== undefined) {
+		const found = 'not loaded; this kernel accepts only signed modules';
 		return { works: false, ready: false, found, advice: 'sign it, or set provider to bpf' };
 	}
 	if (installed !== undefined) return { works: true, ready: true, found: 'not loaded; installed for this kernel' };
 	if (built) return { works: true, ready: true, found: 'not loaded; built for this kernel' };
 	if (missing.length === 0) {
-		return { works: true, ready: false, found: 'not loaded; all that building it takes is here' };
+		return { works: true, ready: false, found: 'not loaded; everything needed to build it is installed' };
 	}
 	return {
 		works: false,
 		ready: false,
-		found: `not loaded, and building it takes ${missing.map(inWords).join(', ')}`,
+		found: `not loaded; cannot be built without ${missing.map(describePart).join(', ')}`,
 		advice: install,
 	};
 }
 
-/** With the provider `module`: profiles that say more than toa.ko can. */
+/** With the provider `module`: profiles with settings that toa.ko does not support. */
 export function moduleProfilesCheck({ profiles }: Values): Check[] {
-	const beyond = beyondModule(readProfiles.safeParse(profiles).data ?? []);
-	if (beyond.length === 0) return [];
-	const found = `${beyond.join(', ')}: toa.ko tells no virtual server and knows no uses, only clients`;
-	return [check('module_profiles', 'Profiles beyond toa.ko', 'warn', found, 'set provider to bpf')];
+	const unsupported = unsupportedProfiles(readProfiles.safeParse(profiles).data ?? []);
+	if (unsupported.length === 0) return [];
+	const found = `${unsupported.join(', ')}: toa.ko reports only clients, not virtual servers, and ignores uses`;
+	return [check('module_profiles', 'Unsupported by toa.ko', 'warn', found, 'set provider to bpf')];
 }
 
-/** `needed`: the provider is `module`, so that what is missing is a fault. */
-export function moduleCheck({ works, found, advice }: ModuleOutlook, needed: boolean): Check {
+/** `needed`: the provider is `module`, so a module that does not work is a failure. */
+export function moduleCheck({ works, found, advice }: ModuleForecast, needed: boolean): Check {
 	return check(
 		'module',
 		'Kernel module (toa.ko)',

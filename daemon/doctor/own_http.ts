@@ -1,25 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Connections to the daemon's own HTTP are no traffic of a balancer: whether TOA arrives is judged without them. */
-import type { Status, TallyJson } from './status.ts';
+/** Leaves out connections to the daemon's own HTTP, which are not traffic of a balancer. */
+import type { TallyJson } from '../api/status.ts';
+import type { Status } from '../client/status.ts';
 
-/** The same without them. A daemon of an earlier version does not say which they are. */
+/** The status without those connections. An older daemon does not report them: unchanged then. */
 export function withoutOwnHttp(status: Status): Status {
 	const { own_http: own, total, recent, peers } = status;
 	if (own === undefined || own === null || total === null || recent === null) return status;
 	const names = new Set(own.listeners);
 	return {
 		...status,
-		total: less(total, own.total),
+		total: subtract(total, own.total),
 		recent: {
 			...recent,
-			total: less(recent.total, own.recent),
+			total: subtract(recent.total, own.recent),
 			listeners: recent.listeners.filter(({ listener }) => !names.has(listener)),
 		},
 		peers: { ...peers, busiest: peers.busiest.filter(({ listener }) => !names.has(listener)) },
 	};
 }
 
-function less(all: TallyJson, part: TallyJson): TallyJson {
+function subtract(all: TallyJson, part: TallyJson): TallyJson {
 	const counts = Object.entries(all).map(([field, count]) => [
 		field,
 		String(BigInt(count) - BigInt(part[field as keyof TallyJson] ?? 0)),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The findings as text, worst first: one aligned line each, the way out and what follows from it below. */
+/** The findings as text, worst first: an aligned line each, its advice and consequences below. */
 import { styleText } from 'node:util';
 import { type Finding, foldConsequences } from './causes.ts';
 import type { Check, State } from './check.ts';
@@ -11,11 +11,11 @@ const order: readonly State[] = ['fail', 'warn', 'ok'];
 
 export interface Style {
 	readonly colours?: boolean;
-	/** Of the terminal; undefined: lines as long as they are. */
+	/** Width of the terminal; undefined: lines are not wrapped. */
 	readonly columns?: number | undefined;
 }
 
-/** Ends in a line that says whether toascope runs here. */
+/** The last line says whether toascope runs here. */
 export function formatReport({ checks, running }: Findings, { colours = false, columns }: Style = {}): string {
 	const paint = (state: State, text: string) =>
 		colours ? styleText(styles[state], text, { validateStream: false }) : text;
@@ -31,23 +31,23 @@ export function formatReport({ checks, running }: Findings, { colours = false, c
 	const lines = shown.flatMap(({ check: { title, found, advice }, state, consequences }) => [
 		`${paint(state, marks[state])}  ${title.padEnd(width)}  ${wrap(found, room).join(`\n${indent}`)}`,
 		...(advice === undefined || state === 'ok' ? [] : [below('->', advice)]),
-		...consequences.map((each) => below('follows ', `${each.title}: ${each.found}`)),
+		...consequences.map((each) => below('causes ', `${each.title}: ${each.found}`)),
 	]);
-	return [...lines, '', verdict(findings, running, paint), ''].join('\n');
+	return [...lines, '', summary(findings, running, paint), ''].join('\n');
 }
 
-/** What the kernel has, and what is made up for, is one line. */
+/** Folds the features that the kernel has, or that toascope works around, into one line. */
 function inOneLine(findings: readonly Finding[]): Finding[] {
 	const isFeature = ({ check, state }: Finding) => check.name.startsWith('feature.') && state === 'ok';
 	const features = findings.filter(isFeature).map(({ check }) => check);
 	if (features.length === 0) return [...findings];
 	const refused = features.filter(({ found }) => found !== 'yes').map(({ title, found }) => `${title}, ${found}`);
-	const found = refused.length === 0 ? 'all that are used' : `all that are used but ${refused.join(', ')}`;
+	const found = refused.length === 0 ? 'all present' : `all present except ${refused.join(', ')}`;
 	const line: Check = { name: 'features', title: 'Kernel features', state: 'ok', found };
 	return [...findings.filter((each) => !isFeature(each)), { check: line, state: 'ok', consequences: [] }];
 }
 
-function verdict(
+function summary(
 	findings: readonly Finding[],
 	running: boolean,
 	paint: (state: State, text: string) => string,
@@ -56,13 +56,13 @@ function verdict(
 	const warnings = count('warn');
 	const notes = warnings === 0 ? '' : `, ${warnings} warning${warnings === 1 ? '' : 's'}`;
 	if (count('fail') > 0) {
-		const what = running ? 'toascope runs, and would not start again' : 'toascope cannot run here';
+		const what = running ? 'toascope runs, but would not start again' : 'toascope cannot run here';
 		return paint('fail', `${what}: ${count('fail')} FAIL${notes}`);
 	}
 	return paint(warnings > 0 ? 'warn' : 'ok', `toascope ${running ? 'runs' : 'can run here'}${notes}`);
 }
 
-/** Lines of at most so many characters, where words allow it. */
+/** Lines of at most `room` characters, where words allow it. */
 function wrap(text: string, room: number): string[] {
 	const lines: string[] = [];
 	let line = '';
@@ -77,7 +77,7 @@ function wrap(text: string, room: number): string[] {
 	return [...lines, line];
 }
 
-/** What comes from outside may not steer the terminal. */
+/** Replaces control characters, so that text from outside cannot steer the terminal. */
 function printable(text: string): string {
 	return text.replaceAll(/\p{C}/gu, '?');
 }

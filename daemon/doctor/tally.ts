@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What was counted, as numbers, and when too much of it has no client. */
-import type { RecentJson, TallyJson } from './status.ts';
+/** The counts as numbers, and when too many connections have no client. */
+import type { RecentJson, TallyJson } from '../api/status.ts';
 
 export interface Counts {
 	readonly opened: bigint;
@@ -9,9 +9,9 @@ export interface Counts {
 	readonly malformed: bigint;
 	readonly untrusted: bigint;
 	readonly conflict: bigint;
-	/** Of `none`: trusted and without data. */
+	/** Part of `none`: trusted, without data. */
 	readonly healthChecks: bigint;
-	/** Of `none`: trusted and with data. */
+	/** Part of `none`: trusted, with data. */
 	readonly lost: bigint;
 	readonly hiddenByFamily: bigint;
 	readonly onSyn: bigint;
@@ -19,22 +19,22 @@ export interface Counts {
 	readonly onData: bigint;
 }
 
-/** A daemon of an older version does not say all of it. */
+/** An older daemon does not send all fields; a missing one counts as 0. */
 export function countsOf(tally: TallyJson): Counts {
-	const of = (field: keyof TallyJson) => BigInt((tally as Partial<TallyJson>)[field] ?? 0);
+	const count = (field: keyof TallyJson) => BigInt((tally as Partial<TallyJson>)[field] ?? 0);
 	return {
-		opened: of('opened'),
-		toa: of('toa'),
-		none: of('none'),
-		malformed: of('malformed'),
-		untrusted: of('untrusted'),
-		conflict: of('conflict'),
-		healthChecks: of('health_checks'),
-		lost: of('lost_options'),
-		hiddenByFamily: of('hidden_by_family'),
-		onSyn: of('options_syn'),
-		onAck: of('options_ack'),
-		onData: of('options_data'),
+		opened: count('opened'),
+		toa: count('toa'),
+		none: count('none'),
+		malformed: count('malformed'),
+		untrusted: count('untrusted'),
+		conflict: count('conflict'),
+		healthChecks: count('health_checks'),
+		lost: count('lost_options'),
+		hiddenByFamily: count('hidden_by_family'),
+		onSyn: count('options_syn'),
+		onAck: count('options_ack'),
+		onData: count('options_data'),
 	};
 }
 
@@ -44,22 +44,23 @@ export const number = (value: string | bigint | number): string => BigInt(value)
 export const withClient = ({ toa, conflict }: Counts): bigint => toa + conflict;
 
 /** Connections with a verdict. */
-export const judged = (counts: Counts): bigint =>
+export const decided = (counts: Counts): bigint =>
 	withClient(counts) + counts.none + counts.untrusted + counts.malformed;
 
-/** The same without health checks. */
-export const ofClients = (counts: Counts): bigint => judged(counts) - counts.healthChecks;
+/** Connections with a verdict, without health checks. */
+export const decidedWithoutHealthChecks = (counts: Counts): bigint => decided(counts) - counts.healthChecks;
 
-/** Connections that should have a client, and have none. */
-export const missing = ({ lost, untrusted, malformed }: Counts): bigint => lost + untrusted + malformed;
+/** Connections that should have a client but do not. */
+export const withoutClient = ({ lost, untrusted, malformed }: Counts): bigint => lost + untrusted + malformed;
 
 /**
- * Is that too much? One in twenty is, where `trust` names the balancers; where it is empty, nobody knows who is one, and clients
- * that come directly count as well: then it is half.
+ * Whether too many connections have no client: one in twenty where `trust` names the balancers.
+ * Where it is empty, balancers are unknown and clients that connect directly count as well, so the
+ * limit is half.
  */
-export function tooManyMissing(counts: Counts, trust: readonly string[]): boolean {
-	const part = trust.length === 0 ? 2n : 20n;
-	return missing(counts) > 0n && missing(counts) * part >= missing(counts) + withClient(counts);
+export function tooManyWithoutClient(counts: Counts, trust: readonly string[]): boolean {
+	const divisor = trust.length === 0 ? 2n : 20n;
+	return withoutClient(counts) > 0n && withoutClient(counts) * divisor >= withoutClient(counts) + withClient(counts);
 }
 
 /** `the last 5 min` */

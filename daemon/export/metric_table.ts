@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * Every metric that toascope defines: the only place with names, types, labels and help. The
- * renderer takes them from here, and docs/reference/metrics.md is generated from it. The usual
+ * exporter reads this table, and docs/reference/metrics.md is generated from it. The usual
  * `process_*` and `nodejs_*` come from prom-client.
  */
 
@@ -14,7 +14,7 @@ export interface MetricDefinition {
 	readonly labels: readonly string[];
 	/** Base unit; undefined for plain numbers. */
 	readonly unit?: 'seconds' | 'bytes';
-	/** One line, without a full stop at its end. */
+	/** One line, without a full stop at the end. */
 	readonly help: string;
 }
 
@@ -39,38 +39,38 @@ export const metricTable = [
 		type: 'gauge',
 		labels: [],
 		unit: 'seconds',
-		help: 'When the numbers shown were collected; /readyz answers 503 where that is more than 15 s ago',
+		help: 'Time at which the exported counters were collected; /readyz returns 503 if that is more than 15 s ago',
 	},
 	{
 		name: 'toascope_task_failures_total',
 		type: 'counter',
 		labels: ['task'],
-		help: 'Runs of a periodic task, or steps of one, that failed',
+		help: 'Failed runs of a periodic task, or failed steps of one',
 	},
 	{
 		name: 'toascope_task_duration_seconds',
 		type: 'summary',
 		labels: ['task'],
 		unit: 'seconds',
-		help: 'Duration of the runs of a periodic task: sum and number, those that failed included',
+		help: 'Duration of the runs of a periodic task, including failed runs: sum and count',
 	},
 	{
 		name: 'toascope_log_lines_lost_total',
 		type: 'counter',
 		labels: [],
-		help: 'Lines of the log that were thrown away: its reader stood still, or refused them',
+		help: 'Log lines that were discarded because the reader of the log stalled or refused them',
 	},
 	{
 		name: 'toascope_program_attached',
 		type: 'gauge',
 		labels: ['program'],
-		help: 'Whether the kernel said at the latest check, once a second, that the program is attached',
+		help: 'Whether the kernel reported the program as attached at the latest check, which runs once a second',
 	},
 	{
 		name: 'toascope_attachments_lost_total',
 		type: 'counter',
 		labels: ['attachment'],
-		help: 'Times that something of toascope was found detached, removed or switched off by others: a program, `pins`, `http_socket`, `syns`, `module`, `module_parameters`, `module_probes`',
+		help: 'Times that a part of toascope was found detached, removed or switched off by another process: a program, `pins`, `http_socket`, `syns`, `module`, `module_parameters`, `module_probes`',
 	},
 	{
 		name: 'toascope_handshakes_total',
@@ -82,7 +82,7 @@ export const metricTable = [
 		name: 'toascope_handshakes_without_option_total',
 		type: 'counter',
 		labels: ['listener', 'peer', 'data'],
-		help: 'Connections with result="none", by whether the peer is trusted and whether it sent data: trusted ones without data are health checks, trusted ones with data have lost their option',
+		help: 'Connections with result="none", by whether the peer is trusted and whether it sent data: from trusted peers, those without data are health checks, and those with data have lost their option',
 	},
 	{
 		name: 'toascope_options_total',
@@ -94,7 +94,7 @@ export const metricTable = [
 		name: 'toascope_connections_hidden_by_family_total',
 		type: 'counter',
 		labels: listener,
-		help: 'Connections whose client is IPv6 and which transparent cannot show, since the listener is AF_INET',
+		help: 'Connections from IPv6 clients that `transparent` cannot show because the listener is AF_INET',
 	},
 	{
 		name: 'toascope_connections_opened_total',
@@ -138,7 +138,7 @@ export const metricTable = [
 		name: 'toascope_client_folded_connections_closed_total',
 		type: 'counter',
 		labels: listener,
-		help: 'Connections closed of clients whose series have ended',
+		help: 'Closed connections of clients whose series have ended',
 	},
 	{
 		name: 'toascope_client_folded_received_bytes_total',
@@ -165,21 +165,21 @@ export const metricTable = [
 		type: 'histogram',
 		labels: listener,
 		unit: 'seconds',
-		help: 'Smoothed round-trip time as the kernel has it, sampled at close and at most every 15 s while open; health checks are left out',
+		help: 'Smoothed round-trip time as estimated by the kernel, sampled at close and at most every 15 s while open; health checks are excluded',
 	},
 	{
 		name: 'toascope_connection_duration_seconds',
 		type: 'histogram',
 		labels: listener,
 		unit: 'seconds',
-		help: 'Time from open to close of the closed connections; health checks are left out',
+		help: 'Time from open to close of the closed connections; health checks are excluded',
 	},
 	{
 		name: 'toascope_accept_wait_seconds',
 		type: 'histogram',
 		labels: listener,
 		unit: 'seconds',
-		help: 'Time from the end of the handshake until the application accepted the connection, of health checks as well',
+		help: 'Time from the end of the handshake until the application accepted the connection; health checks are included',
 	},
 	{
 		name: 'toascope_accepts_total',
@@ -191,13 +191,13 @@ export const metricTable = [
 		name: 'toascope_clients_tracked',
 		type: 'gauge',
 		labels: [],
-		help: 'Pairs of client and listener in the table of the kernel',
+		help: 'Pairs of client and listener in the kernel table',
 	},
 	{
 		name: 'toascope_clients_capacity',
 		type: 'gauge',
 		labels: [],
-		help: 'Pairs of client and listener that the table of the kernel can hold',
+		help: 'Pairs of client and listener that the kernel table can hold',
 	},
 	{
 		name: 'toascope_clients_exported',
@@ -209,19 +209,19 @@ export const metricTable = [
 		name: 'toascope_clients_folded_total',
 		type: 'counter',
 		labels: [],
-		help: 'Pairs of client and listener whose series were ended',
+		help: 'Pairs of client and listener that were folded: their series have ended',
 	},
 	{
 		name: 'toascope_listeners_folded_total',
 		type: 'counter',
 		labels: [],
-		help: 'Listeners that were gone, and whose counts went to listener="other" when others needed their slots',
+		help: 'Closed listeners whose counts moved to listener="other" because other listeners needed their slots',
 	},
 	{
 		name: 'toascope_clients_overflowed_total',
 		type: 'counter',
 		labels: [],
-		help: 'Connections of new clients that found the table of the kernel full and count as other',
+		help: 'Connections of new clients that are counted as client="other" because the kernel table was full',
 	},
 	{
 		name: 'toascope_drops_total',
@@ -239,7 +239,7 @@ export const metricTable = [
 		name: 'toascope_map_entries',
 		type: 'gauge',
 		labels: ['map'],
-		help: 'Entries in a BPF map; for connections, places that have been used: once full it stays so',
+		help: 'Entries in a BPF map; for `connections`, slots that have ever been used: once full, it stays full',
 	},
 	{
 		name: 'toascope_map_capacity',
@@ -264,19 +264,19 @@ export const metricTable = [
 		name: 'toascope_bpf_program_misses_total',
 		type: 'counter',
 		labels: ['program'],
-		help: 'Calls of a BPF program on a function or a tracepoint that the kernel left out, since it was running on that CPU',
+		help: 'Runs of a BPF program on a function or a tracepoint that the kernel skipped because the program was already running on that CPU',
 	},
 	{
 		name: 'toascope_module_events_total',
 		type: 'counter',
 		labels: ['event'],
-		help: 'What toa.ko counts, as /proc/net/toa_counters and /proc/net/toa_stats have it; only with the module provider',
+		help: 'Events counted by toa.ko, as in /proc/net/toa_counters and /proc/net/toa_stats; only with the module provider',
 	},
 	{
 		name: 'toascope_module_connections',
 		type: 'gauge',
 		labels: [],
-		help: 'Connections that toa.ko keeps an object for; only with the module provider',
+		help: 'Connections for which toa.ko keeps an object; only with the module provider',
 	},
 	{
 		name: 'toascope_config_last_reload_successful',
@@ -289,25 +289,25 @@ export const metricTable = [
 		type: 'gauge',
 		labels: [],
 		unit: 'seconds',
-		help: 'When the configuration was last loaded with success, in seconds since 1970',
+		help: 'Time of the last successful load of the configuration, in seconds since 1970',
 	},
 	{
 		name: 'toascope_http_listen_failures_total',
 		type: 'counter',
 		labels: ['endpoint'],
-		help: 'Attempts of the HTTP server to listen that failed',
+		help: 'Failed attempts of the HTTP server to listen',
 	},
 	{
 		name: 'toascope_http_requests_total',
 		type: 'counter',
 		labels: ['path', 'code'],
-		help: 'HTTP requests that were answered, or whose answer was broken off',
+		help: 'HTTP requests that were answered, or whose response was aborted',
 	},
 	{
 		name: 'toascope_http_limited_total',
 		type: 'counter',
 		labels: ['limit'],
-		help: 'HTTP requests refused and connections ended because of a limit',
+		help: 'HTTP requests refused and connections closed because of a limit',
 	},
 	{
 		name: 'toascope_client_connections_opened_total',
@@ -319,7 +319,7 @@ export const metricTable = [
 		name: 'toascope_client_connections_closed_total',
 		type: 'counter',
 		labels: client,
-		help: 'Connections closed of a client',
+		help: 'Closed connections of a client',
 	},
 	{
 		name: 'toascope_client_connections_active',
@@ -352,48 +352,48 @@ export const metricTable = [
 		type: 'summary',
 		labels: client,
 		unit: 'seconds',
-		help: 'Smoothed round-trip time to a client as the kernel has it: sum and number of the samples',
+		help: 'Smoothed round-trip time to a client as estimated by the kernel: sum and count of the samples',
 	},
 	{
 		name: 'toascope_client_connection_duration_seconds',
 		type: 'summary',
 		labels: client,
 		unit: 'seconds',
-		help: 'Time from open to close of the closed connections of a client: sum and number',
+		help: 'Time from open to close of the closed connections of a client: sum and count',
 	},
 ] as const satisfies readonly MetricDefinition[];
 
-/** What each label says. */
+/** Meaning of each label. */
 export const labelMeanings: Readonly<Record<(typeof metricTable)[number]['labels'][number], string>> = {
-	version: 'Of toascope.',
+	version: 'Version of toascope.',
 	node: 'Version of Node.js.',
 	libbpf: 'Version of libbpf.',
 	provider: 'What reads the option: `bpf` or `module`.',
 	kernel: 'Release of the running kernel.',
-	mode: 'The accept program: `fexit` or `getpeername`; `none` where BPF is refused and the module works alone.',
+	mode: 'The accept program: `fexit` or `getpeername`; `none` if BPF is refused and only the module is in use.',
 	listener:
-		'Local `ADDR:PORT`, IPv6 in brackets; equal ones are summed over network namespaces. `other`: those beyond `listeners.max`.',
+		'Local `ADDR:PORT`, with IPv6 in brackets; listeners with the same value in several network namespaces are summed. `other`: the listeners beyond `listeners.max`.',
 	client:
-		'RFC 5952 text of the address, `ADDR/LEN` where `clients.prefix4` or `clients.prefix6` cuts it. `direct`: connections without a believable TOA. `other`: clients without series of their own.',
-	result: 'The verdict: `toa`, `none`, `malformed`, `untrusted`, `conflict` (several that differ: one is believed).',
-	peer: 'Whether the peer is in `trust`: `trusted` or `untrusted`; where `trust` is empty, all are trusted.',
+		'RFC 5952 text of the address, or `ADDR/LEN` if `clients.prefix4` or `clients.prefix6` shortens it. `direct`: connections without a valid TOA option from a trusted peer. `other`: clients without series of their own.',
+	result: 'The verdict: `toa`, `none`, `malformed`, `untrusted`, `conflict` (options that differ: one is used).',
+	peer: 'Whether the peer is in `trust`: `trusted` or `untrusted`; if `trust` is empty, every peer is trusted.',
 	data: 'Whether the peer sent data: `yes` or `no`.',
-	profile: 'The name of the [profile](configuration.md#built-in-profiles) that took the option.',
+	profile: 'The name of the [profile](configuration.md#built-in-profiles) that matched the option.',
 	segment:
-		'Where the option was: `syn`, `ack` (the segment that made the socket, or one without data after it), `data`.',
-	by: '`sweep`: the daemon, once a second; `reuse`: a new connection that needed the slot before the daemon had counted it; `close`: its own close, because it was in socket storage.',
+		'The segment that carried the option: `syn`, `ack` (the segment that created the socket, or a later one without data), `data`.',
+	by: 'What counted the connection. `sweep`: the daemon, once a second; `reuse`: a new connection that needed the slot before the daemon had counted it; `close`: its own close, because its state was in socket storage.',
 	seen: 'How the accept was observed: `fexit`, `getpeername`, or `unseen`.',
-	reason: 'Why: [below](#reasons-of-toascope_drops_total).',
-	endpoint: 'The key of the configuration: `listen` (`http.listen`) or `socket` (`http.socket`).',
-	path: 'The path as [HTTP](../http.md) has it; `other`: any other, and what is no request.',
-	code: 'The status of the answer; `aborted`: it was broken off, or the caller had gone.',
-	limit: 'Which one: [below](#limits-of-toascope_http_limited_total).',
+	reason: 'The reason: [below](#reasons-of-toascope_drops_total).',
+	endpoint: 'The configuration key: `listen` (`http.listen`) or `socket` (`http.socket`).',
+	path: 'The path as listed in [HTTP](../http.md). `other`: any other path, and input that is not a request.',
+	code: 'The status of the response. `aborted`: the response was aborted, or the caller had disconnected.',
+	limit: 'The limit: [below](#limits-of-toascope_http_limited_total).',
 	map: 'Name of a BPF map.',
 	program: 'Name of a BPF program.',
-	task: '`collect` (the counters), `flush` (open connections), `drain` (records for spans), `clock` (jumps of the wall clock), `attachments` (programs, pins and the Unix socket); and steps without which the rest goes on: `owners` (a connection was shown without its owner), `events`, `listeners` (a record did not become a span), `neighbours` (other daemons were not looked for), `peers`, `unknown_options` (missing in `/v1/status`, or older).',
+	task: 'Tasks: `collect` (the counters), `flush` (open connections), `drain` (records for spans), `clock` (jumps of the wall clock), `attachments` (programs, pins and the Unix socket). Steps that do not stop the rest when they fail: `owners` (a connection was shown without its owner), `events` and `listeners` (a record did not become a span), `neighbours` (other daemons were not searched for), `peers` and `unknown_options` (missing in `/v1/status`, or out of date).',
 	attachment:
-		'Name of a BPF program; `pins`: below `bpf.pin`; `http_socket`: the file of the Unix socket; `syns`: listeners that were told to keep SYNs; of `toa.ko` `module` (unloaded), `module_parameters` (changed), `module_probes` (switched off).',
-	event: 'What `toa.ko` counted: [below](#events-of-toascope_module_events_total).',
+		'Name of a BPF program; `pins`: the pins below `bpf.pin`; `http_socket`: the file of the Unix socket; `syns`: the setting of listeners to keep SYNs; of `toa.ko`: `module` (unloaded), `module_parameters` (changed), `module_probes` (switched off).',
+	event: 'The event that `toa.ko` counted: [below](#events-of-toascope_module_events_total).',
 };
 
 export type MetricName = (typeof metricTable)[number]['name'];
@@ -403,6 +403,6 @@ const byName = new Map<MetricName, MetricDefinition>(metricTable.map((definition
 /** The definition with this name. */
 export function metricDefinition(name: MetricName): MetricDefinition {
 	const definition = byName.get(name);
-	if (definition === undefined) throw new TypeError(`no metric is called ${name}`);
+	if (definition === undefined) throw new TypeError(`no metric is named ${name}`);
 	return definition;
 }

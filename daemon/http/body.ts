@@ -1,41 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Bodies are kept as the bytes that they are until somebody works on them: their objects may take twenty times as much. */
+/**
+ * Request bodies stay raw bytes until they are processed: the parsed objects can need twenty times
+ * as much memory.
+ */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { HttpProblem } from './problem.ts';
 
-/** At first, bytes. Most bodies are shorter. */
-const begin = 4096;
+/** Bytes that are allocated at first; most bodies are shorter. */
+const initialBytes = 4096;
 
-/** Bodies of `application/json` come to the routes as a Buffer of at most so many bytes. */
-export function takeBodies(app: FastifyInstance, most: number): void {
+/** Passes bodies of `application/json` to the routes as a Buffer of at most `maxBytes` bytes. */
+export function acceptJsonBodies(app: FastifyInstance, maxBytes: number): void {
 	app.removeContentTypeParser('text/plain');
 	app.addContentTypeParser('application/json', async ({ headers }: FastifyRequest, payload: AsyncIterable<Buffer>) => {
-		const tooLarge = () => new HttpProblem(413, `the body is too large: at most ${most} bytes`);
-		if (Number(headers['content-length'] ?? 0) > most) throw tooLarge();
-		// copied at once: it may come in pieces of one byte, each an object of its own
-		let body: Buffer = Buffer.allocUnsafeSlow(begin);
+		const tooLarge = () => new HttpProblem(413, `the body is too large; the limit is ${maxBytes} bytes`);
+		if (Number(headers['content-length'] ?? 0) > maxBytes) throw tooLarge();
+		// copied at once: the body can arrive in chunks of one byte, each a separate object
+		let body: Buffer = Buffer.allocUnsafeSlow(initialBytes);
 		let length = 0;
-		for await (const piece of payload) {
-			if (length + piece.length > most) throw tooLarge();
-			if (length + piece.length > body.length) body = grown(body, length + piece.length, most);
-			piece.copy(body, length);
-			length += piece.length;
+		for await (const chunk of payload) {
+			if (length + chunk.length > maxBytes) throw tooLarge();
+			if (length + chunk.length > body.length) body = grow(body, length + chunk.length, maxBytes);
+			chunk.copy(body, length);
+			length += chunk.length;
 		}
 		return body.subarray(0, length);
 	});
 }
 
-function grown(body: Buffer, least: number, most: number): Buffer {
-	const larger = Buffer.allocUnsafeSlow(Math.min(Math.max(2 * body.length, least), most));
+function grow(body: Buffer, minBytes: number, maxBytes: number): Buffer {
+	const larger = Buffer.allocUnsafeSlow(Math.min(Math.max(2 * body.length, minBytes), maxBytes));
 	body.copy(larger);
 	return larger;
 }
 
 /**
- * What is in the body of a request.
- * @throws an error of the framework, 400, where it is no JSON
+ * Parses the body of a request.
+ * @throws a Fastify error with status 400 if the body is not JSON
  */
-export function jsonOf(app: FastifyInstance, request: FastifyRequest): Promise<unknown> {
+export function parseJsonBody(app: FastifyInstance, request: FastifyRequest): Promise<unknown> {
 	const parse = app.getDefaultJsonParser('error', 'error');
 	const text = Buffer.isBuffer(request.body) ? request.body.toString() : '';
 	return new Promise((resolve, reject) => {

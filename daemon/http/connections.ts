@@ -1,31 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The connections of one server: who holds them, what they wait for, and which one makes room when all places are
- * taken. A caller has no more of a limit than others leave it.
+ * The connections of one server: their callers, their outstanding requests, and which connection
+ * is closed for a new one when the limit is reached. A caller gets no more of a limit than the
+ * others leave.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** Names who is at the other end: connections of one caller share a name. */
+/** Names the caller at the other end; all connections of one caller have the same name. */
 export type CallerOf = (socket: Socket) => string;
 
-/** A connection that is so new makes no room for a caller that has none. */
+/**
+ * Milliseconds after its last activity during which a connection is not closed in favour of a
+ * caller that has none.
+ */
 const graceMs = 1000;
 
 export const addressOf: CallerOf = ({ remoteAddress }) => remoteAddress ?? 'local';
 
-/** One connection and the requests on it that have no whole answer yet. */
+/** One connection, and its requests whose responses are not complete. */
 export class HttpConnection {
 	readonly socket: Socket;
 	readonly caller: string;
-	/** In their order. */
+	/** Outstanding requests in the order of their arrival, by response. */
 	readonly waiting = new Map<ServerResponse, IncomingMessage>();
 	/**
-	 * When the connection was made, or its last answer had gone: milliseconds of performance.now(). Bytes that come do
-	 * not count: one now and then would keep a place for good.
+	 * When the connection was accepted, or its last response ended: milliseconds of
+	 * performance.now(). Received bytes do not count: a byte now and then would keep the connection
+	 * open forever.
 	 */
 	activeMs = performance.now();
-	/** Nothing more of it is read; it ends when its answers have gone. */
+	/** No more is read from it; it is closed when its responses have been sent. */
 	ending = false;
 	#last: readonly [IncomingMessage, ServerResponse] | undefined;
 	#idle: (() => void)[] = [];
@@ -38,7 +43,7 @@ export class HttpConnection {
 		this.#onDone = onDone;
 	}
 
-	/** A request has begun whose end has not come. */
+	/** Whether the last request has begun but not arrived in full. */
 	get inBody(): boolean {
 		return this.#last?.[0].complete === false;
 	}
@@ -53,7 +58,7 @@ export class HttpConnection {
 		});
 	}
 
-	/** The connection is no more, nor are the answers that it has not got. */
+	/** The connection has closed, which also ends its outstanding requests. */
 	end(): void {
 		for (const [response, request] of this.waiting) this.#onDone(request, response);
 		this.waiting.clear();
@@ -62,11 +67,14 @@ export class HttpConnection {
 	#forget(response: ServerResponse): void {
 		this.waiting.delete(response);
 		if (this.waiting.size > 0) return;
-		for (const then of this.#idle.splice(0)) then();
+		for (const callback of this.#idle.splice(0)) callback();
 	}
 
-	/** The rest of a request will not come, so there is no answer to it. False: the answer has begun all the same. */
-	giveUpBody(): boolean {
+	/**
+	 * The rest of the last request will not arrive, so it gets no response. Returns false if its
+	 * response has already begun.
+	 */
+	abandonBody(): boolean {
 		if (!this.inBody || this.#last === undefined) return true;
 		const [, response] = this.#last;
 		if (response.headersSent) return false;
@@ -74,21 +82,24 @@ export class HttpConnection {
 		return true;
 	}
 
-	/** Calls back once every request so far has its answer: at once where none waits. Never if the connection ends first. */
-	onceAnswered(then: () => void): void {
-		if (this.waiting.size === 0) then();
-		else this.#idle.push(then);
+	/**
+	 * Calls back when every request so far has its response: at once if none is outstanding, and
+	 * never if the connection ends first.
+	 */
+	onceIdle(callback: () => void): void {
+		if (this.waiting.size === 0) callback();
+		else this.#idle.push(callback);
 	}
 }
 
 export interface ConnectionsOptions {
 	readonly server: Server;
-	/** Open at a time. */
+	/** Maximum of open connections. */
 	readonly most: number;
 	readonly callerOf: CallerOf;
-	/** Told of each request, once: its answer has gone, or was broken off. */
+	/** Called once for each request, when its response has been sent or aborted. */
 	readonly onDone: (request: IncomingMessage, response: ServerResponse) => void;
-	/** Told of each that had to end: the newest, or one that made room for it. */
+	/** Called for each connection that is closed: the newest, or one that makes room for it. */
 	readonly onEnded: (limit: 'connections' | 'connections_idle', caller: string) => void;
 }
 
@@ -99,14 +110,15 @@ export class Connections {
 	constructor(options: ConnectionsOptions) {
 		this.#options = options;
 		const { server, most } = options;
-		// many are accepted in one turn of the event loop, and those that are ended then are gone a turn later
+		// the event loop accepts many connections in one iteration, and those that were ended in it
+		// close only in the next
 		server.maxConnections = 2 * most;
 		server.on('drop', (data) => options.onEnded('connections', data?.remoteAddress ?? 'local'));
 		server.on('connection', (socket) => this.#add(socket));
 		server.prependListener('request', (request, response) => this.of(request.socket)?.begin(request, response));
 	}
 
-	/** Undefined for one that has ended. */
+	/** Undefined for a connection that has ended. */
 	of(socket: Socket): HttpConnection | undefined {
 		return this.#open.get(socket);
 	}
@@ -128,15 +140,16 @@ export class Connections {
 	}
 
 	/**
-	 * Of the caller with the most connections, the newest counted: the one that has been idle for longest, else the one
-	 * that has sent a part of its request for longest. Answers are broken off for a caller with fewer connections alone.
+	 * The connection to close, from those of the caller with the most (the newest one counted): the
+	 * one that has been idle for longest, otherwise the one that has been sending a request for
+	 * longest. A response is aborted only for a caller with fewer connections.
 	 */
 	#victim(newest: string): HttpConnection | undefined {
 		const open = [...this.#open.values()];
-		const makesRoom = roomFor(open, newest);
+		const makesRoom = displaceableCallers(open, newest);
 		const tie = isTie(open, newest);
 		const own = open.filter(({ caller }) => makesRoom(caller));
-		// of many callers with one connection each none has the most: those that came just now are left alone
+		// if every caller has one connection, none has the most: recently active ones are kept
 		const oldMs = performance.now() - graceMs;
 		const old = own.filter(({ activeMs }) => !tie || activeMs < oldMs);
 		return (
@@ -147,15 +160,18 @@ export class Connections {
 	}
 }
 
-/** How many of these each caller has. */
+/** Counts the entries of each caller. */
 export function countByCaller(some: Iterable<{ readonly caller: string }>): Map<string, number> {
 	const counts = new Map<string, number>();
 	for (const { caller } of some) counts.set(caller, (counts.get(caller) ?? 0) + 1);
 	return counts;
 }
 
-/** Who has the most of these, with one more for the newest: it takes nothing from those who would then have fewer. */
-export function greatestCaller(some: Iterable<{ readonly caller: string }>, newest: string): string {
+/**
+ * The caller with the most entries, where the caller `newest` counts with one more: it cannot
+ * displace entries of a caller that would then have fewer.
+ */
+export function busiestCaller(some: Iterable<{ readonly caller: string }>, newest: string): string {
 	const counts = countByCaller(some);
 	let greatest = newest;
 	let most = (counts.get(newest) ?? 0) + 1;
@@ -163,26 +179,27 @@ export function greatestCaller(some: Iterable<{ readonly caller: string }>, newe
 	return greatest;
 }
 
-/** No caller has more than the newest would have, and that is its first. */
+/** Whether every caller has one entry and `newest` has none. */
 function isTie(some: Iterable<{ readonly caller: string }>, newest: string): boolean {
 	const all = [...some];
-	return greatestCaller(all, newest) === newest && !all.some(({ caller }) => caller === newest);
+	return busiestCaller(all, newest) === newest && !all.some(({ caller }) => caller === newest);
 }
 
 /**
- * Whose may make room for the newest: the caller's with the most. Where all have one and the newest has none, everybody's: many
- * names, as users and addresses are to be had, would otherwise keep out whoever comes next.
+ * Returns which callers' entries can be displaced for one of `newest`: those of the caller with the
+ * most. If every caller has one entry and `newest` has none, all entries can be: otherwise many
+ * callers, since users and addresses are easy to get, would keep out every new one.
  */
-export function roomFor(some: Iterable<{ readonly caller: string }>, newest: string): (caller: string) => boolean {
+export function displaceableCallers(some: Iterable<{ readonly caller: string }>, newest: string): (caller: string) => boolean {
 	const all = [...some];
 	if (isTie(all, newest)) return () => true;
-	const greatest = greatestCaller(all, newest);
+	const greatest = busiestCaller(all, newest);
 	return (caller) => caller === greatest;
 }
 
 function leastRecent(some: readonly HttpConnection[]): HttpConnection | undefined {
 	return some.reduce<HttpConnection | undefined>(
-		(least, one) => (least === undefined || one.activeMs < least.activeMs ? one : least),
+		(oldest, one) => (oldest === undefined || one.activeMs < oldest.activeMs ? one : oldest),
 		undefined,
 	);
 }

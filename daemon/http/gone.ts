@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/** When an answer needs nothing any more. */
+/** Detects the end of a response. */
 import type { Socket } from 'node:net';
 import type { FastifyReply } from 'fastify';
 
-/** Calls back once: when the answer has gone, or its connection. */
-export function onceGone(reply: FastifyReply, socket: Socket, then: () => void): void {
-	const gone = () => {
-		reply.raw.off('close', gone);
-		socket.off('close', gone);
-		then();
+/** Calls back once, when the response or its connection has closed. */
+export function onceClosed(reply: FastifyReply, socket: Socket, callback: () => void): void {
+	const onClose = () => {
+		reply.raw.off('close', onClose);
+		socket.off('close', onClose);
+		callback();
 	};
-	reply.raw.once('close', gone);
-	socket.once('close', gone);
+	reply.raw.once('close', onClose);
+	socket.once('close', onClose);
 }

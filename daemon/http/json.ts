@@ -1,59 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The model as the API shows it: snake_case keys, null for what is not known, 64-bit integers as decimal strings. */
+/**
+ * Converts the model to the JSON of the API: snake_case keys, null for unknown values, and 64-bit
+ * integers as decimal strings.
+ */
+import type { ClientJson } from '../api/client.ts';
+import type { ClientEndpointJson, ConnectionJson, EndpointJson, VirtualServerJson } from '../api/connection.ts';
+import { formatTime } from '../api/time.ts';
 import type { ClientEndpoint, Endpoint } from '../model/address.ts';
 import type { Connection, VirtualServer } from '../model/connection.ts';
-import type { ClientSeries } from '../model/snapshot.ts';
-import type { Clock } from './ports.ts';
-import { formatTime } from './time.ts';
-
-export interface EndpointJson {
-	readonly address: string;
-	readonly port: number;
-}
-
-export interface ClientEndpointJson {
-	readonly address: string;
-	/** null: the option carried none. */
-	readonly port: number | null;
-}
-
-export interface VirtualServerJson {
-	readonly address: string;
-	/** null: the option carried none. */
-	readonly port: number | null;
-	/** Of its virtual network; null: the option carried none. */
-	readonly vni: number | null;
-}
-
-/** A connection as `/v1/connections` gives it. */
-export interface ConnectionJson {
-	/** The other end as the server's kernel sees it. */
-	readonly peer: EndpointJson;
-	/** The real client; null without a believable TOA. */
-	readonly client: ClientEndpointJson | null;
-	/** What the client called, at the balancer; null: no believable option named it. */
-	readonly virtual_server: VirtualServerJson | null;
-	readonly local: EndpointJson;
-	readonly netns: number;
-	readonly verdict: string;
-	readonly profile: string | null;
-	readonly segment: string | null;
-	readonly state: 'open' | 'closed';
-	readonly opened_at: string;
-	readonly accepted_at: string | null;
-	readonly closed_at: string | null;
-	readonly seen: string | null;
-	readonly process: {
-		readonly pid: number;
-		readonly comm: string;
-		readonly cgroup_id: string;
-		readonly by: 'accept' | 'listener';
-	} | null;
-	readonly received_bytes: string;
-	readonly sent_bytes: string;
-	readonly retransmitted_segments: number;
-	readonly rtt_seconds: number | null;
-}
+import type { ClientSeries } from '../model/series.ts';
+import type { Clock } from './view.ts';
 
 export function connectionJson(connection: Connection, clock: Clock): ConnectionJson {
 	const { owner } = connection;
@@ -95,25 +51,6 @@ function virtualServerJson({ endpoint, vni }: VirtualServer): VirtualServerJson 
 	return { ...clientEndpointJson(endpoint), vni: vni ?? null };
 }
 
-/** A client as `/v1/clients` gives it. */
-export interface ClientJson {
-	readonly client: string;
-	readonly listener: string;
-	/** When its series began. */
-	readonly since: string;
-	readonly connections_active: string;
-	readonly connections_opened: string;
-	readonly connections_closed: string;
-	readonly received_bytes: string;
-	readonly sent_bytes: string;
-	readonly retransmitted_segments: string;
-	/** Sum and number of the samples. */
-	readonly rtt_sum_ns: string;
-	readonly rtt_count: string;
-	/** Of the closed connections. */
-	readonly duration_sum_ns: string;
-}
-
 export function clientJson({ client, listener, sinceNs, traffic, active }: ClientSeries): ClientJson {
 	return {
 		client,
@@ -129,9 +66,4 @@ export function clientJson({ client, listener, sinceNs, traffic, active }: Clien
 		rtt_count: String(traffic.rttCount),
 		duration_sum_ns: String(traffic.durationSumNs),
 	};
-}
-
-/** JSON text in which every bigint is a decimal string. */
-export function stringify(value: unknown): string {
-	return JSON.stringify(value, (_key, member: unknown) => (typeof member === 'bigint' ? String(member) : member));
 }

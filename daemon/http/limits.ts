@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What callers can take of one server, and what happens beyond it. */
+/** The limits of one server for its callers, and what happens when they are exceeded. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { HttpLimit } from '../export/prometheus/http_metrics.ts';
-import { endingWith } from './client_error.ts';
+import { createProblemEnder } from './client_error.ts';
 import { type CallerOf, Connections } from './connections.ts';
-import { onceGone } from './gone.ts';
-import { type LargeAnswerLimits, LargeAnswers } from './large_answers.ts';
+import { onceClosed } from './gone.ts';
+import { type LargeResponseLimits, LargeResponses } from './large_answers.ts';
 import { limitPipelining } from './pipelining.ts';
 import { HttpProblem, type ProblemStatus } from './problem.ts';
 
-/** Bytes, milliseconds, connections, requests. */
-export interface HttpLimits extends LargeAnswerLimits {
+/** In bytes or milliseconds, or a number of headers, connections or requests. */
+export interface HttpLimits extends LargeResponseLimits {
 	readonly headerBytes: number;
 	readonly headers: number;
 	readonly bodyBytes: number;
-	/** To send the whole request. */
+	/** Time within which a whole request must arrive. */
 	readonly requestMs: number;
-	/** Without a byte moving while a request is answered. */
+	/** Time without any byte transferred while a response is outstanding. */
 	readonly stalledMs: number;
-	/** Between two requests. */
+	/** Idle time between two requests. */
 	readonly keepAliveMs: number;
-	/** Open at a time. */
+	/** Connections that are open at the same time. */
 	readonly connections: number;
-	/** Requests of one connection that wait for their answers. */
+	/** Requests on one connection that wait for their responses. */
 	readonly pipelined: number;
 }
 
@@ -36,32 +36,33 @@ export const httpLimits: HttpLimits = {
 	keepAliveMs: 75_000,
 	connections: 256,
 	pipelined: 4,
-	largeAnswers: 16,
-	largeAnswerMs: 60_000,
-	largeAnswerGraceMs: 500,
-	// Prometheus gives a scrape 10 s
-	largeAnswerQueueMs: 8000,
+	largeResponses: 16,
+	largeResponseMs: 60_000,
+	largeResponseGraceMs: 500,
+	// Prometheus cancels a scrape after 10 s
+	largeResponseQueueMs: 8000,
 };
 
-/** The `config` of a route whose answers have megabytes. */
-export const large = { config: { large: true } } as const;
+/** The `config` of a route whose responses are megabytes long. */
+export const largeResponse = { config: { large: true } } as const;
 
-/** In place of a route's pattern. */
+/** Label value used where there is no route pattern. */
 const otherPath = 'other';
 
-export interface LimitedBy {
+export interface LimitOptions {
 	readonly limits: HttpLimits;
 	readonly callerOf: CallerOf;
-	readonly onAnswered: (path: string, code: string) => void;
+	readonly onResponse: (path: string, code: string) => void;
 	readonly onLimited: (limit: HttpLimit, caller: string) => void;
 }
 
 /**
- * To be called before any other hook is added, and before the server listens.
+ * Enforces the limits. Must be called before any other hook is added and before the server
+ * listens.
  *
- * @returns what ends a connection with a last answer
+ * @returns a function that ends a connection with a final problem response
  */
-export function limitCallers(app: FastifyInstance, { limits, callerOf, onAnswered, onLimited }: LimitedBy) {
+export function enforceLimits(app: FastifyInstance, { limits, callerOf, onResponse: onAnswered, onLimited }: LimitOptions) {
 	const { server } = app;
 	const paths = new WeakMap<object, string>();
 	const connections = new Connections({
@@ -74,7 +75,7 @@ export function limitCallers(app: FastifyInstance, { limits, callerOf, onAnswere
 			onAnswered(paths.get(request) ?? otherPath, code);
 		},
 	});
-	const end = endingWith(connections, (status, caller) => {
+	const end = createProblemEnder(connections, (status, caller) => {
 		onAnswered(otherPath, String(status));
 		const limit = limitsOfStatus[status];
 		if (limit !== undefined) onLimited(limit, caller);
@@ -82,7 +83,7 @@ export function limitCallers(app: FastifyInstance, { limits, callerOf, onAnswere
 	limitPipelining(server, {
 		connections,
 		most: limits.pipelined,
-		onExceeded: ({ socket }) => end(socket, 429, `at most ${limits.pipelined} requests may wait on one connection`),
+		onExceeded: ({ socket }) => end(socket, 429, `at most ${limits.pipelined} requests can wait on one connection`),
 	});
 	server.maxHeadersCount = limits.headers;
 	server.on('timeout', (socket) => {
@@ -91,21 +92,21 @@ export function limitCallers(app: FastifyInstance, { limits, callerOf, onAnswere
 		socket.destroy();
 	});
 
-	const answers = new LargeAnswers({ limits, onEnded: onLimited });
+	const answers = new LargeResponses({ limits, onEnded: onLimited });
 	const callerIn = ({ raw }: FastifyRequest) => connections.of(raw.socket)?.caller ?? '';
 	app.addHook('onRequest', async (request) => {
 		paths.set(request.raw, request.routeOptions.url ?? otherPath);
 	});
-	// the body is there: who sends it slowly takes no place from others
+	// preHandler runs once the body has arrived: a slow upload does not occupy a slot
 	app.addHook('preHandler', async (request, reply) => {
 		const connection = connections.of(request.raw.socket);
 		if (connection === undefined || !isLarge(request)) return;
-		if (!(await answers.enter(connection))) {
+		if (!(await answers.acquire(connection))) {
 			onLimited('large_answers', connection.caller);
 			reply.header('retry-after', '1');
-			throw new HttpProblem(503, `${limits.largeAnswers} large answers are on their way: ask again later`);
+			throw new HttpProblem(503, `${limits.largeResponses} large responses are in progress; retry later`);
 		}
-		onceGone(reply, request.raw.socket, () => answers.leave(connection));
+		onceClosed(reply, request.raw.socket, () => answers.release(connection));
 	});
 	app.addHook('onError', async (request, _reply, error) => {
 		const limit = limitsOfStatus[(error as { statusCode?: ProblemStatus }).statusCode ?? 500];

@@ -1,43 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Whether this Node.js reads HTTP as the limits for callers need it. They depend on what its documentation does not promise: one
- * listener that reads the socket, and the socket's descriptor. Asked once, before the first caller comes.
+ * Checks whether this Node.js reads HTTP in the way that the limits for callers require. They
+ * depend on two things that its documentation does not promise: a socket is read by one listener,
+ * and its descriptor is accessible. The check runs once, before the first caller connects.
  */
 import { connect, type Socket } from 'node:net';
 import { ToascopeError } from '../errors.ts';
-import { takeReader } from './pipelining.ts';
+import { detachReader } from './pipelining.ts';
 
-/** Not imported, as in problem.ts. */
+/** Not imported, for the reason given in problem.ts. */
 const { createServer } = process.getBuiltinModule('node:http');
 
-/** For one request within this process, on a busy machine. */
+/** Milliseconds for one request within this process, even on a busy machine. */
 const timeoutMs = 10_000;
 
 /**
- * One request by a socket of this process that nobody else knows. Does nothing where this host allows no such socket.
+ * Makes one request to this process over an abstract Unix socket with a random name. Passes if the
+ * host does not allow such a socket.
  *
  * @param hasDescriptor whether the socket's descriptor can be found
  * @throws {ToascopeError} NODE_UNSUPPORTED
  */
-export async function requireKnownHttp(hasDescriptor: (socket: Socket) => boolean): Promise<void> {
+export async function requireSupportedHttp(hasDescriptor: (socket: Socket) => boolean): Promise<void> {
 	const fault = await tryRequest(hasDescriptor);
 	if (fault === undefined) return;
 	throw new ToascopeError(
 		'NODE_UNSUPPORTED',
-		`Node.js ${process.version} serves HTTP in a way not known yet: ${fault}`,
+		`Node.js ${process.version} serves HTTP in an unsupported way: ${fault}`,
 		{
-			hint: 'use Node.js 24, which toascope is tested with; http.listen and http.socket set to off do without HTTP',
+			hint: 'use Node.js 24, which toascope is tested with, or set http.listen and http.socket to off',
 		},
 	);
 }
 
-/** Returns what is not as it must be. */
+/** Resolves with what does not work as required, or undefined. */
 function tryRequest(hasDescriptor: (socket: Socket) => boolean): Promise<string | undefined> {
 	return new Promise((resolve) => {
 		let client: Socket | undefined;
 		let readByUs = false;
 		const server = createServer((_request, response) => {
-			response.end(() => end(readByUs ? undefined : 'it reads sockets past their listeners'));
+			response.end(() => end(readByUs ? undefined : 'it bypasses the data listener of a socket'));
 		});
 		const end = (fault: string | undefined) => {
 			client?.destroy();
@@ -48,7 +50,7 @@ function tryRequest(hasDescriptor: (socket: Socket) => boolean): Promise<string 
 		server.on('connection', (socket) => {
 			if (!hasDescriptor(socket)) return end('sockets have no descriptor');
 			try {
-				const parse = takeReader(socket);
+				const parse = detachReader(socket);
 				socket.on('data', (chunk: Buffer) => {
 					readByUs = true;
 					parse(chunk);
@@ -62,9 +64,9 @@ function tryRequest(hasDescriptor: (socket: Socket) => boolean): Promise<string 
 		server.once('error', () => end(undefined));
 		server.listen({ path }, () => {
 			client = connect({ path }, () => client?.write('GET / HTTP/1.1\r\nHost: toascope\r\nConnection: close\r\n\r\n'));
-			client.setTimeout(timeoutMs, () => end('a request gets no answer'));
+			client.setTimeout(timeoutMs, () => end('a request gets no response'));
 			client.once('error', () => end(undefined));
-			client.once('close', () => end('a request gets no answer')).resume();
+			client.once('close', () => end('a request gets no response')).resume();
 		});
 	});
 }

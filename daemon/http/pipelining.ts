@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Hands the parser of node:http one request at a time. Node.js would make the objects of all requests in a read of
- * 64 KiB, thousands of them, before the first listener runs; a limit that counts these objects comes too late.
+ * Passes one request at a time to the parser of node:http. Node.js would otherwise create the
+ * objects of all requests in a read of 64 KiB, thousands of them, before the first listener runs,
+ * and a limit that counts these objects would come too late.
  */
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
@@ -12,13 +13,16 @@ const [lineFeed, carriageReturn] = [10, 13];
 
 export interface PipeliningOptions {
 	readonly connections: Connections;
-	/** Requests of one connection that may wait for their answers. */
+	/** Maximum of requests on one connection that wait for their responses. */
 	readonly most: number;
-	/** A connection has sent one more. It is not read any further; told at once. */
+	/** Called at once when a connection has sent one more. Nothing further is read from it. */
 	readonly onExceeded: (connection: HttpConnection) => void;
 }
 
-/** To be called after `connections` has begun to listen to the server, and before the server listens. */
+/**
+ * Must be called after `connections` has been constructed for the server, and before the server
+ * listens.
+ */
 export function limitPipelining(server: Server, options: PipeliningOptions): void {
 	server.on('connection', (socket) => {
 		const connection = options.connections.of(socket);
@@ -27,18 +31,19 @@ export function limitPipelining(server: Server, options: PipeliningOptions): voi
 }
 
 /**
- * The header of every request ends in a blank line, so a part of the stream that ends with the first blank line makes
- * at most one request, whatever else is in it. Where a body is cut so, no harm is done: it comes in more pieces.
+ * Every request header ends in a blank line, so a part of the stream that ends with its first blank
+ * line yields at most one request, whatever else it contains. It is harmless to cut a body in this
+ * way: it only arrives in more chunks.
  */
 function readByRequest(connection: HttpConnection, { most, onExceeded }: PipeliningOptions): void {
 	const { socket } = connection;
-	const parse = takeReader(socket);
+	const parse = detachReader(socket);
 	const read = (chunk: Buffer): void => {
 		for (let from = 0; from < chunk.length && !connection.ending && !socket.destroyed; ) {
 			const { size } = connection.waiting;
-			// behind a body, one more has begun before it could be known
+			// the part that ends a body can also begin one more request, which shows only later
 			if (size > most || (size === most && !connection.inBody)) {
-				// before a request, empty lines are passed over
+				// empty lines before a request are ignored
 				if (size === most && isBlank(chunk, from)) return;
 				connection.ending = true;
 				socket.pause();
@@ -48,7 +53,7 @@ function readByRequest(connection: HttpConnection, { most, onExceeded }: Pipelin
 			const to = endOfPart(chunk, from);
 			parse(chunk.subarray(from, to));
 			from = to;
-			// node:http reads no further while the caller does not read its answers
+			// node:http has paused the socket, because the caller does not read its responses
 			if (from < chunk.length && socket.isPaused() && !connection.ending) {
 				socket.unshift(chunk.subarray(from));
 				return;
@@ -58,15 +63,21 @@ function readByRequest(connection: HttpConnection, { most, onExceeded }: Pipelin
 	socket.on('data', read);
 }
 
-/** node:http reads the socket by this listener, as it reads any stream; a listener of ours ends its shorter way to the parser. */
-export function takeReader(socket: Socket): (chunk: Buffer) => void {
+/**
+ * Removes and returns the listener with which node:http reads the socket as it reads any stream.
+ * node:http does not use its direct path from the socket to the parser once we add a listener.
+ */
+export function detachReader(socket: Socket): (chunk: Buffer) => void {
 	const [reader, ...others] = socket.listeners('data');
-	if (reader === undefined || others.length > 0) throw new Error('it does not read a socket by one listener');
+	if (reader === undefined || others.length > 0) throw new Error('a socket does not have exactly one data listener');
 	socket.removeListener('data', reader as (chunk: Buffer) => void);
 	return reader as (chunk: Buffer) => void;
 }
 
-/** Behind the next blank line, or the end of what has come. The first bytes may be the rest of a blank line. */
+/**
+ * The index after the next blank line, or the end of the chunk if there is none. The first bytes
+ * can be the rest of a blank line that began in an earlier chunk.
+ */
 function endOfPart(chunk: Buffer, from: number): number {
 	if (from === 0) {
 		const rest = chunk.subarray(0, blankLine.length - 1).lastIndexOf(lineFeed) + 1;

@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Reads what callers ask. Unknown and repeated parameters are errors: a typing error must not widen a question. */
+/**
+ * Parses the parameters of requests. Unknown and repeated parameters are errors: a typo must not
+ * widen a query.
+ */
+
+import { parseTime } from '../api/time.ts';
 import { ToascopeError } from '../errors.ts';
 import { parseEndpoint } from '../model/endpoint.ts';
 import type { LookupQuery } from '../model/lookup.ts';
 import type { SeriesTable } from '../model/series_table.ts';
-import type { Clock } from './ports.ts';
 import { HttpProblem } from './problem.ts';
-import { parseTime } from './time.ts';
+import type { Clock } from './view.ts';
 
-/** Most queries in one batch. */
+/** Maximum of queries in one batch. */
 export const batchMax = 1000;
 
 const clientsDefault = 100;
 const clientsMax = 10_000;
 
-/** What a row of the clients is sorted by: exact. */
+/** Returns the exact value by which a row of the client table is sorted. */
 export type ClientSortKey = (clients: SeriesTable, row: number) => number | bigint;
 
-/** What `/v1/clients` can sort by, the greatest first. */
+/** The sort keys of `/v1/clients`; the order is descending. */
 const clientSortKeys: Readonly<Record<string, ClientSortKey>> = {
 	received_bytes: (clients, row) => clients.value(row, 'receivedBytes'),
 	sent_bytes: (clients, row) => clients.value(row, 'sentBytes'),
@@ -27,14 +31,14 @@ const clientSortKeys: Readonly<Record<string, ClientSortKey>> = {
 };
 
 /**
- * One question to `/v1/connections`, from a query string or a batch.
+ * Parses one query of `/v1/connections`, from a query string or a batch.
  *
  * @throws {HttpProblem} 400
  * @throws {ToascopeError} BAD_ADDRESS
  */
 export function readLookup(input: unknown, clock: Clock): LookupQuery {
 	const { peer, local, netns, at } = readParameters(input, ['peer', 'local', 'netns', 'at']);
-	if (peer === undefined) throw new HttpProblem(400, 'peer is missing: /v1/connections?peer=192.0.2.1:54321');
+	if (peer === undefined) throw new HttpProblem(400, 'peer is missing; example: /v1/connections?peer=192.0.2.1:54321');
 	return {
 		peer: parseEndpoint(peer),
 		local: local === undefined ? undefined : parseEndpoint(local),
@@ -44,7 +48,7 @@ export function readLookup(input: unknown, clock: Clock): LookupQuery {
 }
 
 /**
- * A batch: `{"queries": [{"peer": "192.0.2.1:54321"}, ...]}`.
+ * Parses a batch: `{"queries": [{"peer": "192.0.2.1:54321"}, ...]}`.
  *
  * @throws {HttpProblem} 400 that names the query, 413 when there are more than `batchMax`
  * @throws {ToascopeError} BAD_ADDRESS that names the query
@@ -54,7 +58,7 @@ export function readBatch(body: unknown, clock: Clock): LookupQuery[] {
 	if (!Array.isArray(queries) || Object.keys(body as object).length !== 1) {
 		throw new HttpProblem(400, 'the body must be {"queries": [{"peer": "192.0.2.1:54321"}]}');
 	}
-	if (queries.length > batchMax) throw new HttpProblem(413, `at most ${batchMax} queries go into one batch`);
+	if (queries.length > batchMax) throw new HttpProblem(413, `at most ${batchMax} queries are allowed in one batch`);
 	return queries.map((query: unknown, index) => {
 		try {
 			return readLookup(query, clock);
@@ -78,8 +82,9 @@ export function readClientsQuery(input: unknown): { limit: number; sort: ClientS
 }
 
 /**
- * `created`: whether the answer says when series began; undefined: as the Accept header has it. Others are left alone, since
- * scrapers are given parameters of all kinds.
+ * `created`: whether the response has the creation times of series; if undefined, the `Accept`
+ * header decides. Other parameters are ignored, since scrapers are configured with parameters of
+ * all kinds.
  * @throws {HttpProblem} 400
  */
 export function readMetricsQuery(input: unknown): { created: boolean | undefined } {
@@ -100,15 +105,15 @@ export function readStatusQuery(input: unknown): { peers: boolean; fresh: boolea
 
 function readParameters<Name extends string>(input: unknown, names: readonly Name[]): { [N in Name]?: string } {
 	if (typeof input !== 'object' || input === null || Array.isArray(input)) {
-		throw new HttpProblem(400, `must be an object with ${names.join(', ')}`);
+		throw new HttpProblem(400, `must be an object with keys of ${names.join(', ')}`);
 	}
 	const values: { [N in Name]?: string } = {};
 	for (const [name, value] of Object.entries(input)) {
 		if (!names.includes(name as Name)) {
-			throw new HttpProblem(400, `there is no parameter '${name.slice(0, 40)}', only ${names.join(', ')}`);
+			throw new HttpProblem(400, `unknown parameter '${name.slice(0, 40)}'; the parameters are ${names.join(', ')}`);
 		}
 		if (typeof value !== 'string' && typeof value !== 'number') {
-			throw new HttpProblem(400, `${name} must be one string`);
+			throw new HttpProblem(400, `${name} must be a single string`);
 		}
 		values[name as Name] = String(value);
 	}

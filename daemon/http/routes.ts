@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The routes of DESIGN.md, section 7: each a view on the store. */
+/** The routes of the HTTP API (docs/http.md), each of them a view of the store. */
 import type { FastifyInstance, FastifyReply } from 'fastify';
+import { TimeSlice, WorkQueue } from '../event_loop.ts';
 import { contentTypes, negotiateCreated, negotiateFormat, negotiateGzip } from '../export/prometheus/accept.ts';
 import type { PrometheusExporter } from '../export/prometheus/exporter.ts';
 import type { LookupQuery } from '../model/lookup.ts';
-import { jsonOf } from './body.ts';
-import { clientsAnswer } from './clients.ts';
-import { connectionJson, stringify } from './json.ts';
-import { large } from './limits.ts';
-import { sendPieces } from './pieces.ts';
-import type { View } from './ports.ts';
+import { parseJsonBody } from './body.ts';
+import { sendChunks } from './chunks.ts';
+import { clientsResponse } from './clients.ts';
+import { connectionJson } from './json.ts';
+import { largeResponse } from './limits.ts';
 import { HttpProblem } from './problem.ts';
 import { readBatch, readClientsQuery, readLookup, readMetricsQuery, readStatusQuery } from './query.ts';
-import { Series, Turns } from './turns.ts';
+import type { View } from './view.ts';
 
-const moduleAlone = 'BPF is refused on this host: toa.ko works alone, and tells applications alone';
+const moduleOnly = 'BPF is refused on this host; toa.ko, in use instead, reports clients only to applications';
 
 export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusExporter): void {
-	app.get('/metrics', large, async (request, reply) => {
+	app.get('/metrics', largeResponse, async (request, reply) => {
 		const { accept, 'accept-encoding': encodings } = request.headers;
 		const format = negotiateFormat(accept);
 		const created = readMetricsQuery(request.query).created ?? negotiateCreated(accept);
 		reply.header('content-type', contentTypes[format]).header('vary', 'accept, accept-encoding');
-		const pieces = request.method === 'HEAD' ? [] : metrics.render(format, created);
-		await sendPieces(request, reply, pieces, { gzip: negotiateGzip(encodings), giveBack: metrics.giveBack });
+		const chunks = request.method === 'HEAD' ? [] : metrics.render(format, created);
+		await sendChunks(request, reply, chunks, { gzip: negotiateGzip(encodings), giveBack: metrics.release });
 	});
 
 	app.get('/healthz', (_request, reply) => plain(reply, 'alive\n'));
@@ -34,7 +34,7 @@ export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusE
 	});
 
 	const requireConnections = () => {
-		if (!view.knowsConnections()) throw new HttpProblem(501, moduleAlone);
+		if (!view.tracksConnections()) throw new HttpProblem(501, moduleOnly);
 	};
 	const connections = (query: LookupQuery) => ({
 		connections: view.lookup(query).map((connection) => connectionJson(connection, view.clock)),
@@ -42,36 +42,36 @@ export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusE
 	app.addHook('preHandler', async ({ url }) => {
 		if (/^\/v1\/(connections|clients)/.test(url)) requireConnections();
 	});
-	const series = new Series();
+	const queue = new WorkQueue();
 	app.get('/v1/connections', (request) => {
 		const query = readLookup(request.query, view.clock);
-		return series.run(() => connections(query));
+		return queue.run(() => connections(query));
 	});
-	app.post('/v1/connections', large, async (request) => {
+	app.post('/v1/connections', largeResponse, async (request) => {
 		const results: ReturnType<typeof connections>[] = [];
-		const turns = new Turns();
-		for (const query of readBatch(await jsonOf(app, request), view.clock)) {
-			// each searches the table of connections, which may have millions
-			if (turns.due) await turns.next();
+		const slice = new TimeSlice();
+		for (const query of readBatch(await parseJsonBody(app, request), view.clock)) {
+			// each query searches the table of connections, which can have millions of entries
+			if (slice.expired) await slice.yield();
 			results.push(connections(query));
 		}
 		return { results };
 	});
 
-	app.get('/v1/clients', large, async (request, reply) => {
+	app.get('/v1/clients', largeResponse, async (request, reply) => {
 		const { limit, sort } = readClientsQuery(request.query);
 		const snapshot = view.snapshot();
 		if (snapshot === undefined) throw notReady(view);
 		reply.type('application/json; charset=utf-8');
-		return clientsAnswer(snapshot, limit, sort);
+		return clientsResponse(snapshot, limit, sort);
 	});
 
 	app.get('/v1/status', async (request, reply) => {
-		const asked = readStatusQuery(request.query);
-		if (asked.fresh) await view.fresh();
-		const peers = asked.peers ? ((await view.peers()) ?? null) : undefined;
-		// the text as well: of many requests that wait for the peers each is answered in its turn
-		const text = await series.run(() => stringify({ ...view.status(), ...(peers !== undefined && { peers }) }));
+		const query = readStatusQuery(request.query);
+		if (query.fresh) await view.nextCollection();
+		const peers = query.peers ? ((await view.peers()) ?? null) : undefined;
+		// also serialized in the queue: many requests that wait for the peers continue one by one
+		const text = await queue.run(() => JSON.stringify({ ...view.status(), ...(peers !== undefined && { peers }) }));
 		return reply.type('application/json; charset=utf-8').send(text);
 	});
 }

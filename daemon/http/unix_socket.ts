@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The application on a Unix socket that only its owner and group can use; the file is removed only while it is ours. */
+/**
+ * Lets the application listen on a Unix socket that only its owner and group can use. The file of
+ * the socket is removed only if it is still our own.
+ */
 import { type BigIntStats, lstatSync, unlinkSync } from 'node:fs';
 import { chmod, link, lstat, rename, unlink } from 'node:fs/promises';
 import { connect, type Server } from 'node:net';
@@ -7,27 +10,32 @@ import { dirname } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { makeDirectories, reasonOf, removeDirectories } from '../directories.ts';
 import { ToascopeError } from '../errors.ts';
-import { logLines, tell } from '../log_lines.ts';
+import { logLine, logLines } from '../log_lines.ts';
 
 const socketMode = 0o660;
-/** Bytes of a path that the kernel takes for a socket: sun_path of unix(7) less its final zero. */
+/**
+ * Maximum length of a socket's path in bytes: the size of sun_path in unix(7) without its
+ * terminating zero.
+ */
 const pathMax = 107;
 
-/** What is at a socket's path. */
+/** The state of the file at a socket's path. */
 export type FileState = 'ours' | 'removed' | 'replaced';
 
 export interface SocketFile {
-	/** Asks the file system: others can remove the file, or put theirs in its place, while we listen. */
+	/** Checks the file system: other processes can remove or replace the file while we listen. */
 	state(): FileState;
 }
 
 /**
- * Listens on a Unix socket with mode 0660 from the first moment. A socket file that nobody answers is replaced. The directories
- * that it takes are made, and go with the application; so does the file, unless another is there by then.
+ * Listens on a Unix socket that has mode 0660 from its creation on. A stale socket file, on which
+ * no process listens, is replaced. Missing directories are created, and are removed when the
+ * application closes; so is the file, unless it has been replaced by then.
  *
- * @param made is given the directories that were made; a caller that listens again at the same path passes it again
- * @throws {ToascopeError} ALREADY_RUNNING when a process answers there, ADDRESS_IN_USE when the file is no socket,
- * NO_PRIVILEGE, CONFIG_INVALID where there can be no socket
+ * @param made receives the directories that were created; a caller that listens at the same path
+ * again passes the same array
+ * @throws {ToascopeError} ALREADY_RUNNING if a process listens there, ADDRESS_IN_USE if the file is
+ * not a socket, NO_PRIVILEGE, CONFIG_INVALID if a socket is not possible there
  */
 export async function listenUnix(app: FastifyInstance, path: string, made: string[] = []): Promise<SocketFile> {
 	try {
@@ -43,12 +51,12 @@ export async function listenUnix(app: FastifyInstance, path: string, made: strin
 			return isSameFile(found, ours) ? 'ours' : 'replaced';
 		};
 		app.server.once('close', () => {
-			// nobody could catch it here: it would end the process before the programs are detached
+			// an error thrown in this listener would end the process before programs are detached
 			try {
 				if (state() === 'ours') unlinkSync(path);
 				removeDirectories(made);
 			} catch (err) {
-				tell(app.log, logLines.socketFileKept, { socket: path, err });
+				logLine(app.log, logLines.socketFileNotRemoved, { socket: path, err });
 			}
 		});
 		return { state };
@@ -59,32 +67,37 @@ export async function listenUnix(app: FastifyInstance, path: string, made: strin
 }
 
 /**
- * A number that became free is given to the next file, which was made later. Not the time of change (ctime of stat(2)): that is another
- * one when somebody gives our file another group or mode.
+ * Compares the birth time as well, because a freed inode number is reused for the next file, which
+ * is created later. The ctime of stat(2) does not help: it also changes with the group or the mode
+ * of our file.
  */
-export function isSameFile(one: FileIdentity, other: FileIdentity): boolean {
-	return one.ino === other.ino && one.dev === other.dev && one.birthtimeNs === other.birthtimeNs;
+export function isSameFile(a: FileIdentity, b: FileIdentity): boolean {
+	return a.ino === b.ino && a.dev === b.dev && a.birthtimeNs === b.birthtimeNs;
 }
 
 type FileIdentity = Pick<BigIntStats, 'ino' | 'dev' | 'birthtimeNs'>;
 
 /**
- * Binds at a name of its own beside the path: Node.js removes whatever is at the name that it has bound when it closes, be it
- * another process's by then. Returns the name.
+ * Binds to a temporary name beside the path, and returns that name. Not to the path itself, because
+ * Node.js removes the file at the bound name when it closes, even if it is another process's by
+ * then.
  */
 async function bind(app: FastifyInstance, path: string): Promise<string> {
 	const beside = `${path}.${process.pid}`;
 	const name = Buffer.byteLength(beside) > pathMax ? `${dirname(path)}/.${process.pid.toString(36)}` : beside;
-	// left by a process of that number which was killed between the two steps
+	// left by an earlier process with this pid that was killed between bind() and publish()
 	await unlink(name).catch(unlessMissing);
 	bindPrivately(app.server);
 	await app.listen({ path: name, listenTextResolver: () => `listening on ${path}` });
-	// where the directory has default ACLs, these gave the mode
+	// default ACLs of the directory take precedence over the umask
 	await chmod(name, socketMode);
 	return name;
 }
 
-/** Gives the socket its path, if nothing has come there meanwhile: link(2) replaces no file, where there are links. */
+/**
+ * Moves the socket to its path, unless a file has appeared there meanwhile: link(2) does not
+ * replace a file. Where hard links are not supported, rename(2) is used, which does.
+ */
 async function publish(name: string, path: string): Promise<void> {
 	try {
 		await link(name, path);
@@ -103,8 +116,9 @@ function unlessMissing(error: NodeJS.ErrnoException): void {
 }
 
 /**
- * The next socket that the server binds is made with its mode. The umask is the whole process's, and the framework listens some
- * turns later; but to a path bind() is called before listen() returns.
+ * Makes the next socket that the server binds have its mode from its creation on. The umask applies
+ * to the whole process and Fastify calls listen() some iterations of the event loop later, so the
+ * umask is changed only around that call: for a path, bind() is called before listen() returns.
  */
 function bindPrivately(server: Server): void {
 	const { listen } = server;
@@ -127,7 +141,7 @@ function unixError(error: unknown, path: string): unknown {
 	return new ToascopeError(
 		denied ? 'NO_PRIVILEGE' : 'CONFIG_INVALID',
 		`http.socket: cannot listen on ${path}: ${reasonOf(error)}`,
-		{ hint: 'set http.socket to a path in a directory that this user may write, or to off', cause: error },
+		{ hint: 'set http.socket to a path in a directory that this user can write to, or to off', cause: error },
 	);
 }
 
@@ -142,12 +156,12 @@ async function clearStale(path: string): Promise<void> {
 			hint: 'remove it, or set http.socket to another path',
 		});
 	}
-	if (await answers(path)) throw alreadyRunning(path);
+	if (await isListening(path)) throw alreadyRunning(path);
 	await unlink(path);
 }
 
-/** Whether a process listens there. */
-function answers(path: string): Promise<boolean> {
+/** Whether a process listens on the socket at this path. */
+function isListening(path: string): Promise<boolean> {
 	return new Promise((resolve, reject) => {
 		const socket = connect(path);
 		socket.once('connect', () => {
@@ -157,14 +171,14 @@ function answers(path: string): Promise<boolean> {
 		socket.once('error', (error: NodeJS.ErrnoException) => {
 			if (error.code === 'ECONNREFUSED' || error.code === 'ENOENT') resolve(false);
 			else if (error.code === 'EAGAIN')
-				resolve(true); // somebody listens, and has no room in the queue
+				resolve(true); // a process listens, and its accept queue is full
 			else reject(error);
 		});
 	});
 }
 
 function alreadyRunning(path: string): ToascopeError {
-	return new ToascopeError('ALREADY_RUNNING', `another toascope answers on ${path}`, {
+	return new ToascopeError('ALREADY_RUNNING', `another toascope is listening on ${path}`, {
 		hint: 'stop it, or set http.socket to another path',
 	});
 }

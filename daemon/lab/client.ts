@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The lab's client, a script of its own: `node client.ts`. Reads commands as JSON lines, makes the
- * connections and answers each command with what it knows of them. Ends at the end of its input.
+ * The lab's client, a separate script: `node client.ts`. Reads commands as JSON lines, makes the
+ * connections and answers each command with their results. Exits at the end of its input.
  */
 import { randomBytes } from 'node:crypto';
 import { connect, isIPv6, type Socket } from 'node:net';
 import { readJsonLines } from './process.ts';
-import { type Answer, type Batch, type Command, encodeHeader, headerSize, type Result } from './protocol.ts';
+import { type Answer, type Batch, type Command, encodeHeader, headerSize, type ConnectionResult } from './protocol.ts';
 import { addressAfter } from './sources.ts';
 
 const replyKept = 65_536;
 const held = new Set<Socket>();
 
-/** `onDone` is called once: when the connection is closed, or, held, when its reply is there. */
-function open(batch: Batch, from: string | undefined, onDone: (result: Result) => void): void {
+/** Calls `onDone` once: when the connection has closed or, with `hold`, its reply is complete. */
+function open(batch: Batch, from: string | undefined, onDone: (result: ConnectionResult) => void): void {
 	const id = randomBytes(16).toString('hex');
 	const { text, until } = batch;
 	const wanted = batch.receive ?? 0;
@@ -33,8 +33,8 @@ function open(batch: Batch, from: string | undefined, onDone: (result: Result) =
 	const reply: Buffer[] = [];
 
 	const replyText = () => Buffer.concat(reply).toString('utf8', 0, replyKept);
-	/** A reply to text without `until` ends with the connection. */
-	const whole = () => (text === undefined ? received >= wanted : until !== undefined && replyText().endsWith(until));
+	/** The reply to `text` without `until` ends with the connection. */
+	const complete = () => (text === undefined ? received >= wanted : until !== undefined && replyText().endsWith(until));
 
 	const finish = () => {
 		if (done) return;
@@ -50,7 +50,7 @@ function open(batch: Batch, from: string | undefined, onDone: (result: Result) =
 		});
 	};
 	const replied = () => {
-		if (!whole()) return;
+		if (!complete()) return;
 		if (batch.hold !== true) {
 			socket.end();
 			return;
@@ -73,7 +73,7 @@ function open(batch: Batch, from: string | undefined, onDone: (result: Result) =
 		replied();
 	});
 	socket.on('end', () => {
-		if (text === undefined && !whole()) error ??= `closed after ${received} of ${wanted} bytes`;
+		if (text === undefined && !complete()) error ??= `closed after ${received} of ${wanted} bytes`;
 	});
 	socket.on('error', (cause) => {
 		error ??= cause.message;
@@ -84,11 +84,11 @@ function open(batch: Batch, from: string | undefined, onDone: (result: Result) =
 	});
 }
 
-function run(batch: Batch): Promise<Result[]> {
+function run(batch: Batch): Promise<ConnectionResult[]> {
 	const clients = batch.clients ?? 1;
 	const count = batch.count ?? clients;
 	const concurrency = batch.hold === true ? count : Math.max(1, batch.concurrency ?? 256);
-	const results: Result[] = [];
+	const results: ConnectionResult[] = [];
 	return new Promise((resolve) => {
 		let started = 0;
 		const next = () => {
@@ -107,7 +107,7 @@ function run(batch: Batch): Promise<Result[]> {
 	});
 }
 
-async function release(): Promise<Result[]> {
+async function release(): Promise<ConnectionResult[]> {
 	const closed = [...held].map((socket) => new Promise<void>((resolve) => socket.once('close', () => resolve())));
 	for (const socket of held) socket.end();
 	await Promise.all(closed);

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The lab's server, a script of its own: `node echo_server.ts HOST PORT`. Each connection says in its header
- * what it sends and wants back. Prints one ready line, then arrays of EchoRecord. Ends at the end of its input.
+ * The lab's server, a separate script: `node echo_server.ts HOST PORT`. The header of each
+ * connection says how much the client sends and how much it expects back. Prints one ready line,
+ * then arrays of EchoRecord. Exits at the end of its input.
  */
 import { createServer, type Socket } from 'node:net';
 import { decodeHeader, type EchoRecord, type Header, headerSize } from './protocol.ts';
 
-// what toascope shows as the process that owns its connections
+// the name that toascope shows for the owner of its connections
 process.title = 'lab-server';
 
 const chunk = Buffer.alloc(65_536, 'x');
 let ended: EchoRecord[] = [];
 
-/** Those that end in one turn of the event loop go out in one line. */
+/** Writes the connections that end in one iteration of the event loop as one line. */
 function report(record: EchoRecord): void {
 	if (ended.push(record) > 1) return;
 	setImmediate(() => {

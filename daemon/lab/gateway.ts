@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The gateway process of the lab (native/lab/gateway.c), from the caller's side. */
+/** Controls the gateway process of the lab (native/lab/gateway.c). */
 import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ToascopeError } from '../errors.ts';
 import { isReadyLine, stop, untilReady } from './process.ts';
 
-/** Where a port of the gateway leads, and which option the server gets. */
+/** Where a port of the gateway forwards to, and which option the server gets. */
 export interface Route {
 	readonly listenPort: number;
 	readonly backendPort: number;
-	/** `toa4`: the client's IPv4 address is the last 4 bytes of its IPv6 address. `hex:...`: the options' bytes. */
+	/**
+	 * `toa4`: the client's IPv4 address is the last 4 bytes of its IPv6 address. `hex:...`: the
+	 * options' bytes.
+	 */
 	readonly profile: 'nat64' | 'toa6' | 'toa4' | 'none' | `hex:${string}`;
-	/** `ack`: segments without payload, `data`: those with. Default both. */
+	/** `ack`: segments without payload, `data`: segments with payload. Default: both. */
 	readonly segments?: readonly ('ack' | 'data')[];
 }
 
-/** What the gateway did in its life. Bytes are payload. */
+/** What the gateway did until its exit. Bytes are payload. */
 export interface GatewayTotals {
 	readonly accepted: number;
 	readonly connected: number;
@@ -28,14 +31,14 @@ export interface GatewayTotals {
 	readonly toClientBytes: number;
 }
 
-/** The text that the gateway reads with --route. */
+/** The value for the gateway's --route. */
 export function formatRoute(route: Route): string {
 	const segments = route.segments === undefined ? '' : `:${route.segments.join(',')}`;
 	return `${route.listenPort}:${route.backendPort}:${route.profile}${segments}`;
 }
 
 /**
- * The gateway that the build made, in the package that `folder` lies in.
+ * Finds the built gateway in the package that contains `folder`.
  * @throws ToascopeError MISSING_TOOL when it is not built.
  */
 export function findGateway(folder: string = import.meta.dirname): string {
@@ -55,7 +58,7 @@ export class Gateway {
 	}
 
 	/**
-	 * Takes over a process that runs the gateway, with pipes for all three streams.
+	 * Resolves when `child`, which runs the gateway with pipes for all three streams, is ready.
 	 * @throws ToascopeError LAB_FAILED, or NO_PRIVILEGE, when it does not start.
 	 */
 	static async open(child: ChildProcess): Promise<Gateway> {
@@ -66,7 +69,7 @@ export class Gateway {
 		return gateway;
 	}
 
-	/** Ends it; open connections are cut. Resolves with what it did, undefined if it died before it could say. */
+	/** Stops it and its open connections. Resolves with its totals; undefined: it reported none. */
 	async close(): Promise<GatewayTotals | undefined> {
 		const { stdout } = this.#child;
 		const read = stdout === null || stdout.closed ? undefined : new Promise((resolve) => stdout.once('close', resolve));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The lab: clients over IPv6, a NAT64 gateway that writes TOA, a server over IPv4, each in a network
- * namespace of its own. Nothing of it leaves this machine, and nothing of it outlives this process.
+ * The lab: clients over IPv6, a NAT64 gateway that writes TOA, a server over IPv4, each in a
+ * network namespace of its own. No packet leaves this machine, and no part of the lab outlives this
+ * process.
  *
  *   await using lab = await Lab.open({ routes: [{ listenPort: 8080, backendPort: 80, profile: 'nat64' }] });
  *   await lab.echoServer({ port: 80 });
@@ -20,21 +21,21 @@ import { findTools } from './tools.ts';
 
 export { network } from './namespaces.ts';
 
-/** Where the server is for an IPv6 client: its IPv4 address behind the NAT64 prefix. */
+/** The server's address for an IPv6 client: its IPv4 address behind the NAT64 prefix. */
 export const nat64Server = `64:ff9b::${network.server}`;
 
 export interface LabOptions {
-	/** Ports that the gateway opens; none: no gateway is started. */
+	/** Ports of the gateway; without any, no gateway is started. */
 	readonly routes?: readonly Route[];
-	/** The gateway's program. Default: what the build made. */
+	/** The gateway's program. Default: the built one. */
 	readonly gatewayPath?: string;
-	/** A backend outside of the lab: the file of its network namespace, and the pool of the gateway's addresses there. */
+	/** A backend outside the lab: its network namespace's file, and the gateway's pool there. */
 	readonly backend?: { readonly netns: string; readonly pool: string };
 	/** cgroup v2 directory that holds this process. Default: the root of cgroup v2. */
 	readonly cgroup?: string;
 }
 
-/** A script beside this one, in TypeScript or as it was emitted. */
+/** A script beside this one, in TypeScript or compiled, as this one is. */
 function script(name: string): string {
 	return join(import.meta.dirname, `${name}${extname(import.meta.filename)}`);
 }
@@ -50,8 +51,8 @@ export class Lab {
 	}
 
 	/**
-	 * Makes the namespaces and starts the gateway.
-	 * @throws ToascopeError MISSING_TOOL, NO_PRIVILEGE or LAB_FAILED; nothing is left then.
+	 * Creates the namespaces and starts the gateway.
+	 * @throws ToascopeError MISSING_TOOL, NO_PRIVILEGE or LAB_FAILED; then nothing is left behind.
 	 */
 	static async open(options: LabOptions = {}): Promise<Lab> {
 		const lab = new Lab(await Namespaces.open(findTools()), options);
@@ -64,12 +65,12 @@ export class Lab {
 		return lab;
 	}
 
-	/** Inode number of a network namespace, by which toascope names it. */
+	/** Inode number of a network namespace, by which toascope identifies it. */
 	netnsInode(name: NamespaceName): number {
 		return this.#namespaces.inode(name);
 	}
 
-	/** Starts a command in a namespace. It ends with the lab, and gets SIGKILL when this process dies. */
+	/** Starts a command in a namespace. Stopped with the lab; gets SIGKILL if this process dies. */
 	spawn(name: NamespaceName, command: string, args: readonly string[], options: ProcessOptions = {}): ChildProcess {
 		const child = this.#namespaces.spawn(name, command, args, options);
 		this.#children.push(child);
@@ -77,7 +78,7 @@ export class Lab {
 	}
 
 	/**
-	 * Starts one more gateway; Lab.open() did so for its routes.
+	 * Starts another gateway, beside the one that Lab.open() starts for its routes.
 	 * @throws ToascopeError MISSING_TOOL, NO_PRIVILEGE or LAB_FAILED.
 	 */
 	gateway(routes: readonly Route[]): Promise<Gateway> {
@@ -93,7 +94,7 @@ export class Lab {
 	}
 
 	/**
-	 * Starts a client; in another namespace than its own it makes direct connections, without TOA.
+	 * Starts a client; outside the client's namespace it makes direct connections, without TOA.
 	 * @throws ToascopeError LAB_FAILED.
 	 */
 	client(name: NamespaceName = 'client'): Promise<LabClient> {
@@ -101,7 +102,7 @@ export class Lab {
 	}
 
 	/**
-	 * Starts an echo server in the server's namespace. `host` is an address of it (default: all IPv4 ones).
+	 * Starts an echo server in the server's namespace. `host`: its address (default: all IPv4).
 	 * @throws ToascopeError LAB_FAILED.
 	 */
 	echoServer(options: {
@@ -114,7 +115,7 @@ export class Lab {
 		return LabServer.open(child, options.onRecords ?? (() => {}));
 	}
 
-	/** Ends every process of the lab, the last started first, and then the namespaces. Does nothing the second time. */
+	/** Stops all processes, last started first, then the namespaces. Later calls do nothing. */
 	async close(): Promise<void> {
 		for (const child of this.#children.splice(0).reverse()) await stop(child);
 		await this.#namespaces.close();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The echo server process of the lab, from the caller's side. */
+/** Controls the echo server process of the lab. */
 import type { ChildProcess } from 'node:child_process';
 import { ToascopeError } from '../errors.ts';
 import { isReadyLine, stop, untilReady } from './process.ts';
@@ -7,7 +7,7 @@ import type { EchoRecord } from './protocol.ts';
 
 export class LabServer {
 	readonly #child: ChildProcess;
-	/** The port it listens on. */
+	/** The port that it listens on. */
 	readonly port: number;
 
 	private constructor(child: ChildProcess, port: number) {
@@ -16,8 +16,8 @@ export class LabServer {
 	}
 
 	/**
-	 * Takes over a process that runs echo_server.ts, with pipes for all three streams. `onRecords` gets the
-	 * connections as they end.
+	 * Resolves when `child`, which runs echo_server.ts with pipes for all three streams, is ready.
+	 * `onRecords` gets the records of connections as they end.
 	 * @throws ToascopeError LAB_FAILED when it does not start.
 	 */
 	static async open(child: ChildProcess, onRecords: (records: readonly EchoRecord[]) => void): Promise<LabServer> {
@@ -25,13 +25,13 @@ export class LabServer {
 		return new LabServer(child, (ready as { port: number }).port);
 	}
 
-	/** Of the process, as this process's pid namespace numbers it. */
+	/** PID of the process, in the PID namespace of this process. */
 	get pid(): number {
 		if (this.#child.pid === undefined) throw new ToascopeError('LAB_FAILED', 'the lab server has no process');
 		return this.#child.pid;
 	}
 
-	/** Ends the process. Does nothing the second time. */
+	/** Stops the process. Later calls do nothing. */
 	async close(): Promise<void> {
 		await stop(this.#child);
 	}

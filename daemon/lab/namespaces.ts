@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The lab's network: three anonymous network namespaces, each held by one small process, so that
- * the end of these processes is the end of the network. A holder ends when its standard input
- * does and gets SIGKILL when its parent dies: nothing stays, however the lab ends.
+ * The lab's network: three anonymous network namespaces, each kept alive by one small process, its
+ * holder, so that the network ends with these processes. A holder exits at the end of its standard
+ * input and gets SIGKILL when its parent dies, so nothing is left behind, however the lab ends.
  *
  *   client 2001:db8:c::/64 -- 2001:db8:1::/64 -- gateway 64:ff9b::/96, 198.51.100.0/28 -- 192.0.2.0/24 -- server
  */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { ToascopeError } from '../errors.ts';
-import { finish, isReadyLine, stop, untilReady } from './process.ts';
+import { runToExit, isReadyLine, stop, untilReady } from './process.ts';
 import type { Tools } from './tools.ts';
 
 export type NamespaceName = 'client' | 'gateway' | 'server';
 
-/** Addresses of the lab. Any address of `clients` is the client's own. */
+/** Addresses of the lab. Every address in `clients` is local to the client. */
 export const network = {
 	clients: '2001:db8:c::/64',
 	nat64: '64:ff9b::/96',
@@ -58,7 +58,7 @@ address add ${network.server}/24 dev gateway
 link set gateway up
 route add ${network.pool} via ${network.gatewayOfServer} dev gateway`;
 
-/** What spawn() takes, but for the way it starts. */
+/** Options of spawn(), except how it starts the process. */
 export type ProcessOptions = Omit<SpawnOptions, 'shell' | 'detached'>;
 
 export class Namespaces {
@@ -71,8 +71,8 @@ export class Namespaces {
 	}
 
 	/**
-	 * Makes and wires the three namespaces.
-	 * @throws ToascopeError NO_PRIVILEGE without CAP_SYS_ADMIN and CAP_NET_ADMIN, else LAB_FAILED.
+	 * Creates and connects the three namespaces.
+	 * @throws ToascopeError NO_PRIVILEGE without CAP_SYS_ADMIN and CAP_NET_ADMIN, or LAB_FAILED.
 	 */
 	static async open(tools: Tools): Promise<Namespaces> {
 		const hold = () =>
@@ -100,17 +100,17 @@ export class Namespaces {
 
 	#ip(name: NamespaceName, commands: string): Promise<void> {
 		const child = this.spawn(name, this.#tools.ip, ['-batch', '-'], { stdio: ['pipe', 'ignore', 'pipe'] });
-		return finish(child, `ip in namespace ${name}`, `${commands.trim()}\n`);
+		return runToExit(child, `ip in namespace ${name}`, `${commands.trim()}\n`);
 	}
 
-	/** The process that holds the namespace; `/proc/PID/ns/net` is a way in. */
+	/** The process that holds the namespace, which can be entered through `/proc/PID/ns/net`. */
 	pid(name: NamespaceName): number {
 		const pid = this.#holders[name].pid;
 		if (pid === undefined) throw new ToascopeError('LAB_FAILED', `network namespace ${name} has no process`);
 		return pid;
 	}
 
-	/** Inode number of the namespace, by which toascope names it. */
+	/** Inode number of the namespace, by which toascope identifies it. */
 	inode(name: NamespaceName): number {
 		return statSync(`/proc/${this.pid(name)}/ns/net`).ino;
 	}
@@ -121,7 +121,7 @@ export class Namespaces {
 		return spawn(this.#tools.setpriv, ['--pdeathsig', 'KILL', ...enter], options);
 	}
 
-	/** Ends the holders, and with them the namespaces that nobody else is in. Does nothing the second time. */
+	/** Kills the holders, which ends namespaces without other processes. Later calls do nothing. */
 	async close(): Promise<void> {
 		await Promise.all(Object.values(this.#holders).map((child) => stop(child, 'SIGKILL')));
 	}

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The lab's processes: JSON lines from them, errors that say what they said, an end that is waited for. */
+/** The lab's processes: reads their JSON lines, adds standard error to errors, waits for exits. */
 import type { ChildProcess } from 'node:child_process';
 import { createInterface, type Interface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { ToascopeError } from '../errors.ts';
 
-/** How long a process may take to end by itself before it is killed (milliseconds). */
+/** How long a process has to exit by itself before it is killed (milliseconds). */
 const graceMs = 2000;
 const stderrKept = 4096;
 
@@ -27,14 +27,14 @@ export function hasEnded(child: ChildProcess): boolean {
 }
 
 function failure(name: string, reason: string, stderr: string): ToascopeError {
-	const said = stderr.trim();
-	if (/operation not permitted/i.test(said)) {
-		return new ToascopeError('NO_PRIVILEGE', `${name}: ${said}`, { hint: 'run as root' });
+	const output = stderr.trim();
+	if (/operation not permitted/i.test(output)) {
+		return new ToascopeError('NO_PRIVILEGE', `${name}: ${output}`, { hint: 'run as root' });
 	}
-	return new ToascopeError('LAB_FAILED', `${name} ${reason}${said === '' ? '' : `: ${said}`}`);
+	return new ToascopeError('LAB_FAILED', `${name} ${reason}${output === '' ? '' : `: ${output}`}`);
 }
 
-/** Gathers the last of what a process says on standard error. */
+/** Keeps the end of what a process writes to standard error. */
 function keepStderr(child: ChildProcess): () => string {
 	let text = '';
 	child.stderr?.setEncoding('utf8').on('data', (part: string) => {
@@ -44,8 +44,9 @@ function keepStderr(child: ChildProcess): () => string {
 }
 
 /**
- * Resolves with the first JSON line for which `isReady` holds; every other goes to `onValue`, then and later.
- * @throws ToascopeError LAB_FAILED, or NO_PRIVILEGE, with what the process said, when it ends before that.
+ * Resolves with the first JSON line for which `isReady` holds. Every other line, also later, goes
+ * to `onValue`.
+ * @throws ToascopeError LAB_FAILED, or NO_PRIVILEGE, with its standard error, when it exits before.
  */
 export function untilReady(
 	child: ChildProcess,
@@ -58,7 +59,7 @@ export function untilReady(
 		let ready = false;
 		child.once('error', (error) => reject(failure(name, 'did not start', error.message)));
 		child.once('close', (code, signal) => {
-			if (!ready) reject(failure(name, `ended with ${signal ?? code}`, stderr()));
+			if (!ready) reject(failure(name, `exited with ${signal ?? code}`, stderr()));
 		});
 		if (child.stdout === null) throw new TypeError(`${name} has no standard output`);
 		readJsonLines(child.stdout, (value) => {
@@ -76,30 +77,30 @@ export function isReadyLine(value: unknown): boolean {
 
 /**
  * Runs a command to its end, with `input` on its standard input.
- * @throws ToascopeError LAB_FAILED, or NO_PRIVILEGE, with what it said, unless it exits with 0.
+ * @throws ToascopeError LAB_FAILED, or NO_PRIVILEGE, with its standard error, unless it exits 0.
  */
-export function finish(child: ChildProcess, name: string, input: string): Promise<void> {
+export function runToExit(child: ChildProcess, name: string, input: string): Promise<void> {
 	const stderr = keepStderr(child);
 	return new Promise((resolve, reject) => {
 		child.once('error', (error) => reject(failure(name, 'did not start', error.message)));
 		child.once('close', (code, signal) => {
 			if (code === 0) resolve();
-			else reject(failure(name, `ended with ${signal ?? code}`, stderr()));
+			else reject(failure(name, `exited with ${signal ?? code}`, stderr()));
 		});
-		// a command that ends before it has read its input fails by its exit code, which says why
+		// EPIPE: the command exited before it read its input, and its exit code says why
 		child.stdin?.on('error', () => {});
 		child.stdin?.end(input);
 	});
 }
 
-/** Ends a process: end of input and `signal`, SIGKILL after 2 s; resolves when it is gone. */
+/** Stops a process: ends its input, sends `signal`, SIGKILL after 2 s. Resolves on its exit. */
 export async function stop(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
 	if (child.pid === undefined || hasEnded(child)) return;
-	const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+	const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
 	const timer = setTimeout(() => child.kill('SIGKILL'), graceMs);
 	child.stdin?.on('error', () => {});
 	child.stdin?.destroy();
 	child.kill(signal);
-	await gone;
+	await exited;
 	clearTimeout(timer);
 }

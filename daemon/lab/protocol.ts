@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What the lab's client, its echo server and their callers say to each other. */
+/** The protocol between the lab's client, its echo server and their callers. */
 
 /**
- * The first bytes of a connection to the echo server: its id (16 bytes), how many bytes the client will
- * send and how many it wants back (32 bits each, big-endian; both count whole streams, header included).
+ * Size of the header that starts a connection to the echo server: its id (16 bytes), how many bytes
+ * the client sends and how many it expects back (32 bits each, big-endian; `send` includes the
+ * header).
  */
 export const headerSize = 24;
 const idSize = 16;
@@ -35,29 +36,29 @@ export function decodeHeader(bytes: Buffer): Header {
 export interface Batch {
 	/** Source address of the first connection; without it the kernel chooses. */
 	readonly from?: string;
-	/** So many source addresses, counted up from `from`; the connections take them in turn. Default 1. */
+	/** Number of source addresses, counted up from `from` and used in turn. Default 1. */
 	readonly clients?: number;
 	/** Connections in all. Default: one for each client. */
 	readonly count?: number;
-	/** Open at once, at most. Default 256. */
+	/** Connections open at once, at most. Default 256. */
 	readonly concurrency?: number;
 	/** An address (no name) and port. */
 	readonly to: string;
 	readonly port: number;
 	/** Bytes to the echo server, at least the header's 24. Default 24. */
 	readonly send?: number;
-	/** Bytes wanted back from it. Default 0. */
+	/** Bytes expected back from it. Default 0. */
 	readonly receive?: number;
-	/** For servers other than the echo server: sent as it is; then everything is read until the server closes. */
+	/** For other servers than the echo server: sent as it is, then read until the server closes. */
 	readonly text?: string;
-	/** With `text`, for servers that do not close: the reply is whole when it ends with this. */
+	/** With `text`, for servers that do not close: the reply is complete when it ends with this. */
 	readonly until?: string;
-	/** Connections stay open after the reply, until release(). All are open at once then. */
+	/** Connections stay open until release(), so all are open at once, ignoring `concurrency`. */
 	readonly hold?: boolean;
 }
 
-/** One connection as its client knows it: the truth of the lab. */
-export interface Result {
+/** One connection as its client sees it: the ground truth of the lab. */
+export interface ConnectionResult {
 	/** 32 hex digits, in the header that the echo server reads. */
 	readonly id: string;
 	/** RFC 5952 text. */
@@ -71,11 +72,11 @@ export interface Result {
 	readonly error?: string;
 }
 
-/** One connection as the echo server saw it when it ended. */
+/** One connection as the echo server saw it, written when it ended. */
 export interface EchoRecord {
-	/** As in Result; empty when the connection ended before its header was there. */
+	/** As in Result; empty if the connection ended before its header had arrived. */
 	readonly id: string;
-	/** What getpeername() said. */
+	/** What getpeername() returned. */
 	readonly peer: string;
 	readonly peerPort: number;
 	readonly received: number;
@@ -83,10 +84,10 @@ export interface EchoRecord {
 	readonly error?: string;
 }
 
-/** To the client's standard input, one a line. */
+/** Written to the client's standard input, one per line. */
 export type Command =
 	| { readonly command: number; readonly run: Batch }
 	| { readonly command: number; readonly release: true };
 
-/** From its standard output, one for each command. */
-export type Answer = { readonly command: number; readonly results: readonly Result[] };
+/** Written to its standard output, one for each command. */
+export type Answer = { readonly command: number; readonly results: readonly ConnectionResult[] };

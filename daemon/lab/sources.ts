@@ -12,8 +12,9 @@ function toBigInt(ipv6: string): bigint {
 }
 
 /**
- * The address `offset` after `first`. IPv6 in eight groups, no dotted part; an IPv4 address only by offset 0.
- * @throws RangeError for another text.
+ * The address `offset` after `first`, in eight groups. Offset 0 returns `first` as it is, which can
+ * also be IPv4.
+ * @throws RangeError for another offset, unless `first` is IPv6 without a dotted part.
  */
 export function addressAfter(first: string, offset: number): string {
 	if (offset === 0) return first;

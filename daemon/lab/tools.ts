@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The programs of the system that the lab is made with. */
+/** The system's programs that the lab requires. */
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 import { ToascopeError } from '../errors.ts';
 
-/** PATH may lack these. */
+/** PATH does not always contain these. */
 const administrators = ['/usr/sbin', '/sbin'];
 
 const names = ['ip', 'nsenter', 'setpriv', 'sh', 'unshare'] as const;
 
-/** Where each tool lies. */
+/** Path of each tool. */
 export type Tools = Readonly<Record<(typeof names)[number], string>>;
 
 function executable(path: string): boolean {
@@ -30,7 +30,7 @@ export function findTools(path: string = process.env.PATH ?? '', more: readonly 
 	const found = names.map((name) => [name, folders.map((folder) => join(folder, name)).find(executable)] as const);
 	const missing = found.filter(([, file]) => file === undefined).map(([name]) => name);
 	if (missing.length > 0) {
-		throw new ToascopeError('MISSING_TOOL', `the lab needs ${missing.join(', ')}, not found on this system`, {
+		throw new ToascopeError('MISSING_TOOL', `the lab requires ${missing.join(', ')}: not found on this system`, {
 			hint: 'apt-get install iproute2 util-linux (dnf install iproute util-linux, zypper install iproute2 util-linux)',
 		});
 	}

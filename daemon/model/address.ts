@@ -3,7 +3,7 @@
 
 export type Family = 4 | 6;
 
-/** An IP address. IPv4 has 4 bytes and is IPv4; the `::ffff:` form never stands for it. */
+/** An IP address. An IPv4 address always has family 4, never the `::ffff:` form. */
 export interface Address {
 	readonly family: Family;
 	/** RFC 5952 text, or dotted decimal. */
@@ -15,12 +15,18 @@ export interface Endpoint extends Address {
 	readonly port: number;
 }
 
-/** A client as the option names it. Some layouts carry no port, and some senders put 0 there: neither is a port. */
+/**
+ * A client as named by the option. The port is undefined where the profile has none or the sender
+ * wrote 0.
+ */
 export interface ClientEndpoint extends Address {
 	readonly port: number | undefined;
 }
 
-/** RFC 5952 text of 16 bytes: lower case, the longest run of two or more zero groups cut. */
+/**
+ * RFC 5952 text of 16 bytes: lower case, the longest run of two or more zero groups written as
+ * `::`.
+ */
 export function formatIPv6(bytes: Uint8Array): string {
 	const groups: number[] = [];
 	for (let i = 0; i < 16; i += 2) groups.push(((bytes[i] ?? 0) << 8) | (bytes[i + 1] ?? 0));
@@ -45,7 +51,10 @@ export function formatAddress(family: Family, bytes: Uint8Array): string {
 	return family === 4 ? `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}` : formatIPv6(bytes);
 }
 
-/** `ADDR:PORT`, IPv6 in brackets: the label of a listener, the key of a lookup. Without a port it is the bare address. */
+/**
+ * `ADDR:PORT`, with IPv6 in brackets; the bare address without a port. It is a listener's label and
+ * the key of a lookup.
+ */
 export function formatEndpoint(endpoint: ClientEndpoint): string {
 	if (endpoint.port === undefined) return endpoint.text;
 	return endpoint.family === 6 ? `[${endpoint.text}]:${endpoint.port}` : `${endpoint.text}:${endpoint.port}`;

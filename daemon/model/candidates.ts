@@ -1,64 +1,64 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The clients that may get a series at the end of a look: those that have just come, then those of "other", the busiest first;
- * as many as there are places.
+ * The clients that can get a series at the end of a collection, as many as there are free series:
+ * first the new clients, then the busiest ones of "other".
  */
-import type { Traffic } from './snapshot.ts';
+import type { Traffic } from './traffic.ts';
 
 export interface Candidate {
-	/** Of the roster. */
+	/** The client's number in the ClientIndex. */
 	readonly number: number;
 	readonly key: string;
 	/** Address or prefix. */
 	readonly label: string;
-	/** What it had done when it was read. */
+	/** Its traffic when it was read. */
 	readonly traffic: Traffic;
-	/** What of it is in "other". */
+	/** The part of `traffic` that "other" shows. */
 	readonly base: Traffic;
 	/** Connections that were open when it was read. */
 	readonly active: number;
 }
 
 /**
- * The rank of a client of "other": first those that have moved something since the last look, then those that have not, the
- * ones first that have done most in all. A client without traffic gets a place that is free as well: when it goes on, all
- * of that is its own, and its open connections are shown as its own.
+ * The rank of a client of "other". Clients with traffic since the last collection come first, then
+ * the others by all of their traffic. An idle client gets a free series too: its later traffic and
+ * its open connections are then shown as its own.
  */
 export function rankOf(moved: number, weight: number): number {
 	return moved > 0 ? moved : -1 / (1 + weight);
 }
 
 export class Candidates {
-	readonly #places: number;
+	readonly #limit: number;
 	readonly #fresh: Candidate[] = [];
 	readonly #others: { readonly candidate: Candidate; readonly rank: number }[] = [];
-	/** A client whose rank is not above this is too late. */
-	#least = Number.NEGATIVE_INFINITY;
+	/** A client whose rank is not above this gets no series. */
+	#minRank = Number.NEGATIVE_INFINITY;
 
-	constructor(places: number) {
-		this.#places = places;
+	constructor(limit: number) {
+		this.#limit = limit;
 	}
 
-	/** Whether there is a place for one more that has just come. */
+	/** Whether there is room for one more new client. */
 	get open(): boolean {
-		return this.#fresh.length < this.#places;
+		return this.#fresh.length < this.#limit;
 	}
 
-	addFresh(candidate: Candidate): void {
+	addNew(candidate: Candidate): void {
 		this.#fresh.push(candidate);
 	}
 
-	/** Whether one of "other" with this rank can be among those that get a place. */
-	wants(rank: number): boolean {
-		return this.#places > 0 && rank > this.#least;
+	/** Whether a client of "other" with this rank can still be among those that get a series. */
+	accepts(rank: number): boolean {
+		return this.#limit > 0 && rank > this.#minRank;
 	}
 
 	addOther(candidate: Candidate, rank: number): void {
 		this.#others.push({ candidate, rank });
-		if (this.#others.length < 2 * this.#places) return;
+		if (this.#others.length < 2 * this.#limit) return;
 		this.#sort();
-		this.#others.length = this.#places;
-		this.#least = this.#others.at(-1)?.rank ?? Number.NEGATIVE_INFINITY;
+		this.#others.length = this.#limit;
+		this.#minRank = this.#others.at(-1)?.rank ?? Number.NEGATIVE_INFINITY;
 	}
 
 	inOrder(): readonly Candidate[] {

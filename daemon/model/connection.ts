@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-/** A connection as toascope knows it: struct connection of bpf/records.h, decoded. */
+/** A connection as toascope knows it: struct connection of bpf/connection.h, decoded. */
 import type { ClientEndpoint, Endpoint } from './address.ts';
-import type { Seen, Segment, Verdict } from './snapshot.ts';
+import type { AcceptObservation, Segment, Verdict } from './snapshot.ts';
 
-/** Who accepted it. `by: 'listener'` says that the accept was not seen and this is the listener's process. */
+/**
+ * The process that accepted it. `by: 'listener'`: accept() was not observed, and this is the
+ * process that listens.
+ */
 export interface Owner {
 	readonly by: 'accept' | 'listener';
 	readonly pid: number;
 	readonly comm: string;
-	/** Id of the process's cgroup (inode number in cgroup v2); '0' when unknown. */
+	/** Id of the process's cgroup (inode number in cgroup v2); 0n when unknown. */
 	readonly cgroupId: bigint;
 }
 
-/** What the client called, at the balancer. */
+/** The address at the balancer that the client connected to. */
 export interface VirtualServer {
-	/** Its port is undefined where the option carries none. */
+	/** The port is undefined where the option carries none. */
 	readonly endpoint: ClientEndpoint;
 	/** Number of the virtual network (VNI, VPC id) that its address is in. */
 	readonly vni: number | undefined;
@@ -26,11 +29,11 @@ export interface Connection {
 	/** Inode number of the network namespace. */
 	readonly netns: number;
 	readonly local: Endpoint;
-	/** The other end as the kernel sees it: the NAT64 or the balancer. */
+	/** The other end of the socket: the balancer or the NAT64 gateway. */
 	readonly peer: Endpoint;
-	/** The real client; undefined without a believable TOA. */
+	/** Undefined if no trusted option named a client. */
 	readonly client: ClientEndpoint | undefined;
-	/** Undefined: no believable option named one. */
+	/** Undefined if no trusted option named a virtual server. */
 	readonly virtualServer: VirtualServer | undefined;
 	readonly verdict: Verdict;
 	readonly profile: string | undefined;
@@ -40,10 +43,10 @@ export interface Connection {
 	readonly openedNs: bigint;
 	readonly acceptedNs: bigint | undefined;
 	readonly closedNs: bigint | undefined;
-	/** How the accept was observed; undefined before it. */
-	readonly seen: Seen | undefined;
+	/** How accept() was observed; undefined before it. */
+	readonly seen: AcceptObservation | undefined;
 	readonly owner: Owner | undefined;
-	/** Payload. Of an open connection: as of at most 15 s ago. */
+	/** Payload. For an open connection, at most 15 s old. */
 	readonly receivedBytes: bigint;
 	readonly sentBytes: bigint;
 	readonly retransmittedSegments: number;

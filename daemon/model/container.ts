@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Which container a process runs in, from its cgroup. */
+/** Finds the container that a process runs in, from its cgroup. */
 import { readFileSync } from 'node:fs';
 import type { Owner } from './connection.ts';
 
-/** Containers remembered; the one not asked for longest goes first. */
+/** Containers that are remembered; the least recently used one is evicted first. */
 const CAPACITY = 4096;
-/** For so long a process is taken for the one that had its number before, where its cgroup does not tell its container. */
+/**
+ * How long an answer is reused by pid, where the cgroup v2 does not identify the container. It is
+ * short because pids are reused.
+ */
 const PROCESS_MS = 1000;
 
-/** What one `/proc/PID/cgroup` says. `unified` tells whether the cgroup v2 path alone says it. */
+/**
+ * What one `/proc/PID/cgroup` says. `unified`: the cgroup v2 path alone identifies the container.
+ */
 interface Membership {
 	readonly containerId: string | undefined;
 	readonly unified: boolean;
@@ -22,9 +27,9 @@ interface Membership {
 const segmentPattern = /(?:^|[-:])([0-9a-f]{64})(?:\.scope)?$/;
 
 function containerOfPath(path: string): string | undefined {
-	// From the end: the innermost container is the one that the process sees itself in.
+	// From the end: the innermost container is the one that the process runs in.
 	for (const segment of path.split('/').reverse()) {
-		// conmon watches over a container from outside.
+		// conmon monitors a container from outside it.
 		if (segment.includes('conmon')) return undefined;
 		const id = segmentPattern.exec(segment)?.[1];
 		if (id !== undefined) return id;
@@ -51,8 +56,9 @@ function membership(text: string): Membership {
 }
 
 /**
- * The id (64 hex digits) of the container that a process with this `/proc/PID/cgroup` runs in, under docker,
- * containerd, CRI-O or podman; undefined outside of a container. Of nested ones, the innermost.
+ * The id (64 hex digits) of the container that a process with this `/proc/PID/cgroup` runs in,
+ * under docker, containerd, CRI-O or podman; undefined outside a container. For nested containers,
+ * the innermost.
  */
 export function parseContainerId(text: string): string | undefined {
 	return membership(text).containerId;
@@ -61,13 +67,16 @@ export function parseContainerId(text: string): string | undefined {
 export interface ContainerOptions {
 	readonly procRoot?: string;
 	readonly capacity?: number;
-	/** Where numbers of processes are not the kernel's: the container is told by its cgroup v2 alone. */
+	/**
+	 * Set where pids are not the kernel's: the container is then found by its cgroup v2 path only.
+	 */
 	readonly cgroups?: { of(id: bigint): string | undefined } | undefined;
 }
 
 /**
- * A function that finds the container of a connection's owner. Answers are remembered by cgroup, so they outlive the process:
- * ask while it is still there. A process that can't be read has no container, for now.
+ * Returns a function that finds the container of a connection's owner. Answers are remembered by
+ * cgroup, so they outlive the process: call it while the process still exists. A process that
+ * cannot be read has no container, for now.
  */
 export function createContainerResolver(options: ContainerOptions = {}): (owner: Owner) => string | undefined {
 	const { procRoot = '/proc', capacity = CAPACITY, cgroups } = options;
@@ -77,9 +86,9 @@ export function createContainerResolver(options: ContainerOptions = {}): (owner:
 			return path === undefined ? undefined : containerOfPath(path);
 		};
 	}
-	/** By cgroup id; in the order of their last use. */
+	/** By cgroup id, in the order of their last use. */
 	const known = new Map<bigint, string | undefined>();
-	/** By pid, of the current second. */
+	/** By pid, for the current second. */
 	const processes = new Map<number, string | undefined>();
 	let sinceMs = 0;
 
@@ -102,10 +111,10 @@ export function createContainerResolver(options: ContainerOptions = {}): (owner:
 		try {
 			text = readFileSync(`${procRoot}/${pid}/cgroup`, 'latin1');
 		} catch {
-			return undefined; // it has ended
+			return undefined; // the process has ended
 		}
 		const { containerId, unified } = membership(text);
-		// Where the containers are told apart by cgroup v1 alone, many share one cgroup v2.
+		// Where only cgroup v1 distinguishes the containers, many of them share one cgroup v2.
 		if (unified && cgroupId !== 0n) {
 			if (known.size >= capacity) known.delete(known.keys().next().value as bigint);
 			known.set(cgroupId, containerId);

@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Who has a series. The set is pinned with the counters: what the daemon before this one left there is gone on with, client
- * by client, as they are met. What belongs to nobody any more is taken out, so that nobody who returns gets its base.
+ * The clients that have a series. The set is pinned with the counters: a series of the previous
+ * daemon continues when its client is first read. An entry whose client is gone is deleted, so that
+ * a client that returns does not get the old base.
  */
-import type { Series } from './snapshot.ts';
+import type { Series } from './series.ts';
 import type { Admission, Exported, Source } from './source.ts';
 
 /** A client with a series. */
-export interface Shown {
+export interface ExportedClient {
 	readonly exported: Exported;
 	readonly series: Series;
 }
 
-/** Entries taken out at a stretch: each is a call into the kernel. */
-const dropsATurn = 256;
+/** Entries deleted before yielding: each deletion is a call into the kernel. */
+const dropsPerBatch = 256;
 
 export class ExportedSet {
 	readonly #source: Source;
 	/** By the client's number. */
-	readonly #shown = new Map<number, Shown>();
-	/** Of the daemon before this one, by the client's key, as long as the client has not been met. */
-	readonly #waiting = new Map<string, Exported>();
+	readonly #shown = new Map<number, ExportedClient>();
+	/** Series of the previous daemon whose clients have not been read yet, by the client's key. */
+	readonly #unresumed = new Map<string, Exported>();
 	/** Keys of entries whose series have ended. */
 	readonly #ended = new Set<string>();
 
@@ -28,51 +29,57 @@ export class ExportedSet {
 		this.#source = source;
 		for (const [key, exported] of source.readExported()) {
 			if (exported.sinceNs === 0n) this.#ended.add(key);
-			else this.#waiting.set(key, exported);
+			else this.#unresumed.set(key, exported);
 		}
 	}
 
-	/** Series that are shown. */
-	get shown(): number {
+	/** How many series are shown. */
+	get count(): number {
 		return this.#shown.size;
 	}
 
-	/** Places that are taken: those, and of clients that may still be met. */
+	/**
+	 * How many series count against the limit: those shown, and those of the previous daemon that
+	 * can still be resumed.
+	 */
 	get size(): number {
-		return this.#shown.size + this.#waiting.size;
+		return this.#shown.size + this.#unresumed.size;
 	}
 
-	/** Whether the daemon before this one has left somebody who has not been met. */
-	get waits(): boolean {
-		return this.#waiting.size > 0;
+	/** Whether there is a series of the previous daemon that can still be resumed. */
+	get hasUnresumed(): boolean {
+		return this.#unresumed.size > 0;
 	}
 
-	get(number: number): Shown | undefined {
+	get(number: number): ExportedClient | undefined {
 		return this.#shown.get(number);
 	}
 
-	/** Goes on with what the daemon before this one had decided. Undefined: nothing, or that it gets no series. */
+	/**
+	 * Continues the series of the previous daemon. Undefined: it had decided nothing, or that the
+	 * client gets no series.
+	 */
 	resume(key: string): Exported | undefined {
-		const exported = this.#waiting.get(key);
-		this.#waiting.delete(key);
+		const exported = this.#unresumed.get(key);
+		this.#unresumed.delete(key);
 		return exported;
 	}
 
-	show(number: number, shown: Shown): void {
+	add(number: number, shown: ExportedClient): void {
 		this.#shown.set(number, shown);
 	}
 
-	/** Of each: whether there was room. */
+	/** Returns whether there was room, for each admission. */
 	admit(admissions: readonly Admission[]): readonly boolean[] {
 		const admitted = this.#source.admit(admissions);
-		// what was left there is overwritten
+		// an ended entry with the same key was overwritten
 		admissions.forEach(({ key }, index) => {
 			if (admitted[index]) this.#ended.delete(key);
 		});
 		return admitted;
 	}
 
-	/** Ends the series, if there is one, with the client's entry. False: it goes on. */
+	/** Ends the series, if there is one, together with the client's entry. False: both stay. */
 	fold(number: number, key: string): boolean {
 		const result = this.#source.fold(key, this.#shown.get(number)?.exported);
 		if (result === 'refused') return false;
@@ -81,13 +88,17 @@ export class ExportedSet {
 		return true;
 	}
 
-	/** To be called when all clients have been looked at: who has not been met is not there. What is refused now is tried at the next look. */
-	async sweep(nextTurn: () => Promise<void>): Promise<void> {
-		for (const key of this.#waiting.keys()) this.#ended.add(key);
-		this.#waiting.clear();
+	/**
+	 * Deletes the entries of ended series. To be called when all clients have been read: a series
+	 * that has not been resumed by then has no client. A deletion that the kernel refuses is tried
+	 * again at the next collection.
+	 */
+	async sweep(yieldLoop: () => Promise<void>): Promise<void> {
+		for (const key of this.#unresumed.keys()) this.#ended.add(key);
+		this.#unresumed.clear();
 		let tried = 0;
 		for (const key of this.#ended) {
-			if (++tried % dropsATurn === 0) await nextTurn();
+			if (++tried % dropsPerBatch === 0) await yieldLoop();
 			if (this.#source.dropExported(key)) this.#ended.delete(key);
 		}
 	}

@@ -1,34 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Listeners that are gone give their slots back, so that new ones find one: remote hosts (AnyIP, TPROXY) and short-lived
- * listeners (FTP) would use them up for good. What such a listener had counted goes to the listener `other`.
+ * Frees the slots of listeners that are gone, so that new ones find a slot: otherwise remote hosts
+ * (AnyIP, TPROXY) and short-lived listeners (FTP) would use them up for good. The counts of such a
+ * listener go to the listener `other`.
  *
- * It takes three looks. At the first the slot is retired: new connections count under `other` from then on. In the second each run of
- * a program that had begun comes to its end. The third begins with a sweep, which counts every connection of such a run, and
- * so finds every client. A listener that has neither connections nor clients then is folded; any other one goes on.
+ * It takes three collections. The first retires the slot: from then on new connections count under
+ * `other`. During the second, each program run that had begun before comes to its end. The third
+ * begins with a sweep, which counts every connection of such a run, so all clients of the slot are
+ * in the table. A listener that has neither connections nor clients by then is folded; any other
+ * one continues.
  */
 import type { ListenerRecord, Source } from './source.ts';
 
-/** Of the slots so many are kept free, where idle listeners have others. */
+/** One slot in so many is kept free, as long as there are idle listeners to fold. */
 const freeShare = 8;
 
 export interface FoldLimits {
 	/** CLOCK_MONOTONIC. */
 	readonly nowNs: bigint;
-	/** Without connections and clients for so long: it may be folded. */
+	/** A listener without connections and clients for this long can be folded. */
 	readonly idleNs: bigint;
-	/** Whether the table of clients holds one of the listener, by its key. */
+	/** Whether the client table holds a client of the listener with this key. */
 	readonly hasClients: (key: string) => boolean;
 }
 
 const isOpen = ({ total }: ListenerRecord) => total.opened !== total.closed;
 
-/** A listener that is folded and whose slot is not free yet: its counts are those of `other`. */
+/**
+ * Whether a listener is folded but its slot is not free yet: its counts are already those of
+ * `other`.
+ */
 export const isFolded = ({ retired, total }: ListenerRecord): boolean => retired && total.opened === 0n;
 
 export class ListenerSlots {
 	readonly #source: Source;
-	/** Keys of those that the look before found retired. */
+	/** Keys of the listeners that the previous collection found retired. */
 	#foundRetired: ReadonlySet<string> = new Set();
 
 	constructor(source: Source) {
@@ -36,10 +42,10 @@ export class ListenerSlots {
 	}
 
 	/**
-	 * Once in a look, when its clients have been read. Returns the listeners as they are then, and the keys of those that
-	 * were folded.
+	 * To be called once per collection, when its clients have been read. Returns the listeners as
+	 * they are then, and the keys of those that were folded.
 	 */
-	settle(limits: FoldLimits): { readonly records: readonly ListenerRecord[]; readonly folded: readonly string[] } {
+	foldIdle(limits: FoldLimits): { readonly records: readonly ListenerRecord[]; readonly folded: readonly string[] } {
 		const source = this.#source;
 		const before = source.readListeners();
 		const folded: string[] = [];
@@ -57,7 +63,7 @@ export class ListenerSlots {
 		return { records: records.filter((record) => !isFolded(record)), folded };
 	}
 
-	/** As many of the idle ones as are to be free and are not. */
+	/** The least recently active idle listeners: as many as are needed for the free share. */
 	#leastRecent(records: readonly ListenerRecord[], { nowNs, idleNs, hasClients }: FoldLimits): ListenerRecord[] {
 		const { listenersCapacity: capacity } = this.#source;
 		const listeners = records.filter(({ endpoint }) => endpoint !== undefined);

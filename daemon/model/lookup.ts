@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The question that a lookup asks. */
+/** The query of a lookup. */
 import type { Endpoint } from './address.ts';
 
 export interface LookupQuery {
-	/** The other end as the server's kernel sees it: the NAT64 or the balancer. */
+	/** The other end of the server's socket: the balancer or the NAT64 gateway. */
 	readonly peer: Endpoint;
 	readonly local?: Endpoint | undefined;
 	/** Inode number of a network namespace. */

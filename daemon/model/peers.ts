@@ -1,24 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Whose connections they are: the peers of those that were open in the last minutes, by the verdict on them. */
-import type { Result } from './snapshot.ts';
+/** The peers of the connections of the last minutes, by verdict. */
+import type { FinalVerdict } from './snapshot.ts';
 
-/** A peer: a balancer, a NAT64, or a client that came past them. */
+/** A peer: a balancer, a NAT64 gateway, or a client that connected directly. */
 export interface PeerCount {
 	readonly address: string;
-	readonly verdict: Result;
-	/** One of its listeners: `ADDR:PORT`. */
+	readonly verdict: FinalVerdict;
+	/** One of the listeners that it connected to: `ADDR:PORT`. */
 	readonly listener: string;
-	/** It is in a network of `trust`; false where that is empty. */
+	/** Whether it is in a network of `trust`; false if `trust` is empty. */
 	readonly trusted: boolean;
 	readonly connections: number;
 }
 
 export interface Peers {
-	/** Connections that were looked at: open, or closed within `connections.retain`. */
+	/** Connections that were read: open, or closed within `connections.retain`. */
 	readonly connections: number;
-	/** For each verdict those with the most connections, the busiest first. */
+	/** For each verdict the peers with the most connections, the busiest first. */
 	readonly busiest: readonly PeerCount[];
-	/** The sockets on watched ports that listen, one for each address; empty where the kernel does not show them. */
+	/**
+	 * The listening sockets on watched ports, one for each address; empty where the kernel does not
+	 * show them.
+	 */
 	readonly listening: readonly ListeningSocket[];
 }
 
@@ -27,6 +30,9 @@ export interface ListeningSocket {
 	readonly local: string;
 	readonly pid: number;
 	readonly comm: string;
-	/** The kernel holds its connections back until data comes (TCP_DEFER_ACCEPT), and drops the bare ACK. */
+	/**
+	 * The kernel holds its connections back until data arrives (TCP_DEFER_ACCEPT), and drops the
+	 * bare ACK.
+	 */
 	readonly defers_accept: boolean;
 }

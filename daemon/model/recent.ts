@@ -1,22 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What the last minutes brought: the totals as they stood then, against those of now. Whoever looks for a fault asks this. */
-import type { ListenerTotals, Result, Segment, Snapshot } from './snapshot.ts';
+/**
+ * The traffic of the last minutes: the totals now less the totals then. It is the basis for finding
+ * faults.
+ */
+import type { ListenerTotals, FinalVerdict, Segment, Snapshot } from './snapshot.ts';
 import { otherListener } from './store.ts';
 
-/** An option that no active profile takes, on connections without TOA from trusted senders. */
+/** An option that no active profile matches, on connections without TOA from trusted senders. */
 export interface UnknownOption {
 	readonly kind: number;
 	readonly length: number;
 	readonly connections: bigint;
 }
 
-/** Connections, by the verdict on them; those without one yet are in `opened` alone. */
-export type Tally = Readonly<Record<'opened' | Result, bigint>> & {
-	/** Of `none`: the peer is trusted and sent no data, as a balancer's health check. */
+/** Connections by verdict; those without a verdict yet are only in `opened`. */
+export type Tally = Readonly<Record<'opened' | FinalVerdict, bigint>> & {
+	/** Part of `none`: the peer is trusted and sent no data, like a balancer's health check. */
 	readonly healthChecks: bigint;
-	/** Of `none`: the peer is trusted and sent data, so it should have sent an option. */
-	readonly lost: bigint;
-	/** Of those with a client: it is IPv6, and the listener AF_INET, so that `transparent` cannot show it. */
+	/** Part of `none`: the peer is trusted and sent data, so it should have sent an option. */
+	readonly missingOptions: bigint;
+	/**
+	 * Part of those with a client: it is IPv6 and the listener AF_INET, so `transparent` cannot
+	 * show it.
+	 */
 	readonly hiddenByFamily: bigint;
 	/** Options, by the segment that carried them. */
 	readonly onSyn: bigint;
@@ -26,17 +32,20 @@ export type Tally = Readonly<Record<'opened' | Result, bigint>> & {
 
 export interface ListenerTally extends Tally {
 	readonly listener: string;
-	/** Connections with a believed option before that time, since the counters began. */
-	readonly believedBefore: bigint;
+	/** Connections with a trusted option before the period, since the counters began. */
+	readonly hadClientBefore: bigint;
 }
 
 export interface RecentTraffic {
-	/** How far it goes back; less than it could just after a start. */
+	/** Length of the period; shorter just after a start. */
 	readonly seconds: number;
 	readonly total: Tally;
-	/** Those on which a connection was opened or judged, the busiest first. */
+	/**
+	 * Listeners with a connection that was opened or got its verdict in the period, the busiest
+	 * first.
+	 */
 	readonly listeners: readonly ListenerTally[];
-	/** By reason; reasons that did not happen are left out. */
+	/** By reason; reasons that did not occur are left out. */
 	readonly drops: Readonly<Record<string, bigint>>;
 	/** The most frequent first. */
 	readonly unknownOptions: readonly UnknownOption[];
@@ -50,7 +59,7 @@ const nothing: Tally = {
 	untrusted: 0n,
 	conflict: 0n,
 	healthChecks: 0n,
-	lost: 0n,
+	missingOptions: 0n,
 	hiddenByFamily: 0n,
 	onSyn: 0n,
 	onAck: 0n,
@@ -72,30 +81,32 @@ const steps = 5;
 
 export class Recent {
 	readonly #clock: () => number;
-	/** The oldest first; never empty after the first look. */
+	/** The oldest first; never empty after the first collection. */
 	readonly #samples: Sample[] = [];
 
-	/** `clock`: milliseconds that only grow. */
+	/** `clock`: monotonic, in milliseconds. */
 	constructor(clock: () => number = () => performance.now()) {
 		this.#clock = clock;
 	}
 
-	/** After every look. Takes note once a minute. */
+	/** To be called after every collection. Keeps a sample once a minute. */
 	note(snapshot: Snapshot, unknownOptions: () => readonly UnknownOption[]): void {
 		const last = this.#samples.at(-1);
 		if (last !== undefined && this.#clock() - last.atMs < stepMs) return;
-		this.#samples.push(this.#take(snapshot, unknownOptions(), last));
+		this.#samples.push(this.#sample(snapshot, unknownOptions(), last));
 		if (this.#samples.length > steps + 1) this.#samples.shift();
 	}
 
-	/** From five to six minutes ago, or from the first look, until now. */
+	/**
+	 * The traffic since a sample that is five to six minutes old, or since the first collection.
+	 */
 	since(snapshot: Snapshot, unknownOptions: readonly UnknownOption[]): RecentTraffic {
-		const now = this.#take(snapshot, unknownOptions, undefined);
+		const now = this.#sample(snapshot, unknownOptions, undefined);
 		const before = this.#samples[0] ?? now;
 		const listeners = [...now.listeners]
 			.map(([listener, tally]) => {
 				const old = tallyBefore(listener, before, now);
-				return { listener, ...difference(tally, old), believedBefore: old.toa + old.conflict };
+				return { listener, ...difference(tally, old), hadClientBefore: old.toa + old.conflict };
 			})
 			.filter((tally) => fields.some((field) => tally[field] > 0n))
 			.sort((a, b) => descending(a.opened, b.opened));
@@ -118,12 +129,12 @@ export class Recent {
 		};
 	}
 
-	#take({ listeners, drops }: Snapshot, unknown: readonly UnknownOption[], last: Sample | undefined): Sample {
+	#sample({ listeners, drops }: Snapshot, unknown: readonly UnknownOption[], last: Sample | undefined): Sample {
 		const tallies = new Map<string, Tally>();
 		for (const totals of listeners) {
 			const tally = tallyOf(totals);
 			const before = last?.listeners.get(totals.listener);
-			// an idle listener costs no memory at each step
+			// samples share an unchanged tally, so an idle listener uses no more memory
 			tallies.set(totals.listener, before !== undefined && isSame(tally, before) ? before : tally);
 		}
 		const byName = new Map(unknown.map((option) => [`${option.kind}/${option.length}`, option]));
@@ -131,12 +142,18 @@ export class Recent {
 	}
 }
 
-/** It was folded: `other` has its counts, and began with them or has gone on since. */
+/**
+ * Whether a listener has been folded since: it is gone or began again at 0, and `other` has its
+ * counts.
+ */
 function wasFolded(listener: string, before: Tally, { listeners }: Sample): boolean {
 	return listener !== otherListener && (listeners.get(listener)?.opened ?? -1n) < before.opened;
 }
 
-/** What a listener had counted then of what it shows now. */
+/**
+ * The part of a listener's totals now that was already counted at the sample `before`. For `other`
+ * it includes listeners that were folded since.
+ */
 function tallyBefore(listener: string, before: Sample, now: Sample): Tally {
 	const old = before.listeners.get(listener) ?? nothing;
 	if (listener !== otherListener) return wasFolded(listener, old, now) ? nothing : old;
@@ -162,7 +179,7 @@ function tallyOf({ total, handshakes, withoutOption, hiddenByFamily, options }: 
 		opened: total.opened,
 		...handshakes,
 		healthChecks: sum(trusted.filter(({ data }) => !data)),
-		lost: sum(trusted.filter(({ data }) => data)),
+		missingOptions: sum(trusted.filter(({ data }) => data)),
 		hiddenByFamily,
 		onSyn: on('syn'),
 		onAck: on('ack'),

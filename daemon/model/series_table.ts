@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The exported set as one look found it: of whom each series is, and what they show, in columns. Ten thousand series
- * are taken and printed every few seconds: as objects they would keep the garbage collector busy.
+ * The exported set at one collection: the identity of each series and its values, in columns. Ten
+ * thousand series are collected and printed every few seconds: as objects they would keep the
+ * garbage collector busy.
  */
-import type { ClientSeries, Series, Traffic } from './snapshot.ts';
+import type { ClientSeries, Series } from './series.ts';
+import type { Traffic } from './traffic.ts';
 import { readWords, trafficWord, trafficWords } from './traffic.ts';
 
-/** High halves below this make exact numbers: together with the low half less than 2^53. */
+/**
+ * High halves below this give exact numbers: together with the low half the value is below 2^53.
+ */
 const exactHigh = 2 ** 21;
 
 /** Immutable. */
 export class SeriesTable implements Iterable<ClientSeries> {
 	readonly #series: readonly Series[];
 	readonly #words: BigUint64Array;
-	/** The same as 32-bit words, of each the low half first. */
+	/** The same memory as 32-bit words, the low half of each word first. */
 	readonly #halves: Uint32Array;
 	readonly #active: Float64Array;
 
-	/** `words`: `trafficWords` of them for each series; `active`: connections of each that are open. */
+	/** `words`: `trafficWords` of them for each series; `active`: open connections of each. */
 	constructor(series: readonly Series[], words: BigUint64Array, active: Float64Array) {
 		this.#series = series;
 		this.#words = words;
@@ -29,14 +33,17 @@ export class SeriesTable implements Iterable<ClientSeries> {
 		return this.#series.length;
 	}
 
-	/** The same object as long as the series lives. @throws {RangeError} there is no such row */
+	/**
+	 * Returns the same object for as long as the series lives.
+	 * @throws {RangeError} there is no such row
+	 */
 	series(row: number): Series {
 		const series = this.#series[row];
 		if (series === undefined) throw new RangeError(`no series ${row}`);
 		return series;
 	}
 
-	/** Exact: a number below 2^53, from there on a bigint. */
+	/** The exact value: a number below 2^53, a bigint from there on. */
 	value(row: number, field: keyof Traffic): number | bigint {
 		const word = row * trafficWords + trafficWord[field];
 		const high = this.#halves[2 * word + 1] ?? 0;
@@ -44,14 +51,15 @@ export class SeriesTable implements Iterable<ClientSeries> {
 	}
 
 	/**
-	 * Connections that are open now. Not the difference of the counters: a series whose client comes from "other" does
-	 * not count the opening of those that were open by then, but their end.
+	 * Connections that are open now. Not the difference of the counters: a series whose client was
+	 * in "other" does not count the opening of connections that were already open, but does count
+	 * their closing.
 	 */
 	active(row: number): number {
 		return this.#active[row] ?? 0;
 	}
 
-	/** All of a row. @throws {RangeError} there is no such row */
+	/** All values of a row. @throws {RangeError} there is no such row */
 	row(row: number): ClientSeries {
 		const traffic = readWords(this.#words, row * trafficWords);
 		return { ...this.series(row), traffic, active: this.active(row) };
@@ -62,7 +70,7 @@ export class SeriesTable implements Iterable<ClientSeries> {
 	}
 }
 
-/** Puts a table together, row by row. */
+/** Builds a table row by row. */
 export class SeriesTableBuilder {
 	readonly #series: Series[] = [];
 	#words: BigUint64Array;
@@ -74,12 +82,15 @@ export class SeriesTableBuilder {
 		this.#active = new Float64Array(rows);
 	}
 
-	/** Where the traffic of the rows is to be written; another one after add(). */
+	/** The words of all rows, to write their traffic to; add() can replace the array. */
 	get words(): BigUint64Array {
 		return this.#words;
 	}
 
-	/** One more row, its words all zeros. Returns where they begin. `active`: connections that are open. */
+	/**
+	 * Adds a row whose words are all 0. Returns the index of its first word. `active`: connections
+	 * that are open.
+	 */
 	add(series: Series, active = 0): number {
 		const row = this.#series.push(series) - 1;
 		if (row >= this.#active.length) this.#grow(2 * (row + 1));

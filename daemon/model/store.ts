@@ -1,217 +1,243 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The one store: looks at the kernel's counters on the daemon's clock, decides which clients have
- * series of their own, and shows all of it as an immutable snapshot. It keeps no counter: what a
- * series shows is the kernel's value less the base from which the series began.
+ * The store: it collects the kernel's counters on the daemon's clock, decides which clients have
+ * series of their own, and shows all of it as an immutable snapshot. It keeps no counter: a series
+ * shows the kernel's value less the base from which the series began.
  *
  * For every listener, once connections have their verdict and nothing is in flight:
  * clients + direct + other + folded = total.
  *
- * A look reads the table of clients a page at a time, and gives the event loop back after each, while the
- * table goes on changing. Why no sum suffers from that: docs/architecture.md, section 5.
+ * A collection reads the client table a page at a time and yields after each page, while the table
+ * keeps changing. Why every sum is correct all the same: docs/notes/series.md.
  */
+import type { Yield } from '../event_loop.ts';
 import { type Endpoint, formatEndpoint } from './address.ts';
 import { type Candidate, Candidates, rankOf } from './candidates.ts';
-import { ExportedSet, type Shown } from './exported_set.ts';
+import { ClientIndex, clientState } from './client_index.ts';
+import { ExportedSet, type ExportedClient } from './exported_set.ts';
 import { ListenerSlots } from './listener_slots.ts';
-import { Roster, standing } from './roster.ts';
+import type { Series } from './series.ts';
 import { SeriesTableBuilder } from './series_table.ts';
-import type { ListenerTotals, Series, Snapshot, Traffic } from './snapshot.ts';
+import type { ListenerTotals, Snapshot } from './snapshot.ts';
 import type { ClientPage, Exported, ListenerRecord, Source } from './source.ts';
+import type { Traffic } from './traffic.ts';
 import { addTo, noTraffic, subtractFrom, trafficWords } from './traffic.ts';
 
 export interface StoreLimits {
-	/** Series of clients, `direct` and `other` not counted. */
+	/** Series of clients, without `direct` and `other`. */
 	readonly maxExported: number;
-	/** Without an open connection and without traffic for so long: folded. */
+	/** A client without an open connection and without traffic for this long is folded. */
 	readonly idleMs: number;
 }
 
-/**
- * Gives the event loop to whoever waits for it; with `until`, what the work waits for, it resolves when that has come: the time
- * is not the work's. Rejects when the work is not wanted any more, and as `until` does.
- */
-export type NextTurn = (until?: Promise<unknown>) => Promise<void>;
-
 export const otherListener = 'other';
 
-/** Admissions at a stretch: one call into the kernel, about a millisecond. */
-const admissionsATurn = 1024;
+/** Admissions before yielding: one call into the kernel, about a millisecond. */
+const admissionsPerBatch = 1024;
 
-/** A listener. */
-interface Line {
+interface ListenerRow {
 	readonly name: string;
 	/** When its counters were 0, where that is known (Unix nanoseconds). */
 	readonly sinceNs: bigint | undefined;
-	/** What its `other` shows at this look, in words. */
+	/** What its `other` shows at this collection, in words. */
 	readonly sum: BigUint64Array;
-	/** Connections of its clients without a series that are open at this look. */
+	/** Connections of its clients without a series that are open at this collection. */
 	active: number;
-	/** Its clients in the table at this look. */
+	/** Its clients in the table at this collection. */
 	clients: number;
 	readonly direct: Series;
 	readonly other: Series;
 }
 
-/** What one look goes by, and finds out. */
-interface Look {
+/** The settings and the results of one collection. */
+interface CollectionPass {
 	readonly maxExported: number;
 	readonly idleNs: bigint;
 	readonly candidates: Candidates;
 	readonly table: SeriesTableBuilder;
-	/** When it began: later clients are for the next look. */
+	/** When it began: clients that were created later are left to the next collection. */
 	readonly beganNs: bigint;
 	tracked: number;
-	/** Clients with series that may be folded at the next look. */
-	leaving: number;
+	/** Retired clients with series: they can be folded at the next collection. */
+	retiring: number;
 }
 
-export class Store {
+/** Builds the snapshots that exporters show. */
+export interface SnapshotStore {
+	/** The latest; undefined before the first collection. */
+	readonly snapshot: Snapshot | undefined;
+	/** In effect from the next collection on. */
+	limits: StoreLimits;
+	/** One collection at a time. */
+	collect(yieldLoop: Yield): Promise<Snapshot>;
+}
+
+export class Store implements SnapshotStore {
 	readonly #source: Source;
 	#limits: StoreLimits;
-	readonly #lost: () => Readonly<Record<string, bigint>>;
+	readonly #drops: () => Readonly<Record<string, bigint>>;
 	readonly #slots: ListenerSlots;
-	/** When listeners' counters began that were there when this daemon came, and of which nothing says when they did. */
+	/**
+	 * Start time of listeners that were there before this daemon and whose start time is not
+	 * recorded.
+	 */
 	readonly #startNs = unixNs();
-	/** Of the daemons before this one: when each listener's counters began, by its key; 0: nothing says when. */
+	/**
+	 * Recorded by previous daemons: when each listener's counters began, by the listener's key; 0:
+	 * not known.
+	 */
 	readonly #listenerSince: Map<string, bigint>;
-	/** Just before listeners were read the last time (Unix nanoseconds): the counters of others were 0 then. */
+	/**
+	 * Just before the listeners were last read (Unix nanoseconds): the counters of new ones were 0
+	 * then.
+	 */
 	#listenersReadNs: bigint | undefined;
-	/** Of the daemon before this one. */
+	/** The value that the previous daemon wrote. */
 	readonly #classifiedNs: bigint;
 	readonly #exported: ExportedSet;
-	readonly #roster: Roster;
-	readonly #lines: Line[] = [];
-	/** Their places, by the listeners' keys. */
-	readonly #linePlaces = new Map<string, number>();
-	/** Places of lines whose listener was folded. */
-	readonly #freeLines: number[] = [];
-	#leaving = 0;
-	#looking = false;
+	readonly #clients: ClientIndex;
+	readonly #rows: ListenerRow[] = [];
+	/** Indices into #rows, by the listener's key. */
+	readonly #rowIndex = new Map<string, number>();
+	/** Indices of rows whose listener was folded. */
+	readonly #freeRows: number[] = [];
+	#retiring = 0;
+	#collecting = false;
 	#snapshot: Snapshot | undefined;
 
-	/** `lost` tells of what was dropped outside the kernel, by reason. */
-	constructor(source: Source, limits: StoreLimits, lost: () => Readonly<Record<string, bigint>> = () => ({})) {
+	/** `drops`: what was dropped outside the kernel, by reason. */
+	constructor(source: Source, limits: StoreLimits, drops: () => Readonly<Record<string, bigint>> = () => ({})) {
 		this.#source = source;
 		this.#limits = limits;
-		this.#lost = lost;
+		this.#drops = drops;
 		this.#exported = new ExportedSet(source);
 		this.#slots = new ListenerSlots(source);
 		this.#classifiedNs = source.classifiedNs;
 		this.#listenerSince = source.readListenerSince();
-		this.#roster = new Roster(source.clientsCapacity, source.clientKeyLength);
+		this.#clients = new ClientIndex(source.clientsCapacity, source.clientKeyLength);
 	}
 
-	/** The latest; undefined before the first look. */
+	/** The latest; undefined before the first collection. */
 	get snapshot(): Snapshot | undefined {
 		return this.#snapshot;
 	}
 
-	/** From the next look on. */
+	get limits(): StoreLimits {
+		return this.#limits;
+	}
+
+	/** In effect from the next collection on. */
 	set limits(limits: StoreLimits) {
 		this.#limits = limits;
 	}
 
 	/**
-	 * Looks once, one look at a time. Admits, folds, and replaces the snapshot at the end. One that fails, or is given
-	 * up, leaves the snapshot as it was, and nothing that the next one would have to mend.
+	 * Runs one collection, one at a time. It admits and folds clients, and replaces the snapshot at
+	 * the end. A collection that fails or is aborted leaves the snapshot as it was, and nothing
+	 * that the next one would have to repair.
 	 */
-	async look(nextTurn: NextTurn): Promise<Snapshot> {
-		if (this.#looking) throw new Error('another look is under way');
-		this.#looking = true;
+	async collect(yieldLoop: Yield): Promise<Snapshot> {
+		if (this.#collecting) throw new Error('another collection is under way');
+		this.#collecting = true;
 		try {
-			// what has closed since the last look is in no counter before
-			await this.#source.sweep(nextTurn);
-			const look = this.#newLook();
-			// then no program holds a client that was retired, and each client that was created before is in the table
-			const over = this.#source.runsOver();
-			await nextTurn(over);
-			// some that give turns know nothing of waiting
-			await over;
+			// connections that have closed since the last collection are in no counter before
+			await this.#source.sweep(yieldLoop);
+			const pass = this.#beginPass();
+			// then no program uses a client that was retired, and each client that was created
+			// before is in the table
+			const synchronized = this.#source.synchronize();
+			await yieldLoop(synchronized);
+			// some implementations of yieldLoop ignore the promise
+			await synchronized;
 			for (const page of this.#source.readClients()) {
-				this.#take(page, look);
-				await nextTurn();
+				this.#readPage(page, pass);
+				await yieldLoop();
 			}
-			await this.#admit(look, nextTurn);
-			await this.#exported.sweep(nextTurn);
-			this.#leaving = look.leaving;
-			// before anything is shown: a daemon after this one takes nothing out of "other" again
-			this.#source.classifiedNs = look.beganNs;
-			// after folding: what has left the clients must be in its listener
+			await this.#admit(pass, yieldLoop);
+			await this.#exported.sweep(yieldLoop);
+			this.#retiring = pass.retiring;
+			// before anything is shown: a later daemon must not take out of "other" what is shown
+			// there
+			this.#source.classifiedNs = pass.beganNs;
+			// after folding: the counts of clients that left the table must be in their listener's
 			const readNs = unixNs();
-			this.#snapshot = this.#show(look, this.#foldListeners(look));
+			this.#snapshot = this.#buildSnapshot(pass, this.#foldListeners(pass));
 			this.#listenersReadNs = readNs;
 			return this.#snapshot;
 		} finally {
-			this.#looking = false;
+			this.#collecting = false;
 		}
 	}
 
-	#newLook(): Look {
+	#beginPass(): CollectionPass {
 		const { maxExported, idleMs } = this.#limits;
-		for (const line of this.#lines) {
-			line.sum.fill(0n);
-			line.active = 0;
-			line.clients = 0;
+		for (const row of this.#rows) {
+			row.sum.fill(0n);
+			row.active = 0;
+			row.clients = 0;
 		}
 		return {
 			maxExported,
 			idleNs: BigInt(idleMs) * 1_000_000n,
-			candidates: new Candidates(Math.max(0, maxExported - this.#exported.size + this.#leaving)),
-			table: new SeriesTableBuilder(this.#exported.size + 2 * this.#lines.length),
+			candidates: new Candidates(Math.max(0, maxExported - this.#exported.size + this.#retiring)),
+			table: new SeriesTableBuilder(this.#exported.size + 2 * this.#rows.length),
 			beganNs: this.#source.monotonicNs(),
 			tracked: 0,
-			leaving: 0,
+			retiring: 0,
 		};
 	}
 
-	#take(page: ClientPage, look: Look): void {
-		const roster = this.#roster;
+	#readPage(page: ClientPage, pass: CollectionPass): void {
+		const clients = this.#clients;
 		const { clientKeyLength } = this.#source;
 		for (let index = 0; index < page.length; index++) {
-			// whether its place has been read already is chance; left out, it is certain where it was not shown
-			if (page.createdNs(index) > look.beganNs) {
-				look.tracked++;
+			// it is chance whether a client that was created meanwhile is read at all; one that is
+			// skipped here has certainly not been shown
+			if (page.createdNs(index) > pass.beganNs) {
+				pass.tracked++;
 				continue;
 			}
-			const number = roster.number(page.keys, index * clientKeyLength);
-			if (roster.standings[number] === standing.new) this.#meet(page, index, number);
-			const fate = this.#leaves(page, index, number, look);
-			if (fate === 'left') continue;
-			look.tracked++;
-			this.#lineOf(number).clients++;
-			if (roster.standings[number] === standing.shown) this.#addRow(page, index, number, look);
-			else this.#classify(page, index, number, fate === 'leaves', look);
+			const number = clients.number(page.keys, index * clientKeyLength);
+			if (clients.states[number] === clientState.new) this.#register(page, index, number);
+			const outcome = this.#retireOrFold(page, index, number, pass);
+			if (outcome === 'folded') continue;
+			pass.tracked++;
+			this.#rowOf(number).clients++;
+			if (clients.states[number] === clientState.exported) this.#addSeries(page, index, number, pass);
+			else this.#classify(page, index, number, outcome === 'retiring', pass);
 		}
 	}
 
-	#lineOf(number: number): Line {
-		return this.#lines[this.#roster.lines[number] ?? 0] as Line;
+	#rowOf(number: number): ListenerRow {
+		return this.#rows[this.#clients.listenerRows[number] ?? 0] as ListenerRow;
 	}
 
-	/** The first time that it is seen, or the first since a look that failed. */
-	#meet(page: ClientPage, index: number, number: number): void {
+	/**
+	 * Registers a client that is read for the first time, or for the first time since a collection
+	 * that failed.
+	 */
+	#register(page: ClientPage, index: number, number: number): void {
 		const key = page.listener(index);
-		this.#roster.lines[number] = this.#linePlaces.get(key) ?? this.#addLine(key, page.endpoint(index));
-		if (!this.#exported.waits) return;
+		this.#clients.listenerRows[number] = this.#rowIndex.get(key) ?? this.#addListenerRow(key, page.endpoint(index));
+		if (!this.#exported.hasUnresumed) return;
 		const exported = this.#exported.resume(page.key(index));
-		if (exported !== undefined) this.#enter(number, exported, page.label(index));
+		if (exported !== undefined) this.#startSeries(number, exported, page.label(index));
 	}
 
-	#addLine(key: string, endpoint: Endpoint | undefined): number {
+	#addListenerRow(key: string, endpoint: Endpoint | undefined): number {
 		const listener = nameOf(endpoint);
 		const sinceNs = this.#sinceOf(key);
-		const begun = sinceNs === undefined ? { sinceNs: this.#startNs, older: true } : { sinceNs };
+		const begun = sinceNs === undefined ? { sinceNs: this.#startNs, sinceUnknown: true } : { sinceNs };
 		const series = (client: string): Series => ({ client, listener, ...begun });
 		const sum = new BigUint64Array(trafficWords);
 		const [direct, other] = [series('direct'), series('other')];
-		const place = this.#freeLines.pop() ?? this.#lines.length;
-		this.#lines[place] = { name: listener, sum, active: 0, clients: 0, sinceNs, direct, other };
-		this.#linePlaces.set(key, place);
-		return place;
+		const index = this.#freeRows.pop() ?? this.#rows.length;
+		this.#rows[index] = { name: listener, sum, active: 0, clients: 0, sinceNs, direct, other };
+		this.#rowIndex.set(key, index);
+		return index;
 	}
 
-	/** When a listener's counters were 0; undefined where nothing says so. */
+	/** When a listener's counters were 0; undefined where that is not recorded. */
 	#sinceOf(key: string): bigint | undefined {
 		const noted = this.#listenerSince.get(key);
 		if (noted !== undefined) return noted === 0n ? undefined : noted;
@@ -220,148 +246,160 @@ export class Store {
 		return beginNs;
 	}
 
-	/** Of one that is met at the first look, and that no daemon before this one has met. */
+	/**
+	 * The start of a listener that the first collection finds, and that no previous daemon
+	 * recorded.
+	 */
 	#beginBefore(): bigint {
-		// no look has ever ended: counting has just begun, or at least nothing of it was shown
+		// no collection has ever ended: counting has just begun, or at least nothing of it was
+		// shown
 		if (this.#classifiedNs === 0n) return this.#startNs;
 		return unixNs() - (this.#source.monotonicNs() - this.#classifiedNs);
 	}
 
-	/** Listeners that are gone leave the table. Returns those that are in it. */
-	#foldListeners({ beganNs, idleNs }: Look): readonly ListenerRecord[] {
-		const hasClients = (key: string) => (this.#lines[this.#linePlaces.get(key) ?? -1]?.clients ?? 0) > 0;
-		const { records, folded } = this.#slots.settle({ nowNs: beganNs, idleNs, hasClients });
+	/** Folds listeners that are gone. Returns those that stay in the table. */
+	#foldListeners({ beganNs, idleNs }: CollectionPass): readonly ListenerRecord[] {
+		const hasClients = (key: string) => (this.#rows[this.#rowIndex.get(key) ?? -1]?.clients ?? 0) > 0;
+		const { records, folded } = this.#slots.foldIdle({ nowNs: beganNs, idleNs, hasClients });
 		for (const key of folded) {
-			const place = this.#linePlaces.get(key);
-			if (place === undefined) continue;
-			this.#linePlaces.delete(key);
+			const index = this.#rowIndex.get(key);
+			if (index === undefined) continue;
+			this.#rowIndex.delete(key);
 			this.#listenerSince.delete(key);
-			this.#freeLines.push(place);
+			this.#freeRows.push(index);
 		}
 		return records;
 	}
 
-	#enter(number: number, exported: Exported, client: string): Series {
-		const series = { client, listener: this.#lineOf(number).name, sinceNs: exported.sinceNs };
-		this.#exported.show(number, { exported, series });
-		this.#roster.standings[number] = standing.shown;
+	#startSeries(number: number, exported: Exported, client: string): Series {
+		const series = { client, listener: this.#rowOf(number).name, sinceNs: exported.sinceNs };
+		this.#exported.add(number, { exported, series });
+		this.#clients.states[number] = clientState.exported;
 		return series;
 	}
 
 	/**
-	 * Retires a client that is idle, and folds one that was retired at a look before: no program holds the entry any more.
-	 * `left`: its counts are in its listener's; `leaves`: it will have left at the next look.
+	 * Retires a client that is idle, and folds one that was retired at an earlier collection: no
+	 * program uses its entry any more. `folded`: its counts are in its listener's; `retiring`: it
+	 * can be folded at the next collection.
 	 */
-	#leaves(page: ClientPage, index: number, number: number, look: Look): 'left' | 'leaves' | 'stays' {
+	#retireOrFold(page: ClientPage, index: number, number: number, pass: CollectionPass): 'folded' | 'retiring' | 'kept' {
 		if (page.retired(index)) {
-			// a daemon that was killed retired it, and never showed it: it has a series for one look, to fold its counts from
-			if (this.#isFresh(page, index, number) && look.candidates.open) return 'leaves';
-			if (!this.#exported.fold(number, page.key(index))) return 'stays';
-			this.#roster.remove(number);
-			return 'left';
+			// retired by a daemon that was killed before it showed the client: it gets a series for
+			// one collection, so that its counts are folded from a series
+			if (this.#isFresh(page, index, number) && pass.candidates.open) return 'retiring';
+			if (!this.#exported.fold(number, page.key(index))) return 'kept';
+			this.#clients.remove(number);
+			return 'folded';
 		}
-		if (page.open(index) !== 0n || lastSignNs(page, index) + look.idleNs >= look.beganNs) return 'stays';
-		if (!this.#source.retire(page.key(index))) return 'stays';
-		if (this.#exported.get(number) !== undefined) look.leaving++;
-		return 'leaves';
+		if (page.open(index) !== 0n || lastActiveNs(page, index) + pass.idleNs >= pass.beganNs) return 'kept';
+		if (!this.#source.retire(page.key(index))) return 'kept';
+		if (this.#exported.get(number) !== undefined) pass.retiring++;
+		return 'retiring';
 	}
 
-	/** Goes on with its series. */
-	#addRow(page: ClientPage, index: number, number: number, { table }: Look): void {
-		const { exported, series } = this.#exported.get(number) as Shown;
+	/** Continues the client's series. */
+	#addSeries(page: ClientPage, index: number, number: number, { table }: CollectionPass): void {
+		const { exported, series } = this.#exported.get(number) as ExportedClient;
 		const at = table.add(series, activeOf(page, index));
 		page.copyTraffic(index, table.words, at);
-		// of most: nothing came before their series
+		// most series have no base
 		if (exported.base === noTraffic) return;
 		subtractFrom(table.words, at, exported.base);
-		addTo(this.#lineOf(number).sum, 0, exported.base);
+		addTo(this.#rowOf(number).sum, 0, exported.base);
 	}
 
-	/** Without a series: a new one may get one with all that it did, one of "other" by its rank. */
-	#classify(page: ClientPage, index: number, number: number, leaves: boolean, look: Look): void {
-		const { candidates } = look;
-		const { standings, weights } = this.#roster;
+	/**
+	 * Classifies a client without a series: a new one can get a series with all of its traffic, one
+	 * of "other" by its rank.
+	 */
+	#classify(page: ClientPage, index: number, number: number, retiring: boolean, pass: CollectionPass): void {
+		const { candidates } = pass;
+		const { states, weights } = this.#clients;
 		const fresh = this.#isFresh(page, index, number);
 		const weight = page.weight(index);
-		const moved = standings[number] === standing.other ? weight - (weights[number] ?? weight) : 0;
+		const moved = states[number] === clientState.other ? weight - (weights[number] ?? weight) : 0;
 		weights[number] = weight;
 		if (fresh && candidates.open) {
-			candidates.addFresh(candidateOf(page, index, number, noTraffic));
+			candidates.addNew(candidateOf(page, index, number, noTraffic));
 			return;
 		}
-		standings[number] = standing.other;
-		const line = this.#lineOf(number);
-		page.addTraffic(index, line.sum);
-		line.active += activeOf(page, index);
+		states[number] = clientState.other;
+		const row = this.#rowOf(number);
+		page.addTraffic(index, row.sum);
+		row.active += activeOf(page, index);
 		const rank = rankOf(moved, weight);
-		if (!leaves && !page.retired(index) && candidates.wants(rank)) {
+		if (!retiring && !page.retired(index) && candidates.accepts(rank)) {
 			candidates.addOther(candidateOf(page, index, number, page.traffic(index)), rank);
 		}
 	}
 
-	/** Whether nothing that it did has been in "other" before, also not with the daemon before this one. */
+	/** Whether "other" has never shown the client's traffic, not even under the previous daemon. */
 	#isFresh(page: ClientPage, index: number, number: number): boolean {
-		if (this.#roster.standings[number] !== standing.new) return false;
+		if (this.#clients.states[number] !== clientState.new) return false;
 		return this.#snapshot !== undefined || page.createdNs(index) > this.#classifiedNs;
 	}
 
-	async #admit(look: Look, nextTurn: NextTurn): Promise<void> {
-		const candidates = look.candidates.inOrder();
-		for (let from = 0; from < candidates.length; from += admissionsATurn) {
-			if (from > 0) await nextTurn();
-			const some = candidates.slice(from, from + admissionsATurn);
+	async #admit(pass: CollectionPass, yieldLoop: Yield): Promise<void> {
+		const candidates = pass.candidates.inOrder();
+		for (let from = 0; from < candidates.length; from += admissionsPerBatch) {
+			if (from > 0) await yieldLoop();
+			const batch = candidates.slice(from, from + admissionsPerBatch);
 			const sinceNs = unixNs();
-			const admissions = some
-				.slice(0, Math.max(0, look.maxExported - this.#exported.size))
+			const admissions = batch
+				.slice(0, Math.max(0, pass.maxExported - this.#exported.size))
 				.map(({ key, base }) => ({ key, exported: { base, sinceNs } }));
 			const admitted = this.#exported.admit(admissions);
-			some.forEach((candidate, index) => {
+			batch.forEach((candidate, index) => {
 				const exported = admitted[index] === true ? admissions[index]?.exported : undefined;
-				if (exported === undefined) this.#leaveInOther(candidate);
-				else this.#begin(candidate, exported, look);
+				if (exported === undefined) this.#keepInOther(candidate);
+				else this.#admitOne(candidate, exported, pass);
 			});
 		}
 	}
 
-	/** Its series begins. */
-	#begin({ number, label, traffic, base, active }: Candidate, exported: Exported, { table }: Look): void {
-		// what it has open is its own from now on; of its counters "other" goes on showing the base
-		if (this.#roster.standings[number] === standing.other) this.#lineOf(number).active -= active;
-		const at = table.add(this.#enter(number, exported, label), active);
+	/** Begins the client's series. */
+	#admitOne({ number, label, traffic, base, active }: Candidate, exported: Exported, { table }: CollectionPass): void {
+		// its open connections are its own from now on; of its counters "other" keeps showing the
+		// base
+		if (this.#clients.states[number] === clientState.other) this.#rowOf(number).active -= active;
+		const at = table.add(this.#startSeries(number, exported, label), active);
 		addTo(table.words, at, traffic);
 		subtractFrom(table.words, at, base);
 	}
 
-	/** There is no place. One that has just come is in no sum yet. */
-	#leaveInOther({ number, traffic, active }: Candidate): void {
-		const { standings } = this.#roster;
-		if (standings[number] !== standing.new) return;
-		standings[number] = standing.other;
-		const line = this.#lineOf(number);
-		addTo(line.sum, 0, traffic);
-		line.active += active;
+	/**
+	 * There is no room for a series. A new client is not in any sum yet, so its counts are added.
+	 */
+	#keepInOther({ number, traffic, active }: Candidate): void {
+		const { states } = this.#clients;
+		if (states[number] !== clientState.new) return;
+		states[number] = clientState.other;
+		const row = this.#rowOf(number);
+		addTo(row.sum, 0, traffic);
+		row.active += active;
 	}
 
-	#show({ tracked, table }: Look, records: readonly ListenerRecord[]): Snapshot {
+	#buildSnapshot({ tracked, table }: CollectionPass, records: readonly ListenerRecord[]): Snapshot {
 		for (const record of records) {
-			const place = this.#linePlaces.get(record.key) ?? this.#addLine(record.key, record.endpoint);
-			const { sum, active, direct, other } = this.#lines[place] as Line;
+			const index = this.#rowIndex.get(record.key) ?? this.#addListenerRow(record.key, record.endpoint);
+			const { sum, active, direct, other } = this.#rows[index] as ListenerRow;
 			addTo(sum, 0, record.overflow);
-			addTo(sum, 0, record.unshown);
+			addTo(sum, 0, record.unexported);
 			const at = table.add(direct, openOf(record.direct));
 			addTo(table.words, at, record.direct);
-			// whatever has left the table had nothing open
+			// clients that have left the table had nothing open
 			const otherAt = table.add(other, active + openOf(record.overflow));
 			table.words.set(sum, otherAt);
 		}
-		const drops = { ...this.#source.drops(), ...this.#lost() };
+		const drops = { ...this.#source.drops(), ...this.#drops() };
 		return Object.freeze({
 			atMs: Date.now(),
-			listeners: records.map((record) => totalsOf(record, this.#lines[this.#linePlaces.get(record.key) ?? 0]?.sinceNs)),
+			listeners: records.map((record) => totalsOf(record, this.#rows[this.#rowIndex.get(record.key) ?? 0]?.sinceNs)),
 			clients: table.build(),
 			clientsTracked: tracked,
 			clientsCapacity: this.#source.clientsCapacity,
-			clientsExported: this.#exported.shown,
+			clientsExported: this.#exported.count,
 			clientsFolded: this.#source.clientsFolded(),
 			listenersFolded: this.#source.listenersFolded(),
 			clientsOverflowed: drops.clients_full ?? 0n,
@@ -379,7 +417,7 @@ function candidateOf(page: ClientPage, index: number, number: number, base: Traf
 	return { number, key, label, traffic, base, active: activeOf(page, index) };
 }
 
-/** Both counters of a connection that comes and goes meanwhile may have been read between its opening and its end: never below 0. */
+/** Never below 0: a connection can open and close between the reading of the two counters. */
 function activeOf(page: ClientPage, index: number): number {
 	return Math.max(0, Number(page.open(index)));
 }
@@ -392,8 +430,11 @@ function unixNs(): bigint {
 	return BigInt(Date.now()) * 1_000_000n;
 }
 
-/** When a client was last active; its entry is made when that is counted, which may be a second later. */
-function lastSignNs(page: ClientPage, index: number): bigint {
+/**
+ * When a client was last active. Until that is recorded in its entry, it is when the entry was
+ * created, which can be a second later.
+ */
+function lastActiveNs(page: ClientPage, index: number): bigint {
 	const active = page.activeNs(index);
 	return active === 0n ? page.createdNs(index) : active;
 }
@@ -404,6 +445,6 @@ function nameOf(listener: Endpoint | undefined): string {
 
 function totalsOf(record: ListenerRecord, sinceNs: bigint | undefined): ListenerTotals {
 	const { key: _key, slot: _slot, activeNs: _activeNs, retired: _retired, ...shown } = record;
-	const { direct: _direct, overflow: _overflow, unshown: _unshown, ...totals } = shown;
+	const { direct: _direct, overflow: _overflow, unexported: _unexported, ...totals } = shown;
 	return { ...totals, listener: nameOf(record.endpoint), sinceNs };
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What the daemon's tasks did since its start. */
+/** What the daemon's tasks have done since its start. */
 
 export interface TaskStatistics {
-	/** Such as `collect`. */
+	/** The task's name, such as `collect`. */
 	readonly task: string;
 	readonly failures: number;
 	readonly runs: number;
-	/** Of all runs together. */
+	/** Total duration of all runs. */
 	readonly seconds: number;
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Struct traffic in 64-bit words, so that thousands of them are added up and shown without making objects. */
-import type { Traffic } from './snapshot.ts';
+/**
+ * struct traffic as 64-bit words, so that thousands of them are added and exported without creating
+ * objects.
+ */
 
-/** Which word a field is. */
+/** The index of each field's word. */
 export const trafficWord = {
 	opened: 0,
 	closed: 1,
@@ -30,7 +32,7 @@ export const noTraffic: Traffic = Object.freeze({
 	durationSumNs: 0n,
 });
 
-/** The words from `at` on. */
+/** Reads the words from index `at` on. */
 export function readWords(words: BigUint64Array, at: number): Traffic {
 	const word = (field: keyof Traffic) => words[at + trafficWord[field]] ?? 0n;
 	return {
@@ -55,4 +57,17 @@ export function subtractFrom(words: BigUint64Array, at: number, traffic: Traffic
 	trafficFields.forEach((field, word) => {
 		words[at + word] = (words[at + word] ?? 0n) - traffic[field];
 	});
+}
+
+/** struct traffic: every field only grows. Times in nanoseconds. */
+export interface Traffic {
+	readonly opened: bigint;
+	readonly closed: bigint;
+	readonly receivedBytes: bigint;
+	readonly sentBytes: bigint;
+	readonly retransmittedSegments: bigint;
+	readonly rttSumNs: bigint;
+	readonly rttCount: bigint;
+	/** Sum over the closed connections; their number is `closed`. */
+	readonly durationSumNs: bigint;
 }

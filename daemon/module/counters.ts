@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What toa.ko counts: /proc/net/toa_counters, and the rows of /proc/net/toa_stats, which are sums of those. */
+/**
+ * Reads the counters of toa.ko from /proc/net/toa_counters, and computes the rows of
+ * /proc/net/toa_stats, which are sums of them.
+ */
 import { join } from 'node:path';
-import { readText } from './loaded.ts';
-import { hostRoots } from './roots.ts';
+import { readText } from '../host/files.ts';
+import { hostRoots } from '../host/roots.ts';
 
-/** The vendor's rows (kernel/toa_stats.c). Their file leaves out CPUs that are offline, so that its sums would fall. */
+/**
+ * The vendor's rows as sums of counters (kernel/toa_proc.c). Their own file is not read, because it
+ * leaves out offline CPUs: its sums decrease when a CPU goes offline.
+ */
 const rows: Readonly<Record<string, readonly string[]>> = {
 	syn_recv_sock_toa: ['verdict_toa', 'verdict_conflict'],
 	syn_recv_sock_no_toa: ['verdict_none', 'verdict_malformed', 'verdict_untrusted'],
@@ -16,7 +22,7 @@ const rows: Readonly<Record<string, readonly string[]>> = {
 	ip6_address_free: ['objects_freed'],
 };
 
-/** Lines `NAME NUMBER`. */
+/** Parses lines of `NAME NUMBER`. */
 export function parseCounters(text: string): Record<string, bigint> {
 	const lines = text.matchAll(/^(\w+) (\d+)$/gm);
 	return Object.fromEntries([...lines].map(([, name = '', value = '0']) => [name, BigInt(value)]));
@@ -27,7 +33,10 @@ export function vendorRows(counters: Readonly<Record<string, bigint>>): Record<s
 	return Object.fromEntries(Object.entries(rows).map(([name, parts]) => [name, sum(parts)]));
 }
 
-/** Both, of this network namespace's /proc: the files are in the initial one. Empty where the module is gone. */
+/**
+ * Returns the counters and the vendor's rows. The file exists only in the initial network
+ * namespace; empty if this process is in another one, or the module is not loaded.
+ */
 export function readEvents({ proc } = hostRoots): Record<string, bigint> {
 	const text = readText(join(proc, 'net/toa_counters'));
 	if (text === undefined) return {};

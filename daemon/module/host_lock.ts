@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * toa.ko is one for the whole host. The daemon that says what it believes has the lock of its directory in sysfs, whatever
- * pins it has; one with the provider bpf has none.
+ * A host has only one toa.ko. The daemon whose configuration is in force for it locks the module's
+ * directory in sysfs, whatever its own pins are; a daemon with the provider `bpf` does not.
  */
 import { closeSync, existsSync, fstatSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { lockHolder } from '../capture/lock_holder.ts';
-import { native } from '../capture/native.ts';
+import { native } from '../../native/binding.ts';
 import { ToascopeError } from '../errors.ts';
-import { hostRoots, type Roots } from './roots.ts';
+import { lockHolder } from '../host/lock_holder.ts';
+import { hostRoots, type Roots } from '../host/roots.ts';
 
 export class HostLock {
 	#fd: number;
@@ -17,16 +17,19 @@ export class HostLock {
 		this.#fd = fd;
 	}
 
-	/** Of the module that is loaded. @throws {ToascopeError} ALREADY_RUNNING, MODULE_LOAD_FAILED where it is gone */
-	static take({ sys }: Roots = hostRoots): HostLock {
+	/**
+	 * Locks the loaded module.
+	 * @throws {ToascopeError} ALREADY_RUNNING, MODULE_LOAD_FAILED if it is not loaded any more
+	 */
+	static acquire({ sys }: Roots = hostRoots): HostLock {
 		const directory = join(sys, 'module/toa');
 		let fd: number;
 		try {
 			fd = native().lock(directory);
 		} catch (cause) {
 			if (existsSync(directory)) throw cause;
-			throw new ToascopeError('MODULE_LOAD_FAILED', 'toa.ko was unloaded at this moment', {
-				hint: 'somebody else did that; try again',
+			throw new ToascopeError('MODULE_LOAD_FAILED', 'toa.ko was just unloaded by another process', {
+				hint: 'try again',
 				cause,
 			});
 		}
@@ -34,18 +37,18 @@ export class HostLock {
 		const pid = lockHolder(directory);
 		throw new ToascopeError(
 			'ALREADY_RUNNING',
-			`another toascope${pid === undefined ? '' : ` (pid ${pid})`} has toa.ko, which is one for the whole host`,
+			`another toascope${pid === undefined ? '' : ` (pid ${pid})`} controls toa.ko, and a host has only one`,
 			{ hint: 'stop it first, or set provider to bpf' },
 		);
 	}
 
-	/** False: the module that it was taken of is gone, also where another was loaded since. */
-	isOfLoaded({ sys }: Roots = hostRoots): boolean {
-		const now = statSync(join(sys, 'module/toa'), { throwIfNoEntry: false });
-		return this.#fd >= 0 && now !== undefined && fstatSync(this.#fd).ino === now.ino;
+	/** False: the locked module was unloaded, even if another one was loaded since. */
+	holdsLoadedModule({ sys }: Roots = hostRoots): boolean {
+		const current = statSync(join(sys, 'module/toa'), { throwIfNoEntry: false });
+		return this.#fd >= 0 && current !== undefined && fstatSync(this.#fd).ino === current.ino;
 	}
 
-	/** Does nothing the second time. */
+	/** Idempotent. */
 	release(): void {
 		if (this.#fd >= 0) closeSync(this.#fd);
 		this.#fd = -1;

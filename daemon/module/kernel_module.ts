@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/** toa.ko as what reads the options: loaded and seen at work before anything is built upon it. */
+/** toa.ko as the option reader: loaded and verified before anything depends on it. */
 import type { OptionReader, ReaderReport } from '../capture/provider.ts';
 import type { Config } from '../config/config.ts';
-import { type LogSink, logLines, tell } from '../log_lines.ts';
+import { type LogSink, logLine, logLines } from '../log_lines.ts';
 import { readEvents } from './counters.ts';
 import { HostLock } from './host_lock.ts';
 import { loadModule } from './load.ts';
 import { readLoaded } from './loaded.ts';
 import { ModuleCheck } from './module_check.ts';
-import { beyondModule, Parameters, type Shown } from './parameters.ts';
+import { unsupportedProfiles, Parameters, type ShownParameters } from './parameters.ts';
 import { removeModule } from './unload.ts';
 import { verifyModule } from './verify.ts';
 
@@ -18,24 +18,27 @@ export class KernelModule implements OptionReader {
 	readonly #log: LogSink;
 	readonly #check: ModuleCheck;
 	#lock: HostLock;
-	/** In force: a reload changes it. */
+	/** The configuration in force; a reload replaces it. */
 	#config: Config;
-	/** Undefined: not yet closed; then whether all is to be kept. */
+	/** Undefined until close() is called, then its argument `keep`. */
 	#closedKeep: boolean | undefined;
-	/** Profiles of which the log has said that the module knows less. */
-	#beyond = '';
-	/** What was in force before; undefined: it was not loaded, so that it is ours to take away. Loading again decides anew. */
-	#before: Shown | undefined;
+	/** Profiles with unsupported features that the log has already reported. */
+	#reportedProfiles = '';
+	/**
+	 * Parameters that were in force before. Undefined: the module was not loaded, so this daemon
+	 * unloads it at the end. Set anew when the module is loaded again.
+	 */
+	#previous: ShownParameters | undefined;
 
 	private constructor(config: Config, loaded: boolean, lock: HostLock, log: LogSink) {
 		this.#config = config;
 		this.#lock = lock;
-		this.#before = this.#foundBefore(loaded);
+		this.#previous = this.#readPrevious(loaded);
 		this.#log = log;
 		const checked = {
 			loaded: () => readLoaded(),
-			isOurs: () => this.#lock.isOfLoaded(),
-			otherParameters: () => this.#parameters.otherThan(this.#config),
+			isConfiguredInstance: () => this.#lock.holdsLoadedModule(),
+			changedParameters: () => this.#parameters.differencesFrom(this.#config),
 			apply: () => this.#parameters.apply(this.#config),
 			loadAgain: () => this.#loadAgain(),
 		};
@@ -43,14 +46,15 @@ export class KernelModule implements OptionReader {
 	}
 
 	/**
-	 * Builds it where none fits this kernel, loads it where it is not loaded, and checks what it does.
-	 * `inUse`: programs that a daemon left hang on it, so that it works, and a connection to check it would be counted.
+	 * Builds toa.ko if no build fits this kernel, loads it if it is not loaded, and verifies it.
+	 * `inUse`: programs that an earlier daemon left are attached to it. The module is not verified
+	 * then: it works already, and the connection made for it would be counted.
 	 * @throws {ToascopeError} the MODULE_ codes, ALREADY_RUNNING, NO_PRIVILEGE, MISSING_TOOL
 	 */
 	static async open(config: Config, log: LogSink, inUse: boolean): Promise<KernelModule> {
 		const how = await loadModule(config);
-		// who else has it at this moment may have found it loaded by us: then it stays
-		const module = new KernelModule(config, how === 'loaded', HostLock.take(), log);
+		// if another daemon has the lock, this throws and the module stays: that daemon uses it
+		const module = new KernelModule(config, how === 'loaded', HostLock.acquire(), log);
 		try {
 			module.apply(config);
 			if (!inUse) verifyModule(config);
@@ -58,51 +62,54 @@ export class KernelModule implements OptionReader {
 			module.close(false, false);
 			throw error;
 		}
-		module.#tellLoaded(how);
+		module.#logLoaded(how);
 		return module;
 	}
 
-	/** `loaded`: by us. Read before anything is put in force. */
-	#foundBefore(loaded: boolean): Shown | undefined {
+	/** `loaded`: this daemon loaded the module. Must run before parameters are written. */
+	#readPrevious(loaded: boolean): ShownParameters | undefined {
 		return loaded ? undefined : this.#parameters.read();
 	}
 
-	#tellLoaded(how: string): void {
+	#logLoaded(how: string): void {
 		const { version, srcversion } = readLoaded() ?? {};
-		tell(this.#log, logLines.moduleLoaded, { how, version, srcversion });
+		logLine(this.#log, logLines.moduleLoaded, { how, version, srcversion });
 	}
 
 	apply(config: Config): void {
 		this.#parameters.apply(config);
 		this.#config = config;
-		this.#tellBeyond(beyondModule(config.profiles));
+		this.#warnExtraProfiles(unsupportedProfiles(config.profiles));
 	}
 
-	/** A start puts the same configuration in force twice, and so does a reload that changes something else. */
-	#tellBeyond(profiles: readonly string[]): void {
-		if (profiles.join() === this.#beyond) return;
-		this.#beyond = profiles.join();
-		if (profiles.length > 0) tell(this.#log, logLines.moduleClientsAlone, { profiles });
+	/**
+	 * Warns once about the same profiles: a start applies its configuration twice, and a reload
+	 * applies it again even if it changes something else.
+	 */
+	#warnExtraProfiles(profiles: readonly string[]): void {
+		if (profiles.join() === this.#reportedProfiles) return;
+		this.#reportedProfiles = profiles.join();
+		if (profiles.length > 0) logLine(this.#log, logLines.moduleClientsOnly, { profiles });
 	}
 
 	check(): ReaderReport {
 		return this.#check.run();
 	}
 
-	/** After another process unloaded it. */
+	/** Loads the module again after another process unloaded it. */
 	async #loadAgain(): Promise<void> {
 		const how = await loadModule(this.#config);
 		if (this.#closedKeep !== undefined) {
-			// it came too late: nothing is to be left, unless all is
+			// closed meanwhile: unload it again, unless everything is to be kept
 			if (how === 'loaded' && !this.#closedKeep) removeModule();
 			return;
 		}
 		this.#lock.release();
-		// who else has it at this moment may have found it loaded by us: then it stays
-		this.#lock = HostLock.take();
-		this.#before = this.#foundBefore(how === 'loaded');
+		// if another daemon has the lock, this throws and the module stays: that daemon uses it
+		this.#lock = HostLock.acquire();
+		this.#previous = this.#readPrevious(how === 'loaded');
 		this.#parameters.apply(this.#config);
-		this.#tellLoaded(how);
+		this.#logLoaded(how);
 	}
 
 	events(): Readonly<Record<string, bigint>> {
@@ -110,18 +117,19 @@ export class KernelModule implements OptionReader {
 	}
 
 	/**
-	 * One that was loaded before stays; where the start failed, with the parameters that it had. So does one that another
-	 * process loaded since the last check in place of ours.
+	 * A module that was loaded before the start stays; if the start failed, its parameters are
+	 * restored. A module that another process loaded in place of ours since the last check stays as
+	 * well.
 	 */
 	close(keep: boolean, started = true): void {
 		this.#closedKeep ??= keep;
 		try {
-			if (!this.#lock.isOfLoaded()) return;
-			if (this.#before === undefined) {
+			if (!this.#lock.holdsLoadedModule()) return;
+			if (this.#previous === undefined) {
 				if (!keep) removeModule();
-			} else if (!started) this.#parameters.restore(this.#before);
+			} else if (!started) this.#parameters.restore(this.#previous);
 		} catch (err) {
-			tell(this.#log, this.#before === undefined ? logLines.moduleKept : logLines.moduleNotRestored, { err });
+			logLine(this.#log, this.#previous === undefined ? logLines.moduleStaysLoaded : logLines.moduleNotRestored, { err });
 		} finally {
 			this.#lock.release();
 		}

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What a toa.ko says of itself: modinfo(8). */
+/** Reads the metadata of a toa.ko: modinfo(8). */
 import { ToascopeError } from '../errors.ts';
-import { type Whose, whoseIs } from './loaded.ts';
-import { lastLines, runTool } from './tool.ts';
+import { lastLines, runTool } from '../host/tool.ts';
+import { type Origin, originOf } from './loaded.ts';
 
 export interface KernelObject {
 	readonly file: string;
-	readonly whose: Whose;
+	readonly origin: Origin;
 	readonly version: string | undefined;
 	readonly srcversion: string | undefined;
-	/** What the kernel compares with its own: release, SMP, preemption, modversions. */
+	/** What the kernel compares with its own value: release, SMP, preemption, modversions. */
 	readonly vermagic: string;
-	/** Of the kernel that it was built for. */
+	/** Release of the kernel that it was built for. */
 	readonly release: string;
 	readonly signed: boolean;
 }
 
-/** Reads what modinfo says; undefined where that is of no kernel module. */
+/** Parses the output of modinfo; undefined if it does not describe a kernel module. */
 export function parseModinfo(text: string): KernelObject | undefined {
 	const field = (name: string) => new RegExp(`^${name}:[ \\t]*(.+)$`, 'm').exec(text)?.[1]?.trim();
 	const [file, vermagic] = [field('filename'), field('vermagic')];
@@ -25,7 +25,7 @@ export function parseModinfo(text: string): KernelObject | undefined {
 	const version = field('version');
 	return {
 		file,
-		whose: whoseIs(parameters, version),
+		origin: originOf(parameters, version),
 		version,
 		srcversion: field('srcversion'),
 		vermagic,
@@ -35,8 +35,8 @@ export function parseModinfo(text: string): KernelObject | undefined {
 }
 
 /**
- * Of a file.
- * @throws {ToascopeError} NOT_FOUND where it is none, or no kernel module; MISSING_TOOL
+ * Reads the metadata of a file.
+ * @throws {ToascopeError} NOT_FOUND if it does not exist or is not a kernel module; MISSING_TOOL
  */
 export async function readKernelObject(file: string): Promise<KernelObject> {
 	const { code, output } = await runTool('modinfo', [file]);
@@ -45,12 +45,12 @@ export async function readKernelObject(file: string): Promise<KernelObject> {
 	if (code === undefined) {
 		throw new ToascopeError('MISSING_TOOL', 'modinfo is not installed', { hint: 'install kmod' });
 	}
-	throw new ToascopeError('NOT_FOUND', `${file} is no kernel module: ${lastLines(output, 1)}`, {
-		hint: 'give the toa.ko that toascope module build has built',
+	throw new ToascopeError('NOT_FOUND', `${file} is not a kernel module: ${lastLines(output, 1)}`, {
+		hint: 'pass the toa.ko that toascope module build has built',
 	});
 }
 
-/** The one that modprobe would load for a kernel; undefined: none is installed. */
+/** The module that modprobe would load for a kernel; undefined: none is installed. */
 export async function findInstalled(release: string): Promise<KernelObject | undefined> {
 	const { code, output } = await runTool('modinfo', ['-k', release, 'toa']);
 	return code === 0 ? parseModinfo(output) : undefined;

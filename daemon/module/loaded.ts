@@ -1,58 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The module `toa` that is loaded: whose it is, and how it fares. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+/** Describes the loaded module `toa`: its origin, version, parameters and users. */
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { readText } from '../host/files.ts';
+import { hostRoots } from '../host/roots.ts';
 import { version as ownVersion } from '../version.ts';
-import { hostRoots } from './roots.ts';
 
-/** What no other module of that name has, all at once. */
+/** Parameters that only toascope's module has all of. */
 const ownParameters = ['connections', 'profiles', 'trust'];
 
-/** `other`: toascope's, of another version; `foreign`: somebody else's, such as a vendor's. */
-export type Whose = 'own' | 'other' | 'foreign';
+/** `other`: toascope's, of another version; `foreign`: not toascope's, such as a vendor's. */
+export type Origin = 'own' | 'other' | 'foreign';
 
-/** By its parameters' names and the version that it states. */
-export function whoseIs(parameters: readonly string[], version: string | undefined): Whose {
+/** Decides by the names of the parameters and by the version that the module states. */
+export function originOf(parameters: readonly string[], version: string | undefined): Origin {
 	if (!ownParameters.every((name) => parameters.includes(name))) return 'foreign';
 	return version === ownVersion ? 'own' : 'other';
 }
 
 export interface Loaded {
-	readonly whose: Whose;
-	/** Undefined: it states none. */
+	readonly origin: Origin;
+	/** Undefined: the module states none. */
 	readonly version: string | undefined;
 	/** A hash of its sources. */
 	readonly srcversion: string | undefined;
 	readonly parameters: Readonly<Record<string, string>>;
-	/** Links and processes that hold it. */
+	/** Number of references that links and processes hold. */
 	readonly references: number;
-	/** Letters of what the kernel notes about it, such as O (out of tree) and E (unsigned). */
+	/** The kernel's taint letters for the module, such as O (out of tree) and E (unsigned). */
 	readonly taint: string;
 }
 
-/** The text of a file, trimmed; undefined where it cannot be read. */
-export function readText(path: string): string | undefined {
-	try {
-		return readFileSync(path, 'utf8').trim();
-	} catch {
-		return undefined;
-	}
-}
-
-/** False: this kernel takes no modules at all (CONFIG_MODULES). */
-export function takesModules({ proc } = hostRoots): boolean {
+/** False: this kernel does not support modules (CONFIG_MODULES). */
+export function supportsModules({ proc } = hostRoots): boolean {
 	return existsSync(join(proc, 'modules'));
 }
 
-/** Undefined: none is. */
+/** Undefined: no module `toa` is loaded. */
 export function readLoaded({ sys } = hostRoots): Loaded | undefined {
 	const directory = join(sys, 'module/toa');
-	// one that is on its way in or out is not there yet, or any more
+	// a module that is just being loaded or unloaded does not count
 	if (readText(join(directory, 'initstate')) !== 'live') return undefined;
 	const parameters = readParameters(join(directory, 'parameters'));
 	const version = readText(join(directory, 'version'));
 	return {
-		whose: whoseIs(Object.keys(parameters), version),
+		origin: originOf(Object.keys(parameters), version),
 		version,
 		srcversion: readText(join(directory, 'srcversion')),
 		parameters,
@@ -66,14 +58,14 @@ function readParameters(directory: string): Record<string, string> {
 	return Object.fromEntries(readdirSync(directory).map((name) => [name, readText(join(directory, name)) ?? '']));
 }
 
-/** One line on it, as errors and `module status` have it. */
+/** Describes the module in one line, for errors and `module status`. */
 export function describeLoaded({
-	whose,
+	origin,
 	version,
 	srcversion,
-}: Pick<Loaded, 'whose' | 'version' | 'srcversion'>): string {
+}: Pick<Loaded, 'origin' | 'version' | 'srcversion'>): string {
 	const stated = version === undefined ? 'without a version' : `version ${version}`;
 	const sources = srcversion === undefined ? '' : `, srcversion ${srcversion}`;
-	const by = { own: "toascope's own", other: "toascope's, of another version", foreign: "not toascope's" }[whose];
+	const by = { own: "toascope's own", other: "toascope's, of another version", foreign: "not toascope's" }[origin];
 	return `${stated}${sources}: ${by}`;
 }

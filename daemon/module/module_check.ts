@@ -1,29 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Whether toa.ko is still loaded, decides by the configuration, and has its probes: others may unload, change or switch it off. */
-import type { Missing } from '../capture/attachment_check.ts';
+/**
+ * Checks that toa.ko is still loaded, that the configuration is in force for it and that its probes
+ * run: other processes can unload it, change its parameters or switch its probes off.
+ */
+import type { Missing } from '../capture/attachment_report.ts';
 import type { ReaderReport } from '../capture/provider.ts';
-import { kprobesOff } from '../capture/tracing_switch.ts';
 import { codeOfError } from '../errors.ts';
+import { kprobesOffReason } from '../host/tracing_switch.ts';
 import { LogLimit, type LogSink, logLines } from '../log_lines.ts';
 import { describeLoaded, type Loaded } from './loaded.ts';
 
-/** What is checked. */
+/** The operations on the module that the check needs. */
 export interface CheckedModule {
-	/** The module `toa` that is loaded, whosever it is. */
+	/** The loaded module `toa`, of any origin. */
 	loaded(): Loaded | undefined;
-	/** It is the very one that was put in force. */
-	isOurs(): boolean;
-	/** What is in force instead of the configuration; undefined: the configuration is. */
-	otherParameters(): string | undefined;
-	/** Puts the configuration in force. */
+	/** Whether it is the instance that this daemon configured, not one that was loaded since. */
+	isConfiguredInstance(): boolean;
+	/** The parameters that differ from the configuration; undefined: none do. */
+	changedParameters(): string | undefined;
+	/** Writes the configuration to the module's parameters. */
 	apply(): void;
-	/** Loads the module where it is not loaded, and puts the configuration in force. */
+	/** Loads the module if it is not loaded, and writes the configuration to its parameters. */
 	loadAgain(): Promise<void>;
-	/** Why its probes do not run; undefined: they do. */
+	/** Why its probes do not run; undefined: they run. */
 	probesOff?(): string | undefined;
 }
 
-/** Between two attempts; the pause before loading doubles with each further refusal, since an attempt may build for minutes. */
+/**
+ * Shortest pause between two attempts. The pause before loading doubles with each further failure,
+ * because an attempt can spend minutes building.
+ */
 const retryMs = 10_000;
 const longestRetryMs = 600_000;
 
@@ -32,19 +38,19 @@ export class ModuleCheck {
 	readonly #limit: LogLimit;
 	readonly #nowMs: () => number;
 	readonly #lost = { module: 0n, module_parameters: 0n, module_probes: 0n };
-	/** What the check before found in its place; undefined: it was there. */
+	/** What the previous check found in place of our module; undefined: our module was loaded. */
 	#found: string | undefined;
-	/** What the check before found in force instead of the configuration, and could not put back. */
-	#wrong: string | undefined;
+	/** Changed parameters that the previous check could not restore; undefined: none. */
+	#unrestored: string | undefined;
 	#appliedMs = Number.NEGATIVE_INFINITY;
 	#probesOff: string | undefined;
 	#loading = false;
-	/** When the latest attempt to load it ended. */
+	/** When the latest attempt to load the module ended. */
 	#triedMs = Number.NEGATIVE_INFINITY;
-	/** Attempts in a row that were refused. */
-	#refusals = 0;
+	/** Consecutive failed attempts to load the module. */
+	#failures = 0;
 
-	/** `nowMs`: milliseconds that only grow. */
+	/** `nowMs`: a monotonic clock in milliseconds. */
 	constructor(module: CheckedModule, log: LogSink, nowMs: () => number = () => performance.now()) {
 		this.#module = module;
 		this.#nowMs = nowMs;
@@ -56,9 +62,9 @@ export class ModuleCheck {
 		return { lost: { ...this.#lost }, missing };
 	}
 
-	/** Undefined: it is there. */
+	/** Undefined: our module is loaded. */
 	#checkLoaded(): Missing[] | undefined {
-		if (this.#module.isOurs()) {
+		if (this.#module.isConfiguredInstance()) {
 			this.#found = undefined;
 			return undefined;
 		}
@@ -66,42 +72,42 @@ export class ModuleCheck {
 		const found = other === undefined ? 'not loaded' : describeLoaded(other);
 		if (this.#found === undefined) {
 			this.#lost.module++;
-			this.#limit.tell('lost', logLines.moduleLost, { found });
+			this.#limit.log('lost', logLines.moduleUnloaded, { found });
 		}
-		// another state of things, such as a module in the way that is taken away, is worth an attempt
-		if (found !== this.#found) this.#refusals = 0;
+		// after a change, such as the end of a conflicting module, retry after the shortest pause
+		if (found !== this.#found) this.#failures = 0;
 		this.#found = found;
 		this.#loadAgain();
 		return [{ reason: 'module_missing', text: `toa.ko was unloaded by another process; now: ${found}` }];
 	}
 
 	#loadAgain(): void {
-		const pauseMs = Math.min(retryMs * 2 ** Math.max(0, this.#refusals - 1), longestRetryMs);
+		const pauseMs = Math.min(retryMs * 2 ** Math.max(0, this.#failures - 1), longestRetryMs);
 		if (this.#loading || this.#nowMs() - this.#triedMs < pauseMs) return;
 		this.#loading = true;
 		this.#module
 			.loadAgain()
 			.then(
 				() => {
-					this.#refusals = 0;
+					this.#failures = 0;
 				},
 				(err) => {
-					this.#refusals++;
-					this.#limit.tell(`refused ${codeOfError(err)}`, logLines.moduleNotLoadedAgain, { err });
+					this.#failures++;
+					this.#limit.log(`refused ${codeOfError(err)}`, logLines.moduleReloadFailed, { err });
 				},
 			)
 			.finally(() => {
-				// its end, and not its start: one that takes longer than the pause is not to begin again at once
+				// from its end: an attempt longer than the pause must not begin again at once
 				this.#triedMs = this.#nowMs();
 				this.#loading = false;
 			});
 	}
 
 	#checkParameters(): Missing[] {
-		const found = this.#module.otherParameters();
-		const isNew = found !== this.#wrong;
+		const found = this.#module.changedParameters();
+		const isNew = found !== this.#unrestored;
 		if (found === undefined) {
-			this.#wrong = undefined;
+			this.#unrestored = undefined;
 			return [];
 		}
 		if (isNew) this.#lost.module_parameters++;
@@ -115,20 +121,20 @@ export class ModuleCheck {
 		this.#appliedMs = this.#nowMs();
 		try {
 			this.#module.apply();
-			// what is found at the next check was changed once more, also where it is the same
-			this.#wrong = undefined;
-			this.#limit.tell('parameters', logLines.moduleParameters, { found });
+			// the same difference at the next check is a new change, and is counted again
+			this.#unrestored = undefined;
+			this.#limit.log('parameters', logLines.moduleParameters, { found });
 		} catch (err) {
-			this.#wrong = found;
-			this.#limit.tell(`parameters ${codeOfError(err)}`, logLines.moduleParameters, { found, err });
+			this.#unrestored = found;
+			this.#limit.log(`parameters ${codeOfError(err)}`, logLines.moduleParameters, { found, err });
 		}
 	}
 
 	#checkProbes(): Missing[] {
-		const why = (this.#module.probesOff ?? kprobesOff)();
+		const why = (this.#module.probesOff ?? kprobesOffReason)();
 		if (why !== undefined && this.#probesOff === undefined) {
 			this.#lost.module_probes++;
-			this.#limit.tell('probes', logLines.moduleSwitchedOff, { why });
+			this.#limit.log('probes', logLines.moduleSwitchedOff, { why });
 		}
 		this.#probesOff = why;
 		return why === undefined

@@ -1,32 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Profiles and trusted networks as the module's parameters: written, and read back. */
+/** Writes profiles and trusted networks to the module's parameters, and reads them back. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Network, networksInclude, parseNetwork } from '../config/cidr.ts';
 import type { Config } from '../config/config.ts';
-import { isOwn, namesVirtualServer, type Profile, servesAll } from '../config/profiles.ts';
+import type { Profile } from '../config/profile.ts';
+import { isCustomProfile, namesVirtualServer, hasAllUses } from '../config/profiles.ts';
 import { reasonOf } from '../directories.ts';
 import { ToascopeError } from '../errors.ts';
-import { KernelLog } from './kernel_log.ts';
-import { hostRoots } from './roots.ts';
+import { KernelLog } from '../host/kernel_log.ts';
+import { hostRoots } from '../host/roots.ts';
 
-/** Characters of a message; a list of networks may be long. */
+/** Limit of a message in characters: a list of networks can be long. */
 const shownMax = 200;
 
-/** sysfs takes a page in one write, its end included. */
+/** sysfs accepts one page per write, terminator included. */
 const pageMax = 4095;
 
 /**
- * As kernel/toa_profiles.c reads it and shows it. The module gives clients alone: it takes no uses and no place of a virtual
- * server, and an own profile that names no client is left out.
+ * Formats profiles as kernel/toa_profiles.c reads and shows them. The module delivers only clients:
+ * it supports neither `uses` nor the offsets of a virtual server. A user-defined profile without a
+ * client is left out.
  */
 export function formatProfiles(profiles: readonly Profile[]): string {
 	return profiles
-		.filter((profile) => profile.addressAt !== undefined || !isOwn(profile))
+		.filter((profile) => profile.addressAt !== undefined || !isCustomProfile(profile))
 		.map((profile) => {
 			const { name, kind, length, family, addressAt, portAt, onSyn, priority, pick } = profile;
 			const own = [kind, length, `ipv${family}`, addressAt, portAt ?? '-', ...(onSyn ? ['syn'] : [])];
-			const layout = isOwn(profile) ? [name, ...own].join(':') : name;
+			const layout = isCustomProfile(profile) ? [name, ...own].join(':') : name;
 			return [
 				layout,
 				...(priority === 0 ? [] : [`priority=${priority}`]),
@@ -36,31 +38,34 @@ export function formatProfiles(profiles: readonly Profile[]): string {
 		.join(',');
 }
 
-/** Names of the profiles that say more than the module does: it tells no virtual server, and knows no uses. */
-export function beyondModule(profiles: readonly Profile[]): string[] {
-	return profiles.filter((one) => namesVirtualServer(one) || !servesAll(one)).map(({ name }) => name);
+/** Names of the profiles with features that the module lacks: a virtual server, or `uses`. */
+export function unsupportedProfiles(profiles: readonly Profile[]): string[] {
+	return profiles.filter((one) => namesVirtualServer(one) || !hasAllUses(one)).map(({ name }) => name);
 }
 
-/** The writes that a list of networks takes: each but the last ends with a comma, and the next, which goes on, begins with one. */
+/**
+ * Splits a list of networks into writes that fit a page. Each write but the last ends with a comma,
+ * and the next begins with a comma, which marks it as a continuation.
+ */
 export function trustWrites(networks: readonly Network[]): string[] {
 	const writes: string[] = [];
-	let piece = '';
+	let chunk = '';
 	for (const { text } of networks) {
-		if (piece.length + text.length + 2 > pageMax) {
-			writes.push(piece);
-			piece = ',';
+		if (chunk.length + text.length + 2 > pageMax) {
+			writes.push(chunk);
+			chunk = ',';
 		}
-		piece += `${text},`;
+		chunk += `${text},`;
 	}
-	return [...writes, `${piece.replace(/,$/, '')}\n`];
+	return [...writes, `${chunk.replace(/,$/, '')}\n`];
 }
 
-/** An argument of a command is at most 128 KiB (MAX_ARG_STRLEN). */
+/** Limit of `trust` on a command line: an argument has at most 128 KiB (MAX_ARG_STRLEN). */
 const argumentMax = 100_000;
 
 /**
- * What the module is loaded with, so that it never believes a sender that the configuration does not. A list that is
- * too long follows later; until then nobody is believed.
+ * The arguments to load the module with, so that it never trusts a peer that the configuration does
+ * not. A list that is too long is written after loading; until then no peer is trusted.
  */
 export function loadArguments({ profiles, trust, sockopt }: Pick<Config, 'profiles' | 'trust' | 'sockopt'>): string[] {
 	const networks = trust.map(({ text }) => text).join(',');
@@ -71,7 +76,7 @@ export function loadArguments({ profiles, trust, sockopt }: Pick<Config, 'profil
 	];
 }
 
-/** Sorted, without those that lie within another, as the module keeps them. */
+/** Sorts the networks and drops those within another one, as the module does. */
 function reduced(networks: readonly Network[]): string[] {
 	const order = (one: Network) => Buffer.from([one.family, ...one.address, one.prefixLength]);
 	const sorted = networks
@@ -79,15 +84,18 @@ function reduced(networks: readonly Network[]): string[] {
 		.toSorted((a, b) => Buffer.compare(a.order, b.order));
 	const kept: Network[] = [];
 	for (const { network } of sorted) {
-		const before = kept.at(-1);
-		// one that holds another comes before it, and nothing that it does not hold comes between
-		if (before === undefined || !networksInclude([before], network.family, network.address)) kept.push(network);
+		const previous = kept.at(-1);
+		// a network is sorted before those within it, and no other network comes in between
+		if (previous === undefined || !networksInclude([previous], network.family, network.address)) kept.push(network);
 	}
 	return kept.map(({ text }) => text);
 }
 
-/** Whether what the module shows of its networks is this list. Of one longer than a page it shows a part, and how many more. */
-export function isTrust(shown: string, networks: readonly Network[]): boolean {
+/**
+ * Whether the networks that the module shows are this list. Of a list longer than a page, the
+ * module shows a part and the number of the others.
+ */
+export function matchesTrust(shown: string, networks: readonly Network[]): boolean {
 	const [, listed = '', more = '0'] = /^(.*?)(?: \.\.\. and (\d+) more)?$/.exec(shown) ?? [];
 	const texts = listed === '' ? [] : listed.split(',').map((text) => parseNetwork(text).text);
 	const wanted = reduced(networks);
@@ -96,64 +104,67 @@ export function isTrust(shown: string, networks: readonly Network[]): boolean {
 	return texts.every((text) => known.has(text));
 }
 
-/** As the module shows them. */
-export interface Shown {
+/** The parameters as the module shows them. */
+export interface ShownParameters {
 	readonly profiles: string;
 	readonly trust: string;
-	/** Undefined: the module has no such parameter, it is of an earlier build. */
+	/** Undefined: the module is of an earlier build, which lacks this parameter. */
 	readonly sockoptIpv4: string | undefined;
 }
 
-/** Puts the configuration in force for the module; what is in force already is left alone. */
+/** Puts the configuration in force for the module. Does not write values that are in force. */
 export class Parameters {
 	readonly #directory: string;
-	/** What was shown when this configuration was last found in force. */
+	/** What the module showed when this configuration was last found in force. */
 	#inForce: { readonly config: Config; readonly text: string } | undefined;
 
 	constructor({ sys } = hostRoots) {
 		this.#directory = join(sys, 'module/toa/parameters');
 	}
 
-	/** @throws {ToascopeError} MODULE_REFUSED; then the parameter that it names is as it was */
+	/** @throws {ToascopeError} MODULE_REFUSED; the parameter that it names is then unchanged */
 	apply({ profiles, trust, sockopt }: Config): void {
 		const text = formatProfiles(profiles);
 		this.#set('profiles', [text], (shown) => shown === text);
-		this.#set('trust', trustWrites(trust), (shown) => isTrust(shown, trust));
-		// one of an earlier build has no such parameter, and answers as `mapped` has it
+		this.#set('trust', trustWrites(trust), (shown) => matchesTrust(shown, trust));
+		// a module of an earlier build lacks this parameter, and behaves as with `mapped`
 		if (sockopt.ipv4 !== 'mapped' || this.#has('sockopt_ipv4')) {
 			this.#set('sockopt_ipv4', [sockopt.ipv4], (shown) => shown === sockopt.ipv4);
 		}
 	}
 
-	read(): Shown {
+	read(): ShownParameters {
 		const shown = (name: string) => readFileSync(join(this.#directory, name), 'utf8').trim();
 		const sockoptIpv4 = this.#has('sockopt_ipv4') ? shown('sockopt_ipv4') : undefined;
 		return { profiles: shown('profiles'), trust: shown('trust'), sockoptIpv4 };
 	}
 
-	/** What is in force in another way than the configuration has it; undefined: nothing is. */
-	otherThan(config: Config): string | undefined {
+	/** The parameters that differ from the configuration; undefined: none do. */
+	differencesFrom(config: Config): string | undefined {
 		const { profiles, trust, sockopt } = config;
 		const shown = this.read();
-		// asked once a second: a list of thousands of networks is compared when something has changed
+		// called once a second: a list of thousands of networks is compared only after a change
 		const text = JSON.stringify(shown);
 		if (this.#inForce?.config === config && this.#inForce.text === text) return undefined;
-		const wrong = [
+		const differing = [
 			...(shown.profiles === formatProfiles(profiles) ? [] : [`profiles=${shown.profiles}`]),
-			...(isTrust(shown.trust, trust) ? [] : [`trust=${shown.trust}`]),
+			...(matchesTrust(shown.trust, trust) ? [] : [`trust=${shown.trust}`]),
 			...((shown.sockoptIpv4 ?? sockopt.ipv4) === sockopt.ipv4 ? [] : [`sockopt_ipv4=${shown.sockoptIpv4}`]),
 		];
-		this.#inForce = wrong.length === 0 ? { config, text } : undefined;
-		return wrong.length === 0 ? undefined : wrong.join(' ').slice(0, shownMax);
+		this.#inForce = differing.length === 0 ? { config, text } : undefined;
+		return differing.length === 0 ? undefined : differing.join(' ').slice(0, shownMax);
 	}
 
-	/** Puts back what read() gave. @throws {ToascopeError} MODULE_REFUSED, also where that was a part of a long list */
-	restore({ profiles, trust, sockoptIpv4 }: Shown): void {
+	/**
+	 * Restores what read() returned.
+	 * @throws {ToascopeError} MODULE_REFUSED, also if that was only a part of a long list
+	 */
+	restore({ profiles, trust, sockoptIpv4 }: ShownParameters): void {
 		this.#set('profiles', [profiles], (shown) => shown === profiles);
 		if (sockoptIpv4 !== undefined) this.#set('sockopt_ipv4', [sockoptIpv4], (shown) => shown === sockoptIpv4);
 		if (/ \.\.\. and \d+ more$/.test(trust) && trust !== this.read().trust) {
-			throw new ToascopeError('MODULE_REFUSED', 'the networks before were more than toa.ko shows', {
-				hint: 'toascope run with their configuration writes them all',
+			throw new ToascopeError('MODULE_REFUSED', 'toa.ko showed only a part of the earlier networks', {
+				hint: 'they cannot be restored; toascope run with the earlier configuration writes all of them',
 			});
 		}
 		this.#set('trust', [`${trust}\n`], (shown) => shown === trust);
@@ -169,22 +180,22 @@ export class Parameters {
 		try {
 			if (isInForce(readFileSync(file, 'utf8').trim())) return;
 			log = new KernelLog();
-			for (const piece of writes) writeFileSync(file, piece);
+			for (const chunk of writes) writeFileSync(file, chunk);
 			const shown = readFileSync(file, 'utf8').trim();
 			if (isInForce(shown)) return;
 			throw new ToascopeError(
 				'MODULE_REFUSED',
-				`toa.ko took ${name}, and shows something else: ${shown.slice(0, 200)}`,
+				`toa.ko accepted ${name} but shows another value: ${shown.slice(0, 200)}`,
 				{
-					hint: 'another process writes it as well, or the module is of another version',
+					hint: 'another process writes it too, or the module is of another version',
 				},
 			);
 		} catch (cause) {
 			if (cause instanceof ToascopeError) throw cause;
-			const said = log?.lines().join('\n') ?? '';
+			const kernelLines = log?.lines().join('\n') ?? '';
 			throw new ToascopeError('MODULE_REFUSED', `toa.ko refuses ${name}: ${reasonOf(cause)}`, {
-				hint: `${file} can be written by root alone`,
-				...(said === '' ? {} : { detail: said }),
+				hint: `only root can write ${file}`,
+				...(kernelLines === '' ? {} : { detail: kernelLines }),
 				cause,
 			});
 		} finally {

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What of this host forbids modules: lockdown, and signatures that the kernel asks for. */
+/** Policies of this host that forbid modules: lockdown, and required signatures. */
 import { join } from 'node:path';
-import { readText } from './loaded.ts';
-import { hostRoots, type Roots } from './roots.ts';
+import { readText } from '../host/files.ts';
+import { hostRoots, type Roots } from '../host/roots.ts';
 
-/** What may forbid a module, whatever is in it. */
+/** Policies that can forbid a module, whatever it contains. */
 export interface Policy {
 	/** `none`, `integrity` or `confidentiality`; undefined: this kernel has no lockdown. */
 	readonly lockdown: string | undefined;
-	/** module.sig_enforce: signed modules alone. */
+	/** module.sig_enforce: the kernel accepts only signed modules. */
 	readonly signedOnly: boolean;
-	/** UEFI Secure Boot; undefined: this machine does not tell. */
+	/** UEFI Secure Boot; undefined: the state is not readable on this machine. */
 	readonly secureBoot: boolean | undefined;
 }
 
@@ -25,13 +25,13 @@ export function readPolicy({ sys }: Roots = hostRoots): Policy {
 	};
 }
 
-export function isLocked({ lockdown = 'none' }: Policy): boolean {
+export function isLockedDown({ lockdown = 'none' }: Policy): boolean {
 	return lockdown !== 'none';
 }
 
-/** Why modules without a signature are refused; undefined: they are not, as far as is told. */
-export function whySignedOnly(policy: Policy): string | undefined {
+/** Why unsigned modules are refused; undefined: no policy that refuses them is known. */
+export function signedOnlyReason(policy: Policy): string | undefined {
 	const { lockdown, signedOnly, secureBoot } = policy;
-	if (isLocked(policy)) return `kernel lockdown is ${lockdown}${secureBoot === true ? ' under Secure Boot' : ''}`;
+	if (isLockedDown(policy)) return `kernel lockdown is ${lockdown}${secureBoot === true ? ' under Secure Boot' : ''}`;
 	return signedOnly ? 'module.sig_enforce is on' : undefined;
 }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The sources of toa.ko: part of this installation, and copied out of it before anything is built. */
+/** The sources of toa.ko: part of this installation, and copied elsewhere before a build. */
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { reasonOf } from '../directories.ts';
 import { ToascopeError } from '../errors.ts';
 
-/** What a build leaves behind is no source. */
-const source = /^(?:Kbuild|Makefile|dkms\.conf|toa_\w+\.[ch]|probes(?:\/\w+\.c)?)$/;
+/** Names of source files, as opposed to what a build leaves behind. */
+const source = /^(?:Kbuild|Makefile|dkms\.conf|toa_\w+\.(?:[ch]|def)|probes(?:\/\w+\.c)?)$/;
 
-/** Beside daemon/, or beside dist/. @throws {ToascopeError} MISSING_TOOL */
+/** The folder beside daemon/, or beside dist/. @throws {ToascopeError} MISSING_TOOL */
 function findSources(): string {
-	const places = ['../../kernel', '../../../kernel'].map((place) => new URL(place, import.meta.url).pathname);
-	const found = places.find((place) => existsSync(join(place, 'Kbuild')));
+	const candidates = ['../../kernel', '../../../kernel'].map((path) => new URL(path, import.meta.url).pathname);
+	const found = candidates.find((path) => existsSync(join(path, 'Kbuild')));
 	if (found === undefined) {
 		throw new ToascopeError('MISSING_TOOL', 'the sources of toa.ko are not part of this installation', {
 			hint: 'install toascope again: its folder kernel/ is missing',
@@ -20,7 +20,10 @@ function findSources(): string {
 	return found;
 }
 
-/** Copies them to a directory, which is made anew. @throws {ToascopeError} NO_PRIVILEGE, MISSING_TOOL */
+/**
+ * Copies the sources to a directory, replacing it.
+ * @throws {ToascopeError} NO_PRIVILEGE, MISSING_TOOL
+ */
 export function copySources(to: string): void {
 	const from = findSources();
 	try {
@@ -36,7 +39,7 @@ export function copySources(to: string): void {
 	}
 }
 
-/** Whether a directory has these very sources. */
+/** Whether a directory has exactly the sources of this installation. */
 export function hasSameSources(directory: string): boolean {
 	const from = findSources();
 	const names = readdirSync(from, { recursive: true, encoding: 'utf8' }).filter(

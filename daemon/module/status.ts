@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-/** How toa.ko fares on this host. */
+/** The state of toa.ko on this host, for `toascope module status`. */
 import { release } from 'node:os';
+import { installCommand, describePart, readDistribution } from '../host/packages.ts';
+import { hostRoots, type Roots } from '../host/roots.ts';
 import { version } from '../version.ts';
 import { isLoadedAtBoot } from './boot.ts';
 import { buildDirectory, findBuilt, headersOf, missingParts } from './build.ts';
 import { dkmsStatus } from './dkms.ts';
 import { findInstalled, type KernelObject } from './kernel_object.ts';
-import { describeLoaded, type Loaded, readLoaded, takesModules } from './loaded.ts';
-import { howToInstall, inWords, readDistribution } from './packages.ts';
-import { type Policy, readPolicy, whySignedOnly } from './policy.ts';
-import { hostRoots, type Roots } from './roots.ts';
+import { describeLoaded, type Loaded, readLoaded, supportsModules } from './loaded.ts';
+import { type Policy, readPolicy, signedOnlyReason } from './policy.ts';
 
 export interface ModuleStatus {
-	/** Of toascope, and so of the module that goes with it. */
+	/** Version of toascope, and so of the module that belongs to it. */
 	readonly version: string;
 	readonly kernel: string;
-	/** False: this kernel takes none (CONFIG_MODULES). */
+	/** False: this kernel does not support modules (CONFIG_MODULES). */
 	readonly takes_modules: boolean;
 	readonly loaded: Loaded | null;
 	/** What modprobe would load. */
@@ -25,8 +25,9 @@ export interface ModuleStatus {
 	readonly build: {
 		readonly directory: string;
 		readonly headers: string;
-		/** What is not here, in words, and how it comes here. */
+		/** Prerequisites that are missing, as text. */
 		readonly missing: readonly string[];
+		/** How to install them; null: nothing is missing. */
 		readonly install: string | null;
 	};
 	readonly policy: Policy;
@@ -40,15 +41,15 @@ export async function readStatus(roots: Roots = hostRoots): Promise<ModuleStatus
 	return {
 		version,
 		kernel: release(),
-		takes_modules: takesModules(roots),
+		takes_modules: supportsModules(roots),
 		loaded: readLoaded(roots) ?? null,
 		installed: (await findInstalled(release())) ?? null,
 		built: (await findBuilt(release(), roots)) ?? null,
 		build: {
 			directory: buildDirectory(release(), roots),
 			headers: headersOf(release(), roots),
-			missing: missing.map(inWords),
-			install: missing.length === 0 ? null : howToInstall(missing, readDistribution(roots)),
+			missing: missing.map(describePart),
+			install: missing.length === 0 ? null : installCommand(missing, readDistribution(roots)),
 		},
 		policy: readPolicy(roots),
 		dkms: (await dkmsStatus()) ?? null,
@@ -56,7 +57,7 @@ export async function readStatus(roots: Roots = hostRoots): Promise<ModuleStatus
 	};
 }
 
-/** For people. */
+/** Formats the status as a table for a terminal. */
 export function formatStatus(status: ModuleStatus): string {
 	const { loaded, installed, built, build, policy, dkms } = status;
 	const object = (one: KernelObject | null) =>
@@ -64,8 +65,8 @@ export function formatStatus(status: ModuleStatus): string {
 			? 'none'
 			: `${one.file}, version ${one.version ?? 'none'}, vermagic ${one.vermagic}${one.signed ? ', signed' : ''}`;
 	const kernel = 'kernel'.padEnd(14);
-	// nothing of the rest can be done here
-	if (!status.takes_modules) return `${kernel}${status.kernel}, which takes no modules\n`;
+	// without module support no other row applies
+	if (!status.takes_modules) return `${kernel}${status.kernel}, which does not support modules\n`;
 	const rows: [string, string][] = [
 		['kernel', status.kernel],
 		['loaded', loaded === null ? 'no' : describeLoaded(loaded)],
@@ -73,10 +74,10 @@ export function formatStatus(status: ModuleStatus): string {
 			`  ${name}`,
 			value || '(empty)',
 		]),
-		...(loaded === null ? [] : [['  in use by', `${loaded.references}`] as [string, string]]),
+		...(loaded === null ? [] : [['  references', `${loaded.references}`] as [string, string]]),
 		['installed', object(installed)],
 		['built', object(built)],
-		['to build', build.missing.length === 0 ? 'all is here' : `missing: ${build.missing.join(', ')}; ${build.install}`],
+		['to build', build.missing.length === 0 ? 'ready' : `missing: ${build.missing.join(', ')}; ${build.install}`],
 		['signatures', formatPolicy(policy)],
 		['dkms', dkms === null ? 'not installed' : dkms.join('; ') || 'toa is not added'],
 		['at boot', status.loaded_at_boot ? 'loaded' : 'not loaded'],
@@ -87,8 +88,8 @@ export function formatStatus(status: ModuleStatus): string {
 function formatPolicy(policy: Policy): string {
 	const { lockdown, signedOnly, secureBoot } = policy;
 	const needed =
-		whySignedOnly(policy) === undefined ? 'unsigned modules are taken' : 'the kernel takes signed modules alone';
-	const told = [`lockdown ${lockdown ?? 'not told'}`, `sig_enforce ${signedOnly ? 'on' : 'off'}`];
-	if (secureBoot !== undefined) told.push(`Secure Boot ${secureBoot ? 'on' : 'off'}`);
-	return `${needed} (${told.join(', ')})`;
+		signedOnlyReason(policy) === undefined ? 'unsigned modules are accepted' : 'the kernel accepts only signed modules';
+	const details = [`lockdown ${lockdown ?? 'unknown'}`, `sig_enforce ${signedOnly ? 'on' : 'off'}`];
+	if (secureBoot !== undefined) details.push(`Secure Boot ${secureBoot ? 'on' : 'off'}`);
+	return `${needed} (${details.join(', ')})`;
 }

@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Whether a loaded toa.ko does what it is for: one connection over loopback with a hand-made option, then getsockopt(4096). */
+/**
+ * Verifies that a loaded toa.ko delivers client addresses: makes one connection over loopback,
+ * sends a segment with a hand-made option on it, and calls getsockopt(4096).
+ */
 import ipaddr from 'ipaddr.js';
-import { native } from '../capture/native.ts';
-import { requireCapabilities } from '../capture/privileges.ts';
+import { native } from '../../native/binding.ts';
 import { networksInclude } from '../config/cidr.ts';
 import type { Config } from '../config/config.ts';
-import type { Profile } from '../config/profiles.ts';
+import type { Profile } from '../config/profile.ts';
 import { ToascopeError } from '../errors.ts';
+import { requireCapabilities } from '../host/privileges.ts';
 import { readEvents } from './counters.ts';
 
 const loopback = [127, 0, 0, 1];
-/** Of the ranges for documentation (RFC 5737, RFC 3849): nobody's. */
+/** Addresses reserved for documentation (RFC 5737, RFC 3849), which belong to no host. */
 const clients = { 4: '192.0.2.99', 6: '2001:db8::99' };
 const clientPort = 40_999;
 const attempts = 3;
 
-/** An option of a profile that names an address and port. */
+/** Encodes a client's address and port as an option in the layout of a profile. */
 export function encodeOption(
 	{ kind, length, family, addressAt, portAt, version }: Profile,
 	address: string,
@@ -36,55 +39,58 @@ export function encodeOption(
 	return option;
 }
 
-/** struct toa_nat64_peer as an address and port. */
-export function readPeer(peer: Uint8Array): string {
+/** Formats a struct toa_nat64_peer as `ADDRESS PORT`. */
+export function formatClient(peer: Uint8Array): string {
 	const port = ((peer[16] ?? 0) << 8) | (peer[17] ?? 0);
 	return `${ipaddr.process(ipaddr.fromByteArray([...peer.subarray(0, 16)]).toString()).toString()} ${port}`;
 }
 
 /**
- * With the parameters of the configuration in force. Where loopback is not trusted the option must be counted as `untrusted`.
+ * Requires the configuration to be in force for the module. If loopback is not a trusted network,
+ * the option must be counted as `untrusted`.
  * @throws {ToascopeError} MODULE_SILENT, NO_PRIVILEGE
  */
 export function verifyModule({ profiles, trust, sockopt }: Config): void {
-	requireCapabilities('checking what toa.ko does', ['CAP_NET_ADMIN', 'CAP_NET_RAW']);
-	const refused = sockopt.ipv4 === 'refuse';
-	const naming = profiles.filter(({ addressAt }) => addressAt !== undefined);
-	const profile = ((refused ? naming.find(({ family }) => family === 6) : undefined) ?? naming[0]) as Profile;
+	requireCapabilities('verifying that toa.ko works', ['CAP_NET_ADMIN', 'CAP_NET_RAW']);
+	const refusesIpv4 = sockopt.ipv4 === 'refuse';
+	const usable = profiles.filter(({ addressAt }) => addressAt !== undefined);
+	const profile = ((refusesIpv4 ? usable.find(({ family }) => family === 6) : undefined) ?? usable[0]) as Profile;
 	const client = clients[profile.family];
 	const port = profile.portAt === undefined ? 0 : clientPort;
 	const trusted = trust.length === 0 || networksInclude(trust, 4, loopback);
 	const option = encodeOption(profile, client, port);
-	let wrong = '';
-	// the segment goes another way than the connection's own, and may come too late on a busy machine
+	let failure = '';
+	// the segment bypasses the connection's socket and can arrive too late on a busy host
 	for (let attempt = 0; attempt < attempts; attempt++) {
-		if (!trusted) wrong = askRefused(option, 'verdict_untrusted', 'an untrusted sender');
-		else if (refused && profile.family === 4) wrong = askRefused(option, 'asked_ipv4', 'an IPv4 client');
-		else wrong = askTrusted(option, `${client} ${port}`);
-		if (wrong === '') return;
+		if (!trusted) failure = checkRefused(option, 'verdict_untrusted', 'from an untrusted peer');
+		else if (refusesIpv4 && profile.family === 4) failure = checkRefused(option, 'asked_ipv4', 'with an IPv4 client');
+		else failure = checkTrusted(option, `${client} ${port}`);
+		if (failure === '') return;
 	}
-	throw new ToascopeError('MODULE_SILENT', `toa.ko is loaded and does not work: ${wrong}`, {
-		hint: 'another module or program may answer in its place; the kernel log may say more: dmesg | grep TOA',
+	throw new ToascopeError('MODULE_SILENT', `toa.ko is loaded but does not deliver client addresses: ${failure}`, {
+		hint: 'another module or program might answer in its place; check the kernel log for the cause: dmesg | grep TOA',
 	});
 }
 
-/** What is wrong; empty: nothing. */
-function askTrusted(option: Buffer, client: string): string {
-	const { without, with: errno, peer } = native().askModule(option);
-	if (without !== 'EINVAL') return `getsockopt(4096) without TOA: ${without || 'an answer'}, not EINVAL`;
-	if (peer === undefined) return `getsockopt(4096) with TOA: ${errno}`;
-	const found = readPeer(peer);
-	return found === client ? '' : `getsockopt(4096) says ${found} for ${client}`;
+/** Returns what is wrong; empty: nothing is. */
+function checkTrusted(option: Buffer, client: string): string {
+	const { without, with: errno, peer } = native().probeModule(option);
+	if (without !== 'EINVAL') return `getsockopt(4096) without TOA returned ${without || 'an address'} instead of EINVAL`;
+	if (peer === undefined) return `getsockopt(4096) with TOA failed with ${errno}`;
+	const found = formatClient(peer);
+	return found === client ? '' : `getsockopt(4096) returned ${found} instead of ${client}`;
 }
 
-/** `event` counts the reason why there is no answer. */
-function askRefused(option: Buffer, event: string, whose: string): string {
+/** `event`: the counter of the reason why getsockopt(4096) returns EINVAL. */
+function checkRefused(option: Buffer, event: string, which: string): string {
 	const count = () => readEvents()[event];
 	const before = count();
-	const { with: errno } = native().askModule(option);
-	if (errno !== 'EINVAL') return `getsockopt(4096) with TOA of ${whose}: ${errno || 'an answer'}, not EINVAL`;
+	const { with: errno } = native().probeModule(option);
+	if (errno !== 'EINVAL') {
+		return `getsockopt(4096) for an option ${which} returned ${errno || 'an address'} instead of EINVAL`;
+	}
 	const after = count();
-	// its counters are files of the initial network namespace: in others its own error must do
+	// only the initial network namespace has the counters; in others EINVAL has to suffice
 	if (before === undefined || after === undefined) return '';
-	return after > before ? '' : `an option of ${whose} was not counted`;
+	return after > before ? '' : `an option ${which} was not counted`;
 }

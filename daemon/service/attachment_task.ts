@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Attached means asked, once a second: programs, pins and the file of the Unix socket. Besides each collection, and not in it:
- * one that takes long is not to hide that nothing is seen.
+ * Checks once a second whether everything is attached: programs, pins and the Unix socket file. It
+ * is separate from the collection because a collection that takes long must not hide that
+ * connections are missed.
  */
-import { type AttachmentReport, type Missing, missingReasons } from '../capture/attachment_check.ts';
+import { type AttachmentReport, type Missing, missingReasons } from '../capture/attachment_report.ts';
 import type { Provider } from '../capture/provider.ts';
 import type { SocketFile } from '../http/unix_socket.ts';
 import { LogLimit, type LogSink, logLines } from '../log_lines.ts';
@@ -18,13 +19,13 @@ export interface AttachmentTaskOptions {
 	readonly log: LogSink;
 	/** http.socket; undefined: off. */
 	readonly socket: string | undefined;
-	/** Told of a check between the others that failed. */
+	/** Called when a check between the scheduled ones fails. */
 	readonly onFailure: (error: unknown) => void;
-	/** Milliseconds that only grow. */
+	/** Monotonic, in milliseconds. */
 	readonly nowMs?: () => number;
 }
 
-/** Those that the state of the programs does not show. */
+/** Reasons that the state of the programs does not show. */
 const notAttached: readonly Missing['reason'][] = [
 	'attachments_unknown',
 	'module_missing',
@@ -33,7 +34,7 @@ const notAttached: readonly Missing['reason'][] = [
 ];
 
 export class AttachmentTask {
-	/** Undefined while the daemon listens on no Unix socket. */
+	/** Undefined while the daemon does not listen on a Unix socket. */
 	socketFile: SocketFile | undefined;
 	readonly #options: AttachmentTaskOptions;
 	readonly #limit: LogLimit;
@@ -48,10 +49,13 @@ export class AttachmentTask {
 		this.#limit = new LogLimit(options.log);
 		this.#nowMs = options.nowMs ?? (() => performance.now());
 		this.#checkedMs = this.#nowMs();
-		options.readiness.set('attachments_unknown', 'the first check of the attachments is awaited');
+		options.readiness.set('attachments_unknown', 'waiting for the first check of the attachments');
 	}
 
-	/** Throws where the check does; the reasons not to be ready are those of its report all the same. */
+	/**
+	 * Throws if the check throws; the reasons not to be ready are updated from its report even
+	 * then.
+	 */
 	run(): void {
 		try {
 			this.#options.provider.checkAttachments(() => this.#changed());
@@ -62,7 +66,7 @@ export class AttachmentTask {
 		}
 	}
 
-	/** A check between the others. */
+	/** Runs a check between the scheduled ones. */
 	#changed(): void {
 		try {
 			this.run();
@@ -85,10 +89,10 @@ export class AttachmentTask {
 		return this.#nowMs() - this.#checkedMs > staleMs;
 	}
 
-	/** Not ready any more where the latest check is too long ago. */
+	/** Sets a reason not to be ready if the latest check is too old. */
 	checkAge(): void {
 		if (!this.#isStale) return;
-		const text = `the attachments were not checked for ${staleMs / 1000} s`;
+		const text = `the attachments have not been checked for ${staleMs / 1000} s`;
 		this.#options.readiness.set('attachments_unknown', text);
 	}
 
@@ -98,11 +102,11 @@ export class AttachmentTask {
 		const { socket, endpoints } = this.#options;
 		this.socketFile = undefined;
 		this.#socketFilesLost++;
-		this.#limit.tell(`socket ${file}`, logLines.socketFileLost, { socket, file });
-		endpoints.reopen('socket', `the file of the Unix socket ${socket} was ${file}`);
+		this.#limit.log(`socket ${file}`, logLines.socketFileLost, { socket, file });
+		endpoints.reopen('socket', `the Unix socket file ${socket} was ${file}`);
 	}
 
-	/** What the latest run found; what was lost includes the file of the socket. */
+	/** What the latest run found; `lost` includes the socket file. */
 	get report(): AttachmentReport {
 		const { provider, socket } = this.#options;
 		const { attachments } = provider;
@@ -110,7 +114,7 @@ export class AttachmentTask {
 		return { ...attachments, lost: { ...attachments.lost, ...sockets } };
 	}
 
-	/** False also where it is not known, and where toa.ko does not decide by the configuration. */
+	/** Also false if the state is not known, and if toa.ko does not decide by the configuration. */
 	get allAttached(): boolean {
 		const { programs, missing } = this.#options.provider.attachments;
 		return (

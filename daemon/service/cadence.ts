@@ -1,23 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
-/** When the daemon's tasks are due, and what follows from that: each interval and bound is stated here once. In milliseconds. */
+/**
+ * When the daemon's tasks run, and the bounds that follow from it: each interval and bound is
+ * stated only here. In milliseconds.
+ */
 
-/** Between two collections: what a scrape shows is so old at most, while they are quick. */
+/**
+ * The interval between collections: the greatest age of what a scrape shows, while collections are
+ * quick.
+ */
 export const collectMs = 1000;
-/** The kernel is asked so often whether all that was attached still is. */
+/** The interval between checks that everything is still attached. */
 export const attachmentsMs = 1000;
-/** Open connections are in the counters after two flushes: within 15 s (bpf/sweep.bpf.c). */
+/**
+ * The interval between flushes. Open connections are in the counters after two of them: within 15 s
+ * (bpf/sweep.bpf.c).
+ */
 export const flushMs = 5000;
-/** The kernel wakes nobody for a record of the ring: it is drained so often. */
+/** The interval between drains of the ring: the kernel wakes no process for a record. */
 export const drainMs = 50;
-/** Records that are not drained are lost: draining has four fifths of the time. */
+/**
+ * Records that are not drained in time are dropped, so draining can use four fifths of the time.
+ */
 export const drainPauseFactor = 0.25;
-/** What may come less often when it is slow: it has a twentieth of the processor time. */
+/**
+ * For tasks that can run less often when they are slow: they use a twentieth of the processor time.
+ */
 export const usualPauseFactor = 20;
-/** However slow a task is: its next run begins so long after the last one ended, or at its interval. */
+/**
+ * However slow a task is, its next run begins this long after the last one ended, or at its
+ * interval.
+ */
 export const longestPauseMs = 5000;
-/** A snapshot that is older is stale: three collections in a row failed or took too long, at their slowest cadence. */
+/**
+ * A snapshot older than this is stale: three collections in a row failed or took too long, at their
+ * slowest cadence.
+ */
 export const staleMs = 3 * longestPauseMs;
-/** A jump of the wall clock is noticed so soon after it. */
+/** A jump of the wall clock is noticed within this time. */
 export const clockMs = 100;
-/** A search through the connections takes a tenth of a second: not for everyone who asks. */
+/**
+ * A search through the connections takes a tenth of a second, so requests share one within this
+ * time.
+ */
 export const peersMs = 2000;

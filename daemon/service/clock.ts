@@ -1,22 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * CLOCK_MONOTONIC, in which the kernel's records tell time, against the wall clock. The wall clock jumps (it is set; the host was
- * suspended, and CLOCK_MONOTONIC stood still; a guest was moved): a time is converted with the difference that held when it was.
+ * Converts between CLOCK_MONOTONIC, the time of the kernel's records, and the wall clock. The wall
+ * clock jumps (it is set; the host was suspended, and CLOCK_MONOTONIC stopped; a guest was moved),
+ * so a time is converted with the offset that applied at that time.
  */
-import { native } from '../capture/native.ts';
-import type { Clock } from '../http/ports.ts';
+import { native } from '../../native/binding.ts';
+import type { Clock } from '../http/view.ts';
 
-/** Below this the difference is the measurement's own; above it somebody has set the wall clock. */
+/**
+ * A smaller change of the offset is a measurement error; a greater one means that the wall clock
+ * was set.
+ */
 const toleranceNs = 10_000_000n;
-/** Jumps that are remembered: who sets the clock once a minute has hours. */
-const maxStretches = 256;
+/** Jumps that are remembered: hours of them, if the clock is set once a minute. */
+const maxPeriods = 256;
 
-/** Readings, in nanoseconds. */
+/** Clock readings, in nanoseconds. */
 export interface Clocks {
 	readonly monotonicNs: () => bigint;
 	/** To the millisecond. */
 	readonly wallNs: () => bigint;
-	/** To the microsecond, but of a clock that nobody sets: right at a start. */
+	/** To the microsecond, but not adjusted when the wall clock is set: correct only at a start. */
 	readonly fineWallNs: () => bigint;
 }
 
@@ -29,31 +33,31 @@ const system: Clocks = {
 interface Measured {
 	readonly monotonicNs: bigint;
 	readonly offset: bigint;
-	/** It is no farther from the truth: somebody else may have had the processor between two readings. */
+	/** Bound of the error: another thread can have had the processor between two readings. */
 	readonly within: bigint;
 }
 
-/** Between two jumps. Slewing moves both clocks alike, so the difference is the same all the time. */
-interface Stretch {
-	/** CLOCK_MONOTONIC. The first one also holds for all that was before it. */
+/** The time between two jumps. Slewing changes both clocks alike, so the offset is constant. */
+interface Period {
+	/** CLOCK_MONOTONIC. The first period also applies to all time before it. */
 	readonly sinceNs: bigint;
 	/** Wall clock less CLOCK_MONOTONIC. */
 	readonly offset: bigint;
 }
 
-const apart = (a: bigint, b: bigint) => (a > b ? a - b : b - a);
+const distance = (a: bigint, b: bigint) => (a > b ? a - b : b - a);
 
 export class SystemClock implements Clock {
 	readonly #clocks: Clocks;
 	/** The oldest first, never empty. */
-	readonly #stretches: Stretch[];
+	readonly #periods: Period[];
 
 	constructor(clocks = system) {
 		this.#clocks = clocks;
 		const { offset, monotonicNs } = this.#measure(clocks.wallNs);
 		const fine = this.#measure(clocks.fineWallNs);
-		const exact = apart(fine.offset, offset) < toleranceNs ? fine.offset : offset;
-		this.#stretches = [{ sinceNs: monotonicNs, offset: exact }];
+		const exact = distance(fine.offset, offset) < toleranceNs ? fine.offset : offset;
+		this.#periods = [{ sinceNs: monotonicNs, offset: exact }];
 	}
 
 	#measure(wallNs: () => bigint): Measured {
@@ -64,33 +68,36 @@ export class SystemClock implements Clock {
 		return { monotonicNs: before, offset: wall - before - within, within };
 	}
 
-	/** Looks whether the wall clock has jumped: what happens between a jump and the next call is told with the difference of before. */
+	/**
+	 * Checks whether the wall clock has jumped. Times between a jump and the next call are
+	 * converted with the offset from before the jump.
+	 */
 	adjust(): void {
 		const { monotonicNs, offset, within } = this.#measure(this.#clocks.wallNs);
-		if (apart(offset, this.#latest.offset) <= toleranceNs + within) return;
-		this.#stretches.push({ sinceNs: monotonicNs, offset });
-		if (this.#stretches.length > maxStretches) this.#stretches.shift();
+		if (distance(offset, this.#latest.offset) <= toleranceNs + within) return;
+		this.#periods.push({ sinceNs: monotonicNs, offset });
+		if (this.#periods.length > maxPeriods) this.#periods.shift();
 	}
 
-	get #latest(): Stretch {
-		return this.#stretches.at(-1) as Stretch;
+	get #latest(): Period {
+		return this.#periods.at(-1) as Period;
 	}
 
 	toUnixNs(monotonicNs: bigint): bigint {
-		let at = this.#stretches.length - 1;
-		while (at > 0 && monotonicNs < (this.#stretches[at] as Stretch).sinceNs) at--;
-		return monotonicNs + (this.#stretches[at] as Stretch).offset;
+		let at = this.#periods.length - 1;
+		while (at > 0 && monotonicNs < (this.#periods[at] as Period).sinceNs) at--;
+		return monotonicNs + (this.#periods[at] as Period).offset;
 	}
 
 	toMonotonicNs(unixNs: bigint): readonly bigint[] {
 		const found: bigint[] = [];
-		for (let at = this.#stretches.length - 1; at >= 0; at--) {
-			const { sinceNs, offset } = this.#stretches[at] as Stretch;
-			const next = this.#stretches[at + 1];
+		for (let at = this.#periods.length - 1; at >= 0; at--) {
+			const { sinceNs, offset } = this.#periods[at] as Period;
+			const next = this.#periods[at + 1];
 			const monotonicNs = unixNs - offset;
 			const begun = at === 0 || monotonicNs >= sinceNs;
 			if (begun && (next === undefined || monotonicNs < next.sinceNs)) found.push(monotonicNs);
-			// never shown: the jump at the end of this stretch went over it
+			// the wall clock never showed this time: the jump at the end of this period skipped it
 			else if (begun && next !== undefined && unixNs < next.sinceNs + next.offset) found.push(next.sinceNs);
 		}
 		return found;

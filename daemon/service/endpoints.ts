@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Where the daemon serves HTTP. Serving and attaching are two things: an address that is not there yet, or a port that another
- * process has, is tried again while the programs stay attached and count.
+ * The daemon's HTTP endpoints. Serving is independent of attaching: an address that does not exist
+ * yet, or a port that another process uses, is tried again while the programs stay attached and
+ * count.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { ToascopeError } from '../errors.ts';
-import { LogLimit, type LogSink, logLines, tell } from '../log_lines.ts';
+import { LogLimit, type LogSink, logLine, logLines } from '../log_lines.ts';
 import type { Readiness } from './readiness.ts';
 
 /** `listen`: http.listen; `socket`: http.socket. */
 export type EndpointName = 'listen' | 'socket';
 
-/** The pause before the second attempt; each further one is twice as long, up to the last. */
+/**
+ * The pause before the second attempt; it doubles with each further attempt, up to `lastPauseMs`.
+ */
 const firstPauseMs = 250;
 const lastPauseMs = 5000;
 
@@ -25,7 +28,7 @@ export interface EndpointsOptions {
 	readonly retry: boolean;
 }
 
-/** Listens, and says where, as the log shows it. */
+/** Listens, and returns where, as the log shows it. */
 export type Attempt = (app: FastifyInstance) => Promise<string>;
 
 export class Endpoints {
@@ -41,7 +44,8 @@ export class Endpoints {
 	}
 
 	/**
-	 * Tries once; where that fails, again and again in the background, and `notReady` has it as `http_listen` or `http_socket`.
+	 * Tries once. If that fails, it tries again in the background, and `notReady` contains
+	 * `http_listen` or `http_socket` until it succeeds.
 	 * @returns where it listens; undefined: not yet
 	 * @throws {ToascopeError} ALREADY_RUNNING, and without `retry` whatever keeps it from listening
 	 */
@@ -55,14 +59,14 @@ export class Endpoints {
 			if (final || !this.#options.retry) throw error;
 			const limit = new LogLimit(this.#options.log);
 			this.#failed(name, error, limit);
-			this.#await(name, this.#again(name, attempt, limit));
+			this.#await(name, this.#retry(name, attempt, limit));
 			return undefined;
 		}
 	}
 
 	/**
-	 * Listens again where what was listened on was taken away by others: at once, and where that fails as open() does. `why` is
-	 * the reason not to be ready until then.
+	 * Listens again after others have removed what it listened on: at once, and if that fails, in
+	 * the background like open(). `why` is the reason not to be ready until then.
 	 */
 	reopen(name: EndpointName, why: string): void {
 		const [attempt, before] = [this.#attempts.get(name), this.#servers.get(name)];
@@ -71,19 +75,19 @@ export class Endpoints {
 		this.#options.readiness.set(`http_${name}`, why);
 		this.#await(
 			name,
-			this.#again(name, attempt, new LogLimit(this.#options.log), 0).then(() => before.close()),
+			this.#retry(name, attempt, new LogLimit(this.#options.log), 0).then(() => before.close()),
 		);
 	}
 
-	/** close() waits for it, until it is over. */
+	/** Runs `work` in the background; close() waits for its end. */
 	#await(name: EndpointName, work: Promise<void>): void {
 		const waiting: Promise<void> = work
-			.catch((err: unknown) => tell(this.#options.log, logLines.httpCloseFailed, { endpoint: `http.${name}`, err }))
+			.catch((err: unknown) => logLine(this.#options.log, logLines.httpCloseFailed, { endpoint: `http.${name}`, err }))
 			.finally(() => this.#waiting.delete(waiting));
 		this.#waiting.add(waiting);
 	}
 
-	/** Endpoints that are waited for, or whose server before is being closed. */
+	/** Endpoints that are being tried again, or whose previous server is being closed. */
 	get waiting(): number {
 		return this.#waiting.size;
 	}
@@ -100,8 +104,8 @@ export class Endpoints {
 		}
 	}
 
-	/** `limit`: of this outage; the next one is told at once. */
-	async #again(name: EndpointName, attempt: Attempt, limit: LogLimit, waitMs = firstPauseMs): Promise<void> {
+	/** `limit` belongs to this outage, so that the next outage is logged at once. */
+	async #retry(name: EndpointName, attempt: Attempt, limit: LogLimit, waitMs = firstPauseMs): Promise<void> {
 		const { signal } = this.#stopping;
 		for (let pauseMs = waitMs; ; pauseMs = Math.min(Math.max(2 * pauseMs, firstPauseMs), lastPauseMs)) {
 			try {
@@ -112,7 +116,7 @@ export class Endpoints {
 			try {
 				const where = await this.#try(name, attempt);
 				this.#options.readiness.clear(`http_${name}`);
-				tell(this.#options.log, logLines.httpListening, { endpoint: `http.${name}`, at: where });
+				logLine(this.#options.log, logLines.httpListening, { endpoint: `http.${name}`, at: where });
 				return;
 			} catch (error) {
 				this.#failed(name, error, limit);
@@ -124,15 +128,15 @@ export class Endpoints {
 		this.#failures.set(name, (this.#failures.get(name) ?? 0n) + 1n);
 		const text = err instanceof Error ? err.message : String(err);
 		this.#options.readiness.set(`http_${name}`, text);
-		limit.tell(text, logLines.httpNotListening, { endpoint: `http.${name}`, err });
+		limit.log(text, logLines.httpNotListening, { endpoint: `http.${name}`, err });
 	}
 
-	/** Attempts that failed, by endpoint: those that are configured. */
+	/** Failed attempts of the endpoints that are configured, by endpoint. */
 	failures(): Readonly<Record<string, bigint>> {
 		return Object.fromEntries(this.#failures);
 	}
 
-	/** Listens nowhere any more, and tries no more. */
+	/** Closes all servers and stops trying. */
 	async close(): Promise<void> {
 		this.#stopping.abort();
 		await Promise.all([...this.#waiting]);

@@ -1,38 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What happens to connections, on its way from the provider's ring to those who listen: spans, live views. */
-import { setImmediate as immediate } from 'node:timers/promises';
-import type { OnFailure, Provider } from '../capture/provider.ts';
+/**
+ * Connection events, on their way from the provider's ring to their consumers: spans and live
+ * views.
+ */
+
+import type { OnFailure, Tracker } from '../capture/provider.ts';
 import { Deadline, withinMs } from '../deadline.ts';
+import { yieldOnce } from '../event_loop.ts';
 import type { ConnectionEvent } from '../model/connection.ts';
 
-/** At the end: enough for all of the ring, if it is not much larger than usual. */
+/** Time for the last drain: enough for the whole ring, unless it is much larger than usual. */
 const lastDrainMs = 500;
 
-export type Listener = (event: ConnectionEvent) => void;
+export type EventConsumer = (event: ConnectionEvent) => void;
 
 export class Events {
-	readonly #provider: Provider;
-	readonly #listeners: readonly Listener[];
+	readonly #tracker: Tracker;
+	readonly #listeners: readonly EventConsumer[];
 	readonly #onFailure: OnFailure;
 
-	/** From now on the kernel sends events of these types, and drain() is to be called. */
+	/** From now on the kernel records events of these types, and drain() is to be called. */
 	constructor(
-		provider: Provider,
+		tracker: Tracker,
 		types: readonly ConnectionEvent['type'][],
-		listeners: readonly Listener[],
+		listeners: readonly EventConsumer[],
 		onFailure: OnFailure,
 	) {
-		this.#provider = provider;
+		this.#tracker = tracker;
 		this.#listeners = listeners;
 		this.#onFailure = onFailure;
-		provider.listen(...types);
+		tracker.listen(...types);
 	}
 
-	/** Hands over what has come, for some milliseconds. True: more is waiting. */
+	/** Delivers the events in the ring, for some milliseconds. True: more are waiting. */
 	drain(): boolean {
-		return this.#provider.drain((event) => {
+		return this.#tracker.drain((event) => {
 			for (const listener of this.#listeners) {
-				// the others are to have it all the same
+				// a listener that fails must not keep the event from the others
 				try {
 					listener(event);
 				} catch (error) {
@@ -43,22 +47,22 @@ export class Events {
 	}
 
 	/**
-	 * No event comes any more, and those that are in the ring are handed over, as far as there is time. Returns how many there was no time for: they
-	 * are lost, but where the ring is `kept` for the next daemon.
+	 * Stops the recording of events, and delivers those in the ring as far as time permits. Returns
+	 * how many were dropped because time ran out: 0 where the ring is `kept` for the next daemon.
 	 */
 	async end(kept: boolean, deadline: Deadline): Promise<number> {
-		this.#provider.listen();
-		// a program that had begun may still send one
-		await withinMs(this.#provider.counters.runsOver(), deadline.leftMs);
+		this.#tracker.listen();
+		// a program run that had begun can still record one
+		await withinMs(this.#tracker.counters.synchronize(), deadline.remainingMs);
 		const last = new Deadline(deadline.atMost(lastDrainMs));
 		while (this.#drainOnce()) {
-			if (last.leftMs === 0) return kept ? 0 : this.#provider.discard();
-			await immediate();
+			if (last.remainingMs === 0) return kept ? 0 : this.#tracker.discard();
+			await yieldOnce();
 		}
 		return 0;
 	}
 
-	/** False as well where the kernel refuses: at an end there is no next time. */
+	/** Also false if the kernel refuses: after the end there is no next drain. */
 	#drainOnce(): boolean {
 		try {
 			return this.drain();

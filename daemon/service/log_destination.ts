@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Where the lines of the log go: standard error, whose reader may stand still (a paused pager, a stuck log driver) without
- * holding up the daemon. What it does not take at once waits, within a bound; further lines are lost, and counted.
- * sonic-boom's asynchronous mode is not used: it writes in libuv's threads, where a write that waits for its reader cannot be given
- * up and keeps the process from ending, and a line that was logged just before a crash is not out yet.
+ * Writes the log to standard error, whose reader can stall (a paused pager, a stuck log driver)
+ * without holding up the daemon. What it does not accept at once is queued, up to a limit; further
+ * lines are dropped and counted.
+ * sonic-boom's asynchronous mode is not used: it writes in libuv's threads, where a write that
+ * waits for its reader cannot be aborted and keeps the process from ending, and a line that was
+ * logged just before a crash is not written.
  */
 import { constants, fstatSync, openSync, type Stats, writeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Native, native } from '../capture/native.ts';
+import { type Native, native } from '../../native/binding.ts';
 
-/** Of lines that wait: some thousand. */
+/** The limit of queued lines: some thousand. */
 const maxWaitingBytes = 1 << 20;
 const retryMs = 50;
 const lineFeed = Buffer.from('\n');
@@ -19,9 +21,9 @@ type Write = (bytes: Uint8Array) => number;
 export interface LogDestinationOptions {
 	/** Default: standard error. */
 	readonly fd?: number;
-	/** Called when lines get through again after some were lost, with their number. */
-	readonly onReaderBack: (lost: number) => void;
-	/** Called when nobody can read any more (EPIPE), at each line. */
+	/** Called with the number of dropped lines when lines are accepted again. */
+	readonly onResumed: (dropped: number) => void;
+	/** Called at each line when there is no reader any more (EPIPE). */
 	readonly onReaderGone?: () => void;
 }
 
@@ -33,40 +35,40 @@ export class LogDestination {
 	#waitingBytes = 0;
 	#timer: NodeJS.Timeout | undefined;
 	#lost = 0;
-	#lostUnsaid = 0;
-	/** A line was cut off in its middle: the next one begins a new line. */
+	#lostUnreported = 0;
+	/** A line was cut off in its middle: the next one begins with a line feed. */
 	#cut = false;
-	/** The first of those that wait is the rest of a line whose beginning is written. */
+	/** The first queued buffer is the rest of a line whose beginning is written. */
 	#begun = false;
-	/** The last line was refused, not for want of room. */
+	/** The last line was refused for a reason other than a lack of room. */
 	#refused = false;
 
-	constructor({ fd = 2, onReaderBack, onReaderGone = () => {} }: LogDestinationOptions) {
+	constructor({ fd = 2, onResumed: onReaderBack, onReaderGone = () => {} }: LogDestinationOptions) {
 		this.#write = writerOf(fd);
 		this.#onReaderBack = onReaderBack;
 		this.#onReaderGone = onReaderGone;
 	}
 
-	/** Lines that were thrown away so far. */
+	/** Lines dropped so far. */
 	get lost(): number {
 		return this.#lost;
 	}
 
-	/** One line, with its line feed. Never throws, never waits. */
+	/** Writes one line, which ends with a line feed. Never throws, never blocks. */
 	write(line: string): void {
 		const bytes = Buffer.from(line);
 		if (this.#waiting.length > 0) {
-			// in order: none overtakes those that wait
-			if (this.#waitingBytes + bytes.length > maxWaitingBytes) this.#lose();
+			// lines stay in order: no line overtakes those that are queued
+			if (this.#waitingBytes + bytes.length > maxWaitingBytes) this.#countLost();
 			else this.#keep(bytes);
 			return;
 		}
 		const rest = this.#put(bytes);
 		if (rest !== undefined) this.#keep(rest);
-		else if (!this.#refused) this.#sayLost();
+		else if (!this.#refused) this.#reportLost();
 	}
 
-	/** Resolves when nothing waits any more, or after `timeoutMs`. */
+	/** Resolves when the queue is empty, or after `timeoutMs`. */
 	async flush(timeoutMs: number): Promise<void> {
 		const until = performance.now() + timeoutMs;
 		while (this.#waiting.length > 0 && performance.now() < until) {
@@ -93,16 +95,19 @@ export class LogDestination {
 			this.#timer = setTimeout(() => this.#retry(), retryMs).unref();
 			return;
 		}
-		if (!this.#refused) this.#sayLost();
+		if (!this.#refused) this.#reportLost();
 	}
 
-	#sayLost(): void {
-		const lost = this.#lostUnsaid;
-		this.#lostUnsaid = 0;
+	#reportLost(): void {
+		const lost = this.#lostUnreported;
+		this.#lostUnreported = 0;
 		if (lost > 0) this.#onReaderBack(lost);
 	}
 
-	/** What there was no room for; undefined: it is written, or lost, since it was refused for another reason (a full disk). */
+	/**
+	 * Returns the bytes for which there was no room. Undefined: the line is written, or dropped
+	 * because it was refused for another reason (a full disk).
+	 */
 	#put(line: Buffer): Buffer | undefined {
 		const out = this.#cut && !this.#begun ? Buffer.concat([lineFeed, line]) : line;
 		let at = 0;
@@ -120,7 +125,7 @@ export class LogDestination {
 			this.#cut ||= at > 0 || this.#begun;
 			this.#begun = false;
 			this.#refused = true;
-			this.#lose();
+			this.#countLost();
 			if ((error as NodeJS.ErrnoException).code === 'EPIPE') this.#onReaderGone();
 		}
 		return undefined;
@@ -132,26 +137,31 @@ export class LogDestination {
 		return out.subarray(at);
 	}
 
-	#lose(): void {
+	#countLost(): void {
 		this.#lost++;
-		this.#lostUnsaid++;
+		this.#lostUnreported++;
 	}
 }
 
-/** A function that writes to a descriptor without waiting for its reader, as far as its kind lets us. */
+/**
+ * Returns a function that writes to a descriptor without waiting for its reader, as far as the type
+ * of the file permits.
+ */
 function writerOf(fd: number): Write {
 	const file = statOf(fd);
 	if (file?.isFIFO() === true || file?.isCharacterDevice() === true) {
-		// an open file of its own: O_NONBLOCK on this one would be another's as well, such as a shell's
+		// an open file of its own: O_NONBLOCK on the inherited one would affect other processes,
+		// such as a shell
 		try {
 			const { O_WRONLY, O_APPEND, O_NONBLOCK, O_NOCTTY } = constants;
 			const own = openSync(`/proc/self/fd/${fd}`, O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY);
 			return (bytes) => writeSync(own, bytes);
 		} catch {
-			// another user's, or no /proc
+			// the file is another user's, or there is no /proc
 		}
 	}
-	// a disk does not stand still, and its end is shared with others that write to the file
+	// a disk does not stall, and the file position is shared with other processes that write to the
+	// file
 	if (file === undefined || file.isFile()) return (bytes) => writeSync(fd, bytes);
 	return (bytes) => {
 		const addon = loaded();
@@ -159,7 +169,7 @@ function writerOf(fd: number): Write {
 	};
 }
 
-/** Undefined where it is not built: what says so must come out. */
+/** Undefined where the addon is not built: the error that says so must still be logged. */
 function loaded(): Native | undefined {
 	try {
 		return native();

@@ -1,39 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What a daemon that starts says of others that are attached to the same sockets. */
-import { type Found, inTurns, lookForNeighbours } from '../capture/neighbours.ts';
-import type { Provider } from '../capture/provider.ts';
-import type { Config } from '../config/config.ts';
-import { type LogSink, logLines, tell } from '../log_lines.ts';
+/** What a starting daemon logs about other programs that are attached to the same sockets. */
 
-/** Those that trust the same networks are no matter. Says nothing where this process may not ask. */
-export async function tellNeighbours(
-	{ cgroup, attachments }: Provider,
+import type { AttachmentReport } from '../capture/attachment_report.ts';
+import { type Found, findNeighbours, runInSlices } from '../capture/neighbours.ts';
+import type { Config } from '../config/config.ts';
+import { type LogSink, logLine, logLines } from '../log_lines.ts';
+
+/**
+ * Logs nothing about daemons that trust the same networks, and nothing at all where this process is
+ * not permitted to query programs.
+ */
+export async function logNeighbours(
+	cgroup: string,
+	attachments: AttachmentReport,
 	config: Config,
 	log: LogSink,
-	nextTurn: () => Promise<void>,
+	yieldLoop: () => Promise<void>,
 ): Promise<void> {
-	if (cgroup === undefined) return;
-	// its own programs would be those of another
+	// without a report, its own programs would seem to be another daemon's
 	if (attachments.missing.some(({ reason }) => reason === 'attachments_unknown')) return;
 	const own = attachments.programs.flatMap(({ id }) => id ?? []);
 	const trusted = config.trust.map(({ text }) => text).toSorted();
-	const found = await inTurns(lookForNeighbours(cgroup, own, undefined, config), nextTurn);
+	const found = await runInSlices(findNeighbours(cgroup, own, undefined, config), yieldLoop);
 	const unnamed = found?.unnamed ?? [];
 	if (unnamed.length > 0) {
-		tell(log, logLines.programsUnnamed, { programs: unnamed.length, cgroups: cgroupsOf(unnamed) });
+		logLine(log, logLines.programNamesHidden, { programs: unnamed.length, cgroups: cgroupsOf(unnamed) });
 	}
 	for (const other of found?.toascopes ?? []) {
 		const trust = other.trust ?? 'unknown';
 		const { cgroup: at, pids } = other;
 		if (pids?.length === 0) {
-			tell(log, logLines.leftAttached, { cgroup: at, programs: other.programs.map(({ id }) => id), trust });
+			logLine(log, logLines.leftAttached, { cgroup: at, programs: other.programs.map(({ id }) => id), trust });
 		} else if (other.trust?.join() !== trusted.join()) {
-			tell(log, logLines.otherToascope, { cgroup: at, pids: pids ?? 'unknown', trust });
+			logLine(log, logLines.otherToascope, { cgroup: at, pids: pids ?? 'unknown', trust });
 		}
 	}
 }
 
-/** The first ones: a host has hundreds. */
+/** The first eight cgroups: a host has hundreds. */
 function cgroupsOf(programs: readonly Found[]): string[] {
 	return [...new Set(programs.map(({ cgroup }) => cgroup))].slice(0, 8);
 }

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Connections to the daemon's own HTTP, such as scrapes. They are counted as all others, and are no business of a balancer. */
+/**
+ * Connections to the daemon's own HTTP, such as scrapes. They are counted like all others, but do
+ * not come through a balancer.
+ */
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import { type Endpoint, formatEndpoint } from '../model/address.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 
 /**
- * Names of the listeners that are this daemon's HTTP. The counters of a listener go by address and port, in all network namespaces
- * alike: one that ever had an option may be a server's in another namespace, and is left to the judgement of the doctor.
+ * Names of the listeners that are this daemon's HTTP. The counters of a listener are by address and
+ * port, for all network namespaces together: a listener that ever had an option can be a server's
+ * in another namespace, and is left for the doctor to report.
  */
 export function ownListeners(
 	{ listeners }: Snapshot,
@@ -25,7 +29,7 @@ export function ownListeners(
 	);
 }
 
-/** By the addresses of this network namespace: a container has others. */
+/** Uses the addresses of this network namespace: a container has others. */
 function namesOn({ port }: Endpoint, interfaces: NodeJS.Dict<NetworkInterfaceInfo[]>): Set<string> {
 	const addresses = Object.values(interfaces).flatMap((each) => each ?? []);
 	return new Set(

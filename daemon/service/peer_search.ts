@@ -1,23 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The search for the busiest peers, which reads the whole table of connections: not once for everyone who asks. */
-import { setImmediate as immediate } from 'node:timers/promises';
-import type { Provider } from '../capture/provider.ts';
+/**
+ * The search for the busiest peers. It reads the whole table of connections, so it does not run for
+ * every request.
+ */
+
+import type { Tracker } from '../capture/provider.ts';
+import { yieldOnce } from '../event_loop.ts';
 import type { Peers } from '../model/peers.ts';
 import { peersMs } from './cadence.ts';
 import type { Tasks } from './tasks.ts';
 
 export class PeerSearch {
-	readonly #provider: Provider;
+	readonly #tracker: Tracker;
 	readonly #tasks: Tasks;
 	#latest: { readonly found: Promise<Peers>; untilMs: number } | undefined;
 	#ended = false;
 
-	constructor(provider: Provider, tasks: Tasks) {
-		this.#provider = provider;
+	constructor(tracker: Tracker, tasks: Tasks) {
+		this.#tracker = tracker;
 		this.#tasks = tasks;
 	}
 
-	/** One search at a time and in `peersMs`, however many ask. Undefined where the kernel refuses it, or after end(). */
+	/**
+	 * Runs one search at a time and in `peersMs`, however many requests there are. Undefined if the
+	 * kernel refuses it, or after end().
+	 */
 	async find(): Promise<Peers | undefined> {
 		try {
 			return await this.#search();
@@ -29,13 +36,14 @@ export class PeerSearch {
 
 	#search(): Promise<Peers> {
 		if (this.#latest !== undefined && performance.now() < this.#latest.untilMs) return this.#latest.found;
-		const found = this.#provider.peers(async () => {
-			await immediate();
+		const found = this.#tracker.peers(async () => {
+			await yieldOnce();
 			if (this.#ended) throw new Error('the daemon is stopping');
 		});
 		const latest = { found, untilMs: Number.POSITIVE_INFINITY };
 		this.#latest = latest;
-		// counted from its end: on a busy machine it takes longer than that, and a second one beside it would make it worse
+		// counted from its end: on a busy machine a search takes longer than `peersMs`, and a
+		// second one beside it would make it worse
 		const begun = performance.now();
 		const ended = () => {
 			latest.untilMs = Math.max(begun + peersMs, performance.now() + (performance.now() - begun));
@@ -44,7 +52,7 @@ export class PeerSearch {
 		return found;
 	}
 
-	/** Ends one that is under way at its next turn. */
+	/** Ends a search that is running at its next yield. */
 	end(): void {
 		this.#ended = true;
 	}

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Why the daemon is not ready: named reasons, set and cleared by the part that knows. None: it is ready. */
-import { missingReasons } from '../capture/attachment_check.ts';
-import type { NotReady } from '../http/ports.ts';
-import { LogLimit, type LogSink, logLines, tell } from '../log_lines.ts';
+/**
+ * Why the daemon is not ready: named reasons, set and cleared by the component that knows. Without
+ * any, it is ready.
+ */
+import { missingReasons } from '../capture/attachment_report.ts';
+import type { NotReady } from '../http/view.ts';
+import { LogLimit, type LogSink, logLine, logLines } from '../log_lines.ts';
 
-/** Every reason there is, by its stable name: callers match them. docs/http.md says what each means. */
+/** Every reason, by its stable name: callers match them. docs/http.md explains each. */
 export const notReadyReasons = [
 	'first_collection',
 	'snapshot_stale',
@@ -17,12 +20,13 @@ export const notReadyReasons = [
 export type NotReadyReason = (typeof notReadyReasons)[number];
 
 export class Readiness {
-	/** Texts by reason; the reason that was set first comes first. */
+	/** Texts by reason, in the order in which the reasons were set. */
 	readonly #reasons = new Map<NotReadyReason, string>();
 	readonly #listeners: ((reasons: readonly NotReady[]) => void)[] = [];
 
 	/**
-	 * Not ready from now on, until clear() with the same reason. A reason that is set again keeps its place.
+	 * Not ready from now on, until clear() with the same reason. A reason that is set again keeps
+	 * its position.
 	 * @param text what is wrong or awaited, for operators
 	 */
 	set(reason: NotReadyReason, text: string): void {
@@ -31,7 +35,7 @@ export class Readiness {
 		this.#changed();
 	}
 
-	/** Does nothing where the reason is not set. */
+	/** Does nothing if the reason is not set. */
 	clear(reason: NotReadyReason): void {
 		if (this.#reasons.delete(reason)) this.#changed();
 	}
@@ -41,7 +45,7 @@ export class Readiness {
 		return [...this.#reasons].map(([reason, text]) => ({ reason, text }));
 	}
 
-	/** Calls `listener` with the reasons of now, and of each change from then on. */
+	/** Calls `listener` with the current reasons, and again at each change. */
 	watch(listener: (reasons: readonly NotReady[]) => void): void {
 		this.#listeners.push(listener);
 		listener(this.reasons);
@@ -53,32 +57,33 @@ export class Readiness {
 	}
 }
 
-/** The reason that stands until the counters were read once. */
+/** The reason until the counters have been collected once. */
 export const firstCollection = 'first_collection' satisfies NotReadyReason;
-/** The reason that stands while the daemon stops. */
+/** The reason while the daemon stops. */
 export const stopping = 'stopping' satisfies NotReadyReason;
 
 /**
- * A line of the log for each change, from the first time on that it is ready: what is awaited before is no news, nor is
- * what becomes of a stop. At most one line a minute for the same reasons, where they come and go.
+ * Logs each change, from the first time that the daemon is ready: what it waits for before that is
+ * not news, and neither are changes during a stop. At most one line a minute for the same reasons,
+ * where they come and go.
  */
 export function logReadiness(readiness: Readiness, log: LogSink, limit = new LogLimit(log)): void {
 	let ready = false;
-	/** The log said that it is not ready, and not yet that it is again. */
-	let told = false;
+	/** The log has a line that says not ready, and none yet that says ready again. */
+	let logged = false;
 	readiness.watch((reasons) => {
 		if (reasons.some(({ reason }) => reason === stopping)) return;
 		if (reasons.length === 0) {
-			if (told) tell(log, logLines.readyAgain);
+			if (logged) logLine(log, logLines.readyAgain);
 			ready = true;
-			told = false;
+			logged = false;
 		} else if (ready) {
 			const cause = reasons
 				.map(({ reason }) => reason)
 				.toSorted()
 				.join();
-			const said = limit.tell(cause, logLines.notReady, { reasons: reasons.map(({ text }) => text) });
-			told ||= said;
+			const written = limit.log(cause, logLines.notReady, { reasons: reasons.map(({ text }) => text) });
+			logged ||= written;
 		}
 	});
 }

@@ -1,22 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Which keys of a configuration a reload puts in force, how the last one went, and what it changed. */
+/**
+ * Which keys of a configuration a reload puts in force, the result of the last one, and what it
+ * changed.
+ */
 import { type Change, type Config, changes } from '../config/config.ts';
 import { withoutPassword } from '../secrets.ts';
 
 export interface Reload {
-	/** Of the last attempt; true before the first. */
+	/** The result of the last attempt; true before the first. */
 	readonly successful: boolean;
 	/** When a configuration was last put in force. */
 	readonly successAtMs: number;
-	/** Since the start. */
+	/** Attempts since the start. */
 	readonly attempts: number;
-	/** What the last attempt failed with. */
+	/** The error of the last attempt. */
 	readonly error: unknown;
-	/** Keys that the file had otherwise then, and that take a restart. */
+	/** Keys that the file had changed at the last attempt, but that need a restart. */
 	readonly restartKeys: readonly string[];
 }
 
-/** The configuration after a reload: what is in force, with the keys that a reload can change. */
+/**
+ * The configuration after a reload: the one in force, with those keys of `next` that a reload can
+ * change.
+ */
 export function reloaded(old: Config, next: Config): Config {
 	return Object.freeze({
 		...old,
@@ -32,10 +38,13 @@ export function reloaded(old: Config, next: Config): Config {
 	});
 }
 
-/** Longer ones are in the file: the line of the log names their key. */
+/** Longer values are not logged, only their key: the file has them. */
 const longestValue = 60;
 
-/** What differs, for the log: `clients.max_exported: 1000 -> 500`; of long values the key alone. */
+/**
+ * The differences, for the log: `clients.max_exported: 1000 -> 500`; only the key where the values
+ * are long.
+ */
 export function shownChanges(from: Config, to: Config): string[] {
 	return changes(from, to).map(({ key, from: before, to: after }: Change) => {
 		const values = `${show(before)} -> ${show(after)}`;

@@ -1,49 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Work that comes again and again, one run after the other, never more of the processor's time than it is due. */
-import { setImmediate as immediate } from 'node:timers/promises';
-import type { NextTurn } from '../model/store.ts';
+/** Repeats work, one run after the other, and limits its share of the processor time. */
+import { type Yield, yieldOnce } from '../event_loop.ts';
 import { longestPauseMs, usualPauseFactor } from './cadence.ts';
 
 export interface Repeated {
 	/** Resolves when the first run has ended. */
 	readonly first: Promise<void>;
-	/** No run begins any more, and one that is under way ends at its next turn. Resolves when none is. */
+	/**
+	 * No further run begins, and a run in progress ends at its next yield. Resolves when none is
+	 * running.
+	 */
 	stop(): Promise<void>;
 }
 
-/** What is done in one run, at once or in turns. Comes out as true: more of it is waiting. */
-export type Work = (nextTurn: NextTurn) => unknown;
+/** The work of one run, which can yield. Returns true if more work is waiting. */
+export type Work = (yieldLoop: Yield) => unknown;
 
 /** How a run ended. */
 export interface Run {
-	/** From its begin to its end, other work in between included. */
+	/** From its begin to its end, including other work in between. */
 	readonly tookMs: number;
-	/** What it threw; absent where it succeeded. */
+	/** What it threw; absent if it succeeded. */
 	readonly error?: unknown;
 }
 
 export interface RepeatOptions {
-	/** Called after each run but one that stop() gave up. */
+	/** Called after each run, except one that stop() aborted. */
 	readonly onEnd?: (run: Run) => void;
-	/** The pause is at least so many times what a run costs. */
+	/** The pause is at least this many times the cost of a run. */
 	readonly pauseFactor?: number;
 	/** Processor time of this thread, in milliseconds. */
 	readonly processorMs?: () => number;
 }
 
-/** How much of the latest run is in the average cost: a single slow one weighs a quarter. */
+/** Weight of the latest run in the average cost: a single slow run counts for a quarter. */
 const latestShare = 1 / 4;
 
-/** The processor's other users do not lengthen this, as they do the wall clock's time. */
+/** Unlike wall-clock time, it does not grow when other processes use the processor. */
 function threadProcessorMs(): number {
 	const { user, system } = process.threadCpuUsage();
 	return (user + system) / 1000;
 }
 
 /**
- * Runs `work` now and then every `intervalMs`, sooner where more is waiting. The pause is at least `pauseFactor` times the average
- * processor time of a run, but never longer than `longestPauseMs` (or the interval, where that is longer).
- * One that throws comes again like any other. The timer does not keep the process alive.
+ * Runs `work` at once and then every `intervalMs`, sooner if more work is waiting. The pause is at
+ * least `pauseFactor` times the average processor time of a run, but never longer than
+ * `longestPauseMs` (or the interval, if that is longer). A run that throws is followed by the next
+ * like any other. The timer does not keep the process alive.
  */
 export function repeat(intervalMs: number, work: Work, options: RepeatOptions = {}): Repeated {
 	const { onEnd, pauseFactor = usualPauseFactor, processorMs = threadProcessorMs } = options;
@@ -58,7 +61,7 @@ export function repeat(intervalMs: number, work: Work, options: RepeatOptions = 
 		let more = false;
 		let since = processorMs();
 		let outcome: { readonly error?: unknown } = {};
-		const nextTurn: NextTurn = async (until = immediate()) => {
+		const yieldLoop: Yield = async (until = yieldOnce()) => {
 			costMs += processorMs() - since;
 			try {
 				await until;
@@ -68,7 +71,7 @@ export function repeat(intervalMs: number, work: Work, options: RepeatOptions = 
 			signal.throwIfAborted();
 		};
 		try {
-			more = (await work(nextTurn)) === true;
+			more = (await work(yieldLoop)) === true;
 		} catch (error) {
 			outcome = { error };
 		}

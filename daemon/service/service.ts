@@ -1,85 +1,92 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The daemon, put together: provider, store, exporters, HTTP. Data flows in that order; this file
- * is the only one that knows all of them.
+ * The assembled daemon: provider, store, exporters, HTTP. Data flows in that order; this file is
+ * the only one that knows all of them.
  */
+
 import { release } from 'node:os';
-import { setImmediate as immediate } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import { callerOf } from '../capture/caller.ts';
-import { descriptorOf } from '../capture/descriptor.ts';
-import { findCgroup2, readMounts } from '../capture/mounts.ts';
-import { native } from '../capture/native.ts';
-import { pidsAreKernels } from '../capture/pid_namespace.ts';
-import type { AcceptProgram, Provider } from '../capture/provider.ts';
-import { explain } from '../capture/refusal.ts';
+import { native } from '../../native/binding.ts';
+import type { StatusJson } from '../api/status.ts';
+import { toOperatorError } from '../capture/bpf_errors.ts';
+import type { AcceptProgram, Provider, Tracker } from '../capture/provider.ts';
 import { type Config, changedRestartKeys } from '../config/config.ts';
 import { Deadline, withinMs } from '../deadline.ts';
-import { type SpanExport, startSpans } from '../export/otel/spans.ts';
+import { yieldOnce } from '../event_loop.ts';
+import type { SpanExport } from '../export/otel/span_export.ts';
+import { startSpans } from '../export/otel/spans.ts';
 import { createPrometheusExporter, type PrometheusExporter } from '../export/prometheus/exporter.ts';
+import { callerOf } from '../host/caller.ts';
+import { descriptorOf } from '../host/descriptor.ts';
+import { findCgroup2, readMounts } from '../host/mounts.ts';
+import { isInitialPidNamespace } from '../host/pid_namespace.ts';
 import { createHttp } from '../http/app.ts';
 import { listenTcp } from '../http/listen.ts';
-import { requireKnownHttp } from '../http/node_check.ts';
-import type { NotReady, View } from '../http/ports.ts';
+import { requireSupportedHttp } from '../http/node_check.ts';
 import { listenUnix } from '../http/unix_socket.ts';
-import { logLines, tell } from '../log_lines.ts';
+import type { NotReady, View } from '../http/view.ts';
+import { logLine, logLines } from '../log_lines.ts';
 import { type Endpoint, formatEndpoint } from '../model/address.ts';
 import { CgroupPaths } from '../model/cgroup_paths.ts';
 import type { Connection, ConnectionEvent } from '../model/connection.ts';
 import { createContainerResolver } from '../model/container.ts';
 import type { LookupQuery } from '../model/lookup.ts';
+import { ModuleStore } from '../model/module_store.ts';
 import type { Peers } from '../model/peers.ts';
 import type { Snapshot } from '../model/snapshot.ts';
-import { Store } from '../model/store.ts';
+import { type SnapshotStore, Store } from '../model/store.ts';
 import { version } from '../version.ts';
 import { AttachmentTask } from './attachment_task.ts';
 import { attachmentsMs, clockMs, collectMs, drainMs, drainPauseFactor, flushMs } from './cadence.ts';
-import { openProvider } from './choose.ts';
 import { SystemClock } from './clock.ts';
 import { Collection } from './collection.ts';
 import { type Attempt, type EndpointName, Endpoints } from './endpoints.ts';
-import { Events, type Listener } from './events.ts';
-import { tellNeighbours } from './neighbours.ts';
+import { Events, type EventConsumer } from './events.ts';
+import { logNeighbours } from './neighbours.ts';
+import { openProvider } from './open_provider.ts';
 import { PeerSearch } from './peer_search.ts';
 import { logReadiness, Readiness, stopping } from './readiness.ts';
 import { type Reload, reloaded, shownChanges } from './reload.ts';
-import { describe } from './status.ts';
+import { statusJson } from './status.ts';
 import { Tasks } from './tasks.ts';
 
-/** A stop ends within 2 s: this is for its steps that wait, the rest for those that do not, and for the log. */
+/**
+ * A stop ends within 2 s: this is for its steps that wait; the rest is for those that do not, and
+ * for the log.
+ */
 const stopMs = 1500;
-/** Of that, for the last spans. */
+/** The part of stopMs for the last spans. */
 const spansMs = 1000;
 
 export interface ServiceOptions {
-	/** Told of every connection, as it opens, is accepted and closes. */
+	/** Called for every connection as it opens, is accepted and closes. */
 	readonly onEvent?: (event: ConnectionEvent) => void;
-	/** Where the configuration is from. */
+	/** The file that the configuration is from. */
 	readonly configFile?: string | undefined;
-	/** HTTP that cannot listen is tried again, and no reason not to start. */
+	/** HTTP that cannot listen is tried again, and does not make the start fail. */
 	readonly retryHttp?: boolean;
-	/** Lines of the log that were thrown away so far. */
-	readonly logLinesLost?: () => number;
+	/** Log lines dropped so far. */
+	readonly logLinesDropped?: () => number;
 }
 
 export interface Stopped {
-	/** The programs stay attached, and count: but for what is `lost`. */
+	/** The programs stay attached and count, except for what is in `lost`. */
 	readonly kept: boolean;
-	/** What was to stay and does not, for operators. */
-	readonly lost: readonly string[];
-	/** Records that were in the ring at the end. */
-	readonly recordsLost: number;
+	/** What should have stayed but did not, for operators. */
+	readonly notKept: readonly string[];
+	/** Records that were dropped because they were still in the ring at the end. */
+	readonly recordsDropped: number;
 }
 
-/** What was under way is left out. */
+/** Aborts the work in progress when the daemon stops. */
 class Stopping extends Error {}
 
 export class Service implements View {
 	readonly clock = new SystemClock();
 	readonly #logger: Logger;
 	readonly #provider: Provider;
-	readonly #store: Store;
+	readonly #store: SnapshotStore;
 	readonly #onEvent: ((event: ConnectionEvent) => void) | undefined;
 	readonly #endpoints: Endpoints;
 	readonly #attachments: AttachmentTask;
@@ -89,7 +96,8 @@ export class Service implements View {
 	readonly #collection: Collection;
 	readonly #configFile: string | undefined;
 	readonly #logLinesLost: () => number;
-	readonly #peers: PeerSearch;
+	/** Undefined: no connection is tracked. */
+	readonly #peers: PeerSearch | undefined;
 	#config: Config;
 	#spans: SpanExport | undefined;
 	#events: Events | undefined;
@@ -103,10 +111,10 @@ export class Service implements View {
 		this.#logger = logger;
 		this.#onEvent = options.onEvent;
 		this.#configFile = options.configFile;
-		this.#logLinesLost = options.logLinesLost ?? (() => 0);
+		this.#logLinesLost = options.logLinesDropped ?? (() => 0);
 		this.#provider = provider;
 		this.#tasks = new Tasks(logger);
-		this.#peers = new PeerSearch(provider, this.#tasks);
+		this.#peers = provider.tracker && new PeerSearch(provider.tracker, this.#tasks);
 		const metrics = this.#exporter();
 		this.#endpoints = new Endpoints({
 			create: () => this.#application(metrics),
@@ -122,22 +130,27 @@ export class Service implements View {
 			socket: config.http.socket,
 			onFailure: (error) => this.#tasks.failed('attachments', error),
 		});
-		this.#store = new Store(this.#provider.counters, config.clients, () => this.#spanDrops());
-		this.#collection = new Collection(provider, this.#store, this.#tasks, this.readiness);
+		const spanDrops = () => this.#spanDrops();
+		this.#store =
+			provider.tracker === undefined
+				? new ModuleStore(() => provider.moduleEvents(), config.clients, spanDrops)
+				: new Store(provider.tracker.counters, config.clients, spanDrops);
+		this.#collection = new Collection(provider.tracker, this.#store, this.#tasks, this.readiness);
 		logReadiness(this.readiness, logger);
 	}
 
 	/**
-	 * Attaches, listens, and counts from then on. Nothing is left when it throws, but the pins that it found.
-	 * @throws {ToascopeError} every code that has to do with this host or the configuration
+	 * Attaches, listens, and counts from then on. When it throws, nothing is left behind except the
+	 * pins that it found.
+	 * @throws {ToascopeError} every code that concerns this host or the configuration
 	 */
 	static async start(config: Config, logger: Logger, options: ServiceOptions = {}): Promise<Service> {
 		if ((config.http.listen ?? config.http.socket) !== undefined) {
-			await requireKnownHttp((socket) => descriptorOf(socket) !== undefined);
+			await requireSupportedHttp((socket) => descriptorOf(socket) !== undefined);
 		}
 		const provider = await openProvider(config, logger);
-		// what an earlier daemon left is not ours to throw away
-		const keep = provider.adopted;
+		// a start that fails must not remove what an earlier daemon left
+		const keep = provider.tracker?.adopted === true;
 		let service: Service | undefined;
 		try {
 			service = new Service(config, logger, options, provider);
@@ -146,7 +159,7 @@ export class Service implements View {
 		} catch (error) {
 			if (service === undefined) provider.close(keep, false);
 			else await service.stop(keep ? 'keep' : 'detach', false);
-			throw explain(error, config);
+			throw toOperatorError(error, config);
 		}
 	}
 
@@ -154,20 +167,23 @@ export class Service implements View {
 		const config = this.#config;
 		if (config.otel.spans) this.#spans = await this.#startSpans();
 		this.#tasks.start('clock', clockMs, () => this.clock.adjust());
-		const collections = this.#tasks.start('collect', collectMs, (nextTurn) => this.#collection.run(nextTurn), {
+		const collections = this.#tasks.start('collect', collectMs, (yieldLoop) => this.#collection.run(yieldLoop), {
 			onFailure: (error) => this.#collection.failed(error),
 		});
 		const checks = this.#tasks.start('attachments', attachmentsMs, () => this.#attachments.run());
 		await Promise.all([collections.first, checks.first]);
-		this.#tasks.start('flush', flushMs, (nextTurn) => this.#provider.flush(nextTurn));
-		if (this.#spans !== undefined || this.#onEvent !== undefined) {
-			const events = this.#listen();
-			this.#events = events;
-			this.#tasks.start('drain', drainMs, () => events.drain(), { pauseFactor: drainPauseFactor });
-		}
+		if (this.#provider.tracker !== undefined) this.#track(this.#provider.tracker);
 		await this.#serve(config.http);
-		this.#tell();
-		void this.#lookAround();
+		this.#logStart();
+		void this.#findNeighbours();
+	}
+
+	#track(tracker: Tracker): void {
+		this.#tasks.start('flush', flushMs, (yieldLoop) => tracker.flush(yieldLoop));
+		if (this.#spans === undefined && this.#onEvent === undefined) return;
+		const events = this.#listen(tracker);
+		this.#events = events;
+		this.#tasks.start('drain', drainMs, () => events.drain(), { pauseFactor: drainPauseFactor });
 	}
 
 	async #serve({ listen, socket }: Config['http']): Promise<void> {
@@ -188,40 +204,46 @@ export class Service implements View {
 		}
 	}
 
-	#listen(): Events {
+	#listen(tracker: Tracker): Events {
 		const [spans, onEvent] = [this.#spans, this.#onEvent];
-		const listeners: Listener[] = [];
+		const listeners: EventConsumer[] = [];
 		if (spans !== undefined) listeners.push((event) => spans.onEvent(event));
 		if (onEvent !== undefined) listeners.push(onEvent);
-		// nobody wants the first for spans
+		// spans do not need `opened`
 		const types = onEvent === undefined ? [] : ['opened' as const];
 		const onFailure = (step: string, error: unknown) => this.#tasks.failed(step, error);
-		return new Events(this.#provider, [...types, 'accepted', 'closed'], listeners, onFailure);
+		return new Events(tracker, [...types, 'accepted', 'closed'], listeners, onFailure);
 	}
 
-	#tell(): void {
-		const { name: provider, acceptProgram, cgroup, adopted } = this.#provider;
+	#logStart(): void {
+		const { name: provider, acceptProgram, tracker } = this.#provider;
+		const { cgroup, adopted = false, wholeHost = true } = tracker ?? {};
 		const line = this.#attachments.allAttached ? logLines.attached : logLines.started;
-		tell(this.#logger, line, { provider, accept: acceptProgram, cgroup, adopted, ...this.#served });
-		if (this.#config.trust.length === 0) tell(this.#logger, logLines.trustEmpty);
-		if (!this.#provider.wholeHost && this.#config.cgroup === undefined) {
-			tell(this.#logger, logLines.notTheRoot, { cgroup });
+		logLine(this.#logger, line, { provider, accept: acceptProgram, cgroup, adopted, ...this.#served });
+		if (this.#config.trust.length === 0) logLine(this.#logger, logLines.trustEmpty);
+		if (!wholeHost && this.#config.cgroup === undefined) {
+			logLine(this.#logger, logLines.notTheRoot, { cgroup });
 		}
 		if (acceptProgram === 'getpeername') {
-			tell(this.#logger, logLines.noFexit, { errno: this.#provider.features.fexit });
+			logLine(this.#logger, logLines.noFexit, { errno: this.#provider.features.fexit });
 		}
 	}
 
-	/** After the start: thousands of cgroups and processes are looked at, and READY=1 is not to wait for that. */
-	async #lookAround(): Promise<void> {
-		const nextTurn = async () => {
-			await immediate();
+	/**
+	 * Runs after the start: it examines thousands of cgroups and processes, and READY=1 must not
+	 * wait for that.
+	 */
+	async #findNeighbours(): Promise<void> {
+		const yieldLoop = async () => {
+			await yieldOnce();
 			if (!this.#attached) throw new Stopping();
 		};
 		try {
 			// READY=1 and the first requests come before it
-			await nextTurn();
-			await tellNeighbours(this.#provider, this.#config, this.#logger, nextTurn);
+			await yieldLoop();
+			const { tracker, attachments } = this.#provider;
+			if (tracker === undefined) return;
+			await logNeighbours(tracker.cgroup, attachments, this.#config, this.#logger, yieldLoop);
 		} catch (error) {
 			if (!(error instanceof Stopping)) this.#tasks.failed('neighbours', error);
 		}
@@ -239,9 +261,9 @@ export class Service implements View {
 		});
 	}
 
-	/** Where a pid cannot tell which container a process is in. */
+	/** Set where a pid does not identify the container of a process. */
 	#cgroupPaths(): CgroupPaths | undefined {
-		if (pidsAreKernels()) return undefined;
+		if (isInitialPidNamespace()) return undefined;
 		const root = findCgroup2(readMounts());
 		return root === undefined ? undefined : new CgroupPaths(root);
 	}
@@ -266,7 +288,7 @@ export class Service implements View {
 				logLinesLost: this.#logLinesLost,
 				attachments: () => this.#attachments.report,
 			},
-			onError: (err, metric) => tell(this.#logger, logLines.metricFailed, { err, metric }),
+			onError: (err, metric) => logLine(this.#logger, logLines.metricFailed, { err, metric }),
 		});
 	}
 
@@ -274,7 +296,7 @@ export class Service implements View {
 		return createHttp({ view: this, metrics, callerOf, logger: this.#logger.child({}, { level: 'warn' }) });
 	}
 
-	/** Where HTTP listens; undefined when it is off, or does not yet. */
+	/** Where HTTP listens; undefined when it is off or does not listen yet. */
 	get listening(): Endpoint | undefined {
 		return this.#listening;
 	}
@@ -288,12 +310,12 @@ export class Service implements View {
 	}
 
 	lookup(query: LookupQuery): readonly Connection[] {
-		return this.#provider.lookup(query, (step, error) => this.#tasks.failed(step, error));
+		return this.#provider.tracker?.lookup(query, (step, error) => this.#tasks.failed(step, error)) ?? [];
 	}
 
-	/** False: BPF is refused, the module alone works. */
-	knowsConnections(): boolean {
-		return this.acceptProgram !== 'none';
+	/** False: BPF is refused, and only the module works. */
+	tracksConnections(): boolean {
+		return this.#provider.tracker !== undefined;
 	}
 
 	notReady(): readonly NotReady[] {
@@ -302,13 +324,13 @@ export class Service implements View {
 		return this.readiness.reasons;
 	}
 
-	fresh(): Promise<void> {
+	nextCollection(): Promise<void> {
 		return this.#collection.next();
 	}
 
-	status(): object {
+	status(): StatusJson {
 		const snapshot = this.snapshot();
-		return describe({
+		return statusJson({
 			provider: this.#provider,
 			config: this.#config,
 			configFile: this.#configFile,
@@ -322,11 +344,14 @@ export class Service implements View {
 		});
 	}
 
-	peers(): Promise<Peers | undefined> {
-		return this.#peers.find();
+	async peers(): Promise<Peers | undefined> {
+		return this.#peers === undefined ? { connections: 0, busiest: [], listening: [] } : this.#peers.find();
 	}
 
-	/** Takes what a reload can change. `read` failing, or the kernel refusing it, leaves all as it was. */
+	/**
+	 * Applies what a reload can change. If `read` fails, or the kernel refuses it, everything stays
+	 * as it was.
+	 */
 	reload(read: () => Config): void {
 		try {
 			const next = read();
@@ -339,41 +364,42 @@ export class Service implements View {
 			this.#config = merged;
 			const attempts = this.#reload.attempts + 1;
 			this.#reload = { successful: true, successAtMs: Date.now(), attempts, error: undefined, restartKeys: restart };
-			tell(this.#logger, logLines.reloaded, { changed });
-			if (restart.length > 0) tell(this.#logger, logLines.restartKeys, { keys: restart });
+			logLine(this.#logger, logLines.reloaded, { changed });
+			if (restart.length > 0) logLine(this.#logger, logLines.restartKeys, { keys: restart });
 		} catch (err) {
 			this.#reload = { ...this.#reload, successful: false, attempts: this.#reload.attempts + 1, error: err };
-			tell(this.#logger, logLines.reloadFailed, { err });
+			logLine(this.#logger, logLines.reloadFailed, { err });
 		}
 	}
 
-	/** Whether 'keep' leaves anything there. */
+	/** Whether 'keep' leaves anything in the kernel. */
 	#keeps(onExit: Config['onExit']): boolean {
 		return onExit === 'keep' && this.#config.bpf.pin !== undefined;
 	}
 
 	/**
-	 * Ends within 2 s. 'keep': what is pinned goes on counting. `started` false: #begin() failed. Does nothing the second time.
-	 * Returns what became of it, for the log.
+	 * Ends within 2 s. With 'keep', what is pinned goes on counting. `started` false: #begin()
+	 * failed. Does nothing the second time. Returns what has become of the programs, for the log.
 	 */
 	async stop(onExit = this.#config.onExit, started = true): Promise<Stopped> {
-		if (!this.#attached) return { kept: this.#keeps(onExit), lost: [], recordsLost: 0 };
+		if (!this.#attached) return { kept: this.#keeps(onExit), notKept: [], recordsDropped: 0 };
 		this.#attached = false;
-		this.#peers.end();
+		this.#peers?.end();
 		this.readiness.set(stopping, 'toascope is stopping');
 		const deadline = new Deadline(stopMs);
 		const kept = this.#keeps(onExit);
 		let recordsLost = 0;
 		let lost: readonly string[] = [];
 		try {
-			await withinMs(this.#tasks.stop(), deadline.leftMs);
+			await withinMs(this.#tasks.stop(), deadline.remainingMs);
 			recordsLost = (await this.#events?.end(kept, deadline)) ?? 0;
 		} finally {
-			// also where the kernel refuses something: a server that is open keeps the process alive
+			// also where the kernel refuses something: a server that is open keeps the process
+			// alive
 			const ends = [this.#spans?.shutdown(deadline.atMost(spansMs)), this.#endpoints.close()];
-			await withinMs(Promise.allSettled(ends), deadline.leftMs);
+			await withinMs(Promise.allSettled(ends), deadline.remainingMs);
 			lost = this.#provider.close(onExit === 'keep', started);
 		}
-		return { kept, lost, recordsLost };
+		return { kept, notKept: lost, recordsDropped: recordsLost };
 	}
 }

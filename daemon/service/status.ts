@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What `/v1/status` says: what runs here, what is in force, and what the last minutes brought. */
+/**
+ * The answer of `/v1/status`: what runs here, the configuration in force, and the traffic of the
+ * last minutes.
+ */
 import { release } from 'node:os';
-import { native } from '../capture/native.ts';
+import { native } from '../../native/binding.ts';
+import type { RecentJson, ReloadJson, StatusJson, TallyJson } from '../api/status.ts';
 import type { Provider } from '../capture/provider.ts';
-import { type Config, shown } from '../config/config.ts';
+import { type Config, displayValues } from '../config/config.ts';
 import { setVariables } from '../config/environment.ts';
 import { ToascopeError } from '../errors.ts';
-import type { NotReady } from '../http/ports.ts';
+import type { NotReady } from '../http/view.ts';
 import type { Endpoint } from '../model/address.ts';
 import { type ListenerTally, type RecentTraffic, sumOf, type Tally, totalOf } from '../model/recent.ts';
 import type { Snapshot } from '../model/snapshot.ts';
@@ -15,27 +19,27 @@ import { version } from '../version.ts';
 import { ownListeners } from './own_http.ts';
 import type { Reload } from './reload.ts';
 
-/** Listeners with lines of their own in `recent`. */
+/** Listeners with entries of their own in `recent`. */
 const listenersMax = 100;
 
-export interface Facts {
+export interface StatusInput {
 	readonly provider: Provider;
 	readonly config: Config;
-	/** Undefined: none, the defaults hold. */
+	/** Undefined: there is none, and the defaults apply. */
 	readonly configFile: string | undefined;
 	readonly reload: Reload;
 	readonly startedMs: number;
 	readonly spans: boolean;
 	readonly notReady: readonly NotReady[];
-	/** Undefined before the first look. */
+	/** Undefined before the first collection. */
 	readonly snapshot: Snapshot | undefined;
 	readonly recent: RecentTraffic | undefined;
-	/** Where `http.listen` answers; undefined: nowhere. */
+	/** Where `http.listen` serves; undefined: nowhere. */
 	readonly listening: Endpoint | undefined;
 }
 
-/** Plain data; a bigint goes out as a decimal string. */
-export function describe(facts: Facts): object {
+/** The whole answer except `peers`. */
+export function statusJson(facts: StatusInput): StatusJson {
 	const { provider, config, reload, snapshot, recent } = facts;
 	return {
 		version,
@@ -46,9 +50,9 @@ export function describe(facts: Facts): object {
 		started_at: new Date(facts.startedMs).toISOString(),
 		provider: provider.name,
 		accept_program: provider.acceptProgram,
-		cgroup: provider.cgroup ?? null,
-		whole_host: provider.wholeHost,
-		adopted: provider.adopted,
+		cgroup: provider.tracker?.cgroup ?? null,
+		whole_host: provider.tracker?.wholeHost ?? true,
+		adopted: provider.tracker?.adopted ?? false,
 		trust: config.trust.map(({ text }) => text),
 		profiles: config.profiles.map(({ name }) => name),
 		transparent: config.transparent.enabled,
@@ -64,7 +68,7 @@ export function describe(facts: Facts): object {
 		config: {
 			file: facts.configFile ?? null,
 			variables: setVariables(process.env),
-			values: shown(config),
+			values: displayValues(config),
 		},
 		config_reload: {
 			successful: reload.successful,
@@ -82,18 +86,22 @@ export function describe(facts: Facts): object {
 	};
 }
 
-function errorJson(error: unknown): object {
+function errorJson(error: unknown): ReloadJson['error'] {
 	if (error instanceof ToascopeError) return { code: error.code, message: error.message, hint: error.hint ?? null };
 	return { code: '', message: error instanceof Error ? error.message : String(error), hint: null };
 }
 
-function moduleJson(snapshot: Snapshot | undefined): object {
+function moduleJson(snapshot: Snapshot | undefined): StatusJson['module'] {
 	const { version: own, srcversion } = readLoaded() ?? {};
-	return { version: own ?? null, srcversion: srcversion ?? null, events: snapshot?.moduleEvents ?? {} };
+	return { version: own ?? null, srcversion: srcversion ?? null, events: decimals(snapshot?.moduleEvents ?? {}) };
 }
 
-/** What of `total` and `recent` are connections to this daemon's HTTP. */
-function ownHttpJson(snapshot: Snapshot, recent: RecentTraffic, listening: Endpoint | undefined): object {
+/** The part of `total` and `recent` that is connections to this daemon's HTTP. */
+function ownHttpJson(
+	snapshot: Snapshot,
+	recent: RecentTraffic,
+	listening: Endpoint | undefined,
+): StatusJson['own_http'] {
 	const names = ownListeners(snapshot, listening);
 	const isOwn = ({ listener }: { readonly listener: string }) => names.has(listener);
 	return {
@@ -103,9 +111,17 @@ function ownHttpJson(snapshot: Snapshot, recent: RecentTraffic, listening: Endpo
 	};
 }
 
-function tallyJson(tally: Tally): object {
+/** Each integer as a decimal string. */
+function decimals<K extends string>(integers: Readonly<Record<K, bigint>>): Record<K, string> {
+	return Object.fromEntries(Object.entries(integers).map(([name, value]) => [name, String(value)])) as Record<
+		K,
+		string
+	>;
+}
+
+function tallyJson(tally: Tally): TallyJson {
 	const { opened, toa, none, malformed, untrusted, conflict } = tally;
-	return {
+	return decimals({
 		opened,
 		toa,
 		none,
@@ -113,24 +129,28 @@ function tallyJson(tally: Tally): object {
 		untrusted,
 		conflict,
 		health_checks: tally.healthChecks,
-		lost_options: tally.lost,
+		lost_options: tally.missingOptions,
 		hidden_by_family: tally.hiddenByFamily,
 		options_syn: tally.onSyn,
 		options_ack: tally.onAck,
 		options_data: tally.onData,
-	};
+	});
 }
 
-function recentJson({ seconds, total, listeners, drops, unknownOptions }: RecentTraffic): object {
+function recentJson({ seconds, total, listeners, drops, unknownOptions }: RecentTraffic): RecentJson {
 	return {
 		seconds,
 		total: tallyJson(total),
 		listeners: listeners.slice(0, listenersMax).map((each: ListenerTally) => ({
 			listener: each.listener,
 			...tallyJson(each),
-			believed_before: each.believedBefore,
+			believed_before: String(each.hadClientBefore),
 		})),
-		drops,
-		unknown_options: unknownOptions,
+		drops: decimals(drops),
+		unknown_options: unknownOptions.map(({ kind, length, connections }) => ({
+			kind,
+			length,
+			connections: String(connections),
+		})),
 	};
 }

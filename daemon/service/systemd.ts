@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What systemd is told: sd_notify(3). A systemd that does not read holds nobody up: what it refused is said again, in order. */
-import { native } from '../capture/native.ts';
-import type { NotReady } from '../http/ports.ts';
-import { type LogSink, logLines, tell } from '../log_lines.ts';
+/**
+ * Notifications to systemd: sd_notify(3). A systemd that does not read them holds up nothing: what
+ * its socket refused is sent again, in order.
+ */
+import { native } from '../../native/binding.ts';
+import type { NotReady } from '../http/view.ts';
+import { type LogSink, logLine, logLines } from '../log_lines.ts';
 import { firstCollection } from './readiness.ts';
 
 const retryMs = 200;
@@ -10,50 +13,58 @@ const retryMs = 200;
 export class Systemd {
 	readonly #log: LogSink;
 	readonly #socket: string | undefined;
-	/** States that its full socket refused, the oldest first: a few, since each replaces the one of its kind. */
+	/**
+	 * States that the full socket refused, the oldest first: few, since each replaces the one of
+	 * its kind.
+	 */
 	#waiting: string[] = [];
 	#timer: NodeJS.Timeout | undefined;
 	#notified = false;
 	#complained = false;
 
-	/** Nothing is sent where systemd did not ask for it (Type=notify). An inherited variable may name a socket that is gone, or another's. */
+	/**
+	 * Nothing is sent unless systemd asked for it (Type=notify). An inherited variable can name a
+	 * socket that is gone, or one of another process.
+	 */
 	constructor(log: LogSink, socket = process.env['NOTIFY_SOCKET']) {
 		this.#log = log;
 		this.#socket = socket === '' ? undefined : socket;
 	}
 
 	/**
-	 * READY=1 once the first collection has succeeded: what else is awaited then, such as an address for HTTP, is no reason to end a
-	 * start that counts. STATUS= says what is awaited, or wrong, at each change.
+	 * Sends READY=1 once the first collection has succeeded: what is awaited after that, such as an
+	 * address for HTTP, is not a reason to end a start that counts. STATUS= says what is awaited or
+	 * wrong, at each change.
 	 */
 	readiness(reasons: readonly NotReady[]): void {
 		const status =
 			reasons.length === 0 ? 'STATUS=ready' : `STATUS=not ready: ${reasons.map(({ text }) => text).join('; ')}`;
-		this.#tell(status.replaceAll('\n', ' '));
+		this.#notify(status.replaceAll('\n', ' '));
 		if (!this.#notified && reasons.every(({ reason }) => reason !== firstCollection)) {
 			this.#notified = true;
-			this.#tell('READY=1');
+			this.#notify('READY=1');
 		}
 	}
 
 	reloading(): void {
-		this.#tell('RELOADING=1');
+		this.#notify('RELOADING=1');
 	}
 
-	/** A reload is over, whatever became of it. */
+	/** A reload is over, whether or not it succeeded. */
 	reloaded(): void {
-		// one that has never been ready yet is still starting
-		if (this.#notified) this.#tell('READY=1');
+		// a daemon that has never been ready is still starting
+		if (this.#notified) this.#notify('READY=1');
 	}
 
 	stopping(): void {
-		this.#tell('STOPPING=1');
+		this.#notify('STOPPING=1');
 	}
 
-	#tell(state: string): void {
+	#notify(state: string): void {
 		if (this.#socket === undefined) return;
 		const kind = state.slice(0, state.indexOf('='));
-		// of two the later holds; RELOADING=1 and READY=1 end each other, so the last of each say it all
+		// a later state replaces an earlier one of its kind; RELOADING=1 and READY=1 end each
+		// other, so the last of each is enough
 		this.#waiting = this.#waiting.filter((one) => !one.startsWith(`${kind}=`));
 		this.#waiting.push(state);
 		if (this.#timer === undefined) this.#send();
@@ -69,8 +80,8 @@ export class Systemd {
 					this.#timer = setTimeout(() => this.#send(), retryMs).unref();
 					return;
 				}
-				// where one is refused, all are
-				if (!this.#complained) tell(this.#log, logLines.notNotified, { err, state });
+				// if one is refused, all are, so it is logged once
+				if (!this.#complained) logLine(this.#log, logLines.notNotified, { err, state });
 				this.#complained = true;
 			}
 			this.#waiting.shift();

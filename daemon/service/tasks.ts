@@ -1,21 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The daemon's repeated tasks, by name: started one by one, ended together; their failures are counted and logged. */
+/**
+ * The daemon's periodic tasks, by name: started one by one, stopped together; their failures are
+ * counted and logged.
+ */
 import { codeOfError } from '../errors.ts';
-import { LogLimit, type LogSink, logLines, tell } from '../log_lines.ts';
+import { LogLimit, type LogSink, logLine, logLines } from '../log_lines.ts';
 import type { TaskStatistics } from '../model/tasks.ts';
 import { type Repeated, repeat, type Work } from './schedule.ts';
 
-/** Steps that may fail without what they belong to: from the start their failures are 0, so that the first one is an increase. */
+/**
+ * Steps that can fail without failing their task. Their failures are 0 from the start, so that the
+ * first one is an increase.
+ */
 const steps = ['events', 'listeners', 'neighbours', 'owners', 'peers', 'unknown_options'];
 
 interface Counts {
 	failures: number;
 	runs: number;
 	seconds: number;
-	/** Since the last run that succeeded. */
+	/** Failures since the last run that succeeded. */
 	failing: number;
-	/** The log said that it fails, and not yet that it succeeds again. */
-	told: boolean;
+	/** The failures are in the log, and their end is not yet. */
+	logged: boolean;
 }
 
 export class Tasks {
@@ -31,8 +37,8 @@ export class Tasks {
 	}
 
 	/**
-	 * Runs `work` now, and then every `intervalMs`; see repeat(). `name` is a stable word, once for each task.
-	 * `onFailure` hears of each run that failed.
+	 * Runs `work` at once and then every `intervalMs`; see repeat(). `name` is a stable word,
+	 * unique for each task. `onFailure` is called for each run that failed.
 	 */
 	start(
 		name: string,
@@ -57,38 +63,42 @@ export class Tasks {
 		return repeated;
 	}
 
-	/** Counts and logs a failure: of a task, or of a step that others do not depend on (a task of its own in the numbers). */
+	/**
+	 * Counts and logs a failure: of a task, or of a step that others do not depend on (counted as a
+	 * task of its own).
+	 */
 	failed(name: string, err: unknown): void {
 		const counts = this.#of(name);
 		counts.failures++;
 		counts.failing++;
-		const told = this.#limit.tell(`${name} ${codeOfError(err)}`, logLines.taskFailed, { err, task: name });
-		counts.told ||= told;
+		const logged = this.#limit.log(`${name} ${codeOfError(err)}`, logLines.taskFailed, { err, task: name });
+		counts.logged ||= logged;
 	}
 
 	#succeeded(task: string, counts: Counts): void {
 		if (counts.failing === 0) return;
-		// one that fails every other time would say so every other time
-		if (counts.told) tell(this.#log, logLines.taskRecovered, { task, failures: counts.failing });
+		// only if the failure is in the log: a task that fails every other time would otherwise log
+		// that every other time
+		if (counts.logged) logLine(this.#log, logLines.taskRecovered, { task, failures: counts.failing });
 		counts.failing = 0;
-		counts.told = false;
+		counts.logged = false;
 	}
 
 	#of(name: string): Counts {
 		let counts = this.#counts.get(name);
 		if (counts === undefined) {
-			counts = { failures: 0, runs: 0, seconds: 0, failing: 0, told: false };
+			counts = { failures: 0, runs: 0, seconds: 0, failing: 0, logged: false };
 			this.#counts.set(name, counts);
 		}
 		return counts;
 	}
 
-	/** Of every task that was started, and of every step. */
+	/** For every task that was started, and for every step. */
 	statistics(): TaskStatistics[] {
 		return [...this.#counts].map(([task, { failures, runs, seconds }]) => ({ task, failures, runs, seconds }));
 	}
 
-	/** Resolves when none is running any more; none begins after the call. */
+	/** Resolves when no task is running any more; none begins after the call. */
 	async stop(): Promise<void> {
 		await Promise.all([...this.#running.values()].map((one) => one.stop()));
 	}

@@ -1,21 +1,22 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# build.sh [RELEASE]: builds toa.ko for that kernel (the running one, which a container has from its host) to /out/RELEASE/toa.ko.
-# With a key in /keys (toa.key, PEM) and its certificate (toa.der) it is signed.
+# build.sh [RELEASE]: builds toa.ko for that kernel release (default: the running kernel, which a
+# container shares with its host) and writes it to /out/RELEASE/toa.ko. The module is signed if
+# /keys has a key (toa.key, PEM) and its certificate (toa.der).
 set -eu
 
 release=${1:-$(uname -r)}
 sources=${TOA_SOURCES:-/toa/kernel} out=${TOA_OUT:-/out} keys=${TOA_KEYS:-/keys}
 
-# 6.4.0-150600.23.47-default: SUSE has the flavour last
+# On SUSE the last part of the release is the flavour: 6.4.0-150600.23.47-default.
 version=${release%-*} flavour=${release##*-}
 for headers in "/lib/modules/$release/build" "/usr/src/kernels/$release" "/usr/src/linux-headers-$release" \
 	"/usr/src/linux-$version-obj/$(uname -m)/$flavour" none; do
 	[ -e "$headers/Makefile" ] && break
 done
 if [ "$headers" = none ]; then
-	echo "build.sh: no headers of kernel $release: mount /lib/modules and /usr/src of the host, or name their package in PACKAGES" >&2
+	echo "build.sh: the headers of kernel $release were not found: mount /lib/modules and /usr/src of the host, or add their package to PACKAGES" >&2
 	exit 1
 fi
 

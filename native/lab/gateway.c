@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * toascope-gateway: the lab's NAT64. It terminates TCP that comes for 64:ff9b::/96, goes on to
- * the IPv4 backend named by the last 32 bits, from an address of its pool, and has the client's
- * address written into the TCP header as a TOA option.
+ * toascope-gateway: the lab's NAT64. It terminates TCP connections to 64:ff9b::/96 and connects to
+ * the IPv4 backend in the last 32 bits of the address, from an address of its pool. The client's
+ * address is written into the TCP header as a TOA option.
  *
  * Prints {"ready":true} when it listens, and its totals as JSON when it ends: at the end of
- * standard input (its parent is gone) or at SIGTERM or SIGINT.
+ * standard input (its parent has exited), or at SIGTERM or SIGINT.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -45,7 +45,7 @@ static const char usage[] =
 	"            IPv6 address), none, or hex:BYTES (the options as they are)\n"
 	"  SEGMENTS  ack, data or ack,data (default): segments without payload, with payload\n"
 	"  --cgroup  cgroup v2 directory that this process is in (default: the root)\n"
-	"  --backend-netns  network namespace in which the backend is (default: this one)\n"
+	"  --backend-netns  network namespace of the backend (default: this one)\n"
 	"It stops at the end of standard input, which must be a pipe, a socket or a terminal.\n";
 
 static bool parse_arguments(int argc, char **argv, struct arguments *arguments)
@@ -72,7 +72,7 @@ static bool parse_arguments(int argc, char **argv, struct arguments *arguments)
 		} else if (option == 'r') {
 			if (arguments->count == ROUTES_MAX ||
 			    route_parse(optarg, &arguments->listeners[arguments->count].route)) {
-				fprintf(stderr, "--route %s: not a route, or more than %d of them\n", optarg,
+				fprintf(stderr, "--route %s: invalid, or more than %d routes\n", optarg,
 					ROUTES_MAX);
 				return false;
 			}
@@ -108,7 +108,10 @@ static bool open_listener(int epoll, struct listener *listener)
 	return false;
 }
 
-/* SIGTERM and SIGINT as a descriptor; a peer that is gone is an error of send(), not a signal. */
+/*
+ * Returns a descriptor for SIGTERM and SIGINT. A peer that is gone causes an error of send(), not a
+ * signal.
+ */
 static int open_signals(void)
 {
 	sigset_t signals;
@@ -130,8 +133,8 @@ static void raise_descriptor_limit(void)
 	}
 }
 
-/* Standard input has nothing to say but that it ends. */
-static bool parent_is_gone(void)
+/* Input is ignored: only the end of standard input counts. */
+static bool parent_has_exited(void)
 {
 	char ignored[256];
 
@@ -148,7 +151,7 @@ static void serve(struct proxy *proxy, struct watch *parent, struct watch *stop)
 		for (int i = 0; i < count; i++) {
 			struct watch *watch = events[i].data.ptr;
 
-			if (watch == stop || (watch == parent && parent_is_gone()))
+			if (watch == stop || (watch == parent && parent_has_exited()))
 				return;
 			if (watch->kind == WATCH_LISTENER)
 				proxy_accept(proxy, (struct listener *)watch);
@@ -169,7 +172,10 @@ static void print_totals(const struct totals *totals)
 	fflush(stdout);
 }
 
-/* Sockets stay in the namespace that they were made in: the listeners here, those to the backend there. */
+/*
+ * Sockets stay in the namespace in which they were created: the listeners here, those to the
+ * backend there.
+ */
 static bool enter_netns(const char *path)
 {
 	int fd;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two sockets make a connection. Bytes go from one to the other through one buffer that all
- * share. What the other end does not take at once is kept for it, and nothing more is read for
- * it until that is gone. A FIN is passed on when everything before it is.
+ * A connection consists of two sockets. Bytes go from one to the other through one buffer that all
+ * connections share. Bytes that the other end does not accept at once are kept for it, and nothing
+ * more is read for it until they are sent. A FIN is passed on once everything before it is.
  */
 #include "proxy.h"
 
@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define ACCEPTS_AT_ONCE 64
-#define READS_AT_ONCE 4 /* then the others have their turn */
+#define READS_AT_ONCE 4 /* then other connections are served */
 #define BUFFER_SIZE (256 * 1024)
 
 enum side { CLIENT, BACKEND };
@@ -26,9 +26,9 @@ struct end {
 	enum side side;
 	int fd;
 	uint32_t events;  /* what epoll watches for; 0: not in epoll */
-	bool ended;       /* it has sent FIN */
-	bool shut;        /* we have */
-	uint8_t *waiting; /* bytes for it that it did not take yet */
+	bool ended;       /* this end has sent FIN */
+	bool shut;        /* we have sent FIN to this end */
+	uint8_t *waiting; /* bytes that this end has not accepted yet */
 	size_t waiting_at;
 	size_t waiting_length;
 };
@@ -45,7 +45,10 @@ static struct connection *connection_of(struct end *end)
 	return (struct connection *)(end - end->side);
 }
 
-/* An end without anything to wait for leaves epoll, which would report its errors again and again. */
+/*
+ * An end that waits for nothing is removed from epoll, which would otherwise report its errors
+ * again and again.
+ */
 static bool watch_for(struct proxy *proxy, struct end *end, uint32_t events)
 {
 	struct epoll_event event = { .events = events, .data.ptr = &end->watch };
@@ -66,7 +69,7 @@ static void reset_on_close(int fd)
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 }
 
-/* reset: the peers learn that something went wrong. */
+/* With `reset`, both ends get an RST and learn that something went wrong. */
 static void connection_close(struct proxy *proxy, struct connection *connection, bool reset)
 {
 	for (int i = CLIENT; i <= BACKEND; i++) {
@@ -94,7 +97,7 @@ void proxy_sweep(struct proxy *proxy)
 	}
 }
 
-/* Keeps what the end did not take. */
+/* Keeps the bytes that the end did not accept. */
 static bool keep(struct end *end, const uint8_t *bytes, size_t length)
 {
 	end->waiting = malloc(length);
@@ -106,7 +109,7 @@ static bool keep(struct end *end, const uint8_t *bytes, size_t length)
 	return true;
 }
 
-/* Bytes written, 0 when the end takes none now, -1 when it is gone. */
+/* Returns the bytes written, 0 if the end accepts none now, or -1 if it is gone. */
 static ssize_t put(struct proxy *proxy, struct end *end, const uint8_t *bytes, size_t length)
 {
 	ssize_t written = send(end->fd, bytes, length, MSG_NOSIGNAL);
@@ -137,7 +140,7 @@ static bool flush(struct proxy *proxy, struct end *end)
 	return true;
 }
 
-/* From one end to the other, as much as there is and is taken, up to a fair share. */
+/* Forwards from one end to the other what is available and accepted, up to a fair share. */
 static bool forward(struct proxy *proxy, struct end *from, struct end *to)
 {
 	static uint8_t buffer[BUFFER_SIZE];
@@ -155,7 +158,7 @@ static bool forward(struct proxy *proxy, struct end *from, struct end *to)
 		written = put(proxy, to, buffer, length);
 		if (written < 0 || (written < length && !keep(to, buffer + written, length - written)))
 			return false;
-		/* a short read has emptied the socket; if not, epoll says so */
+		/* a short read has emptied the socket; if it has not, epoll reports it again */
 		if ((size_t)length < sizeof(buffer))
 			break;
 	}
@@ -240,7 +243,10 @@ static int connect_backend(struct proxy *proxy, const struct route *route, int c
 		return -1;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on));
-	/* the port is chosen at connect(): one address then serves as many connections as there are ports */
+	/*
+	 * choose the port at connect(): one address then serves as many connections as there are
+	 * ports
+	 */
 	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
 	if (bind(fd, (struct sockaddr *)&source, sizeof(source)))
 		goto failed;
@@ -277,14 +283,17 @@ static void start(struct proxy *proxy, const struct route *route, int fd, const 
 	}
 	connection->ends[CLIENT].fd = fd;
 	connection->ends[BACKEND].fd = backend_fd;
-	/* the client waits outside epoll until there is somebody to read for */
+	/* the client stays out of epoll until its backend is connected */
 	if (!watch_for(proxy, &connection->ends[BACKEND], EPOLLOUT)) {
 		proxy->totals.failed++;
 		connection_close(proxy, connection, true);
 	}
 }
 
-/* No descriptor left: the one waiting is reset rather than left to wait, which would wake us for ever. */
+/*
+ * Resets a pending connection when no descriptor is left: if it stayed pending, epoll would wake us
+ * forever.
+ */
 static void refuse(struct proxy *proxy, int listener)
 {
 	int fd;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The gateway's connections: accepted over IPv6, carried on over IPv4, both ways, until both ends are done. */
+/*
+ * Proxies the gateway's connections: it accepts them over IPv6 and forwards them over IPv4, in both
+ * directions, until both ends have finished.
+ */
 #ifndef TOASCOPE_LAB_PROXY_H
 #define TOASCOPE_LAB_PROXY_H
 
@@ -13,7 +16,7 @@ struct connection;
 struct totals {
 	uint64_t accepted;
 	uint64_t connected;
-	uint64_t failed;   /* no connection to the backend; the client got a RST */
+	uint64_t failed;   /* no connection to the backend; the client got an RST */
 	uint64_t finished; /* closed in order on both sides */
 	uint64_t aborted;  /* reset by either side */
 	uint64_t to_backend_bytes;
@@ -22,14 +25,14 @@ struct totals {
 
 struct proxy {
 	int epoll;
-	int spare; /* a descriptor to give up when there are none left */
+	int spare; /* a descriptor that is closed when none are left */
 	struct pool pool;
 	const struct toa_lab *lab;
-	struct connection *dead; /* closed, freed after the events at hand */
+	struct connection *dead; /* closed; freed after the current batch of events */
 	struct totals totals;
 };
 
-/* What an epoll event belongs to: the first member of whatever data.ptr points to. */
+/* The owner of an epoll event: the first member of whatever data.ptr points to. */
 enum watch_kind { WATCH_STOP, WATCH_LISTENER, WATCH_END };
 
 struct watch {
@@ -42,13 +45,13 @@ struct listener {
 	struct route route;
 };
 
-/* Accepts what waits at the listener and starts on its way to the backend. */
+/* Accepts the pending connections of the listener, and starts to connect each to its backend. */
 void proxy_accept(struct proxy *proxy, const struct listener *listener);
 
-/* Moves bytes of the connection that the watch (WATCH_END) belongs to. */
+/* Forwards the bytes of the connection that the watch (WATCH_END) belongs to. */
 void proxy_event(struct proxy *proxy, struct watch *watch, uint32_t events);
 
-/* Frees what was closed. To be called when no event at hand can point to it. */
+/* Frees closed connections. Must be called when no pending event can point to one. */
 void proxy_sweep(struct proxy *proxy);
 
 #endif

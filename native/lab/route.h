@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the gateway was told: where connections go, which option they get, which addresses it sends from. */
+/*
+ * The arguments of the gateway: where connections go, which option they get, and which addresses it
+ * sends from.
+ */
 #ifndef TOASCOPE_LAB_ROUTE_H
 #define TOASCOPE_LAB_ROUTE_H
 
@@ -8,7 +11,7 @@
 #include <stdint.h>
 #include "toa_option_bytes.h"
 
-/* How a route makes its option. */
+/* How a route creates its option. */
 enum route_option { OPTION_NONE, OPTION_PROFILE, OPTION_RAW };
 
 struct route {
@@ -20,7 +23,7 @@ struct route {
 	struct toa_lab_option raw;
 };
 
-/* IPv4 source addresses, given out in turn. Host order. */
+/* A pool of IPv4 source addresses, used in rotation. Host order. */
 struct pool {
 	uint32_t first;
 	uint32_t size;
@@ -28,16 +31,19 @@ struct pool {
 };
 
 /*
- * LISTENPORT:BACKENDPORT:PROFILE[:SEGMENTS]. PROFILE is nat64, toa6, toa4, none or hex:BYTES;
- * SEGMENTS is ack, data or ack,data. Returns 0 or -EINVAL.
+ * Parses LISTENPORT:BACKENDPORT:PROFILE[:SEGMENTS]. PROFILE is nat64, toa6, toa4, none or
+ * hex:BYTES; SEGMENTS is ack, data or ack,data. Returns 0 or -EINVAL.
  */
 int route_parse(const char *text, struct route *route);
 
-/* The option for a client of that route, port in host order. False: it gets none. */
+/*
+ * Encodes the option for a client of that route; `port` is in host order. False: the client gets
+ * none.
+ */
 bool route_option(const struct route *route, const struct in6_addr *client, uint16_t port,
 		  struct toa_lab_option *option);
 
-/* A.B.C.D/LEN with LEN from 16 to 32. Returns 0 or -EINVAL. */
+/* Parses A.B.C.D/LEN, with LEN from 16 to 32. Returns 0 or -EINVAL. */
 int pool_parse(const char *text, struct pool *pool);
 
 struct in_addr pool_next(struct pool *pool);

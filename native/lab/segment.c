@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TCP segments by hand: RFC 9293 section 3.1, in the headers of RFC 791 and RFC 8200. */
+/* Builds and parses TCP segments: RFC 9293 section 3.1, in the headers of RFC 791 and RFC 8200. */
 #include "segment.h"
 
 #include <arpa/inet.h>
@@ -58,29 +58,29 @@ static int parse_flags(const char *text)
 
 bool segment_parse(char *line, struct segment *segment)
 {
-	enum { FROM, FROM_PORT, TO, TO_PORT, FLAGS, SEQ, ACK, OPTIONS, DATA, WORDS };
-	char *word[WORDS], *rest = line;
+	enum { FROM, FROM_PORT, TO, TO_PORT, FLAGS, SEQ, ACK, OPTIONS, DATA, FIELDS };
+	char *field[FIELDS], *rest = line;
 	int flags, options, data;
 
-	for (int i = 0; i < WORDS; i++) {
-		word[i] = strsep(&rest, " ");
-		if (!word[i])
+	for (int i = 0; i < FIELDS; i++) {
+		field[i] = strsep(&rest, " ");
+		if (!field[i])
 			return false;
 	}
 	memset(segment, 0, offsetof(struct segment, options));
-	segment->family = strchr(word[FROM], ':') ? AF_INET6 : AF_INET;
-	flags = parse_flags(word[FLAGS]);
-	options = parse_hex(word[OPTIONS], segment->options, sizeof(segment->options));
-	data = parse_hex(word[DATA], segment->data, sizeof(segment->data));
-	if (rest || inet_pton(segment->family, word[FROM], &segment->from) != 1 ||
-	    inet_pton(segment->family, word[TO], &segment->to) != 1 || flags < 0 || options < 0 ||
+	segment->family = strchr(field[FROM], ':') ? AF_INET6 : AF_INET;
+	flags = parse_flags(field[FLAGS]);
+	options = parse_hex(field[OPTIONS], segment->options, sizeof(segment->options));
+	data = parse_hex(field[DATA], segment->data, sizeof(segment->data));
+	if (rest || inet_pton(segment->family, field[FROM], &segment->from) != 1 ||
+	    inet_pton(segment->family, field[TO], &segment->to) != 1 || flags < 0 || options < 0 ||
 	    options % WORD || data < 0)
 		return false;
-	segment->from_port = atoi(word[FROM_PORT]);
-	segment->to_port = atoi(word[TO_PORT]);
+	segment->from_port = atoi(field[FROM_PORT]);
+	segment->to_port = atoi(field[TO_PORT]);
 	segment->flags = flags;
-	segment->seq = strtoul(word[SEQ], NULL, 10);
-	segment->ack = strtoul(word[ACK], NULL, 10);
+	segment->seq = strtoul(field[SEQ], NULL, 10);
+	segment->ack = strtoul(field[ACK], NULL, 10);
 	segment->options_length = options;
 	segment->data_length = data;
 	return true;
@@ -104,7 +104,7 @@ void segment_print(const struct segment *segment)
 	printf("\",\"length\":%u}\n", segment->data_length);
 }
 
-/* RFC 1071. The sum of bytes at odd places goes on where the one before ended: even lengths only. */
+/* RFC 1071. A sum can be continued only after an even number of bytes. */
 static uint32_t add_words(uint32_t sum, const void *bytes, size_t length)
 {
 	const uint8_t *byte = bytes;
@@ -126,7 +126,7 @@ static size_t address_size(const struct segment *segment)
 	return segment->family == AF_INET ? sizeof(struct in_addr) : sizeof(struct in6_addr);
 }
 
-static size_t put_ip(const struct segment *segment, size_t payload, uint8_t *packet)
+static size_t write_ip(const struct segment *segment, size_t payload, uint8_t *packet)
 {
 	struct ip *ip = (struct ip *)packet;
 	struct ip6_hdr *ip6 = (struct ip6_hdr *)packet;
@@ -152,7 +152,7 @@ size_t segment_to_packet(const struct segment *segment, uint8_t packet[PACKET_MA
 {
 	size_t header = sizeof(struct tcphdr) + segment->options_length;
 	size_t length = header + segment->data_length;
-	size_t ip = put_ip(segment, length, packet);
+	size_t ip = write_ip(segment, length, packet);
 	struct tcphdr *tcp = (struct tcphdr *)(packet + ip);
 	uint32_t sum = IPPROTO_TCP + length;
 
@@ -170,8 +170,11 @@ size_t segment_to_packet(const struct segment *segment, uint8_t packet[PACKET_MA
 	return ip + length;
 }
 
-/* Returns the size of the IP header, or 0 where no TCP follows. Its length is what the packet says. */
-static size_t take_ip(const uint8_t *packet, size_t *size, struct segment *segment)
+/*
+ * Parses the IP header. Returns its size, or 0 if no TCP follows. Sets `size` to the length that
+ * the packet states.
+ */
+static size_t parse_ip(const uint8_t *packet, size_t *size, struct segment *segment)
 {
 	const struct ip *ip = (const struct ip *)packet;
 	const struct ip6_hdr *ip6 = (const struct ip6_hdr *)packet;
@@ -196,7 +199,7 @@ static size_t take_ip(const uint8_t *packet, size_t *size, struct segment *segme
 
 bool segment_from_packet(const uint8_t *packet, size_t size, struct segment *segment)
 {
-	size_t ip = take_ip(packet, &size, segment);
+	size_t ip = parse_ip(packet, &size, segment);
 	const struct tcphdr *tcp = (const struct tcphdr *)(packet + ip);
 	size_t header;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One TCP segment: as a line of text, and as the packet that carries it. */
+/* Converts one TCP segment between a line of text and the packet that carries it. */
 #ifndef TOASCOPE_LAB_SEGMENT_H
 #define TOASCOPE_LAB_SEGMENT_H
 
@@ -12,7 +12,10 @@
 #define SEGMENT_OPTIONS_MAX 40
 #define SEGMENT_DATA_MAX 1400
 
-/* Ports and numbers in host order. An IPv4 address stands in the first four bytes of its in6_addr. */
+/*
+ * Ports and sequence numbers are in host order. An IPv4 address occupies the first four bytes of
+ * its in6_addr.
+ */
 struct segment {
 	int family; /* AF_INET or AF_INET6, of both addresses */
 	struct in6_addr from;
@@ -29,19 +32,19 @@ struct segment {
 };
 
 /*
- * Reads FROM PORT TO PORT FLAGS SEQ ACK OPTIONS DATA: addresses of one family, flags as letters
- * of FSRPAU, options and data in hex, "-" for none of them. Options fill whole 32-bit words: what
- * pads them is the caller's to say. The line is taken apart.
+ * Parses FROM PORT TO PORT FLAGS SEQ ACK OPTIONS DATA: addresses of one family, flags as letters of
+ * FSRPAU, options and data in hex, "-" for none. Options must fill whole 32-bit words: the caller
+ * chooses the padding. Modifies the line.
  */
 bool segment_parse(char *line, struct segment *segment);
 
-/* Prints it as one line of JSON; of the data, its length. */
+/* Prints the segment as one line of JSON, with the length of the data instead of the data. */
 void segment_print(const struct segment *segment);
 
-/* Makes the packet, checksums and all. Returns its size. */
+/* Builds the packet, with its checksums. Returns its size. */
 size_t segment_to_packet(const struct segment *segment, uint8_t packet[PACKET_MAX]);
 
-/* False: it carries no TCP, or is cut short. The data itself is left where it is. */
+/* Parses a packet, without its data. False: it carries no TCP, or is truncated. */
 bool segment_from_packet(const uint8_t *packet, size_t size, struct segment *segment);
 
 #endif

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * toascope-segments DEVICE: the far end of TCP connections, by hand. It makes the TUN device DEVICE
- * in its network namespace; the hosts behind that have no kernel of their own, so nothing answers
- * but what the caller writes.
+ * toascope-segments DEVICE: plays the remote end of TCP connections, under the control of the
+ * caller. It creates the TUN device DEVICE in its network namespace. The hosts behind the device
+ * have no kernel, so the only answers are those that the caller writes.
  *
- * Prints {"ready":true}, then reads one segment a line (segment.h) and sends it, and prints as JSON
- * each segment that the kernel sends out through the device. It knows no connections: sequence
- * numbers and the order of things are the caller's. Ends at the end of standard input.
+ * Prints {"ready":true}, then reads one segment per line (segment.h) and sends it, and prints as
+ * JSON each segment that the kernel sends through the device. It keeps no state of connections:
+ * sequence numbers and the order of segments are up to the caller. Ends at the end of standard
+ * input.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,12 +22,18 @@
 
 #include "segment.h"
 
-/* The kernel's answers wait in the device's queue of 500: it is emptied after so many segments. */
+/*
+ * The kernel's answers wait in the queue of the device, which holds 500: it is emptied after this
+ * many segments.
+ */
 #define SENT_AT_ONCE 64
 
 enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-/* Returns the device's descriptor, or -1. It is up; addresses and routes are the caller's. */
+/*
+ * Creates the device and brings it up. Returns its descriptor, or -1. The caller sets addresses and
+ * routes.
+ */
 static int open_device(const char *name)
 {
 	int device = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -64,7 +71,7 @@ static bool send_segment(int device, char *line)
 
 	snprintf(copy, sizeof(copy), "%s", line);
 	if (!segment_parse(line, &segment)) {
-		fprintf(stderr, "no segment: %s\n", copy);
+		fprintf(stderr, "not a segment: %s\n", copy);
 		return false;
 	}
 	if (write(device, packet, segment_to_packet(&segment, packet)) < 0) {
@@ -74,7 +81,7 @@ static bool send_segment(int device, char *line)
 	return true;
 }
 
-/* Sends the whole lines and keeps the rest. Returns the size of the rest, or -1. */
+/* Sends the complete lines and keeps the rest. Returns the size of the rest, or -1. */
 static ssize_t send_lines(int device, char *text, size_t size)
 {
 	char *line = text, *end;

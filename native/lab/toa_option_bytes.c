@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The bytes of a TOA option, by profile or from hex. */
+/* Encodes TOA options, by profile or from hex. */
 #include "toa_option_bytes.h"
 
 #include <errno.h>

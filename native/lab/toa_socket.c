@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Loads and attaches bpf/lab.bpf.c and hands it the options of each socket. */
+/* Loads and attaches bpf/lab.bpf.c, and passes it the options of each socket. */
 #include "toa_socket.h"
 
 #include <errno.h>
@@ -33,7 +33,7 @@ static void unescape(char *text)
 	*to = '\0';
 }
 
-/* The mount point of cgroup v2, wherever it is: hybrid systems have it apart from v1. */
+/* Finds the mount point of cgroup v2: hybrid systems mount it separately from v1. */
 static int find_cgroup(char path[PATH_MAX])
 {
 	FILE *file = fopen("/proc/self/mountinfo", "re");

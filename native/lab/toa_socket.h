@@ -11,8 +11,8 @@
  *	toa_lab_set(&lab, fd, &option);
  *	connect(fd, ...);
  *
- * The program hangs on an unpinned link beside those of others (ALLOW_MULTI) and goes with the
- * process, however it ends. Needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, or root.
+ * The program is attached by an unpinned link beside other programs (ALLOW_MULTI), and is detached
+ * when the process ends, however it ends. Requires CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, or root.
  */
 #ifndef TOASCOPE_LAB_TOA_SOCKET_H
 #define TOASCOPE_LAB_TOA_SOCKET_H
@@ -30,16 +30,16 @@ struct toa_lab {
 };
 
 /*
- * Loads the program and attaches it to a cgroup v2 directory that holds the processes whose
+ * Loads the program and attaches it to a cgroup v2 directory that contains the processes whose
  * sockets will carry options; NULL: the root of the first cgroup v2 mount. Returns 0 or -errno
- * (-ENOENT: no cgroup v2 is mounted); the details go to standard error.
+ * (-ENOENT: no cgroup v2 is mounted). Writes details to standard error.
  */
 int toa_lab_open(struct toa_lab *lab, const char *cgroup);
 
-/* Gives a socket its options; to be called before connect(). Returns 0 or -errno. */
+/* Sets the options of a socket. Must be called before connect(). Returns 0 or -errno. */
 int toa_lab_set(const struct toa_lab *lab, int fd, const struct toa_lab_option *option);
 
-/* Detaches and unloads. Safe after a failed toa_lab_open() and when called twice. */
+/* Detaches and unloads the program. Safe after a failed toa_lab_open(), and when called twice. */
 void toa_lab_close(struct toa_lab *lab);
 
 #endif

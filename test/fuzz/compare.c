@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Comparing, and telling: by the readings, by the handlers of signals.
+// Compares the two readings of a case, and reports findings, also from signal handlers.
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,7 +28,7 @@ static int write_case(char *to, size_t room)
 	return used + snprintf(to + used, room - used, "\n");
 }
 
-/* Not by stdio: a signal's handler comes here too. */
+/* Writes without stdio, because signal handlers call this as well. */
 static void write_out(const char *text, size_t size)
 {
 	fflush(stdout);
@@ -80,7 +80,7 @@ static bool equal(const struct reading *a, const struct reading *b)
 	       same_server(&a->virtual_server, &b->virtual_server);
 }
 
-bool readings_agree(enum verdict *verdict)
+bool readings_agree(enum toa_verdict *verdict)
 {
 	const char *fault;
 	struct reading parser = parser_reading(&current_case, &fault);
@@ -93,7 +93,7 @@ bool readings_agree(enum verdict *verdict)
 	return false;
 }
 
-/* The second reading has no memory of its own, and is right to be asked after a crash. */
+/* The second reading can be called after a crash, because it has no state of its own. */
 static void on_abort(int signal)
 {
 	struct reading second = second_reading(&current_case);
@@ -108,7 +108,7 @@ static void on_alarm(int signal)
 	struct reading second = second_reading(&current_case);
 
 	(void)signal;
-	report_finding("the parser does not end", NULL, &second);
+	report_finding("the parser does not terminate", NULL, &second);
 	_exit(1);
 }
 
@@ -123,7 +123,7 @@ void keep_alive(void)
 	alarm(SECONDS_WITHOUT_PROGRESS);
 }
 
-/* The sanitizers end by SIGABRT, so that on_abort() hears of it. Nothing is allocated but once. */
+/* The sanitizers abort, so that on_abort() runs. Leaks do not matter: memory is allocated once. */
 const char *__asan_default_options(void);
 const char *__ubsan_default_options(void);
 

@@ -1,26 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Both readings of a case, and how a finding is told. */
+/* Compares both readings of a case, and reports findings. */
 #ifndef TOASCOPE_FUZZ_COMPARE_H
 #define TOASCOPE_FUZZ_COMPARE_H
 
 #include "option_case.h"
 
-/* The case under way: what a crash or a hang is reported with. */
+/* The current case, with which a crash or a hang is reported. */
 extern struct option_case current_case;
 
-/* Whether both readings of current_case say the same; *verdict is the second reading's. Reports it if not. */
-bool readings_agree(enum verdict *verdict);
+/*
+ * Returns whether both readings of current_case agree, and reports a finding if not. *verdict is
+ * that of the second reading.
+ */
+bool readings_agree(enum toa_verdict *verdict);
 
 /* Writes current_case to standard output: the lines segment, profiles and options. */
 void show_case(void);
 
 /*
- * Writes the lines of a finding to standard output: finding, segment, profiles, options, parser, second, unknown
- * (test/fuzz/finding.ts reads them). A NULL reading stands for none.
+ * Writes the lines of a finding to standard output: finding, segment, profiles, options, parser,
+ * second, unknown (test/fuzz/finding.ts parses them). If a reading is NULL, its line is left out.
  */
 void report_finding(const char *what, const struct reading *parser, const struct reading *second);
 
-/* From now on a crash and a hang are reported: each case has a few seconds from keep_alive() on. */
+/*
+ * After catch_crashes(), crashes and hangs are reported. A hang is a time of 30 s after
+ * keep_alive() without another call of it.
+ */
 void catch_crashes(void);
 void keep_alive(void);
 

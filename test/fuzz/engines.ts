@@ -1,20 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The two fuzzers as processes: one makes lists at random, one is led by coverage (libFuzzer). */
+/**
+ * Runs the two fuzzers as processes: one generates random lists, the other is guided by coverage
+ * (libFuzzer).
+ */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { allVectors } from '../fixtures/vectors.ts';
+import { allVectors } from '../kit/model/vectors.ts';
 import { type Finding, readFinding } from './finding.ts';
 import { inputMax, writeSeeds } from './seeds.ts';
 
-/** What an engine has done so far: numbers by name. */
+/** The progress of an engine: numbers by name. */
 export type Progress = Readonly<Record<string, number>>;
 
 export interface Engine {
 	progress(): Progress;
-	/** Resolves when it has ended: with what it found, or nothing when a limit or stop() ended it. */
+	/**
+	 * Resolves when the engine has ended: with its finding, or with undefined if a limit or stop()
+	 * ended it.
+	 */
 	readonly ended: Promise<Finding | undefined>;
 	stop(): void;
 }
@@ -31,14 +37,16 @@ const linesKept = 100;
 
 interface End {
 	readonly code: number | null;
-	/** By the runner, or by Ctrl-C, which a terminal sends to all of us. */
+	/**
+	 * Whether it was ended by the runner, or by Ctrl-C, which a terminal sends to all processes.
+	 */
 	readonly interrupted: boolean;
-	/** The last lines of each. */
+	/** The last lines of the output; the same holds for `stderr`. */
 	readonly stdout: string;
 	readonly stderr: string;
 }
 
-/** Gives each line to `onLine`; resolves when the process has ended and all was read. */
+/** Calls `onLine` for each line. Resolves when the process has ended and all output was read. */
 async function follow(child: ChildProcess, onLine: (line: string) => void): Promise<End> {
 	const collect = (stream: Readable | null): string[] => {
 		const lines: string[] = [];
@@ -55,7 +63,7 @@ async function follow(child: ChildProcess, onLine: (line: string) => void): Prom
 		child.once('error', reject);
 		child.once('close', (...end) => resolve(end));
 	});
-	// libFuzzer takes the signal and says so
+	// libFuzzer handles the signal, and reports it
 	const interrupted = signal === 'SIGINT' || signal === 'SIGTERM' || /libFuzzer: run interrupted/.test(stderr.join());
 	return { code, interrupted, stdout: stdout.join('\n'), stderr: stderr.join('\n') };
 }
@@ -67,7 +75,7 @@ function readNumbers(line: string): Progress {
 	);
 }
 
-/** Lists from the generator (generate_list.c), until a limit is reached. */
+/** Runs the generator of random lists (generate_list.c) until a limit is reached. */
 export function startGenerated(program: string, { seed, lists, seconds }: Limits): Engine {
 	const child = spawn(program, ['generate', String(seed), String(lists), String(seconds)], {
 		stdio: ['ignore', 'pipe', 'pipe'],
@@ -87,21 +95,21 @@ export function startGenerated(program: string, { seed, lists, seconds }: Limits
 	};
 }
 
-/** What `lists replay` says of an input that libFuzzer kept. */
+/** Returns the finding that `lists replay` reports for an input that libFuzzer kept. */
 function replay(program: string, input: string): Finding {
 	const [again, shown] = ['replay', 'show'].map((command) =>
 		spawnSync(program, [command, input], { encoding: 'utf8' }),
 	);
 	const finding =
 		readFinding(again?.stdout ?? '', again?.stderr) ??
-		readFinding(`finding: libFuzzer stopped at it, alone it does nothing\n${shown?.stdout}`);
-	if (finding === undefined) throw new Error(`no case in ${input}`);
+		readFinding(`finding: libFuzzer stopped at this input, but a replay finds nothing\n${shown?.stdout}`);
+	if (finding === undefined) throw new Error(`${input} contains no case`);
 	return finding;
 }
 
 /**
- * libFuzzer, from the vectors and from what earlier runs came upon, without end. `lists` tells what a kept input
- * stands for. Everything lies below `folder`.
+ * Runs libFuzzer without a limit, starting from the vectors and from the inputs that earlier runs
+ * kept. `lists` is the program that decodes a kept input. All files are below `folder`.
  */
 export function startGuided(program: string, lists: string, folder: string, seed: number): Engine {
 	const [corpus, seeds, findings] = ['corpus', 'seeds', 'findings'].map((name) => join(folder, name)) as [

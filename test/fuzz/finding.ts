@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/** A finding: what a fuzzer's program reports on standard output, for people, and as an entry of the vectors. */
-import { builtInProfiles } from '../../daemon/config/built_in_profiles.ts';
-import { formatProfile, type Profile } from '../../daemon/config/profiles.ts';
-import type { Expected, VectorEntry } from '../fixtures/vectors.ts';
+/**
+ * Parses a finding that a fuzzer's program reports on standard output, and formats it for display
+ * and as an entry of the vectors.
+ */
+import { builtInProfiles } from '../../daemon/config/built_in_profiles.gen.ts';
+import type { Profile } from '../../daemon/config/profile.ts';
+import { formatProfile } from '../../daemon/config/profiles.ts';
+import type { Expected, VectorEntry } from '../kit/model/vectors.ts';
 import { readProfile, readVerdict } from './programs.ts';
 
 export interface Finding {
-	/** What happened: the readings differ, a crash, no end. */
+	/** What happened: the readings differ, or the parser crashed or did not terminate. */
 	readonly what: string;
 	readonly segment: 'syn' | 'fastopen' | 'other';
 	/** Hex. */
@@ -15,15 +19,15 @@ export interface Finding {
 	/** Undefined after a crash. */
 	readonly parser: Expected | undefined;
 	readonly second: Expected | undefined;
-	/** `KIND:LENGTH` of what both took for an unknown option; undefined where they agree. */
+	/** `KIND:LENGTH` of the unknown option in each reading; undefined if they agree. */
 	readonly unknown: { readonly parser: string; readonly second: string } | undefined;
-	/** What a sanitizer said: where it happened. Empty if none did. */
+	/** The report of a sanitizer, with the place in the code. Empty if there is none. */
 	readonly trace: string;
 }
 
 const traceLines = 12;
 
-/** From the sanitizer's first line to the end of its first stack. */
+/** Extracts the report from the sanitizer's first line to the end of its first stack. */
 function readTrace(stderr: string): string {
 	const lines = stderr.split('\n');
 	const first = lines.findIndex((line) => /==ERROR: |: runtime error: /.test(line));
@@ -54,17 +58,17 @@ export function readFinding(stdout: string, stderr = ''): Finding | undefined {
 }
 
 function formatVerdict(verdict: Expected | undefined): string {
-	if (verdict === undefined) return 'nothing';
-	const { verdict: word, profile, address, port, virtual_server: server } = verdict;
-	const client = profile === undefined ? word : `${word} ${profile} ${address} port ${port}`;
+	if (verdict === undefined) return 'no result';
+	const { verdict: name, profile, address, port, virtual_server: server } = verdict;
+	const client = profile === undefined ? name : `${name} ${profile} ${address} port ${port}`;
 	if (server === undefined) return client;
 	return `${client}, virtual server ${server.address} port ${server.port} VNI ${server.vni ?? 'none'}`;
 }
 
-/** The entry that test/vectors/options.json takes, with the second reading's verdict as the right one. */
+/** The entry for test/vectors/options.json. It expects the verdict of the second reading. */
 export function asVector(finding: Finding): VectorEntry {
 	return {
-		name: 'SAY WHAT IT SHOWS',
+		name: 'DESCRIBE WHAT IT SHOWS',
 		...(finding.segment === 'other' ? {} : { segment: finding.segment }),
 		options: finding.options,
 		profiles: finding.profiles.map(formatProfile),
@@ -86,8 +90,8 @@ export function formatFinding(finding: Finding): string {
 			: [`  unknown option  ${finding.unknown.parser} by the parser, ${finding.unknown.second} by the second reading`]),
 		...(finding.trace === '' ? [] : ['', finding.trace]),
 		'',
-		'Decide by the rules which of the two is right (docs/testing.md, "Fuzzing"). Then add the list with the right',
-		'verdict to test/vectors/options.json, so that it drives every build of the parser, and mend the wrong one:',
+		'Decide by the rules which reading is right (docs/testing.md, "Fuzzing"). Then add the list with the right',
+		'verdict to test/vectors/options.json, so that it tests every build of the parser, and fix the wrong one:',
 		'',
 		JSON.stringify(asVector(finding), undefined, '\t'),
 	].join('\n');

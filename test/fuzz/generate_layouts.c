@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random profiles, within what the configuration lets be.
+// Random profiles, within the rules of the configuration.
 #include "generate.h"
 
 uint8_t any_kind(struct random *random)
 {
 	uint8_t kind;
 
-	// kinds of the built-in ones often: own profiles beside them, told apart by the length alone
+	// often a built-in kind, so that own profiles differ from built-in ones only by the length
 	if (one_in(random, 2))
 		return built_in_layouts[below(random, BUILT_IN)].kind;
 	do
@@ -15,7 +15,7 @@ uint8_t any_kind(struct random *random)
 	return kind;
 }
 
-/* Behind what the option has, or in place of it. */
+/* Adds the fields of a virtual server after those of the client, or in place of them. */
 static void add_virtual_server(struct layout *layout, struct random *random, unsigned address)
 {
 	if (one_in(random, 4)) {
@@ -36,7 +36,7 @@ static void add_virtual_server(struct layout *layout, struct random *random, uns
 	}
 }
 
-/* Some of these cannot be, and are left out when they are added. */
+/* Some of these layouts are invalid, and add_layout() leaves them out. */
 static struct layout any_layout(struct random *random)
 {
 	struct layout layout = { .id = FIRST_OWN_ID,
@@ -47,7 +47,7 @@ static struct layout any_layout(struct random *random)
 				 .pick = one_in(random, 2) ? 0 : below(random, 3) };
 	unsigned address = layout.family == 4 ? 4 : 16, spare;
 
-	// short ones often: more of them fit in one list
+	// often a short one, since more of them fit in one list
 	spare = one_in(random, 2) ? below(random, 5) : below(random, OPTIONS_MAX - 2 - address + 1);
 	layout.length = 2 + address + spare;
 	layout.address_at = 2 + below(random, spare + 1);
@@ -57,65 +57,65 @@ static struct layout any_layout(struct random *random)
 	return layout;
 }
 
-static void add_own(struct option_case *on, struct random *random, unsigned most)
+static void add_own(struct option_case *tc, struct random *random, unsigned most)
 {
 	for (unsigned i = 1 + below(random, most); i > 0; i--)
-		add_layout(on, any_layout(random));
+		add_layout(tc, any_layout(random));
 }
 
-static void add_built_in(struct option_case *on, unsigned mask)
+static void add_built_in(struct option_case *tc, unsigned mask)
 {
 	for (unsigned i = 0; i < BUILT_IN; i++)
 		if (mask >> i & 1)
-			add_layout(on, built_in_layouts[i]);
+			add_layout(tc, built_in_layouts[i]);
 }
 
-static void shuffle(struct option_case *on, struct random *random)
+static void shuffle(struct option_case *tc, struct random *random)
 {
-	for (unsigned i = on->layout_count; i > 1; i--) {
+	for (unsigned i = tc->layout_count; i > 1; i--) {
 		unsigned other = below(random, i);
-		struct layout layout = on->layouts[other];
+		struct layout layout = tc->layouts[other];
 
-		on->layouts[other] = on->layouts[i - 1];
-		on->layouts[i - 1] = layout;
+		tc->layouts[other] = tc->layouts[i - 1];
+		tc->layouts[i - 1] = layout;
 	}
 }
 
-/* Own profiles count from FIRST_OWN_ID in their order, as in the configuration. */
-static void number_own(struct option_case *on)
+/* Numbers own profiles in order from FIRST_OWN_ID, as the configuration does. */
+static void number_own(struct option_case *tc)
 {
 	unsigned id = FIRST_OWN_ID;
 
-	for (unsigned i = 0; i < on->layout_count; i++)
-		if (on->layouts[i].id >= FIRST_OWN_ID && on->layouts[i].id < FIRST_OWN_ID + LAYOUTS_MAX)
-			on->layouts[i].id = id++;
+	for (unsigned i = 0; i < tc->layout_count; i++)
+		if (tc->layouts[i].id >= FIRST_OWN_ID && tc->layouts[i].id < FIRST_OWN_ID + LAYOUTS_MAX)
+			tc->layouts[i].id = id++;
 }
 
-void generate_layouts(struct option_case *on, struct random *random)
+void generate_layouts(struct option_case *tc, struct random *random)
 {
-	on->layout_count = 0;
-	on->segment = one_in(random, 3) ? 1 + below(random, 2) : SEGMENT_OTHER;
+	tc->layout_count = 0;
+	tc->segment = one_in(random, 3) ? 1 + below(random, 2) : SEGMENT_OTHER;
 	switch (below(random, 6)) {
 	case 0:
-		add_built_in(on, 7); /* nat64, toa6, toa4 */
+		add_built_in(tc, 7); /* nat64, toa6, toa4 */
 		break;
 	case 1:
-		add_built_in(on, (1 << BUILT_IN) - 1);
+		add_built_in(tc, (1 << BUILT_IN) - 1);
 		break;
 	case 2:
-		add_built_in(on, 1 + below(random, (1 << BUILT_IN) - 1));
+		add_built_in(tc, 1 + below(random, (1 << BUILT_IN) - 1));
 		break;
 	case 3:
-		add_own(on, random, 3);
+		add_own(tc, random, 3);
 		break;
 	case 4:
-		add_own(on, random, LAYOUTS_MAX);
+		add_own(tc, random, LAYOUTS_MAX);
 		break;
 	default:
-		add_built_in(on, next(random));
-		add_own(on, random, LAYOUTS_MAX);
+		add_built_in(tc, next(random));
+		add_own(tc, random, LAYOUTS_MAX);
 	}
-	ensure_layout(on);
-	shuffle(on, random);
-	number_own(on);
+	ensure_layout(tc);
+	shuffle(tc, random);
+	number_own(tc);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lists of options that a network could bring, and of those that only an attacker would write.
+// Random option lists: those that occur on networks, and those that only an attacker would send.
 #include <string.h>
 
 #include "generate.h"
@@ -8,49 +8,49 @@
 #define KIND_NOP 1
 #define CLIENTS 2
 
-/* What one list is made of. */
+/* The parameters of one list. */
 struct plan {
 	/* few clients, so that options agree as well as differ */
 	uint8_t address[CLIENTS][16];
 	uint16_t port[CLIENTS];
-	/* nothing but options of this profile, as many as go in; or NULL */
+	/* the only profile, of which the list gets as many options as fit; NULL: any profile */
 	const struct layout *only;
 };
 
-static unsigned room(const struct option_case *on)
+static unsigned room(const struct option_case *tc)
 {
-	return OPTIONS_MAX - on->size;
+	return OPTIONS_MAX - tc->size;
 }
 
-/* What does not fit is cut off. */
-static void put(struct option_case *on, uint8_t byte)
+/* Appends a byte. Bytes that do not fit are cut off. */
+static void put(struct option_case *tc, uint8_t byte)
 {
-	if (on->size < OPTIONS_MAX)
-		on->bytes[on->size++] = byte;
+	if (tc->size < OPTIONS_MAX)
+		tc->bytes[tc->size++] = byte;
 }
 
-/* An option with bytes that mean nothing, some of which look like options. */
-static void put_option(struct option_case *on, struct random *random, uint8_t kind, uint8_t length)
+/* Appends an option with random bytes, some of which look like options. */
+static void put_option(struct option_case *tc, struct random *random, uint8_t kind, uint8_t length)
 {
-	put(on, kind);
-	put(on, length);
+	put(tc, kind);
+	put(tc, length);
 	for (unsigned i = 2; i < length; i++) {
-		const struct layout *layout = &on->layouts[below(random, on->layout_count)];
+		const struct layout *layout = &tc->layouts[below(random, tc->layout_count)];
 
 		switch (below(random, 4)) {
 		case 0:
-			put(on, layout->kind);
+			put(tc, layout->kind);
 			break;
 		case 1:
-			put(on, layout->length);
+			put(tc, layout->length);
 			break;
 		default:
-			put(on, next(random));
+			put(tc, next(random));
 		}
 	}
 }
 
-static void put_tcp_option(struct option_case *on, struct random *random)
+static void put_tcp_option(struct option_case *tc, struct random *random)
 {
 	// MSS, window scale, SACK permitted, timestamps, user timeout, MPTCP, Fast Open
 	static const uint8_t options[][2] = { { 2, 4 },  { 3, 3 },   { 4, 2 },  { 8, 10 },
@@ -58,21 +58,21 @@ static void put_tcp_option(struct option_case *on, struct random *random)
 	unsigned i = below(random, sizeof(options) / sizeof(*options) + 1);
 
 	if (i == sizeof(options) / sizeof(*options))
-		put_option(on, random, 5, 2 + 8 * (1 + below(random, 4)));
+		put_option(tc, random, 5, 2 + 8 * (1 + below(random, 4)));
 	else
-		put_option(on, random, options[i][0], options[i][1]);
+		put_option(tc, random, options[i][0], options[i][1]);
 }
 
-static void put_toa(struct option_case *on, struct random *random, const struct plan *plan)
+static void put_toa(struct option_case *tc, struct random *random, const struct plan *plan)
 {
-	const struct layout *layout = plan->only ?: &on->layouts[below(random, on->layout_count)];
-	unsigned start = on->size, family = layout->family == 6 ? 16 : 4;
+	const struct layout *layout = plan->only ?: &tc->layouts[below(random, tc->layout_count)];
+	unsigned start = tc->size, family = layout->family == 6 ? 16 : 4;
 	unsigned which = one_in(random, 4), port = plan->port[one_in(random, 6) ? !which : which];
 	const uint8_t *address = plan->address[which];
-	uint8_t *option = on->bytes + start;
+	uint8_t *option = tc->bytes + start;
 
-	put_option(on, random, layout->kind, layout->length);
-	if (on->size - start < layout->length)
+	put_option(tc, random, layout->kind, layout->length);
+	if (tc->size - start < layout->length)
 		return;
 	if (!layout->address_at)
 		return;
@@ -81,7 +81,7 @@ static void put_toa(struct option_case *on, struct random *random, const struct 
 	memcpy(option + layout->address_at, address, family);
 	if (layout->version && !one_in(random, 12))
 		option[2] = layout->version;
-	// one bit more or less is another client, wherever it stands
+	// a single bit that differs, at any position, makes it another client
 	if (one_in(random, 12))
 		option[layout->address_at + below(random, family)] ^= 1 << below(random, 8);
 	if (layout->port_at < 0)
@@ -92,64 +92,64 @@ static void put_toa(struct option_case *on, struct random *random, const struct 
 	option[layout->port_at + 1] = port & 0xff;
 }
 
-/* A profile's kind with a length that is not its own, or the other way round. */
-static void put_near_miss(struct option_case *on, struct random *random)
+/* Appends an option with a profile's kind and another length, or the other way round. */
+static void put_near_miss(struct option_case *tc, struct random *random)
 {
-	const struct layout *layout = &on->layouts[below(random, on->layout_count)];
+	const struct layout *layout = &tc->layouts[below(random, tc->layout_count)];
 
 	if (one_in(random, 2))
-		put_option(on, random, layout->kind, 2 + below(random, OPTIONS_MAX - 1));
+		put_option(tc, random, layout->kind, 2 + below(random, OPTIONS_MAX - 1));
 	else
-		put_option(on, random, any_kind(random), layout->length);
+		put_option(tc, random, any_kind(random), layout->length);
 }
 
-static void put_wrong_length(struct option_case *on, struct random *random)
+static void put_wrong_length(struct option_case *tc, struct random *random)
 {
 	uint8_t kind = any_kind(random);
 
-	put(on, kind);
+	put(tc, kind);
 	switch (below(random, 5)) {
 	case 0:
-		put(on, 0);
+		put(tc, 0);
 		break;
 	case 1:
-		put(on, 1);
+		put(tc, 1);
 		break;
 	case 2: // one past the end of a list of 40 bytes
-		put(on, room(on) + 2);
+		put(tc, room(tc) + 2);
 		break;
 	case 3:
-		put(on, 255 - below(random, 200));
+		put(tc, 255 - below(random, 200));
 		break;
-	default: // none at all, where the list ends here
+	default: // no length at all, if the list ends here
 		break;
 	}
 }
 
-static void put_anything(struct option_case *on, struct random *random, const struct plan *plan)
+static void put_anything(struct option_case *tc, struct random *random, const struct plan *plan)
 {
 	unsigned choice = below(random, 64);
 
 	if (choice < 30 || plan->only)
-		put_toa(on, random, plan);
+		put_toa(tc, random, plan);
 	else if (choice < 44)
 		for (unsigned i = 1 + below(random, one_in(random, 16) ? OPTIONS_MAX : 3); i > 0; i--)
-			put(on, KIND_NOP);
+			put(tc, KIND_NOP);
 	else if (choice < 53)
-		put_tcp_option(on, random);
+		put_tcp_option(tc, random);
 	else if (choice < 57)
-		put_near_miss(on, random);
+		put_near_miss(tc, random);
 	else if (choice < 61)
-		put_option(on, random, any_kind(random), 2 + below(random, 12));
+		put_option(tc, random, any_kind(random), 2 + below(random, 12));
 	else if (choice < 63)
-		put(on, KIND_EOL);
+		put(tc, KIND_EOL);
 	else
-		put_wrong_length(on, random);
+		put_wrong_length(tc, random);
 }
 
-static void make_plan(struct plan *plan, const struct option_case *on, struct random *random)
+static void make_plan(struct plan *plan, const struct option_case *tc, struct random *random)
 {
-	// among them the identifiers of experiments, and one next to it
+	// these include the identifiers of experiments, and the number next to one
 	static const uint16_t ports[] = { 0, 1, 5555, 63881, 63882, 17742, 840, 44224, 58068, 65535 };
 
 	for (unsigned i = 0; i < CLIENTS; i++) {
@@ -158,10 +158,10 @@ static void make_plan(struct plan *plan, const struct option_case *on, struct ra
 		plan->port[i] = one_in(random, 2) ? ports[below(random, sizeof(ports) / sizeof(*ports))] :
 						    next(random);
 	}
-	// the IPv6 address whose bytes are those of the IPv4 one, and zeros: the family alone tells them apart
+	// an IPv6 address that consists of the IPv4 one and zeros, so that only the family differs
 	if (one_in(random, 4))
 		memset(plan->address[0] + 4, 0, 12);
-	// an IPv4 client in an IPv6 layout, beside the same in an IPv4 one, or something like it
+	// an IPv4-mapped address, or nearly one: an IPv6 layout then names an IPv4 client
 	if (one_in(random, 4)) {
 		uint8_t *address = plan->address[one_in(random, 4)];
 
@@ -170,44 +170,44 @@ static void make_plan(struct plan *plan, const struct option_case *on, struct ra
 		if (one_in(random, 4))
 			address[below(random, 12)] ^= 1 << below(random, 8);
 	}
-	plan->only = one_in(random, 16) ? &on->layouts[below(random, on->layout_count)] : NULL;
+	plan->only = one_in(random, 16) ? &tc->layouts[below(random, tc->layout_count)] : NULL;
 }
 
-static void scatter(struct option_case *on, struct random *random)
+static void scatter(struct option_case *tc, struct random *random)
 {
-	for (unsigned i = 1 + below(random, 3); i > 0 && on->size > 0; i--)
-		on->bytes[below(random, on->size)] = one_in(random, 2) ? below(random, 4) : next(random);
+	for (unsigned i = 1 + below(random, 3); i > 0 && tc->size > 0; i--)
+		tc->bytes[below(random, tc->size)] = one_in(random, 2) ? below(random, 4) : next(random);
 }
 
-void generate_list(struct option_case *on, struct random *random)
+void generate_list(struct option_case *tc, struct random *random)
 {
 	unsigned wanted = one_in(random, 3) ? OPTIONS_MAX : below(random, OPTIONS_MAX + 1);
 	struct plan plan;
 
-	on->size = 0;
+	tc->size = 0;
 	if (one_in(random, 16)) {
-		while (on->size < wanted)
-			put(on, next(random));
+		while (tc->size < wanted)
+			put(tc, next(random));
 		return;
 	}
-	make_plan(&plan, on, random);
-	while (on->size < wanted) {
-		unsigned before = on->size;
+	make_plan(&plan, tc, random);
+	while (tc->size < wanted) {
+		unsigned before = tc->size;
 
-		put_anything(on, random, &plan);
-		// an option that was cut off at 40 bytes makes the list malformed: mostly another one instead
-		if (on->size == OPTIONS_MAX && !one_in(random, 8)) {
-			const uint8_t *option = on->bytes + before;
+		put_anything(tc, random, &plan);
+		// a cut-off option makes the list malformed, so it is usually replaced
+		if (tc->size == OPTIONS_MAX && !one_in(random, 8)) {
+			const uint8_t *option = tc->bytes + before;
 			bool has_length = OPTIONS_MAX - before > 1 && option[0] > KIND_NOP;
 
 			if (has_length && option[1] > OPTIONS_MAX - before) {
-				on->size = before;
-				put(on, KIND_NOP);
+				tc->size = before;
+				put(tc, KIND_NOP);
 			}
 		}
 	}
 	if (one_in(random, 10))
-		scatter(on, random);
+		scatter(tc, random);
 	if (one_in(random, 10))
-		on->size = below(random, on->size + 1);
+		tc->size = below(random, tc->size + 1);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Option lists through both readings, guided by coverage: libFuzzer's entry.
+// libFuzzer's entry point: compares both readings of option lists, guided by coverage.
 #include <stdlib.h>
 
 #include "compare.h"
@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 {
-	enum verdict verdict;
+	enum toa_verdict verdict;
 
 	decode_case(&current_case, input, size);
 	if (!readings_agree(&verdict))

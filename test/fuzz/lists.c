@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// Option lists through both readings, without a fuzzing engine.
+// Runs both readings of option lists, without a fuzzing engine.
 //
-//   lists read PROFILE...                 one list in hex on each line of standard input, one line of
-//                                         output: the parser's verdict, "; ", the second reading's
-//   lists print SEED LISTS PROFILE...     random ones for these profiles, not read: one in hex on each line
-//   lists read-syn PROFILE...             the same for the lists of SYNs
-//   lists read-fastopen PROFILE...        the same for those of SYNs that made their socket
-//   lists generate SEED LISTS SECONDS     random ones, until either is reached (0: without end); a
-//                                         line of counts every second and at the end
-//   lists replay FILE                     the case of a fuzzer's input
-//   lists show FILE                       the same, told and not read
+//   lists read PROFILE...               read hex lists from standard input, one per line; for each,
+//                                       print the parser's verdict, "; ", and the second reading's
+//   lists read-syn PROFILE...           as read, for the lists of SYNs
+//   lists read-fastopen PROFILE...      as read, for the lists of SYNs that made their socket
+//   lists print SEED LISTS PROFILE...   print random lists for these profiles, one in hex per line
+//   lists generate SEED LISTS SECONDS   compare the readings of random lists until either limit is
+//                                       reached (0: no limit); print a line of counts every second
+//                                       and at the end
+//   lists replay FILE                   compare the readings of the case in a fuzzer's input
+//   lists show FILE                     print the case in a fuzzer's input
 //
-// Exit codes: 0 both readings said the same (or nothing was compared), 1 a finding, told on standard output,
-// 2 wrong usage.
+// Exit codes: 0 both readings agree (or nothing was compared), 1 a finding, which is reported on
+// standard output, 2 wrong usage.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,7 @@
 enum exit_code { EXIT_AGREED = 0, EXIT_FINDING = 1, EXIT_USAGE = 2 };
 
 #define LISTS_FOR_PROFILES 64 /* lists until the profiles change */
-#define LISTS_FOR_CLOCK 8192  /* lists between two looks at the clock */
+#define LISTS_FOR_CLOCK 8192  /* lists between two readings of the clock */
 
 static bool read_profiles(char **profiles)
 {
@@ -88,29 +89,29 @@ static void print_counts(const unsigned long long *verdicts, double seconds)
 {
 	unsigned long long lists = 0;
 
-	for (int i = 0; i <= VERDICT_CONFLICT; i++)
+	for (int i = 0; i <= TOA_VERDICT_CONFLICT; i++)
 		lists += verdicts[i];
 	printf("lists %llu none %llu malformed %llu one %llu conflict %llu seconds %.1f\n", lists,
-	       verdicts[VERDICT_NONE], verdicts[VERDICT_MALFORMED], verdicts[VERDICT_ONE],
-	       verdicts[VERDICT_CONFLICT], seconds);
+	       verdicts[TOA_VERDICT_NONE], verdicts[TOA_VERDICT_MALFORMED], verdicts[VERDICT_ONE],
+	       verdicts[TOA_VERDICT_CONFLICT], seconds);
 	fflush(stdout);
 }
 
 static enum exit_code generate_lists(unsigned long long seed, unsigned long long most, double seconds)
 {
-	unsigned long long verdicts[VERDICT_CONFLICT + 1] = { 0 };
-	double begun = seconds_now(), told = 0, elapsed = 0;
+	unsigned long long verdicts[TOA_VERDICT_CONFLICT + 1] = { 0 };
+	double begun = seconds_now(), printed = 0, elapsed = 0;
 	struct random random;
-	enum verdict verdict;
+	enum toa_verdict verdict;
 
 	seed_random(&random, seed);
 	for (unsigned long long i = 0; !most || i < most; i++) {
 		if (i % LISTS_FOR_CLOCK == 0) {
 			keep_alive();
 			elapsed = seconds_now() - begun;
-			if (elapsed - told >= 1) {
+			if (elapsed - printed >= 1) {
 				print_counts(verdicts, elapsed);
-				told = elapsed;
+				printed = elapsed;
 			}
 			if (seconds > 0 && elapsed >= seconds)
 				break;
@@ -152,7 +153,7 @@ static enum exit_code show(const char *path)
 
 static enum exit_code replay(const char *path)
 {
-	enum verdict verdict;
+	enum toa_verdict verdict;
 
 	read_input(path);
 	keep_alive();
@@ -170,7 +171,7 @@ int main(int count, char **arguments)
 		return print_lists(strtoull(arguments[2], NULL, 10), strtoull(arguments[3], NULL, 10),
 				   arguments + 4);
 	if (strcmp(command, "read-syn") == 0) {
-		current_case.segment = SEGMENT_SYN;
+		current_case.segment = TOA_SEGMENT_SYN;
 		return read_lists(arguments + 2);
 	}
 	if (strcmp(command, "read-fastopen") == 0) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * `npm run fuzz [-- --seconds N] [--lists N] [--seed N] [--json]`: option lists through kernel/toa_option.h and
- * through a second reading, until one of both limits is reached (60 s if none is given, 0: none) or they differ.
- * docs/testing.md has the rest. Exit codes: 0 nothing found, 1 a finding or a failure, 2 wrong usage.
+ * `npm run fuzz [-- --seconds N] [--lists N] [--seed N] [--json]`: reads option lists with
+ * kernel/toa_option.h and with a second, independent reading, until a limit is reached (60 s if
+ * none is given; 0: no limit) or they differ. docs/testing.md has the details. Exit codes: 0
+ * nothing found, 1 a finding or a failure, 2 wrong usage.
  */
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -54,7 +55,7 @@ function formatGuided({ runs, edges, inputs }: Progress): string {
 	return `${number(runs)} guided by coverage: ${number(edges)} edges, ${number(inputs)} inputs kept`;
 }
 
-/** Runs both until the first ends, by a limit, by a finding or by `signal`; then stops the other. */
+/** Runs both until one ends, by a limit, a finding or `signal`, and then stops the other. */
 async function race(engines: readonly Engine[], signal: AbortSignal): Promise<Finding | undefined> {
 	const stopAll = () => {
 		for (const engine of engines) engine.stop();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cases: profiles as the configuration allows them, and both as text and as a fuzzer's bytes.
+// Cases: checks profiles by the rules of the configuration, decodes a fuzzer's bytes, and converts
+// profiles and readings to and from text.
 #include <stdio.h>
 #include <string.h>
 
@@ -10,18 +11,18 @@
 #define PICKS 3
 #define HIGH_BIT 0x80
 
-// DESIGN, "TOA on the wire"; ids as in daemon/config/profiles.ts
+// The table uses these names of the parser's header, which is not included here.
+#define TOA_ABSENT 0
+#define TOA_VNI_24 0
+#define TOA_VNI_32_LITTLE 2
+
 const struct layout built_in_layouts[BUILT_IN] = {
-	{ 1, 253, 20, 6, 2, 4, false, 0, 0, 0, 0, 0, 0, 0 },    // nat64
-	{ 2, 254, 20, 6, 2, 4, false, 0, 0, 0, 0, 0, 0, 0 },    // toa6
-	{ 3, 254, 8, 4, 2, 4, false, 0, 0, 0, 0, 0, 0, 0 },     // toa4
-	{ 4, 253, 8, 4, 2, 4, false, 0, 0, 0, 0, 0, 0, 0 },     // akamai4
-	{ 5, 200, 8, 4, 2, 4, false, 0, 0, 0, 0, 0, 0, 0 },     // tencent
-	{ 6, 28, 7, 4, -1, 3, true, 1, 0, 0, 0, 0, 0, 0 },      // cdn4
-	{ 7, 28, 19, 6, -1, 3, true, 1, 0, 0, 0, 0, 0, 0 },     // cdn6
-	{ 24, 252, 20, 4, 2, 4, false, 0, 0, 0, 12, 16, 8, 2 }, // vtoa4
-	{ 25, 249, 40, 6, 2, 4, false, 0, 0, 0, 24, 0, 20, 0 }, // vtoa6
-	{ 26, 250, 8, 4, -1, 0, false, 0, 0, 0, 4, 2, 0, 0 },   // vip4
+#define TOA_PROFILE(name, id, kind, length, family, port_at, address_at, on_syn, version, vip_at, vport_at, \
+		    vni_at, vni_form, source)                                                               \
+	{ id,     kind,     length, family,  (port_at) ? (port_at) : -1, address_at, on_syn, version, 0, 0, \
+	  vip_at, vport_at, vni_at, vni_form },
+#include "../../kernel/toa_profiles.def"
+#undef TOA_PROFILE
 };
 
 bool kind_allowed(uint8_t kind)
@@ -30,7 +31,7 @@ bool kind_allowed(uint8_t kind)
 }
 
 struct field {
-	int at; // below 1: there is none
+	int at; // below 1: the field is absent
 	int size;
 };
 
@@ -69,36 +70,36 @@ static bool layout_allowed(const struct layout *layout)
 	return fields_allowed(fields, sizeof(fields) / sizeof(*fields), layout->length);
 }
 
-bool add_layout(struct option_case *on, struct layout layout)
+bool add_layout(struct option_case *tc, struct layout layout)
 {
-	if (on->layout_count == LAYOUTS_MAX || !layout_allowed(&layout))
+	if (tc->layout_count == LAYOUTS_MAX || !layout_allowed(&layout))
 		return false;
-	for (unsigned i = 0; i < on->layout_count; i++)
-		if (on->layouts[i].kind == layout.kind && on->layouts[i].length == layout.length)
+	for (unsigned i = 0; i < tc->layout_count; i++)
+		if (tc->layouts[i].kind == layout.kind && tc->layouts[i].length == layout.length)
 			return false;
-	on->layouts[on->layout_count++] = layout;
+	tc->layouts[tc->layout_count++] = layout;
 	return true;
 }
 
-void ensure_layout(struct option_case *on)
+void ensure_layout(struct option_case *tc)
 {
-	if (on->layout_count == 0)
-		add_layout(on, built_in_layouts[0]);
+	if (tc->layout_count == 0)
+		add_layout(tc, built_in_layouts[0]);
 }
 
-void decode_case(struct option_case *on, const uint8_t *input, size_t size)
+void decode_case(struct option_case *tc, const uint8_t *input, size_t size)
 {
 	const uint8_t *end = input + size;
 	unsigned own = 0, id = FIRST_OWN_ID;
 
-	memset(on, 0, sizeof(*on));
+	memset(tc, 0, sizeof(*tc));
 	if (size >= 3) {
 		unsigned mask = input[0] | input[1] << 8;
 
 		for (unsigned i = 0; i < BUILT_IN; i++)
 			if (mask >> i & 1)
-				add_layout(on, built_in_layouts[i]);
-		on->segment = (mask >> 14) % 3;
+				add_layout(tc, built_in_layouts[i]);
+		tc->segment = (mask >> 14) % 3;
 		own = input[2];
 		input += 3;
 	}
@@ -117,19 +118,19 @@ void decode_case(struct option_case *on, const uint8_t *input, size_t size)
 					 .vni_at = input[8],
 					 .vni_form = (input[2] >> 4 & 3) % 3 };
 
-		id += add_layout(on, layout);
+		id += add_layout(tc, layout);
 	}
-	ensure_layout(on);
-	on->size = end - input < OPTIONS_MAX ? end - input : OPTIONS_MAX;
-	memcpy(on->bytes, input, on->size);
+	ensure_layout(tc);
+	tc->size = end - input < OPTIONS_MAX ? end - input : OPTIONS_MAX;
+	memcpy(tc->bytes, input, tc->size);
 }
 
-void read_list(struct option_case *on, const char *hex)
+void read_list(struct option_case *tc, const char *hex)
 {
 	unsigned byte;
 
-	for (on->size = 0; on->size < OPTIONS_MAX && sscanf(hex, "%2x", &byte) == 1; hex += 2)
-		on->bytes[on->size++] = byte;
+	for (tc->size = 0; tc->size < OPTIONS_MAX && sscanf(hex, "%2x", &byte) == 1; hex += 2)
+		tc->bytes[tc->size++] = byte;
 }
 
 int write_layout(char *to, size_t room, const struct layout *layout)
@@ -179,10 +180,10 @@ int write_reading(char *to, size_t room, const struct reading *reading)
 	int used;
 
 	switch (reading->verdict) {
-	case VERDICT_NONE:
+	case TOA_VERDICT_NONE:
 		used = snprintf(to, room, "none");
 		break;
-	case VERDICT_MALFORMED:
+	case TOA_VERDICT_MALFORMED:
 		return snprintf(to, room, "malformed");
 	default:
 		used = snprintf(to, room, "%s %u %u %u ",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Each object of the parser is one of the heap, so that sanitizers see a byte too far.
+// Each object of the parser is allocated on the heap, so that sanitizers detect accesses beyond it.
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,12 +82,15 @@ static void use_layouts(const struct layout *layouts, unsigned count)
 	parser.layout_count = count;
 }
 
-/* What an earlier list left behind the end: the start of an option that would be believed. */
-static void fill_rest(uint8_t *rest, size_t size, const struct option_case *on)
+/*
+ * Fills the buffer after the list as an earlier list could have left it: with the start of an
+ * option that matches a profile.
+ */
+static void fill_rest(uint8_t *rest, size_t size, const struct option_case *tc)
 {
 	memset(rest, 1, size);
-	rest[0] = on->layouts[0].kind;
-	rest[1] = on->layouts[0].length;
+	rest[0] = tc->layouts[0].kind;
+	rest[1] = tc->layouts[0].length;
 }
 
 static bool untouched(const struct toa_client *client)
@@ -103,7 +106,7 @@ static bool untouched(const struct toa_client *client)
 static struct reading translate(enum toa_found found, const struct toa_list *list,
 				const struct toa_client *client)
 {
-	struct reading reading = { .verdict = VERDICT_NONE,
+	struct reading reading = { .verdict = TOA_VERDICT_NONE,
 				   .unknown_kind = list->unknown_kind,
 				   .unknown_length = list->unknown_length };
 
@@ -111,12 +114,12 @@ static struct reading translate(enum toa_found found, const struct toa_list *lis
 	case TOA_FOUND_NONE:
 		return reading;
 	case TOA_FOUND_MALFORMED:
-		return (struct reading){ .verdict = VERDICT_MALFORMED };
+		return (struct reading){ .verdict = TOA_VERDICT_MALFORMED };
 	case TOA_FOUND_ONE:
 		reading.verdict = VERDICT_ONE;
 		break;
 	case TOA_FOUND_CONFLICT:
-		reading.verdict = VERDICT_CONFLICT;
+		reading.verdict = TOA_VERDICT_CONFLICT;
 		break;
 	}
 	reading.id = client->profile;
@@ -126,7 +129,7 @@ static struct reading translate(enum toa_found found, const struct toa_list *lis
 	return reading;
 }
 
-static void take_server(struct reading *reading, const struct toa_virtual *server)
+static void copy_server(struct reading *reading, const struct toa_virtual *server)
 {
 	struct virtual_server *to = &reading->virtual_server;
 
@@ -139,7 +142,7 @@ static void take_server(struct reading *reading, const struct toa_virtual *serve
 	memcpy(to->address, server->address, sizeof(to->address));
 }
 
-struct reading parser_reading(const struct option_case *on, const char **fault)
+struct reading parser_reading(const struct option_case *tc, const char **fault)
 {
 	uint8_t before[TOA_LIST_SIZE];
 	struct reading reading;
@@ -148,32 +151,32 @@ struct reading parser_reading(const struct option_case *on, const char **fault)
 
 	if (!parser.table)
 		open_parser();
-	use_layouts(on->layouts, on->layout_count);
+	use_layouts(tc->layouts, tc->layout_count);
 	list = parser.list;
-	memcpy(list->bytes, on->bytes, on->size);
-	fill_rest(list->bytes + on->size, sizeof(list->bytes) - on->size, on);
+	memcpy(list->bytes, tc->bytes, tc->size);
+	fill_rest(list->bytes + tc->size, sizeof(list->bytes) - tc->size, tc);
 	memcpy(before, list->bytes, sizeof(before));
-	list->length = on->size;
-	list->of_syn = on->segment;
+	list->length = tc->size;
+	list->of_syn = tc->segment;
 	list->unknown_kind = 0;
 	list->unknown_length = 0;
 	memset(parser.client, UNTOUCHED, sizeof(*parser.client));
 
-	ASAN_POISON_MEMORY_REGION(list->bytes + on->size, sizeof(list->bytes) - on->size);
+	ASAN_POISON_MEMORY_REGION(list->bytes + tc->size, sizeof(list->bytes) - tc->size);
 	found = toa_find(list, parser.table, parser.client, parser.other);
 	memset(parser.server, 0, sizeof(*parser.server));
 	if (found != TOA_FOUND_MALFORMED)
 		toa_read_virtual(list, parser.table, parser.server);
-	ASAN_UNPOISON_MEMORY_REGION(list->bytes + on->size, sizeof(list->bytes) - on->size);
+	ASAN_UNPOISON_MEMORY_REGION(list->bytes + tc->size, sizeof(list->bytes) - tc->size);
 
 	reading = translate(found, list, parser.client);
-	take_server(&reading, parser.server);
-	if (memcmp(before, list->bytes, sizeof(before)) != 0 || list->length != on->size ||
-	    list->of_syn != on->segment)
+	copy_server(&reading, parser.server);
+	if (memcmp(before, list->bytes, sizeof(before)) != 0 || list->length != tc->size ||
+	    list->of_syn != tc->segment)
 		*fault = "the parser changed the list";
-	else if (reading.verdict != VERDICT_ONE && reading.verdict != VERDICT_CONFLICT &&
+	else if (reading.verdict != VERDICT_ONE && reading.verdict != TOA_VERDICT_CONFLICT &&
 		 !untouched(parser.client))
-		*fault = "the parser gave a client of a list that it does not believe";
+		*fault = "the parser wrote a client although its verdict has none";
 	else
 		*fault = NULL;
 	return reading;

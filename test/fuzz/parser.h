@@ -6,9 +6,9 @@
 #include "option_case.h"
 
 /*
- * With AddressSanitizer, a byte past the list's end is out of bounds, though it lies in the
- * parser's buffer. What the parser may not write is looked at, too: *fault says what it did, or NULL.
+ * With AddressSanitizer, the bytes after the list's end are out of bounds, although they are in the
+ * parser's buffer. Forbidden writes are detected as well: *fault describes one, or is NULL.
  */
-struct reading parser_reading(const struct option_case *on, const char **fault);
+struct reading parser_reading(const struct option_case *tc, const char **fault);
 
 #endif

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The fuzzers' C programs: how they are compiled, and how profiles and verdicts are written for them. */
+/** Compiles the fuzzers' C programs, and converts profiles and verdicts to and from their text. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { Profile } from '../../daemon/config/profiles.ts';
+import type { Profile } from '../../daemon/config/profile.ts';
 import { formatAddress } from '../../daemon/model/address.ts';
-import type { Expected } from '../fixtures/vectors.ts';
+import type { Expected } from '../kit/model/vectors.ts';
 
 const folder = import.meta.dirname;
 const common = ['compare', 'option_case', 'parser', 'second_reading'];
@@ -15,13 +15,13 @@ export interface Build {
 	readonly compiler: 'cc' | 'clang';
 	/** For -fsanitize. */
 	readonly sanitizers: readonly ('address' | 'undefined' | 'fuzzer')[];
-	/** Of toa_option.h; the product's own if not given. */
+	/** The directory of toa_option.h; the product's own if not given. */
 	readonly headers?: string;
 }
 
 /**
  * Compiles `lists` (test/fuzz/lists.c) or `guided` (libFuzzer) to `program`.
- * @throws with what the compiler said
+ * @throws with the output of the compiler
  */
 export function compileFuzzer(name: keyof typeof sources, program: string, build: Build): string {
 	mkdirSync(dirname(program), { recursive: true });
@@ -40,7 +40,7 @@ const picks: readonly Profile['pick'][] = [undefined, 'first', 'last'];
 /** enum toa_vni */
 export const vniForms: readonly Profile['vniForm'][] = ['be24', 'be32', 'le32'];
 
-/** ID:KIND:LENGTH:FAMILY:PORT_AT:ADDRESS_AT:ON_SYN:VERSION:PRIORITY:PICK:VIP_AT:VPORT_AT:VNI_AT:VNI_FORM */
+/** Formats a profile as write_layout() in option_case.c does. */
 export function writeProfile(profile: Profile): string {
 	const { id, kind, length, family, portAt, addressAt, onSyn, version, priority, pick } = profile;
 	const { vipAt, vportAt, vniAt, vniForm } = profile;
@@ -49,7 +49,7 @@ export function writeProfile(profile: Profile): string {
 	return [...layout, priority, picks.indexOf(pick), ...server].join(':');
 }
 
-/** A profile that a fuzzer wrote. Ids from 8 are own profiles, and have no name of their own. */
+/** Reads a profile that a fuzzer wrote. Own profiles (ids from 8) have no name in the text. */
 export function readProfile(text: string, builtIn: readonly Profile[]): Profile {
 	const numbers = text.split(':').map(Number);
 	const [id = 0, kind = 0, length = 0, family, portAt, addressAt, onSyn, version, priority = 0, pick = 0] = numbers;
@@ -80,7 +80,7 @@ export function readProfile(text: string, builtIn: readonly Profile[]): Profile 
 function readAddress(hex: string, family: string | undefined): string {
 	const bytes = Buffer.from(hex, 'hex');
 	if (family === '4' && bytes.subarray(4).some((byte) => byte !== 0)) {
-		throw new Error(`bytes behind an IPv4 address: ${hex}`);
+		throw new Error(`the bytes after an IPv4 address are not zero: ${hex}`);
 	}
 	return formatAddress(family === '4' ? 4 : 6, bytes);
 }
@@ -96,8 +96,8 @@ function readVirtualServer(text: string): NonNullable<Expected['virtual_server']
 }
 
 /**
- * A verdict that a program wrote: `none`, `malformed`, or `one` or `conflict` with `ID FAMILY PORT ADDRESS`; and behind it
- * `vip ...`, where an option names a virtual server.
+ * Reads a verdict that a program wrote: `none`, `malformed`, or `one` or `conflict` with `ID FAMILY
+ * PORT ADDRESS`; followed by `vip ...` if an option names a virtual server.
  */
 export function readVerdict(line: string, active: readonly Profile[]): Expected {
 	const [reading = '', server] = line.split(' vip ');
@@ -115,7 +115,10 @@ export function readVerdict(line: string, active: readonly Profile[]): Expected 
 	};
 }
 
-/** What `lists` says of lists of such a segment: of each the parser's verdict and the second reading's. */
+/**
+ * Runs `lists` on lists of such a segment. Returns the parser's verdict and the second reading's
+ * for each.
+ */
 export function readLists(
 	program: string,
 	active: readonly Profile[],
@@ -137,7 +140,9 @@ export function readLists(
 		});
 }
 
-/** `count` lists from the generator for these profiles, in hex. The same seed gives the same lists. */
+/**
+ * `count` lists from the generator for these profiles, in hex. The same seed gives the same lists.
+ */
 export function generateLists(program: string, active: readonly Profile[], seed: number, count: number): string[] {
 	const output = execFileSync(program, ['print', String(seed), String(count), ...active.map(writeProfile)], {
 		encoding: 'utf8',

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Random numbers of a seed: the same ones on every machine. */
+/* Random numbers from a seed, which are the same on every machine. */
 #ifndef TOASCOPE_FUZZ_RANDOM_H
 #define TOASCOPE_FUZZ_RANDOM_H
 
@@ -11,15 +11,15 @@ struct random {
 	uint64_t state;
 };
 
-#define RANDOM_FACTOR 0x9e3779b97f4a7c15 /* odd, its bits without pattern */
+#define RANDOM_FACTOR 0x9e3779b97f4a7c15 /* odd, with bits that have no pattern */
 
 static inline void seed_random(struct random *random, uint64_t seed)
 {
-	// close seeds must not give close sequences, and 0 would stay 0
+	// similar seeds must not give similar sequences, and a state of 0 would remain 0
 	random->state = (seed ^ seed >> 31) * RANDOM_FACTOR | 1;
 }
 
-/* xorshift: three shifts that go through all states but 0; the upper half of a product is returned. */
+/* xorshift, whose three shifts reach all states except 0. Returns the upper half of a product. */
 static inline uint32_t next(struct random *random)
 {
 	random->state ^= random->state << 13;

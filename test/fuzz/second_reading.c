@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// First the list is cut into options, all of it; then the options are judged, without the list.
+// First splits the whole list into options, then evaluates the options without the list.
 #include <string.h>
 
 #include "second_reading.h"
@@ -25,9 +25,9 @@ struct client {
  * octets of option kind and option length as well as the option data octets." Section 3.2: kind 0
  * ends all options, kind 1 is one octet; these are the only two of case 1.
  *
- * Returns how many options of case 2 there are, or -1 if some octet belongs to none.
+ * Returns the number of options of case 2, or -1 if an octet belongs to no option.
  */
-static int cut(const uint8_t *octet, const uint8_t *end, struct option *options)
+static int split(const uint8_t *octet, const uint8_t *end, struct option *options)
 {
 	int count = 0;
 
@@ -54,16 +54,19 @@ static int cut(const uint8_t *octet, const uint8_t *end, struct option *options)
 	return count;
 }
 
-static const struct layout *layout_of(const struct option_case *on, const struct option *option)
+static const struct layout *layout_of(const struct option_case *tc, const struct option *option)
 {
-	for (unsigned i = 0; i < on->layout_count; i++)
-		if (on->layouts[i].kind == option->kind && on->layouts[i].length == option->length &&
-		    (on->layouts[i].version == 0 || on->layouts[i].version == option->value[0]))
-			return &on->layouts[i];
+	for (unsigned i = 0; i < tc->layout_count; i++)
+		if (tc->layouts[i].kind == option->kind && tc->layouts[i].length == option->length &&
+		    (tc->layouts[i].version == 0 || tc->layouts[i].version == option->value[0]))
+			return &tc->layouts[i];
 	return NULL;
 }
 
-/* IANA, "TCP Option Kind Numbers": assigned ones by their first and last, and by their length where it tells others apart. */
+/*
+ * IANA, "TCP Option Kind Numbers": ranges of assigned kinds. Kind 28 counts only with its standard
+ * length, which tells it apart from other options of this kind.
+ */
 static bool in_registry(const struct option *option)
 {
 	static const uint8_t assigned[][2] = {
@@ -78,8 +81,9 @@ static bool in_registry(const struct option *option)
 }
 
 /*
- * RFC 6994: an experiment names itself behind the length, by 16 or 32 bits, of those that IANA has ("TCP/UDP
- * Experimental Option Experiment Identifiers") the ones that SYNs bring and that are as long as an option of TOA may be.
+ * RFC 6994: an experiment has an identifier of 16 or 32 bits after the length. Of the identifiers
+ * that IANA lists ("TCP/UDP Experimental Option Experiment Identifiers"), these occur on SYNs in
+ * options that can be as long as a TOA option.
  */
 static bool is_experiment(const struct option *option)
 {
@@ -162,26 +166,27 @@ static bool same(const struct client *a, const struct client *b)
 	return memcmp(a->address, b->address, a->family == 4 ? 4 : 16) == 0;
 }
 
-struct reading second_reading(const struct option_case *on)
+struct reading second_reading(const struct option_case *tc)
 {
 	struct option options[OPTIONS_MAX / 2];
 	struct client clients[OPTIONS_MAX / 2];
-	struct reading reading = { .verdict = VERDICT_NONE };
-	int kept, option_count = cut(on->bytes, on->bytes + on->size, options), client_count = 0;
+	struct reading reading = { .verdict = TOA_VERDICT_NONE };
+	int kept, option_count = split(tc->bytes, tc->bytes + tc->size, options), client_count = 0;
 
-	// nothing of such a list is believed, whatever stood before
+	// nothing in a malformed list counts, not even the options before the error
 	if (option_count < 0)
-		return (struct reading){ .verdict = VERDICT_MALFORMED };
+		return (struct reading){ .verdict = TOA_VERDICT_MALFORMED };
 
 	for (int i = 0; i < option_count; i++) {
-		const struct layout *layout = layout_of(on, &options[i]);
+		const struct layout *layout = layout_of(tc, &options[i]);
 
-		if (layout && on->segment != SEGMENT_OTHER && is_experiment(&options[i]))
+		if (layout && tc->segment != SEGMENT_OTHER && is_experiment(&options[i]))
 			continue;
-		if (layout && (layout->on_syn || on->segment != SEGMENT_SYN)) {
+		if (layout && (layout->on_syn || tc->segment != TOA_SEGMENT_SYN)) {
 			struct virtual_server server = { 0 };
 
-			// where no client says it, the last that does
+			// the last virtual server counts, unless the option of the client kept has
+			// one
 			if (layout->vip_at)
 				reading.virtual_server = server = server_of(layout, &options[i]);
 			if (layout->address_at) {
@@ -214,7 +219,7 @@ struct reading second_reading(const struct option_case *on)
 		if (same(&clients[i], &clients[kept]))
 			clients[kept].port = clients[kept].port ? clients[kept].port : clients[i].port;
 		else if (!picked)
-			reading.verdict = VERDICT_CONFLICT;
+			reading.verdict = TOA_VERDICT_CONFLICT;
 	}
 	if (clients[kept].server.family)
 		reading.virtual_server = clients[kept].server;

@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The vectors as inputs of the guided fuzzer (decode_case() in option_case.c). */
+/** Encodes the vectors as inputs of the guided fuzzer (decode_case() in option_case.c). */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { builtInProfiles } from '../../daemon/config/built_in_profiles.ts';
-import { isOwn, type Profile } from '../../daemon/config/profiles.ts';
-import type { Vector } from '../fixtures/vectors.ts';
+import { builtInProfiles } from '../../daemon/config/built_in_profiles.gen.ts';
+import type { Profile } from '../../daemon/config/profile.ts';
+import { isCustomProfile } from '../../daemon/config/profiles.ts';
+import type { Vector } from '../kit/model/vectors.ts';
 import { vniForms } from './programs.ts';
 
 const highBit = 0x80;
 const picks: readonly Profile['pick'][] = [undefined, 'first', 'last'];
 
-/** The longest input that means anything: all profiles own ones, a full list. */
+/** The longest useful input: the maximum number of own profiles, and a full list. */
 export const inputMax = 3 + 16 * 9 + 40;
 
 const segments = [undefined, 'syn', 'fastopen'] as const;
 
 export function encodeSeed({ segment, options, profiles }: Vector): Buffer {
-	const own = profiles.filter(isOwn);
+	const own = profiles.filter(isCustomProfile);
 	const mask = profiles
-		.filter((profile) => !isOwn(profile))
+		.filter((profile) => !isCustomProfile(profile))
 		.reduce((sum, { id }) => sum | (1 << builtInProfiles.findIndex((one) => one.id === id)), 0);
 	const layouts = own.flatMap((profile) => [
 		profile.kind,
@@ -36,7 +37,7 @@ export function encodeSeed({ segment, options, profiles }: Vector): Buffer {
 	return Buffer.concat([head, Buffer.from(options, 'hex')]);
 }
 
-/** Fills `folder` anew: one file for each vector. */
+/** Replaces the contents of `folder` by one file for each vector. */
 export function writeSeeds(folder: string, vectors: readonly Vector[]): void {
 	rmSync(folder, { recursive: true, force: true });
 	mkdirSync(folder, { recursive: true });

@@ -1,56 +1,62 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The container of the process that accepted, in spans: real cgroups with the paths that container engines give them. */
+/**
+ * The container ID in spans is that of the process that accepted the connection. The cgroups are
+ * real and have the paths that container engines use.
+ */
 import { createHash } from 'node:crypto';
 import { readlinkSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { ConnectionJson } from '../../daemon/http/json.ts';
+import type { ConnectionJson } from '../../daemon/api/connection.ts';
 import { Lab, nat64Server } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
 import { isReadyLine, untilReady } from '../../daemon/lab/process.ts';
-import type { Result } from '../../daemon/lab/protocol.ts';
-import { compile } from '../fixtures/c_program.ts';
-import { Cgroups, cgroupId, spawnIn } from '../fixtures/cgroup.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { type OtlpReceiver, startOtlpReceiver } from '../fixtures/otlp_receiver.ts';
-import { clientAddress, somePorts } from '../fixtures/stage.ts';
+import type { ConnectionResult } from '../../daemon/lab/protocol.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { compile } from '../kit/kernel/c_program.ts';
+import { Cgroups, cgroupId, spawnIn } from '../kit/kernel/cgroup.ts';
+import { type OtlpReceiver, startOtlpReceiver } from '../kit/telemetry/otlp_receiver.ts';
+import { clientAddress, somePorts } from '../kit/wire/toa_stage.ts';
 
-/** 64 hexadecimal digits. */
+/** A container ID: 64 hexadecimal digits. */
 const id = (name: string) => createHash('sha256').update(name).digest('hex');
 
 const pod = 'pod3f1c0d6e_7a52_4b0f_9a6e_0c6d1f2b7a11';
 const burstable = 'kubepods.slice/kubepods-burstable.slice';
 
-/** Path of the cgroup, and the container that it stands for. */
-const places: Readonly<Record<string, readonly [path: string, container: string | undefined]>> = {
+/** The path of the cgroup of each setup, and the ID of its container. */
+const setups: Readonly<Record<string, readonly [path: string, container: string | undefined]>> = {
 	'docker, systemd': [`system.slice/docker-${id('a')}.scope`, id('a')],
 	'docker, cgroupfs': [`docker/${id('b')}`, id('b')],
 	'docker, systemd in the container': [`system.slice/docker-${id('c')}.scope/system.slice/nginx.service`, id('c')],
 	'containerd, Kubernetes': [`${burstable}/kubepods-burstable-${pod}.slice/cri-containerd-${id('d')}.scope`, id('d')],
 	'containerd, cgroupfs': [`kubepods/burstable/${pod}/${id('e')}`, id('e')],
-	'containerd, drivers mixed up': [`system.slice/kubepods-besteffort-${pod}.slice:cri-containerd:${id('f')}`, id('f')],
+	'containerd, mixed drivers': [`system.slice/kubepods-besteffort-${pod}.slice:cri-containerd:${id('f')}`, id('f')],
 	'CRI-O': [`${burstable}/kubepods-burstable-${pod}.slice/crio-${id('g')}.scope`, id('g')],
 	podman: [`machine.slice/libpod-${id('h')}.scope/container`, id('h')],
-	'podman, without root': [
+	'rootless podman': [
 		`user.slice/user-1000.slice/user@1000.service/user.slice/libpod-${id('i')}.scope/container`,
 		id('i'),
 	],
 	'docker in docker': [`docker/${id('j')}/docker/${id('k')}`, id('k')],
-	'what watches over a container': [`machine.slice/libpod-conmon-${id('l')}.scope`, undefined],
-	'a service': ['system.slice/nginx.service', undefined],
+	'the monitor of a container': [`machine.slice/libpod-conmon-${id('l')}.scope`, undefined],
+	'a service, no container': ['system.slice/nginx.service', undefined],
 };
 
-/** The accept is seen, or it is not and the listener's process stands for it. */
-const ways = ['an address buffer', 'none'] as const;
-const cases = Object.keys(places).flatMap((place) => ways.map((way) => [place, way] as const));
+/**
+ * With an address buffer, the accept is always observed. Without one, only fexit observes it;
+ * otherwise the process of the listener is reported.
+ */
+const buffers = ['an address buffer', 'no address buffer'] as const;
+const cases = Object.keys(setups).flatMap((setup) => buffers.map((buffer) => [setup, buffer] as const));
 const firstListenPort = 10_000;
 const firstPort = somePorts(cases.length);
 
 interface Served {
 	readonly pid: number;
 	readonly cgroup: string;
-	/** Of the process. */
+	/** The cgroup namespace of the process. */
 	readonly cgroupNamespace: string;
-	readonly result: Result | undefined;
+	readonly result: ConnectionResult | undefined;
 }
 
 let cgroups: Cgroups;
@@ -61,11 +67,11 @@ let daemon: Daemon;
 let acceptProgram: string;
 let served: readonly Served[];
 
-async function serve(place: string, way: (typeof ways)[number], index: number): Promise<Served> {
-	const cgroup = cgroups.make(places[place]?.[0] ?? '');
-	const more = way === 'none' ? ['silently'] : [];
+async function serve(setup: string, buffer: (typeof buffers)[number], index: number): Promise<Served> {
+	const cgroup = cgroups.make(setups[setup]?.[0] ?? '');
+	const more = buffer === 'no address buffer' ? ['silently'] : [];
 	const child = spawnIn(lab, cgroup, [compile('acceptor'), 'thread', String(firstPort + index), ...more], true);
-	await untilReady(child, place, isReadyLine);
+	await untilReady(child, setup, isReadyLine);
 	const pid = child.pid ?? 0;
 	const [result] = await client.run({
 		from: clientAddress,
@@ -88,7 +94,7 @@ beforeAll(async () => {
 		env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint, OTEL_BSP_SCHEDULE_DELAY: '50' },
 	});
 	({ accept_program: acceptProgram } = await daemon.json<{ accept_program: string }>('/v1/status'));
-	served = await Promise.all(cases.map(([place, way], index) => serve(place, way, index)));
+	served = await Promise.all(cases.map(([setup, buffer], index) => serve(setup, buffer, index)));
 	await receiver.waitForSpans(cases.length);
 });
 afterAll(async () => {
@@ -98,22 +104,22 @@ afterAll(async () => {
 	await cgroups?.[Symbol.asyncDispose]();
 });
 
-it.each(cases)('%s, accept() with %s', async (place, way) => {
-	const index = cases.findIndex((one) => one[0] === place && one[1] === way);
+it.each(cases)('%s, accept() with %s: the span has the right container', async (setup, buffer) => {
+	const index = cases.findIndex((one) => one[0] === setup && one[1] === buffer);
 	const { pid, cgroup, cgroupNamespace, result } = served[index] as Served;
 	expect(result?.error).toBeUndefined();
-	// the process itself sees no path: it has a cgroup namespace, as in a container
+	// the process has its own cgroup namespace, as in a container, so it cannot see its path
 	expect(cgroupNamespace).not.toBe(readlinkSync('/proc/self/ns/cgroup'));
 
 	const spans = receiver.spans.filter(({ attributes }) => attributes['server.port'] === BigInt(firstPort + index));
 	expect(spans).toHaveLength(1);
-	const by = way === 'an address buffer' || acceptProgram === 'fexit' ? 'accept' : 'listener';
+	const by = buffer === 'an address buffer' || acceptProgram === 'fexit' ? 'accept' : 'listener';
 	expect(spans[0]?.attributes).toMatchObject({
 		'client.address': result?.client,
 		'process.pid': BigInt(pid),
 		'toascope.owner': by,
 	});
-	expect(spans[0]?.attributes['container.id']).toBe(places[place]?.[1]);
+	expect(spans[0]?.attributes['container.id']).toBe(setups[setup]?.[1]);
 
 	const [, peer, peerPort] = (result?.reply ?? '').trim().split(' ');
 	const path = `/v1/connections?peer=${peer}:${peerPort}&netns=${lab.netnsInode('server')}`;

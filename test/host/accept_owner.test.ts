@@ -1,27 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Who accepted: processes that share a listener or have one each, sockets that change hands, threads, io_uring. The server itself
- * (apps/acceptor.c) tells each client which process took it.
+ * The process that accepted a connection: processes that share a listener or have one each, sockets
+ * that are passed to another process, threads, io_uring. The server (apps/acceptor.c) reports to
+ * each client which process accepted it.
  */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { native } from '../../daemon/capture/native.ts';
-import type { ConnectionJson } from '../../daemon/http/json.ts';
+import type { ConnectionJson } from '../../daemon/api/connection.ts';
 import { Lab, nat64Server } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
 import { isReadyLine, stop, untilReady } from '../../daemon/lab/process.ts';
-import { compile } from '../fixtures/c_program.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { type Sample, total } from '../fixtures/metrics.ts';
-import { clientAddress, somePorts } from '../fixtures/stage.ts';
+import { native } from '../../native/binding.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { compile } from '../kit/kernel/c_program.ts';
+import { type Sample, total } from '../kit/telemetry/metrics.ts';
+import { clientAddress, somePorts } from '../kit/wire/toa_stage.ts';
 
 type Mode = 'prefork' | 'reuseport' | 'pass' | 'thread' | 'i386' | `uring${'' | '-async' | '-epoll' | '-sqpoll'}`;
 
-/** CHILDREN of apps/acceptor.c */
+/** CHILDREN of apps/acceptor.c. */
 const children = 4;
 const count = 24;
 const firstListenPort = 10_000;
-/** A server has each for itself: io_uring lets go of a listener some time after the process has ended. */
+/**
+ * Each server gets a port of its own: io_uring releases a listener some time after the process has
+ * ended.
+ */
 const ports = 24;
 const firstPort = somePorts(ports);
 
@@ -47,12 +51,16 @@ afterAll(async () => {
 });
 
 interface Answered {
-	/** The pid that the server told, which must have been the one that accepted. */
+	/** The pid that the server reported as the one that accepted. */
 	readonly acceptedBy: number;
+	/** What the daemon knows of the connection. */
 	readonly known: ConnectionJson;
 }
 
-/** When it is closed: only then is an accept that nobody saw sure to be known. A new listener is found a moment later. */
+/**
+ * Resolves when the connection is closed, since only then is it certain that an accept was
+ * unobserved, and has a process, since that of a new listener is found a moment later.
+ */
 async function closed(peer: string): Promise<ConnectionJson> {
 	const path = `/v1/connections?peer=${peer}&netns=${lab.netnsInode('server')}`;
 	for (;;) {
@@ -62,7 +70,9 @@ async function closed(peer: string): Promise<ConnectionJson> {
 	}
 }
 
-/** `together`: so many connections are open at once, so that so many processes must have accepted. */
+/**
+ * `together` connections are open at the same time, so that as many processes must have accepted.
+ */
 async function request({ port }: Server, together = 1): Promise<Answered[]> {
 	const answers: Answered[] = [];
 	for (let done = 0; done < count; done += together) {
@@ -91,18 +101,18 @@ async function request({ port }: Server, together = 1): Promise<Answered[]> {
 interface Server extends AsyncDisposable {
 	readonly pid: number;
 	readonly port: number;
-	/** Its name, as it is known of an accept. */
+	/** The name that is reported for its accepts. */
 	readonly comm: string;
 }
 
-let portsTaken = 0;
+let portsUsed = 0;
 
-async function start(mode: Mode, silently: boolean, port = firstPort + portsTaken++): Promise<Server> {
+async function start(mode: Mode, silently: boolean, port = firstPort + portsUsed++): Promise<Server> {
 	const args = [mode, String(port), ...(silently ? ['silently'] : [])];
 	const child = lab.spawn('server', program, args, { stdio: 'pipe' });
 	await untilReady(child, `acceptor ${mode}`, isReadyLine);
 	const pid = child.pid ?? 0;
-	// of a thread with a name of its own, where a program can read no other's: that one
+	// where a BPF program can read only the name of the current thread, it reports that name
 	const comm =
 		mode === 'thread' && native().probe().features.taskRegisters !== ''
 			? 'a-thread'
@@ -110,7 +120,7 @@ async function start(mode: Mode, silently: boolean, port = firstPort + portsTake
 	return { pid, port, comm, [Symbol.asyncDispose]: () => stop(child) };
 }
 
-/** By listener: how all of its accepts were observed. */
+/** How all accepts of each listener were observed. */
 const observed = new Map<string, string>();
 
 describe('accept() with an address buffer', () => {
@@ -123,7 +133,7 @@ describe('accept() with an address buffer', () => {
 		['uring-async', 1],
 		['uring-sqpoll', 1],
 		...(process.arch === 'x64' ? [['i386', 1] as [Mode, number]] : []),
-	])('%s: the process that accepted', async (mode, together) => {
+	])('%s: reports the process that accepted', async (mode, together) => {
 		await using server = await start(mode, false);
 		const answers = await request(server, together);
 		for (const { acceptedBy, known } of answers) {
@@ -141,45 +151,45 @@ describe('accept() with an address buffer', () => {
 	});
 });
 
-/** The accept is seen by fexit alone. */
-const escapes = () => (acceptProgram === 'fexit' ? 'fexit' : 'unseen');
+/** How an accept() without an address buffer is observed: only fexit sees it. */
+const seenWithoutBuffer = () => (acceptProgram === 'fexit' ? 'fexit' : 'unseen');
 
-describe('accept() without one: never taken for a getpeername() later, by whomever', () => {
+describe('accept() without an address buffer: a later getpeername() does not count as the accept', () => {
 	it.each<[Mode, number]>([
 		['prefork', children],
 		['pass', 1],
 		['thread', 1],
 		['uring', 1],
 		['uring-sqpoll', 1],
-	])('%s: the process that opened the listener', async (mode, together) => {
+	])('%s: reports the process that opened the listener; with fexit, the one that accepted', async (mode, together) => {
 		await using server = await start(mode, true);
 		for (const { acceptedBy, known } of await request(server, together)) {
 			expect(known).toMatchObject({
-				seen: escapes(),
+				seen: seenWithoutBuffer(),
 				process:
-					escapes() === 'unseen'
+					seenWithoutBuffer() === 'unseen'
 						? { pid: server.pid, comm: server.comm, by: 'listener' }
 						: { pid: acceptedBy, comm: server.comm, by: 'accept' },
 			});
 		}
-		observed.set(`192.0.2.2:${server.port}`, escapes());
+		observed.set(`192.0.2.2:${server.port}`, seenWithoutBuffer());
 	});
 
-	it('reuseport: one of the processes that listen there', async () => {
+	it('reuseport: reports one of the processes that listen on the port', async () => {
 		await using server = await start('reuseport', true);
 		const answers = await request(server);
 		const pids = new Set(answers.map(({ acceptedBy }) => acceptedBy));
 		expect(pids.size).toBeGreaterThan(1);
 		for (const { acceptedBy, known } of answers) {
-			expect(known.seen).toBe(escapes());
-			if (escapes() === 'unseen')
+			expect(known.seen).toBe(seenWithoutBuffer());
+			if (seenWithoutBuffer() === 'unseen')
 				expect(known.process).toMatchObject({ pid: expect.toSatisfy((pid) => pids.has(pid)), by: 'listener' });
 			else expect(known.process).toMatchObject({ pid: acceptedBy, by: 'accept' });
 		}
 	});
 });
 
-it('a server that takes the port of one that has ended is the owner from its first connection on', async () => {
+it('a server on the port of one that has ended is the owner from its first connection on', async () => {
 	const { port, pid } = await (async () => {
 		await using first = await start('thread', true);
 		await request(first);
@@ -188,30 +198,31 @@ it('a server that takes the port of one that has ended is the owner from its fir
 	await using second = await start('thread', true, port);
 	expect(second.pid).not.toBe(pid);
 	for (const { known } of await request(second)) {
-		expect(known).toMatchObject({ seen: escapes(), process: { pid: second.pid } });
+		expect(known).toMatchObject({ seen: seenWithoutBuffer(), process: { pid: second.pid } });
 	}
 });
 
-// the kernel completes it whenever the task happens to leave the kernel: in which call is left to chance
-it('io_uring waited for by epoll_wait(): seen or not, the process is right', async () => {
+// the kernel completes the accept whenever the task happens to leave the kernel, so the system call
+// in which it completes is random
+it('io_uring with epoll_wait(): the process is correct whether the accept is observed or not', async () => {
 	await using server = await start('uring-epoll', false);
 	for (const { known } of await request(server)) {
 		expect(known.process).toMatchObject({ pid: server.pid, by: known.seen === 'unseen' ? 'listener' : 'accept' });
 	}
 });
 
-it('the counters have each accept once', async () => {
+it('the counters contain each accept once', async () => {
 	const of = (samples: readonly Sample[], listener: string, seen: string) =>
 		total(samples, 'toascope_accepts_total', { listener, seen });
-	const ways = ['fexit', 'getpeername', 'unseen'];
+	const values = ['fexit', 'getpeername', 'unseen'];
 	const samples = await daemon.until((found) => {
-		const counted = [...observed.keys()].flatMap((listener) => ways.map((way) => of(found, listener, way)));
+		const counted = [...observed.keys()].flatMap((listener) => values.map((value) => of(found, listener, value)));
 		const sum = counted.reduce((one, other) => one + other, 0n);
 		return sum >= BigInt(count * observed.size) ? found : undefined;
 	});
 	expect(observed.size).toBeGreaterThan(10);
 	for (const [listener, seen] of observed) {
-		const counts = Object.fromEntries(ways.map((way) => [way, of(samples, listener, way)]));
+		const counts = Object.fromEntries(values.map((value) => [value, of(samples, listener, value)]));
 		expect(counts).toEqual({ fexit: 0n, getpeername: 0n, unseen: 0n, [seen]: BigInt(count) });
 	}
 });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The addon at its edges: ends, errors, garbage, threads. */
+/** Edge cases of the addon: close(), errors, garbage collection, threads. */
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -8,14 +8,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { type BpfObject, type BpfOptions, native } from '../../daemon/capture/native.ts';
-import { openObjects, smallObject } from '../fixtures/addon_child.ts';
-import { preload } from '../fixtures/c_program.ts';
-import { closeAfterEach, open } from '../fixtures/objects.ts';
+import { type BpfObject, type BpfOptions, native } from '../../native/binding.ts';
+import { openObjects, smallObject } from '../kit/kernel/addon_child.ts';
+import { preload } from '../kit/kernel/c_program.ts';
+import { closeAfterEach, open } from '../kit/kernel/objects.ts';
 
-const child = fileURLToPath(new URL('../fixtures/addon_child.ts', import.meta.url));
+const child = fileURLToPath(new URL('../kit/kernel/addon_child.ts', import.meta.url));
 
-/** Runs the child in a process of its own; `by` is a command that runs it. */
+/** Runs the child in a separate process. `by` is a command that starts it. */
 function inChild<T>(work: string, by: readonly string[] = [], flags: readonly string[] = [], more: object = {}): T {
 	const [command = '', ...args] = [...by, process.execPath, ...flags, child, work];
 	return JSON.parse(execFileSync(command, args, { encoding: 'utf8', env: { ...process.env, ...more } })) as T;
@@ -25,35 +25,39 @@ closeAfterEach();
 
 const key = Buffer.alloc(4);
 
-test('where no thread can be made, a call that wants one does without, and the process goes on', () => {
+test('where no thread can be created, a call that would start one does without it, and the process continues', () => {
 	const directory = mkdtempSync(join(tmpdir(), 'toascope-test-'));
 	try {
 		const env = { ...preload('failing_threads'), FAILING_THREADS: join(directory, 'now') };
-		expect(inChild('threadless', [], [], env)).toEqual({ keepSyns: 'EBADF' });
+		expect(inChild('threadless', [], [], env)).toEqual({ setSaveSyn: 'EBADF' });
 	} finally {
 		rmSync(directory, { recursive: true });
 	}
 });
 
 describe('close()', () => {
-	test('twice is once; nothing works after it', () => {
+	test('can be called twice; afterwards other calls fail with EBADF', () => {
 		const object = open();
+		const [clients, settings, generation] = [object.map('clients'), object.map('settings'), object.map('generation')];
 		object.close();
 		object.close();
 		const calls: Record<string, () => unknown> = {
 			attach: () => object.attach('toascope_listeners', {}),
-			mapInfo: () => object.mapInfo('clients'),
-			lookup: () => object.lookup('settings', key, Buffer.alloc(8192)),
-			update: () => object.update('generation', key, Buffer.alloc(4)),
-			remove: () => object.remove('clients', Buffer.alloc(64)),
-			readAll: () => object.readAll('clients', Buffer.alloc(4096), Buffer.alloc(4096)),
-			readPage: () => object.readPage('clients', Buffer.alloc(4096), Buffer.alloc(4096), undefined),
-			count: () => object.count('clients'),
+			map: () => object.map('clients'),
+			id: () => clients.id(),
+			pin: () => clients.pin('/sys/fs/bpf/toascope-test-never'),
+			lookup: () => settings.lookup(key, Buffer.alloc(8192)),
+			update: () => generation.update(key, Buffer.alloc(4)),
+			updateAll: () => clients.updateAll(Buffer.alloc(64), Buffer.alloc(4096)),
+			remove: () => clients.remove(Buffer.alloc(64)),
+			readAll: () => clients.readAll(Buffer.alloc(4096), Buffer.alloc(4096)),
+			readPage: () => clients.readPage(Buffer.alloc(4096), Buffer.alloc(4096), undefined),
+			count: () => clients.count(),
 			iterate: () => object.iterate('toascope_listeners', Buffer.alloc(64)),
 			run: () => object.run('toascope_fold', Buffer.alloc(64)),
 			programStatistics: () => object.programStatistics(),
 			drain: () => object.drain(Buffer.alloc(4096)),
-			runsOver: () => object.runsOver(),
+			synchronize: () => object.synchronize(),
 		};
 		for (const [name, call] of Object.entries(calls)) {
 			expect(call, name).toThrow(expect.objectContaining({ code: 'EBADF', errno: 9 }));
@@ -61,7 +65,7 @@ describe('close()', () => {
 		object.detach('toascope_listeners');
 	});
 
-	test('takes attached programs along', () => {
+	test('detaches and frees attached programs', () => {
 		const object = open();
 		object.attach('toascope_listeners', {});
 		expect(openObjects('link_id')).toBe(1);
@@ -69,20 +73,20 @@ describe('close()', () => {
 		expect([openObjects('link_id'), openObjects('prog_id')]).toEqual([0, 0]);
 	});
 
-	test('while somebody waits for runs of programs takes nothing from under the wait', async () => {
+	test('does not disturb calls of synchronize() that are pending', async () => {
 		const object = open();
-		const waits = [object.runsOver(), object.runsOver()];
+		const waits = [object.synchronize(), object.synchronize()];
 		object.close();
 		expect(await Promise.all(waits)).toEqual([undefined, undefined]);
 	});
 
-	test('of one object touches no other', () => {
+	test('of one object does not affect another', () => {
 		const [first, second] = [open(), open()];
-		first.update('generation', key, Buffer.from([1, 0, 0, 0]));
-		second.update('generation', key, Buffer.from([2, 0, 0, 0]));
+		first.map('generation').update(key, Buffer.from([1, 0, 0, 0]));
+		second.map('generation').update(key, Buffer.from([2, 0, 0, 0]));
 		first.close();
 		const value = Buffer.alloc(4);
-		expect(second.lookup('generation', key, value)).toBe(true);
+		expect(second.map('generation').lookup(key, value)).toBe(true);
 		expect(value.readUInt32LE()).toBe(2);
 		second.close();
 	});
@@ -91,14 +95,14 @@ describe('close()', () => {
 type Counts = { maps: number; programs: number; links: number };
 const nothing: Counts = { maps: 0, programs: 0, links: 0 };
 
-test('objects that are dropped without close() are freed with the garbage', () => {
+test('objects that become unreachable without close() are freed by garbage collection', () => {
 	const { before, after } = inChild<{ before: Counts; after: Counts }>('garbage', [], ['--expose-gc']);
 	expect(before.maps).toBeGreaterThanOrEqual(5 * 13);
 	expect(before.links).toBe(5);
 	expect(after).toEqual(nothing);
 });
 
-test('four worker threads at once, each with an object; one is ended with it open', () => {
+test('four worker threads at once, each with an object: a thread that ends or is terminated frees its object', () => {
 	const { answers, before, without, ended, after } = inChild<{
 		answers: unknown[];
 		before: Counts;
@@ -112,7 +116,7 @@ test('four worker threads at once, each with an object; one is ended with it ope
 	expect(after).toEqual(nothing);
 });
 
-describe('a failure', () => {
+describe('an error', () => {
 	const make = (options: Partial<BpfOptions>) => () => open(options).close();
 	const failure = (code: string, op: string, target: string | RegExp) =>
 		expect.objectContaining({
@@ -123,9 +127,9 @@ describe('a failure', () => {
 			message: expect.stringContaining(op),
 		});
 
-	test('of a name', () => {
+	test('of an unknown map or program', () => {
 		const object = open();
-		expect(() => object.mapInfo('nope')).toThrow(failure('ENOENT', 'find map', 'nope'));
+		expect(() => object.map('nope')).toThrow(failure('ENOENT', 'find map', 'nope'));
 		expect(() => object.attach('nope')).toThrow(failure('ENOENT', 'find program', 'nope'));
 		object.close();
 		expect(make({ mapEntries: { nope: 1 } })).toThrow(failure('ENOENT', 'find map', 'nope'));
@@ -143,7 +147,7 @@ describe('a failure', () => {
 		object.close();
 	});
 
-	test('of an iterator with more to say than there is room', async () => {
+	test('of an iterator whose output exceeds the buffer', async () => {
 		const object = open();
 		object.attach('toascope_listeners', {});
 		const server = createServer().listen(0, '127.0.0.1');
@@ -168,7 +172,7 @@ describe('a failure', () => {
 		expect((thrown as { log: string }).log).toContain("map 'clients'");
 	});
 
-	test("of the verifier: the program is named, and the log's last lines say why", () => {
+	test('of the verifier: it names the program, and the last lines of the log say why', () => {
 		const less = ['setpriv', '--bounding-set=-perfmon,-sys_admin', '--inh-caps=-perfmon,-sys_admin'];
 		const refused = inChild<{ code: string; op: string; target: string; log: string } & Counts>('load', less);
 		expect(refused).toMatchObject({ op: 'load', code: expect.stringMatching(/^E(ACCES|PERM|INVAL)$/), ...nothing });
@@ -180,7 +184,7 @@ describe('a failure', () => {
 	});
 });
 
-describe('arguments that are none', () => {
+describe('wrong arguments', () => {
 	const wrong = (call: () => unknown, type: typeof TypeError | typeof RangeError) => expect(call).toThrow(type);
 
 	test('of the constructor', () => {

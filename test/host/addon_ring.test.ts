@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The addon's ring: full, read in small pieces, closed while records wait. */
+/** The addon's ring: full, read in small parts, closed while it contains records. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { drop, eventLayout, eventType, limit, portBitsLayout } from '../../daemon/capture/layout.gen.ts';
-import { findCgroup2, readMounts } from '../../daemon/capture/mounts.ts';
-import type { BpfObject } from '../../daemon/capture/native.ts';
-import { readEvent } from '../../daemon/capture/records.ts';
+import { drop, eventLayout, eventType, limit, portBitsLayout } from '../../daemon/capture/records/layout.gen.ts';
+import { readEvent } from '../../daemon/capture/records/records.ts';
 import { encodePorts, encodeSettings } from '../../daemon/capture/settings.ts';
 import { toConfig } from '../../daemon/config/config.ts';
 import { fileSchema } from '../../daemon/config/schema.ts';
-import { smallObject } from '../fixtures/addon_child.ts';
-import { closeAfterEach, open } from '../fixtures/objects.ts';
+import { findCgroup2, readMounts } from '../../daemon/host/mounts.ts';
+import type { BpfObject } from '../../native/binding.ts';
+import { smallObject } from '../kit/kernel/addon_child.ts';
+import { closeAfterEach, open } from '../kit/kernel/objects.ts';
 
 closeAfterEach();
 
@@ -20,7 +20,7 @@ const key = Buffer.alloc(4);
 describe('the ring', () => {
 	const size = eventLayout.size;
 
-	/** Attached at the root of cgroup v2; sends what happens on one port, opened and closed. */
+	/** Attaches at the root of cgroup v2, and emits the opened and closed events of one port. */
 	async function listening(
 		ringBytes: number,
 	): Promise<{ object: BpfObject; connections: (count: number) => Promise<void> } & AsyncDisposable> {
@@ -31,12 +31,12 @@ describe('the ring', () => {
 		const config = toConfig(fileSchema.parse({ listeners: { ports: [port] } }), {});
 		const ports = encodePorts(config);
 		for (let index = 0; index < limit.PORT_WORDS; index++) {
-			const place = Buffer.alloc(4);
-			place.writeUInt32LE(index);
-			object.update('ports', place, ports.subarray(index * portBitsLayout.size, (index + 1) * portBitsLayout.size));
+			const slot = Buffer.alloc(4);
+			slot.writeUInt32LE(index);
+			object.map('ports').update(slot, ports.subarray(index * portBitsLayout.size, (index + 1) * portBitsLayout.size));
 		}
 		const events = (1 << eventType.EVENT_OPENED) | (1 << eventType.EVENT_CLOSED);
-		object.update('settings', key, encodeSettings(config, 0, events, 0));
+		object.map('settings').update(key, encodeSettings(config, 0, events, 0));
 		object.attach('toascope_sockops', { cgroup: findCgroup2(readMounts()) ?? '' });
 		return {
 			object,
@@ -56,7 +56,10 @@ describe('the ring', () => {
 		};
 	}
 
-	/** Reads until so many records are there: the close of a socket ends in the kernel after its call has returned. */
+	/**
+	 * Reads this many records. One read can be too early, since the kernel completes the close of a
+	 * socket after close(2) has returned.
+	 */
 	async function drained(object: BpfObject, records: number, buffer: Buffer): Promise<string[]> {
 		const events: string[] = [];
 		while (events.length < records) {
@@ -72,7 +75,7 @@ describe('the ring', () => {
 		return events;
 	}
 
-	test.each([1, 2.5, 7])('read by %s records at a time: whole ones, and none is lost', async (room) => {
+	test.each([1, 2.5, 7])('read with room for %s records: records are whole, and none is lost', async (room) => {
 		await using stage = await listening(1 << 20);
 		await stage.connections(50);
 		const events = await drained(stage.object, 100, Buffer.alloc(Math.floor(room * size)));
@@ -80,29 +83,29 @@ describe('the ring', () => {
 		expect(stage.object.drain(Buffer.alloc(1 << 16))).toBe(0);
 	});
 
-	test('full: what has no room is counted', async () => {
+	test('full: records without room are counted as dropped', async () => {
 		await using stage = await listening(4096);
 		await stage.connections(50);
-		const lost = () => {
-			const place = Buffer.alloc(4);
+		const dropped = () => {
+			const slot = Buffer.alloc(4);
 			const value = Buffer.alloc(8);
-			place.writeUInt32LE(drop.DROP_RING_FULL);
-			stage.object.lookup('drops', place, value);
+			slot.writeUInt32LE(drop.DROP_RING_FULL);
+			stage.object.map('drops').lookup(slot, value);
 			return Number(value.readBigUInt64LE());
 		};
 		const buffer = Buffer.alloc(1 << 16);
 		let read = 0;
-		while (read + lost() < 100) {
+		while (read + dropped() < 100) {
 			const bytes = stage.object.drain(buffer);
 			read += bytes / size;
 			if (bytes === 0) await new Promise(setImmediate);
 		}
 		expect(read).toBeGreaterThan(0);
-		expect(lost()).toBeGreaterThan(0);
-		expect(read + lost()).toBe(100);
+		expect(dropped()).toBeGreaterThan(0);
+		expect(read + dropped()).toBe(100);
 	});
 
-	test('closed while records wait', async () => {
+	test('closed while it contains records: drain() fails with EBADF', async () => {
 		await using stage = await listening(1 << 20);
 		await stage.connections(20);
 		await drained(stage.object, 1, Buffer.alloc(size));

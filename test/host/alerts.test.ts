@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The alerting rules of docs/queries.md, judged by promtool: which of them fire at what, and which do not. */
+/**
+ * Evaluates the alerting rules of docs/queries.md with promtool: which alerts fire in which case,
+ * and which do not.
+ */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { hasPrometheus } from '../fixtures/prometheus.ts';
-import { pageAdvice, pageRules } from '../fixtures/queries.ts';
+import { hasPrometheus } from '../kit/telemetry/prometheus.ts';
+import { pageAdvice, pageRules } from '../kit/telemetry/queries.ts';
 
-/** Values a minute apart, as promtool writes them, by series. */
+/** The values of each series, one minute apart, in the notation of promtool. */
 type Series = Readonly<Record<string, string>>;
 
 const at = 'instance="a"';
@@ -23,7 +26,7 @@ const snapshot = `toascope_snapshot_timestamp_seconds{${at}}`;
 const tracked = `toascope_clients_tracked{${at}}`;
 const reloaded = `toascope_config_last_reload_successful{${at}}`;
 
-/** 60 users a minute with TOA and 120 health checks; times begin at 0. */
+/** Per minute 60 users with TOA and 120 health checks. Times start at 0. */
 const healthy: Series = {
 	[up]: '1x30',
 	[handshakes('toa')]: '0+60x30',
@@ -41,10 +44,11 @@ const healthy: Series = {
 };
 
 /**
- * The alerts that fire after 25 minutes and three quarters, so the last scrape is 45 s ago. promtool compares with what is
- * expected, and says where it differs.
+ * Evaluates the rules 25 minutes and 45 seconds after the start, when the last scrape is 45 s old.
+ * promtool compares the alerts that fire with `firing`. Returns the differences, or '' if there are
+ * none.
  */
-function judge(series: Series, firing: readonly string[]): string {
+function check(series: Series, firing: readonly string[]): string {
 	const directory = mkdtempSync(join(tmpdir(), 'toascope-alerts-'));
 	try {
 		writeFileSync(join(directory, 'rules.yaml'), pageRules());
@@ -66,7 +70,7 @@ function judge(series: Series, firing: readonly string[]): string {
 			],
 		};
 		const file = join(directory, 'test.yaml');
-		// YAML holds JSON
+		// JSON is valid YAML
 		writeFileSync(file, JSON.stringify(test));
 		const { status, stdout, stderr } = spawnSync('promtool', ['test', 'rules', file], { encoding: 'utf8' });
 		return status === 0 ? '' : `${stdout}${stderr}`;
@@ -80,9 +84,9 @@ const refused = (result: string): [string, Series, string] => [
 	{ [handshakes(result)]: '0+1x30' },
 	'ToascopeOptionsRefused',
 ];
-/** What is different from `healthy`, and the alert that fires. */
-const wrong: readonly [what: string, series: Series, alert: string][] = [
-	['no answer', { [up]: '1x10 0x20' }, 'ToascopeDown'],
+/** The differences from `healthy`, and the alert that fires for them. */
+const faults: readonly [what: string, series: Series, alert: string][] = [
+	['a daemon that does not respond', { [up]: '1x10 0x20' }, 'ToascopeDown'],
 	[
 		'6 users a minute without TOA beside 120 health checks',
 		{ [handshakes('toa')]: '0x30', [handshakes('none')]: '0+126x30', [without('trusted', 'yes')]: '0+6x30' },
@@ -90,34 +94,34 @@ const wrong: readonly [what: string, series: Series, alert: string][] = [
 	],
 	['6 % of the users without TOA', { [without('trusted', 'yes')]: '0+4x30' }, 'ToascopeOptionsLost'],
 	...['untrusted', 'malformed', 'conflict'].map(refused),
-	['a drop', { [drops('socket_storage')]: '0x20 1x10' }, 'ToascopeNotRecorded'],
-	['a program that others detached', { [attached]: '1x22 0x8' }, 'ToascopeDetached'],
-	['counters that stand still', { [snapshot]: '0+60x20 1200x10' }, 'ToascopeStale'],
-	['a table that gets full', { [tracked]: '95x30' }, 'ToascopeClientsFull'],
-	['a wrong file', { [reloaded]: '1x20 0x10' }, 'ToascopeReloadFailed'],
+	['a connection that is not recorded', { [drops('socket_storage')]: '0x20 1x10' }, 'ToascopeNotRecorded'],
+	['a program that another process detached', { [attached]: '1x22 0x8' }, 'ToascopeDetached'],
+	['a snapshot that is not renewed', { [snapshot]: '0+60x20 1200x10' }, 'ToascopeStale'],
+	['a client table that is almost full', { [tracked]: '95x30' }, 'ToascopeClientsFull'],
+	['a configuration that cannot be reloaded', { [reloaded]: '1x20 0x10' }, 'ToascopeReloadFailed'],
 ];
 
-describe.skipIf(!hasPrometheus)('the alerts of the page', () => {
-	it('are silent while all is well', () => {
-		expect(judge(healthy, [])).toBe('');
+describe.skipIf(!hasPrometheus)('the alerts of docs/queries.md', () => {
+	it('do not fire in the healthy state', () => {
+		expect(check(healthy, [])).toBe('');
 	});
 
-	it.each(wrong)('%s', (_what, series, alert) => {
-		expect(judge({ ...healthy, ...series }, [alert])).toBe('');
+	it.each(faults)('fire for %s', (_what, series, alert) => {
+		expect(check({ ...healthy, ...series }, [alert])).toBe('');
 	});
 
-	it('each have a row here, and one that says what to do', () => {
+	it('are all tested here, and the page has advice for each', () => {
 		const { groups } = parse(pageRules()) as { groups: { rules: { alert: string }[] }[] };
 		const alerts = groups.flatMap(({ rules }) => rules.map(({ alert }) => alert));
-		expect(new Set(wrong.map(([, , alert]) => alert))).toEqual(new Set(alerts));
+		expect(new Set(faults.map(([, , alert]) => alert))).toEqual(new Set(alerts));
 		expect(pageAdvice()).toEqual(alerts);
 	});
 
-	it.each(['ring_full', 'client_folding', 'clients_busy', 'connection_evicted'])('%s wakes nobody', (reason) => {
-		expect(judge({ ...healthy, [drops(reason)]: '0+10x30' }, [])).toBe('');
+	it.each(['ring_full', 'client_folding', 'clients_busy', 'connection_evicted'])('do not fire for %s', (reason) => {
+		expect(check({ ...healthy, [drops(reason)]: '0+10x30' }, [])).toBe('');
 	});
 
-	it('4 % of the users without TOA wake nobody', () => {
-		expect(judge({ ...healthy, [handshakes('toa')]: '0+96x30', [without('trusted', 'yes')]: '0+4x30' }, [])).toBe('');
+	it('do not fire for 4 % of the users without TOA', () => {
+		expect(check({ ...healthy, [handshakes('toa')]: '0+96x30', [without('trusted', 'yes')]: '0+4x30' }, [])).toBe('');
 	});
 });

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Servers that know nothing of TOA, each on every kind of listener: whom they name with `transparent` and without, and whom the
- * daemon holds for the process that accepted. DESIGN.md, section 5; docs/applications.md is made from the same.
+ * Servers without support for TOA, each on every kind of listener: the address that they see and
+ * log with `transparent` and without it, and the process that the daemon reports as the one that
+ * accepted. docs/applications.md is generated from the same observations.
  */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Application, findProgram } from '../fixtures/applications/application.ts';
-import { applications, Matrix, type Named, type Option, options } from '../fixtures/applications/matrix.ts';
-import { type Cell, pagePath, renderPage, type Transparent, transparencies } from '../fixtures/applications/page.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { noToaErrno } from '../fixtures/no_toa_error.ts';
-import { ipv4Of, type Listener, listeners, type Place } from '../fixtures/stage.ts';
+import { type Application, findProgram } from '../kit/applications/application.ts';
+import { applications, Matrix, type NamedEnd, type Option, options } from '../kit/applications/matrix.ts';
+import { type Cell, pagePath, renderPage, type Transparent, transparencies } from '../kit/applications/page.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { noToaErrno } from '../kit/wire/no_toa_error.ts';
+import { ipv4Of, type Listener, listeners, type AddressPort } from '../kit/wire/toa_stage.ts';
 
 const connections = 3;
 
@@ -24,8 +25,8 @@ afterAll(async () => {
 	await matrix?.[Symbol.asyncDispose]();
 });
 
-/** What getpeername() is to name: the table of section 5. */
-function peerName(listener: Listener, transparent: Transparent, option: Option): Named {
+/** The address that getpeername() must return: the table of the contract. */
+function peerName(listener: Listener, transparent: Transparent, option: Option): NamedEnd {
 	const mapped = listener === 'AF_INET' ? '' : '::ffff:';
 	if (transparent === 'off' || option === 'none') return `${mapped}balancer`;
 	if (option === 'IPv4') return `${mapped}client`;
@@ -34,13 +35,13 @@ function peerName(listener: Listener, transparent: Transparent, option: Option):
 
 const sockopt = { IPv6: 'client', IPv4: '::ffff:client', none: noToaErrno } as const;
 
-/** As the daemon has it: IPv4 is IPv4. */
-function knownClient(option: Option, { address, port }: Place): Place | null {
+/** The client as the daemon reports it: an IPv4 address is not mapped. */
+function knownClient(option: Option, { address, port }: AddressPort): AddressPort | null {
 	if (option === 'none') return null;
 	return { address: option === 'IPv4' ? ipv4Of(address) : address, port };
 }
 
-const unmapped = (name: Named): Named => name.replace('::ffff:', '') as Named;
+const unmapped = (name: NamedEnd): NamedEnd => name.replace('::ffff:', '') as NamedEnd;
 
 const cases = listeners.flatMap((listener) =>
 	(Object.keys(options) as Option[]).map((option) => [listener, option] as const),
@@ -71,9 +72,9 @@ describe.each(transparencies)('transparent %s', (transparent) => {
 			for (const observation of observations) {
 				expect(observation).toMatchObject({
 					getpeername: name,
-					logged: application.unmaps ? unmapped(name) : name,
+					logged: application.logsUnmapped ? unmapped(name) : name,
 					sockopt: sockopt[option],
-					known: {
+					daemonView: {
 						client: knownClient(option, observation.client),
 						verdict: option === 'none' ? 'none' : 'toa',
 						profile: option === 'none' ? null : options[option],
@@ -90,10 +91,10 @@ describe.each(transparencies)('transparent %s', (transparent) => {
 	});
 });
 
-it('docs/applications.md says what these servers did', ({ skip }) => {
+it('docs/applications.md agrees with what these servers did', ({ skip }) => {
 	const absent = applications.filter(({ program }) => findProgram(program) === undefined);
 	const page = readFileSync(pagePath, 'utf8');
-	// versions differ from machine to machine: those of the page stand
+	// versions differ between machines: those on the page are kept
 	expect(renderPage(cells, page, () => undefined)).toBe(page);
-	if (absent.length > 0) skip(`compared but for ${absent.map(({ name }) => name).join('; ')}: not here`);
+	if (absent.length > 0) skip(`compared without ${absent.map(({ name }) => name).join('; ')}: not installed here`);
 });

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-/** toascope beside programs of others at the same hooks of the same cgroup: nothing changes for them, nor for it. */
+/**
+ * toascope and other programs at the same hooks of the same cgroup: neither changes the results of
+ * the other.
+ */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Lab, nat64Server } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
-import type { Result } from '../../daemon/lab/protocol.ts';
-import { Cgroups } from '../fixtures/cgroup.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { ForeignGetsockopt, ForeignSockops, flag, op, type Seen } from '../fixtures/foreign.ts';
-import { total } from '../fixtures/metrics.ts';
-import { noToaError } from '../fixtures/no_toa_error.ts';
-import { type OptionResult, Probe } from '../fixtures/probe.ts';
-import { clientAddress, somePorts } from '../fixtures/stage.ts';
+import type { ConnectionResult } from '../../daemon/lab/protocol.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { Cgroups } from '../kit/kernel/cgroup.ts';
+import { ForeignGetsockopt, ForeignSockops, flag, op, type ObservedOption } from '../kit/kernel/other_programs.ts';
+import { total } from '../kit/telemetry/metrics.ts';
+import { noToaError } from '../kit/wire/no_toa_error.ts';
+import { type OptionResult, Probe } from '../kit/wire/probe.ts';
+import { clientAddress, somePorts } from '../kit/wire/toa_stage.ts';
 
 const count = 12;
 const listenPorts = { nat64: 10_000, none: 10_001 };
@@ -46,7 +49,7 @@ const startDaemon = () => Daemon.start({ config: `cgroup: ${cgroup}\ntransparent
 const orders = ['before toascope', 'after toascope'] as const;
 type Order = (typeof orders)[number];
 
-/** Another's program and toascope, attached in this order. */
+/** Attaches another program and toascope in this order. */
 async function together<T extends AsyncDisposable>(order: Order, attach: () => Promise<T>) {
 	const first = order === 'before toascope' ? await attach() : undefined;
 	const daemon = await startDaemon();
@@ -61,8 +64,14 @@ async function together<T extends AsyncDisposable>(order: Order, attach: () => P
 	};
 }
 
-/** One connection, step by step: the server says nothing, so that it gets the same segments each time. */
-async function connect<T>(ask: (made: Result) => Promise<T>, option: keyof typeof listenPorts = 'nat64'): Promise<T> {
+/**
+ * Makes one connection, step by step. The server sends nothing, so that it gets the same segments
+ * each time.
+ */
+async function connect<T>(
+	ask: (made: ConnectionResult) => Promise<T>,
+	option: keyof typeof listenPorts = 'nat64',
+): Promise<T> {
 	const [, [made]] = await Promise.all([
 		probe.accept(),
 		client.run({ from: clientAddress, to: nat64Server, port: listenPorts[option], hold: true }),
@@ -79,8 +88,8 @@ async function connect<T>(ask: (made: Result) => Promise<T>, option: keyof typeo
 	}
 }
 
-/** What toascope is for, also here. */
-async function expectServed({ client: address, clientPort }: Result): Promise<void> {
+/** Expects that toascope still delivers the client of this connection. */
+async function expectServed({ client: address, clientPort }: ConnectionResult): Promise<void> {
 	expect(await probe.getpeername()).toMatchObject({ address, port: clientPort });
 	const { result, bytes } = await probe.getsockopt(IPPROTO_IP, 4096, 20);
 	expect([result, bytes.readUInt16BE(16)]).toEqual([0, clientPort]);
@@ -97,10 +106,13 @@ async function expectCounted(daemon: Daemon, connections: number): Promise<void>
 }
 
 describe('sockops', () => {
-	/** What a program counts in so many connections. */
-	async function counts(foreign: ForeignSockops, ask: (made: Result) => Promise<void>): Promise<readonly number[]> {
+	/** What the program counts during `count` connections. */
+	async function counts(
+		foreign: ForeignSockops,
+		ask: (made: ConnectionResult) => Promise<void>,
+	): Promise<readonly number[]> {
 		for (let i = 0; i < count; i++) await connect(ask);
-		return foreign.told();
+		return foreign.counts();
 	}
 
 	async function countsAlone(flags: number): Promise<readonly number[]> {
@@ -108,7 +120,7 @@ describe('sockops', () => {
 		return await counts(foreign, async () => {});
 	}
 
-	it.each(orders)('attached %s: the same callbacks, its flags stay', async (order) => {
+	it.each(orders)('attached %s: gets the same callbacks and keeps its flags', async (order) => {
 		const flags = flag.STATE | flag.RTT | flag.RETRANS | flag.PARSE_UNKNOWN;
 		const alone = await countsAlone(flags);
 		await using both = await together(order, () => ForeignSockops.attach(cgroup, port, flags));
@@ -119,7 +131,7 @@ describe('sockops', () => {
 		await expectCounted(both.daemon, count);
 	});
 
-	it('attached before toascope, which asks for all option callbacks too: the same callbacks', async () => {
+	it('attached before toascope, requesting all option callbacks as well: gets the same callbacks', async () => {
 		const flags = flag.STATE | flag.PARSE_ALL;
 		const alone = await countsAlone(flags);
 		await using both = await together('before toascope', () => ForeignSockops.attach(cgroup, port, flags));
@@ -129,19 +141,20 @@ describe('sockops', () => {
 		await expectCounted(both.daemon, count);
 	});
 
-	it.each(orders)('attached %s, wanting no callbacks: of others, those alone that toascope asks for', async (order) => {
+	it.each(orders)('attached %s, requesting no callbacks: gets only those that toascope requests', async (order) => {
 		const alone = await countsAlone(0);
 		await using both = await together(order, () => ForeignSockops.attach(cgroup, port, 0));
 		const beside = await counts(both.foreign, expectServed);
-		// the kernel has one set of flags for all programs
-		const asked: readonly number[] = [op.STATE, op.PARSE, op.FLAGS_KEPT];
-		const others = (all: readonly number[]) => all.map((value, i) => (asked.includes(i) ? 0 : value));
+		// the kernel has one set of flags for all programs: what toascope requests, the other gets,
+		// too
+		const requested: readonly number[] = [op.STATE, op.PARSE, op.FLAGS_KEPT];
+		const others = (all: readonly number[]) => all.map((value, i) => (requested.includes(i) ? 0 : value));
 		expect(others(beside)).toEqual(alone);
 		expect(beside[op.PARSE]).toBe(count);
 	});
 
-	it.each(orders)('attached %s: the window that it answers holds', async (order) => {
-		/** tcpi_rcv_ssthresh of struct tcp_info */
+	it.each(orders)('attached %s: the receive window that it returns is used', async (order) => {
+		/** tcpi_rcv_ssthresh of struct tcp_info. */
 		const window = () => connect(async () => (await probe.getsockopt(6, 11, 104)).bytes.readUInt32LE(64));
 		const plain = await window();
 		const alone = await (async () => {
@@ -163,18 +176,18 @@ describe('getsockopt', () => {
 	const calls = [
 		['its own option', IPPROTO_IP, foreignOption, 4],
 		['an answer that it changes', IPPROTO_IP, 2, 4],
-		['an option that it forbids', 1, 12, 4],
+		['an option that it refuses', 1, 12, 4],
 		['SO_ERROR', 1, 4, 4],
 		['SO_LINGER, short', 1, 13, 5],
 		['TCP_CONGESTION', 6, 13, 16],
-		['unknown to all', IPPROTO_IP, 4097, 20],
+		['an unknown option', IPPROTO_IP, 4097, 20],
 	] as const;
 	const largeCalls = [
 		['its own option', IPPROTO_IP, foreignOption, 8192],
 		['an answer that it changes', IPPROTO_IP, 2, 8192],
-		['an option that it forbids', 1, 12, 8192],
+		['an option that it refuses', 1, 12, 8192],
 		['SO_ERROR', 1, 4, 8192],
-		['unknown to all', IPPROTO_IP, 4097, 8192],
+		['an unknown option', IPPROTO_IP, 4097, 8192],
 	] as const;
 
 	async function ask(all: typeof calls | typeof largeCalls): Promise<[string, OptionResult][]> {
@@ -185,19 +198,19 @@ describe('getsockopt', () => {
 		return results;
 	}
 
-	/** What applications were answered, and what the other's program saw. */
+	/** What the calls returned, and what the other program saw. */
 	async function observe(foreign: ForeignGetsockopt) {
 		const answers = await ask(calls);
-		const seen = await foreign.told();
+		const seen = await foreign.counts();
 		const wanted = calls.map(([, level, option]) => `${level} ${option}`);
 		return {
 			answers: [...answers, ...(await ask(largeCalls))],
-			// of a larger buffer, a program after ours sees length 0: docs/limits.md
+			// with a larger buffer, a program that runs after ours sees length 0: docs/limits.md
 			seen: seen.filter(({ level, option }) => wanted.includes(`${level} ${option}`)),
 		};
 	}
 
-	it.each(orders)('attached %s: it sees the same, and its answers hold', async (order) => {
+	it.each(orders)('attached %s: sees the same calls, and its answers are kept', async (order) => {
 		const alone = await (async () => {
 			await using foreign = await ForeignGetsockopt.attach(cgroup);
 			return await connect(() => observe(foreign));
@@ -208,21 +221,22 @@ describe('getsockopt', () => {
 			await expectServed(made);
 			return observed;
 		});
-		const sorted = (seen: readonly Seen[]) => seen.toSorted((a, b) => a.level - b.level || a.option - b.option);
+		const sorted = (seen: readonly ObservedOption[]) =>
+			seen.toSorted((a, b) => a.level - b.level || a.option - b.option);
 		expect(beside.answers).toEqual(alone.answers);
 		expect(sorted(beside.seen)).toEqual(sorted(alone.seen));
 
-		// and it did what it says
+		// the other program did answer, change and refuse what it is meant to
 		const of = (name: string) => beside.answers.filter(([each]) => each === name).map(([, result]) => result);
 		for (const { result, length, bytes } of of('its own option')) {
 			expect([result, length, bytes.toString('hex', 0, 4)]).toEqual([0, 4, foreignAnswer]);
 		}
 		for (const { bytes } of of('an answer that it changes')) expect(bytes[0]).toBe(99);
-		for (const { error } of of('an option that it forbids')) expect(error).toBe('EPERM');
+		for (const { error } of of('an option that it refuses')) expect(error).toBe('EPERM');
 		expect(beside.seen).toHaveLength(calls.length);
 	});
 
-	it.each(orders)('attached %s: what it answers to 4096 where there is no TOA stands', async (order) => {
+	it.each(orders)('attached %s: its answer to option 4096 is kept where there is no TOA', async (order) => {
 		await using _both = await together(order, () => ForeignGetsockopt.attach(cgroup));
 		await connect(async () => {
 			const { result, length, bytes } = await probe.getsockopt(IPPROTO_IP, 4096, foreignLookupSize);

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-/** A cgroup that is made when the daemon runs already, as systemd makes a service's: it is awaited, and attached to. */
+/**
+ * A cgroup that is created after the daemon has started, as systemd does for a service: the daemon
+ * waits for it, and attaches to it.
+ */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
-import { Cgroups } from '../fixtures/cgroup.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { attachedAt } from '../fixtures/leftovers.ts';
-import { total } from '../fixtures/metrics.ts';
-import { Probe } from '../fixtures/probe.ts';
-import { readiness } from '../fixtures/readiness.ts';
-import { clientAddress, somePorts } from '../fixtures/stage.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { readiness } from '../kit/daemon/readiness.ts';
+import { attachedAt } from '../kit/kernel/bpf_objects.ts';
+import { Cgroups } from '../kit/kernel/cgroup.ts';
+import { total } from '../kit/telemetry/metrics.ts';
+import { Probe } from '../kit/wire/probe.ts';
+import { clientAddress, somePorts } from '../kit/wire/toa_stage.ts';
 
 const port = somePorts(1);
 const pin = `/sys/fs/bpf/toascope-test-${process.pid}`;
@@ -26,9 +29,9 @@ afterEach(async () => {
 });
 
 test.each([
-	['nothing pinned', 'bpf: {pin: off}'],
-	['pins', `bpf: {pin: ${pin}}`],
-])('%s: a connection in it counts, and has its client', async (_what, bpf) => {
+	['without pins', 'bpf: {pin: off}'],
+	['with pins', `bpf: {pin: ${pin}}`],
+])('%s: a connection in the cgroup is counted and has its client', async (_what, bpf) => {
 	const cgroup = join(cgroups.root, 'service');
 	await using daemon = await Daemon.start({
 		config: `cgroup: ${cgroup}\nlisteners: {ports: [${port}]}\ntrust: ["${network.pool}"]\n${bpf}`,
@@ -58,19 +61,19 @@ test.each([
 	expect(attachedAt(cgroup)).toEqual([]);
 });
 
-test('a stop that is to keep what was never attached says so', async () => {
+test('a stop with on_exit: keep says that programs were never attached', async () => {
 	const config = `cgroup: ${join(cgroups.root, 'never')}\nlisteners: {ports: [${port}]}\nbpf: {pin: ${pin}}`;
 	{
 		await using first = await Daemon.start({ config: `${config}\non_exit: keep` });
 		expect(await first.stop()).toBe(0);
-		const line = await first.logged(/^stopped: not all stays attached/);
+		const line = await first.logged(/^stopped: not everything stays attached/);
 		expect(line['lost']).toContain('toascope_sockops is not attached, or not pinned');
 	}
 	await using second = await Daemon.start({ config });
 	expect(await second.stop()).toBe(0);
 });
 
-test('it stops while it waits', async () => {
+test('the daemon can be stopped while it waits for the cgroup', async () => {
 	await using daemon = await Daemon.start({
 		config: `cgroup: ${join(cgroups.root, 'never')}\nlisteners: {ports: [${port}]}\nbpf: {pin: ${pin}}`,
 	});

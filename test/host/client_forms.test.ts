@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-/** A client as different layouts carry it: IPv4 in an IPv6 layout, and without a port. What applications and readers see of it. */
+/**
+ * Clients in different layouts of the option: IPv4 in an IPv6 layout, and without a port. What
+ * applications, lookups and metrics show of them.
+ */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { ConnectionJson } from '../../daemon/http/json.ts';
+import type { ConnectionJson } from '../../daemon/api/connection.ts';
 import { Lab } from '../../daemon/lab/lab.ts';
-import { toascope } from '../fixtures/command.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { closedConnection } from '../fixtures/lookup.ts';
-import { type ListenerKind, Probe } from '../fixtures/probe.ts';
-import { somePorts } from '../fixtures/stage.ts';
-import { toaOption } from '../fixtures/toa_option.ts';
-import { Wire, wireNetwork } from '../fixtures/wire.ts';
+import { toascope } from '../kit/daemon/command.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { closedConnection } from '../kit/daemon/lookup.ts';
+import { type ListenerKind, Probe } from '../kit/wire/probe.ts';
+import { toaOption } from '../kit/wire/toa_option.ts';
+import { somePorts } from '../kit/wire/toa_stage.ts';
+import { Wire, wireNetwork } from '../kit/wire/wire.ts';
 
 const viewer = '203.0.113.9';
 const viewerPort = 4444;
@@ -41,8 +44,11 @@ afterAll(async () => {
 	await lab?.close();
 });
 
-/** A connection with these options, and what the application and the daemon say of it. */
-async function seen(kind: ListenerKind, { syn = '', ack = '' }) {
+/**
+ * Makes a connection with these options. Resolves with what the application and the daemon report
+ * about it.
+ */
+async function observe(kind: ListenerKind, { syn = '', ack = '' }) {
 	const probe = probes[kind];
 	if (probe === undefined) throw new Error(`no probe ${kind}`);
 	const connection = wire.connection({ to: probe.port });
@@ -59,7 +65,7 @@ async function seen(kind: ListenerKind, { syn = '', ack = '' }) {
 	return { accepted, answer, known, peer: connection.peer, balancerPort: Number(balancerPort) };
 }
 
-/** struct toa_nat64_peer */
+/** A struct toa_nat64_peer. */
 function answerFor(ipv4: string, clientPort: number): Buffer {
 	const bytes = Buffer.alloc(20);
 	bytes.set([0xff, 0xff, ...ipv4.split('.').map(Number)], 10);
@@ -82,8 +88,8 @@ describe.each(['4', 'dual'] as const)('listener %s', (kind) => {
 		['toa6', toaOption('toa6', `::ffff:${viewer}`, viewerPort)],
 		['toa4', toaOption('toa4', viewer, viewerPort)],
 		['toa4 and nat64', toaOption('toa4', viewer, viewerPort) + toaOption('nat64', `::ffff:${viewer}`, viewerPort)],
-	])('an IPv4 client in %s is that client', async (_layout, ack) => {
-		const { accepted, answer, known } = await seen(kind, { ack });
+	])('an IPv4 client in %s is reported as an IPv4 client', async (_layout, ack) => {
+		const { accepted, answer, known } = await observe(kind, { ack });
 		expect(accepted).toMatchObject({ address: shown(viewer), port: viewerPort });
 		expect(answer).toMatchObject({ result: 0, bytes: answerFor(viewer, viewerPort) });
 		expect(known).toMatchObject({ verdict: 'toa', client: { address: viewer, port: viewerPort } });
@@ -94,9 +100,9 @@ describe.each(['4', 'dual'] as const)('listener %s', (kind) => {
 		['cdn6 on the SYN, of an IPv4 client', { syn: toaOption('cdn6', `::ffff:${viewer}`) }],
 		['toa4 with port 0', { ack: toaOption('toa4', viewer, 0) }],
 		['nat64 with port 0, of an IPv4 client', { ack: toaOption('nat64', `::ffff:${viewer}`, 0) }],
-	])('no port: %s', async (_name, options) => {
-		const { accepted, answer, known, peer, balancerPort } = await seen(kind, options);
-		// two connections of one client would else be one to the application
+	])('an option without a port, %s: the application sees the port of the peer', async (_name, options) => {
+		const { accepted, answer, known, peer, balancerPort } = await observe(kind, options);
+		// otherwise the application could not distinguish two connections of one client
 		expect(accepted).toMatchObject({ address: shown(viewer), port: balancerPort });
 		expect(answer).toMatchObject({ result: 0, bytes: answerFor(viewer, 0) });
 		expect(known).toMatchObject({ verdict: 'toa', client: { address: viewer, port: null } });
@@ -105,15 +111,15 @@ describe.each(['4', 'dual'] as const)('listener %s', (kind) => {
 	});
 });
 
-it('no port, an IPv6 client: the address and the port of the peer', async () => {
-	const { accepted, known, peer, balancerPort } = await seen('dual', { syn: toaOption('cdn6', ipv6) });
+it('an option without a port, an IPv6 client: the application sees its address and the port of the peer', async () => {
+	const { accepted, known, peer, balancerPort } = await observe('dual', { syn: toaOption('cdn6', ipv6) });
 	expect(accepted).toMatchObject({ address: ipv6, port: balancerPort });
 	expect(known).toMatchObject({ client: { address: ipv6, port: null } } satisfies Partial<ConnectionJson>);
 	const { out } = await toascope(['lookup', peer, '--url', daemon.url]);
 	expect(out).toMatch(new RegExp(`^${peer} -> ${ipv6}  `));
 });
 
-it('each client has one series, cut by the prefix of its own family', async () => {
+it('each client has one series, for the prefix length of its own family', async () => {
 	await daemon.until((samples) => samples.some(({ labels }) => labels.client === '2001:db8::/64') || undefined);
 	expect(new Set(await exportedClients())).toEqual(new Set([viewer, '2001:db8::/64', 'direct', 'other']));
 });

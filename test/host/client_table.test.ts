@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The kernel's table of clients, read page by page while others write it. */
+/** The kernel's client table, read page by page while entries are added and removed. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { Clients, clientKeyLength } from '../../daemon/capture/clients.ts';
-import { clientKeyLayout, clientLayout, listenerKeyLayout } from '../../daemon/capture/layout.gen.ts';
-import type { BpfObject } from '../../daemon/capture/native.ts';
-import type { Traffic } from '../../daemon/model/snapshot.ts';
+import { Clients, clientKeyLength } from '../../daemon/capture/maps/clients.ts';
+import { clientKeyLayout, clientLayout, listenerKeyLayout } from '../../daemon/capture/records/layout.gen.ts';
 import type { ClientPage } from '../../daemon/model/source.ts';
+import type { Traffic } from '../../daemon/model/traffic.ts';
 import { readWords, trafficFields, trafficWords } from '../../daemon/model/traffic.ts';
-import { open, optionsHere, smallObject } from '../fixtures/addon_child.ts';
-import { keyOf, putClient } from '../fixtures/client_entries.ts';
-import { addTo, emptySum } from '../fixtures/traffic.ts';
+import type { BpfObject } from '../../native/binding.ts';
+import { open, optionsHere, smallObject } from '../kit/kernel/addon_child.ts';
+import { keyOf, putClient } from '../kit/kernel/client_entries.ts';
+import { addTo, emptySum } from '../kit/model/traffic.ts';
 
 let object: BpfObject;
 
@@ -26,51 +26,51 @@ const numbersOf = (keys: Buffer, entries: number) =>
 	Array.from({ length: entries }, (_, index) => keys.readUInt32BE(index * clientKeyLayout.size + 12));
 
 describe('readPage()', () => {
-	test.each([33, 1024, 5000])('finds everybody once in pages of at most %i, and others do not disturb', (room) => {
-		const there = Array.from({ length: 3000 }, (_, index) => index);
-		for (const number of there) put(keyOf(number));
+	test.each([33, 1024, 5000])('finds every entry once in pages of at most %i, while others come and go', (room) => {
+		const existing = Array.from({ length: 3000 }, (_, index) => index);
+		for (const number of existing) put(keyOf(number));
 		const keys = Buffer.alloc(room * clientKeyLayout.size);
 		const values = Buffer.alloc(room * clientLayout.size);
 		const seen: number[] = [];
 		let from: number | undefined;
-		let others = 0;
+		let added = 0;
 		do {
-			const page = object.readPage('clients', keys, values, from);
+			const page = object.map('clients').readPage(keys, values, from);
 			expect(page.entries).toBeLessThanOrEqual(room);
 			seen.push(...numbersOf(keys, page.entries));
 			from = page.next;
 			for (let made = 0; made < 20; made++) {
-				if (others >= 100) object.remove('clients', keyOf(10_000 + others - 100));
-				put(keyOf(10_000 + others++));
+				if (added >= 100) object.map('clients').remove(keyOf(10_000 + added - 100));
+				put(keyOf(10_000 + added++));
 			}
 		} while (from !== undefined);
-		expect(seen.filter((number) => number < 10_000).toSorted((a, b) => a - b)).toEqual(there);
+		expect(seen.filter((number) => number < 10_000).toSorted((a, b) => a - b)).toEqual(existing);
 		expect(new Set(seen).size).toBe(seen.length);
 	});
 
-	test('of an empty table is an empty page, the only one', () => {
+	test('of an empty table returns one empty page', () => {
 		const [keys, values] = [Buffer.alloc(4096), Buffer.alloc(8192)];
-		expect(object.readPage('clients', keys, values, undefined)).toEqual({ entries: 0, next: undefined });
+		expect(object.map('clients').readPage(keys, values, undefined)).toEqual({ entries: 0, next: undefined });
 	});
 
-	test('says so where one bucket is more than a page', () => {
+	test('fails with ENOSPC if a bucket does not fit into a page', () => {
 		for (let number = 0; number < 3000; number++) put(keyOf(number));
 		const [key, value] = [Buffer.alloc(clientKeyLayout.size), Buffer.alloc(clientLayout.size)];
 		const readAll = () => {
 			let from: number | undefined;
-			do from = object.readPage('clients', key, value, from).next;
+			do from = object.map('clients').readPage(key, value, from).next;
 			while (from !== undefined);
 		};
 		expect(readAll).toThrow(expect.objectContaining({ code: 'ENOSPC', target: 'clients' }));
 	});
 
-	test('refuses what is no hash, and buffers without room', () => {
+	test('refuses a map that is not a hash, and buffers that are too small', () => {
 		const room = Buffer.alloc(4096);
-		expect(() => object.readPage('ledger', room, room, undefined)).toThrow(
-			expect.objectContaining({ code: 'EINVAL', target: 'ledger' }),
+		expect(() => object.map('meta').readPage(room, room, undefined)).toThrow(
+			expect.objectContaining({ code: 'EINVAL', target: 'meta' }),
 		);
-		expect(() => object.readPage('clients', Buffer.alloc(1), room, undefined)).toThrow(RangeError);
-		expect(() => object.readPage('clients', room, Buffer.alloc(1), undefined)).toThrow(RangeError);
+		expect(() => object.map('clients').readPage(Buffer.alloc(1), room, undefined)).toThrow(RangeError);
+		expect(() => object.map('clients').readPage(room, Buffer.alloc(1), undefined)).toThrow(RangeError);
 	});
 });
 
@@ -86,14 +86,14 @@ describe('a page', () => {
 		durationSumNs: 8n,
 	};
 
-	/** The only page, valid until the next call. */
+	/** The only page of the table, valid until the next call. */
 	function only(): ClientPage {
 		const [page, ...more] = new Clients(object).read();
 		expect(more).toEqual([]);
 		return page as ClientPage;
 	}
 
-	test('shows a client as the kernel keeps it', () => {
+	test('shows a client as the kernel stores it', () => {
 		put(keyOf(0x10001), traffic, { createdNs: 5n, activeNs: 6n });
 		const page = only();
 		expect(page.length).toBe(1);
@@ -114,7 +114,7 @@ describe('a page', () => {
 		[4, 32, '32.1.13.184'],
 		[4, 16, '32.1.13.184/16'],
 		[6, 64, '2001:db8:c::/64'],
-	])('of family %i with a prefix of %i bits', (family, length, label) => {
+	])('labels a client of family %i with a prefix of %i bits as %s', (family, length, label) => {
 		const key = keyOf(0);
 		key[clientKeyLayout.family] = family;
 		key[clientKeyLayout.prefixLength] = length;
@@ -122,17 +122,17 @@ describe('a page', () => {
 		expect(only().label(0)).toBe(label);
 	});
 
-	test('of the listener "other" has no address', () => {
+	test('has no address for the listener "other"', () => {
 		const key = keyOf(1);
 		key.fill(0, clientKeyLayout.listener);
 		put(key);
 		expect(only().endpoint(0)).toBeUndefined();
 	});
 
-	test('copies and adds up word by word, without losing a digit', () => {
+	test('copies and adds word by word, without losing a digit', () => {
 		const expected = emptySum();
 		const of = (number: number) => {
-			const one = trafficFields.map((field, place) => [field, 2n ** 40n * BigInt(number + 1) + BigInt(place)]);
+			const one = trafficFields.map((field, index) => [field, 2n ** 40n * BigInt(number + 1) + BigInt(index)]);
 			return Object.fromEntries(one) as unknown as Traffic;
 		};
 		for (let number = 0; number < 3000; number++) {

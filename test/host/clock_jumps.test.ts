@@ -1,23 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The wall clock is set while the daemon runs: what was before is found, and shown, by the time that it was then. */
+/**
+ * The wall clock is set while the daemon runs: earlier events are found by the time that the clock
+ * showed then, and are shown with it.
+ */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import type { ConnectionJson } from '../../daemon/http/json.ts';
+import type { ConnectionJson } from '../../daemon/api/connection.ts';
 import { network } from '../../daemon/lab/lab.ts';
-import { preload } from '../fixtures/c_program.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { startOtlpReceiver } from '../fixtures/otlp_receiver.ts';
-import { type Accepted, Stage, somePorts } from '../fixtures/stage.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { preload } from '../kit/kernel/c_program.ts';
+import { startOtlpReceiver } from '../kit/telemetry/otlp_receiver.ts';
+import { type Accepted, Stage, somePorts } from '../kit/wire/toa_stage.ts';
 
 const port = somePorts(2);
 const minuteNs = 60_000_000_000n;
 
 test.each([
-	['a minute forward', 60n],
-	['a minute back', -60n],
-])('%s', async (_, seconds) => {
+	['one minute forward', 60n],
+	['one minute back', -60n],
+])('a clock that is set %s does not move earlier connections', async (_, seconds) => {
 	const directory = mkdtempSync(join(tmpdir(), 'toascope-test-'));
 	const shift = join(directory, 'shift');
 	const set = (by: bigint) => writeFileSync(shift, new BigInt64Array([by]));
@@ -42,7 +45,8 @@ test.each([
 		const unix = (ns: bigint) => `${ns / 1_000_000_000n}.${String(ns % 1_000_000_000n).padStart(9, '0')}`;
 
 		const held = await stage.connect('AF_INET', 'nat64');
-		// Date.now() is cut to milliseconds, and the connection may have opened in this one
+		// Date.now() is truncated to milliseconds, and the connection can have opened in the
+		// current one
 		let openAt = now();
 		let before = await find(held, unix(openAt));
 		while (before === undefined) {
@@ -50,12 +54,12 @@ test.each([
 			before = await find(held, unix(openAt));
 		}
 		set(seconds);
-		// the daemon's own times show when it has noticed
+		// the time of the daemon's snapshot shows that it has noticed the change
 		await daemon.until((samples) => {
 			const shown = Number(samples.find(({ name }) => name === 'toascope_snapshot_timestamp_seconds')?.value);
 			return Math.abs(shown - Date.now() / 1000 - Number(seconds)) < 20 ? true : undefined;
 		});
-		// it was open then, and opened when it was said to have opened
+		// the connection is found at both times, and its opening time is unchanged
 		expect((await find(held, unix(openAt)))?.opened_at).toBe(before.opened_at);
 		expect((await find(held, unix(now() + seconds * 1_000_000_000n)))?.opened_at).toBe(before.opened_at);
 		const closedAt = now();
@@ -64,11 +68,12 @@ test.each([
 		const started = span?.startTimeUnixNano ?? 0n;
 		expect(openAt - started).toBeGreaterThanOrEqual(0n);
 		expect(openAt - started).toBeLessThan(minuteNs / 2n);
-		const lasted = (span?.endTimeUnixNano ?? 0n) - started;
-		// a clock that was set back says that it ended before it began: then it lasted as long as it really did
-		const meant = closedAt - openAt + (seconds > 0n ? minuteNs : 0n);
-		expect(lasted).toBeGreaterThan(meant - 1_000_000_000n);
-		expect(lasted).toBeLessThan(meant + minuteNs / 2n);
+		const duration = (span?.endTimeUnixNano ?? 0n) - started;
+		// by a clock that was set back the connection would end before it began: then the span has
+		// its real duration
+		const expected = closedAt - openAt + (seconds > 0n ? minuteNs : 0n);
+		expect(duration).toBeGreaterThan(expected - 1_000_000_000n);
+		expect(duration).toBeLessThan(expected + minuteNs / 2n);
 	} finally {
 		await receiver.close();
 		rmSync(directory, { recursive: true });

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The commands as an operator meets them: what they say, and the exit codes that scripts go by. */
+/**
+ * The commands as an operator uses them: what they print, and the exit codes that scripts rely on.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -8,12 +10,12 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { network } from '../../daemon/lab/lab.ts';
-import { toascope } from '../fixtures/command.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { total } from '../fixtures/metrics.ts';
-import { NotifySocket } from '../fixtures/notify_socket.ts';
-import { type Accepted, clientAddress, Stage, somePorts } from '../fixtures/stage.ts';
-import { MemoryLimit, without } from '../fixtures/wrong_host.ts';
+import { toascope } from '../kit/daemon/command.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { NotifySocket } from '../kit/daemon/notify_socket.ts';
+import { MemoryLimit, without } from '../kit/daemon/wrong_host.ts';
+import { total } from '../kit/telemetry/metrics.ts';
+import { type Accepted, clientAddress, Stage, somePorts } from '../kit/wire/toa_stage.ts';
 
 const port = somePorts(2);
 let directory = '';
@@ -47,7 +49,7 @@ describe('with a daemon and a connection', () => {
 		await stage?.[Symbol.asyncDispose]();
 	});
 
-	test('lookup tells who it is, over the socket and over HTTP', async () => {
+	test('lookup prints the client, over the socket and over HTTP', async () => {
 		for (const where of [
 			['--socket', daemon.socket],
 			['--url', daemon.url],
@@ -59,19 +61,19 @@ describe('with a daemon and a connection', () => {
 		}
 	});
 
-	test('lookup narrows by the time and by the local address', async () => {
+	test('lookup selects by the time and by the local address', async () => {
 		const ask = (...args: string[]) => toascope(['lookup', peer, '--socket', daemon.socket, ...args]);
 		const { out } = await ask('--local', `${network.server}:${port}`);
 		const opened = / opened (\S+), open for /.exec(out)?.[1] ?? '';
 		expect(await ask('--at', opened)).toMatchObject({ code: 0, out: expect.stringContaining(clientAddress) });
 		expect(await ask('--at', '2001-01-01 00:00:00')).toMatchObject({
 			code: 1,
-			err: expect.stringContaining(`the latest that is known was opened at ${opened}`),
+			err: expect.stringContaining(`the latest known one was opened at ${opened}`),
 		});
 		expect(await ask('--local', '192.0.2.99:1')).toMatchObject({
 			code: 1,
 			err: expect.stringMatching(
-				RegExp(`with 192.0.2.99:1 is known \\[NOT_FOUND\\]\n  there is one with ${network.server}:${port}\n$`),
+				RegExp(`to 192.0.2.99:1 is known \\[NOT_FOUND\\]\n  its known connections are to ${network.server}:${port}\n$`),
 			),
 		});
 		expect(await ask('--local', '80')).toMatchObject({
@@ -84,7 +86,7 @@ describe('with a daemon and a connection', () => {
 		});
 	});
 
-	test('lookup --json is the answer of the daemon', async () => {
+	test('lookup --json prints the response of the daemon', async () => {
 		const { code, out } = await toascope(['lookup', peer, '--json', '--socket', daemon.socket]);
 		expect(code).toBe(0);
 		expect(JSON.parse(out)).toMatchObject({
@@ -99,7 +101,7 @@ describe('with a daemon and a connection', () => {
 		});
 	});
 
-	test('lookup of a peer that nobody is: 1, in text with a line that says so', async () => {
+	test('lookup of an unknown peer: exit code 1, and without --json a line that says so', async () => {
 		const text = await toascope(['lookup', '203.0.113.1:1', '--socket', daemon.socket]);
 		expect(text).toMatchObject({ code: 1, out: '', err: expect.stringContaining('[NOT_FOUND]') });
 		const json = await toascope(['lookup', '203.0.113.1:1', '--json', '--socket', daemon.socket]);
@@ -107,12 +109,13 @@ describe('with a daemon and a connection', () => {
 		expect(JSON.parse(json.out)).toEqual({ connections: [] });
 	});
 
-	test.each(['203.0.113.1', '203.0.113.1:99999', '::1:80', 'localhost:80', ''])('lookup of %j: 2', async (target) => {
+	const badAddresses = ['203.0.113.1', '203.0.113.1:99999', '::1:80', 'localhost:80', ''];
+	test.each(badAddresses)('lookup of %j: exit code 2', async (target) => {
 		const { code, err } = await toascope(['lookup', target, '--socket', daemon.socket]);
 		expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining('[BAD_ADDRESS]') });
 	});
 
-	test('lookup with a configuration that is wrong says how to ask all the same', async () => {
+	test('lookup with a wrong configuration advises to use --socket', async () => {
 		const { code, err } = await toascope(['lookup', peer, '--config', file('wrong.yaml', 'trsut: []')]);
 		expect({ code, err }).toEqual({
 			code: 2,
@@ -120,12 +123,12 @@ describe('with a daemon and a connection', () => {
 		});
 	});
 
-	test('lookup where no daemon is: 3', async () => {
-		const { code, err } = await toascope(['lookup', peer, '--socket', join(directory, 'nobody.sock')]);
+	test('lookup where no daemon is listening: exit code 3', async () => {
+		const { code, err } = await toascope(['lookup', peer, '--socket', join(directory, 'missing.sock')]);
 		expect({ code, err }).toEqual({ code: 3, err: expect.stringContaining('[NOT_RUNNING]') });
 	});
 
-	test('lookup and doctor, where a daemon is that does not answer', async () => {
+	test('lookup and doctor report a daemon that does not answer', async () => {
 		daemon.child.kill('SIGSTOP');
 		try {
 			const [asked, examined] = await Promise.all([
@@ -134,9 +137,9 @@ describe('with a daemon and a connection', () => {
 			]);
 			expect({ code: asked.code, err: asked.err }).toEqual({
 				code: 3,
-				err: expect.stringMatching(/: it does not answer within 5 s \[NOT_RUNNING\]\n(?!.*start it)/),
+				err: expect.stringMatching(/: timed out after 5 s \[NOT_RUNNING\]\n(?!.*start it)/),
 			});
-			expect(examined.out).toMatch(/WARN {2}Daemon .*: it does not answer within 5 s\n/);
+			expect(examined.out).toMatch(/WARN {2}Daemon .*: timed out after 5 s\n/);
 		} finally {
 			daemon.child.kill('SIGCONT');
 		}
@@ -158,7 +161,7 @@ describe('with a daemon and a connection', () => {
 		return { code, report: JSON.parse(out) as Report };
 	};
 
-	test('doctor finds that it runs here, the daemon, and that TOA arrives', async () => {
+	test('doctor finds that toascope can run here, the daemon, and that TOA arrives', async () => {
 		const { code, report } = await doctor();
 		expect({ code, can_run: report.can_run }).toEqual({ code: 0, can_run: true });
 		expect(report.checks.filter(({ state }) => state === 'fail')).toEqual([]);
@@ -171,11 +174,11 @@ describe('with a daemon and a connection', () => {
 		expect(named(report, 'reload')).toMatchObject({ state: 'ok' });
 		expect(named(report, 'toa')).toMatchObject({
 			state: 'ok',
-			found: expect.stringMatching(/^1 of 1 connections of the last \d+ s have their client$/),
+			found: expect.stringMatching(/^1 of 1 connections in the last \d+ s have a client$/),
 		});
 	});
 
-	test('doctor finds a file that was changed and not loaded', async () => {
+	test('doctor finds a file that was changed and not reloaded', async () => {
 		appendFileSync(daemon.configFile, 'transparent: on\n');
 		const { code, report } = await doctor();
 		expect(code).toBe(0);
@@ -187,11 +190,11 @@ describe('with a daemon and a connection', () => {
 	});
 });
 
-test('doctor on a wrong configuration: 2; without privileges: 3', async () => {
+test('doctor: exit code 2 for a wrong configuration, 3 without privileges', async () => {
 	const wrong = await toascope(['doctor', '--config', file('wrong.yaml', 'clients: {capacity: many}\n')]);
 	expect(wrong.code).toBe(2);
 	expect(wrong.out).toMatch(/^FAIL {2}Configuration .*clients\.capacity is "many"/m);
-	// of a daemon that runs on this machine it would tell what that one found
+	// with the default socket, it would report what a daemon that runs on this machine has found
 	const alone = file('alone.yaml', `http: {socket: ${join(directory, 'alone.sock')}}\n`);
 	const less = await toascope(['doctor', '--config', alone], { by: without('perfmon', 'sys_admin') });
 	expect(less.code).toBe(3);
@@ -199,14 +202,14 @@ test('doctor on a wrong configuration: 2; without privileges: 3', async () => {
 	expect(less.out).toMatch(/\ntoascope cannot run here: /);
 });
 
-test('doctor whose reader goes away keeps its exit code', async () => {
+test('doctor keeps its exit code when the reader of its output is gone', async () => {
 	const alone = file('pipe.yaml', `http: {socket: ${join(directory, 'alone.sock')}}\n`);
 	const less = without('perfmon', 'sys_admin');
 	const by = [...less, 'bash', '-c', 'set -o pipefail; "$@" | true', 'bash'];
 	expect(await toascope(['doctor', '--config', alone], { by })).toMatchObject({ code: 3, err: '' });
 });
 
-test('doctor tries the programs with small maps: it needs no memory for the tables', async ({ skip }) => {
+test('doctor tests the programs with small maps: it needs no memory for the tables', async ({ skip }) => {
 	skip(MemoryLimit.root === undefined, 'no memory controller here');
 	using limit = new MemoryLimit(400 << 20);
 	const huge = file('huge.yaml', `clients: {capacity: 4194304}\nhttp: {socket: ${join(directory, 'huge.sock')}}\n`);
@@ -214,13 +217,13 @@ test('doctor tries the programs with small maps: it needs no memory for the tabl
 	expect({ code, out }).toEqual({ code: 0, out: expect.stringMatching(/^ok {4}Programs and maps /m) });
 });
 
-test('config check: 0 with the differences, 2 with every problem', async () => {
+test('config check: exit code 0 with the differences from the defaults, 2 with every problem', async () => {
 	const good = await toascope(['config', 'check', file('good.yaml', 'clients: {capacity: 1000}\n')]);
 	expect(good).toMatchObject({ code: 0, out: expect.stringContaining('clients.capacity: 1000 (default: 65536)') });
 	const bad = await toascope(['config', 'check', file('bad.yaml', 'clients: {capacity: x}\nfoo: 1\n')]);
 	expect(bad.code).toBe(2);
 	expect(bad.out).toMatch(/bad\.yaml:1:\d+: clients\.capacity is "x"/);
-	expect(bad.out).toMatch(/bad\.yaml:2:\d+: foo is no key/);
+	expect(bad.out).toMatch(/bad\.yaml:2:\d+: unknown key "foo"/);
 	const missing = await toascope(['config', 'check', join(directory, 'missing.yaml')]);
 	expect(missing.code).toBe(3);
 	expect(missing.err).toContain('[CONFIG_UNREADABLE]');
@@ -235,28 +238,36 @@ test.each([
 	['an option without its value', ['run', '--config'], /argument missing/],
 	['a missing argument', ['lookup'], /missing required argument/],
 	['one argument too many', ['run', 'now'], /too many arguments/],
-	['no http URL', ['lookup', '192.0.2.1:1', '--url', 'ftp://127.0.0.1'], /ftp:\/\/127.0.0.1 is no http URL \[USAGE\]/],
-	['no scheme', ['lookup', '192.0.2.1:1', '--url', '127.0.0.1:1'], /\n {2}write http:\/\/127.0.0.1:1\n$/],
-	['TLS', ['lookup', '192.0.2.1:1', '--url', 'https://127.0.0.1'], /https:\/\/127.0.0.1: toascope has no TLS/],
 	[
-		'no number',
+		'a URL that is not an http URL',
+		['lookup', '192.0.2.1:1', '--url', 'ftp://127.0.0.1'],
+		/ftp:\/\/127.0.0.1 is not an http URL \[USAGE\]/,
+	],
+	['a URL without a scheme', ['lookup', '192.0.2.1:1', '--url', '127.0.0.1:1'], /\n {2}write http:\/\/127.0.0.1:1\n$/],
+	[
+		'an https URL',
+		['lookup', '192.0.2.1:1', '--url', 'https://127.0.0.1'],
+		/https:\/\/127.0.0.1: toascope does not support TLS/,
+	],
+	[
+		'a value that is not a number',
 		['demo', '--clients', 'many'],
 		/option '--clients <n>' argument 'many' .* must be a whole number above 0/,
 	],
 	[
-		'no --once for',
+		'--connections without --once',
 		['demo', '--connections', '5'],
-		/^toascope: --connections goes with --once \[USAGE\]\n {2}add --once\n$/,
+		/^toascope: --connections requires --once \[USAGE\]\n {2}add --once\n$/,
 	],
-	['a typing error', ['config', 'chek'], /\n {2}did you mean check\? npm run toascope -- config --help tells more\n$/],
-])('wrong usage, %s: 2', async (_what, args, message) => {
+	['a typo', ['config', 'chek'], /\n {2}did you mean check\? npm run toascope -- config --help says more\n$/],
+])('wrong usage, %s: exit code 2', async (_what, args, message) => {
 	const { code, out, err } = await toascope(args);
 	expect({ code, out }).toEqual({ code: 2, out: '' });
 	expect(err).toMatch(message);
 	expect(err).toMatch(/^toascope: .+ \[USAGE\]\n {2}.+\n$/);
 });
 
-test('--help and --version: 0; every command tells its exit codes', async () => {
+test('--help and --version: exit code 0; the help of every command lists its exit codes', async () => {
 	expect(await toascope(['--help'])).toMatchObject({ code: 0, out: expect.stringContaining('doctor') });
 	for (const command of [[], ['run'], ['demo'], ['lookup'], ['doctor'], ['config', 'check']]) {
 		const { code, out } = await toascope([...command, '--help']);
@@ -289,7 +300,7 @@ test('the JSON log has the level as a word and the time as RFC 3339', async () =
 	expect(lines.map(({ level }) => level)).toContain('warn');
 });
 
-test('npm that is told to stop takes the daemon along', async () => {
+test('npm stops the daemon when it gets SIGTERM', async () => {
 	const quiet = 'http: {listen: off, socket: off}\nbpf: {pin: off}\nlisteners: {ports: [1]}\nlog: {format: json}\n';
 	const args = ['run', '--silent', 'toascope', '--', 'run', '--config', file('npm.yaml', quiet)];
 	const npm = spawn('npm', args, { stdio: ['ignore', 'ignore', 'pipe'] });
@@ -298,15 +309,15 @@ test('npm that is told to stop takes the daemon along', async () => {
 		createInterface({ input: npm.stderr }).on('line', (line) => {
 			if (line.includes('"attached')) resolve((JSON.parse(line) as { pid: number }).pid);
 		});
-		ended.then(() => reject(new Error('it ended before it was attached')));
+		ended.then(() => reject(new Error('npm ended before the daemon had attached')));
 	});
 	npm.kill('SIGTERM');
 	await ended;
-	// ends what is left, and throws where nothing is
+	// throws ESRCH, since the daemon has ended; a daemon that still ran would be ended here
 	expect(() => process.kill(daemon)).toThrow('ESRCH');
 });
 
-test('systemd is told: ready, reloading and ready again, also when the reload fails, stopping', async () => {
+test('systemd is notified: ready, reloading and ready again, also when the reload fails, stopping', async () => {
 	const socket = join(directory, 'notify.sock');
 	await using systemd = await NotifySocket.open(socket);
 	await using daemon = await Daemon.start({
@@ -326,13 +337,13 @@ test('systemd is told: ready, reloading and ready again, also when the reload fa
 	expect(systemd.said).toContain('STATUS=ready');
 });
 
-test('a socket of systemd that is not there: the log says so, and it runs', async () => {
-	const env = { NOTIFY_SOCKET: join(directory, 'nobody.sock') };
+test('a missing notification socket of systemd: the log says so, and the daemon runs', async () => {
+	const env = { NOTIFY_SOCKET: join(directory, 'missing.sock') };
 	const config = `listeners: {ports: [${port}]}`;
 	await using daemon = await Daemon.start({ config, env });
 	await daemon.reload(config);
 	expect(await daemon.stop()).toBe(0);
-	const told = daemon.log.filter(({ msg }) => msg.startsWith('systemd could not be told'));
-	// once: what one is refused, all are
-	expect(told.map(({ state }) => state)).toEqual(['STATUS=ready']);
+	const failures = daemon.log.filter(({ msg }) => msg.startsWith('could not notify systemd'));
+	// the log has one line: if one notification fails, all do
+	expect(failures.map(({ state }) => state)).toEqual(['STATUS=ready']);
 });

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-/** 32-bit servers: the kernel runs no program for their getsockopt(), and the daemon, the doctor and the log say so. */
+/**
+ * 32-bit servers: the kernel does not run BPF programs for their getsockopt(). The doctor and the
+ * daemon's log report this.
+ */
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { findCompatServers } from '../../daemon/capture/compat_servers.ts';
 import type { Check } from '../../daemon/doctor/check.ts';
+import { findCompatServers } from '../../daemon/host/compat_servers.ts';
 import { Lab, nat64Server } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
-import { compile, takes32Bit } from '../fixtures/c_program.ts';
-import { toascope } from '../fixtures/command.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { Probe } from '../fixtures/probe.ts';
-import { clientAddress, somePorts } from '../fixtures/stage.ts';
+import { toascope } from '../kit/daemon/command.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { compile, supports32Bit } from '../kit/kernel/c_program.ts';
+import { Probe } from '../kit/wire/probe.ts';
+import { clientAddress, somePorts } from '../kit/wire/toa_stage.ts';
 
 const ENOPROTOOPT = 92;
 const port = somePorts(2);
@@ -19,7 +22,7 @@ const [toCompat, toProbe] = [10_001, 10_002];
 const config = (...more: string[]) =>
 	[`listeners: {ports: [${port}-${port + 1}]}`, 'provider: auto', ...more].join('\n');
 
-describe.skipIf(!takes32Bit)('a 32-bit server', () => {
+describe.skipIf(!supports32Bit)('a 32-bit server', () => {
 	let lab: Lab;
 	let client: LabClient;
 	let pid: number;
@@ -45,7 +48,10 @@ describe.skipIf(!takes32Bit)('a 32-bit server', () => {
 		await lab?.close();
 	});
 
-	/** A connection through the balancer. One that fails is an error: nobody would be accepted, and the test would wait. */
+	/**
+	 * Connects through the balancer. Throws if that fails: otherwise the test would wait for an
+	 * accept that never comes.
+	 */
 	async function connect(to: number, hold = false): Promise<void> {
 		const [made] = await client.run({ from: clientAddress, to: nat64Server, port: to, hold });
 		if (made?.error !== undefined) throw new Error(`the connection to ${to} failed: ${made.error}`);
@@ -57,7 +63,7 @@ describe.skipIf(!takes32Bit)('a 32-bit server', () => {
 		return checks.find(({ name }) => name === 'compat_servers');
 	};
 
-	it('is found by its program, with the ports that it listens on', () => {
+	it('is found by its executable, with the ports that it listens on', () => {
 		expect(findCompatServers('all')).toContainEqual({
 			pid,
 			comm: 'listener32',
@@ -67,7 +73,7 @@ describe.skipIf(!takes32Bit)('a 32-bit server', () => {
 		expect(findCompatServers([{ first: 1, last: port - 1 }])).not.toContainEqual(expect.objectContaining({ pid }));
 	});
 
-	it('gets ENOPROTOOPT while a 64-bit one is answered; the log and the doctor say so', async () => {
+	it('gets ENOPROTOOPT, unlike a 64-bit one; the log and the doctor report it', async () => {
 		await using daemon = await Daemon.start({ config: config() });
 		const probe = await Probe.start(lab, '4', port + 1);
 		await connect(toCompat);
@@ -85,7 +91,7 @@ describe.skipIf(!takes32Bit)('a 32-bit server', () => {
 		expect(finding?.advice).toMatch(/provider to module/);
 	});
 
-	it.each(['sockopt: off', `listeners: {ports: [${port + 1}]}`])('is no finding with %s', async (key) => {
+	it.each(['sockopt: off', `listeners: {ports: [${port + 1}]}`])('is not reported with %s', async (key) => {
 		const text = key.startsWith('listeners') ? key : config(key);
 		await using daemon = await Daemon.start({ config: text });
 		expect(await examined(daemon)).toBeUndefined();

@@ -1,22 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * What each clang of this machine makes of the BPF sources: it builds, this kernel takes every program, and on the kernel that is not
- * emulated every connection of the demo has its client. What a guest's kernel takes was built on the host before.
+ * The BPF sources built with each clang of this machine: the build succeeds, this kernel accepts
+ * every program, and on a kernel that is not emulated every connection of the demo has its client.
+ * For a guest, the host has built them before.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
-import { stackChains } from '../fixtures/bpf_stack.ts';
-import { buildWith, compilers } from '../fixtures/compilers.ts';
-import { patient } from '../fixtures/patience.ts';
+import { stackChains } from '../kit/kernel/bpf_stack.ts';
+import { buildWith, compilers } from '../kit/kernel/compilers.ts';
+import { scaleTimeout } from '../kit/timeouts.ts';
 
-const isEmulated = patient(1) > 1;
+const isEmulated = scaleTimeout(1) > 1;
 const all = compilers();
-/** A start takes half a minute in a guest: there the oldest and the newest one; what the verifier counts of all is seen without it. */
+/**
+ * A start takes half a minute in a guest, so only the oldest and the newest compiler are tested
+ * there. The stack that the verifier counts is checked without a start.
+ */
 const found = isEmulated ? all.filter((_, index) => index === 0 || index === all.length - 1) : all;
-/** A daemon that happens to run on this machine is not asked. */
+/**
+ * With a socket of their own, the commands do not ask a daemon that happens to run on this machine.
+ */
 const env = { ...process.env, TOASCOPE_HTTP_SOCKET: `/run/toascope-compilers-${process.pid}.sock` };
 
 /** Runs a command of that build. Returns what it printed. */
@@ -29,19 +35,19 @@ async function run(program: string, ...command: string[]): Promise<string> {
 	return printed;
 }
 
-test.skipIf(found.length === 0).each(found)('$name: the stack is enough for old kernels as well', (compiler) => {
+test.skipIf(found.length === 0).each(found)('$name: the stack is small enough for old kernels', (compiler) => {
 	const object = join(dirname(buildWith(compiler)), '../build/bpf/toascope.bpf.o');
 	expect(stackChains(object)[0]?.bytes).toBeLessThanOrEqual(512);
 });
 
 test.skipIf(found.length === 0).each(found)(
-	'$name: this kernel takes the programs',
+	'$name: this kernel accepts the programs',
 	async (compiler) => {
 		const program = buildWith(compiler);
 		const { checks } = JSON.parse(await run(program, 'doctor', '--json'));
 		expect(checks).toContainEqual(expect.objectContaining({ name: 'programs', state: 'ok' }));
 	},
-	patient(180_000),
+	scaleTimeout(180_000),
 );
 
 test.skipIf(found.length === 0 || isEmulated).each(found)('$name: connections have their clients', async (compiler) => {

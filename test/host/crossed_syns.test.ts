@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-/** A socket whose SYN crossed another (RFC 9293, section 3.5) was connected, not accepted: the kernel calls the same hook for it. */
+/**
+ * A socket whose SYN crossed another (RFC 9293, section 3.5) was connected, not accepted, although
+ * the kernel calls the same hook for it.
+ */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as yieldLoop } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { Programs } from '../../daemon/capture/programs.ts';
+import { BpfProvider } from '../../daemon/capture/bpf_provider.ts';
 import { bpfReader } from '../../daemon/capture/provider.ts';
 import { toConfig } from '../../daemon/config/config.ts';
 import { fileSchema } from '../../daemon/config/schema.ts';
-import { somePorts } from '../fixtures/stage.ts';
+import { somePorts } from '../kit/wire/toa_stage.ts';
 
 const host = '127.0.0.1';
 const ports = somePorts(2);
 const size = 1000;
 
-/** Sends, and closes when as much has come. */
+/** Sends `size` bytes, and closes when the same number has arrived. */
 async function exchange(socket: Socket): Promise<void> {
 	const closed = once(socket, 'close');
 	let received = 0;
@@ -27,9 +30,9 @@ async function exchange(socket: Socket): Promise<void> {
 	expect(received).toBe(size);
 }
 
-it('is no connection that anybody accepted, and makes no listener', async () => {
+it('a socket whose SYN crossed another is not counted as accepted, and does not create a listener', async () => {
 	const settings = { listeners: { ports: [`${ports}-${ports + 1}`] }, bpf: { pin: 'off' } };
-	const provider = Programs.open(toConfig(fileSchema.parse(settings), {}), bpfReader, {
+	const provider = BpfProvider.open(toConfig(fileSchema.parse(settings), {}), bpfReader, {
 		info() {},
 		warn() {},
 		error() {},
@@ -38,14 +41,14 @@ it('is no connection that anybody accepted, and makes no listener', async () => 
 	try {
 		await once(server, 'listening');
 		const { port } = server.address() as AddressInfo;
-		// to itself: one SYN is both
+		// a connection to itself: its SYN crosses itself
 		await exchange(connect({ host, port: port + 1, localAddress: host, localPort: port + 1 }));
 		const accepted = once(server, 'connection');
-		const both = exchange(connect({ host, port }));
+		const exchanged = exchange(connect({ host, port }));
 		const [served] = (await accepted) as [Socket];
-		await Promise.all([both, once(served, 'close')]);
+		await Promise.all([exchanged, once(served, 'close')]);
 
-		await provider.counters.sweep(() => turn());
+		await provider.counters.sweep(() => yieldLoop());
 		const counted = provider.counters
 			.readListeners()
 			.filter(({ endpoint }) => endpoint !== undefined)

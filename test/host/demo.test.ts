@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** `toascope demo`: every connection resolved to the client that made it, and nothing left, however it ends. */
+/**
+ * `toascope demo` resolves every connection to the client that made it, and leaves nothing behind,
+ * however it ends.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -8,10 +11,10 @@ import type { AddressInfo } from 'node:net';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { takenPort } from '../fixtures/answering.ts';
-import { toascope } from '../fixtures/command.ts';
-import { main } from '../fixtures/daemon.ts';
-import { allGone, type Belongings, belongings, mounts } from '../fixtures/leftovers.ts';
+import { takenPort } from '../kit/daemon/answering.ts';
+import { toascope } from '../kit/daemon/command.ts';
+import { main } from '../kit/daemon/daemon.ts';
+import { allGone, type KernelObjects, kernelObjectsOf, mounts } from '../kit/kernel/bpf_objects.ts';
 
 let mountsBefore: string[] = [];
 beforeEach(() => {
@@ -31,21 +34,24 @@ function isLabClient(pid: number): boolean {
 	try {
 		return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('lab/client.ts');
 	} catch {
-		return false; // it is gone
+		return false; // the process has ended
 	}
 }
 
-/** Resolves when it shows connections, with all that it has by then: the lab and the daemon are both up. */
-async function running(child: ChildProcess): Promise<Belongings> {
+/**
+ * Resolves when the demo shows connections, with all kernel objects that it has by then: both the
+ * lab and the daemon are running.
+ */
+async function running(child: ChildProcess): Promise<KernelObjects> {
 	for await (const line of createInterface({ input: output(child) })) if (/2001:db8:c::/.test(line)) break;
-	const had = belongings(child.pid ?? 0);
+	const had = kernelObjectsOf(child.pid ?? 0);
 	expect(had.namespaces).toHaveLength(3);
 	expect(had.links.length).toBeGreaterThanOrEqual(6);
 	expect(had.processes.length).toBeGreaterThanOrEqual(6);
 	return had;
 }
 
-test('--once --json: one object, every connection resolved, nothing is left', async () => {
+test('--once --json: prints one object, resolves every connection, and leaves nothing behind', async () => {
 	const child = demo('--once', '--clients', '50', '--connections', '500', '--json');
 	const ended = once(child, 'exit');
 	const printed = await text(output(child));
@@ -66,7 +72,7 @@ test.each([
 	['SIGTERM', 0],
 	['SIGHUP', 0],
 	['SIGKILL', null],
-] as const)('ended by %s while it runs: nothing is left', async (signal, code) => {
+] as const)('ended by %s while it runs: leaves nothing behind', async (signal, code) => {
 	const child = demo();
 	const had = await running(child);
 	const ended = once(child, 'exit');
@@ -80,16 +86,16 @@ test.each([
 	['SIGINT', 1],
 	['SIGTERM', 1],
 	['SIGKILL', null],
-] as const)('--once ended by %s in the middle: nothing is printed, nothing is left', async (signal, code) => {
+] as const)('--once ended by %s in the middle: prints nothing, and leaves nothing behind', async (signal, code) => {
 	const child = demo('--once', '--connections', '1000000', '--json');
 	const ended = once(child, 'exit');
 	const printed = text(output(child));
-	let had = belongings(child.pid ?? 0);
+	let had = kernelObjectsOf(child.pid ?? 0);
 	// the lab's client is the last to start
 	while (had.links.length < 6 || !had.processes.some(isLabClient)) {
-		if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}`);
+		if (child.exitCode !== null) throw new Error(`the demo ended with ${child.exitCode}`);
 		await new Promise(setImmediate);
-		had = belongings(child.pid ?? 0);
+		had = kernelObjectsOf(child.pid ?? 0);
 	}
 	child.kill(signal);
 	await ended;
@@ -98,7 +104,7 @@ test.each([
 	await allGone(had);
 });
 
-test('killed, and started again: it works, and nothing is left at the end', async () => {
+test('killed, and started again: works, and leaves nothing behind', async () => {
 	const first = demo();
 	const had = await running(first);
 	const killed = once(first, 'exit');
@@ -112,7 +118,7 @@ test('killed, and started again: it works, and nothing is left at the end', asyn
 	await allGone(had);
 });
 
-test('--backend: a server of this host sees the real clients, and Ctrl-C says how it went', async () => {
+test('--backend: a server of this host sees the real clients, and Ctrl-C prints the totals', async () => {
 	const { promise: seen, resolve } = Promise.withResolvers<string>();
 	await using server = createServer((request, response) => {
 		resolve(request.socket.remoteAddress ?? '');
@@ -124,7 +130,7 @@ test('--backend: a server of this host sees the real clients, and Ctrl-C says ho
 	const lines = createInterface({ input: output(child) })[Symbol.asyncIterator]();
 	for (;;) {
 		const { value, done } = await lines.next();
-		if (done === true) throw new Error('it ended');
+		if (done === true) throw new Error('the demo ended');
 		if (/^127\.100\.0\.\d+:\d+ +-> \[2001:db8:c::/.test(value)) break;
 	}
 	expect(await seen).toMatch(/^2001:db8:c::/);
@@ -146,17 +152,17 @@ test.each([
 		'--backend where nothing listens',
 		['--backend', '1'],
 		1,
-		/^toascope: nothing answers on 127\.0\.0\.1:1: .*LAB_FAILED\]\n {2}start your server first/,
+		/^toascope: cannot connect to 127\.0\.0\.1:1: .*LAB_FAILED\]\n {2}start your server first/,
 	],
 	['more clients than the lab has', ['--clients', '65536'], 2, /the lab has at most 65535 clients \[USAGE\]/],
-	['--backend with --once', ['--backend', '80', '--once'], 2, /--backend goes without --once \[USAGE\]/],
+	['--backend with --once', ['--backend', '80', '--once'], 2, /--backend cannot be combined with --once \[USAGE\]/],
 ])('%s', async (_what, args, code, message) => {
 	const ended = await toascope(['demo', ...args]);
 	expect(ended).toMatchObject({ code, out: '' });
 	expect(ended.err).toMatch(message);
 });
 
-test('SIGHUP ends it as Ctrl-C does: with the tally', async () => {
+test('SIGHUP ends it as Ctrl-C does: with the totals', async () => {
 	const child = demo('--clients', '65535');
 	const ended = once(child, 'exit');
 	let printed = '';
@@ -169,12 +175,12 @@ test('SIGHUP ends it as Ctrl-C does: with the tally', async () => {
 	expect(printed.trimEnd().split('\n').at(-1)).toMatch(/^\d+ connections of \d+ clients through NAT64 in \d+ s: /);
 });
 
-test('a port that is in use: its flag is named', async () => {
+test('a port that is in use: the error names its flag', async () => {
 	const { server, port } = await takenPort();
 	await using _taken = server;
 	const { code, err } = await toascope(['demo', '--once', '--listen', `127.0.0.1:${port}`]);
 	expect({ code, err }).toEqual({
 		code: 1,
-		err: `toascope: --listen 127.0.0.1:${port}: another process listens on 127.0.0.1:${port} [ADDRESS_IN_USE]\n  give another address and port; --listen 127.0.0.1:0 takes a free port\n`,
+		err: `toascope: --listen 127.0.0.1:${port}: another process listens on 127.0.0.1:${port} [ADDRESS_IN_USE]\n  choose another address and port; --listen 127.0.0.1:0 uses a free port\n`,
 	});
 });

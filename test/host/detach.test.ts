@@ -4,15 +4,15 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmdirSync, rmSync, write
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { findCgroup2, readMounts } from '../../daemon/capture/mounts.ts';
+import { findCgroup2, readMounts } from '../../daemon/host/mounts.ts';
 import { network } from '../../daemon/lab/lab.ts';
-import { toascope } from '../fixtures/command.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { attachedAt } from '../fixtures/leftovers.ts';
-import { total } from '../fixtures/metrics.ts';
-import { clientAddress, isGateway, Stage, somePorts } from '../fixtures/stage.ts';
-import { unitEnvironment } from '../fixtures/unit_environment.ts';
-import { asNobody, inMountNamespace, unusable } from '../fixtures/wrong_host.ts';
+import { toascope } from '../kit/daemon/command.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { unitEnvironment } from '../kit/daemon/unit_environment.ts';
+import { asNobody, inMountNamespace, unusable } from '../kit/daemon/wrong_host.ts';
+import { attachedAt } from '../kit/kernel/bpf_objects.ts';
+import { total } from '../kit/telemetry/metrics.ts';
+import { clientAddress, isGateway, Stage, somePorts } from '../kit/wire/toa_stage.ts';
 
 const pin = `/sys/fs/bpf/toascope-test-${process.pid}`;
 const port = somePorts(2);
@@ -42,7 +42,7 @@ function file(...lines: string[]): string {
 
 const detach = (path: string, by: readonly string[] = []) => toascope(['detach', '--config', path], { by });
 
-test('a service restarts: an open connection keeps its client, and counters go on; detach ends that', async () => {
+test('a service restarts: an open connection keeps its client, and counters continue, until detach', async () => {
 	const config = `bpf: {pin: ${pin}}\nlisteners: {ports: [${port + 1}]}\ntransparent: on`;
 	const counts = (daemon: Daemon, opened: bigint, closed: bigint) =>
 		daemon.until((samples) => {
@@ -53,7 +53,7 @@ test('a service restarts: an open connection keeps its client, and counters go o
 	await using first = await Daemon.start({ config, env: unitEnvironment });
 	const held = await stage.connect('AF_INET6 dual-stack', 'nat64');
 	await counts(first, 1n, 0n);
-	/** Who the application sees: getpeername(), and whether getsockopt(4096) answers. */
+	/** What the application sees: getpeername(), and whether getsockopt(4096) answers. */
 	const seen = async () => ({
 		peer: (await held.probe.getpeername()).address,
 		error: (await held.probe.getsockopt(0, 4096, 20)).error,
@@ -84,7 +84,7 @@ test('a service restarts: an open connection keeps its client, and counters go o
 		out: expect.stringMatching(/^detached .*toascope_sockops.* removed\n$/),
 	});
 	const { peer, error } = await seen();
-	// EINVAL: of another daemon on this machine
+	// EINVAL comes from another daemon on this machine
 	expect({ gateway: isGateway(peer), error }).toEqual({
 		gateway: true,
 		error: expect.stringMatching(/^(ENOPROTOOPT|EINVAL)$/),
@@ -92,7 +92,7 @@ test('a service restarts: an open connection keeps its client, and counters go o
 	await held[Symbol.asyncDispose]();
 });
 
-test('detach where nothing is', async () => {
+test('detach where nothing is attached', async () => {
 	expect(await detach(file())).toEqual({ code: 0, err: '', out: `nothing to detach: ${pin} does not exist\n` });
 	mkdirSync(pin);
 	expect(await detach(file())).toEqual({ code: 0, err: '', out: `nothing was attached; ${pin} is removed\n` });
@@ -101,7 +101,7 @@ test('detach where nothing is', async () => {
 	expect(await detach(path)).toMatchObject({ code: 0, out: expect.stringContaining('bpf.pin is off') });
 });
 
-test('detach after a kill, with a profile that is looked for on the SYN', async () => {
+test('detach after a kill, with a profile that is expected on the SYN', async () => {
 	const lines = `bpf: {pin: ${pin}}\ncgroup: ${cgroup}\nlisteners: {ports: [${port}]}\nprofiles: [cdn4]`;
 	await using daemon = await Daemon.start({ config: lines });
 	expect(await daemon.stop('SIGKILL')).toBe('SIGKILL');
@@ -112,7 +112,7 @@ test('detach after a kill, with a profile that is looked for on the SYN', async 
 	expect(attachedAt(cgroup)).toEqual([]);
 });
 
-test('detach where the programs cannot be loaded: listeners go on keeping SYNs, and the pins go', async () => {
+test('detach where the programs cannot be loaded: listeners still save SYNs, and the pins are removed', async () => {
 	const lines = `bpf: {pin: ${pin}}\ncgroup: ${cgroup}\nlisteners: {ports: [${port}]}\nprofiles: [cdn4]`;
 	await using daemon = await Daemon.start({ config: lines });
 	expect(await daemon.stop('SIGKILL')).toBe('SIGKILL');
@@ -125,14 +125,14 @@ test('detach where the programs cannot be loaded: listeners go on keeping SYNs, 
 	expect(warnings.map((line) => JSON.parse(line))).toEqual([
 		expect.objectContaining({
 			level: 'warn',
-			msg: expect.stringContaining('keep the SYNs'),
+			msg: expect.stringContaining('save the SYNs'),
 			err: expect.objectContaining({ code: 'NO_BTF' }),
 		}),
 	]);
 	expect(attachedAt(cgroup)).toEqual([]);
 });
 
-test('detach by a user who may not', async ({ skip }) => {
+test('detach by a user without permission', async ({ skip }) => {
 	const reason = unusable(asNobody());
 	skip(reason !== undefined, reason);
 	mkdirSync(pin, { mode: 0o700 });

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What was attached is asked for: a cgroup that is removed and made again, links that others detach, pins that they remove. */
+/**
+ * The daemon checks what it has attached: a cgroup that is removed and created again, and links
+ * that other processes detach, with and without pins.
+ */
 import { rmdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { ledgerEntry, limit } from '../../daemon/capture/layout.gen.ts';
+import { limit, metaEntry } from '../../daemon/capture/records/layout.gen.ts';
 import { Lab, nat64Server } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
-import { Cgroups } from '../fixtures/cgroup.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { attachedAt, cgroupLinks, detachLink, writePinned } from '../fixtures/leftovers.ts';
-import { type Sample, total } from '../fixtures/metrics.ts';
-import { Probe } from '../fixtures/probe.ts';
-import { readiness } from '../fixtures/readiness.ts';
-import { clientAddress, somePorts } from '../fixtures/stage.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { readiness } from '../kit/daemon/readiness.ts';
+import { attachedAt, cgroupLinks, detachLink, writePinned } from '../kit/kernel/bpf_objects.ts';
+import { Cgroups } from '../kit/kernel/cgroup.ts';
+import { type Sample, total } from '../kit/telemetry/metrics.ts';
+import { Probe } from '../kit/wire/probe.ts';
+import { clientAddress, somePorts } from '../kit/wire/toa_stage.ts';
 
 const port = somePorts(1);
 const listenPort = 10_000;
@@ -40,7 +43,10 @@ beforeEach(() => {
 const config = (...more: string[]) =>
 	[`cgroup: ${cgroup}`, 'transparent: on', `listeners: {ports: [${port}]}`, ...more].join('\n');
 
-/** A server in the cgroup takes one connection; resolves with what getsockopt(4096) answered there. */
+/**
+ * A server in the cgroup accepts one connection. Resolves with the result of getsockopt(4096)
+ * there.
+ */
 async function connection(): Promise<{ result: number; port: number | undefined; client: number | undefined }> {
 	const probe = await Probe.start(lab, 'dual', port, cgroup);
 	try {
@@ -66,7 +72,10 @@ async function counted(daemon: Daemon, connections: bigint): Promise<void> {
 	expect(opened(await daemon.metrics())).toBe(connections);
 }
 
-/** A service manager ends a service, and removes its cgroup: as soon as the last process is out of it. */
+/**
+ * Removes the cgroup as a service manager does that ends a service: as soon as the last process has
+ * left it.
+ */
 function removeCgroup(): void {
 	for (;;) {
 		try {
@@ -79,7 +88,7 @@ function removeCgroup(): void {
 }
 
 describe('the cgroup of a service that restarts', () => {
-	test('is gone: not ready, and said; made again: attached there, and the counters go on', async () => {
+	test('is removed: not ready, and logged; is created again: attached there, and the counters continue', async () => {
 		await using daemon = await Daemon.start({ config: config() });
 		expect(await connection()).toMatchObject({ result: 0 });
 		await counted(daemon, 1n);
@@ -106,7 +115,7 @@ describe('the cgroup of a service that restarts', () => {
 		expect(daemon.log.filter(({ msg }) => /were detached/.test(msg))).toHaveLength(1);
 	});
 
-	test('is made again at once: the programs move there', async () => {
+	test('is created again at once: the programs are attached there', async () => {
 		await using daemon = await Daemon.start({ config: config() });
 		removeCgroup();
 		cgroups.make('service');
@@ -115,7 +124,7 @@ describe('the cgroup of a service that restarts', () => {
 		await counted(daemon, 1n);
 	});
 
-	test('keeps its counters over a restart of the daemon as well', async () => {
+	test('keeps its counters across a restart of the daemon as well', async () => {
 		const kept = () => config(`bpf: {pin: ${pin}}`, 'on_exit: keep');
 		{
 			await using first = await Daemon.start({ config: kept() });
@@ -127,7 +136,7 @@ describe('the cgroup of a service that restarts', () => {
 			await connection();
 			await counted(first, 2n);
 		}
-		// and where nobody was there when it was made again
+		// also if no daemon was running when the cgroup was created again
 		removeCgroup();
 		cgroups.make('service');
 		await using second = await Daemon.start({ config: config(`bpf: {pin: ${pin}}`) });
@@ -139,18 +148,20 @@ describe('the cgroup of a service that restarts', () => {
 	});
 });
 
-describe('counters that a version before has pinned, by the number of the cgroup', () => {
-	/** What such a version has in the ledger, for a cgroup of this number and the default prefixes. */
+describe('counters that an earlier version has pinned, for the id of a cgroup', () => {
+	/**
+	 * Writes the meta as such a version has it, for a cgroup with this id and the default prefixes.
+	 */
 	function pinById(id: bigint): void {
 		const [key, value] = [Buffer.alloc(4), Buffer.alloc(8)];
-		key.writeUInt32LE(ledgerEntry.LEDGER_FOUNDATION);
+		key.writeUInt32LE(metaEntry.META_SCOPE);
 		value.writeBigUInt64LE((id << 16n) | BigInt((32 << 8) | 128));
-		writePinned(join(pin, `v${limit.TOASCOPE_LAYOUT}`, 'maps/ledger'), key, value);
+		writePinned(join(pin, `v${limit.TOASCOPE_LAYOUT}`, 'maps/meta'), key, value);
 	}
 
 	test.each([
-		['that is still there: they go on', 0n, 2n],
-		['that is no more: they start from zero, and the log says so', 1n, 1n],
+		['that still exists: they continue', 0n, 2n],
+		['that no longer exists: they start from zero, and the log says so', 1n, 1n],
 	])('%s', async (_what, more, connections) => {
 		{
 			await using first = await Daemon.start({ config: config(`bpf: {pin: ${pin}}`, 'on_exit: keep') });
@@ -172,7 +183,7 @@ describe('bpftool link detach', () => {
 		['off', 'toascope_getpeername4', 'cgroup_inet4_getpeername'],
 		[pin, 'toascope_sockops', 'cgroup_sock_ops'],
 		[pin, 'toascope_getpeername6', 'cgroup_inet6_getpeername'],
-	])('pinned: %s, %s', async (where, program, hook) => {
+	])('bpf.pin %s, %s: is attached again', async (where, program, hook) => {
 		await using daemon = await Daemon.start({ config: config(`bpf: {pin: ${where}}`) });
 		await connection();
 		await counted(daemon, 1n);
@@ -189,7 +200,7 @@ describe('bpftool link detach', () => {
 	});
 });
 
-test('detached once more right after it was attached again: counted and attached once more', async () => {
+test('a program detached again right after it was attached again is counted and attached once more', async () => {
 	await using daemon = await Daemon.start({ config: config() });
 	const detach = () => detachLink(cgroupLinks(daemon.child.pid ?? 0).get('cgroup_sock_ops') ?? 0);
 	const labels = { attachment: 'toascope_sockops' };
@@ -203,20 +214,20 @@ test('detached once more right after it was attached again: counted and attached
 	await daemon.logged(/^programs are attached again/);
 	detach();
 	await again(2n);
-	// the second pair of lines came within the minute of the first
+	// the log suppresses the second pair of lines, since it follows the first within a minute
 	expect(daemon.log.filter(({ msg }) => /^programs are attached again/.test(msg))).toHaveLength(1);
 	await connection();
 	await counted(daemon, 1n);
 });
 
-test('a listener that began while programs were detached is told to keep its SYNs', async () => {
+test('a listener that began while programs were detached is set to save its SYNs', async () => {
 	await using daemon = await Daemon.start({ config: config('profiles: [nat64, cdn4]') });
 	const link = cgroupLinks(daemon.child.pid ?? 0).get('cgroup_sock_ops');
-	// it cannot attach again before the listener is there
+	// while stopped, the daemon cannot attach again before the listener exists
 	daemon.child.kill('SIGSTOP');
 	detachLink(link ?? 0);
 	await using _probe = await Probe.start(lab, 'dual', port, cgroup);
 	daemon.child.kill('SIGCONT');
-	expect(await daemon.logged(/told to again/)).toMatchObject({ level: 40, listeners: 1 });
+	expect(await daemon.logged(/TCP_SAVE_SYN is set again/)).toMatchObject({ level: 40, listeners: 1 });
 	expect(total(await daemon.metrics(), 'toascope_attachments_lost_total', { attachment: 'syns' })).toBe(1n);
 });

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Who else is attached to the same sockets: another daemon with another trust, and what one left where nobody finds its pins. */
+/**
+ * Other programs on the same sockets: those of another daemon with another trust, and those that a
+ * daemon left with pins that no path reaches.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rmdirSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { Cgroups } from '../fixtures/cgroup.ts';
-import { toascope } from '../fixtures/command.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { attachedAt } from '../fixtures/leftovers.ts';
-import { readiness } from '../fixtures/readiness.ts';
-import { somePorts } from '../fixtures/stage.ts';
+import { toascope } from '../kit/daemon/command.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { readiness } from '../kit/daemon/readiness.ts';
+import { attachedAt } from '../kit/kernel/bpf_objects.ts';
+import { Cgroups } from '../kit/kernel/cgroup.ts';
+import { somePorts } from '../kit/wire/toa_stage.ts';
 
 const port = somePorts(2);
 const config = (cgroup: string, ...more: string[]) =>
@@ -30,43 +33,46 @@ interface Finding {
 	readonly advice?: string;
 }
 
-/** What the doctor finds of this name with the daemon's configuration; of the cgroups of this test: others may be attached above. */
+/**
+ * The doctor's findings of this name with the daemon's configuration. Only those about cgroups of
+ * this test: other daemons can be attached above.
+ */
 async function doctor(daemon: Daemon, name: string): Promise<Finding[]> {
 	const { out } = await toascope(['doctor', '--json', '--config', daemon.configFile]);
 	const { checks } = JSON.parse(out) as { checks: Finding[] };
 	return checks.filter((check) => check.name === name && (name === 'attached' || check.found.includes(cgroups.root)));
 }
 
-/** Lines on other daemons at the cgroups of this test. */
+/** Log lines about other daemons at the cgroups of this test. */
 const linesOn = (daemon: Daemon) =>
 	daemon.log.filter(({ msg, ['cgroup']: at }) => /another toascope/.test(msg) && String(at).startsWith(cgroups.root));
 
 async function lineOn(daemon: Daemon, cgroup: string, message: RegExp) {
-	// all of them come right after the line that tells of the start
+	// all of these lines follow the one about the start
 	await daemon.until(
 		() => daemon.log.some(({ msg, ['cgroup']: at }) => message.test(msg) && at === cgroup) || undefined,
 	);
 	return daemon.log.find(({ msg, ['cgroup']: at }) => message.test(msg) && at === cgroup);
 }
 
-test('another daemon above, with another trust: said where the second one starts, and by the doctor', async () => {
+test('another daemon above, with another trust: reported when the second one starts, and by the doctor', async () => {
 	const [above, below] = [cgroups.make('above'), cgroups.make('above/below')];
 	await using first = await Daemon.start({ config: config(above, 'trust: [192.0.2.0/24, "2001:db8::/32"]') });
 	await using second = await Daemon.start({ config: config(below, 'trust: [192.0.2.0/24]') });
 	const theirs = { cgroup: above, pids: [first.child.pid], trust: ['192.0.2.0/24', '2001:db8::/32'] };
-	expect(await lineOn(second, above, /another toascope is attached/)).toMatchObject({ level: 40, ...theirs });
+	expect(await lineOn(second, above, /another toascope with/)).toMatchObject({ level: 40, ...theirs });
 	expect(linesOn(first)).toEqual([]);
 	const found = await doctor(second, 'other_daemon');
 	expect(found).toMatchObject([{ state: 'warn' }]);
 	expect(found[0]?.found).toContain(
 		`(pid ${first.child.pid}) is attached at ${above}; it trusts 192.0.2.0/24, 2001:db8::/32`,
 	);
-	// and from above, what is below
+	// the doctor of the daemon above finds the one below, too
 	expect(await doctor(first, 'other_daemon')).toMatchObject([{ state: 'warn' }]);
 	expect(await doctor(first, 'attached')).toMatchObject([{ state: 'ok' }]);
 });
 
-test('another daemon with the same trust is no matter', async () => {
+test('another daemon with the same trust is not a problem', async () => {
 	const [above, below] = [cgroups.make('alike'), cgroups.make('alike/below')];
 	await using _first = await Daemon.start({ config: config(above, 'trust: [192.0.2.0/24]') });
 	await using second = await Daemon.start({ config: config(below, 'trust: [192.0.2.0/24]') });
@@ -74,7 +80,7 @@ test('another daemon with the same trust is no matter', async () => {
 	expect(linesOn(second)).toEqual([]);
 });
 
-test('another daemon that looks at other ports is no matter', async () => {
+test('another daemon that watches other ports is not a problem', async () => {
 	const [above, below] = [cgroups.make('ports'), cgroups.make('ports/below')];
 	const others = config(above, 'trust: [192.0.2.0/24]').replace(String(port), String(port + 1));
 	await using _first = await Daemon.start({ config: others });
@@ -83,9 +89,9 @@ test('another daemon that looks at other ports is no matter', async () => {
 	expect(linesOn(second)).toEqual([]);
 });
 
-test('programs whose pins no path leads to: the doctor lists them, and the next daemon says so', async () => {
+test('programs whose pins no path reaches: the doctor lists them, and the next daemon logs them', async () => {
 	const cgroup = cgroups.make('hidden');
-	// its pins are on a bpffs of a mount namespace that stays while this process does
+	// its pins are on a bpffs in a mount namespace that exists as long as this process
 	const script = 'mount -t bpf -o mode=0700 bpf /sys/fs/bpf && echo mounted && exec sleep infinity';
 	const holder: ChildProcess = spawn('unshare', ['--mount', 'sh', '-c', script], {
 		stdio: ['ignore', 'pipe', 'inherit'],
@@ -100,7 +106,7 @@ test('programs whose pins no path leads to: the doctor lists them, and the next 
 		}
 		expect(attachedAt(cgroup)).toContain('toascope_sockops');
 		await using daemon = await Daemon.start({ config: config(cgroup) });
-		expect(await lineOn(daemon, cgroup, /does not run any more/)).toMatchObject({ level: 40, cgroup, trust: [] });
+		expect(await lineOn(daemon, cgroup, /no longer running/)).toMatchObject({ level: 40, cgroup, trust: [] });
 		const [found] = await doctor(daemon, 'left_behind');
 		expect(found?.state).toBe('warn');
 		expect(found?.found).toMatch(/toascope_sockop \(id \d+\)/);
@@ -111,7 +117,7 @@ test('programs whose pins no path leads to: the doctor lists them, and the next 
 	}
 });
 
-test('programs that a daemon should have and has not: the doctor fails', async () => {
+test('programs that a daemon should have attached and has not: the doctor reports a failure', async () => {
 	const cgroup = cgroups.make('gone');
 	await using daemon = await Daemon.start({ config: config(cgroup) });
 	rmdirSync(cgroup);

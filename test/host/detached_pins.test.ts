@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Pins that others remove, hide, or have had before: said, put back, and no reason for a program to stay attached. */
+/**
+ * Pins that other processes remove or hide, and paths that other users own: the daemon logs this,
+ * pins again, and leaves no program attached because of it.
+ */
 import { execFileSync } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { limit } from '../../daemon/capture/layout.gen.ts';
-import { toascope } from '../fixtures/command.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { attachedAt } from '../fixtures/leftovers.ts';
-import { total } from '../fixtures/metrics.ts';
-import { readiness } from '../fixtures/readiness.ts';
+import { limit } from '../../daemon/capture/records/layout.gen.ts';
+import { toascope } from '../kit/daemon/command.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { readiness } from '../kit/daemon/readiness.ts';
 import {
 	bpffs,
 	cgroup,
@@ -18,8 +19,10 @@ import {
 	expectRefusal,
 	own,
 	pins,
-} from '../fixtures/refused_start.ts';
-import { inMountNamespace } from '../fixtures/wrong_host.ts';
+} from '../kit/daemon/refused_start.ts';
+import { inMountNamespace } from '../kit/daemon/wrong_host.ts';
+import { attachedAt } from '../kit/kernel/bpf_objects.ts';
+import { total } from '../kit/telemetry/metrics.ts';
 
 expectNothingLeft();
 
@@ -27,17 +30,17 @@ const layout = join(pins, `v${limit.TOASCOPE_LAYOUT}`);
 const lost = async (daemon: Daemon) =>
 	total(await daemon.metrics(), 'toascope_attachments_lost_total', { attachment: 'pins' });
 
-/** Runs a command in the mount namespace of a process. */
+/** Runs a command in the mount namespace of the daemon. */
 const inside = ({ child }: Daemon, ...command: string[]) =>
 	execFileSync('nsenter', ['--mount', `--target=${child.pid}`, ...command]);
 
-describe('removed behind the back of the daemon', () => {
+describe('pins that another process removes', () => {
 	test.each([
 		['a link', [join(layout, 'links/toascope_sockops')]],
 		['a map', [join(layout, 'maps/clients')]],
 		['the whole directory', [pins]],
-		['all that is in it', [layout]],
-	])('%s: it is pinned again, and the next daemon goes on', async (_what, paths) => {
+		['the directory of the layout', [layout]],
+	])('%s: it is pinned again, and the next daemon adopts it', async (_what, paths) => {
 		await using first = await Daemon.start({ config: `${own()}\non_exit: keep` });
 		const attached = attachedAt(cgroup);
 		for (const path of paths) rmSync(path, { recursive: true });
@@ -56,7 +59,7 @@ describe('removed behind the back of the daemon', () => {
 });
 
 describe('a second bpffs mounted over the first', () => {
-	test('is noticed, and when it is gone all is well', async () => {
+	test('is noticed, and the daemon is ready again when it is unmounted', async () => {
 		await using daemon = await Daemon.start({ config: own(), through: inMountNamespace('true') });
 		inside(daemon, 'mount', '-t', 'bpf', 'bpf', bpffs);
 		expect(await daemon.logged(/cannot be reached by its path/)).toMatchObject({ level: 50, pins: layout });
@@ -67,7 +70,7 @@ describe('a second bpffs mounted over the first', () => {
 		expect(await lost(daemon)).toBe(1n);
 	});
 
-	test('keeps a stop neither from detaching nor from taking the pins away', async () => {
+	test('does not prevent a stop from detaching and from removing the pins', async () => {
 		await using daemon = await Daemon.start({ config: own(), through: inMountNamespace('true') });
 		expect(attachedAt(cgroup)).not.toEqual([]);
 		inside(daemon, 'mount', '-t', 'bpf', 'bpf', bpffs);
@@ -78,26 +81,26 @@ describe('a second bpffs mounted over the first', () => {
 	});
 });
 
-test('a stop that is to keep what cannot be reached says so', async () => {
+test('a stop with on_exit: keep says that pins cannot be reached', async () => {
 	{
 		await using first = await Daemon.start({ config: `${own()}\non_exit: keep`, through: inMountNamespace('true') });
 		inside(first, 'mount', '-t', 'bpf', 'bpf', bpffs);
 		await first.logged(/cannot be reached by its path/);
 		expect(await first.stop()).toBe(0);
-		const line = await first.logged(/^stopped: not all stays attached/);
+		const line = await first.logged(/^stopped: not everything stays attached/);
 		expect(line).toMatchObject({ level: 40, lost: [expect.stringContaining(`${layout} is hidden`)] });
 	}
 	await using second = await Daemon.start({ config: own() });
 	expect(await second.stop()).toBe(0);
 });
 
-describe('a bpffs that every user may write', () => {
+describe('a bpffs that every user can write to', () => {
 	const asNobody = 'setpriv --reuid=65534 --regid=65534 --clear-groups --';
 	const open = (...commands: string[]) => inMountNamespace(['mount -t bpf bpf /sys/fs/bpf', ...commands].join('\n'));
 
-	test('is warned of', async () => {
+	test('is reported by a warning', async () => {
 		await using daemon = await Daemon.start({ config: own(), through: open() });
-		expect(await daemon.logged(/other users may write the bpffs/)).toMatchObject({ mount: bpffs, mode: '1777' });
+		expect(await daemon.logged(/other users can write to the bpffs/)).toMatchObject({ mount: bpffs, mode: '1777' });
 	});
 
 	test.each([
@@ -112,21 +115,21 @@ describe('a bpffs that every user may write', () => {
 		expect(await daemon.stop()).toBe(0);
 	});
 
-	test('its user can rename nothing of ours', async () => {
+	test('does not allow other users to rename the pins', async () => {
 		await using daemon = await Daemon.start({ config: own(), through: open() });
 		expect(() => inside(daemon, ...asNobody.split(' '), 'mv', pins, `${pins}-other`)).toThrow(/not permitted/);
 		expect(await daemon.stop()).toBe(0);
 	});
 });
 
-describe('a start is refused, and says what to do, where the directory', () => {
+describe('a start is refused, and says what to do, if the directory', () => {
 	const mounted = 'mount -t bpf -o mode=0755 bpf /sys/fs/bpf';
 	const start = (...commands: string[]) =>
 		toascope(['run', '--config', configuration()], { by: inMountNamespace([mounted, ...commands].join('\n')) });
 
-	test('is on a bpffs that every user may write, without the sticky bit', async () => {
+	test('is on a bpffs that every user can write to, without the sticky bit', async () => {
 		const ended = await start(`chmod 0777 ${bpffs}`);
-		expectRefusal(ended, 'NO_BPFFS', `${bpffs} can be written by every user`, `chmod 0700 ${bpffs}`);
+		expectRefusal(ended, 'NO_BPFFS', `${bpffs} is writable by every user`, `chmod 0700 ${bpffs}`);
 	});
 
 	test('is on a bpffs of another user', async () => {
@@ -139,7 +142,7 @@ describe('a start is refused, and says what to do, where the directory', () => {
 		expectRefusal(ended, 'NO_BPFFS', `${pins} belongs to user 65534`, `rm -r ${pins}`);
 	});
 
-	test('is in one that belongs to another user', async () => {
+	test('is in a directory that belongs to another user', async () => {
 		const below = configuration(`bpf: {pin: ${pins}/a/b}`);
 		const by = inMountNamespace([mounted, `mkdir -p ${pins}/a`, `chown 65534 ${pins}/a`].join('\n'));
 		expectRefusal(
@@ -150,13 +153,13 @@ describe('a start is refused, and says what to do, where the directory', () => {
 		);
 	});
 
-	test('can be written by others', async () => {
+	test('is writable by others', async () => {
 		const ended = await start(`mkdir -m 0777 ${pins}`);
-		expectRefusal(ended, 'NO_BPFFS', `${pins} can be written by other users (mode 0777)`, `chmod 0700 ${pins}`);
+		expectRefusal(ended, 'NO_BPFFS', `${pins} is writable by other users (mode 0777)`, `chmod 0700 ${pins}`);
 	});
 
-	test('of the layout can be written by others', async () => {
+	test('of the layout is writable by others', async () => {
 		const ended = await start(`mkdir -m 0700 ${pins}`, `mkdir -m 0770 ${layout}`);
-		expectRefusal(ended, 'NO_BPFFS', `${layout} can be written by other users (mode 0770)`, `chmod 0700 ${layout}`);
+		expectRefusal(ended, 'NO_BPFFS', `${layout} is writable by other users (mode 0770)`, `chmod 0700 ${layout}`);
 	});
 });

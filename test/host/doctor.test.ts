@@ -1,23 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-/** `toascope doctor` beside a daemon: whether TOA arrives, and if not, what fits. Connections are made by hand, segment by segment. */
+/**
+ * `toascope doctor` with a running daemon: whether TOA arrives, and if not, what explains it. The
+ * connections are made segment by segment.
+ */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { native } from '../../daemon/capture/native.ts';
+import type { Status } from '../../daemon/client/status.ts';
 import type { Check } from '../../daemon/doctor/check.ts';
-import type { Status } from '../../daemon/doctor/status.ts';
-import { toascope } from '../fixtures/command.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { total } from '../fixtures/metrics.ts';
-import { toaOption } from '../fixtures/toa_option.ts';
-import { wireNetwork } from '../fixtures/wire.ts';
-import { WireStage } from '../fixtures/wire_stage.ts';
-import { asNobody, unusable } from '../fixtures/wrong_host.ts';
+import { native } from '../../native/binding.ts';
+import { toascope } from '../kit/daemon/command.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { asNobody, unusable } from '../kit/daemon/wrong_host.ts';
+import { total } from '../kit/telemetry/metrics.ts';
+import { toaOption } from '../kit/wire/toa_option.ts';
+import { wireNetwork } from '../kit/wire/wire.ts';
+import { WireStage } from '../kit/wire/wire_stage.ts';
 
 const client = '2001:db8::42';
 const option = (address = client) => toaOption('nat64', address);
-/** Of a kind and length that no profile has. */
-const foreign = (kind: string, length: number) =>
+/** An option of a kind and length that no profile has. */
+const unknownOption = (kind: string, length: number) =>
 	`${kind}${length.toString(16).padStart(2, '0')}${'00'.repeat(length - 2)}`;
 const host = '198.18.0.1';
 const trusted = `trust: [${wireNetwork.hosts4}]`;
@@ -37,7 +40,10 @@ afterAll(() => stage?.[Symbol.asyncDispose]());
 
 const narrowed = () => `listeners: {ports: [${stage.listeners.plain.port}, ${stage.listeners.deferred.port}]}`;
 
-/** Connections with options on the ACK that ends the handshake, or on the first data; then the end. */
+/**
+ * Makes connections with an option on the ACK that ends the handshake, or on the first data, and
+ * resets them.
+ */
 async function connect(
 	ack: string | undefined,
 	count = 1,
@@ -53,7 +59,7 @@ async function connect(
 	await stage.wire.handled();
 }
 
-/** Waits until the daemon shows so many connections, closed and judged. */
+/** Waits until the daemon shows this many connections as closed, and with a verdict. */
 async function counted(daemon: Daemon, count: number): Promise<void> {
 	await daemon.until((samples) => {
 		const sum = (name: string) =>
@@ -79,7 +85,7 @@ function named(report: Report, name: string): Check {
 	return found;
 }
 
-describe('whether TOA arrives, and if not, what fits', () => {
+describe('whether TOA arrives, and if not, what explains it', () => {
 	interface Case {
 		readonly trust: string;
 		readonly ack?: string;
@@ -89,19 +95,19 @@ describe('whether TOA arrives, and if not, what fits', () => {
 	}
 	test.each<[string, Case]>([
 		[
-			'it does',
+			'TOA arrives',
 			{
 				trust: trusted,
 				ack: option(),
-				found: /^3 of 3 connections of the last \d+ s have their client$/,
+				found: /^3 of 3 connections in the last \d+ s have a client$/,
 				advice: /^$/,
 			},
 		],
 		[
-			'the kind of an active profile, in another length',
+			'the kind of an active profile, with another length',
 			{
 				trust: trusted,
-				ack: foreign('fd', 12),
+				ack: unknownOption('fd', 12),
 				advice:
 					/^3 of them, from trusted networks, had an option of kind 253 and length 12, .* \(nat64 has length 20\)/,
 			},
@@ -115,28 +121,29 @@ describe('whether TOA arrives, and if not, what fits', () => {
 			},
 		],
 		[
-			'senders outside of trust',
+			'untrusted senders',
 			{
 				trust: elsewhere,
 				ack: option(),
-				advice: /^options come, from senders outside of trust: see Untrusted senders$/,
+				advice: /^options arrive, but from senders outside trust: see Untrusted senders$/,
 			},
 		],
-		// on the ACK that ends the handshake the kernel throws such a list away before anybody sees it
+		// on the ACK that ends the handshake, the kernel discards such a list before any program
+		// sees it
 		[
-			'malformed lists',
-			{ trust: trusted, data: 'fd170000', advice: /^options come, but broken: see Malformed options$/ },
+			'malformed option lists',
+			{ trust: trusted, data: 'fd170000', advice: /^options arrive, but malformed: see Malformed options$/ },
 		],
 		[
 			'balancers without an option',
 			{ trust: trusted, advice: /^they come from trusted networks, without an option: 198\.18\.0\.1 \(3\)/ },
 		],
 		[
-			'clients past the balancer',
-			{ trust: elsewhere, advice: /^they come from outside of trust, past the balancer: 198\.18\.0\.1 \(3\)/ },
+			'clients that bypass the balancer',
+			{ trust: elsewhere, advice: /^they come from outside trust, bypassing the balancer: 198\.18\.0\.1 \(3\)/ },
 		],
 		[
-			'peers of which nobody knows what they are',
+			'unknown peers, since trust is empty',
 			{ trust: 'trust: []', advice: /the peers are 198\.18\.0\.1 \(3\): are these your balancers/ },
 		],
 	])('%s', async (_what, { trust, ack, data, found = /^0 of 3 /, advice }) => {
@@ -151,30 +158,30 @@ describe('whether TOA arrives, and if not, what fits', () => {
 		expect(report).toMatchObject({ code: 0, running: true, can_run: true });
 	});
 
-	test('it does for 1 of 20 connections of the balancer: that is not well', async () => {
+	test('TOA arrives on 1 of 20 connections of the balancer: a warning', async () => {
 		await using daemon = await Daemon.start({ config: [narrowed(), trusted].join('\n') });
 		await connect(option());
 		await connect(undefined, 19);
 		await counted(daemon, 20);
 		expect(named(await examine(daemon), 'toa')).toMatchObject({
 			state: 'warn',
-			found: expect.stringMatching(/^1 of 20 connections of the last \d+ s have their client$/),
+			found: expect.stringMatching(/^1 of 20 connections in the last \d+ s have a client$/),
 			advice: expect.stringMatching(/They send options on other connections/),
 		});
 	});
 
-	test('it does, beside ten times as many health checks', async () => {
+	test('TOA arrives, beside ten times as many health checks: no warning', async () => {
 		await using daemon = await Daemon.start({ config: [narrowed(), trusted].join('\n') });
 		await connect(option(), 2);
 		for (let made = 0; made < 20; made++) (await stage.connection('plain').open()).reset();
 		await counted(daemon, 22);
 		expect(named(await examine(daemon), 'toa')).toMatchObject({
 			state: 'ok',
-			found: expect.stringMatching(/^2 of 2 connections .* \(health checks apart: 20\)$/),
+			found: expect.stringMatching(/^2 of 2 connections .* \(health checks, not counted: 20\)$/),
 		});
 	});
 
-	test('an option that no profile takes is named where others are believed', async () => {
+	test('an option that matches no profile is reported even if other connections have a client', async () => {
 		await using daemon = await Daemon.start({ config: [narrowed(), trusted].join('\n') });
 		await connect(option(), 40);
 		await connect(toaOption('tencent', '192.0.2.42'));
@@ -188,7 +195,7 @@ describe('whether TOA arrives, and if not, what fits', () => {
 		});
 	});
 
-	test('accept() returns before an option on the data: the listener is to wait for data', async () => {
+	test('accept() returns before an option on the data: the listener should wait for data', async () => {
 		const transparent = 'transparent: on';
 		await using daemon = await Daemon.start({ config: [narrowed(), trusted, transparent].join('\n') });
 		await connect(undefined, 2, toaOption('toa4', '192.0.2.42'));
@@ -214,7 +221,7 @@ describe('whether TOA arrives, and if not, what fits', () => {
 		);
 	});
 
-	test('IPv6 clients at an AF_INET listener stay the balancer, with transparent: it is named', async () => {
+	test('transparent does not show IPv6 clients at an AF_INET listener: the listener is reported', async () => {
 		await using daemon = await Daemon.start({ config: [narrowed(), trusted, 'transparent: on'].join('\n') });
 		await connect(option(), 2);
 		await connect(toaOption('toa4', '192.0.2.42'));
@@ -226,7 +233,7 @@ describe('whether TOA arrives, and if not, what fits', () => {
 		});
 	});
 
-	test('nothing', async () => {
+	test('no connections: a warning', async () => {
 		await using daemon = await Daemon.start({ config: narrowed() });
 		const toa = named(await examine(daemon), 'toa');
 		expect(toa).toMatchObject({
@@ -236,7 +243,7 @@ describe('whether TOA arrives, and if not, what fits', () => {
 		expect(toa.advice).toMatch(/is its port in listeners\.ports\?$/);
 	});
 
-	test('doubts have lines of their own, with who sends what', async () => {
+	test('conflicting options have a finding of their own, with their senders', async () => {
 		await using daemon = await Daemon.start({ config: [narrowed(), trusted].join('\n') });
 		await connect(option());
 		await connect(option() + option('2001:db8::43'), 2);
@@ -249,7 +256,7 @@ describe('whether TOA arrives, and if not, what fits', () => {
 		});
 	});
 
-	test('it stopped: a listener that had it in the days of another daemon', async () => {
+	test('TOA has stopped: a listener that had it under an earlier daemon is reported', async () => {
 		const pin = `/sys/fs/bpf/toascope-test-${process.pid}`;
 		const config = [narrowed(), trusted, `bpf: {pin: ${pin}}`].join('\n');
 		{
@@ -273,25 +280,26 @@ describe('whether TOA arrives, and if not, what fits', () => {
 	});
 });
 
-test('scrapes of the daemon itself are no options lost: they are counted, and left out', async () => {
+test('scrapes of the daemon itself do not count as lost options, and are reported separately', async () => {
 	await using daemon = await Daemon.start({ config: 'trust: []' });
 	const own = daemon.url.replace('http://', '');
 	for (let i = 0; i < 6; i++) {
 		await (await fetch(`${daemon.url}/metrics`, { headers: { connection: 'close' } })).text();
 	}
-	// each answer waits for a collection: the first has them, unless their ends come late on a busy machine
+	// each response waits for a collection: the first includes all scrapes, unless they close late
+	// on a busy machine
 	let status: Status;
 	do status = await daemon.json<Status>('/v1/status?fresh=on');
 	while (Number(status.own_http?.recent.lost_options ?? 0) < 6);
 	expect(status.own_http?.listeners).toEqual([own]);
 	expect(status.recent?.listeners.map(({ listener }) => listener)).toContain(own);
 	const report = await examine(daemon);
-	expect(named(report, 'toa').found).toMatch(new RegExp(`\\(to ${own}, toascope itself, apart: \\d+\\)$`));
+	expect(named(report, 'toa').found).toMatch(new RegExp(`\\(toascope's own HTTP at ${own}, not counted: \\d+\\)$`));
 	expect(report.checks.find(({ name }) => name === 'lost_options')?.found ?? '').not.toContain(own);
 });
 
-describe('which daemon, and with what', () => {
-	test('a text of few lines, the worst first, with the findings of --json', async () => {
+describe('which daemon and which configuration', () => {
+	test('the text is short, has the worst findings first, and all findings of --json', async () => {
 		await using daemon = await Daemon.start({ config: narrowed() });
 		const { checks } = await examine(daemon);
 		const { code, out } = await toascope(['doctor', '--config', daemon.configFile]);
@@ -301,16 +309,16 @@ describe('which daemon, and with what', () => {
 		expect(lines.at(-1)).toMatch(/^toascope runs, \d+ warnings?$/);
 		const marks = lines.map((line) => /^(FAIL|WARN|ok) /.exec(line)?.[1]).filter((mark) => mark !== undefined);
 		expect(marks).toEqual(marks.toSorted((a, b) => 'FAIL WARN ok'.indexOf(a) - 'FAIL WARN ok'.indexOf(b)));
-		const quick = /^no connection was opened in the last \d+ s$/;
+		const changing = /^no connection was opened in the last \d+ s$/;
 		for (const { name, found } of checks) {
-			if (!name.startsWith('feature.') && !quick.test(found)) expect(out).toContain(found);
+			if (!name.startsWith('feature.') && !changing.test(found)) expect(out).toContain(found);
 		}
 		expect(out).not.toContain('\u001b');
 	});
 
-	test('the file is that of the daemon, however it was started', async () => {
+	test('the configuration file is that of the daemon, however it was started', async () => {
 		await using daemon = await Daemon.start({ config: narrowed(), env: { TOASCOPE_SOCKOPT: 'off' } });
-		// where daemons are by default nobody answers: the environment tells of the socket
+		// no daemon is listening at the default socket: the environment names the one to ask
 		const { out } = await toascope(['doctor', '--json'], { env: { TOASCOPE_HTTP_SOCKET: daemon.socket } });
 		const report = JSON.parse(out) as Report;
 		expect(named(report, 'configuration')).toMatchObject({ state: 'ok', found: daemon.configFile });
@@ -319,14 +327,14 @@ describe('which daemon, and with what', () => {
 		expect(named(report, 'scope').found).toContain(String(stage.listeners.plain.port));
 	});
 
-	test('a user without privileges learns as much', async ({ skip }) => {
+	test('a user without privileges gets the same findings', async ({ skip }) => {
 		const by = asNobody();
 		const reason = unusable(by);
 		skip(reason !== undefined, reason);
 		await using daemon = await Daemon.start({ config: [narrowed(), trusted].join('\n') });
 		await connect(option());
 		await counted(daemon, 1);
-		// neither the file nor the socket is for this user to read
+		// this user can read neither the file nor the socket
 		chmodSync(daemon.configFile, 0o600);
 		const listen = new URL(daemon.url).host;
 		const env = { TOASCOPE_HTTP_SOCKET: daemon.socket, TOASCOPE_HTTP_LISTEN: listen };
@@ -335,30 +343,30 @@ describe('which daemon, and with what', () => {
 		expect({ code, ...report, checks: [] }).toMatchObject({ code: 0, running: true, can_run: true });
 		expect(named(report, 'toa').found).toMatch(/^1 of 1 /);
 		expect(named(report, 'privileges')).toMatchObject({ state: 'ok', found: expect.stringMatching(/lacks CAP_BPF/) });
-		expect(named(report, 'configuration').found).toBe(`${daemon.configFile} (not for this user to read)`);
+		expect(named(report, 'configuration').found).toBe(`${daemon.configFile} (not readable by this user)`);
 		const features = report.checks.filter(({ name }) => name.startsWith('feature.'));
 		const names = features.map(({ name }) => name.replace('feature.', ''));
 		expect(names.toSorted()).toEqual(Object.keys(native().probe().features).toSorted());
 	});
 
-	test('a file that is gone would keep the daemon from starting again: 2', async () => {
+	test('a missing file would prevent the daemon from starting again: exit code 2', async () => {
 		await using daemon = await Daemon.start({ config: narrowed() });
 		rmSync(daemon.configFile);
 		const env = { TOASCOPE_HTTP_SOCKET: daemon.socket };
 		const { code, out } = await toascope(['doctor'], { env });
 		expect(code).toBe(2);
 		expect(out).toMatch(/^FAIL {2}Configuration .*no such file or directory$/m);
-		expect(out).toMatch(/\ntoascope runs, and would not start again: 1 FAIL/);
+		expect(out).toMatch(/\ntoascope runs, but would not start again: 1 FAIL/);
 	});
 });
 
-test('/v1/status says what is in force, without passwords, and what the last minutes brought', async () => {
+test('/v1/status shows the active settings, without passwords, and the counts of the last minutes', async () => {
 	await using daemon = await Daemon.start({
 		config: [narrowed(), trusted, 'otel: {endpoint: "http://me:secret@127.0.0.1:1/", spans: off}'].join('\n'),
 		env: { TOASCOPE_CLIENTS_IDLE: '1 min' },
 	});
 	await connect(option(), 2);
-	await connect(foreign('fd', 12));
+	await connect(unknownOption('fd', 12));
 	await counted(daemon, 3);
 	const text = await (await fetch(`${daemon.url}/v1/status?peers=on`)).text();
 	expect(text).not.toContain('secret');
@@ -414,22 +422,22 @@ test('/v1/status says what is in force, without passwords, and what the last min
 	expect(plain).not.toHaveProperty('peers');
 });
 
-test('options that no profile takes are counted for trusted senders alone: others cannot use up the places', async () => {
+test('options that match no profile are counted only for trusted senders: others cannot use up the slots', async () => {
 	const config = (trust: string) => `${narrowed()}\n${trust}\nbpf: {pin: off}\nlog: {format: json, level: debug}`;
 	await using daemon = await Daemon.start({ config: config(elsewhere) });
 	const kinds = 70;
-	for (let kind = 100; kind < 100 + kinds; kind++) await connect(foreign(kind.toString(16), 4));
+	for (let kind = 100; kind < 100 + kinds; kind++) await connect(unknownOption(kind.toString(16), 4));
 	await counted(daemon, kinds);
 	expect((await daemon.json<Status>('/v1/status')).recent).toMatchObject({ unknown_options: [], drops: {} });
 	await daemon.reload(config(trusted));
-	await connect(foreign('fd', 12));
+	await connect(unknownOption('fd', 12));
 	await counted(daemon, kinds + 1);
 	expect((await daemon.json<Status>('/v1/status')).recent).toMatchObject({
 		unknown_options: [{ kind: 253, length: 12, connections: '1' }],
 	});
 });
 
-test('right after connections the daemon tells of them, where it is asked for a fresh collection', async () => {
+test('a request for a fresh collection shows connections right after they were made', async () => {
 	await using daemon = await Daemon.start({ config: `${narrowed()}\n${trusted}` });
 	for (let count = 1; count <= 5; count++) {
 		await connect(option());
@@ -439,15 +447,16 @@ test('right after connections the daemon tells of them, where it is asked for a 
 	expect(named(await examine(daemon), 'toa').found).toMatch(/^5 of 5 /);
 });
 
-// the limit is each network namespace's own since Linux 6.8
+// since Linux 6.8 each network namespace has a limit of its own
 test.skipIf(spawnSync('unshare', ['--net', 'test', '-e', '/proc/sys/net/core/optmem_max']).status !== 0)(
-	'net.core.optmem_max that is too small in a network namespace: connections beyond the table are not seen, and why is told',
+	'net.core.optmem_max too small in a network namespace: the doctor says why connections are not recorded',
 	async () => {
 		await using poor = await WireStage.open(
 			{ plain: ['4'] },
 			{ sysctls: { 'core/optmem_max': '300' }, config: ['connections: {max: 1}'] },
 		);
-		// the second one finds the table full of the first, and its socket without memory for it
+		// the first connection fills the table, and the socket of the second has no memory for its
+		// state
 		const both = [await poor.connection('plain').open(option()), await poor.connection('plain').open(option())];
 		for (const one of both) one.reset();
 		await poor.wire.handled();

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The kernel has no memory for a while: the daemon says so everywhere, loses no record for it, and goes on when it has. */
+/**
+ * The kernel has no memory for a while: the daemon reports this everywhere, loses no record because
+ * of it, and continues when there is memory again.
+ */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { network } from '../../daemon/lab/lab.ts';
-import { preload } from '../fixtures/c_program.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import type { Sample } from '../fixtures/metrics.ts';
-import { NotifySocket } from '../fixtures/notify_socket.ts';
-import { startOtlpReceiver } from '../fixtures/otlp_receiver.ts';
-import { Stage, somePorts } from '../fixtures/stage.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { NotifySocket } from '../kit/daemon/notify_socket.ts';
+import { preload } from '../kit/kernel/c_program.ts';
+import type { Sample } from '../kit/telemetry/metrics.ts';
+import { startOtlpReceiver } from '../kit/telemetry/otlp_receiver.ts';
+import { Stage, somePorts } from '../kit/wire/toa_stage.ts';
 
-/** enum bpf_cmd. */
+/** Values of enum bpf_cmd. */
 const command = { mapLookup: 1, objectInfo: 15, iterCreate: 33, mapLookupBatch: 24 };
 
 const port = somePorts(2);
@@ -22,7 +25,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(directory, { recursive: true }));
 
-/** A file by which bpf(2) fails in a daemon with this environment. */
+/** Controls failures of bpf(2) in a daemon with this environment, by means of a file. */
 function failures(name: string) {
 	const path = join(directory, name);
 	return {
@@ -38,7 +41,7 @@ const value = (samples: readonly Sample[], name: string, labels: Readonly<Record
 			sample.name === name && Object.entries(labels).every(([label, wanted]) => sample.labels[label] === wanted),
 	)?.value;
 
-/** Asks /readyz until it answers with this status. */
+/** Polls /readyz until it responds with this status. */
 async function untilReadyzIs(daemon: Daemon, status: number): Promise<unknown> {
 	for (;;) {
 		const response = await fetch(`${daemon.url}/readyz`);
@@ -48,7 +51,7 @@ async function untilReadyzIs(daemon: Daemon, status: number): Promise<unknown> {
 	}
 }
 
-test('collections that fail: metrics, status, readiness and one line tell of it; then all is well again', async () => {
+test('failing collections show in metrics, status, readiness and one log line, until one succeeds', async () => {
 	const memory = failures('collect');
 	await using daemon = await Daemon.start({ config: `listeners: {ports: [${port}]}`, env: memory.env });
 	await untilReadyzIs(daemon, 200);
@@ -61,23 +64,23 @@ test('collections that fail: metrics, status, readiness and one line tell of it;
 	await daemon.until((samples) =>
 		Number(value(samples, 'toascope_task_failures_total', { task: 'collect' })) >= 5 ? true : undefined,
 	);
-	const stands = await daemon.metrics();
-	const said = await fetch(`${daemon.url}/v1/status?peers=on`);
-	expect(said.status).toBe(200);
-	expect(await said.json()).toMatchObject({ provider: 'bpf' });
+	const during = await daemon.metrics();
+	const status = await fetch(`${daemon.url}/v1/status?peers=on`);
+	expect(status.status).toBe(200);
+	expect(await status.json()).toMatchObject({ provider: 'bpf' });
 	const failed = daemon.log.filter(({ msg, task }) => msg === 'a periodic task failed' && task === 'collect');
 	expect(failed).toHaveLength(1);
 	expect(failed[0]?.['err']).toEqual({ code: 'ENOMEM', message: expect.stringContaining('Cannot allocate memory') });
 
 	expect(await untilReadyzIs(daemon, 503)).toMatchObject({
 		detail: expect.stringMatching(
-			/^not ready: no collection of the counters succeeded since .*, the latest that failed said ENOMEM$/,
+			/^not ready: no collection of the counters has succeeded since .*, last error: ENOMEM$/,
 		),
 		not_ready: [{ reason: 'snapshot_stale', text: expect.any(String) }],
 	});
 	expect(await daemon.json('/v1/status')).toMatchObject({ not_ready: [{ reason: 'snapshot_stale' }] });
 	const stale = 'toascope_snapshot_timestamp_seconds';
-	expect(value(await daemon.metrics(), stale)).toBe(value(stands, stale));
+	expect(value(await daemon.metrics(), stale)).toBe(value(during, stale));
 
 	memory.end();
 	await untilReadyzIs(daemon, 200);
@@ -87,7 +90,7 @@ test('collections that fail: metrics, status, readiness and one line tell of it;
 	expect(daemon.log.map(({ msg }) => msg)).toEqual(expect.arrayContaining(['not ready', 'ready again']));
 });
 
-test('a check of the attachments that fails: not ready, and nothing is said to be attached', async () => {
+test('a check of the attachments that fails: not ready, and nothing is reported as attached', async () => {
 	const memory = failures('attachments');
 	await using daemon = await Daemon.start({ config: `listeners: {ports: [${port}]}`, env: memory.env });
 	await untilReadyzIs(daemon, 200);
@@ -102,17 +105,18 @@ test('a check of the attachments that fails: not ready, and nothing is said to b
 	expect(value(await daemon.metrics(), 'toascope_program_attached', { program: 'toascope_sockops' })).toBe('1');
 });
 
-test('a first collection that fails is tried again: systemd hears READY=1 only when one has succeeded', async () => {
+test('a first collection that fails is tried again: systemd gets READY=1 only when one has succeeded', async () => {
 	const memory = failures('first');
 	const socket = join(directory, 'notify.sock');
 	await using systemd = await NotifySocket.open(socket);
-	// what an earlier daemon left is read before it, once: its series, and when listeners began
+	// two reads precede the first collection: the series that an earlier daemon left, and when
+	// listeners began
 	memory.begin(`${command.mapLookupBatch}+2`);
 	const env = { ...memory.env, NOTIFY_SOCKET: socket };
 	await using daemon = await Daemon.start({ config: `listeners: {ports: [${port}]}`, env });
-	await systemd.until(/^STATUS=not ready: the first collection of the counters is awaited, and fails \(ENOMEM\)$/);
+	await systemd.until(/^STATUS=not ready: waiting for the first collection of the counters, which fails \(ENOMEM\)$/);
 	expect(await untilReadyzIs(daemon, 503)).toMatchObject({ not_ready: [{ reason: 'first_collection' }] });
-	// two more of them
+	// two more collections fail
 	await daemon.until((samples) =>
 		Number(value(samples, 'toascope_task_failures_total', { task: 'collect' })) >= 3 ? true : undefined,
 	);
@@ -122,7 +126,7 @@ test('a first collection that fails is tried again: systemd hears READY=1 only w
 	expect((await fetch(`${daemon.url}/readyz`)).status).toBe(200);
 });
 
-test('owners that cannot be looked up: every record of the batch is handed on, and the failures are counted', async () => {
+test('owners that cannot be looked up: every record of the batch is passed on, and failures are counted', async () => {
 	const memory = failures('owners');
 	const connections = 8;
 	const receiver = await startOtlpReceiver();
@@ -132,7 +136,7 @@ test('owners that cannot be looked up: every record of the batch is handed on, a
 			config: `listeners: {ports: [${port}]}\ntrust: ["${network.pool}"]`,
 			env: { ...memory.env, OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint, OTEL_BSP_SCHEDULE_DELAY: '100' },
 		});
-		// all of them stand in the ring when it goes on
+		// all of their records are in the ring when the daemon continues
 		daemon.child.kill('SIGSTOP');
 		memory.begin(command.iterCreate);
 		for (let made = 0; made < connections; made++) {
@@ -149,7 +153,7 @@ test('owners that cannot be looked up: every record of the batch is handed on, a
 		const lines = daemon.log.filter(({ task }) => task === 'owners');
 		expect(lines).toHaveLength(1);
 
-		// who asks for what cannot be read is told to come back, and the log has one line for all of them
+		// requests for data that cannot be read get 503, and the log has one line for all of them
 		await using held = await stage.connect('AF_INET', 'nat64');
 		const { address, port: peerPort } = held.accepted;
 		memory.begin(command.mapLookup);

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What getsockopt(4096) says where settings decide, and beside another toascope. Apart from the contract, since each of these starts daemons. */
+/**
+ * What getsockopt(4096) returns depending on settings, and beside another toascope. These tests are
+ * separate from the contract's, since each of them starts daemons.
+ */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Daemon } from '../fixtures/daemon.ts';
-import { answerFor, lookup, untouched } from '../fixtures/nat64_peer.ts';
-import { noToaError } from '../fixtures/no_toa_error.ts';
-import { ipv4Of, listeners, Stage, somePorts, type Variant } from '../fixtures/stage.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { answerFor, lookup, untouched } from '../kit/wire/nat64_peer.ts';
+import { noToaError } from '../kit/wire/no_toa_error.ts';
+import { ipv4Of, listeners, Stage, somePorts, type Variant } from '../kit/wire/toa_stage.ts';
 
 const firstPort = somePorts(2);
 const config = (...more: string[]) => [`listeners: {ports: ["${firstPort}-${firstPort + 1}"]}`, ...more].join('\n');
@@ -20,7 +23,7 @@ afterAll(async () => {
 
 describe('4096 with sockopt.ipv4: refuse', () => {
 	it.each(listeners)(
-		'%s: IPv6 clients are answered, IPv4 clients are not, until a reload says so',
+		'%s: succeeds for IPv6 clients, and for IPv4 clients only after a reload that allows it',
 		async (listener) => {
 			await using daemon = await Daemon.start({ config: config('sockopt: {ipv4: refuse}') });
 			const ask = async (variant: Variant) => {
@@ -37,7 +40,7 @@ describe('4096 with sockopt.ipv4: refuse', () => {
 		},
 	);
 
-	it('by the environment, over a file with the short form', async () => {
+	it('is set by the environment, over a file with the short form', async () => {
 		const env = { TOASCOPE_SOCKOPT_IPV4: 'refuse' };
 		await using _ = await Daemon.start({ config: config('sockopt: on'), env });
 		await using connection = await stage.connect('AF_INET', 'toa4');
@@ -46,7 +49,7 @@ describe('4096 with sockopt.ipv4: refuse', () => {
 });
 
 describe('4096 on a port that is not watched', () => {
-	it.each(listeners)('%s: as without toascope', async (listener) => {
+	it.each(listeners)('%s: behaves as without toascope', async (listener) => {
 		await using daemon = await Daemon.start({ config: 'listeners: {ports: [1]}' });
 		await using connection = await stage.connect(listener, 'nat64');
 		const withIt = await lookup(connection);
@@ -56,8 +59,8 @@ describe('4096 on a port that is not watched', () => {
 });
 
 describe('4096 beside another toascope, which watches other ports', () => {
-	// hooks run in the order in which they were attached
-	it.each(['before', 'after'])('that was there %s', async (order) => {
+	// programs run in the order in which they were attached
+	it.each(['before', 'after'])('works if the other was attached %s this one', async (order) => {
 		const other = 'listeners: {ports: [1]}';
 		await using _first = await Daemon.start({ config: order === 'before' ? other : config() });
 		await using _second = await Daemon.start({ config: order === 'before' ? config() : other });

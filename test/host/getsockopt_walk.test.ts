@@ -1,30 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Calls of getsockopt() that are not ours: half a million of them, on sockets of all kinds, with toascope and without. Result,
- * errno, length, every byte of the buffer and those behind it (apps/walk_getsockopt.c).
+ * Half a million getsockopt() calls that toascope does not answer, on sockets of all kinds, with
+ * toascope and without: result, errno, length, every byte of the buffer and the bytes after it are
+ * compared (apps/walk_getsockopt.c).
  */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Lab, nat64Server } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
 import { isReadyLine, stop, untilReady } from '../../daemon/lab/process.ts';
-import { compile } from '../fixtures/c_program.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { clientAddress, somePorts } from '../fixtures/stage.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { compile } from '../kit/kernel/c_program.ts';
+import { clientAddress, somePorts } from '../kit/wire/toa_stage.ts';
 
 interface Walked {
 	readonly sockets: number;
 	readonly calls: number;
 	/** Calls that succeeded. */
 	readonly answered: number;
-	/** Answers of more than a page. */
+	/** Calls with a result of more than a page. */
 	readonly large: number;
 }
 
 interface Compared {
 	readonly differ: number;
-	/** Calls whose answers change by themselves, times for example: compared where they do not. */
+	/**
+	 * Calls whose results change by themselves, for example times: only the words that do not
+	 * change are compared.
+	 */
 	readonly unsteady: number;
-	/** The first that differs. */
+	/** The first call that differs. */
 	readonly first: string;
 }
 
@@ -44,39 +48,40 @@ afterAll(async () => {
 	await lab?.close();
 });
 
-/** Walks with toascope, then twice without, and what differs. */
+/** Makes all calls with toascope, then twice without it, and compares the results. */
 async function walks(): Promise<{ withIt: Walked; compared: Compared }> {
 	const daemon = await Daemon.start({ config: `listeners: {ports: ["${firstPort}-${firstPort + 1}"]}` });
 	const ports = [String(firstPort), String(firstPort + 1)];
 	const child = lab.spawn('server', compile('walk_getsockopt'), ports, { stdio: 'pipe' });
-	const waiting: ((told: unknown) => void)[] = [];
-	await untilReady(child, 'walk_getsockopt', isReadyLine, (told) => waiting.shift()?.(told));
-	const tell = <T>(command: string) =>
+	const waiting: ((answer: unknown) => void)[] = [];
+	await untilReady(child, 'walk_getsockopt', isReadyLine, (answer) => waiting.shift()?.(answer));
+	const ask = <T>(command: string) =>
 		new Promise<T>((resolve, reject) => {
 			child.once('exit', () => reject(new Error(`walk_getsockopt ended at ${command}`)));
-			waiting.push((told) => resolve(told as T));
+			waiting.push((answer) => resolve(answer as T));
 			child.stdin?.write(`${command}\n`);
 		});
 	for (const port of [firstListenPort, firstListenPort + 1]) {
 		const [made] = await client.run({ from: clientAddress, to: nat64Server, port, hold: true });
 		expect(made?.error).toBeUndefined();
 	}
-	const withIt = await tell<Walked>('walk');
+	const withIt = await ask<Walked>('walk');
 	await daemon.stop();
-	await tell<Walked>('walk');
-	await tell<Walked>('walk');
-	const compared = await tell<Compared>('compare 1 0 2');
+	await ask<Walked>('walk');
+	await ask<Walked>('walk');
+	const compared = await ask<Compared>('compare 1 0 2');
 	await Promise.all([client.release(), stop(child)]);
 	return { withIt, compared };
 }
 
-it('answers byte for byte what it did without, on every socket', async () => {
+it('every call returns byte for byte the same as without toascope, on every socket', async () => {
 	let { withIt, compared } = await walks();
-	// another daemon of this host may have come or gone just then: what this one does, it does again
+	// another daemon of this host can have started or stopped meanwhile; a difference that this one
+	// causes would occur again
 	if (compared.differ > 0) ({ withIt, compared } = await walks());
 	expect(compared).toMatchObject({ differ: 0, first: '' });
 
-	// and it asked for what is there
+	// the calls did cover many sockets and results, large ones among them
 	expect(withIt.sockets).toBeGreaterThanOrEqual(18);
 	expect(withIt.answered).toBeGreaterThan(10_000);
 	expect(withIt.large).toBeGreaterThan(0);

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Connections without an option: health checks of balancers (trusted, no data) are counted apart from connections whose option
- * was lost (trusted, with data), whichever way they end, and are in no histogram of durations or round-trip times.
+ * Connections without an option: health checks of balancers (trusted, no data) are counted
+ * separately from connections whose option was lost (trusted, with data), however they end, and are
+ * not in the histograms of durations and round-trip times.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Sample, total } from '../fixtures/metrics.ts';
-import { toaOption } from '../fixtures/toa_option.ts';
-import { wireNetwork } from '../fixtures/wire.ts';
-import type { WireConnection } from '../fixtures/wire_connection.ts';
-import { WireStage } from '../fixtures/wire_stage.ts';
+import { type Sample, total } from '../kit/telemetry/metrics.ts';
+import { toaOption } from '../kit/wire/toa_option.ts';
+import { wireNetwork } from '../kit/wire/wire.ts';
+import type { WireConnection } from '../kit/wire/wire_connection.ts';
+import { WireStage } from '../kit/wire/wire_stage.ts';
 
-/** Of the wire's hosts those from 198.18.0.0 on are trusted, and these are not. */
-const stranger = '198.19.0.1';
+/** Not trusted, unlike the wire's hosts in 198.18.0.0/16. */
+const untrustedHost = '198.19.0.1';
 
-const endings = ['rst', 'fin', 'data', 'greeted', 'option', 'strange', 'strangeData'] as const;
+const endings = ['rst', 'fin', 'data', 'greeted', 'option', 'untrusted', 'untrustedData'] as const;
 let stage: WireStage<(typeof endings)[number]>;
 
 beforeAll(async () => {
@@ -24,8 +25,8 @@ beforeAll(async () => {
 			data: ['4'],
 			greeted: ['4', 'greeting'],
 			option: ['4'],
-			strange: ['4'],
-			strangeData: ['4'],
+			untrusted: ['4'],
+			untrustedData: ['4'],
 		},
 		{ trust: ['198.18.0.0/16'] },
 	);
@@ -71,32 +72,32 @@ const inHistograms = { none: 1n, durations: 1n, roundTrips: 1n, clientDurations:
 
 async function finish(connection: WireConnection): Promise<void> {
 	connection.fin();
-	connection.took(await connection.finished());
+	connection.markReceived(await connection.finished());
 	connection.acknowledge();
 }
 
 describe('a connection without an option', () => {
-	it('of a trusted peer that resets it: a health check', async () => {
+	it('of a trusted peer that resets it counts as a health check', async () => {
 		const connection = await stage.connection('rst').open();
 		connection.reset();
 		expect(await counted('rst')).toEqual(healthCheck);
 	});
 
-	it('of a trusted peer that ends it in order: the FIN is no data', async () => {
+	it('of a trusted peer that closes it in order counts as a health check: a FIN is not data', async () => {
 		const connection = await stage.connection('fin').open();
 		await finish(connection);
 		expect(await counted('fin')).toEqual(healthCheck);
 	});
 
-	it('of a trusted peer that is greeted and leaves: what the server sends is no data of the peer', async () => {
+	it('of a trusted peer that only receives data counts as a health check', async () => {
 		const connection = await stage.connection('greeted').open();
-		connection.took(await connection.next(({ length }) => length > 0));
+		connection.markReceived(await connection.next(({ length }) => length > 0));
 		connection.acknowledge();
 		connection.reset();
 		expect(await counted('greeted')).toEqual(healthCheck);
 	});
 
-	it('of a trusted peer that sends data: its option was lost', async () => {
+	it('of a trusted peer that sends data counts as one whose option was lost', async () => {
 		const connection = await stage.connection('data').open();
 		connection.data('x');
 		await connection.acknowledged(1);
@@ -104,19 +105,19 @@ describe('a connection without an option', () => {
 		expect(await counted('data')).toEqual({ without: { 'trusted yes': 1n }, ...inHistograms });
 	});
 
-	it('of others', async () => {
-		const from = { address: stranger, port: 5000 };
-		(await stage.connection('strange', { from }).open()).reset();
-		expect(await counted('strange')).toEqual({ without: { 'untrusted no': 1n }, ...inHistograms });
-		const connection = await stage.connection('strangeData', { from: { ...from, port: 5001 } }).open();
+	it('of an untrusted peer is counted separately, with and without data', async () => {
+		const from = { address: untrustedHost, port: 5000 };
+		(await stage.connection('untrusted', { from }).open()).reset();
+		expect(await counted('untrusted')).toEqual({ without: { 'untrusted no': 1n }, ...inHistograms });
+		const connection = await stage.connection('untrustedData', { from: { ...from, port: 5001 } }).open();
 		connection.data('x');
 		await connection.acknowledged(1);
 		connection.reset();
-		expect(await counted('strangeData')).toEqual({ without: { 'untrusted yes': 1n }, ...inHistograms });
+		expect(await counted('untrustedData')).toEqual({ without: { 'untrusted yes': 1n }, ...inHistograms });
 	});
 });
 
-it('one with an option and without data is a client', async () => {
+it('a connection with an option and without data counts as that of a client', async () => {
 	const connection = await stage.connection('option').open(toaOption('nat64', '2001:db8::42'));
 	connection.reset();
 	expect(await counted('option')).toEqual({ without: {}, ...inHistograms, none: 0n });

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Clients that `transparent` cannot show: IPv6 ones at a listener whose addresses are IPv4. Each such connection is counted. */
+/**
+ * Clients that `transparent` cannot show: IPv6 clients at a listener whose addresses are IPv4. Each
+ * such connection is counted.
+ */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Sample, total } from '../fixtures/metrics.ts';
-import { toaOption } from '../fixtures/toa_option.ts';
-import { wireNetwork } from '../fixtures/wire.ts';
-import { WireStage } from '../fixtures/wire_stage.ts';
+import { type Sample, total } from '../kit/telemetry/metrics.ts';
+import { toaOption } from '../kit/wire/toa_option.ts';
+import { wireNetwork } from '../kit/wire/wire.ts';
+import { WireStage } from '../kit/wire/wire_stage.ts';
 
 const ipv6 = toaOption('nat64', '2001:db8::42');
 const ipv4 = toaOption('toa4', '192.0.2.42');
@@ -25,11 +28,11 @@ beforeAll(async () => {
 afterAll(() => stage?.[Symbol.asyncDispose]());
 
 test.each([
-	['an IPv6 client at an AF_INET listener', 'inet', ipv6, 1n],
-	['an IPv4 client there', 'inet', ipv4, 0n],
-	['a connection without an option there', 'inet', undefined, 0n],
-	['an IPv6 client at a dual-stack listener', 'dual', ipv6, 0n],
-	['an IPv6 client at an AF_INET listener whose port is not transparent', 'opaque', ipv6, 0n],
+	['an IPv6 client at an AF_INET listener is counted', 'inet', ipv6, 1n],
+	['an IPv4 client there is not counted', 'inet', ipv4, 0n],
+	['a connection without an option there is not counted', 'inet', undefined, 0n],
+	['an IPv6 client at a dual-stack listener is not counted', 'dual', ipv6, 0n],
+	['an IPv6 client at an AF_INET listener whose port is not transparent is not counted', 'opaque', ipv6, 0n],
 ] as const)('%s', async (_what, name, option, hidden) => {
 	const listener = `${wireNetwork.server4}:${stage.listeners[name].port}`;
 	const of = (samples: readonly Sample[], metric: string) => total(samples, metric, { listener });
@@ -41,7 +44,7 @@ test.each([
 	expect(hiddenIn(after) - hiddenIn(before)).toBe(hidden);
 });
 
-test('an IPv6 client of the SYN, whose verdict a sweep records since no callback comes for the data', async () => {
+test('an IPv6 client on the SYN is counted by a sweep, since no callback comes for the data', async () => {
 	const listener = `${wireNetwork.server4}:${stage.listeners.inet.port}`;
 	const hiddenIn = (samples: readonly Sample[]) =>
 		total(samples, 'toascope_connections_hidden_by_family_total', { listener });

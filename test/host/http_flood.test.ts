@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What any local user may try over HTTP: the daemon answers others meanwhile, and gives nobody more than the limits say. */
+/**
+ * Attacks that any local user can make over HTTP: the daemon answers others meanwhile, and no user
+ * gets more than the limits allow.
+ */
 import { connect } from 'node:net';
 import { expect, test } from 'vitest';
-import { answersAtMost, floods } from '../../bench/flood.ts';
-import { nobodyCaller, runAsNobody } from '../fixtures/caller_as.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { total } from '../fixtures/metrics.ts';
-import { patient } from '../fixtures/patience.ts';
+import { maxResponses, floods } from '../../bench/flood.ts';
+import { nobodyCaller, runAsNobody } from '../kit/daemon/caller_as.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { total } from '../kit/telemetry/metrics.ts';
+import { scaleTimeout } from '../kit/timeouts.ts';
 
 const module = (path: string) => JSON.stringify(new URL(path, import.meta.url).href);
 const [connections, requests] = [256, 3600];
 
-/** As Prometheus does it: a new connection, and its whole answer in 10 s. */
+/** Scrapes as Prometheus does: on a new connection, with the whole response within 10 s. */
 async function scrape({ url }: Daemon): Promise<string> {
 	const headers = { connection: 'close' };
-	const response = await fetch(`${url}/metrics`, { headers, signal: AbortSignal.timeout(patient(10_000)) });
+	const response = await fetch(`${url}/metrics`, { headers, signal: AbortSignal.timeout(scaleTimeout(10_000)) });
 	expect(response.status).toBe(200);
 	return response.text();
 }
@@ -22,7 +25,7 @@ async function scrape({ url }: Daemon): Promise<string> {
 test.each(Object.entries(floods))(
 	`${connections} connections of another user, ${requests} requests each: %s`,
 	{
-		timeout: patient(120_000),
+		timeout: scaleTimeout(120_000),
 	},
 	async (name, request) => {
 		await using daemon = await Daemon.start();
@@ -31,19 +34,20 @@ test.each(Object.entries(floods))(
 		const answers = await flood(${JSON.stringify(daemon.url)}, ${JSON.stringify(request)}, ${connections}, ${requests});
 		console.log(JSON.stringify(answers));`);
 		let scraped = 0;
-		const over = attack.printed.then(() => true);
+		const ended = attack.printed.then(() => true);
 		do {
 			expect(await scrape(daemon)).toContain('toascope_build_info');
 			scraped++;
-		} while (!(await Promise.race([over, Promise.resolve(false)])));
+		} while (!(await Promise.race([ended, Promise.resolve(false)])));
 		const answers = (await attack.printed) as string[];
 		expect(scraped).toBeGreaterThan(0);
 		expect(answers.length).toBeGreaterThan(0);
-		expect(answers.length).toBeLessThanOrEqual(connections * answersAtMost);
-		// the requests beyond the limit were never looked at, those before it were, and all connections have ended
+		expect(answers.length).toBeLessThanOrEqual(connections * maxResponses);
+		// the requests beyond the limit were not processed, those before it were, and all
+		// connections have ended
 		const samples = await daemon.metrics();
 		const answered = Number(total(samples, 'toascope_http_requests_total')) - scraped;
-		expect(answered).toBeLessThanOrEqual(connections * answersAtMost);
+		expect(answered).toBeLessThanOrEqual(connections * maxResponses);
 		if (name === 'no_method') return;
 		expect(Number(total(samples, 'toascope_http_limited_total', { limit: 'pipelined' }))).toBeGreaterThan(
 			connections / 2,
@@ -52,8 +56,8 @@ test.each(Object.entries(floods))(
 	},
 );
 
-test('connections of another user that hold every place, and readers that do not read: scrapes go on', {
-	timeout: patient(120_000),
+test('scrapes continue while another user holds every connection slot and does not read responses', {
+	timeout: scaleTimeout(120_000),
 }, async () => {
 	await using daemon = await Daemon.start();
 	const { hostname: host, port } = new URL(daemon.url);
@@ -64,7 +68,7 @@ test('connections of another user that hold every place, and readers that do not
 			socket.on('error', () => {}).pause();
 		});
 		for (let idle = 0; idle < 300; idle++) await open('');
-		for (let deaf = 0; deaf < 64; deaf++) await open('GET /metrics HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'.repeat(4));
+		for (let stalled = 0; stalled < 64; stalled++) await open('GET /metrics HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'.repeat(4));
 		console.log('{}');
 		process.stdin.on('end', () => process.exit()).resume();`);
 	const { stdout, stdin } = child;
@@ -73,12 +77,12 @@ test('connections of another user that hold every place, and readers that do not
 	const samples = await daemon.metrics();
 	expect(Number(total(samples, 'toascope_http_limited_total', { limit: 'connections_idle' }))).toBeGreaterThan(0);
 	expect(await daemon.logged(/an HTTP limit/)).toMatchObject({ level: 40, caller: nobodyCaller });
-	// the Unix socket has places of its own
+	// the Unix socket has a connection limit of its own
 	const answer = await new Promise<string>((resolve, reject) => {
 		const socket = connect(daemon.socket, () => socket.write('GET /healthz HTTP/1.0\r\n\r\n'));
 		let text = '';
-		socket.on('error', reject).on('data', (piece) => {
-			text += piece;
+		socket.on('error', reject).on('data', (chunk) => {
+			text += chunk;
 		});
 		socket.on('close', () => resolve(text));
 	});

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * What a real Prometheus makes of the series: over admission, folding, restarts and reloads increase() shows no traffic that
- * did not happen, neither of a client nor of all of them together.
+ * The series in a real Prometheus: across admission, folding, restarts and reloads, increase()
+ * shows no traffic that did not happen, neither for a client nor for all of them together.
  */
 import { expect, it } from 'vitest';
 import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
-import type { Result } from '../../daemon/lab/protocol.ts';
-import { type Account, expectIdentity, labAccount, settled } from '../fixtures/accounts.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { total } from '../fixtures/metrics.ts';
-import { patient } from '../fixtures/patience.ts';
-import { hasPrometheus, type Matrix, Prometheus } from '../fixtures/prometheus.ts';
-import { somePorts } from '../fixtures/stage.ts';
+import type { ConnectionResult } from '../../daemon/lab/protocol.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { type TrafficTotals, expectIdentity, labTotals, metricsAtRest } from '../kit/daemon/expected_traffic.ts';
+import { total } from '../kit/telemetry/metrics.ts';
+import { hasPrometheus, type Matrix, Prometheus } from '../kit/telemetry/prometheus.ts';
+import { scaleTimeout } from '../kit/timeouts.ts';
+import { somePorts } from '../kit/wire/toa_stage.ts';
 
 const [port, httpPort] = [somePorts(1), somePorts(1)];
 const listener = `${network.server}:${port}`;
@@ -33,17 +33,20 @@ const names = { opened: 'connections_opened', received: 'received_bytes', sent: 
 type Counter = keyof typeof names;
 const counters = Object.keys(names) as Counter[];
 
-/** As increase() has it, before it extrapolates to the ends of its range: from the last sample before `from`, seconds since 1970. */
+/**
+ * The result of increase() before it extrapolates to the ends of its range, beginning at the last
+ * sample before `from`. Times are in seconds since 1970.
+ */
 function increaseOf({ values }: Matrix, from = 0, to = Number.POSITIVE_INFINITY): number {
 	return values.reduce((sum, [at, text], index) => {
 		if (index === 0 || at < from || at > to) return sum;
 		const [value, before] = [Number(text), Number(values[index - 1]?.[1])];
-		// a counter that has fallen began anew from 0
+		// a counter that has decreased has started again from 0
 		return sum + (value < before ? value : value - before);
 	}, 0);
 }
 
-it.skipIf(!hasPrometheus)('nothing that did not happen', { timeout: patient(120_000) }, async () => {
+it.skipIf(!hasPrometheus)('increase() shows only real traffic', { timeout: scaleTimeout(120_000) }, async () => {
 	const lab = await Lab.open({ routes: [{ listenPort: gatewayPort, backendPort: port, profile: 'nat64' }] });
 	await using _lab = { [Symbol.asyncDispose]: () => lab.close() };
 	await lab.echoServer({ port });
@@ -51,13 +54,13 @@ it.skipIf(!hasPrometheus)('nothing that did not happen', { timeout: patient(120_
 	let daemon = await Daemon.start({ config: config(10, '1 h') });
 	await using _daemon = { [Symbol.asyncDispose]: async () => void (await daemon.stop()) };
 	await using prometheus = await Prometheus.start(`127.0.0.1:${httpPort}`);
-	const results: Result[] = [];
-	/** What was sent between moments at which all was at rest, and scraped. */
-	const steps: { readonly what: string; readonly from: number; to: number; readonly sent: Account }[] = [];
+	const results: ConnectionResult[] = [];
+	/** The traffic between two moments at which everything was at rest and had been scraped. */
+	const steps: { readonly what: string; readonly from: number; to: number; readonly sent: TrafficTotals }[] = [];
 	let restAt = Date.now() / 1000;
 
-	/** Some connections of the clients; those of the first one are more. */
-	async function traffic(): Promise<Result[]> {
+	/** Makes connections of all clients, and more of the first three. */
+	async function traffic(): Promise<ConnectionResult[]> {
 		const some = { to: nat64Server, port: gatewayPort, send: 1000, receive: 3000 };
 		const made = [
 			...(await client.run({ ...some, from: '2001:db8:c::1', clients, count: 2 * clients })),
@@ -68,20 +71,24 @@ it.skipIf(!hasPrometheus)('nothing that did not happen', { timeout: patient(120_
 		return made;
 	}
 
-	/** Resolves when Prometheus has scraped all that was done. */
-	async function rest(what: string, made: readonly Result[]): Promise<void> {
-		expectIdentity(await settled(daemon, listener, results.length), listener);
+	/** Resolves when Prometheus has scraped all connections made so far. */
+	async function rest(what: string, made: readonly ConnectionResult[]): Promise<void> {
+		expectIdentity(await metricsAtRest(daemon, listener, results.length), listener);
 		const after = Date.now() / 1000;
 		await prometheus.until(
 			`toascope_connections_closed_total{listener="${listener}"} and timestamp(toascope_connections_closed_total) > ${after}`,
 			([first]) => (first?.value[1] === String(results.length) ? true : undefined),
 		);
 		const to = Date.now() / 1000;
-		steps.push({ what, from: restAt, to, sent: labAccount(made) });
+		steps.push({ what, from: restAt, to, sent: labTotals(made) });
 		restAt = to;
 	}
 
-	async function restart(signal: NodeJS.Signals, during: () => Promise<Result[]>, ...how: Parameters<typeof config>) {
+	async function restart(
+		signal: NodeJS.Signals,
+		during: () => Promise<ConnectionResult[]>,
+		...how: Parameters<typeof config>
+	) {
 		await daemon.stop(signal);
 		const made = await during();
 		daemon = await Daemon.start({ config: config(...how) });
@@ -90,26 +97,26 @@ it.skipIf(!hasPrometheus)('nothing that did not happen', { timeout: patient(120_
 	const reload = async (...how: Parameters<typeof config>) => void (await daemon.reload(config(...how)));
 
 	await rest('ten with series', await traffic());
-	await rest('the same again', await traffic());
+	await rest('the same ten', await traffic());
 	await reload(20, '1 h');
 	await rest('ten more are admitted', await traffic());
-	await rest('all go on', await traffic());
-	await rest('killed, and clients come meanwhile', await restart('SIGKILL', traffic, 20, '1 h'));
+	await rest('all continue', await traffic());
+	await rest('killed, with traffic meanwhile', await restart('SIGKILL', traffic, 20, '1 h'));
 	await rest('with the next daemon', await traffic());
-	await rest('killed, room for more', [...(await restart('SIGKILL', traffic, 25, '1 h')), ...(await traffic())]);
+	await rest('killed, with room for more', [...(await restart('SIGKILL', traffic, 25, '1 h')), ...(await traffic())]);
 	await reload(25, '100 ms');
 	await daemon.until((samples) => total(samples, 'toascope_clients_tracked') === 0n || undefined);
 	await rest('all are folded', []);
 	await reload(15, '1 h');
-	await rest('some are back', await traffic());
+	await rest('some have returned', await traffic());
 	await reload(clients, '1 h');
-	await rest('all are back', await traffic());
+	await rest('all have returned', await traffic());
 	await rest('killed and folded at the start', await restart('SIGKILL', async () => [], clients, '100 ms'));
-	await rest('and back', [...(await traffic()), ...(await traffic())]);
+	await rest('returned after that', [...(await traffic()), ...(await traffic())]);
 	expect(total(await daemon.metrics(), 'toascope_clients_folded_total')).toBeGreaterThanOrEqual(BigInt(clients));
 
-	const sent = (counter: Counter, some: Account) => Number(some[counter]);
-	const ofClient = (name: string) => labAccount(results.filter((result) => result.client === name));
+	const sent = (counter: Counter, some: TrafficTotals) => Number(some[counter]);
+	const ofClient = (name: string) => labTotals(results.filter((result) => result.client === name));
 	for (const counter of counters) {
 		const name = `toascope_client_${names[counter]}_total{listener="${listener}"}`;
 		const series = await prometheus.samples(`${name}[10m]`);
@@ -125,14 +132,15 @@ it.skipIf(!hasPrometheus)('nothing that did not happen', { timeout: patient(120_
 			]),
 		);
 		for (const one of series) {
-			const who = one.metric['client'] ?? '';
-			const truth = sent(counter, who === 'other' ? labAccount(results) : ofClient(who));
-			if (who === 'direct') expect(increaseOf(one)).toBe(0);
-			else expect(increaseOf(one), `${counter} of ${who}`).toBeLessThanOrEqual(truth);
-			// it goes on for as much as half an interval beyond the first and the last sample, or a bit more than one to the range's end
+			const label = one.metric['client'] ?? '';
+			const truth = sent(counter, label === 'other' ? labTotals(results) : ofClient(label));
+			if (label === 'direct') expect(increaseOf(one)).toBe(0);
+			else expect(increaseOf(one), `${counter} of ${label}`).toBeLessThanOrEqual(truth);
+			// increase() extrapolates by up to half an interval beyond the first and the last
+			// sample, or by a bit more than one to the end of the range
 			const spanned = (one.values.at(-1)?.[0] ?? 0) - (one.values[0]?.[0] ?? 0);
 			const beyond = 1 + 2.2 / (one.values.length - 1);
-			if (spanned > 0) expect(increase.get(who), who).toBeLessThanOrEqual(increaseOf(one) * beyond + 1e-6);
+			if (spanned > 0) expect(increase.get(label), label).toBeLessThanOrEqual(increaseOf(one) * beyond + 1e-6);
 		}
 	}
 });

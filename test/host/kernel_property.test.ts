@@ -1,46 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The real programs and the real store against what the lab knows of its connections: opened, flushed, closed, looked at,
- * retired, folded and adopted by another daemon in any order, and all at once. With connections in socket storage as well.
+ * Compares the real programs and the real store with what the lab knows of its connections: they
+ * are opened, flushed, closed, collected, retired, folded and adopted by another daemon in any
+ * order, and all at once. Connections are kept in the table or in socket storage.
  */
 import { randomInt } from 'node:crypto';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as yieldLoop } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import type { Counters } from '../../daemon/capture/counters.ts';
-import { Programs } from '../../daemon/capture/programs.ts';
+import { BpfProvider } from '../../daemon/capture/bpf_provider.ts';
+import type { Counters } from '../../daemon/capture/maps/counters.ts';
 import { bpfReader } from '../../daemon/capture/provider.ts';
 import { toConfig } from '../../daemon/config/config.ts';
 import { fileSchema } from '../../daemon/config/schema.ts';
+import type { Yield } from '../../daemon/event_loop.ts';
 import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
-import type { Batch, Result } from '../../daemon/lab/protocol.ts';
-import type { Snapshot, Traffic } from '../../daemon/model/snapshot.ts';
-import { type NextTurn, Store } from '../../daemon/model/store.ts';
+import type { Batch, ConnectionResult } from '../../daemon/lab/protocol.ts';
+import type { Snapshot } from '../../daemon/model/snapshot.ts';
+import { Store } from '../../daemon/model/store.ts';
+import type { Traffic } from '../../daemon/model/traffic.ts';
 import { noTraffic } from '../../daemon/model/traffic.ts';
-import { patient } from '../fixtures/patience.ts';
-import { random } from '../fixtures/random.ts';
-import { expectGauges, expectIdentity, expectMonotonic, labels } from '../fixtures/snapshots.ts';
-import { somePorts } from '../fixtures/stage.ts';
-import { probed, ways } from '../fixtures/ways.ts';
+import { probed, lockingModes } from '../kit/kernel/locking_modes.ts';
+import { expectGauges, expectIdentity, expectMonotonic, labels } from '../kit/model/snapshots.ts';
+import { random } from '../kit/random.ts';
+import { scaleTimeout } from '../kit/timeouts.ts';
+import { somePorts } from '../kit/wire/toa_stage.ts';
 
 const rounds = { few: 25, roomy: 10 };
 
-interface World {
-	readonly world: string;
+interface Scenario {
+	readonly scenario: string;
 	readonly addresses: number;
 	readonly capacity: number;
 	readonly maxExported: number;
 	readonly idleMs: number;
-	/** Clients that are there before the first look. */
+	/** Clients that connect before the first collection. */
 	readonly before: number;
 }
 
-const worlds: readonly World[] = [
-	// fewer places than clients: some find no room in the kernel's table, and most no series; every look retires somebody
-	{ world: 'few places', addresses: 24, capacity: 16, maxExported: 6, idleMs: 1, before: 0 },
-	// and more clients than a page of the table holds, so that some come while it is read
+const scenarios: readonly Scenario[] = [
+	// fewer slots than clients: some find the kernel's table full, most get no series, and every
+	// collection retires a client
+	{ scenario: 'few slots', addresses: 24, capacity: 16, maxExported: 6, idleMs: 1, before: 0 },
+	// more clients than a page of the table holds, so that some come while it is read
 	{
-		world: 'a place for everybody',
+		scenario: 'a slot for every client',
 		addresses: 4000,
 		capacity: 8192,
 		maxExported: 8192,
@@ -51,9 +55,12 @@ const worlds: readonly World[] = [
 const port = somePorts(1);
 const nat64Port = 10_001;
 const listener = `${network.server}:${port}`;
-const givenUp = new Error('given up');
-const emptyRecord = { direct: noTraffic, overflow: noTraffic, folded: noTraffic, unshown: noTraffic };
-/** Every second time, as where the kernel refuses to take the entry of a series that has ended out (EBUSY). */
+const aborted = new Error('aborted');
+const emptyRecord = { direct: noTraffic, overflow: noTraffic, folded: noTraffic, unexported: noTraffic };
+/**
+ * Lets about every second removal of the entry of a series that has ended fail, as if the kernel
+ * had refused it (EBUSY).
+ */
 function refuse(counters: Counters, pick: (below: number) => number): void {
 	const fold = counters.fold.bind(counters);
 	counters.fold = (key, exported) => {
@@ -66,14 +73,14 @@ function refuse(counters: Counters, pick: (below: number) => number): void {
 	counters.dropExported = (key) => pick(2) === 0 && drop(key);
 }
 
-const quietly = { info() {}, warn() {}, error() {} };
+const silentLog = { info() {}, warn() {}, error() {} };
 
-const runs = ways.flatMap((one) => worlds.map((world) => ({ ...one, ...world, seed: randomInt(2 ** 31) })));
+const runs = lockingModes.flatMap((one) => scenarios.map((each) => ({ ...one, ...each, seed: randomInt(2 ** 31) })));
 
 it.each(runs)(
-	'$way, $world: every sum is exact and nothing falls (seed $seed)',
-	{ timeout: patient(120_000) },
-	async ({ way, features, readsOpen, seed, world, addresses, capacity, maxExported, idleMs, before }) => {
+	'$way, $scenario: every sum is exact and no counter decreases (seed $seed)',
+	{ timeout: scaleTimeout(120_000) },
+	async ({ way, features, readsOpen, seed, scenario, addresses, capacity, maxExported, idleMs, before }) => {
 		const pick = random(seed);
 		const roomy = capacity > addresses;
 		await using lab = await Lab.open({ routes: [{ listenPort: nat64Port, backendPort: port, profile: 'nat64' }] });
@@ -88,12 +95,12 @@ it.each(runs)(
 				listeners: { ports: [port] },
 				trust: [network.pool],
 				clients: { capacity, max_exported: maxExported },
-				bpf: { pin: `/sys/fs/bpf/toascope-property-${process.pid}-${`${way} ${world}`.replaceAll(' ', '-')}` },
+				bpf: { pin: `/sys/fs/bpf/toascope-property-${process.pid}-${`${way} ${scenario}`.replaceAll(' ', '-')}` },
 			}),
 			{},
 		);
 		const start = () => {
-			const provider = Programs.open(config, bpfReader, quietly, { ...probed, features });
+			const provider = BpfProvider.open(config, bpfReader, silentLog, { ...probed, features });
 			refuse(provider.counters, pick);
 			return provider;
 		};
@@ -103,14 +110,14 @@ it.each(runs)(
 		try {
 			let store = new Store(provider.counters, limits);
 			let last: Snapshot | undefined;
-			const results: Result[] = [];
-			/** Who holds connections open. */
-			const open = new Map<LabClient, Result[]>();
+			const results: ConnectionResult[] = [];
+			/** The connections that each client holds open. */
+			const open = new Map<LabClient, ConnectionResult[]>();
 			const underWay = new Set<Promise<void>>();
-			/** The flushes so far. */
+			/** Resolves when the flushes so far have completed. */
 			let flushed: Promise<unknown> = Promise.resolve();
 
-			const run = async (client: LabClient, batch: Partial<Batch>): Promise<Result[]> => {
+			const run = async (client: LabClient, batch: Partial<Batch>): Promise<ConnectionResult[]> => {
 				const made = await client.run({ to: nat64Server, port: nat64Port, ...batch });
 				expect(made.filter(({ error }) => error !== undefined)).toEqual([]);
 				results.push(...made);
@@ -131,7 +138,7 @@ it.each(runs)(
 				const holder = holding[pick(holding.length)] as LabClient;
 				switch (pick(8)) {
 					case 0:
-						flushed = Promise.all([flushed, provider.flush(() => turn())]);
+						flushed = Promise.all([flushed, provider.flush(() => yieldLoop())]);
 						break;
 					case 1:
 					case 2:
@@ -151,27 +158,34 @@ it.each(runs)(
 						begin(run(passing as LabClient, load()));
 				}
 			};
-			/** Whoever it is, with open connections or without: the programs must know. */
-			const retireSomebody = async () => {
+			/**
+			 * Retires a random client, with or without open connections: the programs must handle
+			 * both.
+			 */
+			const retireOne = async () => {
 				const keys: string[] = [];
 				for (const page of provider.counters.readClients()) {
 					for (let index = 0; index < page.length; index++) keys.push(page.key(index));
 				}
 				if (keys.length > 0) provider.counters.retire(keys[pick(keys.length)] as string);
-				await provider.counters.runsOver();
+				await provider.counters.synchronize();
 			};
-			const quiet = () => turn();
-			/** What others do between two pages; now and then the look is given up there. */
+			const quiet = () => yieldLoop();
+			/**
+			 * Runs between two pages of a collection: other work, and sometimes an abort of the
+			 * collection.
+			 */
 			const busy = async () => {
 				step();
-				await turn();
-				// some that nobody has met yet: also where the look has been already
+				await yieldLoop();
+				// clients that are not registered yet, also on pages that the collection has
+				// already read
 				if (roomy) await run(passing as LabClient, load());
-				if (pick(10) === 0) throw givenUp;
+				if (pick(10) === 0) throw aborted;
 			};
-			const look = async (nextTurn: NextTurn): Promise<Snapshot | undefined> => {
-				const snapshot = await store.look(nextTurn).catch((error: unknown) => {
-					expect(error).toBe(givenUp);
+			const collect = async (between: Yield): Promise<Snapshot | undefined> => {
+				const snapshot = await store.collect(between).catch((error: unknown) => {
+					expect(error).toBe(aborted);
 					return undefined;
 				});
 				if (snapshot === undefined) return undefined;
@@ -181,7 +195,7 @@ it.each(runs)(
 				last = snapshot;
 				return snapshot;
 			};
-			/** A daemon that is gone without a word, and the next one. */
+			/** Replaces the daemon by the next one, without an orderly stop. */
 			const kill = async () => {
 				await flushed;
 				provider.close(true);
@@ -190,12 +204,15 @@ it.each(runs)(
 				store = new Store(provider.counters, limits);
 			};
 			const record = () => provider.counters.readListeners().find(({ endpoint }) => endpoint?.port === port);
-			/** Who has left the table was not open, and whoever is open counts where it opened. */
+			/**
+			 * Expects that folded clients had no open connections, and that each open connection
+			 * counts where it was opened.
+			 */
 			const expectOpen = (held: number) => {
 				const openOf = (...some: readonly Traffic[]) => some.reduce((sum, one) => sum + one.opened - one.closed, 0n);
-				const { direct, overflow, folded, unshown } = record() ?? emptyRecord;
-				expect(openOf(folded, unshown), 'open, and folded').toBe(0n);
-				expect(openOf(direct), 'open, and direct').toBe(0n);
+				const { direct, overflow, folded, unexported } = record() ?? emptyRecord;
+				expect(openOf(folded, unexported), 'open, but folded').toBe(0n);
+				expect(openOf(direct), 'open, but direct').toBe(0n);
 				const inTable: bigint[] = [];
 				for (const page of provider.counters.readClients()) {
 					for (let index = 0; index < page.length; index++) inTable.push(page.open(index));
@@ -204,12 +221,15 @@ it.each(runs)(
 				expect(inTable.reduce((sum, one) => sum + one, openOf(overflow))).toBe(BigInt(held));
 			};
 
-			/** There has always been a place for everybody: `other` has what could not be counted for a client, and no more. */
+			/**
+			 * With a slot for every client, expects `other` to have only what could not be counted
+			 * for a client.
+			 */
 			const expectWhole = (snapshot: Snapshot) => {
-				const { overflow, unshown } = record() ?? emptyRecord;
+				const { overflow, unexported } = record() ?? emptyRecord;
 				const other = [...snapshot.clients].find((one) => one.client === 'other' && one.listener === listener);
 				expect(other?.traffic ?? noTraffic, 'other').toEqual(overflow);
-				expect(unshown, 'without a series').toEqual(noTraffic);
+				expect(unexported, 'without a series').toEqual(noTraffic);
 				const bases = [...provider.counters.readExported().values()].map(({ base }) => base);
 				expect(bases.filter(({ opened, receivedBytes }) => opened + receivedBytes > 0n)).toEqual([]);
 			};
@@ -223,18 +243,18 @@ it.each(runs)(
 					await provider.counters.sweep(quiet);
 					return record()?.total.closed ?? 0n;
 				};
-				await expect.poll(countedClosed, { timeout: patient(20_000), interval: 5 }).toBe(closed);
-				// the second one counts what the first saw
+				await expect.poll(countedClosed, { timeout: scaleTimeout(20_000), interval: 5 }).toBe(closed);
+				// the second flush counts what the first has seen
 				await flushed;
 				await provider.flush(quiet);
 				await provider.flush(quiet);
-				const snapshot = (await look(quiet)) as Snapshot;
+				const snapshot = (await collect(quiet)) as Snapshot;
 				expectIdentity(snapshot);
 				expectGauges(snapshot);
 				expectOpen(held);
 				if (roomy) expectWhole(snapshot);
 				const read = readsOpen ? results : results.filter((one) => !stillOpen.has(one));
-				const sum = (of: (result: Result) => number) => read.reduce((all, one) => all + BigInt(of(one)), 0n);
+				const sum = (of: (result: ConnectionResult) => number) => read.reduce((all, one) => all + BigInt(of(one)), 0n);
 				expect(snapshot.listeners.find((one) => one.listener === listener)?.total ?? noTraffic).toMatchObject({
 					opened: BigInt(results.length),
 					closed,
@@ -248,16 +268,16 @@ it.each(runs)(
 			for (let round = 0; round < (roomy ? rounds.roomy : rounds.few); round++) {
 				for (let steps = 1 + pick(5); steps > 0; steps--) {
 					step();
-					if (pick(roomy ? 8 : 2) === 0) await retireSomebody();
+					if (pick(roomy ? 8 : 2) === 0) await retireOne();
 				}
-				for (let looks = pick(4); looks > 0; looks--) await look(busy);
+				for (let collections = pick(4); collections > 0; collections--) await collect(busy);
 				if (pick(3) === 0) await kill();
 				if (pick(3) === 0) await atRest();
 			}
-			// chance may have left that out
+			// it is possible that no client has been folded so far
 			for (let tries = 0; tries < 100 && (last?.clientsFolded ?? 0n) === 0n; tries++) {
-				await retireSomebody();
-				await look(quiet);
+				await retireOne();
+				await collect(quiet);
 			}
 			const { clientsFolded, drops } = await atRest();
 			expect(clientsFolded).toBeGreaterThan(0n);

@@ -1,23 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The daemon's life: it ends quickly and leaves nothing, however it ends and wherever its start fails. */
+/**
+ * The daemon's lifetime: it stops quickly and leaves nothing behind, however it ends and wherever
+ * its start fails.
+ */
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setImmediate as immediate } from 'node:timers/promises';
+import { setImmediate as yieldLoop } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { limit } from '../../daemon/capture/layout.gen.ts';
-import { findCgroup2, readMounts } from '../../daemon/capture/mounts.ts';
-import { native } from '../../daemon/capture/native.ts';
-import { Pins } from '../../daemon/capture/pins.ts';
+import { Pins } from '../../daemon/capture/pinning/pins.ts';
+import { limit } from '../../daemon/capture/records/layout.gen.ts';
+import { findCgroup2, readMounts } from '../../daemon/host/mounts.ts';
 import { Lab, nat64Server } from '../../daemon/lab/lab.ts';
 import { hasEnded } from '../../daemon/lab/process.ts';
-import { type Ended, toascope } from '../fixtures/command.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { allGone, attachedAt, belongings, freeze, mounts } from '../fixtures/leftovers.ts';
-import { patient } from '../fixtures/patience.ts';
-import { somePorts } from '../fixtures/stage.ts';
+import { native } from '../../native/binding.ts';
+import { type Ended, toascope } from '../kit/daemon/command.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { allGone, attachedAt, kernelObjectsOf, freeze, mounts } from '../kit/kernel/bpf_objects.ts';
+import { scaleTimeout } from '../kit/timeouts.ts';
+import { somePorts } from '../kit/wire/toa_stage.ts';
 
 const pinDirectory = `/sys/fs/bpf/toascope-test-${process.pid}`;
 const port = somePorts(1);
@@ -32,9 +35,12 @@ afterEach(() => {
 	expect(existsSync(pinDirectory)).toBe(false);
 });
 
-/** What a running daemon has; enough of it for the test to mean something. */
-function had(daemon: Daemon) {
-	const found = belongings(daemon.child.pid ?? 0);
+/**
+ * The kernel objects of a running daemon. There must be enough of them for the test to be
+ * meaningful.
+ */
+function objectsOf(daemon: Daemon) {
+	const found = kernelObjectsOf(daemon.child.pid ?? 0);
 	expect(found.programs.length).toBeGreaterThanOrEqual(8);
 	expect(found.maps.length).toBeGreaterThanOrEqual(13);
 	expect(found.links.length).toBeGreaterThanOrEqual(5);
@@ -47,7 +53,7 @@ describe.each([
 ])('%s', (_what, pin) => {
 	test.each(['SIGTERM', 'SIGINT'] as const)('%s: exit code 0, nothing is left', async (signal) => {
 		await using daemon = await Daemon.start({ config: `${narrowed}\nbpf: {pin: ${pin}}` });
-		const before = had(daemon);
+		const before = objectsOf(daemon);
 		expect(existsSync(pinDirectory)).toBe(pin !== 'off');
 		const ended = once(daemon.child, 'exit');
 		daemon.child.kill(signal);
@@ -59,9 +65,9 @@ describe.each([
 	});
 });
 
-test('SIGTERM ends it, and nothing is left, also where the kernel refuses it something', async () => {
+test('SIGTERM ends the daemon and nothing is left, even if the kernel refuses an operation', async () => {
 	await using daemon = await Daemon.start({ config: `${narrowed}\notel: {endpoint: "http://127.0.0.1:1"}` });
-	const before = had(daemon);
+	const before = objectsOf(daemon);
 	freeze(before.maps, 'settings');
 	const ended = once(daemon.child, 'exit');
 	daemon.child.kill('SIGTERM');
@@ -71,11 +77,11 @@ test('SIGTERM ends it, and nothing is left, also where the kernel refuses it som
 	await allGone(before);
 });
 
-test('SIGTERM ends it within 2 s, with connections open, scrapers waiting and a collector that does not answer', async () => {
+test('SIGTERM ends the daemon within 2 s, with open connections, waiting scrapers and a collector that does not respond', async () => {
 	await using lab = await Lab.open({ routes: [{ listenPort: 80, backendPort: port, profile: 'nat64' }] });
 	await lab.echoServer({ port });
 	const client = await lab.client();
-	// takes connections and answers nothing
+	// accepts connections and never responds
 	await using collector = createServer((socket) => socket.resume().on('error', () => {}));
 	collector.listen(0, '127.0.0.1');
 	await once(collector, 'listening');
@@ -85,16 +91,16 @@ test('SIGTERM ends it within 2 s, with connections open, scrapers waiting and a 
 		config: narrowed,
 		env: { OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${address.port}`, OTEL_BSP_SCHEDULE_DELAY: '100' },
 	});
-	const asked = once(collector, 'connection');
-	const made = await client.run({ from: '2001:db8:c::1', clients: 50, count: 200, to: nat64Server, port: 80 });
-	expect(made.filter(({ error }) => error !== undefined)).toEqual([]);
+	const connected = once(collector, 'connection');
+	const results = await client.run({ from: '2001:db8:c::1', clients: 50, count: 200, to: nat64Server, port: 80 });
+	expect(results.filter(({ error }) => error !== undefined)).toEqual([]);
 	await client.run({ from: '2001:db8:c::1', clients: 50, to: nat64Server, port: 80, hold: true });
-	await asked;
+	await connected;
 	await daemon.metrics();
-	const before = had(daemon);
+	const before = objectsOf(daemon);
 
 	const ended = once(daemon.child, 'exit').then(() => 'ended');
-	const deadline = new Promise((resolve) => setTimeout(resolve, patient(2000), 'still there'));
+	const deadline = new Promise((resolve) => setTimeout(resolve, scaleTimeout(2000), 'still running'));
 	const began = performance.now();
 	daemon.child.kill('SIGTERM');
 	expect(await Promise.race([ended, deadline])).toBe('ended');
@@ -103,22 +109,22 @@ test('SIGTERM ends it within 2 s, with connections open, scrapers waiting and a 
 	await allGone(before);
 });
 
-test('no further signal cuts the end short, to the last moment', async () => {
+test('further signals do not interrupt the shutdown, to the last moment', async () => {
 	await using daemon = await Daemon.start({ config: `${narrowed}\nbpf: {pin: ${pinDirectory}}` });
-	const before = had(daemon);
+	const before = objectsOf(daemon);
 	const ended = once(daemon.child, 'exit');
 	daemon.child.kill('SIGINT');
 	while (!hasEnded(daemon.child)) {
 		daemon.child.kill('SIGTERM');
 		daemon.child.kill('SIGHUP');
-		await immediate();
+		await yieldLoop();
 	}
 	await ended;
 	expect(daemon.child.exitCode).toBe(0);
 	await allGone(before);
 });
 
-describe('a start that fails leaves nothing', () => {
+describe('a start that fails leaves nothing behind', () => {
 	const root = findCgroup2(readMounts()) ?? '';
 	const cgroup = join(root, `toascope-test-${process.pid}`);
 	let directory = '';
@@ -132,7 +138,7 @@ describe('a start that fails leaves nothing', () => {
 		rmSync(directory, { recursive: true });
 	});
 
-	/** Starts one that attaches at the test's own cgroup, where nobody else attaches. */
+	/** Runs a daemon on the test's own cgroup, where no other program is attached. */
 	async function run(config: string): Promise<Ended> {
 		const file = join(directory, 'toascope.yaml');
 		const defaults = [
@@ -156,45 +162,45 @@ describe('a start that fails leaves nothing', () => {
 		await using taken = createServer().listen(socket);
 		await once(taken, 'listening');
 		const { code, err } = await run(bpf);
-		expect(err).toContain(`another toascope answers on ${socket} [ALREADY_RUNNING]`);
+		expect(err).toContain(`another toascope is listening on ${socket} [ALREADY_RUNNING]`);
 		expect(code).toBe(1);
 		expect(existsSync(socket)).toBe(true);
 	});
 
-	test.each(pins)('a cgroup that is none (%s)', async (_what, bpf) => {
+	test.each(pins)('the cgroup is not a directory of cgroup v2 (%s)', async (_what, bpf) => {
 		const { code, err } = await run(`cgroup: /tmp\n${bpf}`);
-		expect(err).toContain('cgroup: /tmp is no directory of cgroup v2 [CONFIG_INVALID]');
+		expect(err).toContain('cgroup: /tmp is not a cgroup v2 directory [CONFIG_INVALID]');
 		expect(code).toBe(2);
 	});
 
-	test('pins outside of bpffs', async () => {
+	test('pins outside bpffs', async () => {
 		const { code, err } = await run(`bpf: {pin: ${directory}/pins}`);
 		expect(err).toContain('is not on a bpffs [NO_BPFFS]');
 		expect(code).toBe(3);
 	});
 
-	test('pins on the mount of bpffs, among those of others', async () => {
-		const message = 'bpf.pin: /sys/fs/bpf is a bpffs itself, where others pin as well';
+	test('pins in the mount point of bpffs, among those of other programs', async () => {
+		const message = 'bpf.pin: /sys/fs/bpf is itself a bpffs mount, where other programs pin too';
 		const { code, err } = await run('bpf: {pin: /sys/fs/bpf/}');
 		expect(err).toContain(`${message} [CONFIG_INVALID]`);
 		expect(code).toBe(2);
-		// with the module, before it is told anything
+		// with the provider `module` this is checked before anything is written to the module
 		expect(() => Pins.requireFree(native(), '/sys/fs/bpf')).toThrow(message);
 	});
 
-	test('an endpoint that is no URL', async () => {
+	test('an endpoint that is not a URL', async () => {
 		const { code, err } = await run(`otel: {endpoint: "nonsense", spans: on}\nbpf: {pin: ${pinDirectory}}`);
 		expect(err).toContain('[CONFIG_INVALID]');
 		expect(code).toBe(2);
 	});
 
-	test('another toascope has the pins: its pid is named, and nothing of it is touched', async () => {
+	test('another toascope has the pins: the error names its pid, and its state is unchanged', async () => {
 		await using first = await Daemon.start({ config: `${narrowed}\nbpf: {pin: ${pinDirectory}}` });
-		const before = had(first);
+		const before = objectsOf(first);
 		const { code, err } = await run(`bpf: {pin: ${pinDirectory}}`);
-		expect(err).toContain(`another toascope (pid ${first.child.pid}) has ${pinDirectory} [ALREADY_RUNNING]`);
+		expect(err).toContain(`another toascope (pid ${first.child.pid}) is using ${pinDirectory} [ALREADY_RUNNING]`);
 		expect(code).toBe(1);
-		expect(belongings(first.child.pid ?? 0)).toEqual(before);
+		expect(kernelObjectsOf(first.child.pid ?? 0)).toEqual(before);
 		expect(existsSync(join(pinDirectory, `v${limit.TOASCOPE_LAYOUT}`))).toBe(true);
 		expect(await (await fetch(`${first.url}/readyz`)).text()).toBe('ready\n');
 	});

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-/** An address or a port that is not there yet: the daemon attaches, counts, says so, and listens when it comes. */
+/**
+ * An HTTP address or port that is not available yet: the daemon attaches and counts, logs that it
+ * cannot listen, and listens as soon as it can.
+ */
 import { execFileSync } from 'node:child_process';
 import { expect, test } from 'vitest';
-import { ask } from '../../daemon/doctor/ask.ts';
-import { takenPort } from '../fixtures/answering.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { parseMetrics } from '../fixtures/metrics.ts';
-import { somePorts } from '../fixtures/stage.ts';
+import { getFromDaemon } from '../../daemon/client/daemon_client.ts';
+import { takenPort } from '../kit/daemon/answering.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { parseMetrics } from '../kit/telemetry/metrics.ts';
+import { somePorts } from '../kit/wire/toa_stage.ts';
 
 const port = somePorts(1);
 const waiting = /^HTTP cannot listen/;
-const listening = /^HTTP listens now/;
+const listening = /^HTTP is listening now/;
 
-/** In a network namespace of its own, with what `commands` (sh) set up there. */
+/** Runs a command in its own network namespace, which the shell script `commands` sets up. */
 const inNetns = (commands: string) => [
 	'unshare',
 	'--net',
@@ -31,24 +34,24 @@ const inside = (daemon: Daemon, command: string) =>
 	execFileSync('nsenter', [`--target=${daemon.child.pid}`, '--net', 'sh', '-ec', command], { encoding: 'utf8' });
 
 async function failures(daemon: Daemon): Promise<number> {
-	const { body } = await ask({ socket: daemon.socket }, '/metrics');
+	const { body } = await getFromDaemon({ socket: daemon.socket }, '/metrics');
 	const named = parseMetrics(body).filter(({ name }) => name === 'toascope_http_listen_failures_total');
 	return Number(named.find(({ labels }) => labels.endpoint === 'listen')?.value);
 }
 
-/** It is attached, and not ready. */
+/** Expects the daemon to be attached, but not ready. */
 async function expectWaiting(daemon: Daemon, code: string): Promise<void> {
 	const line = await daemon.logged(waiting);
 	expect(line).toMatchObject({ level: 50, endpoint: 'http.listen', err: { code } });
 	expect(await daemon.logged(/^attached/)).toMatchObject({ http: 'not yet', socket: daemon.socket });
-	const { status, body } = await ask({ socket: daemon.socket }, '/readyz');
+	const { status, body } = await getFromDaemon({ socket: daemon.socket }, '/readyz');
 	expect({ status, body }).toEqual({ status: 503, body: expect.stringContaining('http_listen') });
 	expect(await failures(daemon)).toBeGreaterThanOrEqual(1);
 }
 
 async function expectListening(daemon: Daemon): Promise<void> {
 	await daemon.logged(listening);
-	expect(await ask({ socket: daemon.socket }, '/readyz')).toEqual({ status: 200, body: 'ready\n' });
+	expect(await getFromDaemon({ socket: daemon.socket }, '/readyz')).toEqual({ status: 200, body: 'ready\n' });
 	expect(daemon.log.filter(({ msg }) => waiting.test(msg))).toHaveLength(1);
 }
 
@@ -70,7 +73,7 @@ test('an address that is added later', async () => {
 });
 
 test('an IPv6 address that is still being probed for duplicates', async () => {
-	// ten probes, a second apart: it is tentative when the daemon starts
+	// ten probes, one per second, so that the address is tentative when the daemon starts
 	const dad = 'echo 10 >/proc/sys/net/ipv6/conf/one/dad_transmits; ip link set one up; ip link set two up';
 	const veth = `ip link add one type veth peer name two; ${dad}; ip address add 2001:db8:5::1/64 dev one`;
 	await using daemon = await start('[2001:db8:5::1]:80', inNetns(veth));
@@ -81,7 +84,7 @@ test('an IPv6 address that is still being probed for duplicates', async () => {
 	expect(inside(daemon, 'ss -Hltn src [2001:db8:5::1]')).toContain('[2001:db8:5::1]:80');
 });
 
-test('it stops while it waits', async () => {
+test('the daemon stops while it waits for the address', async () => {
 	await using daemon = await start('203.0.113.1:1');
 	await daemon.logged(waiting);
 	expect(await daemon.stop()).toBe(0);

@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * More destinations than the table of listeners has slots for, dialled by a remote host (TPROXY): when they are idle a new
- * service finds a slot, and what they counted is in `other`, to the byte, also over a restart and a kill.
+ * A remote host connects, through TPROXY, to more destinations than the table of listeners has
+ * slots. When the destinations are idle, a new listener gets a slot, and their counts are in
+ * `other`, exact to the byte, also across a restart and a kill.
  */
 import { rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Lab } from '../../daemon/lab/lab.ts';
-import { expectIdentity, listenerAccount, settled } from '../fixtures/accounts.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { Listener } from '../fixtures/listener.ts';
-import { type Sample, total } from '../fixtures/metrics.ts';
-import { somePorts } from '../fixtures/stage.ts';
-import { toaOption } from '../fixtures/toa_option.ts';
-import { hasNft, tproxy } from '../fixtures/tproxy.ts';
-import { Wire, wireNetwork } from '../fixtures/wire.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { expectIdentity, listenerTotals, metricsAtRest } from '../kit/daemon/expected_traffic.ts';
+import { type Sample, total } from '../kit/telemetry/metrics.ts';
+import { Listener } from '../kit/wire/listener.ts';
+import { toaOption } from '../kit/wire/toa_option.ts';
+import { somePorts } from '../kit/wire/toa_stage.ts';
+import { hasNft, tproxy } from '../kit/wire/tproxy.ts';
+import { Wire, wireNetwork } from '../kit/wire/wire.ts';
 
 const slots = 256;
 const destinations = 300;
 const port = somePorts(destinations + 4);
-const [service, second, third, real] = [0, 1, 2, 3].map((more) => port + destinations + more) as [
+const [first, second, third, real] = [0, 1, 2, 3].map((more) => port + destinations + more) as [
 	number,
 	number,
 	number,
@@ -54,8 +55,11 @@ describe.skipIf(!hasNft())('300 destinations and 256 slots', () => {
 		rmSync(pin, { recursive: true, force: true });
 	});
 
-	/** Connections to so many ports from one on, with an option and some data, then the end. */
-	async function visit(from: number, count = 1): Promise<void> {
+	/**
+	 * Makes one connection to each of `count` ports, beginning with `from`: an option on even
+	 * ports, some data, and a reset.
+	 */
+	async function connectEach(from: number, count = 1): Promise<void> {
 		for (let to = from; to < from + count; to++) {
 			const one = wire.connection({ to });
 			one.syn();
@@ -75,10 +79,10 @@ describe.skipIf(!hasNft())('300 destinations and 256 slots', () => {
 		total(samples, `toascope_${name}_total`, labels);
 	const folded = (samples: readonly Sample[]) => Number(sum(samples, 'listeners_folded'));
 
-	/** All that was counted, by whichever listener, is what was made. */
+	/** Expects the sums over all listeners to equal the connections that were made. */
 	async function expectExact(): Promise<Sample[]> {
 		await daemon.until((samples) => sum(samples, 'connections_closed') >= made.opened || undefined);
-		const samples = await settled(daemon, '', 0);
+		const samples = await metricsAtRest(daemon, '', 0);
 		expect(sum(samples, 'connections_opened')).toBe(made.opened);
 		expect(sum(samples, 'connections_closed')).toBe(made.opened);
 		expect(sum(samples, 'received_bytes')).toBe(made.bytes);
@@ -91,33 +95,34 @@ describe.skipIf(!hasNft())('300 destinations and 256 slots', () => {
 		return samples;
 	}
 
-	it('a new service gets series of its own when they are idle, and other has their counts', async () => {
-		await visit(port, destinations);
+	it('when the listeners are idle, a new one gets its own series, and `other` has the counts of those that it replaced', async () => {
+		await connectEach(port, destinations);
 		const full = await expectExact();
-		const other = listenerAccount(full, 'other');
+		const other = listenerTotals(full, 'other');
 		expect(other.opened).toBe(BigInt(destinations - slots));
 		expect(sum(full, 'drops', { reason: 'listeners_full' })).toBe(BigInt(destinations - slots));
 		const later = await daemon.until((samples) => (folded(samples) >= slots / 8 ? samples : undefined));
-		expect(listenerAccount(later, 'other').opened).toBe(other.opened + BigInt(folded(later)));
-		await visit(service);
+		expect(listenerTotals(later, 'other').opened).toBe(other.opened + BigInt(folded(later)));
+		await connectEach(first);
 		const samples = await expectExact();
-		expect(listenerAccount(samples, label(service)).opened).toBe(1n);
-		// the least recent ones went, those without a client first: the last of those that had a slot still has it
-		expect(listenerAccount(samples, label(port + 1 - (port % 2))).opened).toBe(0n);
-		expect(listenerAccount(samples, label(port + slots - 1)).opened).toBe(1n);
+		expect(listenerTotals(samples, label(first)).opened).toBe(1n);
+		// the least recently used ones were folded, those without a client first: the last of those
+		// that had a slot still has it
+		expect(listenerTotals(samples, label(port + 1 - (port % 2))).opened).toBe(0n);
+		expect(listenerTotals(samples, label(port + slots - 1)).opened).toBe(1n);
 	});
 
-	it.each(['SIGTERM', 'SIGKILL'] as const)('%s, and another daemon: the same, and it goes on', async (signal) => {
+	it.each(['SIGTERM', 'SIGKILL'] as const)('%s, then another daemon: same counts, more folding', async (signal) => {
 		const before = await expectExact();
 		await daemon.stop(signal);
 		daemon = await Daemon.start({ config });
 		const after = await expectExact();
 		expect(folded(after)).toBeGreaterThanOrEqual(folded(before));
-		expect(listenerAccount(after, 'other').opened).toBeGreaterThanOrEqual(listenerAccount(before, 'other').opened);
-		await visit(port, destinations);
+		expect(listenerTotals(after, 'other').opened).toBeGreaterThanOrEqual(listenerTotals(before, 'other').opened);
+		await connectEach(port, destinations);
 		await daemon.until((samples) => folded(samples) >= folded(before) + slots / 8 || undefined);
 		const next = signal === 'SIGTERM' ? second : third;
-		await visit(next);
-		expect(listenerAccount(await expectExact(), label(next)).opened).toBe(1n);
+		await connectEach(next);
+		expect(listenerTotals(await expectExact(), label(next)).opened).toBe(1n);
 	});
 });

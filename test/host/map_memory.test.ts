@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What the maps take of the kernel's memory: the doctor's estimate beside what the kernel counts. */
+/** The kernel memory of the maps: the doctor's estimate compared with what the kernel counts. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { clientKeyLayout, exportedLayout } from '../../daemon/capture/layout.gen.ts';
 import { load } from '../../daemon/capture/load.ts';
-import { native } from '../../daemon/capture/native.ts';
-import { kernelMemory, mapEntries } from '../../daemon/capture/sizes.ts';
+import { kernelMemory, mapEntries } from '../../daemon/capture/maps/sizes.ts';
+import { clientKeyLayout, exportedLayout } from '../../daemon/capture/records/layout.gen.ts';
 import { readMemory } from '../../daemon/doctor/memory.ts';
-import { config } from '../fixtures/checks.ts';
-import { toascope } from '../fixtures/command.ts';
-import { configuration, expectNothingLeft } from '../fixtures/refused_start.ts';
-import { MemoryLimit } from '../fixtures/wrong_host.ts';
+import { native } from '../../native/binding.ts';
+import { toascope } from '../kit/daemon/command.ts';
+import { configuration, expectNothingLeft } from '../kit/daemon/refused_start.ts';
+import { MemoryLimit } from '../kit/daemon/wrong_host.ts';
+import { config } from '../kit/model/checks.ts';
 
 expectNothingLeft();
 
-/** Bytes by number of the map: proc(5) fdinfo of all that this process has open. */
+/** Bytes by map id: fdinfo of all descriptors of this process, see proc(5). */
 function countedByKernel(): Map<number, number> {
 	const found = new Map<number, number>();
 	for (const fd of readdirSync('/proc/self/fdinfo')) {
@@ -24,7 +24,7 @@ function countedByKernel(): Map<number, number> {
 			const [, id] = /^map_id:\s+(\d+)$/m.exec(text) ?? [];
 			if (bytes !== undefined && id !== undefined) found.set(Number(id), Number(bytes));
 		} catch {
-			// the descriptor of the directory itself
+			// the descriptor of the directory itself, which is closed by now
 		}
 	}
 	return found;
@@ -32,13 +32,13 @@ function countedByKernel(): Map<number, number> {
 
 const mapsOf = {
 	'clients.capacity': ['clients', 'exported', 'prefix_clients'],
-	'connections.max': ['connections', 'peer_tags', 'extras'],
+	'connections.max': ['connections', 'peer_hashes', 'extras'],
 	'listeners.max': [
 		'listeners',
 		'listener_keys',
 		'listener_guesses',
 		'listener_bases',
-		'listener_places',
+		'listener_index',
 		'listener_since',
 		'spare_listeners',
 	],
@@ -48,7 +48,7 @@ const mapsOf = {
 test.each([
 	['the defaults', {}],
 	[
-		'others',
+		'other sizes',
 		{
 			clients: { capacity: 10_000 },
 			connections: { max: 200_000 },
@@ -56,20 +56,20 @@ test.each([
 			bpf: { ring_bytes: 65_536 },
 		},
 	],
-])('%s: within a quarter of what the kernel counts', (_what, settings) => {
+])('%s: the estimate is within a quarter of what the kernel counts', (_what, settings) => {
 	const probed = native().probe();
 	const wanted = config(settings);
 	const bpf = load({ config: wanted, probed, reader: 'bpf' });
 	try {
-		// the kernel makes its entries one by one
+		// the kernel allocates the entries of this map one by one
 		const { exported } = mapEntries(wanted);
 		const keys = Buffer.alloc(exported * clientKeyLayout.size);
 		for (let entry = 0; entry < exported; entry++) keys.writeUInt32LE(entry, entry * clientKeyLayout.size);
-		bpf.updateAll('exported', keys, Buffer.alloc(exported * exportedLayout.size));
+		bpf.map('exported').updateAll(keys, Buffer.alloc(exported * exportedLayout.size));
 		const counted = countedByKernel();
 		const estimated = kernelMemory(wanted, readMemory('').cpus);
 		for (const [key, maps] of Object.entries(mapsOf)) {
-			const bytes = maps.reduce((sum, map) => sum + (counted.get(bpf.mapId(map)) ?? 0), 0);
+			const bytes = maps.reduce((sum, map) => sum + (counted.get(bpf.map(map).id()) ?? 0), 0);
 			const ratio = estimated[key as keyof typeof mapsOf] / bytes;
 			expect(ratio, `${key}: ${bytes} bytes`).toBeGreaterThan(0.75);
 			expect(ratio, `${key}: ${bytes} bytes`).toBeLessThan(1.25);
@@ -79,7 +79,7 @@ test.each([
 	}
 });
 
-test('the doctor says that the tables do not fit into the memory limit that it is within', async ({ skip }) => {
+test('the doctor reports that the tables do not fit into the memory limit of its cgroup', async ({ skip }) => {
 	skip(MemoryLimit.root === undefined, 'no memory controller here');
 	using limit = new MemoryLimit(400 << 20);
 	const file = configuration('clients: {capacity: 4194304}');

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * deploy/module: a container of the host's release (here a chroot with the packages that the Containerfile installs), with the
- * host's headers mounted read-only, gives a toa.ko that loads on that host: a guest of the matrix.
+ * deploy/module: a container of the host's release builds a toa.ko from the host's headers, which
+ * are mounted read-only. Here the container is a chroot with the packages that the Containerfile
+ * installs, and the module is loaded on the host that it is for: a guest of the matrix.
  */
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { readKernelObject } from '../../daemon/module/kernel_object.ts';
-import { main } from '../fixtures/daemon.ts';
-import { patient } from '../fixtures/patience.ts';
+import { main } from '../kit/daemon/daemon.ts';
+import { scaleTimeout } from '../kit/timeouts.ts';
 import { cache, sourcesOf, Unavailable } from '../vm/apt.ts';
 import { runGuest } from '../vm/guest.ts';
 import { type Kernel, kernels } from '../vm/kernels.ts';
@@ -22,40 +23,46 @@ const deployed = join(root, 'deploy/module');
 const directory = mkdtempSync(join(tmpdir(), 'toascope-container-'));
 afterAll(() => rmSync(directory, { recursive: true }));
 
-/** A Debian kernel whose compiler is its release's first. */
+/** A Debian kernel that was built with the default compiler of its release. */
 const kernel = kernels.find(({ name }) => name === '6.1') as Kernel;
 const inGuest = readFileSync('/proc/cmdline', 'utf8').includes('toascope.proof=');
-const lack = inGuest ? 'a guest has no guests' : lacking();
+const unavailable = inGuest ? 'guests cannot run guests' : lacking();
 
-/** What packages.sh installs where there is apt, in a root of that release. @throws Unavailable */
+/**
+ * Creates a root file system of the release with the packages that packages.sh installs by apt.
+ * @throws Unavailable
+ */
 async function image(): Promise<string> {
 	const [, packages] =
 		/apt-get install (?:-\S+ )*(.+) "\$@"/.exec(readFileSync(join(deployed, 'packages.sh'), 'utf8')) ?? [];
-	const place = join(cache, `container-${kernel.suite}`);
-	if (existsSync(place)) return place;
-	const fresh = `${place}.${process.pid}`;
+	const rootfs = join(cache, `container-${kernel.suite}`);
+	if (existsSync(rootfs)) return rootfs;
+	const fresh = `${rootfs}.${process.pid}`;
 	try {
 		const include = `--include=${packages?.replaceAll(' ', ',')}`;
 		await run('mmdebstrap', ['--variant=apt', include, kernel.suite, fresh, ...(await sourcesOf(kernel.suite))]);
-		if (!existsSync(place)) renameSync(fresh, place);
+		if (!existsSync(rootfs)) renameSync(fresh, rootfs);
 	} catch (cause) {
-		throw new Unavailable(`no root for the container: ${(cause as Error).message}`, { cause });
+		throw new Unavailable(`no root file system for the container: ${(cause as Error).message}`, { cause });
 	} finally {
 		rmSync(fresh, { recursive: true, force: true });
 	}
-	return place;
+	return rootfs;
 }
 
-/** The headers as their packages have them: where the matrix builds with them, their Makefile names their place here. */
+/**
+ * Copies the headers, as their packages install them: for the builds of the matrix their Makefile
+ * contains their path on this machine.
+ */
 function headersOfHost({ headers, release }: Fetched): string {
-	const place = join(directory, 'headers');
-	cpSync(headers, place, { recursive: true, verbatimSymlinks: true });
-	const makefile = join(place, 'usr/src', `linux-headers-${release}`, 'Makefile');
+	const copy = join(directory, 'headers');
+	cpSync(headers, copy, { recursive: true, verbatimSymlinks: true });
+	const makefile = join(copy, 'usr/src', `linux-headers-${release}`, 'Makefile');
 	writeFileSync(makefile, readFileSync(makefile, 'utf8').replace(/ \/\S+(\/usr\/src\/)/, ' $1'));
-	return place;
+	return copy;
 }
 
-/** As `podman run -v ...:ro toa-build RELEASE` does. */
+/** Builds as `podman run -v ...:ro toa-build RELEASE` does. */
 async function build(container: string, host: string, release: string): Promise<string> {
 	const out = join(directory, 'out');
 	const script = `set -e
@@ -73,15 +80,15 @@ async function build(container: string, host: string, release: string): Promise<
 		exec chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin TOA_SOURCES=/mnt/kernel TOA_OUT=/mnt/out sh /mnt/toa/build.sh "$6"`;
 	mkdirSync(out);
 	const args = [container, host, deployed, join(root, 'kernel'), out, release];
-	const said = await run('unshare', ['--mount', 'sh', '-c', script, 'sh', ...args]);
-	expect(said).not.toMatch(/warning/i);
+	const output = await run('unshare', ['--mount', 'sh', '-c', script, 'sh', ...args]);
+	expect(output).not.toMatch(/warning/i);
 	return join(out, release, 'toa.ko');
 }
 
 it(
 	'a container with the headers mounted builds a module that loads',
 	async (context) => {
-		if (lack !== undefined) return context.skip(lack);
+		if (unavailable !== undefined) return context.skip(unavailable);
 		let fetched: Fetched;
 		let container: string;
 		try {
@@ -102,7 +109,7 @@ it(
 				{ name: 'unload', command: unload },
 			],
 			directory: join(directory, 'guest'),
-			limitSeconds: patient(600),
+			limitSeconds: scaleTimeout(600),
 		});
 		expect(report.troubles).toEqual([]);
 		expect(report.steps).toMatchObject([
@@ -110,5 +117,5 @@ it(
 			{ name: 'unload', failures: [] },
 		]);
 	},
-	patient(1_200_000),
+	scaleTimeout(1_200_000),
 );

@@ -1,36 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * MPTCP at both ends, with two paths: the application's socket knows the client, and the further path is part of the
- * connection.
+ * MPTCP at both ends, with two subflows: the application's socket has the client, and the second
+ * subflow is part of the connection.
  */
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { native } from '../../daemon/capture/native.ts';
 import { Lab, network } from '../../daemon/lab/lab.ts';
-import { finish } from '../../daemon/lab/process.ts';
+import { runToExit } from '../../daemon/lab/process.ts';
 import { findTools } from '../../daemon/lab/tools.ts';
-import { clientAccounts, expectIdentity, listenerAccount, settled } from '../fixtures/accounts.ts';
-import { Cgroups } from '../fixtures/cgroup.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { MptcpBalancer } from '../fixtures/foreign.ts';
-import { total } from '../fixtures/metrics.ts';
-import { somePorts } from '../fixtures/stage.ts';
+import { native } from '../../native/binding.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { clientTotals, expectIdentity, listenerTotals, metricsAtRest } from '../kit/daemon/expected_traffic.ts';
+import { Cgroups } from '../kit/kernel/cgroup.ts';
+import { MptcpBalancer } from '../kit/kernel/other_programs.ts';
+import { total } from '../kit/telemetry/metrics.ts';
+import { somePorts } from '../kit/wire/toa_stage.ts';
 
-const script = (name: string) => join(import.meta.dirname, `../fixtures/apps/${name}.py`);
+const script = (name: string) => join(import.meta.dirname, `../kit/apps/${name}.py`);
 const client = '203.0.113.7';
-/** ::ffff:203.0.113.7 port 5555, as getsockopt(4096) gives it. */
+/** ::ffff:203.0.113.7 port 5555, as getsockopt(4096) returns it. */
 const answer = '00000000000000000000ffffcb00710715b30000';
 const EINVAL = 22;
 const port = somePorts(1);
 const listener = `${network.server}:${port}`;
-/** Further addresses of the gateway, which the second path takes one of. */
+/** Another address of the gateway, for the second subflow. */
 const otherAddress = network.pool.replace(/\d+\/\d+$/, '9');
 const bytes = 300_000;
 
-interface Said {
+interface Report {
 	readonly ready?: boolean;
 	readonly accepted?: readonly [string, number];
 	readonly peer?: readonly [string, number];
@@ -39,15 +39,15 @@ interface Said {
 	readonly paths?: number;
 }
 
-describe.skipIf(!native().probe().mptcpHelpers)('MPTCP with two paths', () => {
+describe.skipIf(!native().probe().mptcpHelpers)('MPTCP with two subflows', () => {
 	let lab: Lab;
 	let cgroups: Cgroups;
 	let server: AsyncIterator<string>;
 
-	const says = async (from: AsyncIterator<string>) => JSON.parse((await from.next()).value as string) as Said;
+	const nextReport = async (from: AsyncIterator<string>) => JSON.parse((await from.next()).value as string) as Report;
 	const linesOf = (output: unknown) => createInterface({ input: output as Readable })[Symbol.asyncIterator]();
 	const ip = async (name: 'gateway' | 'server', ...args: string[]) =>
-		finish(lab.spawn(name, findTools().ip, args, { stdio: ['pipe', 'ignore', 'pipe'] }), 'ip', '');
+		runToExit(lab.spawn(name, findTools().ip, args, { stdio: ['pipe', 'ignore', 'pipe'] }), 'ip', '');
 
 	beforeAll(async () => {
 		cgroups = Cgroups.open();
@@ -59,58 +59,61 @@ describe.skipIf(!native().probe().mptcpHelpers)('MPTCP with two paths', () => {
 			stdio: ['ignore', 'pipe', 'inherit'],
 		});
 		server = linesOf(child.stdout);
-		expect(await says(server)).toEqual({ ready: true });
+		expect(await nextReport(server)).toEqual({ ready: true });
 	});
 	afterAll(async () => {
 		await lab?.close();
 		await cgroups?.[Symbol.asyncDispose]();
 	});
 
-	/** One connection, from the server's side; and how many further paths it had. */
-	async function connect(): Promise<Said> {
+	/**
+	 * Makes one connection. Resolves with what the server reports, and with the number of further
+	 * subflows.
+	 */
+	async function connect(): Promise<Report> {
 		const args = [script('mptcp_client'), network.server, String(port), '1', String(bytes)];
 		const enter = 'echo $$ >"$0/cgroup.procs" && exec python3 "$@"';
 		const child = lab.spawn('gateway', 'sh', ['-c', enter, cgroups.make('client'), ...args], {
 			stdio: ['ignore', 'pipe', 'inherit'],
 		});
 		const ended = once(child, 'exit');
-		const told = await says(server);
-		const { paths } = await says(linesOf(child.stdout));
-		const { received } = await says(server);
+		const report = await nextReport(server);
+		const { paths } = await nextReport(linesOf(child.stdout));
+		const { received } = await nextReport(server);
 		await ended;
-		return { ...told, paths: paths ?? 0, received: received ?? 0 };
+		return { ...report, paths: paths ?? 0, received: received ?? 0 };
 	}
 
 	it.each(['on', 'off'] as const)('with an option, transparent %s', async (transparent) => {
 		await using balancer = await MptcpBalancer.attach(cgroups.make('client'));
 		await using daemon = await Daemon.start({ config: `listeners: {ports: [${port}]}\ntransparent: ${transparent}` });
-		const said = await connect();
-		expect(said).toMatchObject({ paths: 1, received: bytes + 5, option: answer });
-		if (transparent === 'on') expect(said).toMatchObject({ accepted: [client, 5555], peer: [client, 5555] });
-		else expect(said.accepted?.[0]).not.toBe(client);
-		await daemon.until((samples) => listenerAccount(samples, listener).closed === 1n || undefined);
-		// the second path may close later than the first one
-		await daemon.until((samples) => listenerAccount(samples, listener).received >= BigInt(bytes + 5) || undefined);
-		const samples = await settled(daemon, '', 0);
-		expect(listenerAccount(samples, listener)).toMatchObject({ opened: 1n, closed: 1n });
+		const report = await connect();
+		expect(report).toMatchObject({ paths: 1, received: bytes + 5, option: answer });
+		if (transparent === 'on') expect(report).toMatchObject({ accepted: [client, 5555], peer: [client, 5555] });
+		else expect(report.accepted?.[0]).not.toBe(client);
+		await daemon.until((samples) => listenerTotals(samples, listener).closed === 1n || undefined);
+		// the second subflow can close later than the first
+		await daemon.until((samples) => listenerTotals(samples, listener).received >= BigInt(bytes + 5) || undefined);
+		const samples = await metricsAtRest(daemon, '', 0);
+		expect(listenerTotals(samples, listener)).toMatchObject({ opened: 1n, closed: 1n });
 		expect(total(samples, 'toascope_handshakes_total', { listener, result: 'toa' })).toBe(1n);
 		expect(total(samples, 'toascope_handshakes_total', { listener, result: 'none' })).toBe(0n);
 		expect(total(samples, 'toascope_connection_duration_seconds_count', { listener })).toBe(1n);
-		const clients = clientAccounts(samples, listener);
+		const clients = clientTotals(samples, listener);
 		expect(clients.get('direct')?.received).toBe(0n);
-		expect(clients.get(client)).toEqual(listenerAccount(samples, listener));
+		expect(clients.get(client)).toEqual(listenerTotals(samples, listener));
 		expectIdentity(samples, listener);
-		await balancer.told();
+		await balancer.counts();
 	});
 
-	it('without an option: one direct connection, and 4096 is EINVAL', async () => {
+	it('without an option: one direct connection, and getsockopt(4096) fails with EINVAL', async () => {
 		await using daemon = await Daemon.start({ config: `listeners: {ports: [${port}]}\ntransparent: on` });
-		const said = await connect();
-		expect(said).toMatchObject({ paths: 1, received: bytes + 5, option: EINVAL });
-		await daemon.until((samples) => listenerAccount(samples, listener).received >= BigInt(bytes + 5) || undefined);
-		const samples = await settled(daemon, '', 0);
-		expect(listenerAccount(samples, listener)).toMatchObject({ opened: 1n, closed: 1n });
+		const report = await connect();
+		expect(report).toMatchObject({ paths: 1, received: bytes + 5, option: EINVAL });
+		await daemon.until((samples) => listenerTotals(samples, listener).received >= BigInt(bytes + 5) || undefined);
+		const samples = await metricsAtRest(daemon, '', 0);
+		expect(listenerTotals(samples, listener)).toMatchObject({ opened: 1n, closed: 1n });
 		expect(total(samples, 'toascope_handshakes_total', { listener, result: 'none' })).toBe(1n);
-		expect(clientAccounts(samples, listener).get('direct')).toEqual(listenerAccount(samples, listener));
+		expect(clientTotals(samples, listener).get('direct')).toEqual(listenerTotals(samples, listener));
 	});
 });

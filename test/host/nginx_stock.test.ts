@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Debian's nginx with the site that its package ships, `transparent` on: the README's recipe makes it log IPv6 clients, over
- * reloads and restarts; what the recipe warns of happens as it says.
+ * Debian's nginx with the site that its package ships, with `transparent` on: with the README's
+ * recipe it logs IPv6 clients, across reloads and restarts; what the recipe warns about happens as
+ * described.
  */
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,8 +12,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
-import { findProgram } from '../fixtures/applications/application.ts';
-import { Daemon } from '../fixtures/daemon.ts';
+import { findProgram } from '../kit/applications/application.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
 
 const shipped = join(import.meta.dirname, '../../build/tools/root/etc/nginx');
 const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
@@ -42,7 +43,7 @@ afterAll(async () => {
 	await lab?.close();
 });
 
-/** The package's configuration, in a directory of its own; the site as it is. */
+/** nginx with a copy of the package's configuration in its own directory; the site is unchanged. */
 class Nginx implements AsyncDisposable {
 	readonly directory = mkdtempSync(join(tmpdir(), 'toascope-test-nginx-'));
 	readonly site = join(this.directory, 'sites-available/default');
@@ -68,21 +69,24 @@ class Nginx implements AsyncDisposable {
 		writeFileSync(file, conf);
 	}
 
-	/** Runs nginx in the server's namespace; its exit code, and what it said. Without arguments it starts, and goes on in the background. */
-	async run(...args: string[]): Promise<{ code: number; said: string }> {
+	/**
+	 * Runs nginx in the server's namespace. Resolves with its exit code and its output. Without
+	 * arguments nginx starts, and continues in the background.
+	 */
+	async run(...args: string[]): Promise<{ code: number; output: string }> {
 		const files = ['-p', this.directory, '-c', join(this.directory, 'nginx.conf')];
 		const child = lab.spawn('server', 'nginx', [...files, '-e', join(this.directory, 'error.log'), ...args], {
 			stdio: 'pipe',
 		});
-		let said = '';
+		let output = '';
 		child.stderr?.on('data', (part: Buffer) => {
-			said += part.toString();
+			output += part.toString();
 		});
 		const [code] = (await once(child, 'exit')) as [number];
-		// the one that goes on in the background writes it
+		// the process in the background writes the file with its pid
 		while (args.length === 0 && code === 0 && !(this.#master > 0))
 			await new Promise((resolve) => setTimeout(resolve, 20));
-		return { code, said };
+		return { code, output };
 	}
 
 	get #master(): number {
@@ -90,15 +94,18 @@ class Nginx implements AsyncDisposable {
 		return existsSync(file) ? Number(readFileSync(file, 'utf8')) : 0;
 	}
 
-	/** Its workers: one, and in the middle of a reload two. */
+	/** The pids of its workers: one, or two during a reload. */
 	#workers(): string {
 		const pid = this.#master;
 		return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
 	}
 
-	/** Resolves when a reload is over, whichever way: new workers are there, or the error log says why not. */
+	/**
+	 * Reloads. Resolves when that is over, with either outcome: there are new workers, or the error
+	 * log says why not.
+	 */
 	async reload(): Promise<void> {
-		// the master makes its worker after the command that started it has ended
+		// the master process starts its worker after the command that started the master has exited
 		while (this.#workers() === '') await new Promise((resolve) => setTimeout(resolve, 20));
 		const before = this.#workers();
 		const errors = this.errors().length;
@@ -120,14 +127,14 @@ class Nginx implements AsyncDisposable {
 		return existsSync(file) ? readFileSync(file, 'utf8') : '';
 	}
 
-	/** The recipe's command, as it stands in the README, on this site. */
+	/** Applies the recipe's command, exactly as it is in the README, to this site. */
 	applyRecipe(): void {
 		const [command = ''] = /^sed -i '.*default$/m.exec(readme) ?? [];
 		expect(command).toMatch(/ \/etc\/nginx\/sites-available\/default$/);
 		execFileSync('sh', ['-c', command.replace('/etc/nginx/', `${this.directory}/`)]);
 	}
 
-	/** Makes a request, and resolves with the first word of its line in the access log. */
+	/** Makes a request. Resolves with the first word of its line in the access log. */
 	async logged(by: LabClient, to: string, port: number, from?: string): Promise<string> {
 		const [made] = await by.run({
 			...(from === undefined ? {} : { from }),
@@ -152,21 +159,21 @@ class Nginx implements AsyncDisposable {
 	}
 }
 
-const ofIpv6Client = (nginx: Nginx) => nginx.logged(clients, nat64Server, listenPort, client);
-const ofIpv4Host = (nginx: Nginx) => nginx.logged(straight, network.server, 80);
+const loggedIpv6Client = (nginx: Nginx) => nginx.logged(clients, nat64Server, listenPort, client);
+const loggedIpv4Host = (nginx: Nginx) => nginx.logged(straight, network.server, 80);
 
 describe.skipIf(missing !== undefined)('the site that Debian ships', () => {
 	it('logs the balancer for IPv6 clients', async () => {
 		await using nginx = new Nginx();
 		expect(await nginx.run()).toMatchObject({ code: 0 });
-		expect(await ofIpv6Client(nginx)).toMatch(/^198\.51\.100\./);
+		expect(await loggedIpv6Client(nginx)).toMatch(/^198\.51\.100\./);
 		await nginx.stop();
 	});
 
-	it('with the recipe of the README it logs IPv6 clients, after restarts and reloads, and IPv4 hosts as before', async () => {
+	it('with the recipe of the README, logs IPv6 clients after restarts and reloads, and IPv4 hosts as before', async () => {
 		await using nginx = new Nginx();
 		expect(await nginx.run()).toMatchObject({ code: 0 });
-		expect(await ofIpv6Client(nginx)).toMatch(/^198\.51\.100\./);
+		expect(await loggedIpv6Client(nginx)).toMatch(/^198\.51\.100\./);
 		nginx.applyRecipe();
 		expect(readFileSync(nginx.site, 'utf8').match(/^\s*listen .*$/gm)).toEqual([
 			'\tlisten [::]:80 default_server ipv6only=off;',
@@ -175,15 +182,15 @@ describe.skipIf(missing !== undefined)('the site that Debian ships', () => {
 		for (let restart = 0; restart < 2; restart++) {
 			await nginx.stop();
 			expect(await nginx.run()).toMatchObject({ code: 0 });
-			expect(await ofIpv6Client(nginx)).toBe(client);
+			expect(await loggedIpv6Client(nginx)).toBe(client);
 			await nginx.reload();
-			expect(await ofIpv6Client(nginx)).toBe(client);
-			expect(await ofIpv4Host(nginx)).toMatch(/^::ffff:/);
+			expect(await loggedIpv6Client(nginx)).toBe(client);
+			expect(await loggedIpv4Host(nginx)).toMatch(/^::ffff:/);
 		}
 		await nginx.stop();
 	});
 
-	it('with `listen [::]:80 ipv6only=off` beside `listen 80`: the test is passed, a reload changes nothing, the next start fails', async () => {
+	it('with `listen [::]:80 ipv6only=off` next to `listen 80`: nginx -t succeeds, a reload changes nothing, the next start fails', async () => {
 		await using nginx = new Nginx();
 		expect(await nginx.run()).toMatchObject({ code: 0 });
 		const site = readFileSync(nginx.site, 'utf8');
@@ -193,20 +200,20 @@ describe.skipIf(missing !== undefined)('the site that Debian ships', () => {
 		);
 		expect(await nginx.run('-t')).toMatchObject({ code: 0 });
 		await nginx.reload();
-		expect(await ofIpv6Client(nginx)).toMatch(/^198\.51\.100\./);
+		expect(await loggedIpv6Client(nginx)).toMatch(/^198\.51\.100\./);
 		await nginx.stop();
-		expect(await nginx.run()).toMatchObject({ code: 1, said: expect.stringContaining('Address already in use') });
+		expect(await nginx.run()).toMatchObject({ code: 1, output: expect.stringContaining('Address already in use') });
 	});
 
-	it('with the recipe and a reload alone, IPv4 is closed until the restart', async () => {
+	it('with the recipe and only a reload, refuses IPv4 connections until the restart', async () => {
 		await using nginx = new Nginx();
 		expect(await nginx.run()).toMatchObject({ code: 0 });
 		nginx.applyRecipe();
 		await nginx.reload();
-		expect(await ofIpv4Host(nginx)).toMatch(/ECONNREFUSED/);
+		expect(await loggedIpv4Host(nginx)).toMatch(/ECONNREFUSED/);
 		await nginx.stop();
 		expect(await nginx.run()).toMatchObject({ code: 0 });
-		expect(await ofIpv4Host(nginx)).toMatch(/^::ffff:/);
+		expect(await loggedIpv4Host(nginx)).toMatch(/^::ffff:/);
 		await nginx.stop();
 	});
 });

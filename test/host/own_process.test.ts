@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The daemon's process as others see it: its name, the signals that nobody means to end it by, and Node.js' own words. */
+/**
+ * The daemon's process as seen from outside: its name, the signals that must not end it, and the
+ * messages of Node.js.
+ */
 import { once } from 'node:events';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { Daemon } from '../fixtures/daemon.ts';
-import { somePorts } from '../fixtures/stage.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { somePorts } from '../kit/wire/toa_stage.ts';
 
-/** At SIGWINCH, which is nobody's, Node.js warns. */
+/** Makes Node.js emit a warning at SIGWINCH, a signal that the daemon does not use. */
 const warns = atWindowChange('process.emitWarning("odd", { code: "ODD" })');
 
-/** An environment in which a process does that at SIGWINCH. */
-function atWindowChange(does: string): { readonly NODE_OPTIONS: string } {
-	const code = encodeURIComponent(`process.on("SIGWINCH", () => { ${does}; })`);
+/** An environment in which a process runs this statement at SIGWINCH. */
+function atWindowChange(statement: string): { readonly NODE_OPTIONS: string } {
+	const code = encodeURIComponent(`process.on("SIGWINCH", () => { ${statement}; })`);
 	return { NODE_OPTIONS: `--import data:text/javascript,${code}` };
 }
 
@@ -25,7 +28,7 @@ beforeAll(async () => {
 });
 afterAll(() => daemon?.stop());
 
-/** Local ports that this process listens on, over IPv4 and IPv6. */
+/** Local ports on which the process listens, over IPv4 and IPv6. */
 function listening(pid: number): number[] {
 	const inodes = new Set(
 		readdirSync(`/proc/${pid}/fd`).map((fd) => {
@@ -46,13 +49,13 @@ function listening(pid: number): number[] {
 	);
 }
 
-test('pgrep finds it by its name, and ps shows what it was started with', () => {
+test('pgrep finds the daemon by its name, and ps shows its arguments', () => {
 	const { pid } = daemon.child;
 	expect(readFileSync(`/proc/${pid}/comm`, 'utf8')).toBe('toascope\n');
 	expect(readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')).toContain('run');
 });
 
-test('SIGUSR1 opens no debugger, and is said', async () => {
+test('SIGUSR1 opens no debugger, and is logged', async () => {
 	const pid = daemon.child.pid ?? 0;
 	const before = listening(pid);
 	expect(before).toHaveLength(1);
@@ -62,7 +65,7 @@ test('SIGUSR1 opens no debugger, and is said', async () => {
 });
 
 test.each(['SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGIO', 'SIGPWR', 'SIGSTKFLT', 'SIGXCPU', 'SIGXFSZ'] as const)(
-	'%s does not end it, and is said',
+	'%s does not end the daemon, and is logged',
 	async (signal) => {
 		const from = daemon.log.length;
 		daemon.child.kill(signal);
@@ -71,20 +74,20 @@ test.each(['SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGIO', 'SIGPWR', 'SIGSTKFLT', 'S
 	},
 );
 
-test('what Node.js warns of is a line of the log', async () => {
+test('a warning of Node.js is a line of the log', async () => {
 	daemon.child.kill('SIGWINCH');
-	expect(await daemon.logged(/^Node.js warns/)).toMatchObject({
+	expect(await daemon.logged(/^Node.js emitted a warning/)).toMatchObject({
 		err: { name: 'Warning', message: 'odd', code: 'ODD' },
 	});
 	expect(daemon.log.filter(({ level }) => level === 0)).toEqual([]);
 });
 
-test('SIGQUIT stops it as SIGTERM does', async () => {
+test('SIGQUIT stops the daemon like SIGTERM', async () => {
 	expect(await daemon.stop('SIGQUIT')).toBe(0);
 	expect(daemon.log.at(-1)?.msg).toBe('stopped: detached');
 });
 
-test('an error that nobody catches is a line of the log, and then the end', async () => {
+test('an uncaught error is a line of the log, and then the daemon exits', async () => {
 	const config = `listeners: {ports: [${somePorts(1)}]}`;
 	await using other = await Daemon.start({ config, env: atWindowChange('throw new RangeError("odd")') });
 	const ended = once(other.child, 'exit');
@@ -92,7 +95,7 @@ test('an error that nobody catches is a line of the log, and then the end', asyn
 	expect(await ended).toEqual([1, null]);
 	expect(other.log.at(-1)).toMatchObject({
 		level: 50,
-		msg: 'an error inside toascope ends it',
+		msg: 'internal error: the daemon exits',
 		err: { type: 'RangeError', message: 'odd', stack: expect.any(String) },
 	});
 	expect(other.log.filter(({ level }) => level === 0)).toEqual([]);

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Bytes are payload, each counted once: while a connection is open, whoever closes first, when it is reset, and when its
- * addresses come again.
+ * The byte counters count payload, each byte once: while a connection is open, whichever end closes
+ * first, after a reset, and when its addresses are used again.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { ConnectionJson } from '../../daemon/http/json.ts';
+import type { ConnectionJson } from '../../daemon/api/connection.ts';
 import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
 import {
-	type Account,
-	clientAccounts,
+	type TrafficTotals,
+	clientTotals,
 	expectIdentity,
-	labAccount,
-	labAccounts,
-	listenerAccount,
-	settled,
-} from '../fixtures/accounts.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { type Sample, total } from '../fixtures/metrics.ts';
-import { type End, Scripted } from '../fixtures/scripted.ts';
-import { somePorts } from '../fixtures/stage.ts';
+	labTotals,
+	labTotalsByClient,
+	listenerTotals,
+	metricsAtRest,
+} from '../kit/daemon/expected_traffic.ts';
+import { type Sample, total } from '../kit/telemetry/metrics.ts';
+import { type End, Scripted } from '../kit/wire/scripted.ts';
+import { somePorts } from '../kit/wire/toa_stage.ts';
 
 const port = somePorts(2);
 const echoPort = port + 1;
@@ -52,7 +52,7 @@ afterAll(async () => {
 
 let clients = 0;
 
-/** A connection from a client of its own: both ends, and the client's name. */
+/** Opens a connection from a new client. Resolves with both ends, and the client's name. */
 async function connect(): Promise<{ client: End; server: End; name: string }> {
 	const name = `2001:db8:c:0:ff::${(++clients).toString(16)}`;
 	const [client, server] = await Promise.all([
@@ -70,25 +70,25 @@ async function lookUp(server: End): Promise<readonly ConnectionJson[]> {
 	return (await daemon.json<{ connections: ConnectionJson[] }>(`/v1/connections?${query}`)).connections;
 }
 
-/** Waits until a client's series has these numbers; fails at once when it has more. */
-async function until(name: string, expected: Account): Promise<Sample[]> {
+/** Waits until a client's series has these values. Fails at once if it exceeds them. */
+async function until(name: string, expected: TrafficTotals): Promise<Sample[]> {
 	return daemon.until((samples) => {
-		const now = clientAccounts(samples, listener).get(name);
+		const now = clientTotals(samples, listener).get(name);
 		if (now === undefined) return undefined;
 		for (const field of ['opened', 'closed', 'received', 'sent'] as const) {
 			expect(now[field], `${field} of ${name}`).toBeLessThanOrEqual(expected[field]);
 		}
-		const there = (['opened', 'closed', 'received', 'sent'] as const).every((field) => now[field] === expected[field]);
-		return there ? samples : undefined;
+		const equal = (['opened', 'closed', 'received', 'sent'] as const).every((field) => now[field] === expected[field]);
+		return equal ? samples : undefined;
 	});
 }
 
-/** A look of the daemon that began after this call, and one more. */
-async function looks(): Promise<Sample[]> {
-	return settled(daemon, listener, 0);
+/** Resolves with the metrics after one more collection. */
+async function collected(): Promise<Sample[]> {
+	return metricsAtRest(daemon, listener, 0);
 }
 
-describe('who closes first', () => {
+describe('the end that closes first', () => {
 	it('the client', async () => {
 		const { client, server, name } = await connect();
 		client.send(1000);
@@ -128,7 +128,7 @@ describe('who closes first', () => {
 		await until(name, { opened: 1n, closed: 1n, received: 1000n, sent: 0n });
 	});
 
-	it('the client, who has sent nothing', async () => {
+	it('the client, which has sent nothing', async () => {
 		const { client, server, name } = await connect();
 		client.end();
 		await server.ended();
@@ -145,7 +145,7 @@ describe('a reset', () => {
 		await server.received(1000);
 		server.send(500);
 		await client.received(500);
-		// carries the acknowledgement of the 500
+		// this segment also acknowledges the 500 bytes
 		client.send(10);
 		await server.received(1010);
 		client.reset();
@@ -162,7 +162,7 @@ describe('a reset', () => {
 		await until(name, { opened: 1n, closed: 1n, received: 1000n, sent: 0n });
 	});
 
-	it('by a client who has sent nothing: the option was on the ACK', async () => {
+	it('by a client that has sent nothing: the option was on the ACK', async () => {
 		const { client, server, name } = await connect();
 		client.reset();
 		await server.closed();
@@ -175,23 +175,23 @@ describe('open connections', () => {
 		const client = await lab.client();
 		const batch = { from: '2001:db8:c:0:aa::1', clients: 60, count: 120, to: nat64Server, port: gatewayEchoPort };
 		const results = await client.run({ ...batch, send: 5001, receive: 70_001, hold: true });
-		const open = labAccount(results, false);
+		const open = labTotals(results, false);
 		const samples = await daemon.until((now) => {
-			const { received, sent } = listenerAccount(now, echoListener);
+			const { received, sent } = listenerTotals(now, echoListener);
 			return received >= open.received && sent >= open.sent ? now : undefined;
 		});
-		expect(listenerAccount(samples, echoListener)).toEqual(open);
-		const steady = await looks();
-		const clientsNow = clientAccounts(steady, echoListener);
-		for (const [name, account] of labAccounts(results, false)) expect(clientsNow.get(name)).toEqual(account);
+		expect(listenerTotals(samples, echoListener)).toEqual(open);
+		const steady = await collected();
+		const clientsNow = clientTotals(steady, echoListener);
+		for (const [name, totals] of labTotalsByClient(results, false)) expect(clientsNow.get(name)).toEqual(totals);
 		expect(total(steady, 'toascope_client_connections_active', { listener: echoListener })).toBe(120n);
 		expectIdentity(steady, echoListener);
 
 		await client.release();
-		const closed = await settled(daemon, echoListener, results.length);
-		expect(listenerAccount(closed, echoListener)).toEqual(labAccount(results));
-		const clientsThen = clientAccounts(closed, echoListener);
-		for (const [name, account] of labAccounts(results)) expect(clientsThen.get(name)).toEqual(account);
+		const closed = await metricsAtRest(daemon, echoListener, results.length);
+		expect(listenerTotals(closed, echoListener)).toEqual(labTotals(results));
+		const clientsThen = clientTotals(closed, echoListener);
+		for (const [name, totals] of labTotalsByClient(results)) expect(clientsThen.get(name)).toEqual(totals);
 		expect(total(closed, 'toascope_client_connections_active', { listener: echoListener })).toBe(0n);
 		expectIdentity(closed, echoListener);
 	});
@@ -210,7 +210,7 @@ describe('open connections', () => {
 
 		await until(byClient.name, { opened: 1n, closed: 0n, received: 1000n, sent: 0n });
 		await until(byServer.name, { opened: 1n, closed: 0n, received: 10n, sent: 700n });
-		// the other way is still open
+		// the other direction is still open
 		byClient.server.send(300);
 		await byClient.client.received(300);
 		byServer.client.send(20);
@@ -224,16 +224,17 @@ describe('open connections', () => {
 		await Promise.all([byClient, byServer].flatMap(({ client, server }) => [client.closed(), server.closed()]));
 		await until(byClient.name, { opened: 1n, closed: 1n, received: 1000n, sent: 300n });
 		await until(byServer.name, { opened: 1n, closed: 1n, received: 30n, sent: 700n });
-		expectIdentity(await looks(), listener);
+		expectIdentity(await collected(), listener);
 	});
 });
 
 describe('the same addresses and ports again', () => {
-	it('are another connection, with a client of its own', async () => {
+	it('are another connection, with its own client', async () => {
 		await using narrow = await Lab.open({
 			routes: [{ listenPort: gatewayPort, backendPort: port, profile: 'nat64' }],
 		});
-		// one port for each of the gateway's addresses: they come again after as many connections
+		// one port for each of the gateway's addresses, so that they are used again after that many
+		// connections
 		const range = narrow.spawn('gateway', 'sh', ['-c', 'echo 40000 40000 >/proc/sys/net/ipv4/ip_local_port_range']);
 		await new Promise((resolve) => range.once('exit', resolve));
 		const [from, to] = await Promise.all([Scripted.start(narrow, 'client'), Scripted.start(narrow, 'server', port)]);
@@ -246,7 +247,8 @@ describe('the same addresses and ports again', () => {
 			]);
 			client.send(i);
 			await server.received(i);
-			// the server closes first: it is the one that waits, and it takes the addresses again
+			// the server closes first, so that it has the TIME_WAIT socket and accepts the
+			// addresses again
 			server.end();
 			await client.ended();
 			client.end();
@@ -268,11 +270,11 @@ describe('the same addresses and ports again', () => {
 				expect(then.connections.map((one) => one.opened_at)).toEqual([opened_at]);
 			}
 		}
-		const samples = await looks();
-		const shown = clientAccounts(samples, listener);
+		const samples = await collected();
+		const shown = clientTotals(samples, listener);
 		for (let i = 1; i <= 40; i++) {
-			const account = { opened: 1n, closed: 1n, received: BigInt(i), sent: 0n };
-			expect(shown.get(`2001:db8:c:0:bb::${i.toString(16)}`)).toEqual(account);
+			const totals = { opened: 1n, closed: 1n, received: BigInt(i), sent: 0n };
+			expect(shown.get(`2001:db8:c:0:bb::${i.toString(16)}`)).toEqual(totals);
 		}
 		expectIdentity(samples, listener);
 	});

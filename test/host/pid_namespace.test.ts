@@ -1,21 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-/** In a pid namespace of its own the kernel's number of a process is another's: nobody is taken for the one that it names. */
+/**
+ * A daemon in its own PID namespace: the kernel reports pids of the host, and the process with the
+ * same pid in the namespace must not be taken for the one that the kernel means.
+ */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
-import { Cgroups } from '../fixtures/cgroup.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { startOtlpReceiver } from '../fixtures/otlp_receiver.ts';
-import { Probe } from '../fixtures/probe.ts';
-import { somePorts } from '../fixtures/stage.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { Cgroups } from '../kit/kernel/cgroup.ts';
+import { startOtlpReceiver } from '../kit/telemetry/otlp_receiver.ts';
+import { Probe } from '../kit/wire/probe.ts';
+import { somePorts } from '../kit/wire/toa_stage.ts';
 
 const id = (name: string) => createHash('sha256').update(name).digest('hex');
 const route = 10_000;
 const port = somePorts(1);
 
-/** Ends the daemon in the namespace: the process that this one started is unshare(1), which takes no signals meanwhile. */
+/**
+ * Ends the daemon in the namespace. The child of this process is unshare(1), which ignores signals
+ * until then.
+ */
 async function stop({ child }: Daemon): Promise<void> {
 	const ended = once(child, 'exit');
 	const inner = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim();
@@ -23,7 +29,7 @@ async function stop({ child }: Daemon): Promise<void> {
 	await ended;
 }
 
-test('spans name the container of the server, not that of a process which has its number here', async () => {
+test('spans name the container of the server, not that of the process with the same pid in the namespace', async () => {
 	await using cgroups = Cgroups.open();
 	const server = cgroups.make(`system.slice/docker-${id('server')}.scope`);
 	const other = cgroups.make(`system.slice/docker-${id('other')}.scope`);
@@ -31,7 +37,8 @@ test('spans name the container of the server, not that of a process which has it
 	const lab = await Lab.open({ routes: [{ listenPort: route, backendPort: port, profile: 'nat64' }] });
 	try {
 		const probe = await Probe.start(lab, '4', port, server);
-		// the next process there gets the probe's number on the host, and is in another container
+		// the next process in the namespace gets the probe's pid on the host, and is in another
+		// container
 		const script = `
 			{ echo $((${probe.pid} - 1)) > /proc/sys/kernel/ns_last_pid
 			sh -c 'echo $$ > ${other}/cgroup.procs; exec sleep infinity' & } 2>/dev/null
@@ -51,10 +58,11 @@ test('spans name the container of the server, not that of a process which has it
 				'process.pid': BigInt(probe.pid),
 				'container.id': id('server'),
 			});
-			const said = daemon.log.map(({ msg, code }) => (code === undefined ? msg : `${msg}: ${code}`));
-			expect(said).toContain("in a pid namespace of its own: the kernel's numbers of processes mean nothing here");
-			// the probe began to listen before; its socket is not reached for
-			expect(said).toContain('options on the SYN are not read for listeners from before: PID_NAMESPACE');
+			const logged = daemon.log.map(({ msg, code }) => (code === undefined ? msg : `${msg}: ${code}`));
+			expect(logged).toContain("in a pid namespace of its own: the kernel's process IDs mean nothing here");
+			// the probe was listening before the daemon started, and the daemon does not access its
+			// socket
+			expect(logged).toContain('options on the SYN are not read for listeners that existed before: PID_NAMESPACE');
 		} finally {
 			await stop(daemon);
 			await daemon.stop();

@@ -1,23 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The real Prometheus scrapes the daemon: it understands every metric, and answers with the numbers that the lab counted. */
+/**
+ * The real Prometheus scrapes the daemon: it accepts every metric, and its queries return the
+ * numbers that the lab counted.
+ */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { native } from '../../daemon/capture/native.ts';
 import { type MetricDefinition, metricTable } from '../../daemon/export/metric_table.ts';
 import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
 import { isReadyLine, untilReady } from '../../daemon/lab/process.ts';
-import type { Result } from '../../daemon/lab/protocol.ts';
-import { labAccount, settled } from '../fixtures/accounts.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { dashboardQueries } from '../fixtures/dashboard.ts';
-import { checkMetrics, hasPrometheus, Prometheus } from '../fixtures/prometheus.ts';
-import { somePorts } from '../fixtures/stage.ts';
+import type { ConnectionResult } from '../../daemon/lab/protocol.ts';
+import { native } from '../../native/binding.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { labTotals, metricsAtRest } from '../kit/daemon/expected_traffic.ts';
+import { dashboardQueries } from '../kit/telemetry/dashboard.ts';
+import { checkMetrics, hasPrometheus, Prometheus } from '../kit/telemetry/prometheus.ts';
+import { somePorts } from '../kit/wire/toa_stage.ts';
 
 const fexit = native().probe().features.fexit === '';
 const hasPython = spawnSync('python3', ['--version']).error === undefined;
-const pythonServer = new URL('../fixtures/apps/python_server.py', import.meta.url).pathname;
+const pythonServer = new URL('../kit/apps/python_server.py', import.meta.url).pathname;
 const port = somePorts(2);
 const pythonPort = port + 1;
 const listener = `${network.server}:${port}`;
@@ -31,10 +34,13 @@ describe.skipIf(!hasPrometheus)('the real Prometheus', () => {
 	let daemon: Daemon;
 	let prometheus: Prometheus;
 	let statisticsBefore: string;
-	const results: Result[] = [];
-	const straight: Result[] = [];
+	const results: ConnectionResult[] = [];
+	const straight: ConnectionResult[] = [];
 
-	/** Every client once more, and some direct connections; resolves when Prometheus has scraped it all. */
+	/**
+	 * Makes connections from every client, and some direct ones. Resolves when Prometheus has
+	 * scraped all of them.
+	 */
 	async function round(): Promise<void> {
 		const [some, others, accepted] = await Promise.all([
 			client.run({
@@ -53,14 +59,14 @@ describe.skipIf(!hasPrometheus)('the real Prometheus', () => {
 		straight.push(...others);
 		expect([...some, ...others, ...accepted].filter(({ error }) => error !== undefined)).toEqual([]);
 		const closed = results.length + straight.length;
-		await settled(daemon, listener, closed);
+		await metricsAtRest(daemon, listener, closed);
 		await prometheus.until(`toascope_connections_closed_total{listener="${listener}"}`, ([first]) =>
 			first?.value[1] === String(closed) ? true : undefined,
 		);
 	}
 
 	beforeAll(async () => {
-		// so that the queries on the programs' time have data
+		// so that the queries about the programs' run time have data
 		statisticsBefore = readFileSync(statistics, 'utf8');
 		writeFileSync(statistics, '1');
 		lab = await Lab.open({
@@ -77,7 +83,7 @@ describe.skipIf(!hasPrometheus)('the real Prometheus', () => {
 		[client, direct] = await Promise.all([lab.client(), lab.client('gateway')]);
 		daemon = await Daemon.start({ config: `listeners: {ports: [${port}-${pythonPort}]}\ntrust: [${network.pool}]` });
 		prometheus = await Prometheus.start(new URL(daemon.url).host);
-		// the second gives rate() something to see
+		// with the second round, rate() has an increase
 		await round();
 		await round();
 	});
@@ -89,18 +95,18 @@ describe.skipIf(!hasPrometheus)('the real Prometheus', () => {
 		writeFileSync(statistics, statisticsBefore);
 	});
 
-	it('promtool finds nothing to complain about', async () => {
+	it('promtool accepts the metrics', async () => {
 		const text = await (await fetch(`${daemon.url}/metrics`)).text();
 		expect(text).toContain('toascope_client_connections_opened_total{client="2001:db8:c::1"');
 		expect(checkMetrics(text)).toBe('');
 	});
 
-	it('promtool would complain', () => {
+	it('promtool rejects a metric with a wrong name', () => {
 		expect(checkMetrics('# TYPE toascope_wrong counter\ntoascope_wrong 1\n')).toContain('toascope_wrong');
 	});
 
-	it('answers with the connections and bytes of one client', async () => {
-		const own = labAccount(results.filter((result) => result.client === '2001:db8:c::1'));
+	it('returns the connections and bytes of one client', async () => {
+		const own = labTotals(results.filter((result) => result.client === '2001:db8:c::1'));
 		expect(own.opened).toBe(6n);
 		const ask = async (name: string) => {
 			const found = await prometheus.query(`${name}{client="2001:db8:c::1",listener="${listener}"}`);
@@ -114,8 +120,8 @@ describe.skipIf(!hasPrometheus)('the real Prometheus', () => {
 		expect(await ask('toascope_client_connection_duration_seconds_count')).toEqual([String(own.closed)]);
 	});
 
-	it('answers with sums over all clients that are those of the lab, and of the listener', async () => {
-		const [clients, directs] = [labAccount(results), labAccount(straight)];
+	it('returns sums over all clients that equal those of the lab and of the listener', async () => {
+		const [clients, directs] = [labTotals(results), labTotals(straight)];
 		const ask = async (expr: string) => (await prometheus.query(expr)).map(({ value }) => value[1]);
 		const named = `listener="${listener}",client!~"direct|other"`;
 		expect(await ask(`count(toascope_client_connections_opened_total{${named}})`)).toEqual(['30']);
@@ -141,7 +147,8 @@ describe.skipIf(!hasPrometheus)('the real Prometheus', () => {
 		const metadata = await prometheus.metadata();
 		for (const { name, type, unit, help } of metricTable as readonly MetricDefinition[]) {
 			const family = type === 'counter' ? name.replace(/_total$/, '') : name;
-			// families of toa.ko have no samples here, nor those of fexit where it is refused
+			// the metric families of toa.ko have no samples here, nor do those of fexit where the
+			// kernel refuses it
 			const empty = name.startsWith('toascope_module_') || (name === 'toascope_bpf_program_misses_total' && !fexit);
 			if (empty) expect(metadata[family], family).toBeUndefined();
 			else expect(metadata[family], family).toEqual([{ type, unit: unit ?? '', help: expect.stringContaining(help) }]);
@@ -150,8 +157,8 @@ describe.skipIf(!hasPrometheus)('the real Prometheus', () => {
 
 	it.each(dashboardQueries())('the dashboard, $panel: $expr', async ({ expr }) => {
 		const found = await prometheus.query(expr);
-		expect(found.length, 'lines').toBeGreaterThan(0);
-		// the wait for accept has no data where no accept can be seen
+		expect(found.length, 'results').toBeGreaterThan(0);
+		// there is no data about the wait for accept where no accept can be observed
 		if (!hasPython && expr.includes('accept_wait')) return;
 		expect(found.map(({ value }) => value[1])).not.toContain('NaN');
 	});

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** dist/, as it is published: what it loads on demand is found. */
+/** The published dist/: everything that it loads on demand is found. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { beforeAll, expect, test } from 'vitest';
 import { version } from '../../daemon/version.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { unitEnvironment } from '../fixtures/unit_environment.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { unitEnvironment } from '../kit/daemon/unit_environment.ts';
 
 const root = join(import.meta.dirname, '../..');
 const program = join(root, 'dist/daemon/main.js');
@@ -18,20 +18,20 @@ beforeAll(() => {
 	execFileSync(process.execPath, [join(root, 'scripts/bundle.ts')]);
 });
 
-test('runs as systemd starts it', async () => {
+test('runs in the environment of the systemd unit', async () => {
 	await using daemon = await Daemon.start({ program, env: unitEnvironment });
 	const samples = await daemon.metrics();
 	expect(samples.find(({ name }) => name === 'toascope_build_info')?.labels['version']).toBe(version);
 });
 
-test.each(['http/protobuf', 'grpc'])('has what it takes to send spans over %s', async (protocol) => {
-	// nobody connects, so nothing is sent there
+test.each(['http/protobuf', 'grpc'])('can send spans over %s', async (protocol) => {
+	// no client connects, so nothing is sent there
 	const env = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318', OTEL_EXPORTER_OTLP_PROTOCOL: protocol };
 	await using daemon = await Daemon.start({ program, env });
 	expect(await daemon.json('/v1/status')).toMatchObject({ spans: true });
 });
 
-test('writes readable lines', async () => {
+test('writes a readable log', async () => {
 	const directory = mkdtempSync(join(tmpdir(), 'toascope-test-'));
 	const config = join(directory, 'toascope.yaml');
 	writeFileSync(config, 'http: {listen: off, socket: off}\nbpf: {pin: off}\nlog: {format: pretty}\n');
@@ -47,7 +47,7 @@ test('writes readable lines', async () => {
 	}
 });
 
-test('shows itself at work: the demo has its lab', () => {
+test('runs the demo, with its lab', () => {
 	const args = [
 		program,
 		'demo',

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Each query of docs/queries.md, as it stands there, in a real Prometheus: over bursts, folds and returns it says what the lab counted. */
+/**
+ * Runs each query of docs/queries.md, exactly as it is written there, in a real Prometheus: across
+ * bursts, folding and returning clients, its result matches what the lab counted.
+ */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,22 +11,25 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
-import type { Result } from '../../daemon/lab/protocol.ts';
-import { labAccount, settled } from '../fixtures/accounts.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { dashboardQueries } from '../fixtures/dashboard.ts';
-import { HeldMetrics } from '../fixtures/held_metrics.ts';
-import { total } from '../fixtures/metrics.ts';
-import { patient } from '../fixtures/patience.ts';
-import { hasPrometheus, Prometheus, type Vector } from '../fixtures/prometheus.ts';
-import { pageQueries, pageRules } from '../fixtures/queries.ts';
-import { somePorts } from '../fixtures/stage.ts';
+import type { ConnectionResult } from '../../daemon/lab/protocol.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { labTotals, metricsAtRest } from '../kit/daemon/expected_traffic.ts';
+import { dashboardQueries } from '../kit/telemetry/dashboard.ts';
+import { HeldMetrics } from '../kit/telemetry/held_metrics.ts';
+import { total } from '../kit/telemetry/metrics.ts';
+import { hasPrometheus, Prometheus, type Vector } from '../kit/telemetry/prometheus.ts';
+import { pageQueries, pageRules } from '../kit/telemetry/queries.ts';
+import { scaleTimeout } from '../kit/timeouts.ts';
+import { somePorts } from '../kit/wire/toa_stage.ts';
 
 const [port, httpPort] = [somePorts(1), somePorts(1)];
 const gatewayPort = 10_001;
 const listener = `${network.server}:${port}`;
 const address = (number: string) => `2001:db8:c::${number}`;
-/** One that goes on and is folded and comes back, one that keeps a connection open, one that goes on, one that comes once. */
+/**
+ * The clients: one that is folded and returns, one that keeps a connection open, one that connects
+ * in every round, and one that connects only in one burst.
+ */
 const [returning, holding, steady, bursting] = ['1', '2', '3', 'b'].map(address) as [string, string, string, string];
 const burst = 500;
 
@@ -45,17 +51,20 @@ describe.skipIf(!hasPrometheus)('the queries of the page', () => {
 	let daemon: Daemon;
 	let held: HeldMetrics;
 	let prometheus: Prometheus;
-	const results: Result[] = [];
-	let open: Result[];
+	const results: ConnectionResult[] = [];
+	let open: ConnectionResult[];
 
-	/** Resolves when all of it has closed, and the daemon has looked. */
+	/**
+	 * Makes connections. Resolves when all of them have closed and the daemon has collected their
+	 * counters.
+	 */
 	async function run(from: string, count: number): Promise<void> {
 		results.push(...(await client.run({ from, count, to: nat64Server, port: gatewayPort, send: 1000, receive: 3000 })));
 		expect(results.filter(({ error }) => error !== undefined)).toEqual([]);
-		await settled(daemon, listener, results.length);
+		await metricsAtRest(daemon, listener, results.length);
 	}
 
-	/** Resolves when two more scrapes have come after all that was done. */
+	/** Resolves after two more scrapes. */
 	async function scraped(): Promise<void> {
 		for (let scrape = 0; scrape < 2; scrape++) {
 			const after = Date.now() / 1000;
@@ -96,7 +105,7 @@ describe.skipIf(!hasPrometheus)('the queries of the page', () => {
 			await run(returning, 10);
 			await scraped();
 		}
-	}, patient(180_000));
+	}, scaleTimeout(180_000));
 
 	afterAll(async () => {
 		await prometheus?.[Symbol.asyncDispose]();
@@ -108,17 +117,20 @@ describe.skipIf(!hasPrometheus)('the queries of the page', () => {
 	const ask = (heading: string): Promise<readonly Vector[]> => prometheus.query(queries.get(heading) as string);
 	const byLabel = (found: readonly Vector[], label: string) =>
 		new Map(found.map(({ metric, value }) => [metric[label] ?? '', Number(value[1])]));
-	/** The one value, of the listener where they are by listener. */
+	/** The only value; if there is one for each listener, that of the lab's listener. */
 	const only = (found: readonly Vector[]) => {
 		const own = found.filter(({ metric }) => metric['listener'] === undefined || metric['listener'] === listener);
 		expect(own).toHaveLength(1);
 		return Number(own[0]?.value[1]);
 	};
 	const truth = (who?: string) =>
-		labAccount([...results, ...open].filter((one) => who === undefined || one.client === who));
+		labTotals([...results, ...open].filter((one) => who === undefined || one.client === who));
 	const connections = (who?: string) => Number(truth(who).opened);
 	const bytes = (who?: string) => Number(truth(who).received + truth(who).sent);
-	/** increase() goes on beyond the last sample, by a part of what has passed between the first and the last. */
+	/**
+	 * increase() extrapolates beyond the last sample, in proportion to the increase between the
+	 * first and the last.
+	 */
 	const expectAbout = (found: number | undefined, wanted: number) => {
 		expect(found).toBeGreaterThanOrEqual(wanted);
 		expect(found).toBeLessThan(wanted * 1.2);
@@ -129,7 +141,7 @@ describe.skipIf(!hasPrometheus)('the queries of the page', () => {
 		expect([...most].toSorted(([, a], [, b]) => b - a)[0]?.[0]).toBe(bursting);
 		expect(most.get(bursting)).toBe(of(bursting));
 		for (const one of [holding, steady]) expectAbout(most.get(one), of(one));
-		// of the one that came back some is missing, and never too much is there
+		// for the client that returned, some connections are missing, but there are never too many
 		expect(most.get(returning)).toBeGreaterThan(of(returning) / 2);
 		expect(most.get(returning)).toBeLessThan(of(returning) * 1.2);
 	}
@@ -145,7 +157,7 @@ describe.skipIf(!hasPrometheus)('the queries of the page', () => {
 		'Busiest clients, connections a second'(found) {
 			const rates = byLabel(found, 'client');
 			expect(rates.get(steady)).toBeGreaterThan(0);
-			// what the page says of it
+			// as the page says
 			expect(rates.get(bursting)).toBe(0);
 		},
 		'Open connections by client': (found) =>
@@ -156,7 +168,7 @@ describe.skipIf(!hasPrometheus)('the queries of the page', () => {
 		'Clients folded in an hour': (found) => expectAbout(only(found), 3),
 	};
 
-	it('all have one', () => {
+	it('each has a check', () => {
 		expect([...queries.keys()]).toEqual(Object.keys(checks));
 	});
 
@@ -166,7 +178,7 @@ describe.skipIf(!hasPrometheus)('the queries of the page', () => {
 		checks[heading]?.(found);
 	});
 
-	it('increase() alone does not know the client that came once, and the client series with folded are too much', async () => {
+	it('increase() by itself misses a client that came once, and client series plus folded counts are too high', async () => {
 		const counter = 'toascope_client_connections_opened_total';
 		expect(only(await prometheus.query(`increase(${counter}{client="${bursting}"}[1h])`))).toBe(0);
 		const folded = 'sum(increase(toascope_client_folded_connections_opened_total[1h]))';
@@ -175,14 +187,14 @@ describe.skipIf(!hasPrometheus)('the queries of the page', () => {
 	});
 
 	it.each(dashboardQueries().filter(({ panel }) => /^Clients by (connections|bytes)$/.test(panel)))(
-		'the dashboard has the busiest on top: $panel',
+		'the dashboard shows the busiest client first: $panel',
 		async ({ panel, expr }) => {
 			const found = await prometheus.query(expr.replaceAll('1m', '1h'));
 			expectBusiest(found, panel.endsWith('bytes') ? bytes : connections);
 		},
 	);
 
-	it('says to a scraper that asks for it when the series began', async () => {
+	it('/metrics?created=on contains the times at which series began', async () => {
 		const { clients } = await daemon.json<{ clients: { client: string; since: string }[] }>('/v1/clients');
 		const since = Date.parse(clients.find((one) => one.client === returning)?.since ?? '') / 1000;
 		const text = await (
@@ -194,7 +206,7 @@ describe.skipIf(!hasPrometheus)('the queries of the page', () => {
 		expect(Number(began)).toBeLessThan(since);
 	});
 
-	it('the alerts are rules that promtool takes, and of metrics that are there', async () => {
+	it('the alerts are rules that promtool accepts, about metrics that exist', async () => {
 		const directory = mkdtempSync(join(tmpdir(), 'toascope-rules-'));
 		try {
 			const file = join(directory, 'rules.yaml');
@@ -205,7 +217,7 @@ describe.skipIf(!hasPrometheus)('the queries of the page', () => {
 		}
 		const rules = (parse(pageRules()) as { groups: { rules: { alert: string; expr: string }[] }[] }).groups[0]?.rules;
 		for (const { alert, expr } of rules ?? []) {
-			// nothing of this is wrong here
+			// none of the alerts fires here
 			expect([alert, await prometheus.query(expr)]).toEqual([alert, []]);
 			for (const metric of expr.match(/\btoascope_\w+|\bup\b/g) ?? []) {
 				expect((await prometheus.query(metric)).length, metric).toBeGreaterThan(0);

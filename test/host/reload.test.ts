@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/** SIGHUP: a good configuration holds from then on, a bad one changes nothing. */
+/** SIGHUP: a valid configuration is in force from then on, an invalid one changes nothing. */
 import { mkdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { findCgroup2, readMounts } from '../../daemon/capture/mounts.ts';
+import { findCgroup2, readMounts } from '../../daemon/host/mounts.ts';
 import { network } from '../../daemon/lab/lab.ts';
-import { toascope } from '../fixtures/command.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { attachAlone, attachedAt, pinnedLink } from '../fixtures/leftovers.ts';
-import { total } from '../fixtures/metrics.ts';
-import { noToaError } from '../fixtures/no_toa_error.ts';
-import { clientAddress, isGateway, Stage, somePorts } from '../fixtures/stage.ts';
+import { toascope } from '../kit/daemon/command.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { attachExclusively, attachedAt, pinnedLink } from '../kit/kernel/bpf_objects.ts';
+import { total } from '../kit/telemetry/metrics.ts';
+import { noToaError } from '../kit/wire/no_toa_error.ts';
+import { clientAddress, isGateway, Stage, somePorts } from '../kit/wire/toa_stage.ts';
 
 const port = somePorts(2);
 const ipv4 = `${network.server}:${port}`;
@@ -33,7 +33,7 @@ afterAll(async () => {
 	await stage?.[Symbol.asyncDispose]();
 });
 
-/** What accept() says on the dual-stack listener. */
+/** The address that accept() returns on the dual-stack listener. */
 async function accepted(): Promise<string> {
 	await using one = await stage.connect('AF_INET6 dual-stack', 'nat64');
 	return one.accepted.address;
@@ -43,8 +43,8 @@ async function gauge(name: string): Promise<string | undefined> {
 	return (await daemon.metrics()).find((sample) => sample.name === `toascope_config_last_reload_${name}`)?.value;
 }
 
-// the first: nothing is counted yet
-test('trust decides from then on', async () => {
+// this test must be the first, while all counters are zero
+test('a change of trust applies to the connections that follow', async () => {
 	const connect = async () => {
 		await using one = await stage.connect('AF_INET', 'nat64');
 		return (await one.probe.getsockopt(0, 4096, 20)).error;
@@ -61,7 +61,7 @@ test('trust decides from then on', async () => {
 	await daemon.reload(config(both));
 });
 
-test('transparent goes on and off', async () => {
+test('transparent is switched on and off', async () => {
 	expect(isGateway(await accepted())).toBe(true);
 	expect(await daemon.reload(config(both, 'transparent: on'))).toMatchObject({
 		msg: 'configuration reloaded',
@@ -74,7 +74,7 @@ test('transparent goes on and off', async () => {
 	expect(isGateway(await accepted())).toBe(true);
 });
 
-test('a bad configuration keeps the old one, and shows in metrics, status and log', async () => {
+test('an invalid configuration leaves the old one in force, and is reported in metrics, status and log', async () => {
 	await daemon.reload(config(both, 'transparent: on'));
 	expect(await gauge('successful')).toBe('1');
 	const at = await gauge('success_timestamp_seconds');
@@ -102,14 +102,14 @@ test.each([
 		},
 		'is a directory',
 	],
-])('a file that %s keeps the old configuration', async (_what, spoil, reason) => {
+])('if the file %s, the old configuration stays in force', async (_what, spoil, reason) => {
 	await daemon.reload(config(both, 'transparent: on'));
 	spoil(daemon.configFile);
 	const from = daemon.log.length;
 	daemon.child.kill('SIGHUP');
 	const line = await daemon.logged(/reload/, from);
 	expect(line).toMatchObject({
-		msg: 'reload failed: the configuration before stays in force',
+		msg: 'reload failed: the previous configuration stays in force',
 		err: { code: 'CONFIG_UNREADABLE', message: `${daemon.configFile}: ${reason}` },
 	});
 	expect(await gauge('successful')).toBe('0');
@@ -120,7 +120,7 @@ test.each([
 	expect(await gauge('successful')).toBe('1');
 });
 
-test('what the kernel refuses keeps the old configuration, whole', async () => {
+test('if the kernel refuses the new configuration, the whole old one stays in force', async () => {
 	const cgroup = join(findCgroup2(readMounts()) ?? '', `toascope-test-${process.pid}`);
 	const pins = `/sys/fs/bpf/toascope-test-${process.pid}`;
 	mkdirSync(cgroup);
@@ -129,7 +129,7 @@ test('what the kernel refuses keeps the old configuration, whole', async () => {
 		const own = [both, `cgroup: ${cgroup}`].join('\n');
 		await using refused = await Daemon.start({ config: `${own}\nsockopt: off` });
 		const attached = attachedAt(cgroup);
-		const leave = attachAlone(pinnedLink(pins, 'toascope_getsockopt'), 'getsockopt', cgroup);
+		const detachExclusive = attachExclusively(pinnedLink(pins, 'toascope_getsockopt'), 'getsockopt', cgroup);
 		try {
 			const line = await refused.reload(
 				`${own}\ntrust: [192.0.2.0/24]\nsockopt: on\nbpf: {pin: off}\nlog: {format: json}`,
@@ -139,7 +139,7 @@ test('what the kernel refuses keeps the old configuration, whole', async () => {
 			const samples = await refused.metrics();
 			expect(samples.find(({ name }) => name === 'toascope_config_last_reload_successful')?.value).toBe('0');
 		} finally {
-			leave();
+			detachExclusive();
 		}
 		expect(attachedAt(cgroup)).toEqual(attached);
 	} finally {
@@ -147,7 +147,7 @@ test('what the kernel refuses keeps the old configuration, whole', async () => {
 	}
 });
 
-test('sockopt goes on and off', async () => {
+test('sockopt is switched on and off', async () => {
 	await using one = await stage.connect('AF_INET', 'nat64');
 	const ask = async () => (await one.probe.getsockopt(0, 4096, 20)).error;
 	expect(await ask()).toBe('');
@@ -158,7 +158,7 @@ test('sockopt goes on and off', async () => {
 	expect(await ask()).toBe('');
 });
 
-test('a port that is not watched appears nowhere; a reload brings it in', async () => {
+test('a port that is not watched appears nowhere; a reload adds it', async () => {
 	await using narrow = await Daemon.start({ config: `listeners: {ports: [${port}]}` });
 	const seen = async () => new Set((await narrow.metrics()).flatMap(({ labels: { listener = '' } }) => listener || []));
 	const connect = async (kind: 'AF_INET' | 'AF_INET6 dual-stack') => {
@@ -181,15 +181,15 @@ test('a port that is not watched appears nowhere; a reload brings it in', async 
 	expect((await lookup(watched)).connections).toHaveLength(1);
 });
 
-test('keys that take a restart are named, and left as they are', async () => {
+test('keys that require a restart are logged, and keep their values', async () => {
 	const before = daemon.log.length;
 	await daemon.reload(config(both, 'clients: {capacity: 1234, idle: 1 min}', 'on_exit: keep'));
-	const line = await daemon.logged(/restart only/, before);
+	const line = await daemon.logged(/only with a restart/, before);
 	expect(line.keys).toEqual(['clients.capacity', 'on_exit']);
 	await daemon.reload(config(both));
 });
 
-test('toascope reload says how it went, and a file that is wrong is not shown to the daemon', async () => {
+test('toascope reload reports the outcome, and does not let the daemon read an invalid file', async () => {
 	const reload = (env = {}) => toascope(['reload', '--config', daemon.configFile], { env });
 	const attempts = async () =>
 		(await daemon.json<{ config_reload: { attempts: number } }>('/v1/status')).config_reload.attempts;
@@ -198,7 +198,7 @@ test('toascope reload says how it went, and a file that is wrong is not shown to
 	expect(await reload()).toEqual({
 		code: 0,
 		err: '',
-		out: `configuration reloaded by the daemon (pid ${daemon.child.pid}); these keys take a restart: on_exit\n`,
+		out: `configuration reloaded by the daemon (pid ${daemon.child.pid}); these keys require a restart: on_exit\n`,
 	});
 	expect(await daemon.json('/v1/status')).toMatchObject({ transparent: true, config_reload: { attempts: before + 1 } });
 	writeFileSync(daemon.configFile, config(both, 'transparent: perhaps'));
@@ -207,14 +207,17 @@ test('toascope reload says how it went, and a file that is wrong is not shown to
 	expect(await attempts()).toBe(before + 1);
 });
 
-test('toascope reload where the daemon cannot be asked', async () => {
-	const path = join(daemon.directory, 'nobody.yaml');
+test('toascope reload where the daemon cannot be reached', async () => {
+	const path = join(daemon.directory, 'unreachable.yaml');
 	writeFileSync(path, 'http: {listen: off, socket: off}\n');
 	const reload = (env = {}) => toascope(['reload', '--config', path], { env });
 	expect(await reload()).toMatchObject({ code: 3, err: expect.stringContaining('[NOT_RUNNING]') });
-	// what systemd has in the environment of ExecReload=
+	// as systemd sets it in the environment of ExecReload=
 	const from = daemon.log.length;
-	const told = await reload({ MAINPID: String(daemon.child.pid) });
-	expect(told).toMatchObject({ code: 0, out: expect.stringContaining(`process ${daemon.child.pid} has got SIGHUP`) });
+	const outcome = await reload({ MAINPID: String(daemon.child.pid) });
+	expect(outcome).toMatchObject({
+		code: 0,
+		out: expect.stringContaining(`SIGHUP was sent to process ${daemon.child.pid}`),
+	});
 	await daemon.logged(/reload/, from);
 });

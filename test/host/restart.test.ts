@@ -1,33 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What is pinned outlives the daemon: it goes on counting and answering, and the next daemon goes on with it. */
+/**
+ * Pinned programs and maps outlive the daemon: they continue to count and to answer, and the next
+ * daemon adopts them.
+ */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { limit } from '../../daemon/capture/layout.gen.ts';
+import { BpfProvider } from '../../daemon/capture/bpf_provider.ts';
 import { fexitPrograms } from '../../daemon/capture/load.ts';
-import { findCgroup2, readMounts } from '../../daemon/capture/mounts.ts';
-import { native } from '../../daemon/capture/native.ts';
-import { Programs } from '../../daemon/capture/programs.ts';
 import { bpfReader, type OptionReader } from '../../daemon/capture/provider.ts';
+import { limit } from '../../daemon/capture/records/layout.gen.ts';
 import { toConfig } from '../../daemon/config/config.ts';
 import { fileSchema } from '../../daemon/config/schema.ts';
+import { findCgroup2, readMounts } from '../../daemon/host/mounts.ts';
 import { network } from '../../daemon/lab/lab.ts';
-import { answering } from '../fixtures/answering.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { allGone, attachedAt, belongings, left } from '../fixtures/leftovers.ts';
-import { type Sample, total } from '../fixtures/metrics.ts';
-import { patient } from '../fixtures/patience.ts';
-import { clientAddress, Stage, somePorts } from '../fixtures/stage.ts';
+import { native } from '../../native/binding.ts';
+import { listenOn } from '../kit/daemon/answering.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { allGone, attachedAt, kernelObjectsOf, remaining } from '../kit/kernel/bpf_objects.ts';
+import { type Sample, total } from '../kit/telemetry/metrics.ts';
+import { scaleTimeout } from '../kit/timeouts.ts';
+import { clientAddress, Stage, somePorts } from '../kit/wire/toa_stage.ts';
 
 const pin = `/sys/fs/bpf/toascope-test-${process.pid}`;
 const port = somePorts(2);
 const listener = `${network.server}:${port}`;
 const layout = `v${limit.TOASCOPE_LAYOUT}`;
-/** On accept; a link of theirs is not taken over: a new one goes in before the old one goes out. */
+/**
+ * The number of fexit programs on accept. Their links are not adopted: a new one is attached before
+ * the old one is detached.
+ */
 const traced = fexitPrograms(native().probe(), { accept: true }).length;
-/** Links on hooks of the cgroup: sockops, getsockopt, and where nothing else sees accepts, getpeername4 and 6. */
+/**
+ * The number of links on hooks of the cgroup: sockops, getsockopt, and getpeername4 and 6 where
+ * nothing else observes accepts.
+ */
 const hooks = traced > 0 ? 2 : 4;
 
 const config = (...more: string[]) =>
@@ -39,14 +48,17 @@ const config = (...more: string[]) =>
 
 afterEach(() => expect(existsSync(pin)).toBe(false));
 
-/** Opens and closes so many connections of one client. */
+/** Opens and closes this many connections of one client. */
 async function connections(stage: Stage, count: number): Promise<void> {
 	for (let made = 0; made < count; made++) {
 		await using _one = await stage.connect('AF_INET', 'nat64');
 	}
 }
 
-/** Waits until so many are opened and closed, all of one client, and that client's own series says so as well. */
+/**
+ * Waits until this many connections have opened and closed, all of one client, and that client's
+ * own series has the same count.
+ */
 async function counted(daemon: Daemon, opened: bigint, closed = opened): Promise<void> {
 	const read = async () => {
 		const samples = await daemon.metrics();
@@ -59,14 +71,14 @@ async function counted(daemon: Daemon, opened: bigint, closed = opened): Promise
 		};
 	};
 	await expect
-		.poll(read, { timeout: patient(20_000), interval: 200 })
+		.poll(read, { timeout: scaleTimeout(20_000), interval: 200 })
 		.toEqual({ opened, closed, toa: opened, client: opened });
 }
 
-/** Waits until of the links only those are left that the kernel counts with. */
-async function hooksLeft(had: ReturnType<typeof belongings>): Promise<readonly number[]> {
+/** Waits until the only links left are those that the kernel counts with. */
+async function hooksLeft(before: ReturnType<typeof kernelObjectsOf>): Promise<readonly number[]> {
 	for (;;) {
-		const { links, maps } = left(had);
+		const { links, maps } = remaining(before);
 		if (links.length <= hooks + traced) {
 			expect(links).toHaveLength(hooks + traced);
 			expect(maps.length).toBeGreaterThanOrEqual(13);
@@ -80,17 +92,17 @@ test.each([
 	['killed', 'SIGKILL', 'SIGKILL', 'detach'],
 	['stopped with on_exit: keep', 'SIGTERM', 0, 'keep'],
 ] as const)(
-	'%s: hooks and counters stay, and the next daemon goes on with them',
+	'%s: hooks and counters stay, and the next daemon adopts them',
 	async (_what, signal, code, onExit) => {
 		await using stage = await Stage.open(port);
 		await using first = await Daemon.start({ config: config(`on_exit: ${onExit}`) });
 		await connections(stage, 3);
 		await counted(first, 3n);
-		const before = belongings(first.child.pid ?? 0);
+		const before = kernelObjectsOf(first.child.pid ?? 0);
 		expect(await first.stop(signal)).toBe(code);
 		const links = await hooksLeft(before);
 
-		// nobody is there but the kernel
+		// no daemon is running: only the kernel counts and answers
 		await connections(stage, 4);
 		const held = await stage.connect('AF_INET', 'nat64');
 		const { result, bytes } = await held.probe.getsockopt(0, 4096, 20);
@@ -98,7 +110,7 @@ test.each([
 
 		await using second = await Daemon.start({ config: config() });
 		expect((await second.logged(/^attached/)).adopted).toBe(true);
-		const after = belongings(second.child.pid ?? 0);
+		const after = kernelObjectsOf(second.child.pid ?? 0);
 		expect(links.filter((link) => after.links.includes(link))).toHaveLength(hooks);
 		await counted(second, 8n, 7n);
 		const peer = `${held.accepted.address}:${held.accepted.port}`;
@@ -115,15 +127,15 @@ test.each([
 	},
 );
 
-test('killed without pins: nothing stays', async () => {
+test('killed without pins: nothing is left', async () => {
 	await using daemon = await Daemon.start({ config: config('bpf: {pin: off}') });
-	const before = belongings(daemon.child.pid ?? 0);
+	const before = kernelObjectsOf(daemon.child.pid ?? 0);
 	expect(before.links.length).toBeGreaterThanOrEqual(hooks + traced);
 	expect(await daemon.stop('SIGKILL')).toBe('SIGKILL');
 	await allGone(before);
 });
 
-test('a start that fails throws away nothing that an earlier daemon left', async () => {
+test('a start that fails removes nothing that an earlier daemon left', async () => {
 	await using stage = await Stage.open(port);
 	await using first = await Daemon.start({ config: config('on_exit: keep') });
 	await connections(stage, 2);
@@ -133,7 +145,7 @@ test('a start that fails throws away nothing that an earlier daemon left', async
 	const directory = mkdtempSync(join(tmpdir(), 'toascope-test-'));
 	try {
 		const socket = join(directory, 'taken.sock');
-		await using _other = await answering(socket);
+		await using _other = await listenOn(socket);
 		const http = `http: {listen: off, socket: ${socket}}`;
 		await expect(Daemon.start({ config: config(http) })).rejects.toThrow('ALREADY_RUNNING');
 	} finally {
@@ -145,7 +157,7 @@ test('a start that fails throws away nothing that an earlier daemon left', async
 	await counted(second, 3n);
 });
 
-test('a start with the other provider that fails leaves no pins of it, and the counters go on', async () => {
+test('a failed start with the other provider leaves no pins of its own, and the counters continue', async () => {
 	await using stage = await Stage.open(port);
 	await using first = await Daemon.start({ config: config('on_exit: keep') });
 	await connections(stage, 2);
@@ -154,10 +166,10 @@ test('a start with the other provider that fails leaves no pins of it, and the c
 	const pinned = () => readdirSync(pin, { recursive: true }).sort();
 	const before = pinned();
 
-	// no toa.ko has made these tracepoints
+	// toa.ko is not loaded, so these tracepoints do not exist
 	const reader: OptionReader = { ...bpfReader, name: 'module' };
 	const given = toConfig(fileSchema.parse({ listeners: { ports: [port] }, bpf: { pin } }), {});
-	expect(() => Programs.open(given, reader, pino({ enabled: false }))).toThrow(/toascope_toa_gone/);
+	expect(() => BpfProvider.open(given, reader, pino({ enabled: false }))).toThrow(/toascope_toa_gone/);
 	expect(pinned()).toEqual(before);
 	await connections(stage, 1);
 
@@ -166,17 +178,17 @@ test('a start with the other provider that fails leaves no pins of it, and the c
 	await counted(second, 3n);
 });
 
-describe('maps of other sizes than the configuration', () => {
-	test('hand their counters over, and go', async () => {
+describe('pinned maps whose sizes differ from the configuration', () => {
+	test('are migrated and removed', async () => {
 		await using stage = await Stage.open(port);
 		await using first = await Daemon.start({ config: config('on_exit: keep') });
-		const before = belongings(first.child.pid ?? 0);
+		const before = kernelObjectsOf(first.child.pid ?? 0);
 		await connections(stage, 2);
 		await counted(first, 2n);
 		await first.stop();
 		await using second = await Daemon.start({ config: config('clients: {capacity: 1000}\nconnections: {max: 1000}') });
-		expect((await second.logged(/other sizes/)).level).toBe(30);
-		expect(await second.logged(/carried over/)).toMatchObject({ level: 30, layout: `${layout}-before`, open: 0 });
+		expect((await second.logged(/sizes of the pinned maps differ/)).level).toBe(30);
+		expect(await second.logged(/are migrated/)).toMatchObject({ level: 30, layout: `${layout}-before`, open: 0 });
 		expect(readdirSync(pin)).toEqual([layout]);
 		await allGone({ ...before, programs: [] });
 		await counted(second, 2n);
@@ -184,25 +196,26 @@ describe('maps of other sizes than the configuration', () => {
 		await counted(second, 3n);
 	});
 
-	test('go on counting where a start with others fails, and hand over what they counted meanwhile', async () => {
+	test('continue to count if a start with other sizes fails, and are migrated by the next start', async () => {
 		await using stage = await Stage.open(port);
 		await using first = await Daemon.start({ config: config('on_exit: keep') });
 		await connections(stage, 1);
 		await counted(first, 1n);
 		await first.stop();
-		// the kernel has no such provider's tracepoints: the maps are there by then, and nothing is attached
+		// the start fails because the provider's tracepoints do not exist: by then the maps exist,
+		// and nothing is attached
 		const reader: OptionReader = { ...bpfReader, name: 'module' };
 		const given = { listeners: { ports: [port] }, bpf: { pin }, clients: { capacity: 1000 } };
 		const other = toConfig(fileSchema.parse(given), {});
-		expect(() => Programs.open(other, reader, pino({ enabled: false }))).toThrow(/toascope_toa_gone/);
+		expect(() => BpfProvider.open(other, reader, pino({ enabled: false }))).toThrow(/toascope_toa_gone/);
 		expect(readdirSync(pin)).toContain(`${layout}-before`);
 		await connections(stage, 1);
 		await using second = await Daemon.start({ config: config() });
-		expect(await second.logged(/carried over/)).toMatchObject({ layout: `${layout}-before` });
+		expect(await second.logged(/are migrated/)).toMatchObject({ layout: `${layout}-before` });
 		await counted(second, 2n);
 	});
 
-	test('that are too small begin from zero, and the log says so', async () => {
+	test('are not migrated if the new maps are too small: counters start from zero, and the log says so', async () => {
 		await using stage = await Stage.open(port);
 		const both = (...more: string[]) =>
 			[`listeners: {ports: [${port}, ${port + 1}]}`, `bpf: {pin: ${pin}}`, ...more].join('\n');
@@ -221,7 +234,7 @@ describe('maps of other sizes than the configuration', () => {
 	});
 });
 
-test('counters go on with other prefixes', async () => {
+test('counters continue with other prefixes', async () => {
 	await using stage = await Stage.open(port);
 	await using first = await Daemon.start({ config: config('on_exit: keep') });
 	await connections(stage, 2);
@@ -251,21 +264,21 @@ describe('what another configuration left attached', () => {
 		rmdirSync(there);
 	});
 
-	async function leave(): Promise<void> {
+	async function leaveAttached(): Promise<void> {
 		await using first = await Daemon.start({ config: config('on_exit: keep', `cgroup: ${here}`) });
 		await first.stop();
 		expect(attachedAt(here)).toHaveLength(hooks);
 	}
 
-	test('goes where it is not wanted any more', async () => {
-		await leave();
+	test('is detached if it is no longer configured', async () => {
+		await leaveAttached();
 		await using _second = await Daemon.start({ config: config('sockopt: off', `cgroup: ${here}`) });
 		expect(attachedAt(here)).toHaveLength(hooks - 1);
 		expect(attachedAt(here).filter((name) => name.startsWith('toascope_getso'))).toEqual([]);
 	});
 
 	test('moves to another cgroup', async () => {
-		await leave();
+		await leaveAttached();
 		await using _second = await Daemon.start({ config: config(`cgroup: ${there}`) });
 		expect(attachedAt(here)).toEqual([]);
 		expect(attachedAt(there)).toHaveLength(hooks);

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The daemon is stopped (SIGSTOP) under load until the ring is full: each lost record is counted, and no counter is wrong. */
+/**
+ * The daemon is stopped (SIGSTOP) under load until the ring is full: each dropped record is
+ * counted, and no counter is wrong.
+ */
 import { expect, test } from 'vitest';
-import { expectIdentity, listenerAccount, settled } from '../fixtures/accounts.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { Grown } from '../fixtures/grown.ts';
-import { type Sample, total } from '../fixtures/metrics.ts';
-import { patient } from '../fixtures/patience.ts';
-import { somePorts } from '../fixtures/stage.ts';
-import { SteadyLoad } from '../fixtures/steady_load.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { expectIdentity, listenerTotals, metricsAtRest } from '../kit/daemon/expected_traffic.ts';
+import { type Sample, total } from '../kit/telemetry/metrics.ts';
+import { MonotonicWatch } from '../kit/telemetry/monotonic_watch.ts';
+import { scaleTimeout } from '../kit/timeouts.ts';
+import { SteadyLoad } from '../kit/wire/steady_load.ts';
+import { somePorts } from '../kit/wire/toa_stage.ts';
 
-const program = new URL('../fixtures/listening_daemon.ts', import.meta.url).pathname;
+const program = new URL('../kit/daemon/listening_daemon.ts', import.meta.url).pathname;
 const port = somePorts(1);
 const ringBytes = 1 << 20;
-/** 168 bytes and a header of 8. */
+/** Each record has 168 bytes and a header of 8. */
 const recordsInRing = Math.floor(ringBytes / 176);
 const config = [
 	`listeners: {ports: [${port}]}`,
@@ -20,7 +23,7 @@ const config = [
 	'clients: {max_exported: 500, idle: 500 ms}',
 ].join('\n');
 
-const lost = (samples: readonly Sample[]) => total(samples, 'toascope_drops_total', { reason: 'ring_full' });
+const dropped = (samples: readonly Sample[]) => total(samples, 'toascope_drops_total', { reason: 'ring_full' });
 
 async function received(daemon: Daemon): Promise<bigint> {
 	const from = daemon.log.length;
@@ -29,36 +32,36 @@ async function received(daemon: Daemon): Promise<bigint> {
 	return [opened, accepted, closed].reduce<bigint>((sum, count) => sum + BigInt(count as number), 0n);
 }
 
-test('stopped twice under load', { timeout: patient(120_000) }, async () => {
+test('stopped twice under load', { timeout: scaleTimeout(120_000) }, async () => {
 	await using daemon = await Daemon.start({ config, program });
 	await using load = await SteadyLoad.start({ port, clients: 2000 });
-	const series = new Grown();
+	const series = new MonotonicWatch();
 	for (let stop = 0; stop < 2; stop++) {
 		await load.more(1000);
 		const before = await received(daemon);
-		await series.look(daemon);
+		await series.check(daemon);
 		daemon.child.kill('SIGSTOP');
-		// three records each, and two rings full
+		// three records for each connection, and two full rings
 		await load.more((2 * recordsInRing) / 3 + 10_000);
 		daemon.child.kill('SIGCONT');
-		await series.look(daemon);
-		// it goes on
-		await expect.poll(() => received(daemon), { timeout: patient(20_000) }).toBeGreaterThan(before);
+		await series.check(daemon);
+		// the daemon receives records again
+		await expect.poll(() => received(daemon), { timeout: scaleTimeout(20_000) }).toBeGreaterThan(before);
 	}
-	const account = await load.stop();
-	const samples = await settled(daemon, load.listener, Number(account.closed));
-	expect(listenerAccount(samples, load.listener)).toEqual(account);
+	const totals = await load.stop();
+	const samples = await metricsAtRest(daemon, load.listener, Number(totals.closed));
+	expect(listenerTotals(samples, load.listener)).toEqual(totals);
 	expectIdentity(samples, load.listener);
-	await series.look(daemon);
+	await series.check(daemon);
 
 	const verdicts = total(samples, 'toascope_handshakes_total', { listener: load.listener });
 	const unseen = total(samples, 'toascope_accepts_total', { listener: load.listener, seen: 'unseen' });
 	const accepts = total(samples, 'toascope_accepts_total', { listener: load.listener }) - unseen;
-	expect(verdicts).toBe(account.opened);
-	expect(accepts + unseen).toBe(account.opened);
-	expect(lost(samples)).toBeGreaterThan(10_000n);
-	// each record was received, or is counted as lost
-	const made = verdicts + accepts + account.closed;
-	await expect.poll(() => received(daemon), { timeout: patient(20_000) }).toBe(made - lost(samples));
+	expect(verdicts).toBe(totals.opened);
+	expect(accepts + unseen).toBe(totals.opened);
+	expect(dropped(samples)).toBeGreaterThan(10_000n);
+	// each record was received, or is counted as dropped
+	const emitted = verdicts + accepts + totals.closed;
+	await expect.poll(() => received(daemon), { timeout: scaleTimeout(20_000) }).toBe(emitted - dropped(samples));
 	expect(total(samples, 'toascope_drops_total', { reason: 'close_unheard' })).toBe(0n);
 });

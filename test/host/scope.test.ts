@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** `sockopt` and `transparent` limited to some ports, to a network namespace, and to the listeners of a cgroup. */
+/**
+ * `sockopt` and `transparent` limited to some ports, to a network namespace, and to the listeners
+ * of a cgroup.
+ */
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, connect as dial } from 'node:net';
@@ -7,34 +10,36 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Lab, nat64Server } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
-import { Cgroups } from '../fixtures/cgroup.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { total } from '../fixtures/metrics.ts';
-import { type OptionResult, type Peer, Probe } from '../fixtures/probe.ts';
-import { clientAddress, isGateway, somePorts } from '../fixtures/stage.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { Cgroups } from '../kit/kernel/cgroup.ts';
+import { total } from '../kit/telemetry/metrics.ts';
+import { type OptionResult, type Peer, Probe } from '../kit/wire/probe.ts';
+import { clientAddress, isGateway, somePorts } from '../kit/wire/toa_stage.ts';
 
-/** Where a listener was opened, and where its process was moved then. */
-const places = {
+/**
+ * The cgroup in which a listener was opened, and the one to which its process was moved afterwards.
+ */
+const locations = {
 	'in the cgroup': ['served', 'served'],
 	'in one below it': ['served/below', 'served/below'],
-	'in it, its process moved out of it': ['served', 'beside'],
+	'in it by a process that then moved out': ['served', 'beside'],
 	'beside it': ['beside', 'beside'],
-	'beside it, its process moved into it': ['beside', 'served'],
+	'beside it by a process that then moved in': ['beside', 'served'],
 	'above it': ['', ''],
 } as const;
-type PlaceName = keyof typeof places;
-const names = Object.keys(places) as PlaceName[];
-const isServed = (name: PlaceName) => places[name][0].startsWith('served');
+type Location = keyof typeof locations;
+const names = Object.keys(locations) as Location[];
+const isServed = (name: Location) => locations[name][0].startsWith('served');
 
 const firstListenPort = 10_000;
 const firstPort = somePorts(names.length);
-const portOf = (name: PlaceName) => firstPort + names.indexOf(name);
+const portOf = (name: Location) => firstPort + names.indexOf(name);
 const range = `${firstPort}-${firstPort + names.length - 1}`;
 
 let cgroups: Cgroups;
 let lab: Lab;
 let client: LabClient;
-const probes = new Map<PlaceName, Probe>();
+const probes = new Map<Location, Probe>();
 
 beforeAll(async () => {
 	cgroups = Cgroups.open();
@@ -48,7 +53,7 @@ beforeAll(async () => {
 	});
 	client = await lab.client();
 	for (const name of names) {
-		const [opened, moved] = places[name];
+		const [opened, moved] = locations[name];
 		const probe = await Probe.start(lab, 'dual', portOf(name), cgroups.make(opened));
 		if (moved !== opened) writeFileSync(join(cgroups.make(moved), 'cgroup.procs'), String(probe.pid));
 		probes.set(name, probe);
@@ -59,14 +64,14 @@ afterAll(async () => {
 	await cgroups?.[Symbol.asyncDispose]();
 });
 
-interface Told {
+interface Observed {
 	readonly client: { readonly address: string; readonly port: number };
 	readonly accepted: Peer;
 	readonly lookup: OptionResult;
 }
 
-/** One connection to the server of this place, and what it was told. */
-async function connect(name: PlaceName): Promise<Told> {
+/** Makes one connection to the server at this location. Resolves with what the server observed. */
+async function connect(name: Location): Promise<Observed> {
 	const probe = probes.get(name) as Probe;
 	const port = firstListenPort + names.indexOf(name);
 	const [accepted, [made]] = await Promise.all([
@@ -80,11 +85,11 @@ async function connect(name: PlaceName): Promise<Told> {
 	return { client: { address: made?.client ?? '', port: made?.clientPort ?? 0 }, accepted, lookup };
 }
 
-const expectClient = ({ accepted, client: { address, port } }: Told) =>
+const expectClient = ({ accepted, client: { address, port } }: Observed) =>
 	expect(accepted).toMatchObject({ address, port });
-const expectBalancer = ({ accepted }: Told) => expect(accepted.address).toSatisfy(isGateway);
+const expectBalancer = ({ accepted }: Observed) => expect(accepted.address).toSatisfy(isGateway);
 
-function expectAnswer({ lookup, client: { port } }: Told): void {
+function expectAnswer({ lookup, client: { port } }: Observed): void {
 	expect(lookup).toMatchObject({ result: 0, length: 20 });
 	expect(lookup.bytes.readUInt16BE(16)).toBe(port);
 }
@@ -101,20 +106,20 @@ describe('cgroup', () => {
 	});
 
 	it.each(names.filter(isServed))('a listener opened %s is served', async (name) => {
-		const told = await connect(name);
-		expectClient(told);
-		expectAnswer(told);
+		const observed = await connect(name);
+		expectClient(observed);
+		expectAnswer(observed);
 	});
 
-	// the cgroup of a listener, and of all that it accepts, is its opener's at that time
-	it.each(names.filter((name) => !isServed(name)))('a listener opened %s is not', async (name) => {
-		const told = await connect(name);
-		expectBalancer(told);
-		const withIt = told.lookup;
-		expect(withIt.result).toBe(-1);
+	// a listener, and everything that it accepts, belongs to the cgroup in which its process was
+	// when it opened the listener
+	it.each(names.filter((name) => !isServed(name)))('a listener opened %s is not served', async (name) => {
+		const observed = await connect(name);
+		expectBalancer(observed);
+		expect(observed.lookup.result).toBe(-1);
 	});
 
-	it('and those alone are counted', async () => {
+	it('and only these listeners are counted', async () => {
 		const listeners = await daemon.until((samples) => {
 			const found = samples.filter(({ name }) => name === 'toascope_connections_closed_total');
 			const closed = found.filter(({ value }) => value !== '0').map(({ labels }) => labels['listener']);
@@ -125,9 +130,9 @@ describe('cgroup', () => {
 });
 
 describe('ports', () => {
-	const [first = '' as PlaceName, second = '' as PlaceName] = names;
+	const [first = '' as Location, second = '' as Location] = names;
 
-	it('transparent.ports: the others show the balancer, and are answered by getsockopt() as before', async () => {
+	it('transparent.ports: other ports show the balancer, and getsockopt() answers there as before', async () => {
 		const config = `transparent: {enabled: on, ports: [${portOf(first)}]}\nlisteners: {ports: ["${range}"]}`;
 		await using _daemon = await Daemon.start({ config });
 		const [here, there] = [await connect(first), await connect(second)];
@@ -137,7 +142,7 @@ describe('ports', () => {
 		expectAnswer(there);
 	});
 
-	it('listeners.ports: nothing on the others', async () => {
+	it('listeners.ports: other ports are not served', async () => {
 		await using daemon = await Daemon.start({ config: `transparent: on\nlisteners: {ports: [${portOf(first)}]}` });
 		const [here, there] = [await connect(first), await connect(second)];
 		expectClient(here);
@@ -145,7 +150,7 @@ describe('ports', () => {
 		expectBalancer(there);
 		expect(there.lookup.result).toBe(-1);
 
-		// and a reload moves it
+		// a reload switches to the other port
 		await daemon.reload(`transparent: on\nlisteners: {ports: [${portOf(second)}]}`);
 		expectBalancer(await connect(first));
 		const moved = await connect(second);
@@ -155,11 +160,11 @@ describe('ports', () => {
 });
 
 describe('listeners.netns: host', () => {
-	const [name = '' as PlaceName] = names;
+	const [name = '' as Location] = names;
 	const config = (netns: string, port = portOf(name)) =>
 		`transparent: on\nlisteners: {ports: [${port}], netns: ${netns}}\nbpf: {pin: off}\nlog: {format: json}`;
 
-	it('nothing of another network namespace, also from a sender that is trusted; a reload brings it in', async () => {
+	it('another network namespace is not served, even for a trusted peer; a reload includes it', async () => {
 		await using daemon = await Daemon.start({ config: config('host') });
 		expectBalancer(await connect(name));
 
@@ -177,16 +182,16 @@ describe('listeners.netns: host', () => {
 		expectBalancer(await connect(name));
 	});
 
-	it('all of the one that toascope runs in', async () => {
-		// to those in the lab it is the server's
+	it('the network namespace that toascope runs in is served', async () => {
+		// for a daemon started in the lab, it is the server's namespace
 		const { pid } = probes.get(name) as Probe;
 		const through = ['nsenter', `--net=/proc/${pid}/ns/net`, '--'];
 		await using _inside = await Daemon.start({ config: config('host'), through });
-		const told = await connect(name);
-		expectClient(told);
-		expectAnswer(told);
+		const observed = await connect(name);
+		expectClient(observed);
+		expectAnswer(observed);
 
-		// and to this process its own
+		// for a daemon started by this process, it is that of this process
 		const server = createServer((socket) => socket.end()).listen(0, '127.0.0.1');
 		await once(server, 'listening');
 		const { port } = server.address() as AddressInfo;
@@ -202,20 +207,20 @@ describe('listeners.netns: host', () => {
 });
 
 describe('a daemon for the host, and another for a cgroup', () => {
-	it('the cgroup alone is shown and answered, the host is counted', async () => {
+	it('only applications in the cgroup get the client; everything on the host is counted', async () => {
 		const ports = `listeners: {ports: ["${range}"]}`;
 		await using host = await Daemon.start({ config: `sockopt: off\n${ports}` });
 		await using _cgroup = await Daemon.start({
 			config: `cgroup: ${cgroups.make('served')}\ntransparent: on\n${ports}`,
 		});
 		for (const name of names) {
-			const told = await connect(name);
+			const observed = await connect(name);
 			if (isServed(name)) {
-				expectClient(told);
-				expectAnswer(told);
+				expectClient(observed);
+				expectAnswer(observed);
 			} else {
-				expectBalancer(told);
-				expect(told.lookup.result).toBe(-1);
+				expectBalancer(observed);
+				expect(observed.lookup.result).toBe(-1);
 			}
 		}
 		const counted = await host.until((samples) => {

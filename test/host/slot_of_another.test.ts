@@ -1,26 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Slots change hands, of connections and of listeners: what is said of a connection goes on being its own. */
+/**
+ * Slots of connections and of listeners are reused: what the daemon reports about a connection
+ * stays its own.
+ */
 import { rmSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { Programs } from '../../daemon/capture/programs.ts';
+import { BpfProvider } from '../../daemon/capture/bpf_provider.ts';
 import { bpfReader } from '../../daemon/capture/provider.ts';
 import { toConfig } from '../../daemon/config/config.ts';
 import { fileSchema } from '../../daemon/config/schema.ts';
 import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
 import type { EchoRecord } from '../../daemon/lab/protocol.ts';
 import type { ConnectionEvent } from '../../daemon/model/connection.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { lookUp } from '../fixtures/lookup.ts';
-import { total } from '../fixtures/metrics.ts';
-import { patient } from '../fixtures/patience.ts';
-import { clientAddress, somePorts } from '../fixtures/stage.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { lookUp } from '../kit/daemon/lookup.ts';
+import { total } from '../kit/telemetry/metrics.ts';
+import { scaleTimeout } from '../kit/timeouts.ts';
+import { clientAddress, somePorts } from '../kit/wire/toa_stage.ts';
 
 const port = somePorts(2);
 const ports = [port, port + 1] as const;
 const listenPorts = [10_000, 10_001] as const;
 const pin = `/sys/fs/bpf/toascope-slot-of-another-${process.pid}`;
 
-/** What the servers saw, and which of them saw a peer's port last. */
+/** What the servers have received, and for each peer's port the server that it reached last. */
 const echoed: EchoRecord[] = [];
 const echoedAt = new Map<number, number>();
 
@@ -49,10 +52,10 @@ async function connect(index: 0 | 1, count: number): Promise<void> {
 	expect(results.filter(({ error }) => error !== undefined)).toEqual([]);
 }
 
-it('each record has the ends of its own connection, and none is lost, where all connections share one slot', async () => {
+it('where all connections share one slot, each record has the endpoints of its own connection, and none is dropped', async () => {
 	const settings = { listeners: { ports }, connections: { max: 1 }, bpf: { pin: 'off' } };
 	const log = { info() {}, warn() {}, error() {} };
-	const provider = Programs.open(toConfig(fileSchema.parse(settings), {}), bpfReader, log);
+	const provider = BpfProvider.open(toConfig(fileSchema.parse(settings), {}), bpfReader, log);
 	const events: ConnectionEvent[] = [];
 	const drain = () =>
 		void provider.drain(
@@ -69,7 +72,7 @@ it('each record has the ends of its own connection, and none is lost, where all 
 					drain();
 					return events.filter(({ type }) => type === 'closed').length;
 				},
-				{ timeout: patient(60_000), interval: 20 },
+				{ timeout: scaleTimeout(60_000), interval: 20 },
 			)
 			.toBe(2 * count);
 		await work;
@@ -88,7 +91,7 @@ it('each record has the ends of its own connection, and none is lost, where all 
 	}
 });
 
-it('a connection is found with its own end when its listener has left, and another has its slot', async () => {
+it('a lookup finds a connection with its own endpoint when its listener was folded and another one has its slot', async () => {
 	const config = [
 		`listeners: {ports: [${ports}], max: 1}`,
 		'clients: {idle: 200 ms}',

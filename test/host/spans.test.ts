@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** A span for each TOA connection, decoded at the far end, against what the lab knows of it. */
+/**
+ * A span for each TOA connection, as the receiver decodes it, compared with what the lab knows
+ * about the connection.
+ */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -7,18 +10,18 @@ import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
 import type { LabServer } from '../../daemon/lab/lab_server.ts';
 import { isReadyLine, untilReady } from '../../daemon/lab/process.ts';
-import type { Result } from '../../daemon/lab/protocol.ts';
+import type { ConnectionResult } from '../../daemon/lab/protocol.ts';
 import { parseContainerId } from '../../daemon/model/container.ts';
-import { settled } from '../fixtures/accounts.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { EchoRecords } from '../fixtures/echo_records.ts';
-import { total } from '../fixtures/metrics.ts';
-import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from '../fixtures/otlp_receiver.ts';
-import { patient } from '../fixtures/patience.ts';
-import { somePorts } from '../fixtures/stage.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { EchoRecords } from '../kit/daemon/echo_records.ts';
+import { metricsAtRest } from '../kit/daemon/expected_traffic.ts';
+import { total } from '../kit/telemetry/metrics.ts';
+import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from '../kit/telemetry/otlp_receiver.ts';
+import { scaleTimeout } from '../kit/timeouts.ts';
+import { somePorts } from '../kit/wire/toa_stage.ts';
 
 const hasPython = spawnSync('python3', ['--version']).error === undefined;
-const pythonServer = new URL('../fixtures/apps/python_server.py', import.meta.url).pathname;
+const pythonServer = new URL('../kit/apps/python_server.py', import.meta.url).pathname;
 const port = somePorts(2);
 const pythonPort = port + 1;
 const routes = { nat64: 10_001, toa6: 10_002, python: 10_003 };
@@ -55,8 +58,11 @@ afterAll(async () => {
 
 const nowNs = () => BigInt(Date.now()) * 1_000_000n;
 
-/** The spans that have come, each of a connection of its own; nothing of them twice. */
-function spansOf(results: readonly Result[]): ReadonlyMap<string, ReceivedSpan> {
+/**
+ * The received spans of these connections, by the id of the result. Expects no connection to have
+ * two.
+ */
+function spansOf(results: readonly ConnectionResult[]): ReadonlyMap<string, ReceivedSpan> {
 	const wanted = new Set(results.map((result) => `${result.client} ${result.clientPort}`));
 	const found = new Map<string, ReceivedSpan>();
 	for (const span of receiver.spans) {
@@ -72,16 +78,16 @@ function spansOf(results: readonly Result[]): ReadonlyMap<string, ReceivedSpan> 
 	);
 }
 
-/** What /proc says of a process. */
+/** The name and the container of a process, from /proc. */
 function identity(pid: number): { comm: string; containerId: string | undefined } {
 	const read = (name: string) => readFileSync(`/proc/${pid}/${name}`, 'latin1');
 	return { comm: read('comm').trim(), containerId: parseContainerId(read('cgroup')) };
 }
 
 describe('a span', () => {
-	it('for each TOA connection, every attribute as the lab knows it, and none for direct ones', async () => {
+	it('is sent for each TOA connection, with every attribute as the lab knows it, and for no direct one', async () => {
 		const before = nowNs();
-		const [acks, datas, straight] = await Promise.all([
+		const [onAck, onData, straight] = await Promise.all([
 			client.run({
 				from: '2001:db8:c::1',
 				clients: 100,
@@ -94,18 +100,18 @@ describe('a span', () => {
 			client.run({ from: '2001:db8:c:0:1::1', clients: 20, to: nat64Server, port: routes.toa6, send: 77, receive: 99 }),
 			direct.run({ count: 30, to: network.server, port, send: 300, receive: 5000 }),
 		]);
-		const results = [...acks, ...datas];
+		const results = [...onAck, ...onData];
 		expect([...results, ...straight].filter(({ error }) => error !== undefined)).toEqual([]);
-		await receiver.waitForSpans(results.length, patient(20_000));
+		await receiver.waitForSpans(results.length, scaleTimeout(20_000));
 		const after = nowNs();
-		const samples = await settled(daemon, `${network.server}:${port}`, results.length + straight.length);
+		const samples = await metricsAtRest(daemon, `${network.server}:${port}`, results.length + straight.length);
 
 		const [spans, records] = [spansOf(results), await echoed.of(results)];
 		const { comm, containerId } = identity(server.pid);
 		for (const result of results) {
 			const span = spans.get(result.id);
 			const record = records.get(result.id);
-			const withData = datas.includes(result);
+			const withData = onData.includes(result);
 			expect(span?.attributes).toEqual({
 				'client.address': result.client,
 				'client.port': BigInt(result.clientPort),
@@ -146,7 +152,7 @@ describe('a span', () => {
 		expect(total(samples, 'toascope_drops_total')).toBe(0n);
 	});
 
-	it.skipIf(!hasPython)('names the process that accepted, and when', async () => {
+	it.skipIf(!hasPython)('names the process that accepted, and the time of the accept', async () => {
 		const python = lab.spawn('server', 'python3', [pythonServer, String(pythonPort)], { stdio: 'pipe' });
 		await untilReady(python, 'python server', isReadyLine);
 		const already = receiver.spans.length;
@@ -193,14 +199,14 @@ describe('a span', () => {
 });
 
 describe('the environment', () => {
-	const environment = (more: Readonly<Record<string, string>>) =>
+	const startWith = (more: Readonly<Record<string, string>>) =>
 		Daemon.start({
 			config: `listeners: {ports: [${port}]}`,
 			env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint, OTEL_BSP_SCHEDULE_DELAY: '100', ...more },
 		});
 
-	it('has spans as JSON', async () => {
-		await using _json = await environment({ OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' });
+	it('selects JSON for the spans', async () => {
+		await using _json = await startWith({ OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' });
 		const from = receiver.requests.length;
 		await client.run({ from: '2001:db8:c::77', to: nat64Server, port: routes.nat64 });
 		for (let count = from + 1; ; count++) {
@@ -217,24 +223,24 @@ describe('the environment', () => {
 		[
 			{ OTEL_TRACES_EXPORTER: 'console' },
 			'OTEL_TRACES_EXPORTER=console',
-			['must be otlp or none: toascope has no exporter console, no span is sent'],
+			['must be otlp or none: toascope has no exporter console; no spans are sent'],
 		],
-	])('forbids spans: %j', async (env, by, problems) => {
-		await using off = await environment(env);
-		expect(await off.logged(/^no span is sent/)).toMatchObject({ by });
+	])('switches spans off: %j', async (env, by, problems) => {
+		await using off = await startWith(env);
+		expect(await off.logged(/^no spans are sent/)).toMatchObject({ by });
 		expect(off.log.filter(({ msg }) => msg.startsWith('an OpenTelemetry')).map(({ message }) => message)).toEqual(
 			problems,
 		);
 		expect(await off.json('/v1/status')).toMatchObject({ spans: false });
 	});
 
-	it('has a protocol that is none', async () => {
-		await using typo = await environment({ OTEL_EXPORTER_OTLP_PROTOCOL: 'gprc' });
+	it('names an unknown protocol: an error is logged', async () => {
+		await using typo = await startWith({ OTEL_EXPORTER_OTLP_PROTOCOL: 'gprc' });
 		expect(await typo.logged(/^an OpenTelemetry variable/)).toMatchObject({
 			level: 50,
 			variable: 'OTEL_EXPORTER_OTLP_PROTOCOL',
 			value: 'gprc',
-			message: 'must be grpc, http/protobuf, http/json: http/protobuf holds',
+			message: 'must be grpc, http/protobuf, http/json: using http/protobuf',
 		});
 	});
 });

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** A descriptor that listened when it was listed may be anything by the time that it is fetched; whatever it is, nobody waits for it. */
+/**
+ * A descriptor that was a listener when it was listed can be anything by the time the daemon
+ * fetches it. Whatever it is, the daemon must not wait for it.
+ */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -7,12 +10,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { load } from '../../daemon/capture/load.ts';
-import { native } from '../../daemon/capture/native.ts';
 import { toConfig } from '../../daemon/config/config.ts';
 import { fileSchema } from '../../daemon/config/schema.ts';
 import { untilReady } from '../../daemon/lab/process.ts';
+import { native } from '../../native/binding.ts';
 
-const program = new URL('../fixtures/apps/slow_file.py', import.meta.url).pathname;
+const program = new URL('../kit/apps/slow_file.py', import.meta.url).pathname;
 const isReady = (value: unknown) => typeof value === 'object' && value !== null && 'fd' in value;
 const missing = spawnSync('sh', [
 	'-c',
@@ -20,23 +23,24 @@ const missing = spawnSync('sh', [
 ]).status;
 
 it.skipIf(missing !== 0)(
-	'a file whose close never ends holds nobody up',
+	'a file whose close() never returns does not block the daemon',
 	async () => {
 		const directory = mkdtempSync(join(tmpdir(), 'toascope-test-'));
-		const place = join(directory, 'file');
-		writeFileSync(place, '');
-		const slow = spawn('unshare', ['--mount', 'python3', program, place], { stdio: 'pipe' });
+		const path = join(directory, 'file');
+		writeFileSync(path, '');
+		const slow = spawn('unshare', ['--mount', 'python3', program, path], { stdio: 'pipe' });
 		const bpf = load({
 			config: toConfig(fileSchema.parse({}), {}),
 			probed: native().probe(),
 			reader: 'bpf',
 		});
-		// what waits is let go when the file system ends: also where somebody waits in vain
+		// ends the file system after 20 s, which releases every process that waits for it: a test
+		// in which the daemon waits then fails instead of blocking
 		const rescue = spawn('sh', ['-c', `sleep 20; kill ${slow.pid}`], { detached: true });
 		try {
 			const { pid, fd } = (await untilReady(slow, 'slow_file', isReady)) as { pid: number; fd: number };
-			expect(() => bpf.keepSyns(pid, fd, true)).toThrow('Bad file descriptor');
-			// nobody had to be let go: it still runs
+			expect(() => bpf.setSaveSyn(pid, fd, true)).toThrow('Bad file descriptor');
+			// the daemon did not have to be released: the file system still runs
 			expect(readFileSync(`/proc/${pid}/stat`, 'utf8')).toMatch(/\) [RSD] /);
 		} finally {
 			process.kill(-(rescue.pid ?? 0));

@@ -3,20 +3,20 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { connectionLayout } from '../../daemon/capture/layout.gen.ts';
-import { inGuest } from '../fixtures/in_guest.ts';
-import { patient } from '../fixtures/patience.ts';
+import { connectionLayout } from '../../daemon/capture/records/layout.gen.ts';
+import { inGuest } from '../kit/kernel/in_guest.ts';
+import { scaleTimeout } from '../kit/timeouts.ts';
 import { Unavailable } from '../vm/apt.ts';
 import { kernels } from '../vm/kernels.ts';
 import { lacking } from '../vm/matrix.ts';
 import { fetchKernel } from '../vm/packages.ts';
 import { SystemdGuest } from '../vm/systemd_guest.ts';
 
-const limitSeconds = patient(900);
-/** connections.max */
+const limitSeconds = scaleTimeout(900);
+/** The default of connections.max. */
 const defaultSlots = 65_536;
 let guest: SystemdGuest | undefined;
-let missing = inGuest ? 'a guest has no guests' : lacking();
+let missing = inGuest ? 'guests cannot run guests' : lacking();
 
 beforeAll(async () => {
 	const kernel = kernels.find(({ name }) => name === '6.1');
@@ -45,7 +45,7 @@ systemctl daemon-reload
 systemctl start toascope || { journalctl --quiet --unit=toascope; exit 1; }
 ls /sys/fs/bpf/toascope/v*/links`;
 
-test('it starts, reloads, keeps programs attached over a stop, and detach detaches them', {
+test('the unit starts, reloads, and keeps programs attached after a stop; toascope detach detaches them', {
 	timeout: limitSeconds * 1000,
 }, async ({ skip }) => {
 	if (guest === undefined) return skip(missing);
@@ -74,7 +74,8 @@ test('it starts, reloads, keeps programs attached over a stop, and detach detach
 	expect(detached.text).toMatch(/^detached .*toascope_sockops/);
 	expect(detached.text).toMatch(/No such file or directory/);
 
-	// a configuration that comes later is awaited by starting again, one that is wrong is not
+	// systemd restarts the unit until a missing configuration exists, but does not restart it with
+	// an invalid one
 	const later = await run('mv /etc/toascope/toascope.yaml /root/; systemctl start toascope; systemctl show toascope');
 	expect(later.text).toMatch(/^(SubState=auto-restart|NRestarts=[1-9])/m);
 	const came = await run('mv /root/toascope.yaml /etc/toascope/; until systemctl is-active toascope; do sleep 1; done');

@@ -1,33 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Far more open connections than the table has slots: none is uncounted, and no application is told another's client. */
+/**
+ * Far more open connections than the table has slots: every connection is counted, and no
+ * application gets the client of another connection.
+ */
 import { expect, test } from 'vitest';
-import { Ground } from '../../bench/ground.ts';
 import { Holding } from '../../bench/holding.ts';
+import { Sandbox } from '../../bench/sandbox.ts';
 import { Lab, network } from '../../daemon/lab/lab.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { type Sample, total } from '../fixtures/metrics.ts';
-import { noToaError } from '../fixtures/no_toa_error.ts';
-import { patient } from '../fixtures/patience.ts';
-import { Probe } from '../fixtures/probe.ts';
-import { somePorts } from '../fixtures/stage.ts';
-import { toaOption } from '../fixtures/toa_option.ts';
-import { Wire } from '../fixtures/wire.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { type Sample, total } from '../kit/telemetry/metrics.ts';
+import { scaleTimeout } from '../kit/timeouts.ts';
+import { noToaError } from '../kit/wire/no_toa_error.ts';
+import { Probe } from '../kit/wire/probe.ts';
+import { toaOption } from '../kit/wire/toa_option.ts';
+import { somePorts } from '../kit/wire/toa_stage.ts';
+import { Wire } from '../kit/wire/wire.ts';
 
 const slots = 1024;
 const clients = 500;
 const count = (samples: readonly Sample[], name: string, labels: Readonly<Record<string, string>> = {}) =>
 	total(samples, `toascope_${name}`, labels);
 
-test.each([4000, 100_000])('%i open connections in 1,024 slots', { timeout: patient(240_000) }, async (connections) => {
-	await using ground = await Ground.open(new AbortController().signal);
+test.each([4000, 100_000])('%i open connections in 1,024 slots', { timeout: scaleTimeout(240_000) }, async (connections) => {
+	await using sandbox = await Sandbox.open(new AbortController().signal);
 	await using daemon = await Daemon.start({
 		config: [
-			`cgroup: ${ground.cgroup('with')}`,
+			`cgroup: ${sandbox.cgroup('with')}`,
 			`connections: {max: ${slots}}`,
 			`clients: {max_exported: ${clients}, per_prefix: off}`,
 		].join('\n'),
 	});
-	await using holding = await Holding.start(ground, clients);
+	await using holding = await Holding.start(sandbox, clients);
 	await holding.hold({ server: 'with', client: 'without' }, connections);
 	const open = await daemon.until((samples) =>
 		count(samples, 'connections_opened_total') >= BigInt(connections) ? samples : undefined,
@@ -49,14 +52,15 @@ test.each([4000, 100_000])('%i open connections in 1,024 slots', { timeout: pati
 	expect(count(closed, 'client_connections_opened_total', { client: 'other' })).toBe(0n);
 });
 
-test('an application that keeps its socket is told no client once another connection has the slot', async () => {
+test('an application that keeps its socket gets no client once another connection has the slot', async () => {
 	const port = somePorts(1);
 	const listener = `${network.server}:${port}`;
 	const lab = await Lab.open();
 	try {
 		const wire = await Wire.open(lab);
 		await using daemon = await Daemon.start({
-			// a socket that has closed has no port any more: of all ports that is one
+			// listeners.ports stays at its default, all ports, since a closed socket has no port
+			// any more
 			config: 'connections: {max: 1}',
 		});
 		await using probe = await Probe.start(lab, '4', port);

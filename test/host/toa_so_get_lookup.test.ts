@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/** An application patched for toa.ko (apps/toa_so_get_lookup.c) runs as it is: it prints the client of each connection. */
+/**
+ * An application patched for toa.ko (apps/toa_so_get_lookup.c) runs unchanged, and prints the
+ * client of each connection.
+ */
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Lab, nat64Server } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
-import { compile } from '../fixtures/c_program.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { somePorts } from '../fixtures/stage.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { compile } from '../kit/kernel/c_program.ts';
+import { somePorts } from '../kit/wire/toa_stage.ts';
 
 const count = 40;
 const clients = 8;
@@ -31,12 +34,12 @@ beforeAll(async () => {
 	const child = lab.spawn('server', compile('toa_so_get_lookup'), [String(port)], {
 		stdio: ['ignore', 'pipe', 'pipe'],
 	});
-	const said = [child.stdout, child.stderr].map((stream) =>
+	const outputs = [child.stdout, child.stderr].map((stream) =>
 		createInterface({ input: stream as NonNullable<typeof stream> }),
 	);
 	const lines: string[] = [];
 	let wake = () => {};
-	for (const each of said) {
+	for (const each of outputs) {
 		each.on('line', (line) => {
 			lines.push(line);
 			wake();
@@ -60,19 +63,19 @@ afterAll(async () => {
 const request = (profile: (typeof profiles)[number], from: string, batch: { count: number; clients: number }) =>
 	client.run({ from, ...batch, to: nat64Server, port: listenPort(profile), text: 'hello' });
 
-it.each(['nat64', 'toa6'] as const)('%s: the client, whoever it is', async (profile) => {
+it.each(['nat64', 'toa6'] as const)('%s: prints each of several clients', async (profile) => {
 	const results = await request(profile, '2001:db8:c::1', { count, clients });
 	const truth = results.map((result) => `real client [${result.client}]:${result.clientPort}`);
 	expect(new Set(results.map((result) => result.client)).size).toBe(clients);
 	expect((await printed(count)).sort()).toEqual(truth.sort());
 });
 
-it.each(['nat64', 'toa6'] as const)('%s: one client, in its place', async (profile) => {
+it.each(['nat64', 'toa6'] as const)('%s: prints the client of one connection', async (profile) => {
 	const [result] = await request(profile, '2001:db8:c::1', { count: 1, clients: 1 });
 	expect(await printed(1)).toEqual([`real client [2001:db8:c::1]:${result?.clientPort}`]);
 });
 
-it('without an option: the error that toa.ko gives', async () => {
+it('without an option: prints the error that toa.ko returns', async () => {
 	await request('none', '2001:db8:c::1', { count: 1, clients: 1 });
 	expect(await printed(1)).toEqual(['getsockopt: Invalid argument']);
 });

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What `transparent` changes for real programs, and what mends it: docs/transparent.md says what these tests show. */
+/**
+ * What `transparent` changes for real programs, and how to fix it: these tests prove what
+ * docs/transparent.md says.
+ */
 import { type ChildProcess, spawnSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
@@ -11,18 +14,18 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
 import { isReadyLine, untilReady } from '../../daemon/lab/process.ts';
-import { findProgram } from '../fixtures/applications/application.ts';
-import { compile } from '../fixtures/c_program.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { total } from '../fixtures/metrics.ts';
-import { toaOption } from '../fixtures/toa_option.ts';
-import { Wire, wireNetwork } from '../fixtures/wire.ts';
+import { findProgram } from '../kit/applications/application.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { compile } from '../kit/kernel/c_program.ts';
+import { total } from '../kit/telemetry/metrics.ts';
+import { toaOption } from '../kit/wire/toa_option.ts';
+import { Wire, wireNetwork } from '../kit/wire/wire.ts';
 
 const client = '2001:db8:c::7107';
 const forwarded = '203.0.113.5';
-const apps = join(import.meta.dirname, '../fixtures/apps');
+const apps = join(import.meta.dirname, '../kit/apps');
 
-/** Local ports; those with `On` are in `transparent.ports`. */
+/** Local ports; those whose names end in `On` are in `transparent.ports`. */
 const port = {
 	realipBalancerOn: 8001,
 	realipClientOn: 8002,
@@ -45,9 +48,12 @@ const transparent = [
 		.filter(([name]) => name.endsWith('On'))
 		.map(([, value]) => value),
 ];
-/** The proxies' ports are reached by these. */
+/** Clients reach the ports of the proxies through these. */
 const redirected = { on: 443, off: 444 } as const;
-/** The FTP servers of active mode are reached by these, with an option that names the server's own loopback. */
+/**
+ * Clients reach the FTP servers for active mode through these, with an option that contains the
+ * loopback address of the server.
+ */
 const forgedTo = { on: 3122, off: 3123, both: 3124 } as const;
 const forgedOption = { profile: `hex:${toaOption('toa4', '127.0.0.1')}` } as const;
 
@@ -96,7 +102,7 @@ afterAll(async () => {
 	rmSync(directory, { recursive: true });
 });
 
-/** Lines of a process's standard error, or of a file that grows; resolves with the first that matches. */
+/** Resolves with the first matching line of a process's standard error, or of a file that grows. */
 async function line(of: readonly string[] | (() => string), matches: RegExp): Promise<string> {
 	for (;;) {
 		const lines = typeof of === 'function' ? of().split('\n') : of;
@@ -154,16 +160,16 @@ describe.skipIf(findProgram('nginx') === undefined)('nginx', () => {
 		return found.split(' ')[1] ?? '';
 	}
 
-	it('realip: the hop that is trusted is no hop any more, and its header is left aside', async () => {
+	it('realip: the trusted balancer is not the peer any more, and its header is ignored', async () => {
 		expect(await logged(port.realipOff)).toBe(forwarded);
 		expect(await logged(port.realipBalancerOn)).toBe(client);
 	});
 
-	it('realip: the proxies before the balancer are to be trusted', async () => {
+	it('realip: the proxies in front of the balancer must be trusted', async () => {
 		expect(await logged(port.realipClientOn)).toBe(forwarded);
 	});
 
-	it('an option on the first data: accept() gives the balancer, and with `deferred` the client', async () => {
+	it('an option on the first data: accept() returns the balancer, and with `deferred` the client', async () => {
 		const wire = await Wire.open(lab);
 		const request = { options: toaOption('toa4', '192.0.2.42') };
 		const early = await wire.connection({ to: port.acceptedOn }).open();
@@ -184,7 +190,7 @@ describe.skipIf(findProgram('nginx') === undefined)('nginx', () => {
 });
 
 describe('a proxy behind a REDIRECT rule', () => {
-	let refused: string | undefined;
+	let unavailable: string | undefined;
 	beforeAll(async () => {
 		const rules = [
 			'table ip redirected {',
@@ -197,18 +203,18 @@ describe('a proxy behind a REDIRECT rule', () => {
 		const file = join(directory, 'rules.nft');
 		writeFileSync(file, rules);
 		if (findProgram('nft') === undefined) {
-			refused = 'no nft here';
+			unavailable = 'nft is not installed';
 			return;
 		}
 		const nft = lab.spawn('server', 'nft', ['-f', file], { stdio: 'pipe' });
-		const said = stderrOf(nft);
+		const errors = stderrOf(nft);
 		const [code] = await once(nft, 'close');
 		if (code === 0) return;
-		expect(said.join('\n')).toMatch(/Operation not supported|No such file or directory|Protocol not supported/);
-		refused = `this kernel has no nat rules: ${said[0]}`;
+		expect(errors.join('\n')).toMatch(/Operation not supported|No such file or directory|Protocol not supported/);
+		unavailable = `this kernel has no nat rules: ${errors[0]}`;
 	});
 
-	const asked = async (local: number, dialled: number): Promise<{ byPeer: string; byLocal: string }> => {
+	const destinations = async (local: number, dialled: number): Promise<{ byPeer: string; byLocal: string }> => {
 		const child = lab.spawn('server', compile('original_destination'), [String(local)], { stdio: 'pipe' });
 		return new Promise((resolve, reject) => {
 			untilReady(child, 'proxy', isReadyLine, (value) => resolve(value as { byPeer: string; byLocal: string }))
@@ -217,26 +223,26 @@ describe('a proxy behind a REDIRECT rule', () => {
 		});
 	};
 
-	it('that asks for the destination by the family of its peer gets none', async ({ skip }) => {
-		skip(refused !== undefined, refused);
+	it('gets no destination if it asks by the family of its peer', async ({ skip }) => {
+		skip(unavailable !== undefined, unavailable);
 		const dialled = `${network.server} ${redirected.on}`;
-		expect(await asked(port.proxyOn, redirected.on)).toEqual({
+		expect(await destinations(port.proxyOn, redirected.on)).toEqual({
 			byPeer: expect.stringMatching(/^errno \d+$/),
 			byLocal: dialled,
 		});
 	});
 
-	it('gets it where its port is not transparent', async ({ skip }) => {
-		skip(refused !== undefined, refused);
+	it('gets the destination if its port is not transparent', async ({ skip }) => {
+		skip(unavailable !== undefined, unavailable);
 		const dialled = `${network.server} ${redirected.off}`;
-		expect(await asked(port.proxyOff, redirected.off)).toEqual({ byPeer: dialled, byLocal: dialled });
+		expect(await destinations(port.proxyOff, redirected.off)).toEqual({ byPeer: dialled, byLocal: dialled });
 	});
 });
 
 describe.skipIf(findProgram('vsftpd') === undefined || findProgram('python3') === undefined)('vsftpd', () => {
-	/** 203.0.113.8 in its last four bytes, which toa4 carries. */
+	/** 203.0.113.8 in its last four bytes, which toa4 sends. */
 	const ftpClient = '2001:db8:c::cb00:7108';
-	/** A service on the server's loopback, which no client can reach. */
+	/** The port of a service on the server's loopback interface, which no client can reach. */
 	const inner = 8099;
 
 	function start(control: number, data: number, more: Readonly<Record<string, string>> = {}): void {
@@ -272,7 +278,10 @@ describe.skipIf(findProgram('vsftpd') === undefined || findProgram('python3') ==
 		lab.spawn('server', 'vsftpd', [conf]);
 	}
 
-	/** The last answer; `active`: where the server is told to send the file to. */
+	/**
+	 * Fetches a file. Resolves with the last reply. `active` is the address to which the client
+	 * asks the server to send the file.
+	 */
 	async function fetched(control: number, active?: readonly [address: string, port: number]): Promise<string> {
 		for (;;) {
 			const file = [ftpClient, 'pub/file', ...(active ?? []).map(String)];
@@ -284,14 +293,14 @@ describe.skipIf(findProgram('vsftpd') === undefined || findProgram('python3') ==
 					stdio: 'pipe',
 				},
 			);
-			let said = '';
+			let output = '';
 			child.stdout?.on('data', (part: Buffer) => {
-				said += part.toString();
+				output += part.toString();
 			});
 			stderrOf(child);
 			const [code] = await once(child, 'close');
-			// it may not listen yet
-			if (code === 0) return said.trim();
+			// the server might not be listening yet
+			if (code === 0) return output.trim();
 		}
 	}
 
@@ -302,24 +311,24 @@ describe.skipIf(findProgram('vsftpd') === undefined || findProgram('python3') ==
 		start(port.ftpActiveOff, 5003);
 	});
 
-	it('compares the peers of both connections: with the control connection alone transparent, passive mode ends in 425', async () => {
+	it('compares the peers of both connections: if only the control connection is transparent, passive mode fails with 425', async () => {
 		expect(await fetched(port.ftpOn)).toMatch(/^425 Security: Bad IP connecting/);
 	});
 
-	it('works where the passive ports are transparent as well, and their connections have the option', async () => {
+	it('works if the passive ports are transparent, too, and their connections have the option', async () => {
 		expect(await fetched(port.ftpBothOn)).toMatch(/^226 /);
 	});
 
-	it('in active mode takes the address of the peer alone: the client with transparent, the balancer without', async () => {
+	it('in active mode accepts only the address of the peer: the client with transparent, the balancer without', async () => {
 		const own = ['203.0.113.8', 40_000] as const;
 		const other = ['203.0.113.9', 40_000] as const;
-		// 425: it dialled the client, which the balancer does not forward to
+		// 425: the server connected to the client, to which the balancer does not forward
 		expect(await fetched(port.ftpActiveOn, own)).toMatch(/^425 /);
 		expect(await fetched(port.ftpActiveOn, other)).toBe('500 Illegal PORT command.');
 		expect(await fetched(port.ftpActiveOff, own)).toBe('500 Illegal PORT command.');
 	});
 
-	it('sends a file to the address of a forged option, the loopback of the server included: a bounce, with transparent alone', async () => {
+	it('sends a file to the address in a forged option, even to the loopback of the server: a bounce, only with transparent', async () => {
 		const code = `import socket; s = socket.create_server(("127.0.0.1", ${inner})); print('{"ready":true}', flush=True); print(s.accept()[0].makefile().read(), file=__import__("sys").stderr, flush=True)`;
 		const service = lab.spawn('server', 'python3', ['-c', code], { stdio: 'pipe' });
 		const received = stderrOf(service);
@@ -333,7 +342,9 @@ describe.skipIf(findProgram('vsftpd') === undefined || findProgram('python3') ==
 });
 
 describe.skipIf(findProgram('sshd') === undefined || findProgram('python3') === undefined)('sshd', () => {
-	/** It wants a user of its own, and a directory below /run: in a mount namespace it has both. */
+	/**
+	 * sshd requires a user of its own, and a directory below /run: a mount namespace provides both.
+	 */
 	const prepared = (command: string) => [
 		'--mount',
 		'sh',
@@ -353,7 +364,7 @@ describe.skipIf(findProgram('sshd') === undefined || findProgram('python3') === 
 
 	const connect = (to: number) => clients.run({ from: client, to: nat64Server, port: to, text: 'no ssh\r\n' });
 
-	it('opens its IPv6 socket for IPv6 alone: the balancer comes in at the IPv4 one, and IPv6 clients stay it', async () => {
+	it('opens its IPv6 socket only for IPv6: the balancer connects to the IPv4 socket, and IPv6 clients appear as the balancer', async () => {
 		const child = lab.spawn('server', 'unshare', prepared(`${sshd()} -D -e -f ${conf}`), { stdio: 'pipe' });
 		const lines = stderrOf(child);
 		await line(lines, /^Server listening on 0\.0\.0\.0 /);
@@ -366,7 +377,7 @@ describe.skipIf(findProgram('sshd') === undefined || findProgram('python3') === 
 		);
 	});
 
-	it('names the client when it is started for a connection of a dual-stack socket', async () => {
+	it('names the client if it is started for each connection of a dual-stack socket', async () => {
 		const args = prepared(`python3 ${join(apps, 'inetd.py')} ${port.sshInetdOn} ${sshd()} -i -e -f ${conf}`);
 		const child = lab.spawn('server', 'unshare', args, { stdio: 'pipe' });
 		const lines = stderrOf(child);

@@ -1,42 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Two daemons with the same pins: the second refuses and names the first, whichever of them it is, and changes nothing. */
+/**
+ * Two daemons with the same pins: the second one refuses to start, names the first, and changes
+ * nothing, whatever their configurations are.
+ */
 import { existsSync, mkdirSync, rmdirSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
-import { lockHolder } from '../../daemon/capture/lock_holder.ts';
-import { type Native, native } from '../../daemon/capture/native.ts';
-import { Pins } from '../../daemon/capture/pins.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { belongings, pinned } from '../fixtures/leftovers.ts';
-import { somePorts } from '../fixtures/stage.ts';
+import { Pins } from '../../daemon/capture/pinning/pins.ts';
+import { lockHolder } from '../../daemon/host/lock_holder.ts';
+import { type Native, native } from '../../native/binding.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { kernelObjectsOf, pinned } from '../kit/kernel/bpf_objects.ts';
+import { somePorts } from '../kit/wire/toa_stage.ts';
 
 const pin = `/sys/fs/bpf/toascope-test-${process.pid}`;
 const common = `listeners: {ports: [${somePorts(1)}]}\nbpf: {pin: ${pin}}`;
 const [plain, other] = [common, `${common}\nsockopt: off\nclients: {capacity: 1000}`];
-const refusal = ({ child }: Daemon) => `another toascope (pid ${child.pid}) has ${pin} [ALREADY_RUNNING]`;
+const refusal = ({ child }: Daemon) => `another toascope (pid ${child.pid}) is using ${pin} [ALREADY_RUNNING]`;
 
 afterEach(() => expect(existsSync(pin)).toBe(false));
 
 test.each([
-	['like it', plain, plain],
+	['with the same configuration', plain, plain],
 	['with fewer hooks and other sizes', plain, other],
 	['with more hooks and other sizes', other, plain],
-])('a second one, %s, is refused; it takes over when the first is killed', async (_what, first, second) => {
+])('a second daemon %s is refused; it adopts the pins when the first is killed', async (_what, first, second) => {
 	await using one = await Daemon.start({ config: first });
-	const had = () => [belongings(one.child.pid ?? 0), pinned(Pins.linksIn(pin))];
-	const before = had();
+	const objects = () => [kernelObjectsOf(one.child.pid ?? 0), pinned(Pins.linksIn(pin))];
+	const before = objects();
 	await expect(Daemon.start({ config: second })).rejects.toThrow(refusal(one));
-	expect(had()).toEqual(before);
+	expect(objects()).toEqual(before);
 	expect((await fetch(`${one.url}/readyz`)).status).toBe(200);
 
 	expect(await one.stop('SIGKILL')).toBe('SIGKILL');
 	await using two = await Daemon.start({ config: second });
 	expect((await two.logged(/^attached/)).adopted).toBe(true);
 	await expect(Daemon.start({ config: first })).rejects.toThrow(refusal(two));
-	// also where that is all that is pinned
+	// likewise with on_exit: keep
 	await expect(Daemon.start({ config: `${first}\non_exit: keep` })).rejects.toThrow(refusal(two));
 });
 
-test('of three that start at once one runs, and the others name it', async () => {
+test('if three daemons start at once, one runs, and the others name it', async () => {
 	const starts = await Promise.allSettled([plain, plain, plain].map((config) => Daemon.start({ config })));
 	const running = starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []));
 	await using one = running[0];
@@ -46,8 +49,8 @@ test('of three that start at once one runs, and the others name it', async () =>
 	expect(errors).toEqual([expect.stringContaining(refusal(one)), expect.stringContaining(refusal(one))]);
 });
 
-describe('a daemon that ends takes the directory away', () => {
-	/** Opens the pins, and has `meanwhile` happen once at the lock. */
+describe('a daemon that ends removes the directory', () => {
+	/** Opens the pins, and calls `meanwhile` instead of the first attempt to take the lock. */
 	function open(meanwhile: (lock: () => number) => number): Pins {
 		let times = 0;
 		const lock: Native['lock'] = (path) =>
@@ -72,7 +75,7 @@ describe('a daemon that ends takes the directory away', () => {
 		);
 	});
 
-	test.each(['', ' and one more has made it anew'])('after another has opened it, but not locked%s', (more) => {
+	test.each(['', ', and a third has created it again'])('after another has opened but not locked it%s', (more) => {
 		expectOwned(
 			open((lock) => {
 				const opened = lock();

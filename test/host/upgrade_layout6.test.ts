@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What a version with layout 6 of the records left pinned: its counters go on in the layout of today, each of them. */
+/**
+ * Pins that a version with layout 6 of the records left behind: all of its counters are migrated to
+ * the current layout.
+ */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
-import { findCgroup2, readMounts } from '../../daemon/capture/mounts.ts';
-import { clientAccounts, expectIdentity, listenerAccount } from '../fixtures/accounts.ts';
-import { compileBpf } from '../fixtures/c_program.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { total } from '../fixtures/metrics.ts';
+import { findCgroup2, readMounts } from '../../daemon/host/mounts.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { clientTotals, expectIdentity, listenerTotals } from '../kit/daemon/expected_traffic.ts';
+import { compileBpf } from '../kit/kernel/c_program.ts';
+import { total } from '../kit/telemetry/metrics.ts';
 
 const pin = `/sys/fs/bpf/toascope-test-${process.pid}`;
 const programs = `${pin}-fill`;
@@ -25,7 +28,10 @@ afterEach(() => {
 	}
 });
 
-/** The scope of its counters: over the prefixes that make a client, and the cgroup's path. */
+/**
+ * The scope of its counters: a hash over the prefixes that define a client, and the path of the
+ * cgroup.
+ */
 function scopeOf6(prefix4: number, prefix6: number): Buffer {
 	const text = [prefix4, prefix6, findCgroup2(readMounts()) ?? ''].join('\n');
 	const scope = Buffer.alloc(8);
@@ -33,13 +39,13 @@ function scopeOf6(prefix4: number, prefix6: number): Buffer {
 	return scope;
 }
 
-function leave(scope: Buffer): void {
+function pinLayout6(scope: Buffer): void {
 	for (const part of ['', 'v6', 'v6/links', 'v6/maps']) mkdirSync(join(pin, part), 0o700);
 	const scratch = mkdtempSync(join(tmpdir(), 'toascope-test-'));
 	const bpftool = (...args: string[]) =>
 		execFileSync('bpftool', args, { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` } });
 	try {
-		// as short as an Ethernet header is
+		// padded to at least the length of an Ethernet header
 		writeFileSync(join(scratch, 'packet'), Buffer.concat([scope, Buffer.alloc(16)]));
 		bpftool('prog', 'loadall', compileBpf('layout6'), programs, 'pinmaps', join(pin, 'v6/maps'));
 		bpftool('prog', 'run', 'pinned', join(programs, 'fill'), 'data_in', join(scratch, 'packet'));
@@ -49,22 +55,22 @@ function leave(scope: Buffer): void {
 }
 
 test.each([
-	['of today', 32, 128],
-	['that were others', 24, 56],
-])('with prefixes %s', async (_what, prefix4, prefix6) => {
-	leave(scopeOf6(prefix4, prefix6));
+	['equal to those configured', 32, 128],
+	['different from those configured', 24, 56],
+])('counters with prefixes %s are migrated', async (_what, prefix4, prefix6) => {
+	pinLayout6(scopeOf6(prefix4, prefix6));
 	await using daemon = await Daemon.start({ config: `listeners: {ports: [1]}\nbpf: {pin: ${pin}}` });
-	const line = await daemon.logged(/^counters of another layout are carried over/);
+	const line = await daemon.logged(/^counters of another layout are migrated/);
 	expect(line).toMatchObject({ level: 30, layout: 'v6', open: 2 });
 	expect(line).not.toHaveProperty('lost');
 	const samples = await daemon.until((all) =>
 		total(all, 'toascope_connections_opened_total', { listener }) === 11n ? all : undefined,
 	);
 	// what was open in the other layout counts as closed
-	expect(listenerAccount(samples, listener)).toEqual({ opened: 11n, closed: 11n, received: 1010n, sent: 30_300n });
-	const accounts = clientAccounts(samples, listener);
-	expect(accounts.get(client)).toEqual({ opened: 10n, closed: 10n, received: 1000n, sent: 30_000n });
-	expect(accounts.get('direct')).toEqual({ opened: 1n, closed: 1n, received: 10n, sent: 300n });
+	expect(listenerTotals(samples, listener)).toEqual({ opened: 11n, closed: 11n, received: 1010n, sent: 30_300n });
+	const byClient = clientTotals(samples, listener);
+	expect(byClient.get(client)).toEqual({ opened: 10n, closed: 10n, received: 1000n, sent: 30_000n });
+	expect(byClient.get('direct')).toEqual({ opened: 1n, closed: 1n, received: 10n, sent: 300n });
 	expectIdentity(samples, listener);
 	const of = (name: string, labels: Readonly<Record<string, string>>) => total(samples, `toascope_${name}`, labels);
 	expect(of('handshakes_total', { listener, result: 'toa' })).toBe(10n);
@@ -77,8 +83,8 @@ test.each([
 	expect(existsSync(join(pin, 'v6'))).toBe(false);
 });
 
-test('of another cgroup: they start from zero, and the log says so', async () => {
-	leave(Buffer.from('0123456789abcdef', 'hex'));
+test('counters of another cgroup start from zero, and the log says so', async () => {
+	pinLayout6(Buffer.from('0123456789abcdef', 'hex'));
 	await using daemon = await Daemon.start({ config: `listeners: {ports: [1]}\nbpf: {pin: ${pin}}` });
 	await daemon.logged(/are of another cgroup \(by its path\): counters start from zero/);
 	expect(total(await daemon.metrics(), 'toascope_connections_opened_total', { listener })).toBe(0n);

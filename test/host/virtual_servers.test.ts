@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The virtual server that a VTOA option names: in lookups, on the command line and on spans. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { toascope } from '../fixtures/command.ts';
-import { closedConnection } from '../fixtures/lookup.ts';
-import { type OtlpReceiver, startOtlpReceiver } from '../fixtures/otlp_receiver.ts';
-import { toaOption } from '../fixtures/toa_option.ts';
-import type { WireConnection } from '../fixtures/wire_connection.ts';
-import { WireStage } from '../fixtures/wire_stage.ts';
+import { toascope } from '../kit/daemon/command.ts';
+import { closedConnection } from '../kit/daemon/lookup.ts';
+import { type OtlpReceiver, startOtlpReceiver } from '../kit/telemetry/otlp_receiver.ts';
+import { toaOption } from '../kit/wire/toa_option.ts';
+import type { WireConnection } from '../kit/wire/wire_connection.ts';
+import { WireStage } from '../kit/wire/wire_stage.ts';
 
 let stage: WireStage<'plain'>;
 let own: WireStage<'plain'>;
 let receiver: OtlpReceiver;
-/** Connections on the stage, each with a client: spans that will come. */
+/** Number of connections on the stage, each with a client: that many spans are sent. */
 let made = 0;
 
 beforeAll(async () => {
@@ -50,7 +50,7 @@ const server = { address: '198.51.100.5', port: 3306 };
 it.each([
 	['vtoa4', vtoa4, 'vtoa4', client4, { ...server, vni: 77 }],
 	['vtoa6', vtoa6, 'vtoa6', client6, { address: '2001:db8::5', port: null, vni: 0x0a0b0c }],
-	['vip4 beside toa4', toa4 + vip4, 'toa4', client4, { ...server, vni: null }],
+	['vip4 after toa4', toa4 + vip4, 'toa4', client4, { ...server, vni: null }],
 	['vip4 before toa4', vip4 + toa4, 'toa4', client4, { ...server, vni: null }],
 	['toa4, which names none', toa4, 'toa4', client4, null],
 ])('%s', async (_, options, profile, client, virtual_server) => {
@@ -58,7 +58,7 @@ it.each([
 	expect(await closedConnection(stage.daemon, peer)).toMatchObject({ verdict: 'toa', profile, client, virtual_server });
 });
 
-it('is in a line of toascope lookup, and on the span', async () => {
+it('the virtual server is in the output of toascope lookup, and on the span', async () => {
 	const { peer } = await closed(stage, vtoa4);
 	await closedConnection(stage.daemon, peer);
 	const { code, out } = await toascope(['lookup', peer, '--socket', stage.daemon.socket]);
@@ -73,7 +73,7 @@ it('is in a line of toascope lookup, and on the span', async () => {
 	});
 });
 
-it('of a layout of the configuration, beside the client of another option', async () => {
+it('a configured profile reads the virtual server, next to the client of another option', async () => {
 	const { peer } = await closed(own, `${toa4}630ec63364050cea01020304${'0000'}`);
 	expect(await closedConnection(own.daemon, peer)).toMatchObject({
 		client: client4,

@@ -1,29 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * 100,000 random option lists as segments to the kernel, each on the ACK of a connection of its own: the running daemon says of
- * each what the parser's C build says, and every one of them is counted.
+ * Sends 100,000 random option lists to the kernel, each on the ACK of its own connection: the
+ * running daemon reports for each what the C build of the parser reports, and all of them are
+ * counted.
  */
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { builtInProfiles } from '../../daemon/config/built_in_profiles.ts';
-import { formatProfile, type Profile } from '../../daemon/config/profiles.ts';
-import type { ConnectionJson } from '../../daemon/http/json.ts';
-import { settled } from '../fixtures/accounts.ts';
-import { lookUpAll } from '../fixtures/lookup.ts';
-import { total } from '../fixtures/metrics.ts';
-import { patient } from '../fixtures/patience.ts';
-import type { Expected } from '../fixtures/vectors.ts';
-import { wireNetwork } from '../fixtures/wire.ts';
-import type { WireConnection } from '../fixtures/wire_connection.ts';
-import { WireStage } from '../fixtures/wire_stage.ts';
+import type { ConnectionJson } from '../../daemon/api/connection.ts';
+import { builtInProfiles } from '../../daemon/config/built_in_profiles.gen.ts';
+import type { Profile } from '../../daemon/config/profile.ts';
+import { formatProfile } from '../../daemon/config/profiles.ts';
 import { compileFuzzer, generateLists, readLists } from '../fuzz/programs.ts';
+import { metricsAtRest } from '../kit/daemon/expected_traffic.ts';
+import { lookUpAll } from '../kit/daemon/lookup.ts';
+import type { Expected } from '../kit/model/vectors.ts';
+import { total } from '../kit/telemetry/metrics.ts';
+import { scaleTimeout } from '../kit/timeouts.ts';
+import { wireNetwork } from '../kit/wire/wire.ts';
+import type { WireConnection } from '../kit/wire/wire_connection.ts';
+import { WireStage } from '../kit/wire/wire_stage.ts';
 
 const count = 100_000;
-/** Connections under way at a time: fewer than wait for an accept at most. */
+/** Connections in progress at a time: fewer than can wait for an accept. */
 const atOnce = 1000;
 
 const profiles: readonly Profile[] = [
-	// no lists are made for those of virtual servers
+	// no lists are generated for the profiles of virtual servers
 	...builtInProfiles.filter(({ vipAt }) => vipAt === undefined),
 	{
 		id: 8,
@@ -45,8 +47,11 @@ const profiles: readonly Profile[] = [
 	},
 ];
 
-/** What kernels have throw away before anybody sees it: malformed lists, and signatures (RFC 2385, RFC 5925) without a key. */
-function mayBeThrownAway(options: string, { verdict }: Expected): boolean {
+/**
+ * Whether a kernel can drop the segment before any program sees it: malformed lists, and signatures
+ * (RFC 2385, RFC 5925) without a key.
+ */
+function kernelCanDrop(options: string, { verdict }: Expected): boolean {
 	if (verdict === 'malformed') return true;
 	const bytes = Buffer.from(options, 'hex');
 	for (let at = 0; at < bytes.length && bytes[at] !== 0; at += bytes[at] === 1 ? 1 : (bytes[at + 1] ?? bytes.length)) {
@@ -55,13 +60,13 @@ function mayBeThrownAway(options: string, { verdict }: Expected): boolean {
 	return false;
 }
 
-/** In the words of the other side. */
+/** Converts to the form of the parser. */
 function asExpected({ verdict, profile, client }: ConnectionJson): Expected {
-	const word = verdict === 'toa' ? 'one' : verdict;
-	if (profile === null || client === null) return { verdict: word as Expected['verdict'] };
+	const parserVerdict = verdict === 'toa' ? 'one' : verdict;
+	if (profile === null || client === null) return { verdict: parserVerdict as Expected['verdict'] };
 	const { address, port } = client;
 	return {
-		verdict: word as Expected['verdict'],
+		verdict: parserVerdict as Expected['verdict'],
 		profile,
 		family: address.includes(':') ? 6 : 4,
 		address,
@@ -69,7 +74,7 @@ function asExpected({ verdict, profile, client }: ConnectionJson): Expected {
 	};
 }
 
-it(`${count} lists`, { timeout: patient(300_000) }, async () => {
+it(`${count} lists`, { timeout: scaleTimeout(300_000) }, async () => {
 	const seed = Math.floor(Math.random() * 2 ** 32);
 	const program = compileFuzzer('lists', join(import.meta.dirname, '../../build/test/lists'), {
 		compiler: 'cc',
@@ -88,11 +93,11 @@ it(`${count} lists`, { timeout: patient(300_000) }, async () => {
 		},
 	);
 
-	/** Resolves when the server has accepted all that came before. */
+	/** Resolves when the server has accepted all earlier connections. */
 	const accepted = async () => {
 		const last = await stage.connection('server').open();
 		last.fin();
-		last.took(await last.finished());
+		last.markReceived(await last.finished());
 		last.acknowledge();
 	};
 	const send = async (options: string): Promise<WireConnection> => {
@@ -102,7 +107,7 @@ it(`${count} lists`, { timeout: patient(300_000) }, async () => {
 		return connection;
 	};
 
-	let thrownAway = 0;
+	let droppedByKernel = 0;
 	for (let at = 0; at < count; at += atOnce) {
 		const connections = await Promise.all(lists.slice(at, at + atOnce).map(send));
 		await accepted();
@@ -112,24 +117,24 @@ it(`${count} lists`, { timeout: patient(300_000) }, async () => {
 		);
 		for (const [index, [connection]] of found.entries()) {
 			const options = lists[at + index] ?? '';
-			const reading = expected[at + index];
-			if (reading === undefined) throw new Error('a list that was not read');
+			const result = expected[at + index];
+			if (result === undefined) throw new Error('a list without an expected result');
 			const what = `seed ${seed}, list ${options}`;
 			if (connection === undefined) {
-				expect(mayBeThrownAway(options, reading.parser), `${what} is not there`).toBe(true);
-				thrownAway++;
+				expect(kernelCanDrop(options, result.parser), `${what} was not found`).toBe(true);
+				droppedByKernel++;
 				continue;
 			}
 			expect(connection.state, what).toBe('closed');
-			expect(asExpected(connection), what).toEqual(reading.parser);
+			expect(asExpected(connection), what).toEqual(result.parser);
 		}
 	}
 
 	const listener = `${wireNetwork.server4}:${stage.listeners.server.port}`;
-	// those of accepted() as well
-	const opened = count - thrownAway + count / atOnce;
-	const samples = await settled(stage.daemon, listener, opened);
+	// includes the connections of accepted()
+	const opened = count - droppedByKernel + count / atOnce;
+	const samples = await metricsAtRest(stage.daemon, listener, opened);
 	expect(total(samples, 'toascope_handshakes_total', { listener })).toBe(BigInt(opened));
 	expect(total(samples, 'toascope_connections_opened_total', { listener })).toBe(BigInt(opened));
-	expect(thrownAway).toBeLessThan(count / 4);
+	expect(droppedByKernel).toBeLessThan(count / 4);
 });

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Ways in which a socket comes to be: deferred, with Fast Open, by SYN cookies, on an MPTCP listener, over IPv6. */
+/**
+ * Ways in which a socket is created: deferred, with Fast Open, by SYN cookies, on an MPTCP
+ * listener, over IPv6.
+ */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { toaOption } from '../fixtures/toa_option.ts';
-import type { WireConnection } from '../fixtures/wire_connection.ts';
-import { type Said, saidNone, WireStage } from '../fixtures/wire_stage.ts';
+import { toaOption } from '../kit/wire/toa_option.ts';
+import type { WireConnection } from '../kit/wire/wire_connection.ts';
+import { type ReportedVerdict, noOption, WireStage } from '../kit/wire/wire_stage.ts';
 
 const client = { address: '2001:db8::42', port: 5555 };
 const option = toaOption('nat64', client.address);
-const on = (segment: string): Said => ({ verdict: 'toa', profile: 'nat64', segment, client });
+const on = (segment: string): ReportedVerdict => ({ verdict: 'toa', profile: 'nat64', segment, client });
 
 let stage: WireStage<'plain' | 'dual' | 'six' | 'defer' | 'fastopen' | 'mptcp' | 'mptcp6'>;
 let cookies: WireStage<'plain' | 'six'>;
@@ -47,14 +50,14 @@ describe.each([
 	const connection = () => stage.connection(to, { family });
 
 	it('the option on the ACK', async () => {
-		expect(await stage.saidAfterReset(await connection().open(option))).toEqual(on('ack'));
+		expect(await stage.reportedAfterReset(await connection().open(option))).toEqual(on('ack'));
 	});
 
 	it('on the first data', async () => {
 		const one = await connection().open();
 		one.data('x', { options: option });
 		await one.acknowledged(1);
-		expect(await stage.saidAfterReset(one)).toEqual(on('data'));
+		expect(await stage.reportedAfterReset(one)).toEqual(on('data'));
 	});
 
 	it('on data in the handshake ACK', async () => {
@@ -63,39 +66,39 @@ describe.each([
 		await one.synAck();
 		one.data('hello', { options: option });
 		await one.acknowledged(5);
-		expect(await stage.saidAfterReset(one)).toEqual(on('ack'));
+		expect(await stage.reportedAfterReset(one)).toEqual(on('ack'));
 	});
 
-	it('nowhere', async () => {
+	it('no option', async () => {
 		const one = await connection().open();
 		one.data('x');
 		await one.acknowledged(1);
-		expect(await stage.saidAfterReset(one)).toEqual(saidNone);
+		expect(await stage.reportedAfterReset(one)).toEqual(noOption);
 	});
 });
 
-describe('TCP_DEFER_ACCEPT: the first data makes the socket', () => {
+describe('TCP_DEFER_ACCEPT: the first data creates the socket', () => {
 	const connection = () => stage.connection('defer');
 
 	it('the option on the data', async () => {
 		const one = await connection().open();
 		one.data('x', { options: option });
 		await one.acknowledged(1);
-		expect(await stage.saidAfterReset(one)).toEqual(on('ack'));
+		expect(await stage.reportedAfterReset(one)).toEqual(on('ack'));
 	});
 
 	it('on the bare ACK and on the data', async () => {
 		const one = await connection().open(option);
 		one.data('x', { options: option });
 		await one.acknowledged(1);
-		expect(await stage.saidAfterReset(one)).toEqual(on('ack'));
+		expect(await stage.reportedAfterReset(one)).toEqual(on('ack'));
 	});
 
-	it('on the bare ACK alone: the kernel throws that away', async () => {
+	it('on the bare ACK only: the kernel drops that segment', async () => {
 		const one = await connection().open(option);
 		one.data('x');
 		await one.acknowledged(1);
-		expect(await stage.saidAfterReset(one)).toEqual(saidNone);
+		expect(await stage.reportedAfterReset(one)).toEqual(noOption);
 	});
 });
 
@@ -105,7 +108,7 @@ describe('SYN cookies, forced', () => {
 		{ to: 'six', family: 6 },
 	] as const)('the option on the ACK, over IPv$family', async ({ to, family }) => {
 		const one = await cookies.connection(to, { family }).open(option);
-		expect(await cookies.saidAfterReset(one)).toEqual(on('ack'));
+		expect(await cookies.reportedAfterReset(one)).toEqual(on('ack'));
 	});
 
 	it('on data in the handshake ACK', async () => {
@@ -114,29 +117,29 @@ describe('SYN cookies, forced', () => {
 		await one.synAck();
 		one.data('x', { options: option });
 		await one.acknowledged(1);
-		expect(await cookies.saidAfterReset(one)).toEqual(on('ack'));
+		expect(await cookies.reportedAfterReset(one)).toEqual(on('ack'));
 	});
 
 	it('on the first data', async () => {
 		const one = await cookies.connection('plain').open();
 		one.data('x', { options: option });
 		await one.acknowledged(1);
-		expect(await cookies.saidAfterReset(one)).toEqual(on('data'));
+		expect(await cookies.reportedAfterReset(one)).toEqual(on('data'));
 	});
 
-	it('on the SYN alone', async () => {
+	it('on the SYN only: not found', async () => {
 		const one = cookies.connection('plain');
 		one.syn({ options: option });
 		await one.synAck();
 		one.acknowledge();
 		one.data('x');
 		await one.acknowledged(1);
-		expect(await cookies.saidAfterReset(one)).toEqual(saidNone);
+		expect(await cookies.reportedAfterReset(one)).toEqual(noOption);
 	});
 });
 
 describe('TCP Fast Open', () => {
-	/** The cookie of a host: asked for on one connection, used on the next. */
+	/** Requests the cookie of the host on this connection, for use on the next. */
 	async function cookieOf(one: WireConnection): Promise<string> {
 		one.syn({ options: '2202' });
 		const { options } = await one.synAck();
@@ -149,7 +152,7 @@ describe('TCP Fast Open', () => {
 		const first = stage.connection('fastopen');
 		const cookie = await cookieOf(first);
 		first.acknowledge();
-		expect(await stage.saidAfterReset(first)).toEqual(saidNone);
+		expect(await stage.reportedAfterReset(first)).toEqual(noOption);
 		return { one: stage.connection('fastopen'), cookie };
 	}
 
@@ -157,23 +160,23 @@ describe('TCP Fast Open', () => {
 		const one = stage.connection('fastopen');
 		await cookieOf(one);
 		one.acknowledge(option);
-		expect(await stage.saidAfterReset(one)).toEqual(on('ack'));
+		expect(await stage.reportedAfterReset(one)).toEqual(on('ack'));
 	});
 
-	it('on the SYN that brings the data and makes the socket', async () => {
+	it('on the SYN that carries the data and creates the socket', async () => {
 		const { one, cookie } = await secondConnection();
 		one.syn({ options: cookie + option, data: 'hello' });
 		const { ack } = await one.synAck();
-		expect(ack, 'the server has taken the data').toBe(one.nextSeq);
+		expect(ack, 'the server has acknowledged the data').toBe(one.nextSeq);
 		one.acknowledge();
-		expect(await stage.saidAfterReset(one)).toEqual(on('syn'));
+		expect(await stage.reportedAfterReset(one)).toEqual(on('syn'));
 	});
 
-	it('on the SYN that makes the socket, and a RST in place of the ACK', async () => {
+	it('on the SYN that creates the socket, and a RST instead of the ACK', async () => {
 		const { one, cookie } = await secondConnection();
 		one.syn({ options: cookie + option, data: 'hello' });
 		await one.synAck();
-		expect(await stage.saidAfterReset(one)).toEqual(on('syn'));
+		expect(await stage.reportedAfterReset(one)).toEqual(on('syn'));
 	});
 
 	it('on the ACK, after data on the SYN: too late', async () => {
@@ -183,25 +186,25 @@ describe('TCP Fast Open', () => {
 		one.acknowledge(option);
 		one.data('x', { options: option });
 		await one.acknowledged(6);
-		expect(await stage.saidAfterReset(one)).toEqual(saidNone);
+		expect(await stage.reportedAfterReset(one)).toEqual(noOption);
 	});
 
-	it('on the ACK, where the SYN made the socket and brought no data: the kernel shows that segment to nobody', async () => {
+	it('on the ACK, if the SYN created the socket and carried no data: the kernel shows that segment to no program', async () => {
 		const { one, cookie } = await secondConnection();
 		one.syn({ options: cookie });
 		await one.synAck();
 		one.acknowledge(option);
-		expect(await stage.saidAfterReset(one)).toEqual(saidNone);
+		expect(await stage.reportedAfterReset(one)).toEqual(noOption);
 	});
 
-	it('on the first data, where the SYN brought none', async () => {
+	it('on the first data, if the SYN carried none', async () => {
 		const { one, cookie } = await secondConnection();
 		one.syn({ options: cookie });
 		await one.synAck();
 		one.acknowledge();
 		one.data('x', { options: option });
 		await one.acknowledged(1);
-		expect(await stage.saidAfterReset(one)).toEqual(on('data'));
+		expect(await stage.reportedAfterReset(one)).toEqual(on('data'));
 	});
 });
 

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The order of segments: lost, sent again, overtaken, both ends closing, and a server that speaks first. */
+/**
+ * The order of segments: lost, retransmitted and overtaken ones, both ends closing, and a server
+ * that sends first.
+ */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { toaOption } from '../fixtures/toa_option.ts';
-import type { WireConnection } from '../fixtures/wire_connection.ts';
-import { type Said, saidNone, WireStage } from '../fixtures/wire_stage.ts';
+import { toaOption } from '../kit/wire/toa_option.ts';
+import type { WireConnection } from '../kit/wire/wire_connection.ts';
+import { type ReportedVerdict, noOption, WireStage } from '../kit/wire/wire_stage.ts';
 
 const client = { address: '2001:db8::42', port: 5555 };
 const option = toaOption('nat64', client.address);
-const on = (segment: string): Said => ({ verdict: 'toa', profile: 'nat64', segment, client });
+const on = (segment: string): ReportedVerdict => ({ verdict: 'toa', profile: 'nat64', segment, client });
 
 let stage: WireStage<'server' | 'greeting'>;
 
@@ -19,37 +22,37 @@ afterAll(() => stage?.[Symbol.asyncDispose]());
 
 const connection = () => stage.connection('server');
 
-describe('the same connection twice on the wire', () => {
-	it('a SYN that is sent again', async () => {
+describe('retransmitted segments', () => {
+	it('a SYN', async () => {
 		const one = connection();
 		one.syn();
 		await one.synAck();
 		one.syn();
 		await one.synAck();
 		one.acknowledge(option);
-		expect(await stage.saidAfterReset(one)).toEqual(on('ack'));
+		expect(await stage.reportedAfterReset(one)).toEqual(on('ack'));
 	});
 
-	it('a handshake ACK that is sent again', async () => {
+	it('a handshake ACK', async () => {
 		const one = await connection().open(option);
 		one.acknowledge(option);
-		expect(await stage.saidAfterReset(one)).toEqual(on('ack'));
+		expect(await stage.reportedAfterReset(one)).toEqual(on('ack'));
 	});
 
-	it('data that was lost, and has the option when it is sent again', async () => {
+	it('data that was lost, and has the option when it is retransmitted', async () => {
 		const one = await connection().open();
 		one.data('x', { at: 0, options: option });
 		one.data('x', { at: 0, options: option });
 		await one.acknowledged(1);
-		expect(await stage.saidAfterReset(one)).toEqual(on('data'));
+		expect(await stage.reportedAfterReset(one)).toEqual(on('data'));
 	});
 
-	it('data that was acknowledged, and has the option only when it is sent again: too late', async () => {
+	it('data that was acknowledged, and has the option only when it is retransmitted: too late', async () => {
 		const one = await connection().open();
 		one.data('x');
 		await one.acknowledged(1);
 		one.data('x', { at: 0, options: option });
-		expect(await stage.saidAfterReset(one)).toEqual(saidNone);
+		expect(await stage.reportedAfterReset(one)).toEqual(noOption);
 	});
 });
 
@@ -61,7 +64,7 @@ describe('the order of the first segments', () => {
 		one.data('x', { options: option });
 		one.send('A', { at: 0, options: option });
 		await one.acknowledged(1);
-		expect(await stage.saidAfterReset(one)).toEqual(on('ack'));
+		expect(await stage.reportedAfterReset(one)).toEqual(on('ack'));
 	});
 
 	it('the second data, then the first, each with the option', async () => {
@@ -69,7 +72,7 @@ describe('the order of the first segments', () => {
 		one.data('yz', { at: 3, options: option });
 		one.data('abc', { at: 0, options: option });
 		await one.acknowledged(5);
-		expect(await stage.saidAfterReset(one)).toEqual(on('data'));
+		expect(await stage.reportedAfterReset(one)).toEqual(on('data'));
 	});
 
 	it('the second data without it, then the first with it', async () => {
@@ -77,16 +80,16 @@ describe('the order of the first segments', () => {
 		one.data('yz', { at: 3 });
 		one.data('abc', { at: 0, options: option });
 		await one.acknowledged(5);
-		expect(await stage.saidAfterReset(one)).toEqual(on('data'));
+		expect(await stage.reportedAfterReset(one)).toEqual(on('data'));
 	});
 
 	it('the FIN before the data', async () => {
 		const one = await connection().open();
 		one.fin({ at: 1, options: option });
 		one.data('x', { at: 0 });
-		one.took(await one.finished());
+		one.markReceived(await one.finished());
 		one.acknowledge();
-		expect(await stage.said(one)).toEqual(on('ack'));
+		expect(await stage.reported(one)).toEqual(on('ack'));
 	});
 });
 
@@ -95,16 +98,16 @@ describe('the end', () => {
 		await stage.wire.handled();
 		stage.listeners.server.closeConnections();
 		const theirs = await one.finished();
-		// as if that had not been here yet
+		// this FIN does not acknowledge the server's, as if that had not arrived yet
 		one.fin();
 		await one.next(({ flags }) => flags === 'A');
-		one.took(theirs);
+		one.markReceived(theirs);
 		one.acknowledge();
 	};
 
 	it('a RST right after the handshake', async () => {
 		const one = await connection().open(option);
-		expect(await stage.saidAfterReset(one)).toEqual(on('ack'));
+		expect(await stage.reportedAfterReset(one)).toEqual(on('ack'));
 	});
 
 	it('both close at once', async () => {
@@ -112,17 +115,17 @@ describe('the end', () => {
 		one.data('x', { options: option });
 		await one.acknowledged(1);
 		await bothClose(one);
-		expect(await stage.said(one)).toEqual(on('data'));
+		expect(await stage.reported(one)).toEqual(on('data'));
 	});
 
 	it('both close at once, and nothing was sent', async () => {
 		const one = await connection().open(option);
 		await bothClose(one);
-		expect(await stage.said(one)).toEqual(on('ack'));
+		expect(await stage.reported(one)).toEqual(on('ack'));
 	});
 });
 
-describe('a server that speaks first', () => {
+describe('a server that sends first', () => {
 	const greeted = async () => {
 		const one = await stage.connection('greeting').open();
 		return { one, greeting: await one.next(({ length }) => length > 0) };
@@ -130,24 +133,24 @@ describe('a server that speaks first', () => {
 
 	it('the option on the ACK of its greeting', async () => {
 		const { one, greeting } = await greeted();
-		one.took(greeting);
+		one.markReceived(greeting);
 		one.acknowledge(option);
-		expect(await stage.saidAfterReset(one)).toEqual(on('ack'));
+		expect(await stage.reportedAfterReset(one)).toEqual(on('ack'));
 	});
 
-	it('on data that was sent before the greeting was here', async () => {
+	it('on data that was sent before the greeting arrived', async () => {
 		const { one } = await greeted();
 		one.data('x', { options: option });
 		await one.acknowledged(1);
-		expect(await stage.saidAfterReset(one)).toEqual(on('data'));
+		expect(await stage.reportedAfterReset(one)).toEqual(on('data'));
 	});
 
 	it('on an ACK that was overtaken by another', async () => {
 		const { one, greeting } = await greeted();
-		one.took(greeting);
+		one.markReceived(greeting);
 		one.acknowledge();
 		one.send('A', { acknowledging: 0, options: option });
-		expect(await stage.saidAfterReset(one)).toEqual(on('ack'));
+		expect(await stage.reportedAfterReset(one)).toEqual(on('ack'));
 	});
 });
 

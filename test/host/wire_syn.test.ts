@@ -1,29 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The option on the SYN, for profiles that are marked so: alone, with another one later, and on every kind of listener. */
+/**
+ * The option on the SYN, for profiles that are marked for it: by itself, with another one later,
+ * and on every kind of listener.
+ */
 import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Lab } from '../../daemon/lab/lab.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { Listener } from '../fixtures/listener.ts';
-import { closedConnection } from '../fixtures/lookup.ts';
-import { type Sample, total } from '../fixtures/metrics.ts';
-import { somePorts } from '../fixtures/stage.ts';
-import { type ProfileName, toaOption } from '../fixtures/toa_option.ts';
-import { wireNetwork } from '../fixtures/wire.ts';
-import type { WireConnection } from '../fixtures/wire_connection.ts';
-import { type Said, saidNone, WireStage } from '../fixtures/wire_stage.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { closedConnection } from '../kit/daemon/lookup.ts';
+import { type Sample, total } from '../kit/telemetry/metrics.ts';
+import { Listener } from '../kit/wire/listener.ts';
+import { type ProfileName, toaOption } from '../kit/wire/toa_option.ts';
+import { somePorts } from '../kit/wire/toa_stage.ts';
+import { wireNetwork } from '../kit/wire/wire.ts';
+import type { WireConnection } from '../kit/wire/wire_connection.ts';
+import { type ReportedVerdict, noOption, WireStage } from '../kit/wire/wire_stage.ts';
 
 const [viewer, stranger, reader] = ['203.0.113.7', '203.0.113.8', '2001:db8::42'] as const;
 const cdn4 = toaOption('cdn4', viewer);
 const cdn6 = toaOption('cdn6', reader);
 
-const said = (profile: ProfileName, segment: string, address: string, port: number | null = null): Said => ({
+const toa = (profile: ProfileName, segment: string, address: string, port: number | null = null): ReportedVerdict => ({
 	verdict: 'toa',
 	profile,
 	segment,
 	client: { address, port },
 });
-const onSyn = said('cdn4', 'syn', viewer);
+const onSyn = toa('cdn4', 'syn', viewer);
 
 const profiles = 'profiles: [nat64, toa4, cdn4, cdn6]';
 
@@ -64,79 +67,79 @@ async function open(one: WireConnection, onSyn: string, onAck?: string): Promise
 
 const opened = (syn: string, ack?: string) => open(stage.connection('plain'), syn, ack);
 
-describe('on the SYN alone', () => {
-	it('IPv4, and nothing is sent', async () => {
-		expect(await stage.saidAfterReset(await opened(cdn4))).toEqual(onSyn);
+describe('only on the SYN', () => {
+	it('IPv4, without data', async () => {
+		expect(await stage.reportedAfterReset(await opened(cdn4))).toEqual(onSyn);
 	});
 
 	it('IPv4, with data', async () => {
 		const one = await opened(cdn4);
 		one.data('x');
 		await one.acknowledged(1);
-		expect(await stage.saidAfterReset(one)).toEqual(onSyn);
+		expect(await stage.reportedAfterReset(one)).toEqual(onSyn);
 	});
 
 	it('IPv6', async () => {
-		expect(await stage.saidAfterReset(await opened(cdn6))).toEqual(said('cdn6', 'syn', reader));
+		expect(await stage.reportedAfterReset(await opened(cdn6))).toEqual(toa('cdn6', 'syn', reader));
 	});
 
 	it('after the options of an ordinary SYN', async () => {
 		const ordinary = '020405b40402080a000000010000000001030307';
-		expect(await stage.saidAfterReset(await opened(ordinary + cdn4))).toEqual(onSyn);
+		expect(await stage.reportedAfterReset(await opened(ordinary + cdn4))).toEqual(onSyn);
 	});
 
-	it('in 40 full bytes', async () => {
-		expect(await stage.saidAfterReset(await opened('01'.repeat(33) + cdn4))).toEqual(onSyn);
+	it('at the end of 40 bytes of options', async () => {
+		expect(await stage.reportedAfterReset(await opened('01'.repeat(33) + cdn4))).toEqual(onSyn);
 	});
 
-	it('of a profile that is not marked: none', async () => {
-		expect(await stage.saidAfterReset(await opened(toaOption('toa4', viewer)))).toEqual(saidNone);
+	it('of a profile that is not marked: not found', async () => {
+		expect(await stage.reportedAfterReset(await opened(toaOption('toa4', viewer)))).toEqual(noOption);
 	});
 
-	it('beside one of a profile that is not marked', async () => {
-		expect(await stage.saidAfterReset(await opened(toaOption('toa4', stranger) + cdn4))).toEqual(onSyn);
+	it('next to one of a profile that is not marked', async () => {
+		expect(await stage.reportedAfterReset(await opened(toaOption('toa4', stranger) + cdn4))).toEqual(onSyn);
 	});
 
-	it('two that differ: a conflict, the first is kept', async () => {
+	it('two that differ: a conflict, and the first one counts', async () => {
 		const one = await opened(cdn4 + toaOption('cdn4', stranger));
-		expect(await stage.saidAfterReset(one)).toEqual({ ...onSyn, verdict: 'conflict' });
+		expect(await stage.reportedAfterReset(one)).toEqual({ ...onSyn, verdict: 'conflict' });
 	});
 
 	it('malformed', async () => {
-		expect(await stage.saidAfterReset(await opened('1c00ffff'))).toEqual({ ...saidNone, verdict: 'malformed' });
+		expect(await stage.reportedAfterReset(await opened('1c00ffff'))).toEqual({ ...noOption, verdict: 'malformed' });
 	});
 
-	it('a SYN that is sent again without it: the kernel keeps the first', async () => {
+	it('a SYN that is retransmitted without it: the kernel keeps the first', async () => {
 		const one = stage.connection('plain');
 		one.syn({ options: cdn4 });
 		await one.synAck();
 		one.syn();
 		await one.synAck();
 		one.acknowledge();
-		expect(await stage.saidAfterReset(one)).toEqual(onSyn);
+		expect(await stage.reportedAfterReset(one)).toEqual(onSyn);
 	});
 });
 
 describe('on the SYN and on a later segment', () => {
-	it('another address on the ACK: a conflict, the later one is kept', async () => {
+	it('another address on the ACK: a conflict, and the later one counts', async () => {
 		const one = await opened(cdn4, toaOption('nat64', reader));
-		expect(await stage.saidAfterReset(one)).toEqual({ ...said('nat64', 'ack', reader, 5555), verdict: 'conflict' });
+		expect(await stage.reportedAfterReset(one)).toEqual({ ...toa('nat64', 'ack', reader, 5555), verdict: 'conflict' });
 	});
 
-	it('another address on the first data', async () => {
+	it('another address on the first data: a conflict, and the later one counts', async () => {
 		const one = await opened(cdn4);
 		one.data('x', { options: toaOption('cdn4', stranger) });
 		await one.acknowledged(1);
-		expect(await stage.saidAfterReset(one)).toEqual({ ...said('cdn4', 'data', stranger), verdict: 'conflict' });
+		expect(await stage.reportedAfterReset(one)).toEqual({ ...toa('cdn4', 'data', stranger), verdict: 'conflict' });
 	});
 
 	it('the same option on the ACK', async () => {
-		expect(await stage.saidAfterReset(await opened(cdn4, cdn4))).toEqual(said('cdn4', 'ack', viewer));
+		expect(await stage.reportedAfterReset(await opened(cdn4, cdn4))).toEqual(toa('cdn4', 'ack', viewer));
 	});
 
 	it('the same address on the ACK, with the port that the SYN has no room for: they agree, as in one list', async () => {
 		const one = await opened(cdn4, toaOption('toa4', viewer));
-		expect(await stage.saidAfterReset(one)).toEqual(said('toa4', 'ack', viewer, 5555));
+		expect(await stage.reportedAfterReset(one)).toEqual(toa('toa4', 'ack', viewer, 5555));
 	});
 
 	it('another address after the first acknowledged data: too late', async () => {
@@ -145,15 +148,15 @@ describe('on the SYN and on a later segment', () => {
 		await one.acknowledged(1);
 		one.data('y', { options: toaOption('nat64', reader) });
 		await one.acknowledged(2);
-		expect(await stage.saidAfterReset(one)).toEqual(onSyn);
+		expect(await stage.reportedAfterReset(one)).toEqual(onSyn);
 	});
 
 	it('malformed on the SYN, good on the ACK', async () => {
-		expect(await stage.saidAfterReset(await opened('1c00ffff', cdn4))).toEqual(said('cdn4', 'ack', viewer));
+		expect(await stage.reportedAfterReset(await opened('1c00ffff', cdn4))).toEqual(toa('cdn4', 'ack', viewer));
 	});
 
 	it('good on the SYN, malformed on the ACK', async () => {
-		expect(await stage.saidAfterReset(await opened(cdn4, '1c00ffff'))).toEqual(onSyn);
+		expect(await stage.reportedAfterReset(await opened(cdn4, '1c00ffff'))).toEqual(onSyn);
 	});
 });
 
@@ -165,7 +168,7 @@ describe.each([
 ] as const)('$name', ({ to, family }) => {
 	it('the option on the SYN', async () => {
 		const one = await open(stage.connection(to, { family }), cdn6);
-		expect(await stage.saidAfterReset(one)).toEqual(said('cdn6', 'syn', reader));
+		expect(await stage.reportedAfterReset(one)).toEqual(toa('cdn6', 'syn', reader));
 	});
 });
 
@@ -174,56 +177,56 @@ describe('other handshakes', () => {
 		const one = await open(stage.connection('defer'), cdn4);
 		one.data('x');
 		await one.acknowledged(1);
-		expect(await stage.saidAfterReset(one)).toEqual(onSyn);
+		expect(await stage.reportedAfterReset(one)).toEqual(onSyn);
 	});
 
 	it('the request for a Fast Open cookie', async () => {
-		expect(await stage.saidAfterReset(await open(stage.connection('fastopen'), `2202${cdn4}`))).toEqual(onSyn);
+		expect(await stage.reportedAfterReset(await open(stage.connection('fastopen'), `2202${cdn4}`))).toEqual(onSyn);
 	});
 
-	it('Fast Open: the SYN makes the socket', async () => {
+	it('Fast Open: the SYN creates the socket', async () => {
 		const first = stage.connection('fastopen');
 		first.syn({ options: '2202' });
 		const [, cookie] = /(220a.{16})/.exec((await first.synAck()).options) ?? [];
 		first.acknowledge();
-		expect(await stage.saidAfterReset(first)).toEqual(saidNone);
+		expect(await stage.reportedAfterReset(first)).toEqual(noOption);
 		const one = stage.connection('fastopen');
 		one.syn({ options: `${cookie}${cdn4}`, data: 'hello' });
 		await one.synAck();
 		one.acknowledge();
-		expect(await stage.saidAfterReset(one)).toEqual(onSyn);
+		expect(await stage.reportedAfterReset(one)).toEqual(onSyn);
 	});
 
-	it('SYN cookies, forced: the SYN is kept by nobody', async () => {
+	it('SYN cookies, forced: the kernel keeps no SYN', async () => {
 		const missing = (samples: readonly Sample[]) => total(samples, 'toascope_drops_total', { reason: 'syn_missing' });
 		const before = missing(await cookies.daemon.metrics());
-		expect(await cookies.saidAfterReset(await open(cookies.connection('plain'), cdn4))).toEqual(saidNone);
-		// what was not seen is counted
+		expect(await cookies.reportedAfterReset(await open(cookies.connection('plain'), cdn4))).toEqual(noOption);
+		// the missing SYN is counted
 		await cookies.daemon.until((samples) => missing(samples) > before || undefined);
 	});
 
 	it('SYN cookies, forced, and the option on the ACK as well', async () => {
 		const one = await open(cookies.connection('plain'), cdn4, cdn4);
-		expect(await cookies.saidAfterReset(one)).toEqual(said('cdn4', 'ack', viewer));
+		expect(await cookies.reportedAfterReset(one)).toEqual(toa('cdn4', 'ack', viewer));
 	});
 });
 
 describe('applications', () => {
-	it('that save SYNs themselves still get what they asked for', async () => {
+	it('that save SYNs themselves still get them', async () => {
 		const one = await open(stage.connection('saving'), cdn4);
-		expect(await stage.listeners.saving.told()).toEqual({ save: 2, saved: 48 });
-		expect(await stage.saidAfterReset(one)).toEqual(onSyn);
+		expect(await stage.listeners.saving.nextReport()).toEqual({ save: 2, saved: 48 });
+		expect(await stage.reportedAfterReset(one)).toEqual(onSyn);
 	});
 });
 
-/** What a `telling` listener finds at its next connection. */
+/** What a `telling` listener reports about its next connection. */
 async function savedBy(listener: Listener | undefined, to: number) {
 	(await open(stage.wire.connection({ to }), cdn4)).reset();
-	return listener?.told();
+	return listener?.nextReport();
 }
 
-describe('listeners that began later', () => {
-	it('save SYNs no longer when the daemon has stopped', async () => {
+describe('listeners that started after the daemon', () => {
+	it('do not save SYNs any more when the daemon has stopped', async () => {
 		const port = somePorts(1);
 		const daemon = await Daemon.start({ config: `listeners: {ports: [${port}]}\n${profiles}` });
 		await using listener = await Listener.start(stage.lab, '4', port, 'telling');
@@ -232,7 +235,7 @@ describe('listeners that began later', () => {
 		expect(await savedBy(listener, port)).toEqual({ save: 0, saved: 0 });
 	});
 
-	it('save SYNs where the network namespace is watched', async () => {
+	it('save SYNs only if the network namespace is watched', async () => {
 		const port = somePorts(1);
 		const config = (netns: string) => `listeners: {ports: [${port}], netns: ${netns}}\n${profiles}\nbpf: {pin: off}`;
 		await using daemon = await Daemon.start({ config: config('host') });
@@ -247,7 +250,7 @@ describe('listeners that began later', () => {
 		}
 	});
 
-	it('save SYNs no longer when no profile is looked for there', async () => {
+	it('save SYNs only while a profile is read on the SYN', async () => {
 		const port = somePorts(1);
 		const config = (some: string) => `listeners: {ports: [${port}]}\nprofiles: [${some}]\nbpf: {pin: off}`;
 		await using daemon = await Daemon.start({ config: config('nat64') });
@@ -263,23 +266,23 @@ describe('listeners that began later', () => {
 	});
 });
 
-// the limit is each network namespace's own since Linux 6.8
+// since Linux 6.8 each network namespace has its own limit
 it.skipIf(spawnSync('unshare', ['--net', 'test', '-e', '/proc/sys/net/core/optmem_max']).status !== 0)(
-	'a listener without memory for the mark that its SYNs are kept for toascope: they are not, and that is counted',
+	'a listener without memory for the mark that toascope saves its SYNs: they are not saved, and this is counted',
 	async () => {
 		await using poor = await WireStage.open(
 			{ telling: ['4', 'telling'] },
 			{ sysctls: { 'core/optmem_max': '64' }, config: [profiles] },
 		);
 		(await open(poor.connection('telling'), cdn4)).reset();
-		expect(await poor.listeners.telling.told()).toEqual({ save: 0, saved: 0 });
+		expect(await poor.listeners.telling.nextReport()).toEqual({ save: 0, saved: 0 });
 		await poor.daemon.until(
 			(samples) => total(samples, 'toascope_drops_total', { reason: 'syn_not_kept' }) === 1n || undefined,
 		);
 	},
 );
 
-describe('listeners that were there before', () => {
+describe('listeners that started before the daemon', () => {
 	const port = somePorts(3);
 	const kinds = [
 		{ name: 'AF_INET', kind: '4', traits: [], family: 4, to: port },
@@ -298,10 +301,10 @@ describe('listeners that were there before', () => {
 		await using daemon = await Daemon.start({ config });
 		const one = await open(stage.wire.connection({ to, family }), cdn6);
 		one.reset();
-		expect(await closedConnection(daemon, one.peer)).toMatchObject(said('cdn6', 'syn', reader));
+		expect(await closedConnection(daemon, one.peer)).toMatchObject(toa('cdn6', 'syn', reader));
 	});
 
-	it('save SYNs no longer when the daemon has stopped', async () => {
+	it('do not save SYNs any more when the daemon has stopped', async () => {
 		const saved = () => savedBy(started[2], port + 2);
 		expect(await saved()).toEqual({ save: 0, saved: 0 });
 		{
@@ -311,7 +314,7 @@ describe('listeners that were there before', () => {
 		expect(await saved()).toEqual({ save: 0, saved: 0 });
 	});
 
-	it('save no SYNs where no profile is marked, or the port or the network namespace is not watched', async () => {
+	it('save no SYNs if no profile is marked, or the port or the network namespace is not watched', async () => {
 		for (const other of [
 			`listeners: {ports: [${port}-${port + 2}]}\nprofiles: [nat64]`,
 			`listeners: {ports: [${port}]}\n${profiles}`,
@@ -323,7 +326,7 @@ describe('listeners that were there before', () => {
 	});
 });
 
-it('senders that are not trusted', async () => {
+it('an option from a peer that is not trusted: the verdict is untrusted', async () => {
 	const port = somePorts(1);
 	await Listener.start(stage.lab, '4', port);
 	await using daemon = await Daemon.start({

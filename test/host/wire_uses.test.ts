@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Profiles that differ in their uses: getsockopt(4096) goes by one, getpeername() by another, and the records by all. */
+/**
+ * Profiles with different uses: getsockopt(4096) returns the client of one, getpeername() that of
+ * another, and the records consider all.
+ */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { noToaError } from '../fixtures/no_toa_error.ts';
-import { Probe } from '../fixtures/probe.ts';
-import { toaOption } from '../fixtures/toa_option.ts';
-import type { WireConnection } from '../fixtures/wire_connection.ts';
-import { WireStage } from '../fixtures/wire_stage.ts';
+import { noToaError } from '../kit/wire/no_toa_error.ts';
+import { Probe } from '../kit/wire/probe.ts';
+import { toaOption } from '../kit/wire/toa_option.ts';
+import type { WireConnection } from '../kit/wire/wire_connection.ts';
+import { WireStage } from '../kit/wire/wire_stage.ts';
 
 const [snat, reader, viewer, other] = ['203.0.113.7', '2001:db8::42', '203.0.113.8', '203.0.113.9'] as const;
-/** As Tencent Cloud's NAT64 sends them: the IPv4 address before SNAT, and the IPv6 client. */
+/**
+ * The options that Tencent Cloud's NAT64 sends: the IPv4 address before SNAT, and the IPv6 client.
+ */
 const both = toaOption('tencent', snat) + toaOption('nat64', reader);
 
 const config = [
@@ -30,13 +35,13 @@ afterAll(async () => {
 });
 
 interface Shown {
-	/** What 4096 answers; undefined: no client. */
+	/** What getsockopt(4096) returns; undefined if there is no client. */
 	readonly sockopt: string | undefined;
-	/** What getpeername() says; `peer`: the peer's own address. */
+	/** What getpeername() returns; `peer` if it is the peer's own address. */
 	readonly peername: string;
 }
 
-/** What the application is shown of a connection with these options. */
+/** Makes a connection with these options. Resolves with what the application sees. */
 async function shown(ack: string | undefined, syn?: string): Promise<{ one: WireConnection; shown: Shown }> {
 	const one = stage.wire.connection({ to: probe.port });
 	one.syn(syn === undefined ? {} : { options: syn });
@@ -58,29 +63,29 @@ const mapped = (address: string) =>
 const ipv6 = '20010db8000000000000000000000042';
 
 describe('options on one segment', () => {
-	it('of either use: each goes by its own, and the record by the priority', async () => {
+	it('one for each use: each use gets its own, and the record the one with the higher priority', async () => {
 		const { one, shown: seen } = await shown(both);
 		expect(seen).toEqual({ sockopt: ipv6, peername: snat });
-		expect(await stage.said(one)).toMatchObject({
+		expect(await stage.reported(one)).toMatchObject({
 			verdict: 'toa',
 			profile: 'nat64',
 			client: { address: reader, port: 5555 },
 		});
 	});
 
-	it('of the one use alone', async () => {
+	it('only one for sockopt', async () => {
 		const { one, shown: seen } = await shown(toaOption('nat64', reader));
 		expect(seen).toEqual({ sockopt: ipv6, peername: 'peer' });
-		expect(await stage.said(one)).toMatchObject({ verdict: 'toa', client: { address: reader } });
+		expect(await stage.reported(one)).toMatchObject({ verdict: 'toa', client: { address: reader } });
 	});
 
-	it('of the other use alone', async () => {
+	it('only one for transparent', async () => {
 		const { one, shown: seen } = await shown(toaOption('tencent', snat));
 		expect(seen).toEqual({ sockopt: undefined, peername: snat });
-		expect(await stage.said(one)).toMatchObject({ verdict: 'toa', profile: 'tencent', client: { address: snat } });
+		expect(await stage.reported(one)).toMatchObject({ verdict: 'toa', profile: 'tencent', client: { address: snat } });
 	});
 
-	it('of both uses', async () => {
+	it('one for both uses', async () => {
 		const { shown: seen } = await shown(toaOption('toa4', viewer));
 		expect(seen).toEqual({ sockopt: mapped(viewer), peername: viewer });
 	});
@@ -91,7 +96,7 @@ describe('options on one segment', () => {
 
 	it('a client that getpeername() shows is not counted as hidden by its family', async () => {
 		const { one } = await shown(both);
-		await stage.said(one);
+		await stage.reported(one);
 		const samples = await stage.daemon.metrics();
 		const hidden = samples.filter(({ name }) => name.includes('hidden'));
 		const sum = hidden.reduce((total, { value }) => total + Number(value), 0);
@@ -100,24 +105,24 @@ describe('options on one segment', () => {
 });
 
 describe('an option on the SYN, and one on a later segment', () => {
-	it('of different uses: each stands', async () => {
+	it('for different uses: both count', async () => {
 		const { shown: seen } = await shown(toaOption('nat64', reader), toaOption('cdn4', viewer));
 		expect(seen).toEqual({ sockopt: ipv6, peername: viewer });
 	});
 
-	it('of one use: the later one counts', async () => {
+	it('for the same use: the later one counts', async () => {
 		const { shown: seen } = await shown(toaOption('tencent', other), toaOption('cdn4', viewer));
 		expect(seen).toEqual({ sockopt: undefined, peername: other });
 	});
 
-	it('on the SYN alone', async () => {
+	it('only on the SYN', async () => {
 		const { shown: seen } = await shown(undefined, toaOption('cdn4', viewer));
 		expect(seen).toEqual({ sockopt: undefined, peername: viewer });
 	});
 });
 
-describe('a reload that begins to tell uses apart', () => {
-	it('leaves a connection that is open its client, for the uses of its profile', async () => {
+describe('a reload that introduces uses', () => {
+	it('keeps the client of an open connection, for the uses of its profile', async () => {
 		const alike = ['transparent: on', 'profiles: [nat64, tencent, toa4]'];
 		await using before = await WireStage.open({ plain: ['4'] }, { config: alike });
 		const { port } = before.listeners.plain;

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The option vectors as real segments: each list on the ACK that ends a handshake, over IPv4 and IPv6, and what the daemon says
- * of that very connection; then the sums. Lists that fill no whole words have NOPs in front (padOptions()).
+ * The option vectors as real segments: each list is on the ACK that ends a handshake, over IPv4 and
+ * IPv6, and is compared with what the daemon reports about that connection; the sums are compared
+ * at the end. Lists that do not fill whole 32-bit words have NOPs in front (padOptions()).
  */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { formatProfile } from '../../daemon/config/profiles.ts';
-import { lookUp } from '../fixtures/lookup.ts';
-import { readVectors, type Vector } from '../fixtures/vectors.ts';
-import { WireStage } from '../fixtures/wire_stage.ts';
+import { lookUp } from '../kit/daemon/lookup.ts';
+import { readVectors, type Vector } from '../kit/model/vectors.ts';
+import { WireStage } from '../kit/wire/wire_stage.ts';
 
 const kinds = [
 	{ name: 'IPv4 to an AF_INET listener', to: 'plain', family: 4 },
@@ -16,7 +17,7 @@ const kinds = [
 	{ name: 'IPv6 to a dual-stack listener', to: 'dual', family: 6 },
 ] as const;
 
-/** What the parser calls `one` is `toa` of a sender that is believed. */
+/** The verdict `one` of the parser is `toa` if the peer is trusted. */
 const verdictOf = ({ expect: { verdict } }: Vector) => (verdict === 'one' ? 'toa' : verdict);
 
 const byProfiles = Map.groupBy(readVectors(), ({ profiles }) => JSON.stringify(profiles.map(formatProfile)));
@@ -42,12 +43,13 @@ describe.each([...byProfiles])('profiles %s', (profiles, vectors) => {
 			connection.reset();
 			await stage.wire.handled();
 			if ((await lookUp(stage.daemon, connection.peer)).length === 0) {
-				// the kernel's own reading, before anybody else's: tcp_parse_auth_options()
-				expect(verdictOf(vector), 'kernels throw away what is malformed, and nothing else').toBe('malformed');
+				// the kernel parses the list itself before any program does:
+				// tcp_parse_auth_options()
+				expect(verdictOf(vector), 'the kernel drops only malformed lists').toBe('malformed');
 				return;
 			}
 			const { profile = null, address, port } = vector.expect;
-			expect(await stage.said(connection)).toEqual({
+			expect(await stage.reported(connection)).toEqual({
 				verdict: verdictOf(vector),
 				profile,
 				segment: profile === null ? null : 'ack',
@@ -57,5 +59,6 @@ describe.each([...byProfiles])('profiles %s', (profiles, vectors) => {
 	});
 });
 
-// own profiles of several configurations had one id: which was meant, options_total can't tell
+// the own profiles of several configurations have the same id, so options_total cannot distinguish
+// them
 it('each connection is counted once', () => stage.expectVerdictsCounted());

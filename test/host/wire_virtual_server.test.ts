@@ -1,23 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-/** VTOA: options that name the virtual server as well, what getsockopt() 1345 to 1347 answer, and what the daemon says. */
+/**
+ * VTOA: options that also name the virtual server, what getsockopt() 1345 to 1347 return, and what
+ * the daemon reports.
+ */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { lookUpUntil } from '../fixtures/lookup.ts';
-import { noToaError } from '../fixtures/no_toa_error.ts';
-import { fill, type OptionResult, Probe } from '../fixtures/probe.ts';
-import { toaOption } from '../fixtures/toa_option.ts';
-import { wireNetwork } from '../fixtures/wire.ts';
-import type { WireConnection } from '../fixtures/wire_connection.ts';
-import { WireStage } from '../fixtures/wire_stage.ts';
+import { lookUpUntil } from '../kit/daemon/lookup.ts';
+import { noToaError } from '../kit/wire/no_toa_error.ts';
+import { fill, type OptionResult, Probe } from '../kit/wire/probe.ts';
+import { toaOption } from '../kit/wire/toa_option.ts';
+import { wireNetwork } from '../kit/wire/wire.ts';
+import type { WireConnection } from '../kit/wire/wire_connection.ts';
+import { WireStage } from '../kit/wire/wire_stage.ts';
 
 const [ipLevel, ipv6Level] = [0, 41];
-/** VTOA_SO_GET_VS, VTOA_SO_GET_VS4RDS and HYBRID_VTOA_SO_GET_VS, with the sizes of their structures. */
+/**
+ * VTOA_SO_GET_VS, VTOA_SO_GET_VS4RDS and HYBRID_VTOA_SO_GET_VS, and the sizes of their structures.
+ */
 const [getVs, getVs4rds, getHybrid] = [1345, 1346, 1347];
 const [vsSize, vs4rdsSize, hybridSize] = [12, 32, 24];
 
 const client = '203.0.113.7';
 /** Client port 5555, VPC 0x01020304 in the byte order of the balancer, VIP 192.0.2.80:443. */
 const vtoa4 = 'fc1415b3cb0071070403020 1c000025001bb0000'.replace(' ', '');
-/** The client's part alone, and the VIP in an option of its own: 192.0.2.80:443. */
+/**
+ * The VIP in an option of its own, for lists in which another option has the client:
+ * 192.0.2.80:443.
+ */
 const vip4 = 'fa0801bbc0000250';
 /** Client [2001:db8::42]:5555, VNI 0x0a0b0c, VIP 2001:db8:1::80. */
 const vtoa6 = `f92815b3${'20010db8000000000000000000000042'}0a0b0c00${'20010db8000100000000000000000080'}`;
@@ -42,7 +50,10 @@ afterAll(async () => {
 	await stage?.[Symbol.asyncDispose]();
 });
 
-/** The handshake, its last segment with these options; accepted by the probe. */
+/**
+ * Makes a connection with these options on the last segment of the handshake, which the probe
+ * accepts.
+ */
 async function accepted(
 	probe: Probe,
 	options: string | undefined,
@@ -77,7 +88,7 @@ const refused = (answer: OptionResult, error: string) => {
 };
 
 describe('client and virtual server in one option', () => {
-	it('1345 answers it', async () => {
+	it('1345 returns it', async () => {
 		const one = await accepted(four, vtoa4);
 		const answer = await four.getsockopt(ipLevel, getVs, vsSize);
 		expect(answer).toMatchObject({ result: 0, length: vsSize });
@@ -85,7 +96,7 @@ describe('client and virtual server in one option', () => {
 		await end(four, one);
 	});
 
-	it('1345 in a larger buffer writes no more than it has', async () => {
+	it('1345 with a larger buffer writes only its own size', async () => {
 		const one = await accepted(four, vtoa4);
 		const answer = await four.getsockopt(ipLevel, getVs, 64);
 		expect(answer).toMatchObject({ result: 0, length: vsSize });
@@ -93,7 +104,7 @@ describe('client and virtual server in one option', () => {
 		await end(four, one);
 	});
 
-	it('1346 answers it behind the connection, as getpeername() and getsockname() have it', async () => {
+	it('1346 returns it after the addresses of the connection, which equal getpeername() and getsockname()', async () => {
 		const one = await accepted(four, vtoa4);
 		const peer = await four.getpeername();
 		const { result, length, bytes } = await four.getsockopt(ipLevel, getVs4rds, vs4rdsSize);
@@ -107,7 +118,7 @@ describe('client and virtual server in one option', () => {
 		await end(four, one);
 	});
 
-	it('1347 answers it with its family', async () => {
+	it('1347 returns it with its family', async () => {
 		const one = await accepted(four, vtoa4);
 		const { result, length, bytes } = await four.getsockopt(ipLevel, getHybrid, hybridSize);
 		expect({ result, length }).toEqual({ result: 0, length: hybridSize });
@@ -117,14 +128,14 @@ describe('client and virtual server in one option', () => {
 		await end(four, one);
 	});
 
-	it('4096 answers the client', async () => {
+	it('4096 returns the client', async () => {
 		const one = await accepted(four, vtoa4);
 		const { bytes } = await four.getsockopt(ipLevel, 4096, 20);
 		expect(bytes.toString('hex')).toBe(`${'00'.repeat(10)}ffffcb00710715b30000`);
 		await end(four, one);
 	});
 
-	it('IPv6: 1347 answers it, at either level, and 1345 and 1346 do not', async () => {
+	it('IPv6: 1347 returns it, at either level, and 1345 and 1346 do not', async () => {
 		const one = await accepted(dual, vtoa6, { family: 6 });
 		for (const level of [ipLevel, ipv6Level]) {
 			const { result, length, bytes } = await dual.getsockopt(level, getHybrid, hybridSize);
@@ -152,7 +163,7 @@ describe('client and virtual server in one option', () => {
 describe('the virtual server in an option of its own', () => {
 	const of = { vid: 0, vaddr: '192.0.2.80', vport: 443, padding: 0 };
 
-	it('beside the client', async () => {
+	it('next to the client', async () => {
 		const one = await accepted(four, toaOption('toa4', client) + vip4);
 		expect(readVs((await four.getsockopt(ipLevel, getVs, vsSize)).bytes)).toEqual(of);
 		const [connection] = await lookUpUntil(stage.daemon, one.peer, ([found]) => found?.verdict === 'toa');
@@ -164,16 +175,16 @@ describe('the virtual server in an option of its own', () => {
 		await end(four, one);
 	});
 
-	it('alone: there is no client, and it is told all the same', async () => {
+	it('by itself: there is no client, and it is returned nevertheless', async () => {
 		const one = await accepted(four, vip4);
 		expect(readVs((await four.getsockopt(ipLevel, getVs, vsSize)).bytes)).toEqual(of);
 		refused(await four.getsockopt(ipLevel, 4096, 20), 'EINVAL');
 		await end(four, one);
-		expect(await stage.said(one)).toMatchObject({ verdict: 'none', client: null });
+		expect(await stage.reported(one)).toMatchObject({ verdict: 'none', client: null });
 	});
 });
 
-it('once answered, it stays: with a later segment that names another one', async () => {
+it('a virtual server that was returned once stays, even if a later segment names another one', async () => {
 	const one = await accepted(four, vip4);
 	const first = await four.getsockopt(ipLevel, getVs, vsSize);
 	one.acknowledge('fa081f90c0000251');
@@ -193,14 +204,14 @@ describe('what is not answered', () => {
 		await end(four, one);
 	});
 
-	it('of a sender that is not trusted', async () => {
+	it('of a peer that is not trusted: ESRCH', async () => {
 		const one = await accepted(four, vtoa4, { from: stranger });
 		refused(await four.getsockopt(ipLevel, getVs, vsSize), 'ESRCH');
 		await end(four, one);
-		expect(await stage.said(one)).toMatchObject({ verdict: 'untrusted', client: null });
+		expect(await stage.reported(one)).toMatchObject({ verdict: 'untrusted', client: null });
 	});
 
-	it('into a buffer that is too short, or of another size than 1346 has: EINVAL', async () => {
+	it('into a buffer that is too short, or for 1346 of any other size: EINVAL', async () => {
 		const one = await accepted(four, vtoa4);
 		refused(await four.getsockopt(ipLevel, getVs, vsSize - 1), 'EINVAL');
 		refused(await four.getsockopt(ipLevel, getVs4rds, vs4rdsSize - 1), 'EINVAL');
@@ -209,7 +220,7 @@ describe('what is not answered', () => {
 		await end(four, one);
 	});
 
-	it('numbers beside them', async () => {
+	it('adjacent option numbers: ENOPROTOOPT', async () => {
 		const one = await accepted(four, vtoa4);
 		for (const name of [1344, 1348, 2064]) {
 			expect(await four.getsockopt(ipLevel, name, 32)).toMatchObject({ result: -1, error: 'ENOPROTOOPT' });
@@ -218,7 +229,7 @@ describe('what is not answered', () => {
 	});
 });
 
-it('the daemon tells of it, open and closed', async () => {
+it('the daemon reports the virtual server while the connection is open and after its close', async () => {
 	const one = await accepted(dual, vtoa6, { family: 6 });
 	const virtual = { address: '2001:db8:1::80', port: null, vni: 0x0a0b0c };
 	const [open] = await lookUpUntil(stage.daemon, one.peer, ([found]) => found?.verdict === 'toa');

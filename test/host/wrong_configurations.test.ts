@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Configurations that cannot work: one line says what is wrong, one what to do, and nothing is changed. */
+/**
+ * Configurations that cannot work: one line says what is wrong, one says what to do, and nothing is
+ * changed.
+ */
 import { chmodSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { ErrorCode } from '../../daemon/errors.ts';
-import { toascope } from '../fixtures/command.ts';
+import { toascope } from '../kit/daemon/command.ts';
 import {
 	bpffs,
 	cgroup,
 	configuration,
 	expectNothingLeft,
 	expectRefusal,
-	expectUnserved,
+	expectStartWithoutHttp,
 	pins,
 	root,
 	run,
-} from '../fixtures/refused_start.ts';
-import { asNobody, unusable } from '../fixtures/wrong_host.ts';
+} from '../kit/daemon/refused_start.ts';
+import { asNobody, unusable } from '../kit/daemon/wrong_host.ts';
 
 expectNothingLeft();
 
@@ -23,13 +26,13 @@ describe('the configuration', () => {
 	test.each<[string, string, ErrorCode, string]>([
 		['is missing', '/nowhere/toascope.yaml', 'CONFIG_UNREADABLE', 'no such file or directory'],
 		['is a directory', '/proc', 'CONFIG_UNREADABLE', 'is a directory'],
-		['is a part of a file', '/etc/passwd/toascope.yaml', 'CONFIG_UNREADABLE', 'a part of the path is no directory'],
+		['is below a file', '/etc/passwd/toascope.yaml', 'CONFIG_UNREADABLE', 'a path component is not a directory'],
 	])('%s', async (_what, file, code, message) => {
 		const ended = await toascope(['run', '--config', file]);
 		expectRefusal(ended, code, `${file}: ${message}`, /./);
 	});
 
-	test('may not be read', async ({ skip }) => {
+	test('cannot be read by this user', async ({ skip }) => {
 		const reason = unusable(asNobody());
 		skip(reason !== undefined, reason);
 		const file = configuration();
@@ -39,16 +42,16 @@ describe('the configuration', () => {
 	});
 
 	test.each([
-		['never ends', '/dev/zero', 'is larger than 1 MiB'],
-		['is no text', process.execPath, 'is larger than 1 MiB'],
+		['never ends', '/dev/zero', 'the file is larger than 1 MiB'],
+		['is not text', process.execPath, 'the file is larger than 1 MiB'],
 	])('%s', async (_what, file, message) => {
 		const { code, out, err } = await toascope(['run', '--config', file]);
 		expect({ code, out, err }).toEqual({ code: 2, out: '', err: `toascope: ${file}: ${message} [CONFIG_INVALID]\n` });
 	});
 
 	test.each<[string, string, RegExp]>([
-		['a word that is no key', 'trusts: []', /:1:1: trusts is no key of toascope, did you mean trust\? /],
-		['no YAML', 'trust: }', /:1:\d+: is no valid YAML: /],
+		['an unknown key', 'trusts: []', /:1:1: unknown key "trusts"; did you mean "trust"\? /],
+		['invalid YAML', 'trust: }', /:1:\d+: invalid YAML: /],
 		['a network with host bits', 'trust: [10.0.0.1/8]', /trust\[0\] is "10\.0\.0\.1\/8", must have no bits set /],
 		[
 			'two profiles of one kind and length',
@@ -61,7 +64,7 @@ describe('the configuration', () => {
 			/length is 41, must be a whole number from 6 to 40 /,
 		],
 		[
-			'an address that is no ADDR:PORT',
+			'an address that is not ADDR:PORT',
 			'http: {listen: localhost}',
 			/http\.listen is "localhost", must be ADDR:PORT such as /,
 		],
@@ -72,30 +75,30 @@ describe('the configuration', () => {
 		expect({ code, out }).toEqual({ code: 2, out: '' });
 	});
 
-	test('has several mistakes: each has its line', async () => {
+	test('has several mistakes: each has its own line', async () => {
 		const { code, err } = await run(['trusts: []', 'sockopt: maybe']);
 		expect(code).toBe(2);
 		expect(err.split('\n')).toHaveLength(3);
 	});
 
 	test.each<[string, string, ErrorCode, string]>([
-		['below a file', '/etc/passwd/toascope.sock', 'CONFIG_INVALID', 'a file has that name'],
+		['below a file', '/etc/passwd/toascope.sock', 'CONFIG_INVALID', 'a file of that name exists'],
 		['where no directory can be made', '/proc/toascope/toascope.sock', 'CONFIG_INVALID', 'no such file or directory'],
 		['where no socket can be made', `${bpffs}/toascope`, 'NO_PRIVILEGE', 'not permitted'],
-		['in the place of a directory', '/tmp', 'ADDRESS_IN_USE', 'is not a socket'],
+		['at the path of a directory', '/tmp', 'ADDRESS_IN_USE', 'is not a socket'],
 	])('has a socket %s', async (_what, socket, code, message) => {
 		for (const bpf of ['bpf: {pin: off}', `bpf: {pin: ${pins}}`]) {
-			await expectUnserved([`http: {listen: off, socket: ${socket}}`, bpf], [], code, message, 'set http.socket');
+			await expectStartWithoutHttp([`http: {listen: off, socket: ${socket}}`, bpf], [], code, message, 'set http.socket');
 		}
 	});
 
 	test('has a cgroup that is a file', async () => {
 		const ended = await run([`cgroup: ${cgroup}/cgroup.procs`]);
-		expectRefusal(ended, 'CONFIG_INVALID', 'is no directory of cgroup v2', `name one below ${root}`);
+		expectRefusal(ended, 'CONFIG_INVALID', 'is not a cgroup v2 directory', `name one below ${root}`);
 	});
 
 	test.each([
-		['a part of a file', `${cgroup}/cgroup.procs/pins`, 'is not on a bpffs'],
+		['a path below a file', `${cgroup}/cgroup.procs/pins`, 'is not on a bpffs'],
 		['a name with a dot, which bpffs refuses', `${pins}/a.b/c`, 'not permitted'],
 	])('has pins at %s', async (_what, pin, message) => {
 		expectRefusal(await run([`bpf: {pin: ${pin}}`]), 'NO_BPFFS', message, 'set bpf.pin to a directory');

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Hosts and processes that cannot work: one line says what is wrong, one what to do, and nothing is changed. */
+/**
+ * Hosts and processes that cannot work: one line says what is wrong, one says what to do, and
+ * nothing is changed.
+ */
 import { type ChildProcess, execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { limit } from '../../daemon/capture/layout.gen.ts';
-import { answering } from '../fixtures/answering.ts';
-import { toascope } from '../fixtures/command.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { attachAlone, attachedAt, pinnedLink } from '../fixtures/leftovers.ts';
+import { limit } from '../../daemon/capture/records/layout.gen.ts';
+import { listenOn } from '../kit/daemon/answering.ts';
+import { toascope } from '../kit/daemon/command.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
 import {
 	bpffs,
 	cgroup,
@@ -16,13 +18,13 @@ import {
 	directory,
 	expectNothingLeft,
 	expectRefusal,
-	expectUnserved,
+	expectStartWithoutHttp,
 	own,
 	pins,
 	port,
 	root,
 	run,
-} from '../fixtures/refused_start.ts';
+} from '../kit/daemon/refused_start.ts';
 import {
 	asNobody,
 	inMountNamespace,
@@ -31,7 +33,8 @@ import {
 	unmountAll,
 	unusable,
 	without,
-} from '../fixtures/wrong_host.ts';
+} from '../kit/daemon/wrong_host.ts';
+import { attachExclusively, attachedAt, pinnedLink } from '../kit/kernel/bpf_objects.ts';
 
 expectNothingLeft();
 
@@ -61,25 +64,25 @@ describe('the host', () => {
 		expectRefusal(await run([], by), 'PROVIDER_UNSUPPORTED', '/proc cannot be read', 'mount -t proc');
 	});
 
-	test('has no bpffs, and it may not be mounted', async () => {
+	test('has no bpffs, and it cannot be mounted', async () => {
 		const by = [...inMountNamespace(unmountAll('bpf')), ...without('sys_admin')];
-		expectRefusal(await run([], by), 'NO_BPFFS', 'it cannot be mounted', `mount -t bpf -o mode=0700 bpf ${bpffs}`);
+		expectRefusal(await run([], by), 'NO_BPFFS', 'bpffs is not mounted and cannot be mounted', `mount -t bpf -o mode=0700 bpf ${bpffs}`);
 	});
 
 	test.each([
 		['', ''],
-		[', where others had been mounted over it and elsewhere', `mount -t bpf bpf ${bpffs}; mount -t bpf bpf /mnt;`],
-	])('has no bpffs: it is mounted, and a start that fails then takes it away again%s', async (_where, others) => {
-		const said = join(directory, 'mounts');
-		const by = inMountNamespace(`${others} ${unmountAll('bpf')}`, `grep -c ' - bpf ' /proc/self/mountinfo > ${said}`);
+		[', even if others had been mounted over it and elsewhere', `mount -t bpf bpf ${bpffs}; mount -t bpf bpf /mnt;`],
+	])('has no bpffs: the daemon mounts it, and a start that fails later unmounts it again%s', async (_where, others) => {
+		const file = join(directory, 'mounts');
+		const by = inMountNamespace(`${others} ${unmountAll('bpf')}`, `grep -c ' - bpf ' /proc/self/mountinfo > ${file}`);
 		const socket = join(directory, 'taken.sock');
 		try {
-			await using _other = await answering(socket);
+			await using _other = await listenOn(socket);
 			const ended = await run([`http: {listen: off, socket: ${socket}}`], by);
-			expectRefusal(ended, 'ALREADY_RUNNING', `answers on ${socket}`, 'http.socket');
-			expect(readFileSync(said, 'utf8')).toBe('0\n');
+			expectRefusal(ended, 'ALREADY_RUNNING', `is listening on ${socket}`, 'http.socket');
+			expect(readFileSync(file, 'utf8')).toBe('0\n');
 		} finally {
-			rmSync(said, { force: true });
+			rmSync(file, { force: true });
 		}
 	});
 
@@ -88,7 +91,7 @@ describe('the host', () => {
 		expectRefusal(await run([], by), 'NO_BPFFS', 'read-only', 'remount,rw');
 	});
 
-	test('has no memory for the tables: within the limit of a group of processes', async ({ skip }) => {
+	test('has no memory for the tables, because of the limit of a cgroup', async ({ skip }) => {
 		skip(MemoryLimit.root === undefined, 'no memory controller here');
 		using limit = new MemoryLimit(400 << 20);
 		const huge = 'clients: {capacity: 4194304}';
@@ -99,7 +102,7 @@ describe('the host', () => {
 		expectRefusal(table, 'NO_MEMORY', 'connections.max (4194304)', /^ {2}lower connections\.max;/);
 	});
 
-	test('has no memory for the tables: they are pinned in a smaller size, and stay as they were', async ({ skip }) => {
+	test('has no memory for larger tables: the pinned ones stay as they were', async ({ skip }) => {
 		skip(MemoryLimit.root === undefined, 'no memory controller here');
 		using limit = new MemoryLimit(400 << 20);
 		await using first = await Daemon.start({ config: `${own()}\non_exit: keep` });
@@ -117,23 +120,26 @@ describe('the host', () => {
 		expectRefusal(ended, 'NO_MEMORY', 'for its tables of clients', 'lower clients.capacity');
 	});
 
-	test('has another program attached at the cgroup that wants to be alone', async () => {
+	test('has another program attached exclusively at the cgroup', async () => {
 		await using _elsewhere = await Daemon.start({
 			config: `cgroup: ${root}\nlisteners: {ports: [${port}]}\nbpf: {pin: ${pins}}`,
 		});
-		const alone = attachAlone(pinnedLink(pins, 'toascope_sockops'), 'sock_ops', cgroup);
+		const detachExclusive = attachExclusively(pinnedLink(pins, 'toascope_sockops'), 'sock_ops', cgroup);
 		try {
 			const ended = await run(['bpf: {pin: off}']);
 			expectRefusal(ended, 'BPF_FAILED', 'toascope_sockops: Operation not permitted', 'attached exclusively');
 			expect(attachedAt(cgroup)).toEqual(['toascope_sockops']);
 		} finally {
-			alone();
+			detachExclusive();
 		}
 	});
 });
 
 describe('Node.js', () => {
-	/** A Node.js of the future, as far as its sockets go; `change`: what is done with each. */
+	/**
+	 * Simulates a future Node.js with other sockets. `change` is the code that runs for each
+	 * socket.
+	 */
 	function other(change: string): string[] {
 		const file = join(directory, 'other_node.cjs');
 		const server = 'const server = create(...args)';
@@ -147,10 +153,10 @@ describe('Node.js', () => {
 	}
 
 	test.each([
-		['reads a socket by two listeners', "socket.on('data', () => {})", 'not read a socket by one listener'],
-		['reads a socket by none', "socket.removeAllListeners('data')", 'not read a socket by one listener'],
+		['reads a socket with two listeners', "socket.on('data', () => {})", 'not have exactly one data listener'],
+		['reads a socket with no listener', "socket.removeAllListeners('data')", 'not have exactly one data listener'],
 		[
-			'does not show a descriptor',
+			'does not expose descriptors',
 			"Object.defineProperty(socket._handle, 'fd', { get() {} })",
 			'sockets have no descriptor',
 		],
@@ -161,7 +167,7 @@ describe('Node.js', () => {
 		expectRefusal(ended, 'NODE_UNSUPPORTED', fault, 'use Node.js 24');
 	});
 
-	test('without HTTP any will do', async () => {
+	test('without HTTP every version works', async () => {
 		const by = other("socket.on('data', () => {})");
 		const { code, err } = await toascope(['run', '--config', configuration('http: {listen: off, socket: off}')], {
 			by,
@@ -180,12 +186,12 @@ describe('the process', () => {
 		['CAP_NET_ADMIN', ['net_admin'], 'CAP_NET_ADMIN'],
 	])('lacks %s', async (_what, less, missing) => {
 		const ended = await run([], without(...less));
-		expectRefusal(ended, 'NO_PRIVILEGE', `takes ${missing}, which this process lacks`, 'run it as root, or give');
+		expectRefusal(ended, 'NO_PRIVILEGE', `requires ${missing}, which this process lacks`, 'run it as root, or give');
 	});
 
-	test('lacks what the demo takes beside that', async () => {
+	test('lacks the capability that only the demo requires', async () => {
 		const ended = await toascope(['demo', '--once'], { by: without('sys_admin') });
-		expectRefusal(ended, 'NO_PRIVILEGE', 'the demo takes CAP_SYS_ADMIN, which', 'run it as root');
+		expectRefusal(ended, 'NO_PRIVILEGE', 'the demo requires CAP_SYS_ADMIN, which', 'run it as root');
 	});
 
 	test('is not root', async ({ skip }) => {
@@ -202,22 +208,22 @@ describe('the process', () => {
 		expectRefusal(ended, 'NO_PRIVILEGE', 'in a user namespace', 'as root of the host');
 	});
 
-	test('has the capabilities, but neither the pins nor the socket are its own', async ({ skip }) => {
+	test('has the capabilities, but owns neither the pins nor the directory of the socket', async ({ skip }) => {
 		const by = asNobody('bpf', 'net_admin', 'perfmon');
 		const reason = unusable(by);
 		skip(reason !== undefined, reason);
 		mkdirSync(pins, 0o700);
 		try {
-			expectRefusal(await run([], by), 'NO_PRIVILEGE', `may not use ${pins}`, 'set bpf.pin');
+			expectRefusal(await run([], by), 'NO_PRIVILEGE', `cannot use ${pins}`, 'set bpf.pin');
 		} finally {
 			rmdirSync(pins);
 		}
 		const socket = `http: {listen: off, socket: ${bpffs}/../toascope.sock}`;
-		await expectUnserved([socket, 'bpf: {pin: off}'], by, 'NO_PRIVILEGE', 'http.socket', 'set http.socket');
+		await expectStartWithoutHttp([socket, 'bpf: {pin: off}'], by, 'NO_PRIVILEGE', 'http.socket', 'set http.socket');
 	});
 });
 
-test('directories that a daemon made for its pins and its socket go with it', async () => {
+test('directories that a daemon created for its pins and its socket are removed with it', async () => {
 	const socket = join(directory, 'a/b/toascope.sock');
 	await using daemon = await Daemon.start({
 		config: `${own(`${pins}/a/b`)}\nhttp: {listen: "127.0.0.1:0", socket: ${socket}}`,
@@ -227,19 +233,19 @@ test('directories that a daemon made for its pins and its socket go with it', as
 	expect(existsSync(join(directory, 'a'))).toBe(false);
 });
 
-test('a part of cgroup v2 in the place of its root, as in a container: it runs, and says so', async () => {
+test('a part of cgroup v2 mounted over its root, as in a container: the daemon runs, and logs this', async () => {
 	const by = inMountNamespace(`mount --bind ${cgroup} ${root}`);
 	const file = join(directory, 'toascope.yaml');
 	writeFileSync(file, `http: {listen: off, socket: off}\nbpf: {pin: off}\nlisteners: {ports: [${port}]}\n`);
 	const { code, err } = await toascope(['run', '--config', file], {
 		by,
-		when: { said: 'sockets outside of this container', act: (child) => child.kill() },
+		when: { said: 'sockets outside this container', act: (child) => child.kill() },
 	});
 	expect(err).toContain('"msg":"this is not the root of cgroup v2: ');
 	expect(code).toBe(0);
 });
 
-test('pins that cannot be taken away at the end: it detaches, and says what is left, and how to take that away', async () => {
+test('pins that cannot be removed at the end: the daemon detaches, and reports what is left and how to remove it', async () => {
 	const end = ({ pid }: ChildProcess) => {
 		execFileSync('nsenter', ['--mount', `--target=${pid}`, 'mount', '-o', 'remount,bind,ro', bpffs]);
 		process.kill(pid ?? 0, 'SIGTERM');
@@ -249,12 +255,12 @@ test('pins that cannot be taken away at the end: it detaches, and says what is l
 		when: { said: '"attached:', act: end },
 	});
 	expect(err).toContain(
-		`toascope: cannot take away the pins in ${pins}/v${limit.TOASCOPE_LAYOUT}: the file system is read-only [NO_BPFFS]\n`,
+		`toascope: cannot remove the pins in ${pins}/v${limit.TOASCOPE_LAYOUT}: the file system is read-only [NO_BPFFS]\n`,
 	);
 	expect(code).toBe(3);
-	// detached all the same: the links say so, not their pins
+	// detached nevertheless: the links were detached explicitly, and their pins are left
 	expect(attachedAt(cgroup)).toEqual([]);
-	expect(err).toContain('no program is attached any more; when it can be written again: rm -r ');
+	expect(err).toContain('no program is attached any more; once the bpffs is writable again: rm -r ');
 	const command = / (rm -r .*)\n/.exec(err)?.[1] ?? '';
 	execFileSync('sh', ['-c', command]);
 	expect(attachedAt(cgroup)).toEqual([]);

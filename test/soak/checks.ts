@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What a soak found, check by check. */
+/** The results of a soak test, check by check. */
 
 export interface Check {
 	readonly name: string;
@@ -20,7 +20,10 @@ export class Checks {
 		this.#say(`${ok ? 'ok     ' : 'FAILED '} ${name}${detail === '' ? '' : `: ${detail}`}`);
 	}
 
-	/** What it returns is the detail; one that throws, or takes longer than `limitMs`, has failed. */
+	/**
+	 * Runs a check, whose result is the detail. It fails if it throws or takes longer than
+	 * `limitMs`.
+	 */
 	async run(name: string, limitMs: number, work: () => Promise<string | undefined>): Promise<boolean> {
 		try {
 			this.add(name, true, await within(limitMs, work()));
@@ -32,10 +35,10 @@ export class Checks {
 	}
 }
 
-/** @throws {Error} when it takes longer */
+/** @throws {Error} if it takes longer */
 export async function within<T>(limitMs: number, work: Promise<T>): Promise<T> {
 	const { promise, reject } = Promise.withResolvers<never>();
-	const timer = setTimeout(() => reject(new Error(`not within ${limitMs / 1000} s`)), limitMs);
+	const timer = setTimeout(() => reject(new Error(`did not finish within ${limitMs / 1000} s`)), limitMs);
 	try {
 		return await Promise.race([work, promise]);
 	} finally {
@@ -43,9 +46,9 @@ export async function within<T>(limitMs: number, work: Promise<T>): Promise<T> {
 	}
 }
 
-/** @throws {Error} that says what is and what should be */
-export function same(what: string, is: unknown, shouldBe: unknown): void {
+/** @throws {Error} with both values if they differ */
+export function expectEqual(what: string, is: unknown, shouldBe: unknown): void {
 	const text = (value: unknown) =>
 		JSON.stringify(value, (_key, member: unknown) => (typeof member === 'bigint' ? String(member) : member));
-	if (text(is) !== text(shouldBe)) throw new Error(`${what}: ${text(is)}, and should be ${text(shouldBe)}`);
+	if (text(is) !== text(shouldBe)) throw new Error(`${what}: is ${text(is)}, should be ${text(shouldBe)}`);
 }

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * A collector as a process of its own, to be killed: `collector.ts PORT` (0: a free one). A line of JSON says its endpoint, and then
- * one for each request `[[port of the listener, client], ...]`.
+ * A collector that is a separate process, so that it can be killed: `collector.ts PORT` (0: a free
+ * port). It writes a line of JSON with its endpoint, and then one for each request: `[[port of the
+ * listener, client], ...]`.
  */
-import { startOtlpReceiver } from '../fixtures/otlp_receiver.ts';
+import { startOtlpReceiver } from '../kit/telemetry/otlp_receiver.ts';
 
 const receiver = await startOtlpReceiver(undefined, Number(process.argv[2] ?? 0));
 console.log(JSON.stringify(receiver.endpoint));
-let told = 0;
+let reported = 0;
 for (let requests = 1; ; requests++) {
 	await receiver.waitForRequests(requests, 2 ** 31 - 1);
-	const spans = receiver.spans.slice(told);
-	told += spans.length;
+	const spans = receiver.spans.slice(reported);
+	reported += spans.length;
 	const lines = spans.map(({ attributes: of }) => [
 		Number(of['server.port']),
 		`${of['client.address']} ${of['client.port']}`,

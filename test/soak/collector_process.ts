@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The collector that spans go to: it is killed, and started again at the same address. What each of its lives received is kept. */
+/**
+ * The collector of the spans, which can be killed and started again at the same address. What it
+ * received before is kept.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -11,9 +14,9 @@ type Lines = readonly (readonly [port: number, client: string])[];
 
 export class CollectorProcess implements AsyncDisposable {
 	endpoint = '';
-	/** Spans that were received, by the port of their listener. */
+	/** Number of spans received, by the port of their listener. */
 	readonly received = new Map<number, number>();
-	/** Who they named, of this port alone. */
+	/** Clients of the spans of the watched port. */
 	readonly clients: string[] = [];
 	readonly #watched: number;
 	#child: ChildProcess | undefined;
@@ -29,7 +32,7 @@ export class CollectorProcess implements AsyncDisposable {
 		return collector;
 	}
 
-	/** Starts it where it was before. */
+	/** Starts it, at the same address as before. */
 	async again(): Promise<void> {
 		const port = this.endpoint === '' ? '0' : new URL(this.endpoint).port;
 		const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', process.execPath, program, port], {
@@ -39,13 +42,13 @@ export class CollectorProcess implements AsyncDisposable {
 		const lines = createInterface({ input: child.stdout });
 		const [first] = (await Promise.race([
 			once(lines, 'line'),
-			once(child, 'exit').then(() => Promise.reject(new Error('the collector does not start'))),
+			once(child, 'exit').then(() => Promise.reject(new Error('the collector did not start'))),
 		])) as [string];
 		this.endpoint = JSON.parse(first) as string;
-		lines.on('line', (line) => this.#take(JSON.parse(line) as Lines));
+		lines.on('line', (line) => this.#record(JSON.parse(line) as Lines));
 	}
 
-	#take(lines: Lines): void {
+	#record(lines: Lines): void {
 		for (const [port, client] of lines) {
 			this.received.set(port, (this.received.get(port) ?? 0) + 1);
 			if (port === this.#watched) this.clients.push(client);
@@ -58,7 +61,7 @@ export class CollectorProcess implements AsyncDisposable {
 		this.#child = undefined;
 	}
 
-	/** Resolves when it has received so many spans of the watched port. */
+	/** Resolves when it has received that many spans of the watched port. */
 	async until(spans: number): Promise<void> {
 		while (this.clients.length < spans) await new Promise<void>((resolve) => this.#watchers.push(resolve));
 	}

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What happens to a daemon in a soak. Each ends when the daemon has said what was done to it, and has got over it. */
+/** The faults of a soak test. Each ends when the daemon has logged it and has recovered. */
 import { rmSync, writeFileSync } from 'node:fs';
 import { flood, floods } from '../../bench/flood.ts';
 import { logLines } from '../../daemon/log_lines.ts';
-import { type Sample, total } from '../fixtures/metrics.ts';
-import { same } from './checks.ts';
+import { type Sample, total } from '../kit/telemetry/metrics.ts';
+import { expectEqual } from './checks.ts';
 import type { Service } from './service.ts';
-import type { SoakStage } from './stage.ts';
+import type { SoakEnvironment } from './stage.ts';
 
 export interface Fault {
 	readonly name: string;
-	/** The daemon's life ends: it is kept for the second half. */
-	readonly deadly?: boolean;
-	/** What it returns is shown. */
-	readonly run: (stage: SoakStage, service: Service) => Promise<string | undefined>;
+	/** Whether the fault ends the daemon's process. Such faults occur only in the second half. */
+	readonly endsDaemon?: boolean;
+	/** The result is shown. */
+	readonly run: (stage: SoakEnvironment, service: Service) => Promise<string | undefined>;
 }
 
 export const faults: readonly Fault[] = [
@@ -22,7 +22,7 @@ export const faults: readonly Fault[] = [
 		name: 'reload',
 		async run(stage) {
 			const line = await stage.daemon.reload(stage.configuration('connections: {retain: 60 s}'));
-			same('the log', line.msg, logLines.reloaded.text);
+			expectEqual('the log', line.msg, logLines.reloaded.text);
 			return line.msg;
 		},
 	},
@@ -30,7 +30,7 @@ export const faults: readonly Fault[] = [
 		name: 'reload of a wrong file',
 		async run(stage) {
 			const line = await stage.daemon.reload(stage.configuration('clinets: {}'));
-			same('the log', line.msg, logLines.reloadFailed.text);
+			expectEqual('the log', line.msg, logLines.reloadFailed.text);
 			writeFileSync(stage.daemon.configFile, stage.configuration());
 			return line.msg;
 		},
@@ -43,7 +43,7 @@ export const faults: readonly Fault[] = [
 			await daemon.logged(new RegExp(logLines.spansNotReaching.text), from);
 			await collector.again();
 			const { lost } = await daemon.logged(new RegExp(logLines.spansReaching.text), from);
-			return `${lost} spans lost, and told`;
+			return `${lost} spans lost, and logged`;
 		},
 	},
 	{
@@ -63,19 +63,19 @@ export const faults: readonly Fault[] = [
 	{ name: "the Unix socket's file is removed", run: socketRemoved },
 	{
 		name: 'SIGKILL',
-		deadly: true,
-		run: (stage) => anotherLife(stage, 'SIGKILL'),
+		endsDaemon: true,
+		run: (stage) => restartDaemon(stage, 'SIGKILL'),
 	},
 	{
 		name: 'a stop that keeps the programs',
-		deadly: true,
-		run: (stage) => anotherLife(stage, 'SIGTERM'),
+		endsDaemon: true,
+		run: (stage) => restartDaemon(stage, 'SIGTERM'),
 	},
 ];
 
-/** All counters, in both formats, packed and not. */
-async function scrapes({ daemon, grown }: SoakStage): Promise<undefined> {
-	await grown.look(daemon);
+/** Checks all counters, and scrapes both formats, with compression and without. */
+async function scrapes({ daemon, counterWatch: grown }: SoakEnvironment): Promise<undefined> {
+	await grown.check(daemon);
 	for (const [accept, encoding] of [
 		['text/plain', 'identity'],
 		['application/openmetrics-text', 'identity'],
@@ -83,32 +83,32 @@ async function scrapes({ daemon, grown }: SoakStage): Promise<undefined> {
 	]) {
 		const headers = { accept: accept as string, 'accept-encoding': encoding as string };
 		const response = await fetch(`${daemon.url}/metrics`, { headers });
-		same('status', response.status, 200);
-		same('type', response.headers.get('content-type')?.startsWith(accept as string), true);
+		expectEqual('status', response.status, 200);
+		expectEqual('type', response.headers.get('content-type')?.startsWith(accept as string), true);
 		const text = await response.text();
-		if (accept !== 'text/plain' && !text.endsWith('# EOF\n')) throw new Error('an answer without its end');
+		if (accept !== 'text/plain' && !text.endsWith('# EOF\n')) throw new Error('the response is truncated');
 	}
 	return undefined;
 }
 
-/** Counted each time; the log has at most one line a minute of it. */
-async function socketRemoved({ daemon, ground }: SoakStage): Promise<string> {
+/** Each removal is counted, but the log has at most one line about it per minute. */
+async function socketRemoved({ daemon, ground }: SoakEnvironment): Promise<string> {
 	const from = daemon.log.length;
 	const lost = (samples: Sample[]) => total(samples, 'toascope_attachments_lost_total', { attachment: 'http_socket' });
 	const before = lost(await daemon.metrics());
 	rmSync(`${ground.scratch}/toascope.sock`);
-	const { msg } = await daemon.logged(/^HTTP listens now/, from);
-	same('toascope_attachments_lost_total', lost(await daemon.metrics()), before + 1n);
+	const { msg } = await daemon.logged(/^HTTP is listening now/, from);
+	expectEqual('toascope_attachments_lost_total', lost(await daemon.metrics()), before + 1n);
 	await daemon.logged(/Unix socket is gone/);
 	return msg;
 }
 
-/** The load goes on meanwhile; what it does is in the counters afterwards. */
-async function anotherLife(stage: SoakStage, signal: 'SIGKILL' | 'SIGTERM'): Promise<string> {
-	await stage.grown.look(stage.daemon);
-	same('exit', await stage.daemon.stop(signal), signal === 'SIGKILL' ? signal : 0);
-	await stage.startAgain();
-	same('adopted', (await stage.daemon.logged(/^attached/))['adopted'], true);
-	await stage.grown.look(stage.daemon);
-	return `another life`;
+/** The load continues meanwhile, and the counters must include it afterwards. */
+async function restartDaemon(stage: SoakEnvironment, signal: 'SIGKILL' | 'SIGTERM'): Promise<string> {
+	await stage.counterWatch.check(stage.daemon);
+	expectEqual('exit', await stage.daemon.stop(signal), signal === 'SIGKILL' ? signal : 0);
+	await stage.restart();
+	expectEqual('adopted', (await stage.daemon.logged(/^attached/))['adopted'], true);
+	await stage.counterWatch.check(stage.daemon);
+	return 'restarted';
 }

@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * `npm run soak -- [--minutes N] [--seed N]`: docs/testing.md says what it does. A line for each thing that happened or was
- * checked, and at the end `N passed, N failed`. Exit code 0: nothing failed; 1: something did; 2: wrong usage.
+ * `npm run soak -- [--minutes N] [--seed N]`: docs/testing.md describes the test. Prints a line for
+ * each fault and each check, and at the end `N passed, N failed`. Exit code 0: nothing failed; 1:
+ * something failed; 2: wrong usage.
  */
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { exitCode, ToascopeError } from '../../daemon/errors.ts';
 import { soak } from './soak.ts';
 
-const usualMinutes = 10;
+const defaultMinutes = 10;
 
 function readArguments(): { minutes: number; seed: number } {
 	const hint = 'usage: npm run soak -- [--minutes N] [--seed N]';
 	try {
 		const { values } = parseArgs({ options: { minutes: { type: 'string' }, seed: { type: 'string' } } });
-		const minutes = Number(values.minutes ?? usualMinutes);
+		const minutes = Number(values.minutes ?? defaultMinutes);
 		const seed = Number(values.seed ?? Date.now() % 2 ** 31);
-		if (!(minutes > 0) || !Number.isInteger(seed)) throw new Error('--minutes and --seed are numbers');
+		if (!(minutes > 0) || !Number.isInteger(seed)) throw new Error('--minutes and --seed must be numbers');
 		return { minutes, seed };
 	} catch (error) {
 		throw new ToascopeError('USAGE', (error as Error).message, { hint });

@@ -1,33 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * A daemon over minutes or days: connections with clients that come and go, and everything that happens to a daemon on a server.
- * At the end its counts are those of both ends of the connections, it has grown no more, has said every fault, and left nothing.
+ * Runs a daemon for minutes or days, with connections of clients that come and go, and with
+ * everything that happens to a daemon on a server. At the end, its counts must be those of both
+ * ends of the connections, it must not have grown, it must have logged every fault, and it must
+ * have left nothing behind.
  */
 import { existsSync } from 'node:fs';
-import { expectIdentity, listenerAccount, settled } from '../fixtures/accounts.ts';
-import type { LogLine } from '../fixtures/daemon.ts';
-import { allGone, belongings, mounts } from '../fixtures/leftovers.ts';
-import { total } from '../fixtures/metrics.ts';
-import { patient } from '../fixtures/patience.ts';
-import { type Pick, random } from '../fixtures/random.ts';
-import { SteadyLoad } from '../fixtures/steady_load.ts';
-import { type Check, Checks, same } from './checks.ts';
+import type { LogLine } from '../kit/daemon/daemon.ts';
+import { expectIdentity, listenerTotals, metricsAtRest } from '../kit/daemon/expected_traffic.ts';
+import { allGone, kernelObjectsOf, mounts } from '../kit/kernel/bpf_objects.ts';
+import { type Pick, random } from '../kit/random.ts';
+import { total } from '../kit/telemetry/metrics.ts';
+import { scaleTimeout } from '../kit/timeouts.ts';
+import { SteadyLoad } from '../kit/wire/steady_load.ts';
+import { type Check, Checks, expectEqual } from './checks.ts';
 import { type Fault, faults } from './faults.ts';
 import { Flatness } from './flatness.ts';
 import { Service } from './service.ts';
-import { SoakStage } from './stage.ts';
+import { SoakEnvironment } from './stage.ts';
 
 export interface SoakOptions {
 	readonly minutes: number;
-	/** The order of what happens. */
+	/** Determines the order of the faults. */
 	readonly seed: number;
 	readonly say: (text: string) => void;
 	readonly signal: AbortSignal;
 }
 
-/** One step takes no longer. */
-const stepMs = patient(90_000);
-/** Between two of them, so that the load is not alone with them: two processors are enough. */
+/** Time limit of a step. */
+const stepMs = scaleTimeout(90_000);
+/** Pause between two steps, which leaves processor time to the load: two processors are enough. */
 const pauseMs = 1000;
 const lastConnections = 200;
 const level = { error: 50 };
@@ -37,57 +39,57 @@ export async function soak({ minutes, seed, say, signal }: SoakOptions): Promise
 	const mountsBefore = bpffs();
 	const pick = random(seed);
 	const durationMs = minutes * 60_000;
-	let had: SoakStage['had'] = [];
+	let had: SoakEnvironment['bpfObjects'] = [];
 	let pin = '';
 	{
-		await using stage = await SoakStage.open(signal);
+		await using stage = await SoakEnvironment.open(signal);
 		await using service = await Service.start(stage.ground, stage.ports.service);
-		({ had, pin } = stage);
-		had.push(belongings(service.daemon.child.pid ?? 0));
+		({ bpfObjects: had, pin } = stage);
+		had.push(kernelObjectsOf(service.daemon.child.pid ?? 0));
 		const ofService = new Flatness(service.daemon.child.pid ?? 0);
 		const servicePid = service.daemon.child.pid;
 		const begun = performance.now();
 
-		// one life, so that it can be seen whether it grows; then many
+		// first one process, so that its growth can be checked; then restarts
 		const first = stage.flatness;
-		const live = faults.filter(({ deadly }) => deadly !== true);
+		const live = faults.filter(({ endsDaemon: deadly }) => deadly !== true);
 		const sample = () => {
 			stage.flatness.sample();
 			if (service.daemon.child.pid === servicePid) ofService.sample();
 		};
-		await happen({ checks, stage, service, signal, sample, pick, faults: live, untilMs: begun + durationMs / 2 });
-		first.judge('the daemon in one life', checks);
-		await happen({ checks, stage, service, signal, sample, pick, faults, untilMs: begun + durationMs });
-		if (service.daemon.child.pid === servicePid) ofService.judge('the daemon of the service', checks);
+		await inject({ checks, stage, service, signal, sample, pick, faults: live, untilMs: begun + durationMs / 2 });
+		first.check('the daemon before its first restart', checks);
+		await inject({ checks, stage, service, signal, sample, pick, faults, untilMs: begun + durationMs });
+		if (service.daemon.child.pid === servicePid) ofService.check('the daemon of the service', checks);
 
-		await checks.run('the service: counts are those of both ends', stepMs, async () => {
-			await service.exact();
+		await checks.run('the service: counts match those of both ends', stepMs, async () => {
+			await service.checkCounts();
 			return undefined;
 		});
-		await checks.run('counts are those of both ends, to the byte', stepMs, () => countsExact(stage));
+		await checks.run('counts match those of both ends, to the byte', stepMs, () => countsExact(stage));
 		await checks.run('spans: one for each connection', stepMs, () => spansExact(stage));
 		const errors = unexpected([...stage.daemon.log, ...service.daemon.log]);
-		checks.add('no other error was said', errors.length === 0, errors.map(({ msg }) => msg).join('; '));
+		checks.add('no other error was logged', errors.length === 0, errors.map(({ msg }) => msg).join('; '));
 		await checks.run('the last stop detaches', stepMs, async () => {
-			same('exit', await stage.daemon.stop(), 0);
-			await stage.startAgain('detach');
-			same('exit', await stage.daemon.stop(), 0);
+			expectEqual('exit', await stage.daemon.stop(), 0);
+			await stage.restart('detach');
+			expectEqual('exit', await stage.daemon.stop(), 0);
 			return undefined;
 		});
-		had = stage.had;
+		had = stage.bpfObjects;
 	}
 	await checks.run('nothing is left behind', stepMs, async () => {
 		for (const one of had) await allGone(one);
 		if (existsSync(pin)) throw new Error(`${pin} is still there`);
-		same('mounts', bpffs(), mountsBefore);
+		expectEqual('mounts', bpffs(), mountsBefore);
 		return undefined;
 	});
 	return checks.all;
 }
 
-interface Happening {
+interface FaultRun {
 	readonly checks: Checks;
-	readonly stage: SoakStage;
+	readonly stage: SoakEnvironment;
 	readonly service: Service;
 	readonly signal: AbortSignal;
 	readonly sample: () => void;
@@ -96,8 +98,11 @@ interface Happening {
 	readonly untilMs: number;
 }
 
-/** Each once, in any order, and again, until the time is over; each at least once. */
-async function happen({
+/**
+ * Runs each fault once in random order, and repeats this until the time is over. Each fault runs at
+ * least once.
+ */
+async function inject({
 	checks,
 	stage,
 	service,
@@ -106,12 +111,12 @@ async function happen({
 	pick,
 	faults: some,
 	untilMs,
-}: Happening): Promise<void> {
+}: FaultRun): Promise<void> {
 	for (let round = 0; round === 0 || performance.now() < untilMs; round++) {
-		const left = [...some];
-		while (left.length > 0 && (round === 0 || performance.now() < untilMs)) {
+		const remaining = [...some];
+		while (remaining.length > 0 && (round === 0 || performance.now() < untilMs)) {
 			signal.throwIfAborted();
-			const [fault] = left.splice(pick(left.length), 1) as [Fault];
+			const [fault] = remaining.splice(pick(remaining.length), 1) as [Fault];
 			const { daemon } = stage;
 			await checks.run(fault.name, stepMs, () => fault.run(stage, service));
 			if (stage.daemon === daemon && (daemon.child.exitCode ?? daemon.child.signalCode) !== null) {
@@ -125,39 +130,39 @@ async function happen({
 	}
 }
 
-async function countsExact({ daemon, load, grown }: SoakStage): Promise<string> {
+async function countsExact({ daemon, load, counterWatch: grown }: SoakEnvironment): Promise<string> {
 	const account = await load.stop();
-	const samples = await settled(daemon, load.listener, Number(account.closed));
-	same('the listener', listenerAccount(samples, load.listener), account);
+	const samples = await metricsAtRest(daemon, load.listener, Number(account.closed));
+	expectEqual('the listener', listenerTotals(samples, load.listener), account);
 	expectIdentity(samples, load.listener);
 	for (const reason of ['socket_storage', 'connections_full', 'close_unheard']) {
-		same(reason, total(samples, 'toascope_drops_total', { reason }), 0n);
+		expectEqual(reason, total(samples, 'toascope_drops_total', { reason }), 0n);
 	}
-	await grown.look(daemon);
+	await grown.check(daemon);
 	const folded = total(samples, 'toascope_clients_folded_total');
-	// else all of them were direct, and nothing above meant much
+	// without folded clients all connections were direct, and the checks above prove little
 	if (folded === 0n) throw new Error('no client was folded: no option was read');
-	return `${account.opened} connections, ${account.received} bytes in and ${account.sent} out; ${folded} clients folded; ${grown.met} counters looked at`;
+	return `${account.opened} connections, ${account.received} bytes in and ${account.sent} out; ${folded} clients folded; ${grown.met} counters checked`;
 }
 
-/** Of a load of its own, after all that happened. */
-async function spansExact(stage: SoakStage): Promise<string> {
+/** Checks the spans of a separate load, after all faults. */
+async function spansExact(stage: SoakEnvironment): Promise<string> {
 	const { collector, ground, ports, daemon } = stage;
-	const load = await SteadyLoad.start({ ground, port: ports.last, clients: 50, perSecond: 100, nice: true });
-	// it ends with the stage, also where this takes too long
+	const load = await SteadyLoad.start({ sandbox: ground, port: ports.last, clients: 50, perSecond: 100, nice: true });
+	// the stage ends it, even if this step times out
 	stage.lastLoad = load;
 	await load.more(lastConnections);
 	const { opened } = await load.stop();
-	await settled(daemon, load.listener, Number(opened));
+	await metricsAtRest(daemon, load.listener, Number(opened));
 	await collector.until(Number(opened));
-	same('spans', collector.clients.length, Number(opened));
+	expectEqual('spans', collector.clients.length, Number(opened));
 	return `${opened} of ${opened}; ${[...collector.received.values()].reduce((sum, one) => sum + one, 0)} in all`;
 }
 
-/** What a daemon could mount; others mount elsewhere. */
+/** The mounts that a daemon could have made; other software uses other places. */
 const bpffs = () => mounts().filter((line) => line.includes(' /sys/fs/bpf '));
 
-/** Those that the faults above bring about are none. */
+/** Errors that the faults do not cause. */
 function unexpected(log: readonly LogLine[]): readonly LogLine[] {
 	return log.filter(
 		(line) => line.level >= level.error && !/reload failed|programs were detached|Unix socket is gone/.test(line.msg),

@@ -1,39 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What a soak works on: a daemon under load, one for a cgroup that comes and goes, and the collector of their spans. */
+/** The environment of a soak test: a daemon under load, and the collector of its spans. */
 import { join } from 'node:path';
-import { Ground } from '../../bench/ground.ts';
-import { Daemon } from '../fixtures/daemon.ts';
-import { Grown } from '../fixtures/grown.ts';
-import { type Belongings, belongings } from '../fixtures/leftovers.ts';
-import { somePorts } from '../fixtures/stage.ts';
-import { SteadyLoad } from '../fixtures/steady_load.ts';
+import { Sandbox } from '../../bench/sandbox.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { type KernelObjects, kernelObjectsOf } from '../kit/kernel/bpf_objects.ts';
+import { MonotonicWatch } from '../kit/telemetry/monotonic_watch.ts';
+import { SteadyLoad } from '../kit/wire/steady_load.ts';
+import { somePorts } from '../kit/wire/toa_stage.ts';
 import { CollectorProcess } from './collector_process.ts';
 import { Flatness } from './flatness.ts';
 
-/** Few places, and clients that come back a moment after they were idle: all the time some are folded. */
+/**
+ * A small table, and clients that return shortly after they became idle, so that some are folded
+ * all the time.
+ */
 const clients = 'clients: {capacity: 4000, max_exported: 500, idle: 1 s}';
 const [perSecond, distinctClients] = [200, 3000];
 
-export class SoakStage implements AsyncDisposable {
-	readonly ground: Ground;
+export class SoakEnvironment implements AsyncDisposable {
+	readonly ground: Sandbox;
 	readonly collector: CollectorProcess;
 	readonly load: SteadyLoad;
-	/** Of the load, of the cgroup's service, and of the connections whose spans are counted at the end. */
+	/**
+	 * Ports of the load, of the service with its own cgroup, and of the connections whose spans are
+	 * counted at the end.
+	 */
 	readonly ports: { readonly load: number; readonly service: number; readonly last: number };
 	readonly pin: string;
-	/** Its counters, over all its lives. */
-	readonly grown = new Grown();
-	readonly had: Belongings[] = [];
-	/** For the last connections. */
+	/** Checks the daemon's counters, across its restarts. */
+	readonly counterWatch = new MonotonicWatch();
+	readonly bpfObjects: KernelObjects[] = [];
+	/** The load of the last connections. */
 	lastLoad: SteadyLoad | undefined;
 	daemon: Daemon;
 	flatness: Flatness;
 
 	private constructor(
-		ground: Ground,
+		ground: Sandbox,
 		collector: CollectorProcess,
 		load: SteadyLoad,
-		ports: SoakStage['ports'],
+		ports: SoakEnvironment['ports'],
 		daemon: Daemon,
 	) {
 		this.ground = ground;
@@ -45,29 +51,29 @@ export class SoakStage implements AsyncDisposable {
 		this.flatness = this.#begin();
 	}
 
-	static async open(signal: AbortSignal): Promise<SoakStage> {
+	static async open(signal: AbortSignal): Promise<SoakEnvironment> {
 		const first = somePorts(3);
 		const ports = { load: first, service: first + 1, last: first + 2 };
 		await using parts = new AsyncDisposableStack();
-		const ground = parts.use(await Ground.open(signal));
+		const ground = parts.use(await Sandbox.open(signal));
 		const collector = parts.use(await CollectorProcess.start(ports.last));
 		const daemon = parts.use(await startDaemon(ground, ports, collector.endpoint));
 		const load = parts.use(
-			await SteadyLoad.start({ ground, port: ports.load, clients: distinctClients, perSecond, nice: true }),
+			await SteadyLoad.start({ sandbox: ground, port: ports.load, clients: distinctClients, perSecond, nice: true }),
 		);
 		parts.move();
-		return new SoakStage(ground, collector, load, ports, daemon);
+		return new SoakEnvironment(ground, collector, load, ports, daemon);
 	}
 
-	/** Another life of the daemon. */
-	async startAgain(onExit: 'keep' | 'detach' = 'keep'): Promise<void> {
+	/** Starts the daemon again. */
+	async restart(onExit: 'keep' | 'detach' = 'keep'): Promise<void> {
 		this.daemon = await startDaemon(this.ground, this.ports, this.collector.endpoint, onExit);
 		this.flatness = this.#begin();
 	}
 
 	#begin(): Flatness {
 		const { pid = 0 } = this.daemon.child;
-		this.had.push(belongings(pid));
+		this.bpfObjects.push(kernelObjectsOf(pid));
 		return new Flatness(pid);
 	}
 
@@ -88,7 +94,7 @@ function pinOf(port: number): string {
 	return `/sys/fs/bpf/toascope-soak-${process.pid}-${port}`;
 }
 
-function configurationOf(ground: Ground, ports: SoakStage['ports'], onExit: string, more = ''): string {
+function configurationOf(ground: Sandbox, ports: SoakEnvironment['ports'], onExit: string, more = ''): string {
 	return [
 		`listeners: {ports: [${ports.load}, ${ports.last}]}`,
 		`bpf: {pin: ${pinOf(ports.load)}}`,
@@ -102,8 +108,8 @@ function configurationOf(ground: Ground, ports: SoakStage['ports'], onExit: stri
 }
 
 function startDaemon(
-	ground: Ground,
-	ports: SoakStage['ports'],
+	ground: Sandbox,
+	ports: SoakEnvironment['ports'],
 	endpoint: string,
 	onExit: 'keep' | 'detach' = 'keep',
 ): Promise<Daemon> {
@@ -111,6 +117,6 @@ function startDaemon(
 		config: configurationOf(ground, ports, onExit),
 		env: { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_BSP_SCHEDULE_DELAY: '200' },
 		parent: ground.scratch,
-		through: ground.mortal,
+		through: ground.killedWithParent,
 	});
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Directories that are made when needed: which ones, and what becomes of them. */
+/** Directories that are created when needed: which ones are created, and how they are removed. */
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,34 +12,34 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-it('makes what is missing, and takes exactly that away', () => {
-	const made = makeDirectories(join(folder, 'a/b/c'), 0o700);
-	expect(made).toEqual(['a', 'a/b', 'a/b/c'].map((path) => join(folder, path)));
+it('creates the missing directories, and removes exactly those', () => {
+	const created = makeDirectories(join(folder, 'a/b/c'), 0o700);
+	expect(created).toEqual(['a', 'a/b', 'a/b/c'].map((path) => join(folder, path)));
 	expect(statSync(join(folder, 'a/b')).mode & 0o777).toBe(0o700);
 	expect(makeDirectories(join(folder, 'a/b/c'), 0o700)).toEqual([]);
 	const more = makeDirectories(join(folder, 'a/d'), 0o700);
-	removeDirectories(made);
+	removeDirectories(created);
 	// a is not empty
 	expect(readdirSync(join(folder, 'a'))).toEqual(['d']);
-	removeDirectories([...made, ...more]);
+	removeDirectories([...created, ...more]);
 	expect(existsSync(join(folder, 'a'))).toBe(false);
 });
 
-it('tells what it made also when it fails on the way', () => {
-	const made: string[] = [];
-	expect(() => makeDirectories(join(folder, 'a', 'x'.repeat(300)), 0o700, made)).toThrow(
+it('reports the directories that it created even if it fails halfway', () => {
+	const created: string[] = [];
+	expect(() => makeDirectories(join(folder, 'a', 'x'.repeat(300)), 0o700, created)).toThrow(
 		expect.objectContaining({ code: 'ENAMETOOLONG' }),
 	);
-	removeDirectories(made);
+	removeDirectories(created);
 	expect(readdirSync(folder)).toEqual([]);
 });
 
 it.each([
-	['a file in the way', (at: string) => join(at, 'file/x'), 'ENOTDIR'],
-	['a file of that name', (at: string) => join(at, 'file'), 'EEXIST'],
-	// mkdir's own `recursive` never comes back here
-	['a file system that lets nobody make directories', () => '/proc/toascope/x', 'ENOENT'],
-])('refuses %s', (_what, path, code) => {
+	['a path below a file', (at: string) => join(at, 'file/x'), 'ENOTDIR'],
+	['a path that is a file', (at: string) => join(at, 'file'), 'EEXIST'],
+	// Node's own recursive mkdir never returns for this path
+	['a file system that does not allow directories', () => '/proc/toascope/x', 'ENOENT'],
+])('throws for %s', (_what, path, code) => {
 	writeFileSync(join(folder, 'file'), '');
 	expect(() => makeDirectories(path(folder), 0o700)).toThrow(expect.objectContaining({ code }));
 });

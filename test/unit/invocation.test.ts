@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Hints name commands that there are. */
+/** Hints name commands that work where toascope runs: in the source tree, or installed. */
 import { expect, it } from 'vitest';
-import { asTyped } from '../../daemon/invocation.ts';
+import { asInvoked } from '../../daemon/invocation.ts';
 import { noColour } from '../../daemon/terminal.ts';
 
 it.each([
@@ -10,9 +10,9 @@ it.each([
 	['systemctl start toascope, or wait', 'systemctl start toascope, or wait'],
 	['another toascope has the pins', 'another toascope has the pins'],
 	['/usr/bin/toascope runs', '/usr/bin/toascope runs'],
-])('%j in the source tree, and as it is where the command is installed', (text, typed) => {
-	expect(asTyped(text, true)).toBe(typed);
-	expect(asTyped(text, false)).toBe(text);
+])('%j: adapted to the source tree, unchanged where toascope is installed', (text, typed) => {
+	expect(asInvoked(text, true)).toBe(typed);
+	expect(asInvoked(text, false)).toBe(text);
 });
 
 it.each([
@@ -20,6 +20,6 @@ it.each([
 	['', false],
 	['1', true],
 	['0', true],
-])('NO_COLOR=%j', (value, off) => {
+])('NO_COLOR=%j turns colours off: %j', (value, off) => {
 	expect(noColour(value === undefined ? {} : { NO_COLOR: value })).toBe(off);
 });

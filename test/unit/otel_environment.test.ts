@@ -10,7 +10,7 @@ const none: OtelEnvironment = {
 	endpoint: undefined,
 	samplesAll: true,
 	maxQueue: 2048,
-	choosesDetectors: false,
+	setsDetectors: false,
 	logLevel: undefined,
 	problems: [],
 };
@@ -47,31 +47,31 @@ it.each<[Record<string, string>, Partial<OtelEnvironment>]>([
 		{ endpoint: { variable: tracesEndpoint, value: 'http://b:1/x' } },
 	],
 	[{ OTEL_BSP_MAX_QUEUE_SIZE: '10' }, { maxQueue: 10 }],
-	[{ OTEL_NODE_RESOURCE_DETECTORS: 'all' }, { choosesDetectors: true }],
+	[{ OTEL_NODE_RESOURCE_DETECTORS: 'all' }, { setsDetectors: true }],
 	[{ OTEL_LOG_LEVEL: 'debug' }, { logLevel: 'debug' }],
-])('%j', (env, read) => {
+])('reads %j', (env, read) => {
 	expect(readOtelEnvironment(env)).toEqual({ ...none, ...read });
 });
 
 it.each<[Record<string, string>, Partial<OtelEnvironment>, string]>([
-	[{ [protocol]: 'gprc' }, {}, 'must be grpc, http/protobuf, http/json: http/protobuf holds'],
-	[{ OTEL_SDK_DISABLED: '1' }, {}, 'must be true or false: spans are not disabled by it'],
+	[{ [protocol]: 'gprc' }, {}, 'must be grpc, http/protobuf, http/json: using http/protobuf'],
+	[{ OTEL_SDK_DISABLED: '1' }, {}, 'must be true or false: spans are not disabled'],
 	[
 		{ OTEL_TRACES_EXPORTER: 'console' },
 		{ spansOff: 'OTEL_TRACES_EXPORTER=console' },
-		'must be otlp or none: toascope has no exporter console, no span is sent',
+		'must be otlp or none: toascope has no exporter console; no spans are sent',
 	],
 	[{ OTEL_TRACES_EXPORTER: 'otlp,zipkin' }, {}, 'must be otlp or none: toascope has no exporter zipkin'],
-	[{ OTEL_BSP_MAX_QUEUE_SIZE: '-1' }, {}, 'must be a whole number above 0: 2048 holds'],
-])('%j is said', (env, read, message) => {
+	[{ OTEL_BSP_MAX_QUEUE_SIZE: '-1' }, {}, 'must be a whole number above 0: using 2048'],
+])('reports a problem with %j', (env, read, message) => {
 	const [[variable, value] = []] = Object.entries(env);
 	expect(readOtelEnvironment(env)).toEqual({ ...none, ...read, problems: [{ variable, value, message }] });
 });
 
 it.each([
-	['nothing is said', {}, { spans: false, protocol: 'http/protobuf' }],
+	['no variable', {}, { spans: false, protocol: 'http/protobuf' }],
 	['an endpoint', { [endpoint]: 'http://a:1' }, { spans: true, protocol: 'http/protobuf' }],
-	['JSON', { [endpoint]: 'http://a:1', [protocol]: 'http/json' }, { spans: true, protocol: 'http/json' }],
-])('decides the defaults of the configuration: %s', (_what, env, otel) => {
+	['endpoint and JSON', { [endpoint]: 'http://a:1', [protocol]: 'http/json' }, { spans: true, protocol: 'http/json' }],
+])('the variables set the defaults of the configuration: %s', (_what, env, otel) => {
 	expect(loadConfig({ path: '/dev/null', env }).otel).toMatchObject(otel);
 });

@@ -1,29 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Debian's packages, of any suite and architecture, by apt with lists of its own: downloaded and unpacked, never installed. */
+/**
+ * Debian's packages, of any suite and architecture, through apt with its own package lists:
+ * downloaded and unpacked, never installed.
+ */
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { type Architecture, amd64 } from './architectures.ts';
 import { output, run } from './run.ts';
 
-/** Downloads stay here, outside of the tree. */
+/** Downloads are kept here, outside of the tree. */
 export const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'toascope', 'vm');
 
-/** What a kernel needs cannot be had on this machine; the message says why. */
+/** What a kernel needs is not available on this machine; the message says why. */
 export class Unavailable extends Error {}
 
 const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
-/** Where this machine has its packages from. */
+/** The mirror that this machine has its packages from. */
 async function mirror(): Promise<string> {
 	const format = ['indextargets', '--format', '$(ORIGIN) $(REPO_URI)', 'Created-By: Packages'];
 	const lines = (await output('apt-get', format)).split('\n');
 	const line = lines.find((line) => /^Debian .*\/debian\/?$/.test(line));
-	if (line === undefined) throw new Error('this machine has no packages of Debian: its apt lists none');
+	if (line === undefined) throw new Error('apt on this machine lists no mirror of Debian');
 	return line.slice('Debian '.length).replace(/\/$/, '');
 }
 
-/** `deb` lines of a suite; a backport has the security fixes of its kernel in the suite's own. */
+/** `deb` lines of a suite. A backported kernel gets its security fixes in the backports suite. */
 export async function sourcesOf(suite: string): Promise<string[]> {
 	const base = await mirror();
 	const line = (path: string, name: string) =>
@@ -32,9 +35,9 @@ export async function sourcesOf(suite: string): Promise<string[]> {
 	return [...new Set([line('debian', release), line('debian', suite), line('debian-security', `${release}-security`)])];
 }
 
-const listsLastMs = 7 * 24 * 3600 * 1000;
+const listsMaxAgeMs = 7 * 24 * 3600 * 1000;
 
-/** The packages of an architecture; those of this machine's own, as `NAME:amd64`, are there as well. */
+/** The packages of an architecture, and those of this machine's own as `NAME:amd64`. */
 export class Apt {
 	readonly #directory: string;
 	readonly #suites: readonly string[];
@@ -51,7 +54,7 @@ export class Apt {
 			`Dir::State=${directory}/state`,
 			'Dir::State::status=/dev/null',
 			`Dir::Cache=${directory}/cache`,
-			// container images switch these off, and then each call reads all lists again
+			// container images disable these caches, and then each call reads all lists again
 			'Dir::Cache::pkgcache=pkgcache.bin',
 			'Dir::Cache::srcpkgcache=srcpkgcache.bin',
 			`Dir::Etc::sourcelist=${directory}/sources.list`,
@@ -60,29 +63,32 @@ export class Apt {
 		].flatMap((option) => ['-o', option]);
 	}
 
-	/** Reads the lists of all suites: when a suite is new or they are old, or at once. Without a network the old ones stay. */
+	/**
+	 * Updates the lists of all suites if a suite is new or the lists are old, and with `now` in any
+	 * case. Without a network, the old lists stay.
+	 */
 	async #readLists({ now = false } = {}): Promise<void> {
 		const file = join(this.#directory, 'sources.list');
 		const sources: string[] = [];
 		for (const suite of this.#suites) sources.push(...(await sourcesOf(suite)));
 		const text = `${[...new Set(sources)].join('\n')}\n`;
-		const fresh = existsSync(file) && Date.now() - statSync(file).mtimeMs < listsLastMs;
+		const fresh = existsSync(file) && Date.now() - statSync(file).mtimeMs < listsMaxAgeMs;
 		if (!now && fresh && readFileSync(file, 'utf8') === text) return;
 		mkdirSync(join(this.#directory, 'state/lists/partial'), { recursive: true });
 		mkdirSync(join(this.#directory, 'cache/archives/partial'), { recursive: true });
 		writeFileSync(file, text);
-		// apt-get does not wait for another one that reads the same lists
+		// apt-get does not wait for another apt-get that updates the same lists
 		await run('flock', [join(this.#directory, 'lock'), 'apt-get', ...this.#options, '-q', 'update']);
 	}
 
-	/** As #readLists(), one after the other: guests that begin together need them once. */
+	/** Runs #readLists(), one call at a time: guests that start together update the lists once. */
 	updateLists(options: { readonly now?: boolean } = {}): Promise<void> {
 		const next = this.#reading.then(() => this.#readLists(options));
 		this.#reading = next.catch(() => {});
 		return next;
 	}
 
-	/** The names of all packages that begin so. */
+	/** The names of all packages with this prefix. */
 	async names(prefix: string): Promise<string[]> {
 		return (await output('apt-cache', [...this.#options, 'pkgnames', prefix])).split('\n');
 	}
@@ -98,7 +104,7 @@ export class Apt {
 	}
 
 	async unpack(names: readonly string[], directory: string): Promise<void> {
-		// another run may do the same at this time
+		// another run can do the same at this time
 		const fresh = `${directory}.${process.pid}`;
 		rmSync(fresh, { recursive: true, force: true });
 		mkdirSync(fresh, { recursive: true });

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/** All that differs between the architectures of guests. */
+/** Everything that differs between the architectures of guests. */
 
 export interface Architecture {
-	/** Debian's name of it. */
+	/** Debian's name for it. */
 	readonly name: string;
 	/** The name that Node and npm have for it. */
 	readonly node: NodeJS.Architecture;
 	/** The folder of its libraries and headers below /usr/lib and /usr/include. */
 	readonly triplet: string;
-	/** What stands before the names of its compilers and tools; nothing before this machine's own. */
+	/** Prefix of the names of its compilers and tools; empty for this machine's own. */
 	readonly toolPrefix: string;
 	/** Variables for the kernel's Makefiles. */
 	readonly make: readonly string[];
@@ -16,9 +16,9 @@ export interface Architecture {
 	readonly qemu: string;
 	/** The machine and the processor that QEMU emulates. */
 	readonly hardware: readonly string[];
-	/** For the kernel's command line: the console first of all. */
+	/** For the kernel's command line, such as the console. */
 	readonly kernelArguments: readonly string[];
-	/** Commands of this machine that its guests take, beside those that all guests take. */
+	/** Commands of this machine that its guests require, in addition to those for all guests. */
 	readonly commands: readonly string[];
 }
 
@@ -30,7 +30,8 @@ export const amd64: Architecture = {
 	make: [],
 	qemu: 'qemu-system-x86_64',
 	hardware: ['-cpu', 'max'],
-	// on a busy machine the kernel would not see its emulated timer tick in time, and panic (no_timer_check)
+	// without no_timer_check, the kernel panics on a busy machine: it does not see its emulated
+	// timer tick in time
 	kernelArguments: ['console=ttyS0', 'no_timer_check'],
 	commands: ['qemu-system-x86_64', 'gcc-12'],
 };
@@ -42,7 +43,7 @@ export const arm64: Architecture = {
 	toolPrefix: 'aarch64-linux-gnu-',
 	make: ['ARCH=arm64', 'CROSS_COMPILE=aarch64-linux-gnu-'],
 	qemu: 'qemu-system-aarch64',
-	// the algorithm that processors sign pointers with is slow to emulate; QEMU has one of its own
+	// the algorithm of processors for signing pointers is slow to emulate; QEMU has one of its own
 	hardware: ['-machine', 'virt', '-cpu', 'max,pauth-impdef=on'],
 	kernelArguments: ['console=ttyAMA0'],
 	commands: ['qemu-system-aarch64', 'aarch64-linux-gnu-gcc-12', 'aarch64-linux-gnu-g++-12'],

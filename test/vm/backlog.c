@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * backlog OBJECT PORT ROUNDS: connections whose first data has an option, and comes while a system call holds the socket:
- * the kernel puts it into the socket's backlog, and handles it at the end of the call, in the process, with softirqs enabled.
- * Meanwhile the segments of others come in on the same processor. OBJECT (slow_update.bpf.o) draws out what they interrupt.
- * Prints how many connections were made; each has the option on one segment of data, and was closed by a reset.
+ * backlog OBJECT PORT ROUNDS: makes connections whose first data has an option, and arrives while a
+ * system call holds the socket. The kernel puts it into the socket's backlog, and handles it at the
+ * end of the call, in process context with softirqs enabled. Meanwhile segments of other
+ * connections arrive on the same processor. OBJECT (slow_update.bpf.o) slows down what they
+ * interrupt. Prints the number of connections; each has the option on one segment of data, and was
+ * closed by a reset.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -31,7 +33,7 @@
 
 static struct host hosts[CONNECTIONS];
 static int accepted[CONNECTIONS];
-static atomic_int next = CONNECTIONS; /* its data is about to come; CONNECTIONS: nobody's is */
+static atomic_int next = CONNECTIONS; /* the connection whose data is next; CONNECTIONS: none */
 static atomic_bool done;
 
 static void write_file(const char *path, const char *text)
@@ -42,7 +44,7 @@ static void write_file(const char *path, const char *text)
 		err(1, "%s", path);
 }
 
-static void stay_on(int cpu)
+static void pin_to(int cpu)
 {
 	cpu_set_t cpus;
 
@@ -52,7 +54,7 @@ static void stay_on(int cpu)
 		err(1, "sched_setaffinity");
 }
 
-/* To check and compile a long filter, the kernel holds the socket for a long time. */
+/* The kernel holds the socket for a long time while it checks and compiles a long filter. */
 static void *hold(void *unused)
 {
 	static struct sock_filter code[FILTER_SIZE];
@@ -63,7 +65,7 @@ static void *hold(void *unused)
 	for (i = 0; i < FILTER_SIZE - 1; i++)
 		code[i] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_IMM, i);
 	code[FILTER_SIZE - 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, -1);
-	stay_on(0);
+	pin_to(0);
 	while (!done) {
 		int at = next;
 
@@ -85,8 +87,8 @@ static bool has_data(int fd)
 	return bytes > 0;
 }
 
-/* The kernel may drop a segment that a full backlog has no room for. */
-static void send_until_taken(int wire, int at)
+/* The segment is repeated, since the kernel drops it while the backlog is full. */
+static void send_until_received(int wire, int at)
 {
 	int tries;
 
@@ -116,21 +118,21 @@ static void one_round(int wire, int listener, uint16_t port)
 		struct host first = hosts[i];
 
 		next = i;
-		/* time for it to be held, and for what interrupts another */
+		/* time for the socket to be held, and for segments that interrupt its handling */
 		usleep(PAUSE_US);
 		wire_send(wire, &first, ACK | PUSH, hex_options(OPTION), "x");
 	}
 	next = CONNECTIONS;
 	for (i = 0; i < CONNECTIONS; i++)
-		send_until_taken(wire, i);
+		send_until_received(wire, i);
 	for (i = 0; i < CONNECTIONS; i++) {
 		wire_send(wire, &hosts[i], RST | ACK, no_options, "");
-		/* the holder may have its number still: then it finds none, or another's */
+		/* hold() can still have this number: it then finds no socket, or another one */
 		close(accepted[i]);
 	}
 }
 
-int main(int count, char **words)
+int main(int count, char **arguments)
 {
 	pthread_t holder;
 	struct sockaddr_in any = { .sin_family = AF_INET };
@@ -139,25 +141,25 @@ int main(int count, char **words)
 
 	if (count != 4)
 		errx(2, "usage: backlog OBJECT PORT ROUNDS");
-	rounds = atoi(words[3]);
-	any.sin_port = htons(atoi(words[2]));
-	object = bpf_object__open_file(words[1], NULL);
+	rounds = atoi(arguments[3]);
+	any.sin_port = htons(atoi(arguments[2]));
+	object = bpf_object__open_file(arguments[1], NULL);
 	if (!object || bpf_object__load(object) ||
 	    !bpf_program__attach(bpf_object__find_program_by_name(object, "slow_update")))
-		err(1, "%s", words[1]);
+		err(1, "%s", arguments[1]);
 	wire = wire_open(DEVICE);
-	/* for the filters */
+	/* room for the filters */
 	write_file("/proc/sys/net/core/optmem_max", "1000000");
-	/* all that comes in is handled where the sockets are held */
+	/* everything received is handled on the CPU where the sockets are held */
 	write_file("/sys/class/net/" DEVICE "/queues/rx-0/rps_cpus", "1");
 	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (bind(listener, (struct sockaddr *)&any, sizeof(any)) || listen(listener, CONNECTIONS))
 		err(1, "listen");
 	if (pthread_create(&holder, NULL, hold, NULL))
 		errx(1, "pthread_create");
-	stay_on(1);
+	pin_to(1);
 	for (i = 0; i < rounds; i++)
-		one_round(wire, listener, atoi(words[2]));
+		one_round(wire, listener, atoi(arguments[2]));
 	done = true;
 	pthread_join(holder, NULL);
 	printf("%d\n", rounds * CONNECTIONS);

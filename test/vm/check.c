@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The runner of the tests in a guest. */
+/* Runs the tests in a guest. */
 #include "check.h"
 
 int checks_failed;

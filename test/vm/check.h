@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Checks of a test in a guest: a line for each that fails, one for each test, and the proof at the end. */
+/*
+ * Checks of a test in a guest: prints a line for each check that fails, one for each test, and a
+ * summary at the end.
+ */
 #ifndef TOASCOPE_TEST_VM_CHECK_H
 #define TOASCOPE_TEST_VM_CHECK_H
 
@@ -11,7 +14,7 @@ extern int checks_failed;
 	do {                                                                        \
 		if (!(what)) {                                                      \
 			checks_failed++;                                            \
-			printf("  %s:%d: not so: %s: ", __FILE__, __LINE__, #what); \
+			printf("  %s:%d: failed: %s: ", __FILE__, __LINE__, #what); \
 			printf(__VA_ARGS__);                                        \
 			printf("\n");                                               \
 		}                                                                   \
@@ -34,10 +37,10 @@ struct test {
 	void (*run)(void);
 };
 
-/* Of the test that runs: it cannot, for this reason. */
+/* Skips the running test, for this reason. */
 void skip_test(const char *reason);
 
-/* Runs them all, and says so. Returns the exit status. */
+/* Runs all tests, and prints their results. Returns the exit status. */
 int run_tests(const char *suite, const struct test *tests, int count);
 
 #endif

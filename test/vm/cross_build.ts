@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * This tree for guests of another architecture: a layer over it, with the same paths, has what differs: the native parts, the
- * programs of the tests and the packages of npm.
+ * This tree for guests of another architecture: a layer over it, with the same paths, contains what
+ * differs: the native parts, the test programs and the npm packages.
  */
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { compileAll } from '../fixtures/c_program.ts';
-import type { Target } from '../fixtures/target.ts';
-import { bpftoolOfBuild, hashOfSources } from '../fixtures/variant_tree.ts';
+import { compileAll } from '../kit/kernel/c_program.ts';
+import type { Target } from '../kit/kernel/target.ts';
+import { bpftoolOfBuild, hashOfSources } from '../kit/kernel/variant_tree.ts';
 import { Unavailable } from './apt.ts';
 import type { Architecture } from './architectures.ts';
 import { buildPrograms } from './build.ts';
@@ -26,11 +26,14 @@ function targetOf({ toolPrefix, triplet }: Architecture, root: string, layer: st
 		compiler: [`${toolPrefix}gcc-${compilerVersion}`, `--sysroot=${root}`],
 		environment: { PKG_CONFIG_SYSROOT_DIR: root, PKG_CONFIG_LIBDIR: folders.join(':') },
 		build: join(layer, 'build'),
-		takes32Bit: false,
+		supports32Bit: false,
 	};
 }
 
-/** The packages of the lockfile, as npm installs them on that architecture. @throws Unavailable */
+/**
+ * Installs the packages of the lockfile, as npm does on that architecture.
+ * @throws Unavailable
+ */
 async function installPackages({ node }: Architecture, layer: string): Promise<void> {
 	const lock = readFileSync(join(tree, 'package-lock.json'), 'utf8');
 	const stamp = join(layer, 'node_modules/.lock');
@@ -38,7 +41,8 @@ async function installPackages({ node }: Architecture, layer: string): Promise<v
 	for (const name of ['package.json', 'package-lock.json']) copyFileSync(join(tree, name), join(layer, name));
 	const quiet = ['--no-audit', '--no-fund', '--ignore-scripts', '--no-engine-strict'];
 	const all = ['--include=dev', '--include=optional', `--cpu=${node}`, '--os=linux', '--libc=glibc'];
-	// where npm is a script of Node it runs on this one: it leaves out packages that its Node is too old for
+	// an npm that is a Node script is run with this Node: npm leaves out packages that its Node is
+	// too old for
 	const script =
 		'npm=$(readlink -f "$(command -v npm)"); case $npm in *.js) exec "$0" "$npm" "$@" ;; *) exec npm "$@" ;; esac';
 	try {
@@ -47,7 +51,7 @@ async function installPackages({ node }: Architecture, layer: string): Promise<v
 		throw new Unavailable(`no npm packages for ${node}: ${(error as Error).message}`, { cause: error });
 	}
 	if (!existsSync(join(layer, `node_modules/node-linux-${node}`))) {
-		throw new Unavailable(`npm here does not install packages for another architecture (--cpu)`);
+		throw new Unavailable(`this npm does not install packages for another architecture (--cpu)`);
 	}
 	writeFileSync(stamp, lock);
 }
@@ -66,29 +70,29 @@ function toolchainFile({ toolPrefix, triplet }: Architecture, root: string): str
 	return `${[`# for ${tree}`, ...lines].join('\n')}\n`;
 }
 
-/** The addon and the lab's programs, unless that was done from the same sources. */
+/** Builds the addon and the lab's programs, unless they were built from the same sources. */
 async function buildNative(architecture: Architecture, root: string, target: Target): Promise<void> {
 	const toolchain = toolchainFile(architecture, root);
 	const [stamp, inputs] = [join(target.build, 'inputs'), hashOfSources(toolchain)];
 	if (isWritten(stamp, inputs)) return;
 	const file = join(target.build, 'toolchain.cmake');
-	// CMake keeps what it found first
+	// CMake keeps the compilers and paths of its first run
 	if (!isWritten(file, toolchain)) rmSync(target.build, { recursive: true, force: true });
 	mkdirSync(target.build, { recursive: true });
 	writeFileSync(file, toolchain);
 	const variables = { CMAKE_TOOLCHAIN_FILE: file, BPFTOOL: bpftoolOfBuild() };
 	const options = Object.entries(variables).map(([name, value]) => `--CD${name}=${value}`);
 	const command = [join(tree, 'node_modules/cmake-js/bin/cmake-js'), 'build', '-G', 'Unix Makefiles', ...options];
-	const place = ['--out', target.build, '--arch', architecture.node, '-p', '2'];
+	const destination = ['--out', target.build, '--arch', architecture.node, '-p', '2'];
 	for (const name of ['toascope', 'toascope-gateway', 'toascope-segments']) {
-		await run(process.execPath, [...command, ...place, '--target', name], { cwd: tree, env: target.environment });
+		await run(process.execPath, [...command, ...destination, '--target', name], { cwd: tree, env: target.environment });
 	}
 	writeFileSync(stamp, inputs);
 }
 
 /**
- * What guests of an architecture run in; undefined: in this machine's own root.
- * @throws Unavailable; Error with what a compiler said
+ * The root that guests of an architecture run in; undefined: this machine's own root.
+ * @throws Unavailable; Error with the compiler's output
  */
 export async function foreignGuestRoot(architecture: Architecture): Promise<GuestRoot | undefined> {
 	if (architecture.node === process.arch) return undefined;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** A small Debian of another architecture: the root of its guests, and what programs for them are linked with. */
+/**
+ * A small Debian of another architecture: the root of its guests, and the sysroot for programs that
+ * run in them.
+ */
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,21 +10,22 @@ import { cache, sourcesOf, Unavailable } from './apt.ts';
 import type { Architecture } from './architectures.ts';
 import { run } from './run.ts';
 
-/** The release that has gcc 12: libraries of the cross compiler are no newer than the root's. */
+/** The release that has gcc 12: the cross compiler's libraries are not newer than the root's. */
 const release = 'bookworm';
 
 const packages = [
-	// what guest.sh, the daemon and the lab take
+	// for guest.sh, the daemon and the lab
 	...['bash', 'busybox-static', 'coreutils', 'dash', 'findutils', 'grep', 'iproute2', 'kmod', 'libstdc++6', 'mount'],
 	...['procps', 'sed', 'tar', 'util-linux', 'base-passwd', 'netbase'],
-	// what the tests take
+	// for the tests
 	...['bpftool', 'nginx-light'],
-	// what the native parts are built with
+	// for building the native parts
 	...['libbpf-dev', 'libc6-dev', 'libelf-dev', 'zlib1g-dev'],
 ];
 
 /**
- * Made once, in the cache. No script of the packages runs, since this machine does not run their programs.
+ * Created once, in the cache. Package scripts do not run, since this machine cannot run the
+ * programs of the packages.
  * @throws Unavailable
  */
 export async function foreignRoot({ name }: Architecture): Promise<string> {

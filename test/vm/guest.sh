@@ -1,11 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# The init of a guest: runs the steps that the harness wrote for it, and says on the serial line that they passed, with the
-# word of this very run. A guest that panics, hangs or ends early says nothing.
+# The init of a guest: runs the steps that the harness wrote for it, and prints on the serial line
+# that they passed, with the proof of this very run. A guest that panics, hangs or ends early does
+# not print it.
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 HOME=/run LC_ALL=C
-# what Node compiled is kept for the next guest; emulation makes the processors some twenty times slower
+# Node's compile cache is kept for the next guest. Emulated processors are some twenty times slower.
 NODE_COMPILE_CACHE=/run/toascope-node TOA_TEST_PATIENCE=5
 export PATH HOME LC_ALL NODE_COMPILE_CACHE TOA_TEST_PATIENCE
 
@@ -13,7 +14,7 @@ export PATH HOME LC_ALL NODE_COMPILE_CACHE TOA_TEST_PATIENCE
 value() { sed -n "s/.*toascope\.$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
 
 failed=0
-# what a test must not leave in the kernel log
+# messages that a test must not leave in the kernel log
 trouble='WARNING:|BUG:|Oops|Call Trace|general protection|INFO:|still has objects|refcount_t|leaked|UBSAN|KASAN'
 
 # step NAME COMMAND...
@@ -32,13 +33,13 @@ step() {
 	if dmesg | grep -Eq "$trouble"; then
 		failed=1
 		dmesg | grep -Ev 'TOA: |toa: '
-		echo "not ok $name: the kernel log"
+		echo "not ok $name: errors in the kernel log"
 	fi
 	echo "step $name took $(($(cut -d. -f1 /proc/uptime) - begun)) s"
 }
 
 dmesg -n 1
-# as udev makes it: bash's <(...), and so dkms, needs it
+# as udev creates it: bash needs it for <(...), and so does dkms
 ln -s /proc/self/fd /dev/fd
 ip link set lo up
 mount --make-rshared /

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * A guest that has this machine's / as its root (what it writes stays in its memory), runs steps there and says test by test
- * what came of them.
+ * A guest with this machine's / as its root (what it writes stays in its memory). It runs steps,
+ * and reports the result of each test.
  */
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -19,29 +19,29 @@ export interface Step {
 export interface Task {
 	readonly fetched: Fetched;
 	readonly steps: readonly Step[];
-	/** Where the initramfs, the steps and the serial log go. */
+	/** The directory for the initramfs, the steps and the serial log. */
 	readonly directory: string;
-	/** The guest's own limit. */
+	/** The time limit of this guest. */
 	readonly limitSeconds: number;
-	/** Not this machine's own / as the guest's. */
+	/** The guest's root, if it is not this machine's /. */
 	readonly root?: GuestRoot;
-	/** More for the kernel's command line. */
+	/** Additional words for the kernel's command line. */
 	readonly kernelArguments?: readonly string[];
-	/** More of QEMU's own. */
+	/** Additional arguments for QEMU. */
 	readonly machineArguments?: readonly string[];
-	/** Called for each line of the tests. */
+	/** Called for each line that belongs to a test. */
 	readonly onLine?: (line: string) => void;
 }
 
 export interface Outcome {
 	readonly report: Report;
-	/** The whole of the serial line. */
+	/** The file with the whole serial output. */
 	readonly log: string;
 }
 
 const quote = (word: string) => `'${word.replaceAll("'", "'\\''")}'`;
 
-/** Resolves when the guest has ended, however it did. @throws Error when it cannot be started. */
+/** Resolves when the guest has ended, for whatever reason. @throws Error if it cannot be started */
 export async function runGuest({ steps, limitSeconds, onLine = () => {}, ...options }: Task): Promise<Outcome> {
 	const proof = randomBytes(16).toString('hex');
 	const file = join(options.directory, 'steps');
@@ -59,7 +59,7 @@ export async function runGuest({ steps, limitSeconds, onLine = () => {}, ...opti
 	if (!proven && report.failed === 0) {
 		const step = report.steps.at(-1);
 		const where = step === undefined ? 'before its first step' : `in or after the step ${step.name}`;
-		const how = machine.late ? `had no end after ${limitSeconds} s` : 'ended without proof';
+		const how = machine.late ? `did not end within ${limitSeconds} s` : 'ended without its proof';
 		report.troubles.push(`the guest ${how}, ${where}`);
 	}
 	return { report, log: machine.log };

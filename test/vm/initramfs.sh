@@ -1,10 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# initramfs.sh IMAGE RELEASE FILE [BUSYBOX]: makes the first root of a guest: static busybox and the modules that it takes to
-# mount this machine's / over 9p, read-only, and above it what the guest writes, in its memory. With toascope.root=PATH on
-# the kernel's command line the root is that directory, with toascope.tree=PATH at toascope.at=PATH, and what another share has
-# for that tree above it. Then it hands over to the script toascope.script=PATH. BUSYBOX: of the guest's architecture.
+# initramfs.sh IMAGE RELEASE FILE [BUSYBOX]: creates the first root of a guest: a static busybox,
+# and the modules that are required to mount this machine's / over 9p, read-only, with an overlay in
+# memory for what the guest writes. With toascope.root=PATH on the kernel's command line, that
+# directory is the root instead; toascope.tree=PATH is mounted at toascope.at=PATH, and the share
+# `layer`, if there is one, above it. At the end it runs the script toascope.script=PATH. BUSYBOX is
+# one for the guest's architecture.
 set -eu
 
 image=$1 release=$2 file=$3 busybox=${4:-$(command -v busybox)}

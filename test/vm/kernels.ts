@@ -1,52 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The kernels of the matrix: a new one is one line. */
+/** The kernels of the matrix: a new one is one more line. */
 import { type Architecture, amd64, arm64 } from './architectures.ts';
 
 export interface Kernel {
-	/** What `--kernel` takes. */
+	/** Its name for `--kernel`. */
 	readonly name: string;
 	readonly architecture: Architecture;
 	/** The Debian suite that has it. */
 	readonly suite: string;
-	/** Of its packages' names: `linux-image-VERSION`, `linux-headers-VERSION`. The newest that matches is taken. */
+	/**
+	 * Matches the VERSION in its package names: `linux-image-VERSION`, `linux-headers-VERSION`. The
+	 * newest match is used.
+	 */
 	readonly version: RegExp;
 	/**
-	 * Where modules for it are built: here with this machine's compiler, or in a chroot of that release, whose
-	 * compiler its headers need. `nowhere`: no headers are to be had, so only the `bpf` provider runs on it.
+	 * Where modules for it are built: here with this machine's compiler, or in a chroot of that
+	 * release, whose compiler its headers need. `nowhere`: headers are not available, so only the
+	 * `bpf` provider runs on it.
 	 */
 	readonly build: 'here' | 'trixie' | 'nowhere';
-	/** Whether `npm test` has it; `npm run test:vm` has all. */
+	/** Whether `npm test` includes it; `npm run test:vm` includes all. */
 	readonly daily: boolean;
-	/** More for its command line, where it is not booted as usual. */
+	/** Additional words for its command line, if it is booted in an unusual way. */
 	readonly boot?: readonly string[];
-	/** What runs on it, whatever the plan says. */
+	/** What runs on it, whatever the plan contains. */
 	readonly only?: Work;
 }
 
 /** What runs in a guest. */
 export interface Work {
-	/** How often the module is loaded and unloaded under traffic; 0: the module's own tests are left out. */
+	/**
+	 * How often the module is loaded and unloaded under traffic; 0: the module's own tests are left
+	 * out.
+	 */
 	readonly times: number;
-	/** Filters of paths: which tests of test/host and test/vm/guest run. */
+	/** Path filters: which tests of test/host and test/vm/guest run. */
 	readonly tests: readonly string[];
 }
 
-/** Programs may not read the kernel's memory by address. */
+/** Programs cannot read the kernel's memory by address. */
 const confidentiality = {
 	boot: ['lockdown=confidentiality'],
-	only: { times: 0, tests: ['guest/locked_down', 'host/section5_getpeername'] },
+	only: { times: 0, tests: ['guest/locked_down', 'host/contract_getpeername'] },
 } as const;
 
-/** As under Secure Boot: nothing that is built here can be loaded. */
+/** As under Secure Boot: modules that are built here cannot be loaded. */
 const signedOnly = {
 	boot: ['lockdown=integrity', 'module.sig_enforce=1'],
 	only: { times: 0, tests: ['guest/module_refused'] },
 } as const;
 
-/** What depends on the architecture. Its root has few of the programs that other tests use. */
+/** Tests that depend on the architecture. Its root lacks most programs that other tests use. */
 const elsewhere: Work = {
 	times: 20,
-	tests: ['guest/real_clients', 'host/section5_getpeername', 'host/wire_vectors'],
+	tests: ['guest/real_clients', 'host/contract_getpeername', 'host/wire_vectors'],
 };
 
 const here = { architecture: amd64, build: 'here' } as const;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** A kernel of the matrix in QEMU. What it has for a root, and what it does there, is the initramfs's and its script's. */
+/**
+ * A kernel of the matrix in QEMU. The initramfs decides on its root, and the script on what it does
+ * there.
+ */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { createWriteStream, globSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,7 +14,7 @@ import { run } from './run.ts';
 
 const here = import.meta.dirname;
 const tree = join(here, '../..');
-/** What Node compiles in guests; all of them share it. */
+/** Node's compile cache in guests, which all of them share. */
 const nodeCache = join(tree, 'build/vm/node');
 
 /** A root that is not this machine's. */
@@ -20,41 +23,42 @@ export interface GuestRoot {
 	readonly directory: string;
 	/** Where this tree is in the guest. */
 	readonly tree: string;
-	/** A directory whose files are there as well, and hide the tree's: what is built for the guest's architecture. */
+	/** A directory that is overlaid on the tree: what is built for the guest's architecture. */
 	readonly layer?: string;
-	/** A static busybox for the guest's architecture, where that is not this machine's. */
+	/** A static busybox for the guest's architecture, if that is not this machine's. */
 	readonly busybox?: string;
 }
 
 export interface MachineOptions {
 	readonly fetched: Fetched;
-	/** Where the initramfs and the serial log go. */
+	/** The directory for the initramfs and the serial log. */
 	readonly directory: string;
-	/** What becomes init: a path in the guest. */
+	/** The script that becomes init: a path in the guest. */
 	readonly script: string;
 	/** For the script: `toascope.NAME=VALUE` on the kernel's command line. */
 	readonly words?: Readonly<Record<string, string>>;
-	/** More for the kernel's command line. */
+	/** Additional words for the kernel's command line. */
 	readonly kernelArguments?: readonly string[];
-	/** Not this machine's own / as the guest's. */
+	/** The guest's root, if it is not this machine's /. */
 	readonly root?: GuestRoot;
-	/** More of QEMU's own. */
+	/** Additional arguments for QEMU. */
 	readonly machineArguments?: readonly string[];
-	/** It is killed then. */
+	/** QEMU is killed after this time. */
 	readonly limitSeconds: number;
 }
 
-// Two processors, but one thread of QEMU for both: up to QEMU 8.0 two threads may run code that the other has just
-// patched (mended by "accel/tcg: Always lock pages before translation"), and the kernel patches itself for each probe.
+// Two processors, but one thread of QEMU for both. Up to QEMU 8.0, with two threads, one can run
+// code that the other has just patched (fixed by "accel/tcg: Always lock pages before
+// translation"), and the kernel patches itself for each probe.
 const emulation = ['-accel', 'tcg,thread=single', '-smp', '2', '-m', '3072', '-nographic', '-no-reboot'];
 
-/** A directory of this machine's, for the guest to mount by that tag. */
+/** A directory of this machine, which the guest mounts by this tag. */
 function shared(tag: string, path: string, options: readonly string[]): string[] {
 	return ['-virtfs', [`local,path=${path},mount_tag=${tag},security_model=none`, ...options].join(',')];
 }
 
 export class Machine {
-	/** The whole of the serial line. */
+	/** The file with the whole serial output. */
 	readonly log: string;
 	readonly #qemu: ChildProcessByStdio<null, Readable, null>;
 	readonly #limit: NodeJS.Timeout;
@@ -69,7 +73,7 @@ export class Machine {
 		}, limitSeconds * 1000);
 	}
 
-	/** @throws Error when there is no kernel, or the initramfs cannot be made. */
+	/** @throws Error if there is no kernel, or the initramfs cannot be created. */
 	static async start(options: MachineOptions): Promise<Machine> {
 		const { fetched, directory, script, root, limitSeconds } = options;
 		const { qemu: program, hardware, kernelArguments } = fetched.architecture;
@@ -81,12 +85,12 @@ export class Machine {
 		const [image] = globSync(['boot/vmlinuz*', 'usr/lib/modules/*/vmlinuz'], { cwd: fetched.image });
 		if (image === undefined) throw new Error(`${fetched.release}: no kernel in ${fetched.image}`);
 		const [modules] = globSync(['lib/modules', 'usr/lib/modules'], { cwd: fetched.image });
-		const place: Record<string, string> = root === undefined ? {} : { root: root.directory, at: root.tree };
-		const given = { script, tree, modules: join(fetched.image, modules ?? ''), ...place, ...options.words };
+		const rootWords: Record<string, string> = root === undefined ? {} : { root: root.directory, at: root.tree };
+		const given = { script, tree, modules: join(fetched.image, modules ?? ''), ...rootWords, ...options.words };
 		const words = Object.entries(given).map(([name, value]) => `toascope.${name}=${value}`);
 		const line = [...kernelArguments, 'panic=-1 quiet', ...words, ...(options.kernelArguments ?? [])];
 		const qemu = spawn(
-			// it ends with this process, however that ends
+			// QEMU ends with this process, however that ends
 			'setpriv',
 			[
 				...['--pdeathsig', 'KILL', '--', program],
@@ -103,7 +107,7 @@ export class Machine {
 		return new Machine(join(directory, 'serial.log'), qemu, limitSeconds);
 	}
 
-	/** The serial line, to its end. It goes to the log as well. */
+	/** The lines of the serial output, until its end. They are written to the log as well. */
 	async *lines(): AsyncGenerator<string> {
 		const file = createWriteStream(this.log);
 		try {
@@ -122,7 +126,7 @@ export class Machine {
 		this.#qemu.kill('SIGKILL');
 	}
 
-	/** Whether its limit has ended it. */
+	/** Whether it was killed at its time limit. */
 	get late(): boolean {
 		return this.#late;
 	}

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * `npm run test:vm [-- --kernel NAME] [--times N] [--tests FILTER]`: builds toa.ko for each kernel of the matrix, boots it and runs
- * the tests in it. --times: how often the module is loaded and unloaded under traffic (200, or what the kernel's row says). --tests: no tests but those of
- * test/host and test/vm/guest whose paths contain FILTER. Exit code 0: all passed, 1: not, 2: wrong usage.
+ * `npm run test:vm [-- --kernel NAME] [--times N] [--tests FILTER]`: builds toa.ko for each kernel
+ * of the matrix, boots it and runs the tests in it. --times: how often the module is loaded and
+ * unloaded under traffic (default: 200, or the number in the kernel's row). --tests: only the tests
+ * of test/host and test/vm/guest whose paths contain FILTER. Exit code 0: all passed, 1: not all
+ * passed, 2: wrong usage.
  */
 import { parseArgs } from 'node:util';
 import { printLastLine, printSkips, printTable } from '../../scripts/summary.ts';
@@ -27,7 +29,7 @@ function readArguments() {
 			},
 		}).values;
 	} catch (error) {
-		// further sentences are for programmers
+		// the further sentences of the message are for programmers
 		return usage((error as Error).message.replace(/\. .*/s, ''));
 	}
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The tests on each kernel of the matrix, two guests at a time. */
+/** Runs the tests on each kernel of the matrix, two guests at a time. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { compileAll } from '../fixtures/c_program.ts';
-import { buildWith, compilers } from '../fixtures/compilers.ts';
-import { buildOtherLayout } from '../fixtures/other_layout.ts';
-import { thisMachine } from '../fixtures/target.ts';
+import { compileAll } from '../kit/kernel/c_program.ts';
+import { buildWith, compilers } from '../kit/kernel/compilers.ts';
+import { buildOtherLayout } from '../kit/kernel/other_layout.ts';
+import { thisMachine } from '../kit/kernel/target.ts';
 import { Unavailable } from './apt.ts';
 import { type Architecture, amd64 } from './architectures.ts';
 import { buildModule, buildPrograms, noMemory, type Source, toa } from './build.ts';
@@ -20,37 +20,37 @@ import { vectorLines } from './vectors.ts';
 
 const root = join(import.meta.dirname, '../..');
 const work = join(root, 'build/vm');
-/** In guests; those of other architectures have their own at this place. */
+/** A path in guests; guests of other architectures have their own programs there. */
 const programs = join(work, 'programs');
 const vectors = join(work, 'vectors');
 
-/** A guest's processors are one thread of QEMU; this machine has two. */
+/** The processors of a guest are one thread of QEMU, and this machine has two processors. */
 const atOnce = 2;
 
 export interface Plan extends Work {
-	/** More tests, for kernels of these names. */
+	/** Additional tests, by the names of their kernels. */
 	readonly testsOf?: Readonly<Record<string, readonly string[]>>;
-	/** A guest's own limit. */
+	/** The time limit of each guest. */
 	readonly limitSeconds: number;
-	/** The limit of all guests together. */
+	/** The time limit of all guests together. */
 	readonly allSeconds: number;
 }
 
-/** What came of one kernel. */
+/** The result for one kernel. */
 export interface KernelReport {
 	readonly kernel: Kernel;
-	/** As `uname -r` says it; where there is none it could not be had. */
+	/** As `uname -r` prints it; undefined: the kernel is not available. */
 	readonly release?: string;
 	readonly steps: readonly StepReport[];
 	/** What failed outside of any test: the build, or the guest itself. */
 	readonly troubles: readonly string[];
 	/** Why it did not run at all. */
 	readonly skipped?: string;
-	/** The build and the guest. */
+	/** For the build and the guest. */
 	readonly seconds: number;
 }
 
-/** What this machine lacks for guests of an architecture; undefined: nothing that can be told before. */
+/** What this machine lacks for guests of an architecture; undefined: nothing that is known yet. */
 export function lacking({ commands }: Architecture = amd64): string | undefined {
 	if (process.arch !== 'x64') return `kernels of the matrix are built and run on x86_64, and this is ${process.arch}`;
 	if (process.getuid?.() !== 0) return 'not root';
@@ -58,21 +58,21 @@ export function lacking({ commands }: Architecture = amd64): string | undefined 
 		try {
 			execFileSync('sh', ['-c', 'command -v "$1"', 'sh', name], { stdio: 'ignore' });
 		} catch {
-			return `no ${name} here`;
+			return `${name} is not installed`;
 		}
 	}
 	return undefined;
 }
 
-/** Guests of which the key is the same share what is made for them. */
+/** Kernels with the same key share the result of `make`. */
 function shared<T>(
 	make: (kernel: Kernel) => Promise<T>,
 	key = ({ suite, version }: Kernel) => `${suite} ${version}`,
 ): (kernel: Kernel) => Promise<T> {
-	const made = new Map<string, Promise<T>>();
+	const results = new Map<string, Promise<T>>();
 	return (kernel) => {
-		const found = made.get(key(kernel)) ?? make(kernel);
-		made.set(key(kernel), found);
+		const found = results.get(key(kernel)) ?? make(kernel);
+		results.set(key(kernel), found);
 		return found;
 	};
 }
@@ -94,7 +94,7 @@ const moduleOf = shared(async (kernel) => (kernel.build === 'nowhere' ? undefine
 
 const noMemoryOf = shared((kernel) => build(kernel, 'no_memory', noMemory));
 
-/** One that is not for this kernel. */
+/** A toa.ko that was built for another kernel. */
 function foreignOf({ architecture, version }: Kernel): Promise<string | undefined> {
 	const others = all.filter((kernel) => kernel.architecture === architecture && kernel.build === 'here');
 	const other = others.find((kernel) => `${kernel.version}` !== `${version}`);
@@ -104,7 +104,7 @@ function foreignOf({ architecture, version }: Kernel): Promise<string | undefine
 interface Modules {
 	readonly module: string | undefined;
 	readonly foreign: string | undefined;
-	/** Lets its allocations fail. */
+	/** Makes allocations of `module` fail. */
 	readonly noMemory: string | undefined;
 }
 
@@ -128,7 +128,7 @@ function stepsFor({ module, foreign, noMemory }: Modules, { times, tests }: Work
 	return steps;
 }
 
-async function runKernel(kernel: Kernel, plan: Plan, say: (line: string) => void): Promise<KernelReport> {
+async function runKernel(kernel: Kernel, plan: Plan, print: (line: string) => void): Promise<KernelReport> {
 	const begun = performance.now();
 	const seconds = () => (performance.now() - begun) / 1000;
 	const directory = join(work, kernel.name);
@@ -141,7 +141,7 @@ async function runKernel(kernel: Kernel, plan: Plan, say: (line: string) => void
 		const foreign = module === undefined || kernel.boot !== undefined ? undefined : await foreignOf(kernel);
 		const own = workOf(kernel, plan);
 		const noMemory = module === undefined || own.times === 0 ? undefined : await noMemoryOf(kernel);
-		say(module === undefined ? `${release}: has no headers, so no toa.ko` : `toa.ko built for ${release}, no warning`);
+		print(module === undefined ? `${release} has no headers, so no toa.ko` : `toa.ko built for ${release}, no warning`);
 		const root = await rootOf(kernel);
 		const { report, log } = await runGuest({
 			fetched: sources,
@@ -150,9 +150,9 @@ async function runKernel(kernel: Kernel, plan: Plan, say: (line: string) => void
 			directory,
 			kernelArguments: kernel.boot ?? [],
 			limitSeconds: plan.limitSeconds,
-			onLine: (line) => /^(ok|skip) /.test(line) || say(line),
+			onLine: (line) => /^(ok|skip) /.test(line) || print(line),
 		});
-		if (report.failed > 0) say(`failed; the serial log: ${log}`);
+		if (report.failed > 0) print(`failed; the serial log: ${log}`);
 		return { kernel, release, steps: report.steps, troubles: report.troubles, seconds: seconds() };
 	} catch (error) {
 		const { message } = error as Error;
@@ -164,16 +164,16 @@ async function runKernel(kernel: Kernel, plan: Plan, say: (line: string) => void
 	}
 }
 
-/** `say` is told what happens as it happens, a line at a time. */
+/** Calls `print` with each line about the progress. */
 export async function runMatrix(
 	kernels: readonly Kernel[],
 	plan: Plan,
-	say: (line: string) => void,
+	print: (line: string) => void,
 ): Promise<KernelReport[]> {
 	await buildPrograms(thisMachine);
 	writeFileSync(vectors, vectorLines());
 	compileAll();
-	// guests find them built
+	// built before the guests start, which only use them
 	const here = kernels.filter(({ architecture }) => architecture.node === process.arch);
 	const filters = here.flatMap((kernel) => workOf(kernel, plan).tests);
 	const has = (file: string) => filters.some((filter) => file.includes(filter));
@@ -183,15 +183,15 @@ export async function runMatrix(
 	const nameWidth = Math.max(...kernels.map(({ name }) => name.length));
 	const reports: KernelReport[] = [];
 	const begun = performance.now();
-	const work = async () => {
+	const worker = async () => {
 		for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
 			const [index, kernel] = next;
 			const left = plan.allSeconds - (performance.now() - begun) / 1000;
 			const limitSeconds = Math.max(1, Math.min(plan.limitSeconds, Math.floor(left)));
 			const own = { ...plan, limitSeconds };
-			reports[index] = await runKernel(kernel, own, (line) => say(`${kernel.name.padEnd(nameWidth)} ${line}`));
+			reports[index] = await runKernel(kernel, own, (line) => print(`${kernel.name.padEnd(nameWidth)} ${line}`));
 		}
 	};
-	await Promise.all(Array.from({ length: atOnce }, work));
+	await Promise.all(Array.from({ length: atOnce }, worker));
 	return reports;
 }

@@ -23,7 +23,7 @@ int accept_host(int listener, const struct host *host)
 		err(1, "accept");
 	CHECK(peer.sin6_port == htons(host->port) &&
 		      !memcmp(address, host->address, host->family == 4 ? 4 : 16),
-	      "accept() gives the balancer's address");
+	      "accept() returns the balancer's address");
 	return fd;
 }
 
@@ -35,11 +35,11 @@ void end(int fd, struct host *host)
 
 void expect_said(int fd, const char *should, const char *when)
 {
-	char said[SAID];
-	int result = ask(fd, said);
+	char text[SAID];
+	int result = ask(fd, text);
 
 	CHECK_NUMBER(result, strcmp(should, "-") ? 0 : -EINVAL, "%s", when);
-	CHECK(!strcmp(said, should), "%s: %s, should be %s", when, said, should);
+	CHECK(!strcmp(text, should), "%s: %s, should be %s", when, text, should);
 }
 
 void receive(int fd, const char *data)
@@ -52,13 +52,13 @@ void receive(int fd, const char *data)
 int connection(int listener, struct host *host, const char *on_syn, const char *on_ack)
 {
 	if (wire_connect(wire, host, hex_options(on_syn), hex_options(on_ack))) {
-		CHECK(0, "no SYN-ACK came");
+		CHECK(0, "no SYN-ACK arrived");
 		return -1;
 	}
 	return accept_host(listener, host);
 }
 
-/* In one write: what the kernel takes line by line is not to be cut. */
+/* In one write, since the kernel parses some files by line, and a line must not be split. */
 static void put(const char *path, int mode, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC | mode);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the tests of toa.ko share: connections of hand-made hosts, and what is said of them. */
+/* Shared by the tests of toa.ko: connections of hand-made hosts, and checks of their clients. */
 #ifndef TOASCOPE_TEST_VM_MODULE_CASE_H
 #define TOASCOPE_TEST_VM_MODULE_CASE_H
 
@@ -19,36 +19,36 @@
 extern const char *module_file, *vectors_file, *no_memory_file;
 extern int wire;
 
-/* The handshake with options as hex. Returns the accepted socket, whose peer is the host. */
+/* Makes the handshake, with options as hex. Returns the accepted socket, whose peer is the host. */
 int connection(int listener, struct host *host, const char *on_syn, const char *on_ack);
 
-/* Accepts, and compares the address with the host's: it is no other connection's. */
+/* Accepts a connection, and checks that its address is the host's. */
 int accept_host(int listener, const struct host *host);
 
-/* Reads what the host sends, so that it has been acknowledged. */
+/* Reads what the host sends, so that the kernel acknowledges it. */
 void receive(int fd, const char *data);
 
-/* should is as ask() has it, `-`: EINVAL. */
+/* Checks the result of ask(): its text, or EINVAL if `should` is `-`. */
 void expect_said(int fd, const char *should, const char *when);
 
 void end(int fd, struct host *host);
 
 #define TRACING "/sys/kernel/tracing/"
 
-/* Writes text to a file of the kernel's; ends the test where it cannot. */
+/* Writes text to a file of the kernel; exits if that fails. */
 void tell_kernel(const char *path, const char *text);
 void append_kernel(const char *path, const char *text);
 
-/* Runs on that CPU from now on. */
+/* Runs on this CPU from now on. */
 void pin(int cpu);
 
-/* count kprobes of others on a function of the kernel; each reads some 2,000 bytes one by one. */
+/* Adds count kprobes to a kernel function, beside toa.ko's; each reads some 2,000 single bytes. */
 void add_slow_probes(const char *function, int count);
 void remove_slow_probes(void);
 
-/* module_section5.c */
-void section5(void);
-void section5_elsewhere(void);
+/* module_contract.c */
+void contract(void);
+void contract_elsewhere(void);
 void wrong_pointers(void);
 void multipath(void);
 void other_protocols(void);

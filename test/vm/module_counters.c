@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the module tells of itself: counters and tracepoints. */
+/* What the module reports: counters and tracepoints. */
 #include <err.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,17 +36,17 @@ void counters(void)
 	CHECK_NUMBER(parameter_write("trust", "\n"), 0, "trust");
 	toa = vendor_row("syn_recv_sock_toa");
 	no_toa = vendor_row("syn_recv_sock_no_toa");
-	CHECK_NUMBER(toa, counter("verdict_toa") + counter("verdict_conflict"), "the vendor's row");
+	CHECK_NUMBER(toa, counter("verdict_toa") + counter("verdict_conflict"), "the vendor's first row");
 	CHECK_NUMBER(no_toa,
 		     counter("verdict_none") + counter("verdict_malformed") + counter("verdict_untrusted"),
-		     "its other");
-	CHECK_NUMBER(vendor_row("getname_toa_ok"), counter("asked_ok"), "its third");
-	CHECK_NUMBER(vendor_row("getname_toa_mismatch"), 0, "its fourth");
-	CHECK_NUMBER(counter("connections"), 0, "all of them are closed");
+		     "the vendor's second row");
+	CHECK_NUMBER(vendor_row("getname_toa_ok"), counter("asked_ok"), "the vendor's third row");
+	CHECK_NUMBER(vendor_row("getname_toa_mismatch"), 0, "the vendor's fourth row");
+	CHECK_NUMBER(counter("connections"), 0, "all connections are closed");
 	CHECK_NUMBER(counter("objects_allocated"), counter("objects_freed"), "no object is left");
 	CHECK_NUMBER(counter("drop_no_memory") + counter("drop_full") + counter("stale"), 0,
-		     "nothing is lost");
-	CHECK_NUMBER(counter("repaired"), 0, "the probes see all");
+		     "nothing was dropped");
+	CHECK_NUMBER(counter("repaired"), 0, "the probes missed nothing");
 	close(listener);
 }
 
@@ -104,13 +104,13 @@ void tracepoints(void)
 		close(listener);
 		snprintf(should, sizeof(should), cases[i].trace, port);
 		CHECK_NUMBER(traced(should), 1, "%s", should);
-		CHECK_NUMBER(traced("toa_peer:") + traced("toa_no_peer:"), 1, "once");
+		CHECK_NUMBER(traced("toa_peer:") + traced("toa_no_peer:"), 1, "exactly one event");
 	}
 	tell_kernel(TRACING "events/toa/enable", "0");
 	CHECK_NUMBER(parameter_write("profiles", DEFAULT_PROFILES), 0, "profiles");
 }
 
-/* Tools cut the lines at these columns. */
+/* Tools split the lines at these columns. */
 void vendor_layout(void)
 {
 	FILE *file = fopen("/proc/net/toa_stats", "re");
@@ -120,7 +120,7 @@ void vendor_layout(void)
 	if (!file)
 		err(1, "toa_stats");
 	length = snprintf(should, sizeof(should), "%34sCPU0       ", "");
-	CHECK(fgets(line, sizeof(line), file) && !strncmp(line, should, length), "the head: %s", line);
+	CHECK(fgets(line, sizeof(line), file) && !strncmp(line, should, length), "the header: %s", line);
 	length = snprintf(should, sizeof(should), "syn_recv_sock_toa        :");
 	CHECK(fgets(line, sizeof(line), file) && !strncmp(line, should, length) && line[length + 10] == ' ',
 	      "the first row: %s", line);

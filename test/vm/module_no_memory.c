@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Allocations that fail: by no_memory.ko, whose kmem_cache_alloc() has nothing for toa.ko. */
+/* Allocations that fail: no_memory.ko makes kmem_cache_alloc() return NULL to toa.ko. */
 #include <err.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,11 +7,11 @@
 #include <unistd.h>
 #include "module_case.h"
 
-/* A real-time kernel takes objects from a reserve of 4,096, and cannot refill it. */
+/* On a real-time kernel, objects come from a reserve of 4,096, which cannot be refilled then. */
 #define RESERVE_GONE 5000
 #define REFILLED 1000
 
-/* Of calls that come from toa.ko. */
+/* Makes those allocations fail that are called from toa.ko. */
 static void fail_allocations(void)
 {
 	FILE *file = fopen("/proc/modules", "re");
@@ -28,19 +28,19 @@ static void fail_allocations(void)
 		}
 	fclose(file);
 	snprintf(parameters, sizeof(parameters), "begin=%llu end=%llu", begin, begin + own);
-	CHECK(begin, "where toa.ko is");
+	CHECK(begin, "the address of toa.ko");
 	CHECK_NUMBER(module_load(no_memory_file, parameters), 0, "no_memory.ko");
 }
 
-/* It goes on, with its client or without. */
+/* Makes a connection, which works with its client or without. Returns whether it has a client. */
 static bool has_client(int listener, uint16_t port)
 {
 	struct host host = wire_host(4, port);
 	int fd = connection(listener, &host, "", NAT64);
-	char said[SAID];
-	bool has = !ask(fd, said);
+	char text[SAID];
+	bool has = !ask(fd, text);
 
-	expect_said(fd, has ? NAT64_SAYS : "-", "the answer");
+	expect_said(fd, has ? NAT64_SAYS : "-", "after the handshake");
 	wire_send(wire, &host, ACK | PUSH, hex_options(NAT64), "abc");
 	receive(fd, "abc");
 	expect_said(fd, has ? NAT64_SAYS : "-", "after data");
@@ -57,13 +57,13 @@ void no_memory(void)
 	fail_allocations();
 	for (i = 0; i < RESERVE_GONE && has_client(listener, port); i++)
 		;
-	CHECK_NUMBER(counter("drop_no_memory") - dropped, 1, "the first");
+	CHECK_NUMBER(counter("drop_no_memory") - dropped, 1, "the first failure");
 	verdicts = counter("verdict_toa") + counter("verdict_none");
 	for (i = 0; i < 10; i++)
-		CHECK(!has_client(listener, port), "there is no memory");
-	CHECK_NUMBER(counter("drop_no_memory") - dropped, 11, "each is counted");
-	CHECK_NUMBER(counter("verdict_toa") + counter("verdict_none") - verdicts, 0, "and has no verdict");
-	CHECK_NUMBER(counter("repaired") - repaired, 0, "nor is it one that probes missed");
+		CHECK(!has_client(listener, port), "without memory");
+	CHECK_NUMBER(counter("drop_no_memory") - dropped, 11, "each failure is counted");
+	CHECK_NUMBER(counter("verdict_toa") + counter("verdict_none") - verdicts, 0, "none has a verdict");
+	CHECK_NUMBER(counter("repaired") - repaired, 0, "none counts as missed by the probes");
 	CHECK_NUMBER(module_remove("no_memory"), 0, "memory again");
 	for (i = 0; i < REFILLED && !has_client(listener, port); i++)
 		;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Parameters: what they take, what they refuse, and what they do. */
+/* Parameters: what they accept, what they refuse, and their effects. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,25 +49,25 @@ void trust(void)
 	CHECK(!strcmp(parameter_read("trust"), "10.0.0.0/8,2001:db8::/32"), "%s", parameter_read("trust"));
 	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		CHECK_NUMBER(parameter_write("trust", wrong[i]), -EINVAL, "%s", wrong[i]);
-		CHECK(!strcmp(parameter_read("trust"), "10.0.0.0/8,2001:db8::/32"), "what was stays: %s",
+		CHECK(!strcmp(parameter_read("trust"), "10.0.0.0/8,2001:db8::/32"), "the old list stays: %s",
 		      parameter_read("trust"));
 	}
-	/* what a writer that was ended leaves has no part in the next list */
+	/* the unfinished list of a writer that was killed does not become part of the next list */
 	CHECK_NUMBER(parameter_write("trust", "192.0.2.0/24,"), 0, "a list without an end");
 	CHECK_NUMBER(parameter_write("trust", "10.0.0.0/8"), 0, "another list");
 	CHECK(!strcmp(parameter_read("trust"), "10.0.0.0/8"), "%s", parameter_read("trust"));
-	CHECK_NUMBER(parameter_write("trust", ",10.0.0.0/8"), -EINVAL, "a later piece alone");
-	/* 50 pieces of 200 networks, and the one that counts */
+	CHECK_NUMBER(parameter_write("trust", ",10.0.0.0/8"), -EINVAL, "a later part without the first");
+	/* 50 parts of 200 networks each, and the network that matters */
 	for (i = 0; i < 50; i++) {
 		int j;
 
 		length = sprintf(long_list, "%s", i ? "," : "");
 		for (j = 0; j < 200; j++)
 			length += sprintf(long_list + length, "100.%zu.%d.0/24,", 64 + i, j);
-		CHECK_NUMBER(parameter_write("trust", long_list), 0, "a piece");
+		CHECK_NUMBER(parameter_write("trust", long_list), 0, "a part");
 	}
-	CHECK(!strcmp(parameter_read("trust"), "10.0.0.0/8"), "not before its end");
-	CHECK_NUMBER(parameter_write("trust", ",198.18.9.0/24"), 0, "the last piece");
+	CHECK(!strcmp(parameter_read("trust"), "10.0.0.0/8"), "not in force before its end");
+	CHECK_NUMBER(parameter_write("trust", ",198.18.9.0/24"), 0, "the last part");
 	CHECK(strstr(parameter_read("trust"), " more"), "%s", parameter_read("trust"));
 	for (i = 8; i < 10; i++) {
 		char address[32];
@@ -79,7 +79,7 @@ void trust(void)
 		expect_said(fd, i == 9 ? NAT64_SAYS : "-", "10,001 networks");
 		end(fd, &host);
 	}
-	CHECK_NUMBER(parameter_write("trust", "\n"), 0, "nothing");
+	CHECK_NUMBER(parameter_write("trust", "\n"), 0, "an empty list");
 	close(listener);
 }
 
@@ -111,7 +111,7 @@ void profiles(void)
 			     wrong[i]);
 	CHECK(!strcmp(parameter_read("profiles"), DEFAULT_PROFILES), "%s", parameter_read("profiles"));
 	CHECK_NUMBER(parameter_write("profiles", "own:252:20:ipv6:2:18:syn, toa4,two:28:7:ipv4:3:-\n"), 0,
-		     "own ones");
+		     "own profiles");
 	CHECK(!strcmp(parameter_read("profiles"), "own:252:20:ipv6:2:18:syn,toa4,two:28:7:ipv4:3:-"), "%s",
 	      parameter_read("profiles"));
 	CHECK_NUMBER(
@@ -128,11 +128,11 @@ void failed_loads(void)
 	CHECK_NUMBER(module_unload(), 0, "unloading");
 	CHECK_NUMBER(counter("connections"), -1, "the files are gone");
 	CHECK_NUMBER(module_load(module_file, "profiles=nat65"), -EINVAL, "an unknown profile");
-	CHECK_NUMBER(module_load(module_file, "trust=10.0.0.0"), -EINVAL, "no network");
+	CHECK_NUMBER(module_load(module_file, "trust=10.0.0.0"), -EINVAL, "not a network");
 	CHECK_NUMBER(module_load(module_file, "trust=10.0.0.0/8,"), -EINVAL, "a list without an end");
 	CHECK_NUMBER(module_load(module_file, "trust=10.0.0.0/8 profiles=cdn4,x"), -EINVAL,
-		     "a bad one after good ones");
-	CHECK_NUMBER(module_load(module_file, "trust=10.0.0.0/8 profiles=cdn4"), 0, "good ones");
+		     "an invalid one after valid ones");
+	CHECK_NUMBER(module_load(module_file, "trust=10.0.0.0/8 profiles=cdn4"), 0, "valid ones");
 	CHECK(!strcmp(parameter_read("trust"), "10.0.0.0/8"), "%s", parameter_read("trust"));
 	CHECK(!strcmp(parameter_read("profiles"), "cdn4"), "%s", parameter_read("profiles"));
 	CHECK_NUMBER(module_unload(), 0, "unloading");
@@ -148,13 +148,13 @@ void full(void)
 	for (i = 0; i < 3; i++) {
 		host[i] = wire_host(4, port);
 		fd[i] = connection(listener, &host[i], "", NAT64);
-		expect_said(fd[i], i < 2 ? NAT64_SAYS : "-", "two have room");
+		expect_said(fd[i], i < 2 ? NAT64_SAYS : "-", "room for two connections");
 	}
-	CHECK_NUMBER(counter("drop_full"), 1, "the third");
+	CHECK_NUMBER(counter("drop_full"), 1, "the third connection");
 	end(fd[0], &host[0]);
 	host[0] = wire_host(4, port);
 	fd[0] = connection(listener, &host[0], "", NAT64);
-	expect_said(fd[0], NAT64_SAYS, "one has gone");
+	expect_said(fd[0], NAT64_SAYS, "after one has been closed");
 	for (i = 0; i < 3; i++)
 		end(fd[i], &host[i]);
 	close(listener);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Connections whose making the probes miss: found later, with what later segments say. */
+/* Connections whose creation the probes miss are found later, with options of later segments. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <err.h>
@@ -20,7 +20,7 @@
 
 #define CDN4_SAYS "::ffff:203.0.113.7 0"
 
-/* What all probes of the kernel hang on. */
+/* Switches of all probes of the kernel. */
 #define KPROBES "/sys/kernel/debug/kprobes/enabled"
 #define FTRACE "/proc/sys/kernel/ftrace_enabled"
 
@@ -31,23 +31,23 @@ static void arm(bool on)
 	tell_kernel(probes_switch, on ? "1" : "0");
 }
 
-/* Some kernels have the switch of ftrace and do not let it be used. */
+/* Some kernels have the switch of ftrace but do not allow its use. */
 static bool ftrace_switches_probes(void)
 {
 	int fd = open(FTRACE, O_WRONLY | O_CLOEXEC);
-	bool does = PROBES_BY_FTRACE && write(fd, "0", 1) == 1 && write(fd, "1", 1) == 1;
+	bool works = PROBES_BY_FTRACE && write(fd, "0", 1) == 1 && write(fd, "1", 1) == 1;
 
 	close(fd);
-	return does;
+	return works;
 }
 
-struct unseen {
+struct missed_case {
 	const char *on_syn;
 	bool syn_seen;
 	const char *on_ack, *on_data, *before, *after, *verdict, *segment;
 };
 
-static void miss(const struct unseen *c, int listens, int family)
+static void miss(const struct missed_case *c, int listens, int family)
 {
 	long long repaired = counter("repaired"), verdict = counter(c->verdict);
 	long long segment = c->segment ? counter(c->segment) : 0;
@@ -61,10 +61,10 @@ static void miss(const struct unseen *c, int listens, int family)
 	wire_send(wire, &host, ACK, hex_options(c->on_ack), NULL);
 	arm(true);
 	fd = accept_host(listener, &host);
-	expect_said(fd, c->before, "nothing but the handshake");
+	expect_said(fd, c->before, "only the handshake");
 	wire_send(wire, &host, ACK | PUSH, hex_options(c->on_data), "abc");
 	receive(fd, "abc");
-	expect_said(fd, c->after, "a segment that was seen");
+	expect_said(fd, c->after, "a segment that the probes did not miss");
 	end(fd, &host);
 	CHECK_NUMBER(counter("repaired") - repaired, 1, "repaired");
 	CHECK_NUMBER(counter(c->verdict) - verdict, 1, "%s", c->verdict);
@@ -73,7 +73,7 @@ static void miss(const struct unseen *c, int listens, int family)
 	close(listener);
 }
 
-/* Neither end of it sends an option, and one end alone has a listener. */
+/* Neither end sends an option, and only one end has a listener. */
 static void miss_own_client(void)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -93,14 +93,14 @@ static void miss_own_client(void)
 	receive(server, "abc");
 	close(client);
 	close(server);
-	CHECK_NUMBER(counter("objects_allocated") - allocated, 1, "the server's");
-	CHECK_NUMBER(counter("verdict_none") - none, 1, "the server's");
+	CHECK_NUMBER(counter("objects_allocated") - allocated, 1, "only for the server");
+	CHECK_NUMBER(counter("verdict_none") - none, 1, "only for the server");
 	close(listener);
 }
 
 void missed_calls(void)
 {
-	static const struct unseen cases[] = {
+	static const struct missed_case cases[] = {
 		{ "", true, "", NAT64, "-", NAT64_SAYS, "verdict_toa", "option_on_data" },
 		{ "", true, NAT64, "", "-", "-", "verdict_none", NULL },
 		{ CDN4, true, "", "", CDN4_SAYS, CDN4_SAYS, "verdict_toa", "option_on_syn" },
@@ -114,7 +114,10 @@ void missed_calls(void)
 	CHECK_NUMBER(parameter_write("profiles", DEFAULT_PROFILES ",cdn4\n"), 0, "profiles");
 	for (j = 0; j < 2; j++) {
 		probes_switch = switches[j];
-		/* not before: 6.1 does not arm all probes again by their own switch once this one was off */
+		/*
+		 * tested last: once this switch was off, 6.1 does not arm all probes again by their
+		 * own switch
+		 */
 		if (j && !ftrace_switches_probes())
 			break;
 		for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -159,8 +162,9 @@ static bool in_time(time_t begun)
 }
 
 /*
- * Probes are armed and disarmed one after the other: in between, that of tcp_rcv_state_process() may be without the other.
- * A client that stood on the handshake's own segment alone is known then, of a connection that was missed.
+ * Probes are armed and disarmed one after the other: in between, that of tcp_rcv_state_process()
+ * can be armed without the other. Then the client of a missed connection is known even if only the
+ * segment of the handshake named it.
  */
 void return_probe_missed(void)
 {
@@ -176,9 +180,9 @@ void return_probe_missed(void)
 		long long repaired = counter("repaired");
 		struct host host = wire_host(4, port);
 		int fd = connection(listener, &host, "", NAT64);
-		char said[SAID];
+		char text[SAID];
 
-		found = counter("repaired") > repaired && !ask(fd, said);
+		found = counter("repaired") > repaired && !ask(fd, text);
 		end(fd, &host);
 	}
 	end_child(toggler);
@@ -195,14 +199,14 @@ static void call(void)
 		syscall(SYS_getppid);
 }
 
-/* CPUs that handle what the hosts send, in an interrupt that another sends them (RPS). */
+/* The CPUs that handle packets of the hosts, in an interrupt from another CPU (RPS). */
 #define PACKETS_TO "/sys/class/net/wire0/queues/rx-0/rps_cpus"
 
 #define SLOW_PROBES 4
 
 /*
- * The handler of another kprobe is interrupted, and in the interrupt a handshake ends: no kprobe's handler runs within
- * another's, so the kernel counts both as missed.
+ * The handler of another kprobe is interrupted, and in the interrupt a handshake completes. The
+ * handlers of kprobes do not nest, so the kernel counts both probes of toa.ko as missed.
  */
 void interrupted_probe(void)
 {

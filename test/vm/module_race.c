@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* One handshake that two CPUs end at the same time. */
+/* One handshake that two CPUs complete at the same time. */
 #define _GNU_SOURCE
 #include <err.h>
 #include <signal.h>
@@ -13,14 +13,14 @@
 #include "architecture.h"
 #include "module_case.h"
 
-/* With them the making of a socket takes longer than QEMU gives one of its processors at a stretch. */
+/* With these probes, creating a socket takes longer than QEMU runs one processor at a stretch. */
 #define SLOW_PROBES 20
 #define LOST 3
 
-static struct meeting {
-	atomic_int called, came;
+static struct shared {
+	atomic_int requested, sent;
 	struct host host;
-} * meeting;
+} * shared;
 
 static void send_last(struct host host)
 {
@@ -33,7 +33,7 @@ static void wait_for(atomic_int *number, int at_least)
 		LET_OTHER_CPU_RUN();
 }
 
-/* The other CPU: the same segment each time. */
+/* On the other CPU, sends the same segment each time. */
 static pid_t start_second(void)
 {
 	pid_t child = fork();
@@ -44,9 +44,9 @@ static pid_t start_second(void)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	pin(1);
 	for (time = 1;; time++) {
-		wait_for(&meeting->called, time);
-		send_last(meeting->host);
-		atomic_store(&meeting->came, time);
+		wait_for(&shared->requested, time);
+		send_last(shared->host);
+		atomic_store(&shared->sent, time);
 	}
 }
 
@@ -55,11 +55,11 @@ void lost_race(void)
 	long long lost = counter("lost_race"), toa = counter("verdict_toa"), repaired = counter("repaired");
 	time_t begun = time(NULL);
 	uint16_t port;
-	int listener = listen_on(AF_INET, false, &port), made = 0, fd;
+	int listener = listen_on(AF_INET, false, &port), handshakes = 0, fd;
 	pid_t second;
 
-	meeting = mmap(NULL, sizeof(*meeting), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (meeting == MAP_FAILED)
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
 		err(1, "mmap");
 	second = start_second();
 	pin(0);
@@ -68,24 +68,24 @@ void lost_race(void)
 		struct host host = wire_host(4, port);
 
 		CHECK_NUMBER(wire_syn(wire, &host, no_options), 0, "SYN-ACK");
-		meeting->host = host;
-		atomic_store(&meeting->called, ++made);
+		shared->host = host;
+		atomic_store(&shared->requested, ++handshakes);
 		send_last(host);
-		wait_for(&meeting->came, made);
+		wait_for(&shared->sent, handshakes);
 		fd = accept_host(listener, &host);
 		receive(fd, "abc");
-		expect_said(fd, NAT64_SAYS, "of the one socket");
+		expect_said(fd, NAT64_SAYS, "the client of the one socket");
 		host.sent += 3;
 		end(fd, &host);
 	}
 	remove_slow_probes();
 	kill(second, SIGKILL);
 	waitpid(second, NULL, 0);
-	CHECK(counter("lost_race") - lost >= LOST, "%d handshakes, %lld of them lost by a CPU", made,
+	CHECK(counter("lost_race") - lost >= LOST, "%d handshakes, %lld of them lost by a CPU", handshakes,
 	      counter("lost_race") - lost);
-	CHECK_NUMBER(counter("verdict_toa") - toa, made, "one verdict for each handshake");
+	CHECK_NUMBER(counter("verdict_toa") - toa, handshakes, "one verdict for each handshake");
 	CHECK_NUMBER(counter("repaired") - repaired, 0, "repaired");
 	CHECK_NUMBER(counter("objects_allocated") - counter("objects_freed"), 0, "objects");
-	munmap(meeting, sizeof(*meeting));
+	munmap(shared, sizeof(*shared));
 	close(listener);
 }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* toa.ko loaded and unloaded again and again while connections come and go. Arguments: toa.ko, and how often. */
+/*
+ * Loads and unloads toa.ko again and again while connections come and go. Arguments: toa.ko, and
+ * how often.
+ */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <err.h>
@@ -24,9 +27,9 @@
 
 const char *module_file;
 int cycles;
-static bool reset_at_close; /* else sockets stay for minutes, since the hosts acknowledge no FIN */
+static bool reset_at_close; /* otherwise sockets stay for minutes: the hosts acknowledge no FIN */
 
-/* Connections with options, of which the last OPEN_MAX_ stay open. */
+/* Makes connections with options, of which the last OPEN_MAX_ stay open. */
 static void send_options(void)
 {
 	static const char *const options[][3] = {
@@ -42,7 +45,7 @@ static void send_options(void)
 		err(1, "a network namespace");
 	wire = wire_open("wire0");
 	listener = listen_on(AF_INET6, false, &port);
-	/* what is accepted inherits it */
+	/* accepted sockets inherit it */
 	if (setsockopt(listener, SOL_SOCKET, SO_LINGER, &(struct linger){ reset_at_close, 0 },
 		       sizeof(struct linger)))
 		err(1, "SO_LINGER");
@@ -50,31 +53,34 @@ static void send_options(void)
 		struct host *host = &hosts[i % OPEN_MAX_];
 		int *fd = &fds[i % OPEN_MAX_];
 		const char *const *on = options[i % (sizeof(options) / sizeof(options[0]))];
-		char said[64], byte;
+		char text[64], byte;
 
 		if (*fd) {
 			wire_send(wire, host, i % 2 ? RST | ACK : FIN | ACK, no_options, NULL);
-			ask(*fd, said);
+			ask(*fd, text);
 			close(*fd);
 			wire_send(wire, host, RST, no_options, NULL);
 		}
 		*host = wire_host(i % 4 < 2 ? 4 : 6, port);
 		if (wire_connect(wire, host, hex_options(on[0]), hex_options(on[1])))
-			continue; /* no answer: the kernel does not like such an option */
+			continue; /* no SYN-ACK: the kernel does not accept such an option */
 		if (!strcmp(on[1], "fd01"))
 			wire_send(wire, host, ACK, no_options, NULL);
 		*fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-		ask(*fd, said);
+		ask(*fd, text);
 		wire_send(wire, host, ACK | PUSH, hex_options(on[2]), "x");
 		if (recv(*fd, &byte, 1, 0) != 1)
 			err(1, "data of the host");
-		/* while the module is away, or was when the connection began, there is no answer; a wrong one never */
-		if (!ask(*fd, said) && strcmp(said, NAT64_SAYS) && strcmp(said, "::ffff:203.0.113.7 0"))
-			errx(1, "%s", said);
+		/*
+		 * there is no client while the module is not loaded, or if it was not when the
+		 * connection began; but never a wrong client
+		 */
+		if (!ask(*fd, text) && strcmp(text, NAT64_SAYS) && strcmp(text, "::ffff:203.0.113.7 0"))
+			errx(1, "%s", text);
 	}
 }
 
-/* Ordinary connections over loopback. */
+/* Makes ordinary connections over loopback. */
 static void send_plain(void)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -88,16 +94,16 @@ static void send_plain(void)
 	for (;;) {
 		int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), server;
 		struct linger reset = { .l_onoff = 1 };
-		char said[64];
+		char text[64];
 
 		setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 		if (connect(client, (struct sockaddr *)&to, sizeof(to)))
 			err(1, "connect");
 		server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-		if (write(client, "x", 1) != 1 || read(server, said, 1) != 1)
+		if (write(client, "x", 1) != 1 || read(server, text, 1) != 1)
 			err(1, "data");
-		if (!ask(server, said))
-			errx(1, "a connection without an option has the peer %s", said);
+		if (!ask(server, text))
+			errx(1, "a connection without an option has the client %s", text);
 		close(client);
 		close(server);
 	}
@@ -138,7 +144,7 @@ static void reloads(void)
 		CHECK_NUMBER(result, 0, "loading, time %d", i);
 		if (result)
 			break;
-		/* it sees the traffic before it goes */
+		/* the module sees traffic before it is unloaded */
 		while (counter("verdict_toa") < 3 || counter("verdict_none") < 1)
 			sched_yield();
 		CHECK_NUMBER(counter("stale") + counter("drop_no_memory"), 0, "time %d", i);
@@ -166,8 +172,8 @@ static void reloads(void)
 	CHECK_NUMBER(slab_objects("toa_connection"), -1, "its slab cache is gone");
 }
 
-/* Everything that is made is freed while the module stays. */
-static void settles(void)
+/* All objects are freed while the module stays loaded. */
+static void frees_objects(void)
 {
 	pid_t traffic;
 	int status;
@@ -190,7 +196,7 @@ int main(int count, char **arguments)
 {
 	static const struct test tests[] = {
 		{ "loads and unloads under traffic", reloads },
-		{ "all objects are freed with their sockets", settles },
+		{ "all objects are freed with their sockets", frees_objects },
 		{ "long lists, swapped under traffic", swap_lists },
 		{ "loads with long lists", load_lists },
 	};

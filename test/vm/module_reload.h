@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the tests that load and unload toa.ko share. */
+/* Shared by the tests that load and unload toa.ko. */
 #ifndef TOASCOPE_TEST_VM_MODULE_RELOAD_H
 #define TOASCOPE_TEST_VM_MODULE_RELOAD_H
 
@@ -9,7 +9,7 @@
 extern const char *module_file;
 extern int cycles;
 
-/* Unloads; a caller of getsockopt() holds the module for a moment. */
+/* Unloads toa.ko, and repeats that while a caller of getsockopt() holds it for a moment. */
 int unload(void);
 
 /* reload_lists.c */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Which segment carries the option. */
+/* The segments that carry the option. */
 #include <err.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -16,18 +16,18 @@ void later_segments(void)
 	struct host host = wire_host(4, port), forged;
 
 	fd = connection(listener, &host, "", "");
-	expect_said(fd, "-", "nothing yet");
+	expect_said(fd, "-", "no option yet");
 	forged = host;
 	forged.received += 1000;
 	wire_send(wire, &forged, ACK, hex_options(OTHER), NULL);
 	forged = host;
 	forged.sent += 1 << 24;
 	wire_send(wire, &forged, ACK, hex_options(OTHER), "x");
-	expect_said(fd, "-", "segments that the kernel throws away");
+	expect_said(fd, "-", "segments that the kernel discards");
 	wire_send(wire, &host, ACK, hex_options(NAT64), NULL);
 	expect_said(fd, NAT64_SAYS, "on an ACK without data");
 	wire_send(wire, &host, ACK, hex_options(OTHER), "a");
-	expect_said(fd, NAT64_SAYS, "the verdict has fallen");
+	expect_said(fd, NAT64_SAYS, "the verdict is final");
 	end(fd, &host);
 
 	host = wire_host(4, port);
@@ -70,7 +70,7 @@ void on_the_syn(void)
 		expect_said(fd, "::ffff:203.0.113.7 0", "on the SYN");
 		wire_send(wire, &host, ACK | PUSH, hex_options(NAT64), "abc");
 		receive(fd, "abc");
-		expect_said(fd, NAT64_SAYS, "a later one wins");
+		expect_said(fd, NAT64_SAYS, "a later option wins");
 		end(fd, &host);
 
 		host = wire_host(family, port);
@@ -79,12 +79,12 @@ void on_the_syn(void)
 		receive(fd, "abc");
 		wire_send(wire, &host, ACK | PUSH, hex_options(NAT64), "def");
 		receive(fd, "def");
-		expect_said(fd, "::ffff:203.0.113.7 0", "nothing but the SYN");
+		expect_said(fd, "::ffff:203.0.113.7 0", "only the SYN");
 		end(fd, &host);
 
 		host = wire_host(family, port);
 		fd = connection(listener, &host, NAT64, "");
-		expect_said(fd, "-", "nat64 is not looked for on a SYN");
+		expect_said(fd, "-", "nat64 is not read on a SYN");
 		end(fd, &host);
 	}
 	CHECK_NUMBER(parameter_write("profiles", DEFAULT_PROFILES), 0, "profiles");
@@ -119,13 +119,13 @@ void fast_open(void)
 	int listener = listen_on(AF_INET6, false, &port), pending = 16, family;
 	size_t i;
 
-	/* server, and no cookie needed */
+	/* enabled for servers, without cookies */
 	set_ipv4("tcp_fastopen", 0x202);
 	if (setsockopt(listener, IPPROTO_TCP, TCP_FASTOPEN, &pending, sizeof(pending)))
 		err(1, "TCP_FASTOPEN");
 	for (family = 4; family <= 6; family += 2) {
 		for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-			long long settled = counter("verdict_toa") + counter("verdict_none");
+			long long verdicts = counter("verdict_toa") + counter("verdict_none");
 			long long on_syn = counter("option_on_syn");
 			struct host host = wire_host(family, port);
 			int fd;
@@ -133,14 +133,14 @@ void fast_open(void)
 			CHECK_NUMBER(wire_syn_data(wire, &host, hex_options(cases[i].on_syn), "abc"), 0,
 				     "SYN-ACK");
 			fd = accept_host(listener, &host);
-			expect_said(fd, i ? "-" : NAT64_SAYS, "on the SYN that made the socket");
+			expect_said(fd, i ? "-" : NAT64_SAYS, "on the SYN that created the socket");
 			receive(fd, "abc");
 			wire_send(wire, &host, ACK, hex_options(cases[i].on_ack), NULL);
 			wire_send(wire, &host, ACK, no_options, NULL);
 			expect_said(fd, cases[i].says, "after data that was acknowledged");
 			end(fd, &host);
 			CHECK_NUMBER(counter("option_on_syn") - on_syn, !i, "case %zu", i);
-			CHECK_NUMBER(counter("verdict_toa") + counter("verdict_none") - settled, 1,
+			CHECK_NUMBER(counter("verdict_toa") + counter("verdict_none") - verdicts, 1,
 				     "counted once");
 		}
 	}
@@ -154,16 +154,16 @@ void another_connection(void)
 	uint16_t port;
 	int listener = listen_on(AF_INET, false, &port), fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct host host = wire_host(4, port);
-	char said[SAID];
+	char text[SAID];
 
-	CHECK_NUMBER(ask(fd, said), -ENOPROTOOPT, "a socket of UDP");
+	CHECK_NUMBER(ask(fd, text), -ENOPROTOOPT, "a UDP socket");
 	close(fd);
 	fd = connection(listener, &host, "", NAT64);
 	wire_send(wire, &host, RST | ACK, no_options, NULL);
-	expect_said(fd, NAT64_SAYS, "after the host's reset the application may still ask");
+	expect_said(fd, NAT64_SAYS, "the client is still known after the host's reset");
 	CHECK_NUMBER(connect(fd, &any, sizeof(any)), 0, "disconnecting");
 	CHECK_NUMBER(listen(fd, 1), 0, "listening on what was accepted");
-	expect_said(fd, "-", "a socket that is another one now");
+	expect_said(fd, "-", "a socket that is a listener now");
 	close(fd);
 	close(listener);
 }

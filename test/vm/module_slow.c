@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Functions of the kernel that take long. */
+/* Makes functions of the kernel slow. */
 #define _GNU_SOURCE
 #include <err.h>
 #include <sched.h>
@@ -24,7 +24,7 @@ void add_slow_probes(const char *function, int count)
 	for (i = 0; i < count; i++) {
 		int length = sprintf(text, "p:toascope/slow%d %s", i, function);
 
-		/* Functions are symbols of every kernel, data is not (CONFIG_KALLSYMS_ALL). */
+		/* every kernel has symbols of functions, but not of data (CONFIG_KALLSYMS_ALL) */
 		for (j = 0; j < 32; j++)
 			length += sprintf(text + length, " @schedule:x8[64]");
 		sprintf(text + length, "\n");

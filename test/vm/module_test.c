@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * toa.ko in a guest, by real segments. Arguments: toa.ko, and the vectors: a line each of name, profiles, segment,
- * options, verdict, family, address and port, with tabs between; and no_memory.ko.
+ * Tests toa.ko in a guest with real segments. Arguments: toa.ko; the vectors, one line each with
+ * name, profiles, segment, options, verdict, family, address and port, separated by tabs; and
+ * no_memory.ko.
  */
 #include <err.h>
 #include <stddef.h>
@@ -13,9 +14,9 @@ int wire;
 int main(int count, char **arguments)
 {
 	static const struct test tests[] = {
-		{ "section 5: every listener, every option", section5 },
-		{ "section 5 in another network namespace", section5_elsewhere },
-		{ "pointers to nowhere", wrong_pointers },
+		{ "the contract: every listener, every option", contract },
+		{ "the contract in another network namespace", contract_elsewhere },
+		{ "invalid pointers", wrong_pointers },
 		{ "MPTCP listeners", multipath },
 		{ "sockets of other protocols", other_protocols },
 		{ "IPv4 clients are refused", ipv4_refused },
@@ -26,17 +27,17 @@ int main(int count, char **arguments)
 		{ "trust", trust },
 		{ "profiles", profiles },
 		{ "the vectors", vectors },
-		{ "sockets that become others", another_connection },
+		{ "sockets that are reused", another_connection },
 		{ "counters", counters },
 		{ "the vendor's layout", vendor_layout },
 		{ "tracepoints", tracepoints },
-		{ "connections that no probe sees", missed_calls },
-		{ "a connection that one of two probes sees", return_probe_missed },
+		{ "connections that all probes miss", missed_calls },
+		{ "a connection that one of two probes misses", return_probe_missed },
 		{ "a probe that is interrupted", interrupted_probe },
-		{ "a handshake that two CPUs end", lost_race },
+		{ "a handshake that two CPUs complete", lost_race },
 		{ "no memory", no_memory },
 		{ "loads that fail", failed_loads },
-		{ "more connections than it may have", full },
+		{ "more connections than the limit", full },
 	};
 
 	if (count != 4)

@@ -9,8 +9,8 @@
 #include <unistd.h>
 #include "module_case.h"
 
-/* As ask() spells it. */
-static void spell(const char *family, const char *address, const char *port, char text[SAID])
+/* Formats a client as ask() does. */
+static void format_client(const char *family, const char *address, const char *port, char text[SAID])
 {
 	char mapped[INET6_ADDRSTRLEN + 8], usual[INET6_ADDRSTRLEN];
 	struct in6_addr bytes;
@@ -25,7 +25,7 @@ static void spell(const char *family, const char *address, const char *port, cha
 	snprintf(text, SAID, "%s %s", usual, port);
 }
 
-/* What a kernel throws away itself leaves nothing to ask; only malformed lists may be so. */
+/* There is no connection if the kernel itself discards a list; only malformed lists can be such. */
 static void run_vector(char *line, int family, int listener, uint16_t port)
 {
 	char *field[8], *at = line;
@@ -53,7 +53,7 @@ static void run_vector(char *line, int family, int listener, uint16_t port)
 	if (!strcmp(field[4], "malformed"))
 		wire_send(wire, &host, ACK, no_options, NULL);
 	fd = accept_host(listener, &host);
-	spell(field[5], field[6], field[7], should);
+	format_client(field[5], field[6], field[7], should);
 	expect_said(fd, should, field[0]);
 	end(fd, &host);
 	if (!strcmp(field[4], "conflict"))

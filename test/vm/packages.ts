@@ -15,12 +15,12 @@ function aptOf(architecture: Architecture): Apt {
 	return apt;
 }
 
-/** The versions that a kind of package exists in. */
+/** The versions in which packages with this prefix exist. */
 async function versions(apt: Apt, prefix: string): Promise<string[]> {
 	return (await apt.names(prefix)).map((name) => name.slice(prefix.length));
 }
 
-/** The newest version of a kernel whose image there is, and whose headers are if it has any. */
+/** The newest version of a kernel that has an image, and headers unless it is built nowhere. */
 async function newest(apt: Apt, { name, version, build }: Kernel): Promise<string> {
 	const images = new Set(await versions(apt, 'linux-image-'));
 	const all = build === 'nowhere' ? images : images.intersection(new Set(await versions(apt, 'linux-headers-')));
@@ -28,7 +28,7 @@ async function newest(apt: Apt, { name, version, build }: Kernel): Promise<strin
 		.filter((candidate) => version.test(candidate))
 		.sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
 		.at(-1);
-	if (last === undefined) throw new Error(`${name}: apt has no package linux-image-VERSION with ${version}`);
+	if (last === undefined) throw new Error(`${name}: apt has no package linux-image-VERSION that matches ${version}`);
 	return last;
 }
 
@@ -39,16 +39,16 @@ async function headerPackages(apt: Apt, version: string): Promise<string[]> {
 	return [headers, ...needed];
 }
 
-/** Where modules are built here: linux-kbuild-* are the programs that do it, and they run on this machine. */
+/** For modules that are built here: linux-kbuild-* are build programs that run on this machine. */
 const asRunHere = (name: string) => (name.startsWith('linux-kbuild-') ? `${name}:${amd64.name}` : name);
 
 export interface Fetched {
 	readonly architecture: Architecture;
-	/** As `uname -r` says it. */
+	/** As `uname -r` prints it. */
 	readonly release: string;
 	/** The kernel and its modules, unpacked. */
 	readonly image: string;
-	/** The packages of its headers; `headers` has them unpacked where modules are built here. */
+	/** The packages of its headers; if modules are built here, `headers` has them unpacked. */
 	readonly headerPackages: readonly string[];
 	readonly headers: string;
 }
@@ -72,7 +72,7 @@ async function fetchNow(kernel: Kernel): Promise<Fetched> {
 	return { architecture, release, image, headerPackages: packages, headers };
 }
 
-/** A kernel in the cache; what is missing is downloaded. @throws Unavailable */
+/** Returns a kernel in the cache; missing packages are downloaded. @throws Unavailable */
 export async function fetchKernel(kernel: Kernel): Promise<Fetched> {
 	const apt = aptOf(kernel.architecture);
 	try {
@@ -80,11 +80,11 @@ export async function fetchKernel(kernel: Kernel): Promise<Fetched> {
 		try {
 			return await fetchNow(kernel);
 		} catch {
-			// the archive has a newer one than the lists
+			// the archive has newer packages than the lists
 			await apt.updateLists({ now: true });
 			return await fetchNow(kernel);
 		}
 	} catch (error) {
-		throw new Unavailable(`its packages cannot be had: ${(error as Error).message}`, { cause: error });
+		throw new Unavailable(`its packages are not available: ${(error as Error).message}`, { cause: error });
 	}
 }

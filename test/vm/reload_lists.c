@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Long lists of networks: swapped under traffic without a moment between them, and given back. */
+/* Long lists of networks: swapped under traffic without a gap, and freed. */
 #include <err.h>
 #include <errno.h>
 #include <stdio.h>
@@ -16,11 +16,11 @@
 #define NETWORKS 8000
 #define NETWORK_BYTES 18 /* of struct network in kernel/toa_trust.c */
 #define LIST_MIN 100000
-#define PIECE_MAX 4000
+#define PART_MAX 4000
 #define TRUSTED "198.18.7.7"
 #define STRANGER "198.19.7.7"
 
-/* In brackets of the first byte, so that two lists have nothing in common but the trusted network. */
+/* Networks with this first byte, so that two lists have only the trusted network in common. */
 static char *make_list(int first, const char *end)
 {
 	char *list = malloc(NETWORKS * 20), *at = list;
@@ -33,31 +33,31 @@ static char *make_list(int first, const char *end)
 	}
 	strcpy(at, end);
 	if (strlen(list) < LIST_MIN)
-		errx(1, "the list is short");
+		errx(1, "the list is too short");
 	return list;
 }
 
-/* In pieces; what the last of them came to. */
+/* Writes a list in parts, and returns the result of the last one. */
 static int write_list(const char *list)
 {
-	char piece[PIECE_MAX + 32] = "";
+	char part[PART_MAX + 32] = "";
 	int result = 0;
 
 	while (*list && !result) {
 		size_t length = strlen(list);
 
-		if (length > PIECE_MAX)
-			length = strchr(list + PIECE_MAX, ',') - list + 1;
-		/* the comma after the last piece stands before this one as well */
-		sprintf(piece + !!*piece, "%.*s", (int)length, list);
-		result = parameter_write("trust", piece);
-		piece[0] = ',';
+		if (length > PART_MAX)
+			length = strchr(list + PART_MAX, ',') - list + 1;
+		/* the comma at the end of the previous part is also at the beginning of this one */
+		sprintf(part + !!*part, "%.*s", (int)length, list);
+		result = parameter_write("trust", part);
+		part[0] = ',';
 		list += length;
 	}
 	return result;
 }
 
-/* What the kernel has for itself and cannot take back, in bytes. */
+/* The unreclaimable memory of the kernel, in bytes. */
 static long long kernel_memory(void)
 {
 	FILE *file = fopen("/proc/sys/vm/stat_refresh", "we");
@@ -77,7 +77,7 @@ static long long kernel_memory(void)
 	return sum;
 }
 
-/* Half of what it would be if each time a list stayed. */
+/* The limit is half of the growth that there would be if each list leaked. */
 static void check_memory(long long before, const char *when)
 {
 	long long grown = kernel_memory() - before;
@@ -89,14 +89,14 @@ static void check_memory(long long before, const char *when)
 static void one_connection(int wire, int listener, uint16_t port, const char *from, const char *should)
 {
 	struct host host = wire_host_at(4, from, port);
-	char said[64];
+	char text[64];
 	int fd;
 
 	if (wire_connect(wire, &host, no_options, hex_options(NAT64)))
 		errx(1, "no SYN-ACK");
 	fd = accept(listener, NULL, NULL);
-	ask(fd, said);
-	CHECK(!strcmp(said, should), "%s: %s, should be %s", from, said, should);
+	ask(fd, text);
+	CHECK(!strcmp(text, should), "%s: %s, should be %s", from, text, should);
 	wire_send(wire, &host, RST | ACK, no_options, NULL);
 	close(fd);
 }
@@ -105,7 +105,7 @@ void swap_lists(void)
 {
 	char *first = make_list(100, "101.0.0.0/8"), *second = make_list(10, "11.0.0.0/8");
 	char *wrong = make_list(100, "101.0.0.1/8"), *parameters = malloc(strlen(first) + 7);
-	int wire = wire_open("wire1"), listener, status, made = 0;
+	int wire = wire_open("wire1"), listener, status, connections = 0;
 	long long before;
 	uint16_t port;
 	pid_t writer;
@@ -131,13 +131,13 @@ void swap_lists(void)
 	while (!waitpid(writer, &status, WNOHANG)) {
 		one_connection(wire, listener, port, TRUSTED, NAT64_SAYS);
 		one_connection(wire, listener, port, STRANGER, "-");
-		made++;
+		connections++;
 	}
 	CHECK_NUMBER(status, 0, "the writer");
-	CHECK(made > cycles, "%d connections of each", made);
-	CHECK_NUMBER(counter("verdict_toa"), made, "believed");
-	CHECK_NUMBER(counter("verdict_untrusted"), made, "not believed");
-	printf("  %d swaps, %d connections\n", cycles, 2 * made);
+	CHECK(connections > cycles, "%d connections of each", connections);
+	CHECK_NUMBER(counter("verdict_toa"), connections, "trusted");
+	CHECK_NUMBER(counter("verdict_untrusted"), connections, "untrusted");
+	printf("  %d swaps, %d connections\n", cycles, 2 * connections);
 	check_memory(before, "after the swaps");
 	CHECK_NUMBER(unload(), 0, "unloading");
 	close(listener);
@@ -155,7 +155,7 @@ void load_lists(void)
 	int i;
 
 	for (i = 0; i < cycles; i++) {
-		/* every fourth fails after the list was read */
+		/* every fourth load fails, after the list was read */
 		sprintf(parameters, "trust=%s%s", list, i % 4 ? "" : " profiles=nat65");
 		CHECK_NUMBER(module_load(module_file, parameters), i % 4 ? 0 : -EINVAL, "time %d", i);
 		if (i % 4)

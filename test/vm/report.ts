@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * What a guest says on its serial line, a line each: `step NAME`, then `ok TEST`, `not ok TEST`, `skip TEST: REASON` for each test
- * of it, those that failed with their details before them, indented; at the end `step NAME took N s`. See guest.sh.
+ * The serial output of a guest, in lines: `step NAME`, then for each of its tests `ok TEST`,
+ * `not ok TEST` with its details before it, indented, or `skip TEST: REASON`, and at the end
+ * `step NAME took N s`. See guest.sh.
  */
 
-/** What the tests of one step came to. */
+/** The results of the tests of one step. */
 export interface StepReport {
 	readonly name: string;
 	passed: number;
@@ -16,8 +17,8 @@ export interface StepReport {
 	seconds: number;
 }
 
-/** The kernel's end, in its own words. */
-const endWords = /Kernel panic|BUG: |Oops/;
+/** Kernel messages after which the guest is not usable. */
+const fatalMessages = /Kernel panic|BUG: |Oops/;
 
 export class Report {
 	readonly steps: StepReport[] = [];
@@ -25,11 +26,11 @@ export class Report {
 	readonly troubles: string[] = [];
 	#details: string[] = [];
 
-	/** Takes a line of the serial line in. Returns whether it is one of the tests' own. */
+	/** Parses a line of the serial output. Returns whether it belongs to a test. */
 	read(line: string): boolean {
 		const step = this.steps.at(-1);
 		const [, word = '', rest = ''] = /^(ok|not ok|skip|step|toascope:) (.*)$/.exec(line) ?? [];
-		if (endWords.test(line)) this.troubles.push(line);
+		if (fatalMessages.test(line)) this.troubles.push(line);
 		if (word === '') {
 			// the details of a failure to come
 			const isDetail = step !== undefined && /^ {2,}\S/.test(line);
@@ -43,7 +44,7 @@ export class Report {
 			this.steps.push({ name: rest, passed: 0, failures: [], skips: [], seconds: 0 });
 		} else if (word === 'not ok') {
 			const failures = step?.failures ?? this.troubles;
-			// that a step failed needs no words of its own when its tests have said why
+			// the failure of a step is reported only if none of its tests has failed
 			if (!/: ended with \d+$/.test(rest) || failures.length === 0) failures.push([rest, ...this.#details].join('\n'));
 		} else if (word === 'skip') step?.skips.push(rest);
 		else if (word === 'ok' && step !== undefined) step.passed++;

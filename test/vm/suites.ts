@@ -15,11 +15,11 @@ function suitesOf({ kernel, release, steps, troubles, skipped, seconds }: Kernel
 		seconds: took,
 	}));
 	const whole = `${name} (${release})`;
-	const skips = kernel.build === 'nowhere' ? ['all that needs toa.ko: the kernel has no headers to build it with'] : [];
+	const skips = kernel.build === 'nowhere' ? ['all tests of toa.ko: the kernel has no headers to build it with'] : [];
 	return [...suites, { name: whole, passed: 0, failed: troubles.length > 0 ? 1 : 0, skips, seconds }];
 }
 
-/** Runs them, and prints what happens and what failed. */
+/** Runs the guests, and prints their progress and what failed. */
 export async function testGuests(kernels: readonly Kernel[], plan: Plan): Promise<Suite[]> {
 	const skipped: KernelReport[] = [];
 	const able = kernels.filter((kernel) => {

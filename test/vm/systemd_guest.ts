@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * A guest in which systemd is init, on a fresh small Debian, with this tree at /opt/toascope: runs commands there as root, and
- * gives back what systemd and the journal know of a unit. What it writes is gone with it.
+ * A guest in which systemd is init, on a fresh small Debian, with this tree at /opt/toascope: runs
+ * commands there as root, and returns what systemd and the journal know about a unit. What the
+ * guest writes is lost when it ends.
  */
 import { once } from 'node:events';
 import { mkdirSync, rmSync } from 'node:fs';
@@ -14,11 +15,11 @@ import { systemdRoot } from './systemd_root.ts';
 
 export interface SystemdOptions {
 	readonly fetched: Fetched;
-	/** Where the initramfs and the serial log go. */
+	/** The directory for the initramfs and the serial log. */
 	readonly directory: string;
-	/** The guest's own limit. */
+	/** The time limit of this guest. */
 	readonly limitSeconds: number;
-	/** More for the kernel's command line. */
+	/** Additional words for the kernel's command line. */
 	readonly kernelArguments?: readonly string[];
 }
 
@@ -45,7 +46,10 @@ export class SystemdGuest implements AsyncDisposable {
 		this.#answers = createInterface({ input: agent })[Symbol.asyncIterator]();
 	}
 
-	/** Resolves when systemd has reached multi-user.target. @throws Unavailable; Error when the guest ends before. */
+	/**
+	 * Resolves when systemd has reached multi-user.target.
+	 * @throws Unavailable; Error if the guest ends before
+	 */
 	static async boot({ directory, ...options }: SystemdOptions): Promise<SystemdGuest> {
 		const root = await systemdRoot();
 		mkdirSync(directory, { recursive: true });
@@ -66,20 +70,20 @@ export class SystemdGuest implements AsyncDisposable {
 			for await (const _line of machine.lines());
 		})();
 		const [agent] = await connected;
-		// QEMU keeps its end to itself
+		// QEMU keeps this connection, and no other one is expected
 		server.close();
 		const guest = new SystemdGuest(machine, agent, ended);
-		if ((await guest.#answer()) !== 'ready') throw new Error('the agent in the guest says something else');
+		if ((await guest.#answer()) !== 'ready') throw new Error('the first line of the agent in the guest is not "ready"');
 		return guest;
 	}
 
 	async #answer(): Promise<string> {
 		const { value, done } = await this.#answers.next();
-		if (done) throw new Error(`the guest ${this.#machine.late ? 'hung' : 'ended'}: ${this.#machine.log}`);
+		if (done) throw new Error(`the guest ${this.#machine.late ? 'took too long' : 'ended'}: ${this.#machine.log}`);
 		return value;
 	}
 
-	/** Runs a script of sh, one at a time. @throws Error when the guest has ended */
+	/** Runs a shell script; one at a time. @throws Error if the guest has ended */
 	async run(script: string): Promise<Said> {
 		this.#agent.write(`${Buffer.from(script).toString('base64')}\n`);
 		const [code = '', text = ''] = (await this.#answer()).split(' ');
@@ -92,7 +96,7 @@ export class SystemdGuest implements AsyncDisposable {
 		return Object.fromEntries(text.split('\n').map((line) => line.split(/=(.*)/s, 2)));
 	}
 
-	/** What a unit, and systemd about it, have written. */
+	/** What a unit has logged, and systemd about it. */
 	async journal(unit: string): Promise<JournalEntry[]> {
 		const { text } = await this.run(`journalctl --sync && journalctl --quiet --output=json --unit=${unit}`);
 		return text
@@ -101,7 +105,7 @@ export class SystemdGuest implements AsyncDisposable {
 			.map((line) => JSON.parse(line) as JournalEntry);
 	}
 
-	/** The serial line: the kernel's words. */
+	/** The file with the serial output, which has the kernel's messages. */
 	get log(): string {
 		return this.#machine.log;
 	}

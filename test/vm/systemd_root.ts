@@ -5,17 +5,17 @@ import { join } from 'node:path';
 import { cache, sourcesOf, Unavailable } from './apt.ts';
 import { run } from './run.ts';
 
-/** What toascope itself needs besides, and what a test wants to look at it with. */
+/** Also what toascope itself needs, and the tools with which tests inspect it. */
 const packages = 'systemd,systemd-sysv,dbus,udev,kmod,iproute2,procps,libbpf1,libelf1,zlib1g,libstdc++6,curl';
 
-/** This machine's: its own builds run there. */
+/** This machine's release: programs that were built here run on it. */
 function release(): string {
 	const [, name] = /^VERSION_CODENAME=(\w+)$/m.exec(readFileSync('/etc/os-release', 'utf8')) ?? [];
 	if (name === undefined) throw new Unavailable('no VERSION_CODENAME in /etc/os-release');
 	return name;
 }
 
-/** Made once, in the cache. @throws Unavailable */
+/** Created once, in the cache. @throws Unavailable */
 export async function systemdRoot(): Promise<string> {
 	const suite = release();
 	const directory = join(cache, `systemd-${suite}`);

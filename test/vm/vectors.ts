@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/** test/vectors/options.json as lines for C: name, profiles as the module's parameter, segment, options, verdict, family, address, port. */
+/**
+ * test/vectors/options.json as lines for C: name, profiles as the module's parameter, segment,
+ * options, verdict, family, address, port.
+ */
 import { formatProfiles } from '../../daemon/module/parameters.ts';
-import { readVectors } from '../fixtures/vectors.ts';
+import { readVectors } from '../kit/model/vectors.ts';
 
 export function vectorLines(): string {
 	const lines = [...readVectors(), ...readVectors('syn')].map(({ name, profiles, segment = 'ack', options, expect }) =>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* TCP segments by hand, over a TUN device. */
+/* Hand-hosts_made TCP segments over a TUN device. */
 #include "wire.h"
 #include <arpa/inet.h>
 #include <err.h>
@@ -22,7 +22,7 @@
 
 const struct options no_options;
 
-static uint32_t made;
+static uint32_t hosts_made;
 
 int wire_open(const char *name)
 {
@@ -45,7 +45,7 @@ int wire_open(const char *name)
 
 struct host wire_host_at(int family, const char *address, uint16_t to)
 {
-	uint32_t number = made++ + (uint32_t)getpid() * 4096;
+	uint32_t number = hosts_made++ + (uint32_t)getpid() * 4096;
 	struct host host = {
 		.family = family, .port = 1024 + number % 60000, .to = to, .sent = 1000 + number * 7919
 	};
@@ -162,7 +162,7 @@ void wire_send(int wire, struct host *host, int flags, struct options options, c
 	host->sent += payload + !!(flags & SYN) + !!(flags & FIN);
 }
 
-/* Is it a segment for the host? */
+/* Returns the TCP segment if the packet is for the host, otherwise NULL. */
 static const uint8_t *segment_for(const struct host *host, const uint8_t *packet, size_t length)
 {
 	const uint8_t *segment = packet + (packet[0] >> 4 == 4 ? IP4_HEADER : IP6_HEADER);

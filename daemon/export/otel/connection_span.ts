@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What the span of a connection says: names by the semantic conventions, `toascope.*` for what they do not name. */
+/**
+ * The contents of a connection's span. Names follow the semantic conventions; `toascope.*` is used
+ * where these have no name.
+ */
 import type { Connection } from '../../model/connection.ts';
 
-/** Seconds and nanoseconds since 1970, as the SDK takes a time without rounding it. */
+/** Seconds and nanoseconds since 1970: a form of time that the SDK does not round. */
 export type SpanTime = [seconds: number, nanoseconds: number];
 
-/** What the span of a connection gets at its end; it began when the connection opened. */
+/** What is added to a connection's span at its end; the span began when the connection opened. */
 export interface ConnectionSpan {
 	readonly end: SpanTime;
 	readonly attributes: Record<string, string | number>;
@@ -13,15 +16,15 @@ export interface ConnectionSpan {
 }
 
 /**
- * No convention covers an accepted connection. Those for its neighbours (`DNS lookup`, `TLS client handshake`) name protocol
- * and operation and keep addresses out, because a span's name must have few values.
+ * No convention covers an accepted connection. Related ones (`DNS lookup`, `TLS client handshake`)
+ * name the protocol and the operation but no address, because span names must have few values.
  */
 export const SPAN_NAME = 'TCP connection';
 export const ACCEPTED_EVENT = 'toascope.connection.accepted';
 
 const NS_PER_S = 1_000_000_000n;
 
-/** Splits Unix nanoseconds; exact, which a Number of them (more than 2^53) is not. */
+/** Splits Unix nanoseconds exactly; a single Number is inexact, because they exceed 2^53. */
 export function spanTime(unixNs: bigint): SpanTime {
 	return [Number(unixNs / NS_PER_S), Number(unixNs % NS_PER_S)];
 }
@@ -59,7 +62,8 @@ export function connectionSpan(
 	const { client, peer, local, openedNs, acceptedNs, closedNs } = connection;
 	if (client === undefined || closedNs === undefined) return undefined;
 	const startNs = unixNs(openedNs);
-	// a wall clock that was set back meanwhile must not make an end that is before the start: it has what really passed
+	// if the wall clock was set back meanwhile, the end must not precede the start: the time that
+	// really elapsed is added to the start
 	const endOf = (ns: bigint): SpanTime => {
 		const wallNs = unixNs(ns);
 		return spanTime(wallNs < startNs ? startNs + (ns - openedNs) : wallNs);
@@ -82,7 +86,7 @@ export function connectionSpan(
 			...(connection.segment !== undefined && { 'toascope.segment': connection.segment }),
 			...(connection.seen !== undefined && { 'toascope.accept.seen': connection.seen }),
 			...(acceptedNs !== undefined && { 'toascope.accept.wait_seconds': Number(acceptedNs - openedNs) / 1e9 }),
-			// Exact below 2^53 bytes (9 PB) in one connection: the SDK's numbers are no wider.
+			// Exact below 2^53 bytes (9 PB) in one connection: the SDK has no wider numbers.
 			'toascope.received_bytes': Number(connection.receivedBytes),
 			'toascope.sent_bytes': Number(connection.sentBytes),
 			'toascope.retransmitted_segments': connection.retransmittedSegments,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The SDK's last stage: serializes a batch of spans, sends it, and counts what became of each span. */
+/** The SDK's last stage: serializes a batch of spans, sends it, and counts the outcome of each. */
 import { type ExportResult, ExportResultCode } from '@opentelemetry/core';
 import { convertLegacyHttpOptions } from '@opentelemetry/otlp-exporter-base/node-http';
 import { convertLegacyOtlpGrpcOptions } from '@opentelemetry/otlp-grpc-exporter-base';
@@ -15,14 +15,14 @@ import { createGrpcChannel } from './grpc_channel.ts';
 import { createHttpChannel } from './http_channel.ts';
 import { createTransport, type Transport } from './transport.ts';
 
-/** What is told of each batch. */
+/** The outcome of one batch. */
 export interface BatchOutcome {
 	readonly exported: number;
 	readonly failed: number;
 	readonly error: Error | undefined;
 }
 
-export interface Wire {
+export interface CollectorConnection {
 	readonly url: string;
 	readonly serializer: ISerializer<ReadableSpan[], IExportTraceServiceResponse>;
 	readonly transport: Transport;
@@ -30,13 +30,16 @@ export interface Wire {
 
 const GRPC_PATH = '/opentelemetry.proto.collector.trace.v1.TraceService/Export';
 
-/** `endpoint` is a base, as OTEL_EXPORTER_OTLP_ENDPOINT is. */
+/** `endpoint` is a base URL, like OTEL_EXPORTER_OTLP_ENDPOINT. */
 function tracesUrl(endpoint: string | undefined): { url?: string } {
 	return endpoint === undefined ? {} : { url: `${endpoint.replace(/\/$/, '')}/v1/traces` };
 }
 
-/** The way to the collector; what `endpoint` leaves open is taken from the OTEL_EXPORTER_OTLP_* variables. */
-export async function openWire(protocol: OtlpProtocol, endpoint: string | undefined): Promise<Wire> {
+/**
+ * Prepares the transport to the collector. The OTEL_EXPORTER_OTLP_* variables apply to everything
+ * that `endpoint` does not set.
+ */
+export async function openCollectorConnection(protocol: OtlpProtocol, endpoint: string | undefined): Promise<CollectorConnection> {
 	if (protocol === 'grpc') {
 		const options = convertLegacyOtlpGrpcOptions(endpoint === undefined ? {} : { url: endpoint }, 'TRACES');
 		const transport = createTransport(createGrpcChannel(options, GRPC_PATH), options.timeoutMillis);
@@ -50,14 +53,17 @@ export async function openWire(protocol: OtlpProtocol, endpoint: string | undefi
 	return { url: options.url, serializer: json ? JsonTraceSerializer : ProtobufTraceSerializer, transport };
 }
 
-/** An exporter over `wire`; `settled` is called once for each batch. */
+/** An exporter over `wire`; `onBatchDone` is called once for each batch. */
 export function createExporter(
-	{ serializer, transport }: Wire,
-	settled: (outcome: BatchOutcome) => void,
+	{ serializer, transport }: CollectorConnection,
+	onBatchDone: (outcome: BatchOutcome) => void,
 ): SpanExporter {
-	const underWay = new Set<Promise<void>>();
+	const inFlight = new Set<Promise<void>>();
 
-	/** What the collector says it left out of a request that it took. An answer that can't be read left out nothing. */
+	/**
+	 * The spans that the collector reports as rejected in a request that it accepted. A response
+	 * that cannot be parsed counts as none rejected.
+	 */
 	function readPartialSuccess(body: Uint8Array): { rejected: number; reason: string } {
 		try {
 			const { partialSuccess } = serializer.deserializeResponse(body);
@@ -83,15 +89,16 @@ export function createExporter(
 	return {
 		export(spans: ReadableSpan[], done: (result: ExportResult) => void): void {
 			const sending = send(spans).then((outcome) => {
-				underWay.delete(sending);
-				settled(outcome);
-				// Success in any case: a failure is counted and told already, and the SDK would tell it again.
+				inFlight.delete(sending);
+				onBatchDone(outcome);
+				// Always success: failures are counted and logged already, and the SDK would log
+				// them again.
 				done({ code: ExportResultCode.SUCCESS });
 			});
-			underWay.add(sending);
+			inFlight.add(sending);
 		},
 		async shutdown() {
-			await Promise.all(underWay);
+			await Promise.all(inFlight);
 			transport.close();
 		},
 	};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** OTLP over gRPC: one unary call for each attempt, its messages already serialized. */
+/** OTLP over gRPC: one unary call for each attempt, with messages that are already serialized. */
 import { type ChannelCredentials, Client, compressionAlgorithms, type Metadata, status } from '@grpc/grpc-js';
 import type { Attempt, Channel } from './transport.ts';
 
@@ -11,7 +11,10 @@ export interface GrpcOptions {
 	readonly credentials: () => ChannelCredentials;
 }
 
-/** Those that the OTLP specification names as retryable; RESOURCE_EXHAUSTED only with a delay, which grpc-js does not hand out. */
+/**
+ * The codes that the OTLP specification defines as retryable. RESOURCE_EXHAUSTED is omitted: it is
+ * retryable only with a delay, which grpc-js does not expose.
+ */
 const retryableCodes = new Set<number>([
 	status.CANCELLED,
 	status.DEADLINE_EXCEEDED,
@@ -46,7 +49,7 @@ export function createGrpcChannel(options: GrpcOptions, path: string): Channel {
 			);
 			const cancel = () => call.cancel();
 			signal.addEventListener('abort', cancel);
-			// one that has aborted calls nobody any more
+			// a signal that has already aborted does not call its listeners
 			if (signal.aborted) cancel();
 		});
 	}

@@ -12,8 +12,8 @@ export interface HttpOptions {
 	readonly agentFactory: (protocol: string) => http.Agent | Promise<http.Agent>;
 }
 
-/** An answer holds at most a message about rejected spans. */
-const MAX_ANSWER_BYTES = 65_536;
+/** A response contains at most a message about rejected spans. */
+const MAX_RESPONSE_BYTES = 65_536;
 const retryableStatus = new Set([429, 502, 503, 504]);
 const retryableErrors = new Set([
 	'ECONNRESET',
@@ -26,17 +26,17 @@ const retryableErrors = new Set([
 	'EHOSTUNREACH',
 ]);
 
-/** Milliseconds of a Retry-After header, which has seconds or a date; undefined when it has neither. */
+/** Milliseconds of a Retry-After header, which has seconds or a date; empty if it has neither. */
 function retryAfterMs(header: string | undefined): { afterMs?: number } {
 	if (header === undefined) return {};
 	const ms = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - Date.now();
 	return Number.isNaN(ms) ? {} : { afterMs: Math.max(ms, 0) };
 }
 
-function judge(response: http.IncomingMessage, body: Buffer): Attempt {
+function attemptOf(response: http.IncomingMessage, body: Buffer): Attempt {
 	const status = response.statusCode ?? 0;
 	if (status >= 200 && status < 300) return { status: 'done', body };
-	const error = new Error(`the collector answered ${status} ${response.statusMessage ?? ''}`.trimEnd());
+	const error = new Error(`the collector responded with ${status} ${response.statusMessage ?? ''}`.trimEnd());
 	if (!retryableStatus.has(status)) return { status: 'failed', error };
 	return { status: 'retry', error, ...retryAfterMs(response.headers['retry-after']) };
 }
@@ -46,7 +46,7 @@ async function readBody(response: http.IncomingMessage): Promise<Buffer> {
 	let size = 0;
 	for await (const chunk of response as AsyncIterable<Buffer>) {
 		size += chunk.length;
-		if (size > MAX_ANSWER_BYTES) throw new Error(`the collector's answer is longer than ${MAX_ANSWER_BYTES} bytes`);
+		if (size > MAX_RESPONSE_BYTES) throw new Error(`the response is longer than ${MAX_RESPONSE_BYTES} bytes`);
 		chunks.push(chunk);
 	}
 	return Buffer.concat(chunks);
@@ -72,7 +72,7 @@ export async function createHttpChannel(options: HttpOptions): Promise<Channel> 
 				outgoing.on('error', reject);
 				outgoing.end(body);
 			});
-			return judge(response, await readBody(response));
+			return attemptOf(response, await readBody(response));
 		} catch (error) {
 			const failure = error as NodeJS.ErrnoException;
 			return { status: retryableErrors.has(failure.code ?? '') ? 'retry' : 'failed', error: failure };

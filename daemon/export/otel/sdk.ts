@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The OpenTelemetry SDK, set up for traces and nothing else, fed with closed connections. */
+/** The OpenTelemetry SDK, configured for traces only; its input is closed connections. */
 import { context, DiagLogLevel, diag, logs, ROOT_CONTEXT, SpanKind, TraceFlags, trace } from '@opentelemetry/api';
 import { diagLogLevelFromString } from '@opentelemetry/core';
 import {
@@ -14,25 +14,25 @@ import { NodeSDK } from '@opentelemetry/sdk-node';
 import type { Logger } from 'pino';
 import { withinMs } from '../../deadline.ts';
 import { ToascopeError } from '../../errors.ts';
-import { logLines, tell } from '../../log_lines.ts';
+import { logLine, logLines } from '../../log_lines.ts';
 import type { ConnectionEvent } from '../../model/connection.ts';
 import type { OtelEnvironment } from '../../otel_environment.ts';
 import { withoutPassword } from '../../secrets.ts';
 import { connectionSpan, SPAN_NAME, spanTime } from './connection_span.ts';
-import { type BatchOutcome, createExporter, openWire, type Wire } from './exporter.ts';
-import type { SpanExport, SpanOptions, SpanStats } from './spans.ts';
+import { type BatchOutcome, createExporter, openCollectorConnection, type CollectorConnection } from './exporter.ts';
+import type { SpanExport, SpanOptions, SpanStats } from './span_export.ts';
 
 const SCOPE = 'toascope';
 
-/** What the SDK has to say goes into our log. */
+/** Routes the diagnostics of the SDK to our log. */
 function routeDiagnostics(logger: Logger, { logLevel }: OtelEnvironment): void {
-	const say =
+	const log =
 		(level: 'warn' | 'info' | 'debug') =>
 		(message: string, ...details: unknown[]) => {
 			logger[level](details.length > 0 ? { details: details.map(String) } : {}, `OpenTelemetry: ${message}`);
 		};
 	diag.setLogger(
-		{ error: say('warn'), warn: say('warn'), info: say('info'), debug: say('debug'), verbose: say('debug') },
+		{ error: log('warn'), warn: log('warn'), info: log('info'), debug: log('debug'), verbose: log('debug') },
 		{
 			logLevel: diagLogLevelFromString(logLevel) ?? DiagLogLevel.WARN,
 			suppressOverrideMessage: true,
@@ -40,46 +40,52 @@ function routeDiagnostics(logger: Logger, { logLevel }: OtelEnvironment): void {
 	);
 }
 
-/** The variable that names the collector, where it holds no URL of HTTP: the SDK would send to another one. */
+/**
+ * The variable that names the collector, if its value is not an HTTP URL: the SDK would then send
+ * to another collector.
+ */
 function unusableVariable({ endpoint }: OtelEnvironment): string | undefined {
 	if (endpoint === undefined) return undefined;
 	return /^https?:$/.test(URL.parse(endpoint.value)?.protocol ?? '') ? undefined : endpoint.variable;
 }
 
-async function openConfiguredWire({ protocol: chosen, endpoint }: SpanOptions, otel: OtelEnvironment): Promise<Wire> {
+async function openConfiguredWire({ protocol: chosen, endpoint }: SpanOptions, otel: OtelEnvironment): Promise<CollectorConnection> {
 	const protocol = chosen ?? otel.protocol ?? 'http/protobuf';
-	// over gRPC it may be HOST:PORT
+	// with gRPC it can be HOST:PORT
 	const unusable = endpoint === undefined && protocol !== 'grpc' ? unusableVariable(otel) : undefined;
 	if (unusable !== undefined) {
-		throw new ToascopeError('CONFIG_INVALID', `${unusable} is no URL of HTTP`, {
+		throw new ToascopeError('CONFIG_INVALID', `${unusable} is not an HTTP URL`, {
 			hint: 'give a base URL, such as http://127.0.0.1:4318',
 		});
 	}
 	try {
-		return await openWire(protocol, endpoint);
+		return await openCollectorConnection(protocol, endpoint);
 	} catch (cause) {
-		throw new ToascopeError('CONFIG_INVALID', `otel.endpoint: ${endpoint ?? 'OTEL_EXPORTER_OTLP_ENDPOINT'} is no URL`, {
-			hint: 'give a base URL, such as http://127.0.0.1:4318',
-			cause,
-		});
+		throw new ToascopeError(
+			'CONFIG_INVALID',
+			`otel.endpoint: ${endpoint ?? 'OTEL_EXPORTER_OTLP_ENDPOINT'} is not a URL`,
+			{ hint: 'give a base URL, such as http://127.0.0.1:4318', cause },
+		);
 	}
 }
 
 function createSdk(
-	wire: Wire,
+	wire: CollectorConnection,
 	version: string,
 	otel: OtelEnvironment,
-	settled: (outcome: BatchOutcome) => void,
+	onBatchDone: (outcome: BatchOutcome) => void,
 ): NodeSDK {
-	const ours = resourceFromAttributes({ 'service.name': 'toascope', 'service.version': version });
+	const resource = resourceFromAttributes({ 'service.name': 'toascope', 'service.version': version });
 	return new NodeSDK({
-		resource: defaultResource().merge(ours),
-		// Not the detector for our own process: its process.pid would stand beside the span's, which is the application's.
-		...(!otel.choosesDetectors && {
+		resource: defaultResource().merge(resource),
+		// Without the detector for our own process: its process.pid would appear beside that of the
+		// span, which is the application's.
+		...(!otel.setsDetectors && {
 			resourceDetectors: [envDetector, hostDetector, osDetector, serviceInstanceIdDetector],
 		}),
-		traceExporter: createExporter(wire, settled),
-		// Empty and not left out: else the SDK starts those that the environment names, and it names OTLP by default.
+		traceExporter: createExporter(wire, onBatchDone),
+		// Empty rather than omitted: otherwise the SDK starts those that the environment names, by
+		// default OTLP.
 		metricReaders: [],
 		logRecordProcessors: [],
 		instrumentations: [],
@@ -87,13 +93,14 @@ function createSdk(
 	});
 }
 
-/** What a shutdown may take to note what became of the requests that were given up. */
+/** Additional milliseconds for a shutdown to record the outcome of requests that it cancelled. */
 const closeMs = 200;
 
 /** See {@link startSpans} in spans.ts. */
 export async function startSdk(options: SpanOptions, otel: OtelEnvironment): Promise<SpanExport> {
 	const { clock, resolveContainer, logger, version } = options;
-	// only the sampler knows what is wanted, and it is asked by making a span: what takes all needs not be asked
+	// only the sampler knows which spans are wanted, and only starting a span calls it: a sampler
+	// that takes all spans need not be called
 	const { maxQueue: maxPending, samplesAll } = otel;
 	let pending = 0;
 	let exported = 0n;
@@ -102,40 +109,42 @@ export async function startSdk(options: SpanOptions, otel: OtelEnvironment): Pro
 	let failing = false;
 	let ending: Promise<void> | undefined;
 
-	function settled(outcome: BatchOutcome): void {
+	function onBatchDone(outcome: BatchOutcome): void {
 		pending -= outcome.exported + outcome.failed;
 		exported += BigInt(outcome.exported);
 		exportFailed += BigInt(outcome.failed);
-		// A collector that is down is told once, not with every batch.
+		// A collector that is down is logged once, not with every batch.
 		if (outcome.error !== undefined && !failing) {
-			tell(logger, logLines.spansNotReaching, { err: outcome.error, spans: outcome.failed });
+			logLine(logger, logLines.spansNotReaching, { err: outcome.error, spans: outcome.failed });
 		} else if (outcome.error === undefined && failing) {
-			tell(logger, logLines.spansReaching, { lost: exportFailed + queueFull });
+			logLine(logger, logLines.spansReaching, { lost: exportFailed + queueFull });
 		}
 		failing = outcome.error !== undefined;
 	}
 
 	routeDiagnostics(logger, otel);
 	const wire = await openConfiguredWire(options, otel);
-	diag.disable(); // the SDK's constructor may set a console logger, and complains if it finds another
-	const sdk = createSdk(wire, version, otel, settled);
+	diag.disable(); // the SDK's constructor can set a console logger, and warns if it replaces another
+	const sdk = createSdk(wire, version, otel, onBatchDone);
 	routeDiagnostics(logger, otel);
 	sdk.start();
 	const tracer = trace.getTracer(SCOPE, version);
-	tell(logger, logLines.exportingSpans, { url: withoutPassword(wire.url) });
+	logLine(logger, logLines.exportingSpans, { url: withoutPassword(wire.url) });
 
 	function onEvent({ type, connection }: ConnectionEvent): void {
 		if (ending !== undefined || connection.client === undefined) return;
-		// Asked for early, while the process is there to be looked at; the answer is remembered.
+		// Resolved early, while the process still exists; the result is cached.
 		const containerId = connection.owner === undefined ? undefined : resolveContainer(connection.owner);
 		if (type !== 'closed') return;
-		// Checked here, over queue and requests together: the SDK's queue drops spans without a word, and so never fills.
+		// Checked here for queue and requests together, so that the SDK's queue, which drops spans
+		// silently, never fills.
 		const full = pending >= maxPending;
 		if (full && samplesAll) {
 			queueFull++;
 			return;
 		}
-		// the attributes come later: to make them takes longer than all the rest, and most may not be wanted
+		// attributes are set later: they cost more than all the rest, and the sampler can reject
+		// most spans
 		const startTime = spanTime(clock(connection.openedNs));
 		const span = tracer.startSpan(SPAN_NAME, { kind: SpanKind.SERVER, startTime }, ROOT_CONTEXT);
 		if ((span.spanContext().traceFlags & TraceFlags.SAMPLED) === 0) return;
@@ -152,7 +161,7 @@ export async function startSdk(options: SpanOptions, otel: OtelEnvironment): Pro
 			for (const event of events) span.addEvent(event.name, event.time);
 			span.end(end);
 		} catch (error) {
-			// it is in no queue: else it would keep its room there for ever
+			// the span is in no queue: it would otherwise count as pending forever
 			pending--;
 			exportFailed++;
 			throw error;
@@ -162,12 +171,12 @@ export async function startSdk(options: SpanOptions, otel: OtelEnvironment): Pro
 	async function end(timeoutMs: number): Promise<void> {
 		const before = exportFailed;
 		const closing = setTimeout(() => wire.transport.close(), timeoutMs);
-		// the SDK waits for timers and channels of its own as well, which a busy machine delays
+		// the SDK also waits for timers and channels of its own, which a busy machine delays
 		const ended = await withinMs(sdk.shutdown(), timeoutMs + closeMs);
 		clearTimeout(closing);
 		wire.transport.close();
 		const lost = exportFailed - before + (ended ? 0n : BigInt(pending));
-		if (lost > 0n) tell(logger, logLines.spansLost, { spans: lost });
+		if (lost > 0n) logLine(logger, logLines.spansLost, { spans: lost });
 		trace.disable();
 		context.disable();
 		logs.disable();

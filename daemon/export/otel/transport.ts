@@ -1,26 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Sends OTLP requests and repeats them as the protocol says. The SDK has transports of its own, but what they have begun
- * can't be stopped: a collector that hangs would hold the daemon back for 10 s when it stops.
+ * Sends OTLP requests and retries them as the protocol specifies. The SDK has transports of its
+ * own, but their requests cannot be cancelled: a collector that hangs would delay the stop of the
+ * daemon by 10 s.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** What became of one attempt. */
+/** The outcome of one attempt. */
 export type Attempt =
 	| { readonly status: 'done'; readonly body: Uint8Array }
 	| { readonly status: 'failed'; readonly error: Error }
 	| { readonly status: 'retry'; readonly error: Error; readonly afterMs?: number };
 
 export interface Channel {
-	/** Sends once; settles when `signal` aborts. Never rejects. */
+	/** Sends once; also resolves when `signal` aborts. Never rejects. */
 	attempt(body: Uint8Array, signal: AbortSignal): Promise<Attempt>;
 	close(): void;
 }
 
 export interface Transport {
-	/** Sends within the time limit; the body of the answer. Rejects with the last attempt's error. */
+	/**
+	 * Sends within the time limit, and resolves with the body of the response. Rejects with the
+	 * error of the last attempt.
+	 */
 	send(body: Uint8Array): Promise<Uint8Array>;
-	/** Ends what is under way, and all that comes later, with an error. Harmless when repeated. */
+	/** Ends the sends in progress and all later ones with an error. Can be called repeatedly. */
 	close(): void;
 }
 
@@ -28,7 +32,10 @@ const FIRST_DELAY_MS = 1000;
 const LAST_DELAY_MS = 5000;
 const GROWTH = 1.5;
 
-/** Repeats over `channel`, within `timeoutMs` for each send: 1 s between attempts, growing to 5 s, a fifth of it at random. */
+/**
+ * Retries over `channel`, within `timeoutMs` for each send. The pause between attempts grows from
+ * 1 s to 5 s, and varies at random by a fifth.
+ */
 export function createTransport(channel: Channel, timeoutMs: number): Transport {
 	const closing = new AbortController();
 
@@ -41,10 +48,10 @@ export function createTransport(channel: Channel, timeoutMs: number): Transport 
 		for (let backoff = FIRST_DELAY_MS; ; backoff = Math.min(backoff * GROWTH, LAST_DELAY_MS)) {
 			const attempt = await channel.attempt(body, signal);
 			if (attempt.status === 'done') return attempt.body;
-			// why it failed before says more than that it was given up
+			// the earlier error says more than the fact that the send was cancelled
 			if (closing.signal.aborted) throw last ?? closing.signal.reason;
 			last = attempt.error;
-			if (limit.aborted) throw new Error(`no answer within ${timeoutMs} ms`);
+			if (limit.aborted) throw new Error(`no response within ${timeoutMs} ms`);
 			if (attempt.status === 'failed') throw attempt.error;
 			const waitMs = attempt.afterMs ?? backoff * (0.8 + 0.4 * Math.random());
 			if (performance.now() + waitMs > deadline) throw attempt.error;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Which format a scraper wants, and how packed: RFC 9110, sections 12.5.1 and 12.5.3. */
+/** Negotiates the format of a scrape and its compression: RFC 9110, sections 12.5.1 and 12.5.3. */
 import type { Format } from './text.ts';
 
 /** Content-Type of each format. */
@@ -9,12 +9,12 @@ export const contentTypes: Readonly<Record<Format, string>> = {
 };
 
 /**
- * OpenMetrics where the header names it and likes nothing of ours better; the Prometheus text
- * format else, also for a header that wants neither: a scraper that reads it has more than an error.
+ * OpenMetrics if the header names it and does not prefer our other format; otherwise the Prometheus
+ * text format, even if the header accepts neither: a scraper that reads it gets more than an error.
  */
 export function negotiateFormat(accept: string | undefined): Format {
 	let openmetrics = 0;
-	let named: number | undefined;
+	let textQuality: number | undefined;
 	for (const range of (accept ?? '').split(',')) {
 		const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase());
 		const quality = qualityOf(parameters);
@@ -22,24 +22,28 @@ export function negotiateFormat(accept: string | undefined): Format {
 			const version = parameters.find((parameter) => parameter.startsWith('version='));
 			if (version === undefined || /^version="?1\./.test(version)) openmetrics = Math.max(openmetrics, quality);
 		} else if (type === 'text/plain') {
-			named = Math.max(named ?? 0, quality);
+			textQuality = Math.max(textQuality ?? 0, quality);
 		}
 	}
-	return openmetrics > 0 && openmetrics >= (named ?? 0) ? 'openmetrics' : 'prometheus';
+	return openmetrics > 0 && openmetrics >= (textQuality ?? 0) ? 'openmetrics' : 'prometheus';
 }
 
 /**
- * Whether a scraper of OpenMetrics wants to know when series began (`_created`). A Prometheus that does nothing with that
- * keeps each of these lines as one more series, so it is left out where the header looks like such a one: it names the text
- * format as well. One that goes by created timestamps (`--enable-feature=created-timestamp-zero-ingestion`) also names
- * protobuf; who names OpenMetrics alone gets all that there is.
+ * Whether a scraper of OpenMetrics wants the creation times of series (`_created`). A Prometheus
+ * that does not use them stores each as one more series, so they are omitted for a header like that
+ * of such a Prometheus, which also names the text format. A Prometheus that uses created timestamps
+ * (`--enable-feature=created-timestamp-zero-ingestion`) also names protobuf. A scraper that names
+ * only OpenMetrics gets everything.
  */
 export function negotiateCreated(accept: string | undefined): boolean {
 	const types = (accept ?? '').split(',').map((range) => range.split(';')[0]?.trim().toLowerCase());
 	return types.includes('application/vnd.google.protobuf') || !types.includes('text/plain');
 }
 
-/** Whether gzip is wanted: named in Accept-Encoding, or part of its `*`, and liked no less than what is not packed. */
+/**
+ * Whether gzip is wanted: Accept-Encoding names it or covers it with `*`, and does not prefer an
+ * uncompressed response.
+ */
 export function negotiateGzip(acceptEncoding: string | undefined): boolean {
 	const qualities = new Map<string, number>();
 	for (const coding of (acceptEncoding ?? '').split(',')) {

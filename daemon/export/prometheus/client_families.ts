@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The per-client families: thousands of series, so their lines are written as bytes, and the labels of a series
- * are put together once.
+ * The per-client families. They have thousands of series, so their lines are written as bytes, and
+ * the labels of a series are formatted once.
  */
+
+import type { Series } from '../../model/series.ts';
 import type { SeriesTable } from '../../model/series_table.ts';
-import type { Series, Traffic } from '../../model/snapshot.ts';
+import type { Traffic } from '../../model/traffic.ts';
 import { type MetricName, metricDefinition } from '../metric_table.ts';
+import type { ChunkPool } from './chunk_pool.ts';
 import type { Family } from './family.ts';
 import { LineWriter } from './line_writer.ts';
-import type { PiecePool } from './piece_pool.ts';
-import { createdName, escapeLabelValue, formatSeconds, pieceLength } from './text.ts';
+import { chunkLength, createdName, escapeLabelValue, formatSeconds } from './text.ts';
 
-/** Writes the value that one row shows. */
+/** Writes the value of one row. */
 type Value = (out: LineWriter, table: SeriesTable, row: number) => void;
 
 const integer =
@@ -26,7 +28,7 @@ const seconds =
 
 const active: Value = (out, table, row) => out.integer(table.active(row));
 
-/** In order: name of the family, and of each sample its suffix and value. */
+/** In output order: the name of a family, and the suffix and value of each of its samples. */
 const families: readonly (readonly [MetricName, readonly (readonly [suffix: string, value: Value])[]])[] = [
 	['toascope_client_connections_opened_total', [['', integer('opened')]]],
 	['toascope_client_connections_closed_total', [['', integer('closed')]]],
@@ -50,55 +52,58 @@ const families: readonly (readonly [MetricName, readonly (readonly [suffix: stri
 	],
 ];
 
-/** `{client="...",listener="..."} ` of each series: as long as it lives they are the same bytes. */
+/**
+ * Caches `{client="...",listener="..."} ` of each series: the bytes do not change while the series
+ * exists.
+ */
 export class SeriesLabels {
-	readonly #known = new Map<Series, Uint8Array>();
+	readonly #bytes = new Map<Series, Uint8Array>();
 
-	/** Forgets those of series that have ended, when they are many. */
-	prune(living: number): void {
-		if (this.#known.size > 2 * living) this.#known.clear();
+	/** Clears the cache when it has more than twice as many entries as there are live series. */
+	prune(liveSeries: number): void {
+		if (this.#bytes.size > 2 * liveSeries) this.#bytes.clear();
 	}
 
 	of(series: Series): Uint8Array {
-		let bytes = this.#known.get(series);
+		let bytes = this.#bytes.get(series);
 		if (bytes === undefined) {
 			const { client, listener } = series;
 			bytes = Buffer.from(`{client="${escapeLabelValue(client)}",listener="${escapeLabelValue(listener)}"} `);
-			this.#known.set(series, bytes);
+			this.#bytes.set(series, bytes);
 		}
 		return bytes;
 	}
 }
 
 /**
- * The families of these series; with `created`, when each series began. Each family's lines can be iterated once, one family
- * after the other; they are pieces of the pool.
+ * The families of these series; with `created`, also the creation time of each series. The lines of
+ * each family can be iterated once, one family after the other; they are chunks of the pool.
  */
-export function clientFamilies(table: SeriesTable, labels: SeriesLabels, pool: PiecePool, created = false): Family[] {
+export function clientFamilies(table: SeriesTable, labels: SeriesLabels, pool: ChunkPool, created = false): Family[] {
 	const out = new LineWriter(pool);
-	/** By row: asked for once, for all families. */
-	const found: Uint8Array[] = [];
+	/** Labels by row, looked up once for all families. */
+	const labelsByRow: Uint8Array[] = [];
 	labels.prune(table.length);
 
 	const labelsAt = (row: number): Uint8Array => {
-		const bytes = found[row] ?? labels.of(table.series(row));
-		found[row] = bytes;
+		const bytes = labelsByRow[row] ?? labels.of(table.series(row));
+		labelsByRow[row] = bytes;
 		return bytes;
 	};
 
-	/** By row, labels and value: the same for all families. */
-	const begun: Uint8Array[] = [];
+	/** By row, the labels and the value of `_created`, which all families share. */
+	const createdByRow: Uint8Array[] = [];
 
 	const writeCreated = (name: Uint8Array, row: number) => {
-		const { sinceNs, older } = table.series(row);
+		const { sinceNs, sinceUnknown: older } = table.series(row);
 		if (older === true) return;
-		begun[row] ??= Buffer.concat([labelsAt(row), Buffer.from(`${formatSeconds(sinceNs)}\n`)]);
+		createdByRow[row] ??= Buffer.concat([labelsAt(row), Buffer.from(`${formatSeconds(sinceNs)}\n`)]);
 		out.bytes(name);
-		out.bytes(begun[row]);
+		out.bytes(createdByRow[row]);
 	};
 
 	function* lines(name: MetricName, samples: readonly (readonly [string, Value])[]): Generator<Buffer> {
-		const began = created && metricDefinition(name).type !== 'gauge' ? Buffer.from(createdName(name)) : undefined;
+		const beganName = created && metricDefinition(name).type !== 'gauge' ? Buffer.from(createdName(name)) : undefined;
 		const parts = samples.map(([suffix, value]) => ({ name: Buffer.from(name + suffix), value }));
 		for (let row = 0; row < table.length; row++) {
 			const text = labelsAt(row);
@@ -108,8 +113,8 @@ export function clientFamilies(table: SeriesTable, labels: SeriesLabels, pool: P
 				part.value(out, table, row);
 				out.endLine();
 			}
-			if (began !== undefined) writeCreated(began, row);
-			if (out.length >= pieceLength) yield out.take();
+			if (beganName !== undefined) writeCreated(beganName, row);
+			if (out.length >= chunkLength) yield out.take();
 		}
 		if (out.length > 0) yield out.take();
 	}

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What prom-client keeps itself: the daemon's own gauges and the usual process_* and nodejs_*. */
+/**
+ * The metrics that prom-client keeps itself: those of the daemon, and the usual process_* and
+ * nodejs_*.
+ */
 import { Counter, collectDefaultMetrics, Gauge, type Registry } from 'prom-client';
 import type { TaskStatistics } from '../../model/tasks.ts';
 import { type MetricName, metricDefinition } from '../metric_table.ts';
 import type { Sample } from './family.ts';
 
-/** What the exporter asks of the daemon; read again at each scrape. */
-export interface DaemonFacts {
+/** What the exporter reads from the daemon, anew at each scrape. */
+export interface DaemonState {
 	/** Versions. */
 	readonly build: { readonly version: string; readonly node: string; readonly libbpf: string };
 	/** Undefined while nothing is attached. */
@@ -16,19 +19,22 @@ export interface DaemonFacts {
 		readonly programs: readonly { readonly program: string; readonly attached: boolean }[];
 		readonly lost: Readonly<Record<string, bigint>>;
 	};
-	/** Of the last load of the configuration, and when one last succeeded (Unix milliseconds). */
+	/**
+	 * The result of the last load of the configuration, and the time of the last successful one
+	 * (Unix milliseconds).
+	 */
 	configReload(): { readonly successful: boolean; readonly successAtMs: number };
-	/** Attempts to listen that failed, by endpoint: `listen`, `socket`. */
+	/** Failed attempts to listen, by endpoint: `listen`, `socket`. */
 	listenFailures(): Readonly<Record<string, bigint>>;
-	/** Of every task that ran, and of every step that failed. */
+	/** Statistics of every task that has run, and of every step that has failed. */
 	tasks(): readonly TaskStatistics[];
-	/** Lines of the log that were thrown away. */
+	/** Log lines that were discarded. */
 	logLinesLost(): number;
 }
 
 /**
- * Defaults of prom-client that promtool objects to: gauges called `_total`, types in names. The
- * numbers are in others (`nodejs_active_resources`, `nodejs_eventloop_lag_*`).
+ * Default metrics of prom-client that promtool objects to: gauges named `_total`, types in names.
+ * Other metrics have the same numbers (`nodejs_active_resources`, `nodejs_eventloop_lag_*`).
  */
 const unwanted = [
 	'nodejs_active_handles',
@@ -40,8 +46,8 @@ const unwanted = [
 	'nodejs_eventloop_utilization_histogram',
 ];
 
-/** Registers the gauges about the daemon itself. */
-export function registerDaemonMetrics(registry: Registry, facts: DaemonFacts): void {
+/** Registers the metrics about the daemon itself. */
+export function registerDaemonMetrics(registry: Registry, facts: DaemonState): void {
 	gauge(registry, 'toascope_build_info', (self) => self.set({ ...facts.build }, 1));
 	gauge(registry, 'toascope_provider_info', (self) => {
 		self.reset();
@@ -82,11 +88,11 @@ export function registerDaemonMetrics(registry: Registry, facts: DaemonFacts): v
 	computed(registry, 'toascope_log_lines_lost_total', () => [{ labels: {}, value: facts.logLinesLost() }]);
 }
 
-/** A metric whose samples are made when they are asked for. */
+/** Registers a metric whose samples are computed at each scrape. */
 function computed(registry: Registry, metric: MetricName, read: (name: string) => readonly Sample[]): void {
 	const { name, help, type } = metricDefinition(metric);
 	const collector = { name, help, type, aggregator: 'sum', get: () => ({ ...collector, values: read(name) }) };
-	// the registry takes any object with get(), its type knows only the library's own classes
+	// the registry accepts any object with get(); its type names only the library's own classes
 	registry.registerMetric(collector as unknown as Gauge);
 }
 

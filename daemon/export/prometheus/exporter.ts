@@ -1,38 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The Prometheus exporter: prom-client's registry holds everything but the per-client families;
- * what it holds and they are rendered here, from one and the same snapshot.
+ * The Prometheus exporter. prom-client's registry has all metrics except the per-client families;
+ * this module renders both from the same snapshot.
  */
 import { type Gauge, Registry } from 'prom-client';
 import type { Snapshot } from '../../model/snapshot.ts';
 import { metricTable } from '../metric_table.ts';
+import { ChunkPool } from './chunk_pool.ts';
 import { clientFamilies, SeriesLabels } from './client_families.ts';
-import { type DaemonFacts, registerDaemonMetrics, registerProcessMetrics } from './daemon_metrics.ts';
+import { type DaemonState, registerDaemonMetrics, registerProcessMetrics } from './daemon_metrics.ts';
 import { exposition } from './exposition.ts';
 import { type Family, type Sample, sampleLines } from './family.ts';
 import { type HttpMetrics, registerHttpMetrics } from './http_metrics.ts';
-import { PiecePool } from './piece_pool.ts';
 import { snapshotCollectors } from './snapshot_collectors.ts';
 import type { Format } from './text.ts';
 
 export interface PrometheusExporter {
-	/** Other parts of the daemon may register metrics of their own here. */
+	/** Other parts of the daemon can register metrics of their own here. */
 	readonly registry: Registry;
-	/** What the HTTP servers count. */
+	/** The counters of the HTTP servers. */
 	readonly http: HttpMetrics;
-	/** The text of one scrape, in pieces of at most 256 KiB. `created`: in OpenMetrics, with the time at which series began. */
+	/**
+	 * The text of one scrape, in chunks of at most 256 KiB. `created`: with the creation times of
+	 * series, which only OpenMetrics has.
+	 */
 	render(format: Format, created?: boolean): AsyncGenerator<Buffer, void, void>;
-	/** Nobody reads this piece any more, nor will: its memory is for the next. One that is kept stays as it is. */
-	giveBack(piece: Buffer): void;
+	/**
+	 * Releases a chunk that is not read any more: its memory is reused. A chunk that is not
+	 * released does not change.
+	 */
+	release(chunk: Buffer): void;
 }
 
 export interface PrometheusOptions {
-	/** The store's latest snapshot; undefined before the first. */
+	/** The latest snapshot of the store; undefined before the first. */
 	readonly latest: () => Snapshot | undefined;
-	readonly facts: DaemonFacts;
-	/** `process_*` and `nodejs_*` as well (default). */
+	readonly facts: DaemonState;
+	/** Whether to include `process_*` and `nodejs_*`; the default is true. */
 	readonly processMetrics?: boolean;
-	/** Told of a metric that could not be read; the scrape goes on without it. */
+	/** Called for a metric that could not be read; the scrape continues without it. */
 	readonly onError: (error: unknown, metric: string) => void;
 }
 
@@ -40,17 +46,20 @@ const units = new Map(metricTable.map((metric) => [metric.name as string, 'unit'
 
 export function createPrometheusExporter(options: PrometheusOptions): PrometheusExporter {
 	const registry = new Registry();
-	const pool = new PiecePool();
+	const pool = new ChunkPool();
 	const labels = new SeriesLabels();
 	registerDaemonMetrics(registry, options.facts);
 	const http = registerHttpMetrics(registry);
 	for (const collector of snapshotCollectors(options.latest)) {
-		// the registry takes any object with get(), its type knows only the library's own classes
+		// the registry accepts any object with get(); its type names only the library's own classes
 		registry.registerMetric(collector as unknown as Gauge);
 	}
 	if (options.processMetrics !== false) registerProcessMetrics(registry);
 
-	/** All get() are called, and the clients taken, in one turn of the event loop: one snapshot. */
+	/**
+	 * Calls every get() and reads the clients in one iteration of the event loop, so that all of
+	 * them show the same snapshot.
+	 */
 	async function collect(created: boolean): Promise<Family[]> {
 		const snapshot = options.latest();
 		const clients = snapshot === undefined ? [] : clientFamilies(snapshot.clients, labels, pool, created);
@@ -74,7 +83,7 @@ export function createPrometheusExporter(options: PrometheusOptions): Prometheus
 		async *render(format, created = true) {
 			yield* exposition(await collect(created && format === 'openmetrics'), format);
 		},
-		giveBack: (piece) => pool.giveBack(piece),
+		release: (chunk) => pool.release(chunk),
 	};
 }
 

@@ -1,24 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Puts families together to the answer of a scrape, in pieces that never hold the event loop. */
-import { setImmediate as nextTurn } from 'node:timers/promises';
+/** Assembles families into the response of a scrape, in chunks, without blocking the event loop. */
+import { TimeSlice } from '../../event_loop.ts';
 import type { Family } from './family.ts';
-import { type Format, formatHead, pieceLength } from './text.ts';
-
-/** After this long at a stretch, milliseconds, the event loop gets its turn. */
-const stretchMs = 4;
+import { chunkLength, type Format, formatHead } from './text.ts';
 
 /** The text of the families in order; a family without samples is left out. */
 export async function* exposition(families: Iterable<Family>, format: Format): AsyncGenerator<Buffer, void, void> {
-	let since = performance.now();
-	for (const piece of pieces(families, format)) {
-		yield piece;
-		if (performance.now() - since < stretchMs) continue;
-		await nextTurn();
-		since = performance.now();
+	const slice = new TimeSlice();
+	for (const chunk of chunks(families, format)) {
+		yield chunk;
+		if (slice.expired) await slice.yield();
 	}
 }
 
-function* pieces(families: Iterable<Family>, format: Format): Generator<Buffer> {
+function* chunks(families: Iterable<Family>, format: Format): Generator<Buffer> {
 	let text = '';
 	for (const { head, lines } of families) {
 		let first = true;
@@ -27,7 +22,7 @@ function* pieces(families: Iterable<Family>, format: Format): Generator<Buffer> 
 			first = false;
 			if (typeof line === 'string') {
 				text += line;
-				if (text.length < pieceLength) continue;
+				if (text.length < chunkLength) continue;
 				yield Buffer.from(text);
 			} else {
 				if (text !== '') yield Buffer.from(text);

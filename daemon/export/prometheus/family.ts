@@ -1,26 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-/** A metric family on its way out: its head and, made one by one when asked for, its lines. */
+/** A metric family to be rendered: its head, and its lines, which are made during iteration. */
 import { createdName, type FamilyHead, formatLabels, formatSeconds, formatValue } from './text.ts';
 
 export interface Family {
 	readonly head: FamilyHead;
-	/** Complete sample lines, each with its line feed: one in a string, or as many as make a piece in bytes. */
+	/**
+	 * Complete sample lines, each with its line feed: one line in a string, or a whole chunk of
+	 * lines in a Buffer.
+	 */
 	readonly lines: Iterable<string | Buffer>;
 }
 
-/** One sample as prom-client's collectors give it, but the value may also be exact: a bigint or a decimal string. */
+/**
+ * A sample in the form of prom-client's collectors, except that its value can also be exact: a
+ * bigint or a decimal string.
+ */
 export interface Sample {
-	/** Where it differs from the family's name: `_bucket`, `_sum`, `_count`. */
+	/** Set if it differs from the family's name: `_bucket`, `_sum`, `_count`. */
 	readonly metricName?: string;
 	readonly labels: Readonly<Record<string, string | number>>;
 	readonly value: number | bigint | string;
-	/** The last sample of a series that began then, Unix nanoseconds. */
+	/** Set on the last sample of a series: when the series began, in Unix nanoseconds. */
 	readonly createdNs?: bigint | undefined;
 }
 
 /**
- * The lines of a family whose samples come from prom-client, or from a collector in its registry; with `created`, when each
- * series began, where that is known.
+ * The lines of a family whose samples come from prom-client, or from a collector in its registry;
+ * with `created`, also the creation time of each series where it is known.
  */
 export function* sampleLines(name: string, samples: Iterable<Sample>, created = false): Generator<string> {
 	for (const { metricName = name, labels, value, createdNs } of samples) {

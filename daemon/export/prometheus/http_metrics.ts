@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What the HTTP servers count of themselves; the address and the Unix socket count into the same. */
+/** The counters of the HTTP servers; the TCP address and the Unix socket share them. */
 import { Counter, type Registry } from 'prom-client';
 import { httpLimitMeanings } from '../http_limits.ts';
 import { type MetricName, metricDefinition } from '../metric_table.ts';
@@ -8,19 +8,19 @@ export type HttpLimit = keyof typeof httpLimitMeanings;
 
 export interface HttpMetrics {
 	/** `path`: the route's pattern, or `other`. `code`: the status, or `aborted`. */
-	answered(path: string, code: string): void;
-	limited(limit: HttpLimit): void;
+	countResponse(path: string, code: string): void;
+	countLimited(limit: HttpLimit): void;
 }
 
-/** Registers them. */
+/** Registers the counters. */
 export function registerHttpMetrics(registry: Registry): HttpMetrics {
 	const requests = counter(registry, 'toascope_http_requests_total');
 	const limited = counter(registry, 'toascope_http_limited_total');
-	// a first 0, so that the first increase is one
+	// starts from 0, so that Prometheus sees the first increase
 	for (const limit of Object.keys(httpLimitMeanings)) limited.inc({ limit }, 0);
 	return {
-		answered: (path, code) => requests.inc({ path, code }),
-		limited: (limit) => limited.inc({ limit }),
+		countResponse: (path, code) => requests.inc({ path, code }),
+		countLimited: (limit) => limited.inc({ limit }),
 	};
 }
 

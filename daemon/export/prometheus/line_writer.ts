@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Sample lines as bytes. A scrape has a hundred thousand of them where ten thousand clients are exported: put
- * together as strings they take five times as long, a good part of it for the garbage collector.
+ * Writes sample lines as bytes. A scrape has a hundred thousand lines if ten thousand clients are
+ * exported: building them as strings is five times slower, in good part for garbage collection.
  */
-import type { PiecePool } from './piece_pool.ts';
+import type { ChunkPool } from './chunk_pool.ts';
 import { formatInteger, formatSeconds } from './text.ts';
 
 const zero = 0x30;
@@ -12,11 +12,11 @@ const point = 0x2e;
 const nsDigits = 9;
 
 export class LineWriter {
-	readonly #pool: PiecePool;
-	#piece: Buffer | undefined;
+	readonly #pool: ChunkPool;
+	#chunk: Buffer | undefined;
 	#length = 0;
 
-	constructor(pool: PiecePool) {
+	constructor(pool: ChunkPool) {
 		this.#pool = pool;
 	}
 
@@ -25,12 +25,12 @@ export class LineWriter {
 		return this.#length;
 	}
 
-	/** Hands over what was written, in memory of the pool that whoever has read it may give back. */
+	/** Returns what was written, in a chunk of the pool that its reader releases. */
 	take(): Buffer {
-		const taken = this.#room(0).subarray(0, this.#length);
-		this.#piece = undefined;
+		const written = this.#room(0).subarray(0, this.#length);
+		this.#chunk = undefined;
 		this.#length = 0;
-		return taken;
+		return written;
 	}
 
 	bytes(bytes: Uint8Array): void {
@@ -38,14 +38,14 @@ export class LineWriter {
 		this.#length += bytes.length;
 	}
 
-	/** A whole number: exact, as a number or a bigint. */
+	/** Writes an integer; both a number and a bigint must be exact. */
 	integer(value: number | bigint): void {
 		if (typeof value === 'bigint') this.bytes(Buffer.from(formatInteger(value)));
 		else if (value < 0) this.bytes(Buffer.from(String(value)));
 		else this.#digits(value);
 	}
 
-	/** Nanoseconds, not negative, as seconds: an exact decimal. */
+	/** Writes nanoseconds, not negative, as seconds: an exact decimal. */
 	seconds(ns: number | bigint): void {
 		if (typeof ns === 'bigint') {
 			this.bytes(Buffer.from(formatSeconds(ns)));
@@ -71,26 +71,26 @@ export class LineWriter {
 	}
 
 	#put(value: number, digits: number): void {
-		const piece = this.#room(digits);
+		const chunk = this.#room(digits);
 		this.#length += digits;
 		let left = value;
 		for (let at = this.#length - 1; at >= this.#length - digits; at--) {
 			const quotient = Math.floor(left / 10);
-			piece[at] = zero + (left - 10 * quotient);
+			chunk[at] = zero + (left - 10 * quotient);
 			left = quotient;
 		}
 	}
 
-	/** The piece, with room for so many bytes more. */
+	/** Returns the current chunk, with room for this many more bytes. */
 	#room(bytes: number): Buffer {
-		this.#piece ??= this.#pool.take();
+		this.#chunk ??= this.#pool.alloc();
 		const needed = this.#length + bytes;
-		if (needed > this.#piece.length) {
+		if (needed > this.#chunk.length) {
 			const larger = Buffer.allocUnsafeSlow(2 * needed);
-			this.#piece.copy(larger, 0, 0, this.#length);
-			this.#pool.giveBack(this.#piece);
-			this.#piece = larger;
+			this.#chunk.copy(larger, 0, 0, this.#length);
+			this.#pool.release(this.#chunk);
+			this.#chunk = larger;
 		}
-		return this.#piece;
+		return this.#chunk;
 	}
 }

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * Collectors of the metrics that are not per client: each reads the latest snapshot when the
- * registry asks, and keeps nothing. Values are exact, which prom-client's own renderer cannot
+ * registry calls it, and stores nothing. Values are exact, which prom-client's own renderer cannot
  * print (it writes a bigint as +Inf); exposition.ts renders the registry instead.
  */
-import type { Histogram, ListenerTotals, ProgramUsage, Snapshot, Traffic } from '../../model/snapshot.ts';
+import type { Histogram, ListenerTotals, ProgramUsage, Snapshot } from '../../model/snapshot.ts';
+import type { Traffic } from '../../model/traffic.ts';
 import { type MetricName, type MetricType, metricDefinition } from '../metric_table.ts';
 import type { Sample } from './family.ts';
 import { formatSeconds } from './text.ts';
 
-/** What prom-client takes for a metric: a named object with `get()`. */
+/** What prom-client accepts as a metric: a named object with `get()`. */
 export interface Collector {
 	readonly name: string;
 	readonly help: string;
 	readonly type: MetricType;
 	readonly aggregator: 'sum';
-	/** The samples of the snapshot of this moment; they are made while they are iterated, once. */
+	/** The samples of the latest snapshot, which are made during iteration and only once. */
 	get(): CollectedFamily;
 }
 
@@ -27,12 +28,12 @@ export interface CollectedFamily {
 	readonly values: Iterable<Sample>;
 }
 
-/** The one among the module's counters that falls as well. */
+/** The only value of the module that also decreases: a gauge among its counters. */
 const connectionsEvent = 'connections';
 
 type Read = (snapshot: Snapshot) => Iterable<Sample>;
 
-/** A collector for every metric of the snapshot but the per-client ones. */
+/** Returns a collector for every metric of the snapshot except the per-client ones. */
 export function snapshotCollectors(latest: () => Snapshot | undefined): Collector[] {
 	return reads().map(([metric, read]) => {
 		const { name, help, type } = metricDefinition(metric);
@@ -139,12 +140,12 @@ function reads(): [MetricName, Read][] {
 	];
 }
 
-/** The kernel counts runs for everybody or for nobody. */
+/** No samples while the kernel does not count runs, which it does for all programs or none. */
 function whileCounted(sample: (usage: ProgramUsage) => Sample): Read {
 	return ({ programs }) => (programs.some(({ runs }) => runs > 0n) ? programs.map(sample) : []);
 }
 
-/** Each sample is a series of its own, and all of a listener's began together. */
+/** Each sample is a series of its own; all series of a listener began at the same time. */
 function eachListener(samples: (totals: ListenerTotals) => Iterable<Sample>): Read {
 	return function* ({ listeners }) {
 		for (const totals of listeners) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The two text formats as far as they need care: escaping, exact numbers, the head of a family.
- * Sample lines are the same bytes in both, so a series keeps its identity whatever was negotiated.
+ * The parts of the two text formats that need care: escaping, exact numbers, the head of a family.
+ * Sample lines are the same bytes in both, so a series keeps its identity in either format.
  */
 
-/** A piece of the answer is given out when it has grown past this many bytes or characters. */
-export const pieceLength = 240 * 1024;
+/** A chunk of the response is complete when it exceeds this many bytes or characters. */
+export const chunkLength = 240 * 1024;
 
 export type Format = 'prometheus' | 'openmetrics';
 
@@ -17,7 +17,10 @@ export interface FamilyHead {
 	readonly unit?: string | undefined;
 }
 
-/** The `# HELP` and `# TYPE` lines, in OpenMetrics `# UNIT` too, where a counter's family has no `_total`. */
+/**
+ * The `# HELP` and `# TYPE` lines. OpenMetrics also has `# UNIT`, and the family name of its
+ * counters has no `_total`.
+ */
 export function formatHead(head: FamilyHead, format: Format): string {
 	if (format === 'prometheus') {
 		return `# HELP ${head.name} ${escapeHelp(head.help)}\n# TYPE ${head.name} ${head.type}\n`;
@@ -27,7 +30,7 @@ export function formatHead(head: FamilyHead, format: Format): string {
 	return `# TYPE ${name} ${head.type}\n${unit}# HELP ${name} ${escapeLabelValue(head.help)}\n`;
 }
 
-/** Name of the sample that says when a series began: OpenMetrics 1.0, `_created`. */
+/** Name of the sample with the creation time of a series: OpenMetrics 1.0, `_created`. */
 export function createdName(name: string): string {
 	return `${name.replace(/_total$/, '')}_created`;
 }
@@ -41,7 +44,10 @@ export function escapeLabelValue(text: string): string {
 	return /[\\\n"]/.test(text) ? escapeHelp(text).replaceAll('"', '\\"') : text;
 }
 
-/** `{name="value",...}`, or nothing without labels. A numeric `le` is written as OpenMetrics wants it. */
+/**
+ * `{name="value",...}`, or an empty string without labels. A numeric `le` is written as OpenMetrics
+ * requires.
+ */
 export function formatLabels(labels: Readonly<Record<string, string | number | undefined>>): string {
 	let text = '';
 	for (const [name, value] of Object.entries(labels)) {
@@ -78,7 +84,10 @@ export function formatBound(value: number): string {
 
 const exactMax = BigInt(Number.MAX_SAFE_INTEGER);
 
-/** An integer with every digit. Most are below 2^53, where Number is several times faster than BigInt. */
+/**
+ * An integer with every digit. Most are below 2^53, where Number is several times faster than
+ * BigInt.
+ */
 export function formatInteger(value: bigint): string {
 	return value <= exactMax && value >= 0n ? String(Number(value)) : value.toString();
 }

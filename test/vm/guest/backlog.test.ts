@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Nothing that toa.ko says is lost where segments are handled by processes, and others interrupt them. */
+/**
+ * No trace event of toa.ko is lost when segments are handled in process context and others
+ * interrupt that.
+ */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, expect, it } from 'vitest';
 import { modulePrograms } from '../../../daemon/capture/load.ts';
-import { settled } from '../../fixtures/accounts.ts';
-import { compileBpf } from '../../fixtures/c_program.ts';
-import { Daemon } from '../../fixtures/daemon.ts';
-import { total } from '../../fixtures/metrics.ts';
-import { loadToa, unloadToa } from '../../fixtures/module.ts';
-import { somePorts } from '../../fixtures/stage.ts';
+import { Daemon } from '../../kit/daemon/daemon.ts';
+import { metricsAtRest } from '../../kit/daemon/expected_traffic.ts';
+import { compileBpf } from '../../kit/kernel/c_program.ts';
+import { loadToa, unloadToa } from '../../kit/kernel/module.ts';
+import { total } from '../../kit/telemetry/metrics.ts';
+import { somePorts } from '../../kit/wire/toa_stage.ts';
 
 const program = join(import.meta.dirname, '../../../build/vm/programs/backlog');
 const port = somePorts(1);
@@ -19,12 +22,12 @@ const rounds = 20;
 
 afterEach(unloadToa);
 
-it('data with an option in the backlog of a socket, while others come in on the same processor', async () => {
+it('data with an option in the backlog of a socket, while other segments arrive on the same CPU', async () => {
 	await loadToa();
 	await using daemon = await Daemon.start({ config: `provider: module\nlisteners: {ports: [${port}]}\n` });
 	const { stdout } = await promisify(execFile)(program, [compileBpf('slow_update'), `${port}`, `${rounds}`]);
 	const made = BigInt(stdout);
-	const samples = await settled(daemon, listener, Number(made));
+	const samples = await metricsAtRest(daemon, listener, Number(made));
 	const verdicts = samples.filter(
 		({ name, labels }) => name === 'toascope_handshakes_total' && labels.listener === listener,
 	);

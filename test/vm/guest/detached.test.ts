@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * What only guests have of what others can take away: fexit programs and the tracepoints of toa.ko. Their links cannot be detached,
- * but functions can be switched off, pins removed, and toa.ko unloaded or changed.
+ * Attachments that only guests have, and that others can disturb: fexit programs and the
+ * tracepoints of toa.ko. Their links cannot be detached, but functions can be switched off, pins
+ * removed, and toa.ko unloaded or changed.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -9,18 +10,18 @@ import { release } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { modulePrograms } from '../../../daemon/capture/load.ts';
-import { native } from '../../../daemon/capture/native.ts';
 import { buildDirectory } from '../../../daemon/module/build.ts';
 import { copySources } from '../../../daemon/module/sources.ts';
-import { Daemon } from '../../fixtures/daemon.ts';
-import { detachLink, pinned, pinnedLink } from '../../fixtures/leftovers.ts';
-import { lookUpUntil } from '../../fixtures/lookup.ts';
-import { total } from '../../fixtures/metrics.ts';
-import { loadToa, unloadToa } from '../../fixtures/module.ts';
-import { hasModule, moduleFile } from '../../fixtures/module_file.ts';
-import { readiness } from '../../fixtures/readiness.ts';
-import { Stage, somePorts } from '../../fixtures/stage.ts';
-import { inMountNamespace, unmountAll } from '../../fixtures/wrong_host.ts';
+import { native } from '../../../native/binding.ts';
+import { Daemon } from '../../kit/daemon/daemon.ts';
+import { lookUpUntil } from '../../kit/daemon/lookup.ts';
+import { readiness } from '../../kit/daemon/readiness.ts';
+import { inMountNamespace, unmountAll } from '../../kit/daemon/wrong_host.ts';
+import { detachLink, pinned, pinnedLink } from '../../kit/kernel/bpf_objects.ts';
+import { loadToa, unloadToa } from '../../kit/kernel/module.ts';
+import { hasModule, moduleFile } from '../../kit/kernel/module_file.ts';
+import { total } from '../../kit/telemetry/metrics.ts';
+import { Stage, somePorts } from '../../kit/wire/toa_stage.ts';
 
 const port = somePorts(2);
 const pin = `/sys/fs/bpf/toascope-test-${process.pid}`;
@@ -43,17 +44,20 @@ const isAttached = async (daemon: Daemon, program: string) =>
 const lost = async (daemon: Daemon, attachment: string) =>
 	total(await daemon.metrics(), 'toascope_attachments_lost_total', { attachment });
 
-/** A connection on which getsockopt(4096) answers, or not. */
+/** The result of getsockopt(4096) on a new connection. */
 async function answer(): Promise<number> {
 	await using connection = await stage.connect('AF_INET', 'nat64');
 	return (await connection.probe.getsockopt(0, 4096, 20)).result;
 }
 
-/** A link on a function or a tracepoint: the kernel has no operation that detaches it, while it is held or pinned. */
-async function keepsLink(daemon: Daemon, program: string): Promise<void> {
+/**
+ * Expects that a link on a function or a tracepoint stays: the kernel has no operation that
+ * detaches it while it is held or pinned.
+ */
+async function expectLinkStays(daemon: Daemon, program: string): Promise<void> {
 	const before = pinned(links(pin)).get(program);
 	expect(before).toBeDefined();
-	// bpftool has its errors on standard output, as JSON
+	// bpftool prints its errors on standard output, as JSON
 	const refused = expect.objectContaining({ stdout: expect.stringContaining('not supported') });
 	expect(() => detachLink(before?.id ?? 0)).toThrow(refused);
 	rmSync(pinnedLink(pin, program));
@@ -71,14 +75,17 @@ async function keepsLink(daemon: Daemon, program: string): Promise<void> {
 describe('fexit', () => {
 	const program = 'toascope_accept';
 
-	it('nobody can detach its link; a pin that is removed comes back with the same one', async () => {
+	it('its link cannot be detached; a pin that is removed is restored with the same link', async () => {
 		await using daemon = await Daemon.start({ config: config(`bpf: {pin: ${pin}}`, 'on_exit: detach') });
 		expect(await daemon.logged(/^attached/)).toMatchObject({ accept: 'fexit' });
-		await keepsLink(daemon, program);
+		await expectLinkStays(daemon, program);
 	});
 
-	it('functions that are switched off: said, counted, not ready; on again: all is well', async () => {
-		/** What the daemon says of how the accept of a connection was seen; Stage's probes give accept() an address buffer. */
+	it('switched-off functions are logged and counted, and the daemon is not ready until they are on', async () => {
+		/**
+		 * How the daemon observed the accept() of a new connection; Stage's probes pass an address
+		 * buffer to accept().
+		 */
 		const seen = async (daemon: Daemon) => {
 			await using connection = await stage.connect('AF_INET', 'nat64');
 			const { address, port: peerPort } = connection.accepted;
@@ -98,12 +105,12 @@ describe('fexit', () => {
 		writeFileSync(ftrace, '1');
 		await readiness(daemon, 200);
 		expect([await isAttached(daemon, program), await lost(daemon, program)]).toEqual([1n, 1n]);
-		// the state that was reported is the true one
+		// the reported state is the actual one
 		expect([before, off, await seen(daemon)]).toEqual(['fexit', null, 'fexit']);
 		expect(daemon.log.filter(({ msg }) => /attached again|were detached/.test(msg))).toEqual([]);
 	});
 
-	it('a daemon that starts while they are off goes by getpeername', async () => {
+	it('a daemon that starts while they are off uses getpeername', async () => {
 		writeFileSync(ftrace, '0');
 		await using daemon = await Daemon.start({ config: config() });
 		expect(await daemon.logged(/^attached/)).toMatchObject({ accept: 'getpeername' });
@@ -118,7 +125,7 @@ describe.skipIf(!hasModule)('toa.ko', () => {
 	const built = buildDirectory(release());
 
 	beforeAll(async () => {
-		// what the daemon loads again is one that was built before: to build it takes minutes in a guest
+		// the daemon loads an earlier build again: building takes minutes in a guest
 		copySources(built);
 		copyFileSync(moduleFile(), join(built, 'toa.ko'));
 		await loadToa();
@@ -128,16 +135,16 @@ describe.skipIf(!hasModule)('toa.ko', () => {
 		rmSync(built, { recursive: true });
 	});
 
-	it('its tracepoints: nobody can detach their links or unload it; a pin that is removed comes back', async () => {
+	it('links on its tracepoints cannot be detached, nor can it be unloaded; pins are restored', async () => {
 		await using daemon = await Daemon.start({ config: module(`bpf: {pin: ${pin}}`, 'on_exit: detach') });
-		for (const program of modulePrograms.slice(0, 1)) await keepsLink(daemon, program);
+		for (const program of modulePrograms.slice(0, 1)) await expectLinkStays(daemon, program);
 		expect(spawnSync('rmmod', ['toa'], { encoding: 'utf8' }).stderr).toMatch(/in use/);
 		expect(await answer()).toBe(0);
 		await readiness(daemon, 200);
 		expect(await lost(daemon, 'module')).toBe(0n);
 	});
 
-	it('parameters that others change are put back: said, counted', async () => {
+	it('parameters that others change are restored, logged and counted', async () => {
 		await using daemon = await Daemon.start({ config: module('trust: [10.99.0.0/16]') });
 		expect(await answer()).toBe(-1);
 		writeFileSync(trust, '\n');
@@ -148,7 +155,7 @@ describe.skipIf(!hasModule)('toa.ko', () => {
 		await readiness(daemon, 200);
 	});
 
-	it('probes that are switched off: said, counted, not ready; on again: all is well', async () => {
+	it('switched-off probes are logged and counted, and the daemon is not ready until they are on', async () => {
 		await using daemon = await Daemon.start({ config: module() });
 		writeFileSync(ftrace, '0');
 		expect(await daemon.logged(/probes of toa\.ko are switched off/)).toMatchObject({ level: 50 });
@@ -156,7 +163,7 @@ describe.skipIf(!hasModule)('toa.ko', () => {
 		const repaired = () => /^repaired (\d+)$/m.exec(counters())?.[1];
 		const before = repaired();
 		await answer();
-		// the state that was reported is the true one
+		// the reported state is the actual one
 		expect(repaired()).not.toBe(before);
 		writeFileSync(ftrace, '1');
 		await readiness(daemon, 200);
@@ -166,11 +173,12 @@ describe.skipIf(!hasModule)('toa.ko', () => {
 
 	describe('where BPF is refused, so that no link holds it', () => {
 		const through = inMountNamespace(unmountAll('cgroup2'));
-		const alone = (...more: string[]) => Daemon.start({ config: module('trust: ["100.64.0.0/10"]', ...more), through });
+		const startWithoutBpf = (...more: string[]) =>
+			Daemon.start({ config: module('trust: ["100.64.0.0/10"]', ...more), through });
 
-		it('unloaded by others: said, counted, not ready, loaded again with the configuration in force', async () => {
-			await using daemon = await alone();
-			expect(await daemon.logged(/toa\.ko alone answers/)).toMatchObject({ level: 40 });
+		it('an unload by others is logged and counted; it is loaded again with the configuration', async () => {
+			await using daemon = await startWithoutBpf();
+			expect(await daemon.logged(/toa\.ko answers only/)).toMatchObject({ level: 40 });
 			await readiness(daemon, 200);
 			execFileSync('rmmod', ['toa']);
 			expect(await daemon.logged(/toa\.ko was unloaded/)).toMatchObject({ level: 50, found: 'not loaded' });
@@ -181,8 +189,8 @@ describe.skipIf(!hasModule)('toa.ko', () => {
 			expect(await lost(daemon, 'module')).toBe(1n);
 		});
 
-		it('unloaded, and loaded again with other parameters: noticed all the same, and the configuration put in force', async () => {
-			await using daemon = await alone();
+		it('an unload and a load with other parameters is noticed, and the configuration is applied', async () => {
+			await using daemon = await startWithoutBpf();
 			daemon.child.kill('SIGSTOP');
 			execFileSync('rmmod', ['toa']);
 			execFileSync('insmod', [moduleFile()]);
@@ -191,7 +199,7 @@ describe.skipIf(!hasModule)('toa.ko', () => {
 			await daemon.until(() => readFileSync(trust, 'utf8') === '100.64.0.0/10\n' || undefined);
 			await readiness(daemon, 200);
 			expect(await lost(daemon, 'module')).toBe(1n);
-			// the one that is loaded now is the daemon's
+			// the daemon holds the lock on the module that is loaded now
 			expect(() => native().lock('/sys/module/toa')).not.toThrow();
 			expect(native().lock('/sys/module/toa')).toBe(-1);
 		});

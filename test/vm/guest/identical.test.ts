@@ -1,29 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Both providers on the same traffic: option vectors and other segments by hand, then clients of the lab through its gateway.
- * Every field of /v1/connections and /v1/clients, and every metric of each listener, is the same.
+ * Both providers on the same traffic: hand-made segments with the option vectors and others, then
+ * clients of the lab through its gateway. Every field of /v1/connections and /v1/clients, and every
+ * metric of each listener, is the same.
  */
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
+import type { ClientJson } from '../../../daemon/api/client.ts';
 import { formatProfile } from '../../../daemon/config/profiles.ts';
-import type { ClientJson } from '../../../daemon/http/json.ts';
 import { nat64Server, network } from '../../../daemon/lab/lab.ts';
-import { settled } from '../../fixtures/accounts.ts';
-import { comparableClient, comparableConnection, comparableSamples } from '../../fixtures/comparable.ts';
-import { EchoRecords } from '../../fixtures/echo_records.ts';
-import { closedConnection, lookUp, lookUpAll } from '../../fixtures/lookup.ts';
-import { total } from '../../fixtures/metrics.ts';
-import { loadToa, unloadToa } from '../../fixtures/module.ts';
-import { toaOption } from '../../fixtures/toa_option.ts';
-import { readVectors } from '../../fixtures/vectors.ts';
-import type { WireConnection } from '../../fixtures/wire_connection.ts';
-import { WireStage } from '../../fixtures/wire_stage.ts';
+import { EchoRecords } from '../../kit/daemon/echo_records.ts';
+import { metricsAtRest } from '../../kit/daemon/expected_traffic.ts';
+import { closedConnection, lookUp, lookUpAll } from '../../kit/daemon/lookup.ts';
+import { loadToa, unloadToa } from '../../kit/kernel/module.ts';
+import { readVectors } from '../../kit/model/vectors.ts';
+import { comparableClient, comparableConnection, comparableSamples } from '../../kit/telemetry/comparable.ts';
+import { total } from '../../kit/telemetry/metrics.ts';
+import { toaOption } from '../../kit/wire/toa_option.ts';
+import type { WireConnection } from '../../kit/wire/wire_connection.ts';
+import { WireStage } from '../../kit/wire/wire_stage.ts';
 
 const providers = ['bpf', 'module'] as const;
 type Stage = WireStage<'plain' | 'dual' | 'six' | 'fastopen' | 'defer'>;
 
 interface Outcome {
-	/** By what was done. */
+	/** Connections by the name of what they did. */
 	readonly byHand: ReadonlyMap<string, object[]>;
 	readonly ofLab: readonly object[];
 	readonly clients: readonly object[];
@@ -35,12 +36,12 @@ const viewer = '203.0.113.7';
 const reader = '2001:db8::42';
 const option = toaOption('nat64', reader);
 const cdn4 = toaOption('cdn4', viewer);
-/** Of the hosts of the wire, but not of those that are trusted. */
+/** An address of the hosts of the wire, but outside of the trusted networks. */
 const untrusted = { address: '198.19.0.1', port: 2000 };
 
 type Act = (one: WireConnection, stage: Stage) => Promise<void>;
 
-/** By what is done; each ends with a reset. */
+/** What a connection does, by name; each ends with a reset. */
 const acts: Readonly<Record<string, readonly [to: 'plain' | 'dual' | 'defer', act: Act, from?: typeof untrusted]>> = {
 	'the option on the ACK': ['plain', async (one) => void (await one.open(option))],
 	'on a second ACK': [
@@ -69,7 +70,7 @@ const acts: Readonly<Record<string, readonly [to: 'plain' | 'dual' | 'defer', ac
 			await one.acknowledged(2);
 		},
 	],
-	'on data that makes the socket': [
+	'on data that creates the socket': [
 		'plain',
 		async (one) => {
 			one.syn();
@@ -116,7 +117,7 @@ const acts: Readonly<Record<string, readonly [to: 'plain' | 'dual' | 'defer', ac
 		async (one) => {
 			await one.open();
 			one.fin({ options: option, data: 'x' });
-			one.took(await one.finished());
+			one.markReceived(await one.finished());
 		},
 	],
 	'on data, where accept() waits for it': [
@@ -152,8 +153,8 @@ async function open(provider: string): Promise<Stage> {
 	);
 }
 
-/** Each vector on the ACK, to each kind of listener. */
-async function driveVectors(stage: Stage, said: Map<string, object[]>, port: number): Promise<void> {
+/** Sends each vector on the ACK, to each kind of listener. */
+async function driveVectors(stage: Stage, results: Map<string, object[]>, port: number): Promise<void> {
 	const byProfiles = Map.groupBy(readVectors(), ({ profiles }) => JSON.stringify(profiles.map(formatProfile)));
 	for (const [profiles, vectors] of byProfiles) {
 		const { configFile } = stage.daemon;
@@ -164,9 +165,10 @@ async function driveVectors(stage: Stage, said: Map<string, object[]>, port: num
 				const one = await stage.connection(to, { family }).open(options);
 				one.reset();
 				await stage.wire.handled();
-				// kernels throw away what is malformed for their own reading: then there is none
+				// kernels discard lists that are malformed by their own rules: then there is no
+				// connection
 				if ((await lookUp(stage.daemon, one.peer)).length > 0) await closedConnection(stage.daemon, one.peer);
-				said.set(`${profiles} ${to} ${family} ${name}`, await compared(stage, one, port));
+				results.set(`${profiles} ${to} ${family} ${name}`, await compared(stage, one, port));
 			}
 		}
 	}
@@ -176,17 +178,17 @@ async function compared(stage: Stage, { peer }: WireConnection, port: number): P
 	return (await lookUp(stage.daemon, peer)).map((found) => comparableConnection(found, port));
 }
 
-async function driveActs(stage: Stage, said: Map<string, object[]>, port: number): Promise<void> {
+async function driveActs(stage: Stage, results: Map<string, object[]>, port: number): Promise<void> {
 	for (const [what, [to, act, from]] of Object.entries(acts)) {
 		const one = stage.connection(to, from === undefined ? {} : { from });
 		await act(one, stage);
 		one.reset();
 		await closedConnection(stage.daemon, one.peer);
-		said.set(what, await compared(stage, one, port));
+		results.set(what, await compared(stage, one, port));
 	}
 }
 
-/** Clients through the NAT64, some of them without TOA, and some to the listener itself. */
+/** Runs clients through the NAT64, some of them without TOA, and some to the listener itself. */
 async function driveLab(stage: Stage, port: number): Promise<object[]> {
 	const { lab } = stage;
 	const backendPort = port + 6;
@@ -227,8 +229,8 @@ async function drive(provider: string): Promise<Outcome> {
 	await driveActs(stage, byHand, port);
 	await driveVectors(stage, byHand, port);
 	const ofLab = await driveLab(stage, port);
-	// all are closed: one look later the metrics say so
-	const samples = await settled(stage.daemon, '', 0);
+	// all are closed: the metrics show that after one more collection
+	const samples = await metricsAtRest(stage.daemon, '', 0);
 	const opened = total(samples, 'toascope_connections_opened_total');
 	expect(opened).toBeGreaterThan(400n);
 	expect(total(samples, 'toascope_connections_closed_total')).toBe(opened);
@@ -239,7 +241,7 @@ async function drive(provider: string): Promise<Outcome> {
 		ofLab: sorted(ofLab),
 		clients: sorted(clients.map((one) => comparableClient(one, port))),
 		metrics: comparableSamples(samples, port),
-		// in the order of a hash
+		// they are in the order of a hash table
 		unknownOptions: sorted(status.recent.unknown_options),
 	};
 }
@@ -261,7 +263,7 @@ describe('the same traffic', () => {
 		}
 	}, 1_200_000);
 
-	it('was seen: by hand, and of clients', () => {
+	it('was observed: hand-made connections, and those of lab clients', () => {
 		expect(of('bpf').byHand.get('the option on the ACK')).toMatchObject([
 			{ verdict: 'toa', client: { address: reader, port: 5555 } },
 		]);
@@ -290,7 +292,7 @@ describe('the same traffic', () => {
 		expect(of('module').metrics).toEqual(of('bpf').metrics);
 	});
 
-	it('what arrives where TOA does not', () => {
+	it('every unknown option', () => {
 		expect(of('module').unknownOptions).toEqual(of('bpf').unknownOptions);
 	});
 });

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Servers in the kernel: nfsd, which decides by its peer's address who may do what, is never given one from an option. */
+/**
+ * Servers in the kernel: nfsd, which grants access by its peer's address, never gets one from an
+ * option.
+ */
 import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Lab } from '../../../daemon/lab/lab.ts';
 import { isReadyLine, stop, untilReady } from '../../../daemon/lab/process.ts';
-import { compile } from '../../fixtures/c_program.ts';
-import { Daemon } from '../../fixtures/daemon.ts';
-import { closedConnection } from '../../fixtures/lookup.ts';
-import { Probe } from '../../fixtures/probe.ts';
-import { somePorts } from '../../fixtures/stage.ts';
-import { toaOption } from '../../fixtures/toa_option.ts';
-import { Wire, wireNetwork } from '../../fixtures/wire.ts';
-import type { WireConnection } from '../../fixtures/wire_connection.ts';
+import { Daemon } from '../../kit/daemon/daemon.ts';
+import { closedConnection } from '../../kit/daemon/lookup.ts';
+import { compile } from '../../kit/kernel/c_program.ts';
+import { Probe } from '../../kit/wire/probe.ts';
+import { toaOption } from '../../kit/wire/toa_option.ts';
+import { somePorts } from '../../kit/wire/toa_stage.ts';
+import { Wire, wireNetwork } from '../../kit/wire/wire.ts';
+import type { WireConnection } from '../../kit/wire/wire_connection.ts';
 
 const client = '203.0.113.7';
 const option = toaOption('toa4', client);
@@ -54,7 +57,7 @@ describe.skipIf(spawnSync('modprobe', ['nfsd']).status !== 0)('nfsd', () => {
 		return one;
 	}
 
-	it('with transparent: on the balancer is its peer, while other servers are given the client', async () => {
+	it('with transparent: on, its peer is the balancer, while other servers get the client', async () => {
 		const config = `listeners: {ports: [${port}-${port + 1}]}\ntransparent: on\ntrust: ["${wireNetwork.hosts4}"]`;
 		await using daemon = await Daemon.start({ config });
 		const server = lab.spawn('server', compile('nfs_server'), [String(port)], { stdio: 'pipe' });

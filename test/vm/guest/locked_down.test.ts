@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-/** lockdown=confidentiality: what is refused there is known, and said where operators look; the host tests show that the rest works. */
+/**
+ * lockdown=confidentiality: status and doctor report what is refused; the host tests show that the
+ * rest works.
+ */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { native } from '../../../daemon/capture/native.ts';
 import type { Check } from '../../../daemon/doctor/check.ts';
 import { readPolicy } from '../../../daemon/module/policy.ts';
-import { toascope } from '../../fixtures/command.ts';
-import { Daemon } from '../../fixtures/daemon.ts';
-import { noConfig } from '../../fixtures/module.ts';
+import { native } from '../../../native/binding.ts';
+import { toascope } from '../../kit/daemon/command.ts';
+import { Daemon } from '../../kit/daemon/daemon.ts';
+import { noConfig } from '../../kit/kernel/module.ts';
 
 const { features, taskHelpers } = native().probe();
 
 describe.runIf(readPolicy().lockdown === 'confidentiality')('lockdown=confidentiality', () => {
-	it('reads by address are refused; where a helper gives what is read a type, nothing else is', () => {
+	it('reads by address are refused, and nothing else where a helper returns a typed pointer', () => {
 		expect(readFileSync('/sys/kernel/security/lockdown', 'utf8')).toContain('[confidentiality]');
 		expect(features.kernelReads).not.toBe('');
 		expect(features.taskRegisters === '').toBe(taskHelpers);
@@ -21,7 +24,7 @@ describe.runIf(readPolicy().lockdown === 'confidentiality')('lockdown=confidenti
 		expect(features.fexit).toBe('');
 	});
 
-	it('status and doctor say so, and that bpf is the provider', async () => {
+	it('status and doctor report that, and bpf as the provider', async () => {
 		const { out, code } = await toascope(['doctor', '--json', ...noConfig]);
 		const { checks } = JSON.parse(out) as { checks: Check[] };
 		const of = (name: string) => checks.find((check) => check.name === name);

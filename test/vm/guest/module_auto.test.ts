@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** `provider: auto` where one of the two cannot work: the other is taken, and the log says why; or neither, with what is wrong with bpf. */
+/**
+ * `provider: auto` where one of the two cannot work: the other one is used, and the log says why;
+ * or neither works, and the error says what is wrong with bpf.
+ */
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,14 +10,14 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { isReadyLine, stop, untilReady } from '../../../daemon/lab/process.ts';
 import { buildDirectory } from '../../../daemon/module/build.ts';
 import { copySources } from '../../../daemon/module/sources.ts';
-import { compile, takes32Bit } from '../../fixtures/c_program.ts';
-import { toascope } from '../../fixtures/command.ts';
-import { Daemon } from '../../fixtures/daemon.ts';
-import { loadToa, unloadToa } from '../../fixtures/module.ts';
-import { moduleFile } from '../../fixtures/module_file.ts';
-import { readiness } from '../../fixtures/readiness.ts';
-import { Stage, somePorts } from '../../fixtures/stage.ts';
-import { inMountNamespace, unmountAll } from '../../fixtures/wrong_host.ts';
+import { toascope } from '../../kit/daemon/command.ts';
+import { Daemon } from '../../kit/daemon/daemon.ts';
+import { readiness } from '../../kit/daemon/readiness.ts';
+import { inMountNamespace, unmountAll } from '../../kit/daemon/wrong_host.ts';
+import { compile, supports32Bit } from '../../kit/kernel/c_program.ts';
+import { loadToa, unloadToa } from '../../kit/kernel/module.ts';
+import { moduleFile } from '../../kit/kernel/module_file.ts';
+import { Stage, somePorts } from '../../kit/wire/toa_stage.ts';
 
 const port = somePorts(3);
 const config = (provider: string, ...more: string[]) =>
@@ -34,7 +37,7 @@ const texts = (daemon: Daemon) => daemon.log.map(({ msg }) => msg);
 
 describe('where BPF is refused', () => {
 	const withoutCgroups = unmountAll('cgroup2');
-	/** The end of a start that fails. */
+	/** The exit code and output of a start that fails. */
 	async function refused(setup: string) {
 		const directory = mkdtempSync(join(tmpdir(), 'toascope-test-'));
 		const file = join(directory, 'toascope.yaml');
@@ -50,7 +53,7 @@ describe('where BPF is refused', () => {
 	beforeEach(() => copySources(built));
 	afterEach(() => rmSync(built, { recursive: true, force: true }));
 
-	it('a module that was built before is loaded, answers, and goes with the daemon', async () => {
+	it('a module that was built before is loaded, answers, and is removed with the daemon', async () => {
 		copyFileSync(moduleFile(), join(built, 'toa.ko'));
 		{
 			await using daemon = await Daemon.start({ config: config('auto'), through: inMountNamespace(withoutCgroups) });
@@ -64,7 +67,7 @@ describe('where BPF is refused', () => {
 		expect(isLoaded()).toBe(false);
 	});
 
-	it('a module that does not load: both are said, and the end is what is wrong with bpf', async () => {
+	it('if the module does not load, both failures are logged, and the error is that of bpf', async () => {
 		// a function to probe that no kernel has
 		const [found, none] = ['tcp_rcv_state_process', 'tcp_rcv_state_procesX'];
 		const bytes = readFileSync(moduleFile());
@@ -82,7 +85,7 @@ describe('where BPF is refused', () => {
 		expect(isLoaded()).toBe(false);
 	});
 
-	it('with no module that is ready none is built: the end is what is wrong with bpf, at once', async () => {
+	it('without a built module, none is built: the start fails at once with the error of bpf', async () => {
 		const { code, err } = await refused(withoutCgroups);
 		expect(code).toBe(3);
 		expect(err).toMatch(/^toascope: .* \[NO_CGROUP2\]\n {2}mount -t cgroup2[^\n]*\n$/);
@@ -90,11 +93,11 @@ describe('where BPF is refused', () => {
 	});
 });
 
-describe.runIf(takes32Bit)('where toa.ko is loaded, and a 32-bit server listens', () => {
+describe.runIf(supports32Bit)('where toa.ko is loaded, and a 32-bit server listens', () => {
 	beforeAll(loadToa);
 	afterAll(unloadToa);
 
-	/** While `act` runs. */
+	/** Runs `act` while the server listens. */
 	async function whileItListens(act: () => Promise<void>): Promise<void> {
 		const server = stage.lab.spawn('server', compile('listener32'), [String(port + 2)], { stdio: 'pipe' });
 		await untilReady(server, 'listener32', isReadyLine);
@@ -105,21 +108,21 @@ describe.runIf(takes32Bit)('where toa.ko is loaded, and a 32-bit server listens'
 		}
 	}
 
-	it('the module is taken', async () => {
+	it('the module is used', async () => {
 		await whileItListens(async () => {
 			await using daemon = await Daemon.start({ config: config('auto') });
 			expect(await daemon.logged(/^attached/)).toMatchObject({ provider: 'module' });
-			expect(texts(daemon)).toContainEqual(expect.stringMatching(/32-bit servers need it: taking the module/));
+			expect(texts(daemon)).toContainEqual(expect.stringMatching(/32-bit servers need it: using the module/));
 		});
 	});
 
-	it('bpf is taken where the module does not work, and the log says why', async () => {
+	it('bpf is used where the module does not work, and the log says why', async () => {
 		await whileItListens(async () => {
 			await using _other = await Daemon.start({ config: config('module') });
 			await using daemon = await Daemon.start({ config: config('auto') });
 			expect(await daemon.logged(/^attached/)).toMatchObject({ provider: 'bpf' });
-			const said = await daemon.logged(/the module does not work here, taking bpf/);
-			expect(said).toMatchObject({ level: 40, err: { code: 'ALREADY_RUNNING' } });
+			const line = await daemon.logged(/the module does not work here, using bpf/);
+			expect(line).toMatchObject({ level: 40, err: { code: 'ALREADY_RUNNING' } });
 			await readiness(daemon, 200);
 		});
 	});

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** A toa.ko that was built elsewhere: the very same kernel takes it, another refuses it and says for which it is. */
+/**
+ * A toa.ko that was built elsewhere: exactly the same kernel accepts it; another one refuses it,
+ * and the error says which kernel it is for.
+ */
 import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,16 +12,16 @@ import { readKernelObject } from '../../../daemon/module/kernel_object.ts';
 import { readPolicy } from '../../../daemon/module/policy.ts';
 import { copySources } from '../../../daemon/module/sources.ts';
 import { version } from '../../../daemon/version.ts';
-import { toascope } from '../../fixtures/command.ts';
-import { noConfig, unloadToa } from '../../fixtures/module.ts';
-import { foreignModuleFile, hasModule, moduleFile } from '../../fixtures/module_file.ts';
+import { toascope } from '../../kit/daemon/command.ts';
+import { noConfig, unloadToa } from '../../kit/kernel/module.ts';
+import { foreignModuleFile, hasModule, moduleFile } from '../../kit/kernel/module_file.ts';
 
 const { signedOnly, lockdown = 'none' } = readPolicy();
-const takes = hasModule && !signedOnly && lockdown === 'none';
+const acceptsModule = hasModule && !signedOnly && lockdown === 'none';
 const directory = mkdtempSync(join(tmpdir(), 'toascope-test-'));
 afterAll(() => rmSync(directory, { recursive: true }));
 
-it.runIf(takes)('of the very same kernel: it is loaded, and works', async () => {
+it.runIf(acceptsModule)('for exactly this kernel: it is loaded, and works', async () => {
 	const file = join(directory, 'toa.ko');
 	copyFileSync(moduleFile(), file);
 	const { code, out, err } = await toascope(['module', 'load', file, ...noConfig]);
@@ -26,7 +29,7 @@ it.runIf(takes)('of the very same kernel: it is loaded, and works', async () => 
 	await unloadToa();
 });
 
-it.runIf(takes)('where those are that were built here: it is found, and no headers are needed', async () => {
+it.runIf(acceptsModule)('in the directory of local builds: it is found, and no headers are needed', async () => {
 	const built = buildDirectory(release());
 	copySources(built);
 	copyFileSync(moduleFile(), join(built, 'toa.ko'));
@@ -35,8 +38,8 @@ it.runIf(takes)('where those are that were built here: it is found, and no heade
 	rmSync(built, { recursive: true });
 });
 
-it.runIf(takes)(
-	'of another kernel: it is refused, with both names, the kernel in its own words, and the way out',
+it.runIf(acceptsModule)(
+	'for another kernel: it is refused, with both releases, the message of the kernel, and the way out',
 	async () => {
 		const file = join(directory, 'foreign.ko');
 		copyFileSync(foreignModuleFile(), file);
@@ -46,8 +49,8 @@ it.runIf(takes)(
 		const { code, err } = await toascope(['module', 'load', file, ...noConfig]);
 		expect(code).toBe(1);
 		expect(err).toContain(`${file} was built for ${object.vermagic}; this is ${release()} [MODULE_VERMAGIC]`);
-		expect(err).toMatch(/^ {2}.*toascope (-- )?module build, here/m);
-		// kernel/module/main.c and version.c; what they look at first is not the same in all of them
+		expect(err).toMatch(/^ {2}.*toascope (-- )?module build, on this host/m);
+		// kernel/module/main.c and version.c; what they check first differs between kernels
 		expect(err).toMatch(
 			/\btoa: (version magic '.*' should be '.*'|disagrees about version of symbol \w+|\.gnu\.linkonce\.this_module .*)/,
 		);
@@ -55,12 +58,12 @@ it.runIf(takes)(
 	},
 );
 
-it.runIf(takes)('of another kernel, where those are that were built here: it is not taken for one', async () => {
+it.runIf(acceptsModule)('for another kernel, in the directory of local builds: it is not used', async () => {
 	const built = buildDirectory(release());
 	copySources(built);
 	copyFileSync(foreignModuleFile(), join(built, 'toa.ko'));
 	const { err } = await toascope(['module', 'load', ...noConfig]);
-	// built anew where the headers are here; never tried as it was
+	// built again if the headers are installed; the copied file is never tried
 	expect(err).not.toMatch(/MODULE_VERMAGIC/);
 	if (existsSync('/sys/module/toa')) await unloadToa();
 	else expect(err).toMatch(/MODULE_NO_HEADERS|MISSING_TOOL|MODULE_BUILD_FAILED/);

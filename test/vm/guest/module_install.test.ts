@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * `toascope module install` with the headers of the guest's kernel: DKMS builds the module as it would for a
- * new kernel, modprobe finds it, and all of it goes as docs/kernel-module.md has it.
+ * `toascope module install` with the headers of the guest's kernel: DKMS builds the module as it
+ * would for a new kernel, modprobe finds it, and it can be removed as docs/kernel-module.md
+ * describes.
  */
 import { execFileSync } from 'node:child_process';
 import {
@@ -20,12 +21,15 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { ModuleStatus } from '../../../daemon/module/status.ts';
 import { version } from '../../../daemon/version.ts';
-import { toascope } from '../../fixtures/command.ts';
-import { noConfig } from '../../fixtures/module.ts';
-import { patient } from '../../fixtures/patience.ts';
+import { toascope } from '../../kit/daemon/command.ts';
+import { noConfig } from '../../kit/kernel/module.ts';
+import { scaleTimeout } from '../../kit/timeouts.ts';
 
 const kernel = release();
-/** Beside the guest's kernel, where the harness has unpacked them; undefined: they are for a newer compiler, or there are none. */
+/**
+ * Beside the guest's kernel, where the harness has unpacked them; undefined: they are for a newer
+ * compiler, or there are none.
+ */
 const headers = /toascope\.modules=(\S+)\/image\//.exec(readFileSync('/proc/cmdline', 'utf8'))?.[1]?.concat('/headers');
 const sources = headers === undefined ? undefined : join(headers, 'usr/src');
 const modules = `/lib/modules/${kernel}`;
@@ -33,18 +37,18 @@ const bootFile = '/etc/modules-load.d/toa.conf';
 const parametersFile = '/etc/modprobe.d/toa.conf';
 const env = { TOASCOPE_TRUST: '198.51.100.0/24', TOASCOPE_PROFILES: 'nat64,toa4' };
 /** Compiling takes minutes under emulation. */
-const limit = patient(600_000);
+const limit = scaleTimeout(600_000);
 
 const run = (command: string, ...args: string[]) => execFileSync(command, args, { encoding: 'utf8' });
 const status = async () => JSON.parse((await toascope(['module', 'status', '--json'])).out) as ModuleStatus;
 
 describe.runIf(sources !== undefined && existsSync(sources))('with headers', () => {
 	beforeAll(() => {
-		// as the packages would lie, and what is written stays in the guest
+		// where the packages would be installed; what is written stays in the guest
 		for (const name of readdirSync(sources as string)) {
-			const place = join('/usr/src', name);
-			rmSync(place, { recursive: true, force: true });
-			symlinkSync(join(sources as string, name), place);
+			const path = join('/usr/src', name);
+			rmSync(path, { recursive: true, force: true });
+			symlinkSync(join(sources as string, name), path);
 		}
 		for (const name of ['upper', 'work']) mkdirSync(join('/run/modules', name), { recursive: true });
 		const lower = `lowerdir=${headers}/lib/modules/${kernel}:${modules}`;
@@ -53,13 +57,13 @@ describe.runIf(sources !== undefined && existsSync(sources))('with headers', () 
 	});
 
 	it(
-		'install: DKMS has it, modprobe loads it, and so does module load',
+		'after install, DKMS lists it, and both modprobe and module load load it',
 		async () => {
 			const { code, out, err } = await toascope(['module', 'install', ...noConfig], { env });
 			expect({ code, err }).toEqual({ code: 0, err: '' });
 			expect(out.split('\n')).toEqual([
 				`/usr/src/toa-${version}: the sources`,
-				`dkms: built and installed for ${kernel}, and for each kernel to come`,
+				`dkms: built and installed for ${kernel}, and for every future kernel`,
 				`${parametersFile}: at boot, until the daemon runs: options toa profiles=nat64,toa4 trust=198.51.100.0/24`,
 				`${bootFile}: loaded at boot`,
 				'',
@@ -74,7 +78,7 @@ describe.runIf(sources !== undefined && existsSync(sources))('with headers', () 
 			// as systemd-modules-load does
 			run('modprobe', 'toa');
 			expect(await status()).toMatchObject({
-				loaded: { whose: 'own', version, parameters: { profiles: 'nat64,toa4', trust: '198.51.100.0/24' } },
+				loaded: { origin: 'own', version, parameters: { profiles: 'nat64,toa4', trust: '198.51.100.0/24' } },
 			});
 			run('modprobe', '-r', 'toa');
 			expect((await toascope(['module', 'load', ...noConfig])).out).toMatch('getsockopt(4096) answers');
@@ -84,7 +88,7 @@ describe.runIf(sources !== undefined && existsSync(sources))('with headers', () 
 	);
 
 	it(
-		'a build that fails changes nothing, and one that does not takes an older version away',
+		'a build that fails changes nothing, and one that succeeds removes an older version',
 		async () => {
 			const older = '/usr/src/toa-0.0.9';
 			cpSync(`/usr/src/toa-${version}`, older, { recursive: true });
@@ -116,7 +120,7 @@ describe.runIf(sources !== undefined && existsSync(sources))('with headers', () 
 	);
 
 	it(
-		'and away again',
+		'the documented removal removes all of it',
 		async () => {
 			run('dkms', 'remove', `toa/${version}`, '--all');
 			rmSync(`/usr/src/toa-${version}`, { recursive: true });
@@ -128,7 +132,7 @@ describe.runIf(sources !== undefined && existsSync(sources))('with headers', () 
 	);
 
 	it(
-		'one that was built for another build of this kernel is built anew, once, when it is loaded',
+		'one that was built for another build of this kernel is built again, once, when it is loaded',
 		async () => {
 			const file = `/var/lib/toascope/module/${kernel}/toa.ko`;
 			const bytes = readFileSync(file);

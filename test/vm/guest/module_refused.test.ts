@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** A kernel that takes signed modules alone (module.sig_enforce=1, or lockdown): what is said, and `auto` takes `bpf`. */
+/**
+ * A kernel that accepts only signed modules (module.sig_enforce=1, or lockdown): the errors, and
+ * `auto` uses `bpf`.
+ */
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,13 +12,13 @@ import { network } from '../../../daemon/lab/lab.ts';
 import { buildDirectory } from '../../../daemon/module/build.ts';
 import { readPolicy } from '../../../daemon/module/policy.ts';
 import { copySources } from '../../../daemon/module/sources.ts';
-import { settled } from '../../fixtures/accounts.ts';
-import { toascope } from '../../fixtures/command.ts';
-import { Daemon } from '../../fixtures/daemon.ts';
-import { total } from '../../fixtures/metrics.ts';
-import { noConfig } from '../../fixtures/module.ts';
-import { moduleFile } from '../../fixtures/module_file.ts';
-import { Stage, somePorts } from '../../fixtures/stage.ts';
+import { toascope } from '../../kit/daemon/command.ts';
+import { Daemon } from '../../kit/daemon/daemon.ts';
+import { metricsAtRest } from '../../kit/daemon/expected_traffic.ts';
+import { noConfig } from '../../kit/kernel/module.ts';
+import { moduleFile } from '../../kit/kernel/module_file.ts';
+import { total } from '../../kit/telemetry/metrics.ts';
+import { Stage, somePorts } from '../../kit/wire/toa_stage.ts';
 
 const policy = readPolicy();
 const enforced = policy.signedOnly || (policy.lockdown ?? 'none') !== 'none';
@@ -31,12 +34,12 @@ async function runWithModule() {
 	return ended;
 }
 
-describe.runIf(enforced)('signed modules alone', () => {
+describe.runIf(enforced)('a kernel that accepts only signed modules', () => {
 	it('the module is refused, with a way out', async () => {
 		const { code, err } = await toascope(['module', 'load', moduleFile(), ...noConfig]);
 		expect(code).toBe(3);
 		expect(err).toMatch(
-			/the kernel takes signed modules alone \(.*\), and .*toa\.ko is not signed \[MODULE_UNSIGNED\]/,
+			/the kernel accepts only signed modules \(.*\), and .*toa\.ko is not signed \[MODULE_UNSIGNED\]/,
 		);
 		expect(err).toMatch(wayOut);
 		expect(readFileSync('/proc/modules', 'utf8')).not.toMatch(/^toa /m);
@@ -45,11 +48,11 @@ describe.runIf(enforced)('signed modules alone', () => {
 	it('provider: module ends with exit code 3, and builds nothing that would be refused', async () => {
 		const { code, err } = await runWithModule();
 		expect(code).toBe(3);
-		expect(err).toMatch(/the kernel takes signed modules alone \(.*\), and none is here.* \[MODULE_UNSIGNED\]/);
+		expect(err).toMatch(/the kernel accepts only signed modules \(.*\), and none is available.* \[MODULE_UNSIGNED\]/);
 		expect(err).toMatch(wayOut);
 	});
 
-	it('one that was built before is tried: what the kernel said of it is told', async () => {
+	it('one that was built before is tried, and the error contains the message of the kernel', async () => {
 		const directory = buildDirectory(release());
 		copySources(directory);
 		copyFileSync(moduleFile(), join(directory, 'toa.ko'));
@@ -63,7 +66,7 @@ describe.runIf(enforced)('signed modules alone', () => {
 		expect(readFileSync('/proc/modules', 'utf8')).not.toMatch(/^toa /m);
 	});
 
-	it('auto takes bpf: applications are told, and connections are counted', async () => {
+	it('auto uses bpf: applications get the client, and connections are counted', async () => {
 		const port = somePorts(2);
 		await using stage = await Stage.open(port);
 		await using daemon = await Daemon.start({ config: `listeners: {ports: [${port}]}` });
@@ -74,18 +77,18 @@ describe.runIf(enforced)('signed modules alone', () => {
 			expect({ result, port: bytes.readUInt16BE(16) }).toEqual({ result: 0, port: connection.client.port });
 		}
 		const listener = `${network.server}:${port}`;
-		const samples = await settled(daemon, listener, 1);
+		const samples = await metricsAtRest(daemon, listener, 1);
 		expect(total(samples, 'toascope_handshakes_total', { listener, result: 'toa' })).toBe(1n);
 		expect(total(samples, 'toascope_connections_closed_total', { listener })).toBe(1n);
 		expect(total(samples, 'toascope_provider_info', { provider: 'bpf' })).toBe(1n);
 	});
 
-	it('the doctor says which provider, and why not the other', async () => {
+	it('the doctor says which provider is used, and why not the other one', async () => {
 		const { out } = await toascope(['doctor', '--json', ...noConfig]);
 		const { checks } = JSON.parse(out) as { checks: Check[] };
 		const of = (name: string) => checks.find((check) => check.name === name);
 		expect(of('provider')).toMatchObject({ state: 'ok', found: 'bpf (auto: it works here)' });
-		expect(of('module')).toMatchObject({ found: 'not loaded, and this kernel takes signed modules alone' });
-		expect(of('lockdown')?.found).toMatch(policy.lockdown ?? 'not told');
+		expect(of('module')).toMatchObject({ found: 'not loaded; this kernel accepts only signed modules' });
+		expect(of('lockdown')?.found).toMatch(policy.lockdown ?? 'not reported');
 	});
 });

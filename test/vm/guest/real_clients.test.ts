@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Applications name the right client of each connection, with either provider: nginx with `transparent: on`, and a C program
- * that was written for the vendor's module.
+ * Applications get the right client of each connection, with either provider: nginx with
+ * `transparent: on`, and a C program that was written for the vendor's module.
  */
 import { once } from 'node:events';
 import { createInterface, type Interface } from 'node:readline';
@@ -9,13 +9,13 @@ import type { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Lab, nat64Server } from '../../../daemon/lab/lab.ts';
 import type { LabClient } from '../../../daemon/lab/lab_client.ts';
-import { RunningApplication } from '../../fixtures/applications/running.ts';
-import { nginx } from '../../fixtures/applications/servers.ts';
-import { compile } from '../../fixtures/c_program.ts';
-import { Daemon } from '../../fixtures/daemon.ts';
-import { loadToa, unloadToa } from '../../fixtures/module.ts';
-import { hasModule } from '../../fixtures/module_file.ts';
-import { somePorts } from '../../fixtures/stage.ts';
+import { RunningApplication } from '../../kit/applications/running.ts';
+import { nginx } from '../../kit/applications/servers.ts';
+import { Daemon } from '../../kit/daemon/daemon.ts';
+import { compile } from '../../kit/kernel/c_program.ts';
+import { loadToa, unloadToa } from '../../kit/kernel/module.ts';
+import { hasModule } from '../../kit/kernel/module_file.ts';
+import { somePorts } from '../../kit/wire/toa_stage.ts';
 
 const clients = 200;
 const count = 1000;
@@ -48,16 +48,16 @@ afterAll(async () => {
 	await lab?.close();
 });
 
-/** The next lines that the program prints, in order of the alphabet. */
+/** The next lines that the program prints, sorted. */
 async function lines(wanted: number): Promise<string[]> {
 	const found: string[] = [];
 	const whole = Promise.withResolvers<void>();
-	const take = (line: string) => {
+	const onLine = (line: string) => {
 		if (found.push(line) === wanted) whole.resolve();
 	};
-	printed.on('line', take);
+	printed.on('line', onLine);
 	await whole.promise;
-	printed.off('line', take);
+	printed.off('line', onLine);
 	return found.sort();
 }
 
@@ -95,8 +95,8 @@ describe.each(hasModule ? ['bpf', 'module'] : ['bpf'])('provider %s', (provider)
 		);
 	});
 
-	it('getsockopt(4096) tells the patched program the client of each of as many', async () => {
-		const [results, told] = await Promise.all([connect(patchedPort, 'hello'), lines(count)]);
-		expect(told).toEqual(results.map((result) => `real client [${result.client}]:${result.clientPort}`).sort());
+	it('getsockopt(4096) returns the client of each of as many to the patched program', async () => {
+		const [results, printedLines] = await Promise.all([connect(patchedPort, 'hello'), lines(count)]);
+		expect(printedLines).toEqual(results.map((result) => `real client [${result.client}]:${result.clientPort}`).sort());
 	});
 });

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * While it is loaded kmem_cache_alloc() has nothing for callers between `begin` and `end`: another module's code. Distributions'
- * kernels are built without fault injection (CONFIG_FAILSLAB), and a kprobe does not run within another's handler.
+ * While it is loaded, kmem_cache_alloc() returns NULL to callers between `begin` and `end`, the
+ * code of another module. Kernels of distributions are built without fault injection
+ * (CONFIG_FAILSLAB), and a kprobe does not run within the handler of another one.
  */
 #include <linux/ftrace.h>
 #include <linux/module.h>
@@ -12,7 +13,7 @@ static unsigned long begin, end;
 module_param(begin, ulong, 0);
 module_param(end, ulong, 0);
 
-static void *nothing(void)
+static void *return_null(void)
 {
 	return NULL;
 }
@@ -27,26 +28,26 @@ typedef struct ftrace_regs registers;
 #define pt_regs_of(registers) ftrace_get_regs(registers)
 #endif
 
-static void notrace called(unsigned long ip, unsigned long parent, struct ftrace_ops *ops, registers *given)
+static void notrace on_call(unsigned long ip, unsigned long parent, struct ftrace_ops *ops, registers *regs)
 {
 	if (parent >= begin && parent < end)
-		instruction_pointer_set(pt_regs_of(given), (unsigned long)nothing);
+		instruction_pointer_set(pt_regs_of(regs), (unsigned long)return_null);
 }
 
 static struct ftrace_ops ops = {
-	.func = called,
+	.func = on_call,
 	.flags = FTRACE_OPS_FL_SAVE_REGS | FTRACE_OPS_FL_IPMODIFY | FLAGS,
 };
 
 static int __init no_memory_init(void)
 {
-	/* its name since 6.10, and before */
+	/* its names since 6.10, and before */
 	static char *const names[] = { "kmem_cache_alloc_noprof", "kmem_cache_alloc" };
-	int i, failed = -ENOENT;
+	int i, err = -ENOENT;
 
-	for (i = 0; failed && i < ARRAY_SIZE(names); i++)
-		failed = ftrace_set_filter(&ops, (unsigned char *)names[i], strlen(names[i]), 1);
-	return failed ? failed : register_ftrace_function(&ops);
+	for (i = 0; err && i < ARRAY_SIZE(names); i++)
+		err = ftrace_set_filter(&ops, (unsigned char *)names[i], strlen(names[i]), 1);
+	return err ? err : register_ftrace_function(&ops);
 }
 
 static void __exit no_memory_exit(void)
@@ -58,5 +59,5 @@ static void __exit no_memory_exit(void)
 module_init(no_memory_init);
 module_exit(no_memory_exit);
 
-MODULE_DESCRIPTION("Lets allocations of one module fail, for tests");
+MODULE_DESCRIPTION("Makes allocations of one module fail, for tests");
 MODULE_LICENSE("GPL");

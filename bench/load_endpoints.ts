@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+/** A server and its client: two processes of one program that are moved between cgroups. */
+
+import type { EndpointCgroups } from './load.ts';
+import type { Sandbox } from './sandbox.ts';
+import { Tool } from './tool.ts';
+
+export class LoadEndpoints implements AsyncDisposable {
+	readonly server: Tool;
+	readonly client: Tool;
+	readonly #ground: Sandbox;
+
+	private constructor(ground: Sandbox, server: Tool, client: Tool) {
+		this.#ground = ground;
+		this.server = server;
+		this.client = client;
+	}
+
+	/** `args` are the client's, after the bench's cgroup directory, which each client gets. */
+	static async start(ground: Sandbox, program: string, args: readonly string[] = []): Promise<LoadEndpoints> {
+		const server = await Tool.start(ground, program, ['server']);
+		try {
+			return new LoadEndpoints(ground, server, await Tool.start(ground, program, ['client', ground.directory, ...args]));
+		} catch (error) {
+			await server[Symbol.asyncDispose]();
+			throw error;
+		}
+	}
+
+	move(places: EndpointCgroups): void {
+		this.#ground.move(this.server.child, places.server);
+		this.#ground.move(this.client.child, places.client);
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		await Promise.all([this.server[Symbol.asyncDispose](), this.client[Symbol.asyncDispose]()]);
+	}
+}

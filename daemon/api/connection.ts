@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * A connection in the JSON of the API. Keys are snake_case, null means unknown, 64-bit integers are
+ * decimal strings, times are RFC 3339 with nanoseconds.
+ */
+
+export interface EndpointJson {
+	readonly address: string;
+	readonly port: number;
+}
+
+export interface ClientEndpointJson {
+	readonly address: string;
+	/** null: the option carried none. */
+	readonly port: number | null;
+}
+
+export interface VirtualServerJson {
+	readonly address: string;
+	/** null: the option carried none. */
+	readonly port: number | null;
+	/** Identifier of its virtual network (VNI); null: the option carried none. */
+	readonly vni: number | null;
+}
+
+/** A connection as `/v1/connections` returns it. */
+export interface ConnectionJson {
+	/** The other end of the server's socket: the balancer or NAT64 gateway. */
+	readonly peer: EndpointJson;
+	/** The client in the option; null: no trusted option named one. */
+	readonly client: ClientEndpointJson | null;
+	/** The balancer's address that the client connected to; null: no trusted option named it. */
+	readonly virtual_server: VirtualServerJson | null;
+	readonly local: EndpointJson;
+	readonly netns: number;
+	readonly verdict: string;
+	readonly profile: string | null;
+	readonly segment: string | null;
+	readonly state: 'open' | 'closed';
+	readonly opened_at: string;
+	readonly accepted_at: string | null;
+	readonly closed_at: string | null;
+	readonly seen: string | null;
+	readonly process: {
+		readonly pid: number;
+		readonly comm: string;
+		readonly cgroup_id: string;
+		readonly by: 'accept' | 'listener';
+	} | null;
+	readonly received_bytes: string;
+	readonly sent_bytes: string;
+	readonly retransmitted_segments: number;
+	readonly rtt_seconds: number | null;
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Looks up connections in the table of the kernel: which client is behind a peer. */
+import ipaddr from 'ipaddr.js';
+import type { BpfMap, BpfObject } from '../../../native/binding.ts';
+import { formatAddress, formatEndpoint } from '../../model/address.ts';
+import type { Connection } from '../../model/connection.ts';
+import type { LookupQuery } from '../../model/lookup.ts';
+import { connectionFlag, connectionLayout, endpointLayout, extraLayout } from '../records/layout.gen.ts';
+import { type Beside, readConnection, readEndpoint, readVirtualServer, writeEndpoint } from '../records/records.ts';
+import { ListenerEnds } from './listener_ends.ts';
+
+export class Connections {
+	readonly #bpf: BpfObject;
+	readonly #connections: BpfMap;
+	readonly #extras: BpfMap;
+	readonly #profileName: (id: number) => string | undefined;
+	readonly #peer = Buffer.alloc(endpointLayout.size);
+	readonly #slot = Buffer.alloc(4);
+	readonly #value = Buffer.alloc(connectionLayout.size);
+	readonly #extra = Buffer.alloc(extraLayout.size);
+	readonly #listeners: ListenerEnds;
+
+	constructor(bpf: BpfObject, profileName: (id: number) => string | undefined) {
+		this.#bpf = bpf;
+		this.#connections = bpf.map('connections');
+		this.#extras = bpf.map('extras');
+		this.#listeners = new ListenerEnds(bpf);
+		this.#profileName = profileName;
+	}
+
+	/**
+	 * Returns all connections that match, newest first. Closed ones are ignored from `retainNs`
+	 * after their close on.
+	 */
+	find(query: LookupQuery, nowNs: bigint, retainNs: bigint): Connection[] {
+		const { family, text, port } = query.peer;
+		writeEndpoint(this.#peer, 0, { family, address: ipaddr.parse(text).toByteArray(), port });
+		const found: Connection[] = [];
+		for (const slot of this.#bpf.findPeer(this.#peer)) {
+			if (!this.#read(slot)) continue;
+			const connection = readConnection(this.#value, 0, this.#profileName, this.#readOtherParts());
+			if (connection !== undefined && matches(connection, query, nowNs, retainNs)) found.push(connection);
+		}
+		return found.sort((a, b) => (a.openedNs < b.openedNs ? 1 : a.openedNs > b.openedNs ? -1 : 0));
+	}
+
+	/** False: the slot has a connection of another peer. */
+	#read(slot: number): boolean {
+		this.#slot.writeUInt32LE(slot);
+		this.#connections.lookup(this.#slot, this.#value);
+		const at = connectionLayout.peer;
+		return this.#value.compare(this.#peer, 0, this.#peer.length, at, at + this.#peer.length) === 0;
+	}
+
+	/** Reads the parts of the current connection that are stored elsewhere. */
+	#readOtherParts(): Beside {
+		const isExtra = (this.#value.readUInt16LE(connectionLayout.flags) & connectionFlag.CONN_EXTRA) !== 0;
+		const cookie = this.#value.subarray(connectionLayout.cookie, connectionLayout.cookie + 8);
+		const extra = isExtra && this.#extras.lookup(cookie, this.#extra);
+		const virtualServer = extra ? readVirtualServer(this.#extra, extraLayout.virtualServer) : undefined;
+		const local4 = this.#value.subarray(connectionLayout.local4, connectionLayout.local4 + 4);
+		if (local4.some((byte) => byte !== 0)) {
+			const port = this.#value.readUInt16LE(connectionLayout.localPort);
+			return { local: { family: 4, text: formatAddress(4, local4), port }, virtualServer };
+		}
+		return {
+			local: extra ? readEndpoint(this.#extra, extraLayout.local) : this.#listeners.of(this.#value),
+			virtualServer,
+		};
+	}
+}
+
+function matches(connection: Connection, query: LookupQuery, nowNs: bigint, retainNs: bigint): boolean {
+	const { openedNs, closedNs } = connection;
+	if (closedNs !== undefined && closedNs + retainNs < nowNs) return false;
+	if (query.netns !== undefined && query.netns !== connection.netns) return false;
+	if (query.local !== undefined && formatEndpoint(query.local) !== formatEndpoint(connection.local)) return false;
+	if (query.atNs === undefined) return true;
+	return query.atNs.some((atNs) => openedNs <= atNs && (closedNs === undefined || atNs <= closedNs));
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Upgrades and downgrades between versions with different layouts of their records. */
+import { join } from 'node:path';
+import type { BpfObject } from '../../../native/binding.ts';
+import { type LogSink, logLine, logLines } from '../../log_lines.ts';
+import { metaEntry } from '../records/layout.gen.ts';
+import type { ServedCgroup } from '../served_cgroup.ts';
+import { sweepPinned } from '../sweeper.ts';
+import { isScope } from './counter_scope.ts';
+import { type Migrated, metaOf, migrate, NotMigrated } from './migrate.ts';
+import type { Pins } from './pins.ts';
+
+/**
+ * Stops the programs that a version with another layout left counting, and migrates its counters.
+ * Must be called when everything except the counting program is attached: connections that open
+ * meanwhile are not counted. If the daemon is killed in the middle, the next start repeats the
+ * migration: no program has counted meanwhile, and the maps of the other layout are unchanged.
+ * Counters of another scope are discarded.
+ */
+export function migrateCounters(bpf: BpfObject, pins: Pins, cgroup: ServedCgroup, log: LogSink): void {
+	const [layout] = pins.otherLayouts;
+	// the daemon was killed after it had migrated them
+	if (layout === undefined || pins.adopted) return;
+	pins.dropLinksOf(layout);
+	const maps = pins.mapsOf(layout);
+	if (!isScope(metaOf(maps, metaEntry.META_SCOPE), cgroup)) {
+		logLine(log, logLines.otherScope, { pins: join(pins.root, layout) });
+		return;
+	}
+	let migrated: Migrated;
+	try {
+		sweepPinned(maps);
+		migrated = migrate(bpf, maps, pins.maps);
+	} catch (error) {
+		if (!(error instanceof NotMigrated)) throw error;
+		logLine(log, logLines.otherLayout, { layout, why: error.message });
+		return;
+	}
+	pins.adopt();
+	logLine(log, migrated.lost.length === 0 ? logLines.migrated : logLines.migratedInPart, {
+		layout,
+		open: Number(migrated.open),
+		...(migrated.lost.length === 0 ? {} : { lost: migrated.lost }),
+	});
+}

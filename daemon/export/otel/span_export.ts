@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The interface between the daemon and its export of spans. */
+import type { Logger } from 'pino';
+import type { ConnectionEvent, Owner } from '../../model/connection.ts';
+import type { OtlpProtocol } from '../../otel_environment.ts';
+
+export interface SpanOptions {
+	/** Base URL of the collector; if undefined, OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT applies. */
+	readonly endpoint?: string | undefined;
+	/** If undefined, OTEL_EXPORTER_OTLP_[TRACES_]PROTOCOL applies, otherwise http/protobuf. */
+	readonly protocol?: OtlpProtocol | undefined;
+	/** Converts CLOCK_MONOTONIC nanoseconds to nanoseconds since 1970. */
+	readonly clock: (monotonicNs: bigint) => bigint;
+	/** Returns the id of the owner's container; called when an owner is first seen and at close. */
+	readonly resolveContainer: (owner: Owner) => string | undefined;
+	readonly logger: Logger;
+	/** Version of toascope. */
+	readonly version: string;
+}
+
+export interface SpanStats {
+	/** Accepted by the collector. */
+	readonly exported: bigint;
+	/** Made, but neither exported nor dropped yet: at most OTEL_BSP_MAX_QUEUE_SIZE (2048). */
+	readonly pending: number;
+	/**
+	 * Dropped spans, by the reason of `toascope_drops_total`. Spans that the sampler leaves out are
+	 * not dropped.
+	 */
+	readonly dropped: { readonly span_queue_full: bigint; readonly span_export_failed: bigint };
+}
+
+export interface SpanExport {
+	/** Handles an event; makes the span when it closes a connection with a client. Never waits. */
+	onEvent(event: ConnectionEvent): void;
+	stats(): SpanStats;
+	/**
+	 * Sends the remaining spans, for at most `timeoutMs`; afterwards the exporter does not keep the
+	 * process alive.
+	 */
+	shutdown(timeoutMs: number): Promise<void>;
+}

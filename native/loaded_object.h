@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// The state that a BPF object shares with the handles of its maps. A handle that outlives its
+// object finds it closed.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "peer_hashes.h"
+
+struct toascope_bpf;
+
+namespace toascope
+{
+
+struct LoadedObject {
+	// Null once the object is closed.
+	toascope_bpf *skeleton = nullptr;
+	// The rows of counters of each listener, in the map `listeners`.
+	uint32_t rows = 1;
+	std::unique_ptr<PeerHashes> hashes;
+};
+
+} // namespace toascope

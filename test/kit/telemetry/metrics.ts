@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Parses the Prometheus text format. Values are kept exactly as printed. */
+
+export interface Sample {
+	readonly name: string;
+	readonly labels: Readonly<Record<string, string>>;
+	/** As printed: a float would lose digits. */
+	readonly value: string;
+}
+
+const line = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$/;
+const label = /([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"/g;
+
+export function parseMetrics(text: string): Sample[] {
+	return text
+		.split('\n')
+		.filter((each) => each !== '' && !each.startsWith('#'))
+		.map((each) => {
+			const [, name = '', labels = '', value = ''] = line.exec(each) ?? [];
+			const pairs = [...labels.matchAll(label)].map(([, key = '', quoted = '']) => [
+				key,
+				quoted.replace(/\\(.)/g, (_, letter: string) => (letter === 'n' ? '\n' : letter)),
+			]);
+			return { name, labels: Object.fromEntries(pairs), value };
+		});
+}
+
+/** The exact sum of all samples with this name whose labels include these. */
+export function total(samples: readonly Sample[], name: string, labels: Readonly<Record<string, string>> = {}): bigint {
+	return samples
+		.filter(
+			(sample) => sample.name === name && Object.entries(labels).every(([key, value]) => sample.labels[key] === value),
+		)
+		.reduce((sum, sample) => sum + BigInt(sample.value), 0n);
+}

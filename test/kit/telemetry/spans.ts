@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Exports spans of one connection to a receiver, for the tests of the export. */
+import { pino } from 'pino';
+import { afterEach, beforeEach, vi } from 'vitest';
+import type { SpanExport, SpanOptions } from '../../../daemon/export/otel/span_export.ts';
+import { startSpans } from '../../../daemon/export/otel/spans.ts';
+import type { Connection } from '../../../daemon/model/connection.ts';
+import { type OtlpReceiver, startOtlpReceiver } from './otlp_receiver.ts';
+
+/** Wall clock minus monotonic clock. It is not a round number, so that any rounding shows. */
+export const OFFSET = 1_795_400_000_123_456_789n;
+
+export const connection: Connection = {
+	cookie: 77n,
+	netns: 4_026_531_840,
+	local: { family: 4, text: '192.0.2.10', port: 80 },
+	peer: { family: 4, text: '198.51.100.7', port: 40_001 },
+	client: { family: 6, text: '2001:db8:c::1', port: 51_234 },
+	virtualServer: undefined,
+	verdict: 'toa',
+	profile: 'nat64',
+	segment: 'ack',
+	state: 'closed',
+	openedNs: 1_000_000_000_001n,
+	acceptedNs: 1_000_000_250_002n,
+	closedNs: 1_003_500_000_003n,
+	seen: 'getpeername',
+	owner: { by: 'accept', pid: 4321, comm: 'nginx', cgroupId: 99n },
+	receivedBytes: 5_000_000_000n,
+	sentBytes: 9_007_199_254_740_991n,
+	retransmittedSegments: 3,
+	srttUs: 12_345,
+};
+
+const opened: SpanExport[] = [];
+export let receiver: OtlpReceiver;
+
+/** Starts an export that sends to the receiver. */
+export async function start(options: Partial<SpanOptions> = {}): Promise<SpanExport> {
+	const spans = await startSpans({
+		endpoint: receiver.endpoint,
+		clock: (monotonicNs) => monotonicNs + OFFSET,
+		resolveContainer: () => undefined,
+		logger: pino({ level: 'silent' }),
+		version: '1.2.3',
+		...options,
+	});
+	if (spans === undefined) throw new Error('the environment forbids spans');
+	opened.push(spans);
+	return spans;
+}
+
+/** Reports that a connection has closed. */
+export function close(spans: SpanExport, change: Partial<Connection> = {}): void {
+	spans.onEvent({ type: 'closed', connection: { ...connection, ...change } });
+}
+
+/**
+ * Call once per test file. Each test gets a receiver of its own and no OTEL_* variables in its
+ * environment.
+ */
+export function setupPerTest(): void {
+	beforeEach(async () => {
+		for (const name of Object.keys(process.env)) if (name.startsWith('OTEL_')) vi.stubEnv(name, undefined);
+		receiver = await startOtlpReceiver();
+	});
+
+	afterEach(async () => {
+		await Promise.all(opened.splice(0).map((spans) => spans.shutdown(0)));
+		await receiver.close();
+		vi.unstubAllEnvs();
+	});
+}
+
+/** Replaces the receiver of the current test. */
+export async function replaceReceiver(...args: Parameters<typeof startOtlpReceiver>): Promise<void> {
+	await receiver.close();
+	receiver = await startOtlpReceiver(...args);
+}

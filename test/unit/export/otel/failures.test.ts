@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Spans, and a collector that fails. */
+import { NodeSDK } from '@opentelemetry/sdk-node';
+import { pino } from 'pino';
+import { describe, expect, it, vi } from 'vitest';
+import { close, setupPerTest, receiver, replaceReceiver, start } from '../../../kit/telemetry/spans.ts';
+
+setupPerTest();
+
+describe('a collector that', () => {
+	it('hangs: the queue is bounded, what does not fit is counted, and shutdown ends in time', async () => {
+		await replaceReceiver(() => 'hang');
+		vi.stubEnv('OTEL_BSP_MAX_QUEUE_SIZE', '10');
+		vi.stubEnv('OTEL_BSP_MAX_EXPORT_BATCH_SIZE', '4');
+		const spans = await start();
+		for (let i = 0; i < 25; i++) close(spans);
+		await receiver.waitForRequests(1);
+		expect(spans.stats()).toMatchObject({ pending: 10, dropped: { span_queue_full: 15n } });
+		const began = performance.now();
+		await spans.shutdown(200);
+		expect(performance.now() - began).toBeLessThan(2000);
+		expect(spans.stats()).toEqual({
+			exported: 0n,
+			pending: 0,
+			dropped: { span_queue_full: 15n, span_export_failed: 10n },
+		});
+	});
+
+	it('hangs, as does the SDK: shutdown ends in time, and the pending spans are logged as lost', async () => {
+		await replaceReceiver(() => 'hang');
+		const lines: string[] = [];
+		const logger = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) });
+		const spans = await start({ logger });
+		for (let i = 0; i < 3; i++) close(spans);
+		// simulates a machine that is busy with other work for seconds
+		const shutdown = vi.spyOn(NodeSDK.prototype, 'shutdown').mockReturnValue(new Promise(() => {}));
+		try {
+			const began = performance.now();
+			await spans.shutdown(200);
+			expect(performance.now() - began).toBeLessThan(2000);
+		} finally {
+			shutdown.mockRestore();
+		}
+		expect(lines.map((line) => JSON.parse(line) as object)).toContainEqual(
+			expect.objectContaining({ msg: 'spans were lost while stopping', spans: 3 }),
+		);
+	});
+
+	it('is not there: shutdown ends in time, even between two attempts', async () => {
+		const { endpoint } = receiver;
+		await replaceReceiver();
+		const lines: string[] = [];
+		const logger = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) });
+		const spans = await start({ endpoint, logger });
+		close(spans);
+		await spans.shutdown(200);
+		expect(spans.stats()).toMatchObject({ pending: 0, dropped: { span_export_failed: 1n } });
+		expect(lines.join('')).toContain('ECONNREFUSED');
+	});
+
+	it('is busy: the request is repeated after the Retry-After of the response', async () => {
+		// shorter than the first of our own pauses, which is at least 800 ms
+		vi.stubEnv('OTEL_EXPORTER_OTLP_TIMEOUT', '700');
+		await replaceReceiver((request) =>
+			request === 0 ? { status: 503, headers: { 'Retry-After': '0' } } : { status: 200 },
+		);
+		const spans = await start();
+		close(spans);
+		await spans.shutdown(5000);
+		expect(receiver.requests).toHaveLength(2);
+		expect(spans.stats()).toMatchObject({ exported: 1n, dropped: { span_export_failed: 0n } });
+	});
+
+	it('refuses: the spans are counted, and the refusal is logged once', async () => {
+		await replaceReceiver(() => ({ status: 400 }));
+		const lines: string[] = [];
+		vi.stubEnv('OTEL_BSP_MAX_EXPORT_BATCH_SIZE', '1');
+		const spans = await start({ logger: pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) }) });
+		for (let i = 0; i < 3; i++) close(spans);
+		await receiver.waitForRequests(3);
+		await spans.shutdown(2000);
+		expect(spans.stats()).toMatchObject({ exported: 0n, dropped: { span_export_failed: 3n } });
+		expect(lines.filter((line) => line.includes('not reaching the collector'))).toHaveLength(1);
+	});
+
+	it('accepts some spans: the rejected ones are counted', async () => {
+		// ExportTraceServiceResponse { partial_success { rejected_spans: 2, error_message: "no" } }
+		await replaceReceiver(() => ({ status: 200, body: Buffer.from([10, 6, 8, 2, 18, 2, 110, 111]) }));
+		const spans = await start();
+		for (let i = 0; i < 5; i++) close(spans);
+		await spans.shutdown(2000);
+		expect(spans.stats()).toMatchObject({ exported: 3n, dropped: { span_export_failed: 2n } });
+	});
+
+	it('has an invalid URL: CONFIG_INVALID', async () => {
+		await expect(start({ endpoint: 'nowhere' })).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
+	});
+
+	it.each([
+		['OTEL_EXPORTER_OTLP_ENDPOINT', '127.0.0.1:4318'],
+		['OTEL_EXPORTER_OTLP_ENDPOINT', 'collector:4318'],
+		['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', 'collector'],
+	])('has an invalid URL in %s, %s: CONFIG_INVALID', async (name, value) => {
+		vi.stubEnv('OTEL_EXPORTER_OTLP_ENDPOINT', receiver.endpoint);
+		vi.stubEnv(name, value);
+		await expect(start({ endpoint: undefined })).rejects.toMatchObject({
+			code: 'CONFIG_INVALID',
+			message: `${name} is not an HTTP URL`,
+		});
+	});
+});

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Which room (directory of sources) is allowed to import which: data flows one way, from the kernel
+ * to its readers, and nothing upstream waits for a reader.
+ */
+import { globSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { expect, it } from 'vitest';
+
+const root = join(import.meta.dirname, '../..');
+
+/**
+ * `daemon` means the files beside daemon/main.ts, which all rooms build on; `type ROOM` allows only
+ * the types of a room.
+ */
+const matrix: Readonly<Record<string, readonly string[]>> = {
+	daemon: [],
+	native: ['daemon'],
+	'native/lab': [],
+	'daemon/config': ['daemon'],
+	'daemon/api': [],
+	'daemon/host': ['daemon', 'native', 'daemon/config'],
+	'daemon/model': ['daemon', 'type daemon/config'],
+	'daemon/capture': ['daemon', 'native', 'daemon/config', 'daemon/host', 'daemon/model'],
+	'daemon/module': ['daemon', 'native', 'daemon/config', 'daemon/host', 'daemon/model', 'daemon/capture'],
+	'daemon/export': ['daemon', 'type daemon/config', 'daemon/model'],
+	'daemon/http': ['daemon', 'daemon/api', 'daemon/config', 'daemon/model', 'daemon/export'],
+	'daemon/client': ['daemon', 'native', 'daemon/api', 'daemon/config', 'daemon/host', 'daemon/model'],
+	'daemon/doctor': ['daemon', 'native', ...rooms('api client config host model capture module')],
+	'daemon/lab': ['daemon', 'native/lab'],
+	'daemon/service': ['daemon', 'native', ...rooms('api config host model capture module export http')],
+	'daemon/cli': ['daemon', 'native', ...rooms('api client config host model capture module doctor service lab')],
+	'daemon/main.ts': ['daemon', ...rooms('cli service')],
+	scripts: ['daemon', ...rooms('config export http model'), 'test/kit', 'test/vm'],
+	'test/vm': ['daemon', 'native', 'scripts', 'bench', 'test/kit', ...rooms(everyRoom())],
+	'test/kit': ['daemon', 'native', 'scripts', 'bench', 'test/vm', ...rooms(everyRoom())],
+	bench: ['daemon', 'native', 'test/kit', 'test/vm', ...rooms(everyRoom())],
+};
+
+function everyRoom(): string {
+	return 'api cli client config host model capture module export http doctor lab service';
+}
+
+function rooms(names: string): string[] {
+	return names.split(' ').map((name) => `daemon/${name}`);
+}
+
+interface Import {
+	readonly from: string;
+	readonly to: string;
+	/** An `import type`. */
+	readonly type: boolean;
+}
+
+function readImports(file: string): Import[] {
+	const text = readFileSync(join(root, file), 'utf8');
+	const target = (path = '') => normalize(join(dirname(file), path));
+	const statements = text.matchAll(/^(?:import|export)( type)?\b[^;']*? from '(\.[^']*)'/gm);
+	const calls = text.matchAll(/\bimport\('(\.[^']*)'\)/g);
+	return [
+		...[...statements].map(([, type, path]) => ({ from: file, to: target(path), type: type !== undefined })),
+		...[...calls].map(([, path]) => ({ from: file, to: target(path), type: false })),
+	];
+}
+
+/** The longest key of the matrix that contains a file; files beside daemon/main.ts are `daemon`. */
+function roomOf(file: string): string | undefined {
+	const below = Object.keys(matrix).filter((room) => file === room || file.startsWith(`${room}/`));
+	const room = below.sort((a, b) => b.length - a.length)[0];
+	return room === 'daemon' && dirname(file) !== 'daemon' ? undefined : room;
+}
+
+const files = globSync('{native,daemon,scripts,bench,test/kit,test/vm}/**/*.ts', { cwd: root });
+const imports = files.flatMap(readImports);
+
+it('every file belongs to a room of the matrix', () => {
+	expect(files.filter((file) => roomOf(file) === undefined)).toEqual([]);
+});
+
+it('no room imports another one against the matrix', () => {
+	const forbidden = imports.filter(({ from, to, type }) => {
+		const [room = '', target = to] = [roomOf(from), roomOf(to)];
+		const allowed = matrix[room] ?? [];
+		return room !== target && !allowed.includes(target) && !(type && allowed.includes(`type ${target}`));
+	});
+	expect(forbidden.map(({ from, to }) => `${from} imports ${to}`)).toEqual([]);
+});
+
+it('there are no import cycles', () => {
+	const next = Map.groupBy(imports, ({ from }) => from);
+	const cycles: string[] = [];
+	const done = new Set<string>();
+	const visit = (file: string, path: readonly string[]): void => {
+		const at = path.indexOf(file);
+		if (at >= 0) cycles.push([...path.slice(at), file].join(' -> '));
+		if (at >= 0 || done.has(file)) return;
+		for (const { to } of next.get(file) ?? []) visit(to, [...path, file]);
+		done.add(file);
+	};
+	for (const file of files) visit(file, []);
+	expect(cycles).toEqual([]);
+});
