@@ -5,7 +5,7 @@
  */
 import { daemonCgroup, startDaemon, untilClosed } from './daemon.ts';
 import { watchOtherProcesses } from './machine.ts';
-import { compare, verdictOf, formatEstimate, spreadNote } from './pairs.ts';
+import { compare, formatEstimate, spreadNote, verdictOf } from './pairs.ts';
 import type { Part, Plan } from './result.ts';
 import { type Control, runRounds } from './rounds.ts';
 import type { Sandbox } from './sandbox.ts';

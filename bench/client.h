@@ -11,7 +11,7 @@
 struct client {
 	struct exchange exchange;
 	const char *request; /* exchange.request_bytes long */
-	bool http; /* expect status 200, a header section of any length, the body, then the end */
+	bool http;           /* expect status 200, a header section of any length, the body, then the end */
 	struct source source;
 	int batch; /* connections that each thread has open at a time */
 };

@@ -7,9 +7,9 @@
 import {
 	agree,
 	Client,
+	type EndpointCgroups,
 	type Limits,
 	type Load,
-	type EndpointCgroups,
 	type Report,
 	type Run,
 	responseBytes,

@@ -20,7 +20,11 @@ export class LoadEndpoints implements AsyncDisposable {
 	static async start(ground: Sandbox, program: string, args: readonly string[] = []): Promise<LoadEndpoints> {
 		const server = await Tool.start(ground, program, ['server']);
 		try {
-			return new LoadEndpoints(ground, server, await Tool.start(ground, program, ['client', ground.directory, ...args]));
+			return new LoadEndpoints(
+				ground,
+				server,
+				await Tool.start(ground, program, ['client', ground.directory, ...args]),
+			);
 		} catch (error) {
 			await server[Symbol.asyncDispose]();
 			throw error;

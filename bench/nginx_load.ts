@@ -4,7 +4,16 @@
  * to run.
  */
 
-import { agree, Client, type Limits, type Load, type EndpointCgroups, type Run, responseBytes, threads } from './load.ts';
+import {
+	agree,
+	Client,
+	type EndpointCgroups,
+	type Limits,
+	type Load,
+	type Run,
+	responseBytes,
+	threads,
+} from './load.ts';
 import { Nginx } from './nginx.ts';
 import type { Sandbox } from './sandbox.ts';
 
@@ -23,7 +32,12 @@ export class NginxLoad implements Load {
 	 * `program` is nginx, `clients` the number of distinct TOA addresses, and `cgroups` are those
 	 * that runs name for the server.
 	 */
-	static async start(ground: Sandbox, program: string, clients: number, cgroups: readonly string[]): Promise<NginxLoad> {
+	static async start(
+		ground: Sandbox,
+		program: string,
+		clients: number,
+		cgroups: readonly string[],
+	): Promise<NginxLoad> {
 		const nginx = await Nginx.start(ground, program, { workers: threads, bytes: responseBytes, cgroups });
 		try {
 			return new NginxLoad(ground, nginx, await Client.start(ground, clients, ['--http=/page']));

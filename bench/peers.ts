@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import { PartUnavailable, runInGuest, tree } from './in_guest.ts';
 import { fetchTools } from './peer_tools.ts';
-import type { ToolRun, Stretch } from './peers_guest.ts';
+import type { Stretch, ToolRun } from './peers_guest.ts';
 import { aim, atMost, leaveOut, rowTitle } from './peers_here.ts';
 import type { Part, Plan, Row } from './result.ts';
 import type { Sandbox } from './sandbox.ts';

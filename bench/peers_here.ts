@@ -5,9 +5,9 @@
  */
 import { daemonCgroup, startDaemon, untilClosed } from './daemon.ts';
 import { Generator } from './generator.ts';
-import { compare, formatEstimate, spreadNote, isInconclusive } from './pairs.ts';
+import { compare, formatEstimate, isInconclusive, spreadNote } from './pairs.ts';
 import { ToolProcess, toolCgroup } from './peer_process.ts';
-import { fetchTools, type ComparedTool, comparedTools, countReported } from './peer_tools.ts';
+import { type ComparedTool, comparedTools, countReported, fetchTools } from './peer_tools.ts';
 import type { Part, Plan, Row } from './result.ts';
 import { type Control, runRounds } from './rounds.ts';
 import type { Sandbox } from './sandbox.ts';
@@ -140,7 +140,9 @@ function summarise(runs: Readonly<Record<string, readonly Stretch[]>>, tools: re
 				verdict: isInconclusive(ofControl) ? 'none' : share.median <= atMost ? 'met' : 'falls short',
 				note: `${formatEstimate(added('toascope'), 2)} / ${formatEstimate(added('tcplife'), 2)} µs; without a tool ${formatEstimate(ofControl)}: ${spreadNote(ofControl)}`,
 			},
-			...measured.map(([name, what]) => rowOf(name, what, of(name), formatEstimate(rate(name)), formatEstimate(added(name), 2))),
+			...measured.map(([name, what]) =>
+				rowOf(name, what, of(name), formatEstimate(rate(name)), formatEstimate(added(name), 2)),
+			),
 		],
 	};
 }

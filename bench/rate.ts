@@ -14,7 +14,7 @@ import { findProgram } from '../test/kit/applications/application.ts';
 import { daemonCgroup, startDaemon, untilClosed } from './daemon.ts';
 import type { ArmRun } from './daemon_arm.ts';
 import { Generator } from './generator.ts';
-import type { Load, EndpointCgroups } from './load.ts';
+import type { EndpointCgroups, Load } from './load.ts';
 import { watchOtherProcesses } from './machine.ts';
 import { NginxLoad } from './nginx_load.ts';
 import { type Arm, armsOf, control, type Kind, leaveOut, summarise } from './rate_rows.ts';

@@ -3,7 +3,7 @@
 import type { Against } from './against.ts';
 import type { ArmRun } from './daemon_arm.ts';
 import type { Run } from './load.ts';
-import { compare, verdictOf, formatEstimate, spreadNote } from './pairs.ts';
+import { compare, formatEstimate, spreadNote, verdictOf } from './pairs.ts';
 import type { Part, Plan, Row } from './result.ts';
 import type { Control } from './rounds.ts';
 import { estimate, median } from './statistics.ts';

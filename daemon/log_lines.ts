@@ -466,8 +466,7 @@ export const logLines = {
 	stoppedKept: {
 		level: 'info',
 		text: 'stopped: the programs stay attached and count',
-		meaning:
-			'`on_exit: keep`; the next daemon adopts the counters, and the records that wait for spans.',
+		meaning: '`on_exit: keep`; the next daemon adopts the counters, and the records that wait for spans.',
 		fields: ['on_exit', 'records_lost'],
 	},
 	stoppedPartlyKept: {

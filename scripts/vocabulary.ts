@@ -36,7 +36,10 @@ const replaced: readonly Replaced[] = [
 	{ term: /\btold\b|\bhears?\b/, by: 'reported, emitted' },
 	{ term: /\bsomebody\b|\b(whoever|whosever)\b/i, by: 'the component' },
 	{ term: /\bhangs? (on|at|above|below)\b/, by: 'attached' },
-	{ term: /\bModuleAlone\b|\bGreatest\b|\bstandsOn\b|\bsection5\b/, by: 'ModuleProvider, TopK, matchesScope, contract' },
+	{
+		term: /\bModuleAlone\b|\bGreatest\b|\bstandsOn\b|\bsection5\b/,
+		by: 'ModuleProvider, TopK, matchesScope, contract',
+	},
 	{ term: /^\s*(?:\/?\*+|\/\/|#)\s*(?:(?<!\*\*)Who\b|That which)\b/, by: 'a sentence whose subject is the component' },
 ];
 

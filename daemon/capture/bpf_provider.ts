@@ -11,7 +11,7 @@ import type { Config } from '../config/config.ts';
 import { ToascopeError } from '../errors.ts';
 import type { Yield } from '../event_loop.ts';
 import { btfPath, missingBtf } from '../host/btf.ts';
-import { isInitialPidNamespace, hostPidNamespaceHint } from '../host/pid_namespace.ts';
+import { hostPidNamespaceHint, isInitialPidNamespace } from '../host/pid_namespace.ts';
 import { requirePrivileges } from '../host/privileges.ts';
 import { type LogSink, logLine, logLines } from '../log_lines.ts';
 import type { Connection, ConnectionEvent } from '../model/connection.ts';

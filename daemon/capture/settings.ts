@@ -7,7 +7,7 @@ import type { Network } from '../config/cidr.ts';
 import type { Config } from '../config/config.ts';
 import type { Ports } from '../config/ports.ts';
 import type { Profile } from '../config/profile.ts';
-import { namesVirtualServer, hasAllUses } from '../config/profiles.ts';
+import { hasAllUses, namesVirtualServer } from '../config/profiles.ts';
 import type { ProviderName } from './provider.ts';
 import {
 	limit,

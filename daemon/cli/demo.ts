@@ -20,7 +20,7 @@ import { createLogger } from '../service/log.ts';
 import { LogDestination } from '../service/log_destination.ts';
 import { Service, type ServiceOptions } from '../service/service.ts';
 import { demoHeader, eventLine, reportOf, tallyText } from './demo_text.ts';
-import { BackendCheck, emptyTally, type Tally, LabCheck } from './demo_truth.ts';
+import { BackendCheck, emptyTally, LabCheck, type Tally } from './demo_truth.ts';
 
 export interface DemoOptions {
 	/** Make the connections, check them, and exit. */

@@ -5,7 +5,7 @@
  */
 import { arch, release } from 'node:os';
 import { resolve } from 'node:path';
-import { inOneGo, findNeighbours } from '../capture/neighbours.ts';
+import { findNeighbours, inOneGo } from '../capture/neighbours.ts';
 import { type DaemonAddress, daemonAddressesOf, formatDaemonAddress } from '../client/daemon_client.ts';
 import { type DaemonLookup, findDaemon } from '../client/status.ts';
 import type { Config, Environment } from '../config/config.ts';

@@ -5,9 +5,9 @@ import type { ClientEndpointJson, ConnectionJson, VirtualServerJson } from '../a
 import {
 	type DaemonAddress,
 	daemonAddressesOf,
+	errorKindOf,
 	formatDaemonAddress,
 	getFromDaemon,
-	errorKindOf,
 } from '../client/daemon_client.ts';
 import type { Config, Environment } from '../config/config.ts';
 import { defaultConfig, loadConfig } from '../config/load.ts';

@@ -4,8 +4,8 @@
  * outcome. For systemd's ExecReload=.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { getFromDaemon, errorKindOf } from '../client/daemon_client.ts';
-import { lockHolderOf, listeningProcessOf } from '../client/running_daemon.ts';
+import { errorKindOf, getFromDaemon } from '../client/daemon_client.ts';
+import { listeningProcessOf, lockHolderOf } from '../client/running_daemon.ts';
 import { readReloads, type Status } from '../client/status.ts';
 import type { Config, Environment } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Finds the running daemon and reads its `/v1/status`. */
 import type { PeersJson, ReloadJson, StatusJson } from '../api/status.ts';
-import { type Answer, type DaemonAddress, getFromDaemon, errorKindOf } from './daemon_client.ts';
+import { type Answer, type DaemonAddress, errorKindOf, getFromDaemon } from './daemon_client.ts';
 
 /** Fields that an earlier version may lack. */
 type NewerField = 'attachments' | 'not_ready' | 'own_http';

@@ -117,8 +117,7 @@ function duplicateKeys(document: Document.Parsed): Fault[] {
 			const seen = new Set<unknown>();
 			for (const { key } of map.items) {
 				if (!isScalar(key)) continue;
-				if (seen.has(key.value))
-					faults.push({ offset: key.range?.[0] ?? 0, message: `duplicate key "${key.value}"` });
+				if (seen.has(key.value)) faults.push({ offset: key.range?.[0] ?? 0, message: `duplicate key "${key.value}"` });
 				seen.add(key.value);
 			}
 		},

@@ -131,8 +131,7 @@ type Own = Omit<Profile, 'id'>;
 /** Refuses keys that have a meaning only together with another one. */
 const dependentKeys = customProfileKeys.superRefine((value, context) => {
 	const refuse = (key: string, message: string) => context.addIssue({ code: 'custom', path: [key], message });
-	if (value.vni !== 'be24' && value.vni_at === undefined)
-		refuse('vni', 'which requires vni_at, the offset of the VNI');
+	if (value.vni !== 'be24' && value.vni_at === undefined) refuse('vni', 'which requires vni_at, the offset of the VNI');
 	if (value.vip_at !== undefined) {
 		if (value.port_at === undefined || value.address_at !== undefined) return;
 		refuse('port_at', "which requires address_at; the virtual server's port is vport_at");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The running daemon: whether one answers, and whether it runs with what its file says now. */
 
-import { formatDaemonAddress, errorKindOf } from '../client/daemon_client.ts';
+import { errorKindOf, formatDaemonAddress } from '../client/daemon_client.ts';
 import type { DaemonLookup, Status } from '../client/status.ts';
 import { type Config, displayValues } from '../config/config.ts';
 import { longForm } from '../config/environment.ts';
@@ -18,7 +18,7 @@ export function daemonCheck(found: DaemonLookup | undefined, version: string): C
 	return 'status' in found ? running(found.status, version) : unanswered(found);
 }
 
-function unanswered({ address: address, error }: Extract<DaemonLookup, { error: unknown }>): Check {
+function unanswered({ address, error }: Extract<DaemonLookup, { error: unknown }>): Check {
 	const where = formatDaemonAddress(address);
 	switch (errorKindOf(error)) {
 		case 'nobody':

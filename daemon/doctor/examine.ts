@@ -10,7 +10,7 @@ import { type Config, fileValues } from '../config/config.ts';
 import type { ToascopeError } from '../errors.ts';
 import { missingCapabilities } from '../host/privileges.ts';
 import { attachedChecks, otherProgramChecks } from './attached.ts';
-import { type Check, check, causedBy, firstLine } from './check.ts';
+import { type Check, causedBy, check, firstLine } from './check.ts';
 import { fileCheck, inForceChecks } from './configuration.ts';
 import { daemonCheck, type FileInForce, reloadCheck } from './daemon.ts';
 import { choiceChecks, featureChecks, featuresExcept, type ProbeResult } from './features.ts';
@@ -45,7 +45,16 @@ export interface Findings {
 	readonly checks: readonly Check[];
 }
 
-export function examine({ host, memory, config, file, configError, found, neighbours, version }: ExamineInput): Findings {
+export function examine({
+	host,
+	memory,
+	config,
+	file,
+	configError,
+	found,
+	neighbours,
+	version,
+}: ExamineInput): Findings {
 	const status = found !== undefined && 'status' in found ? found.status : undefined;
 	const running = status !== undefined;
 	const values = status?.config.values ?? fileValues(config);

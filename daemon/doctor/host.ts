@@ -7,7 +7,7 @@ import { btfPath, missingBtf } from '../host/btf.ts';
 import { type CompatServer, findCompatServers } from '../host/compat_servers.ts';
 import { readText } from '../host/files.ts';
 import { findBpffs, findCgroup2, isCgroup2, isRootCgroup, type Mount } from '../host/mounts.ts';
-import { isInitialPidNamespace, hostPidNamespaceHint } from '../host/pid_namespace.ts';
+import { hostPidNamespaceHint, isInitialPidNamespace } from '../host/pid_namespace.ts';
 import { missingCapabilities } from '../host/privileges.ts';
 import { type Check, check } from './check.ts';
 import type { Values } from './configuration.ts';

@@ -4,9 +4,17 @@
 import type { ListeningJson, RecentJson } from '../api/status.ts';
 import type { Status } from '../client/status.ts';
 import { includesPort } from '../config/ports.ts';
-import { type Check, check, causedBy } from './check.ts';
+import { type Check, causedBy, check } from './check.ts';
 import type { Values } from './configuration.ts';
-import { type Counts, countsOf, withoutClient, number, decidedWithoutHealthChecks, tooManyWithoutClient, withClient } from './tally.ts';
+import {
+	type Counts,
+	countsOf,
+	decidedWithoutHealthChecks,
+	number,
+	tooManyWithoutClient,
+	withClient,
+	withoutClient,
+} from './tally.ts';
 
 type ListenerRow = RecentJson['listeners'][number];
 

@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { profiles as readProfiles } from '../config/profiles.ts';
-import { installCommand, describePart, type Prerequisite, readDistribution } from '../host/packages.ts';
+import { describePart, installCommand, type Prerequisite, readDistribution } from '../host/packages.ts';
 import { hostRoots } from '../host/roots.ts';
 import { runToolSync } from '../host/tool.ts';
 import { buildDirectory, missingParts } from '../module/build.ts';

@@ -4,12 +4,21 @@
 import type { RecentJson } from '../api/status.ts';
 import type { Status } from '../client/status.ts';
 import { dropReasons } from '../model/drops.ts';
-import { type Check, check, causedBy } from './check.ts';
+import { type Check, causedBy, check } from './check.ts';
 import { explainMissing, namePeers } from './evidence.ts';
-import { deferChecks, missingOptions, listenersWithoutToa } from './listeners.ts';
-import { scarceOptionMemoryAdvice, findScarceOptionMemory, type OptionMemory } from './option_memory.ts';
+import { deferChecks, listenersWithoutToa, missingOptions } from './listeners.ts';
+import { findScarceOptionMemory, type OptionMemory, scarceOptionMemoryAdvice } from './option_memory.ts';
 import { withoutOwnHttp } from './own_http.ts';
-import { type Counts, countsOf, decided, number, decidedWithoutHealthChecks, span, tooManyWithoutClient, withClient } from './tally.ts';
+import {
+	type Counts,
+	countsOf,
+	decided,
+	decidedWithoutHealthChecks,
+	number,
+	span,
+	tooManyWithoutClient,
+	withClient,
+} from './tally.ts';
 import { unknownOptionsCheck } from './unknown_options.ts';
 
 const title = 'TOA arrival';

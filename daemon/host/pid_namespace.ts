@@ -6,7 +6,8 @@ import { statSync } from 'node:fs';
 const initialPidNamespace = 0xeffffffc;
 
 /** The remedy, as a hint. */
-export const hostPidNamespaceHint = "run toascope in the host's pid namespace (docker run --pid=host, hostPID in Kubernetes)";
+export const hostPidNamespaceHint =
+	"run toascope in the host's pid namespace (docker run --pid=host, hostPID in Kubernetes)";
 
 /**
  * BPF programs identify processes by their ids in the host's initial pid namespace. False: this

@@ -190,7 +190,10 @@ function isTie(some: Iterable<{ readonly caller: string }>, newest: string): boo
  * most. If every caller has one entry and `newest` has none, all entries can be: otherwise many
  * callers, since users and addresses are easy to get, would keep out every new one.
  */
-export function displaceableCallers(some: Iterable<{ readonly caller: string }>, newest: string): (caller: string) => boolean {
+export function displaceableCallers(
+	some: Iterable<{ readonly caller: string }>,
+	newest: string,
+): (caller: string) => boolean {
 	const all = [...some];
 	if (isTie(all, newest)) return () => true;
 	const greatest = busiestCaller(all, newest);

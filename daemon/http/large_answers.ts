@@ -5,7 +5,7 @@
  * so that no caller keeps others out by not reading.
  */
 import type { Socket } from 'node:net';
-import { countByCaller, type HttpConnection, displaceableCallers } from './connections.ts';
+import { countByCaller, displaceableCallers, type HttpConnection } from './connections.ts';
 
 export interface LargeResponseLimits {
 	/** Responses in progress, over all connections; at most one on each connection. */

@@ -62,7 +62,10 @@ export interface LimitOptions {
  *
  * @returns a function that ends a connection with a final problem response
  */
-export function enforceLimits(app: FastifyInstance, { limits, callerOf, onResponse: onAnswered, onLimited }: LimitOptions) {
+export function enforceLimits(
+	app: FastifyInstance,
+	{ limits, callerOf, onResponse: onAnswered, onLimited }: LimitOptions,
+) {
 	const { server } = app;
 	const paths = new WeakMap<object, string>();
 	const connections = new Connections({

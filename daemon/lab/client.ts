@@ -6,7 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { connect, isIPv6, type Socket } from 'node:net';
 import { readJsonLines } from './process.ts';
-import { type Answer, type Batch, type Command, encodeHeader, headerSize, type ConnectionResult } from './protocol.ts';
+import { type Answer, type Batch, type Command, type ConnectionResult, encodeHeader, headerSize } from './protocol.ts';
 import { addressAfter } from './sources.ts';
 
 const replyKept = 65_536;

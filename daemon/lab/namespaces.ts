@@ -9,7 +9,7 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { ToascopeError } from '../errors.ts';
-import { runToExit, isReadyLine, stop, untilReady } from './process.ts';
+import { isReadyLine, runToExit, stop, untilReady } from './process.ts';
 import type { Tools } from './tools.ts';
 
 export type NamespaceName = 'client' | 'gateway' | 'server';

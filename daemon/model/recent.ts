@@ -3,7 +3,7 @@
  * The traffic of the last minutes: the totals now less the totals then. It is the basis for finding
  * faults.
  */
-import type { ListenerTotals, FinalVerdict, Segment, Snapshot } from './snapshot.ts';
+import type { FinalVerdict, ListenerTotals, Segment, Snapshot } from './snapshot.ts';
 import { otherListener } from './store.ts';
 
 /** An option that no active profile matches, on connections without TOA from trusted senders. */

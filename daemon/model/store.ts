@@ -14,7 +14,7 @@ import type { Yield } from '../event_loop.ts';
 import { type Endpoint, formatEndpoint } from './address.ts';
 import { type Candidate, Candidates, rankOf } from './candidates.ts';
 import { ClientIndex, clientState } from './client_index.ts';
-import { ExportedSet, type ExportedClient } from './exported_set.ts';
+import { type ExportedClient, ExportedSet } from './exported_set.ts';
 import { ListenerSlots } from './listener_slots.ts';
 import type { Series } from './series.ts';
 import { SeriesTableBuilder } from './series_table.ts';

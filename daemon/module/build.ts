@@ -6,7 +6,7 @@ import { native } from '../../native/binding.ts';
 import { makeDirectories, reasonOf } from '../directories.ts';
 import { ToascopeError } from '../errors.ts';
 import { readText } from '../host/files.ts';
-import { installCommand, describePart, type Prerequisite, readDistribution } from '../host/packages.ts';
+import { describePart, installCommand, type Prerequisite, readDistribution } from '../host/packages.ts';
 import { hostRoots, type Roots } from '../host/roots.ts';
 import { isInstalled, lastLines, runTool } from '../host/tool.ts';
 import { type KernelObject, readKernelObject } from './kernel_object.ts';

@@ -8,7 +8,7 @@ import { HostLock } from './host_lock.ts';
 import { loadModule } from './load.ts';
 import { readLoaded } from './loaded.ts';
 import { ModuleCheck } from './module_check.ts';
-import { unsupportedProfiles, Parameters, type ShownParameters } from './parameters.ts';
+import { Parameters, type ShownParameters, unsupportedProfiles } from './parameters.ts';
 import { removeModule } from './unload.ts';
 import { verifyModule } from './verify.ts';
 
@@ -129,7 +129,9 @@ export class KernelModule implements OptionReader {
 				if (!keep) removeModule();
 			} else if (!started) this.#parameters.restore(this.#previous);
 		} catch (err) {
-			logLine(this.#log, this.#previous === undefined ? logLines.moduleStaysLoaded : logLines.moduleNotRestored, { err });
+			logLine(this.#log, this.#previous === undefined ? logLines.moduleStaysLoaded : logLines.moduleNotRestored, {
+				err,
+			});
 		} finally {
 			this.#lock.release();
 		}

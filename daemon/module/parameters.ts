@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type Network, networksInclude, parseNetwork } from '../config/cidr.ts';
 import type { Config } from '../config/config.ts';
 import type { Profile } from '../config/profile.ts';
-import { isCustomProfile, namesVirtualServer, hasAllUses } from '../config/profiles.ts';
+import { hasAllUses, isCustomProfile, namesVirtualServer } from '../config/profiles.ts';
 import { reasonOf } from '../directories.ts';
 import { ToascopeError } from '../errors.ts';
 import { KernelLog } from '../host/kernel_log.ts';

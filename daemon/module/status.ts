@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The state of toa.ko on this host, for `toascope module status`. */
 import { release } from 'node:os';
-import { installCommand, describePart, readDistribution } from '../host/packages.ts';
+import { describePart, installCommand, readDistribution } from '../host/packages.ts';
 import { hostRoots, type Roots } from '../host/roots.ts';
 import { version } from '../version.ts';
 import { isLoadedAtBoot } from './boot.ts';

@@ -12,7 +12,7 @@ import { Pins } from '../capture/pinning/pins.ts';
 import { bpfReader, type Provider } from '../capture/provider.ts';
 import type { Config } from '../config/config.ts';
 import { type ErrorCode, ToascopeError } from '../errors.ts';
-import { serversThatDecideProvider, describeCompatServers, findCompatServers } from '../host/compat_servers.ts';
+import { describeCompatServers, findCompatServers, serversThatDecideProvider } from '../host/compat_servers.ts';
 import { missingCapabilities } from '../host/privileges.ts';
 import { type LogSink, logLine, logLines } from '../log_lines.ts';
 import { KernelModule } from '../module/kernel_module.ts';

@@ -42,7 +42,7 @@ import { attachmentsMs, clockMs, collectMs, drainMs, drainPauseFactor, flushMs }
 import { SystemClock } from './clock.ts';
 import { Collection } from './collection.ts';
 import { type Attempt, type EndpointName, Endpoints } from './endpoints.ts';
-import { Events, type EventConsumer } from './events.ts';
+import { type EventConsumer, Events } from './events.ts';
 import { logNeighbours } from './neighbours.ts';
 import { openProvider } from './open_provider.ts';
 import { PeerSearch } from './peer_search.ts';

@@ -11,7 +11,7 @@ import { applications, Matrix, type NamedEnd, type Option, options } from '../ki
 import { type Cell, pagePath, renderPage, type Transparent, transparencies } from '../kit/applications/page.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
 import { noToaErrno } from '../kit/wire/no_toa_error.ts';
-import { ipv4Of, type Listener, listeners, type AddressPort } from '../kit/wire/toa_stage.ts';
+import { type AddressPort, ipv4Of, type Listener, listeners } from '../kit/wire/toa_stage.ts';
 
 const connections = 3;
 

@@ -9,7 +9,7 @@ import type { LabClient } from '../../daemon/lab/lab_client.ts';
 import type { ConnectionResult } from '../../daemon/lab/protocol.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
 import { Cgroups } from '../kit/kernel/cgroup.ts';
-import { ForeignGetsockopt, ForeignSockops, flag, op, type ObservedOption } from '../kit/kernel/other_programs.ts';
+import { ForeignGetsockopt, ForeignSockops, flag, type ObservedOption, op } from '../kit/kernel/other_programs.ts';
 import { total } from '../kit/telemetry/metrics.ts';
 import { noToaError } from '../kit/wire/no_toa_error.ts';
 import { type OptionResult, Probe } from '../kit/wire/probe.ts';

@@ -89,21 +89,24 @@ describe('transparent off', () => {
 		await expectUnchanged(listener, connection);
 	});
 
-	it.runIf(finds).each(listeners)('%s: accept() with an address buffer is observed, with process and client', async (listener) => {
-		const { accept_program } = await daemon.json<{ accept_program: string }>('/v1/status');
-		await using connection = await stage.connect(listener, 'nat64');
-		const { client, probe, accepted } = connection;
-		expect(await known(daemon, accepted)).toMatchObject({
-			local: { port: probe.port },
-			verdict: 'toa',
-			profile: 'nat64',
-			client,
-			state: 'open',
-			seen: accept_program,
-			accepted_at: expect.any(String),
-			process: { pid: probe.pid, comm: 'probe', by: 'accept' },
-		});
-	});
+	it.runIf(finds).each(listeners)(
+		'%s: accept() with an address buffer is observed, with process and client',
+		async (listener) => {
+			const { accept_program } = await daemon.json<{ accept_program: string }>('/v1/status');
+			await using connection = await stage.connect(listener, 'nat64');
+			const { client, probe, accepted } = connection;
+			expect(await known(daemon, accepted)).toMatchObject({
+				local: { port: probe.port },
+				verdict: 'toa',
+				profile: 'nat64',
+				client,
+				state: 'open',
+				seen: accept_program,
+				accepted_at: expect.any(String),
+				process: { pid: probe.pid, comm: 'probe', by: 'accept' },
+			});
+		},
+	);
 
 	it.runIf(finds)('accept() without a buffer: a later getpeername() does not count as the accept', async () => {
 		const { accept_program } = await daemon.json<{ accept_program: string }>('/v1/status');

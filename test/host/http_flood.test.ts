@@ -5,7 +5,7 @@
  */
 import { connect } from 'node:net';
 import { expect, test } from 'vitest';
-import { maxResponses, floods } from '../../bench/flood.ts';
+import { floods, maxResponses } from '../../bench/flood.ts';
 import { nobodyCaller, runAsNobody } from '../kit/daemon/caller_as.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
 import { total } from '../kit/telemetry/metrics.ts';

@@ -7,7 +7,7 @@ import { expect, it } from 'vitest';
 import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
 import type { ConnectionResult } from '../../daemon/lab/protocol.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
-import { type TrafficTotals, expectIdentity, labTotals, metricsAtRest } from '../kit/daemon/expected_traffic.ts';
+import { expectIdentity, labTotals, metricsAtRest, type TrafficTotals } from '../kit/daemon/expected_traffic.ts';
 import { total } from '../kit/telemetry/metrics.ts';
 import { hasPrometheus, type Matrix, Prometheus } from '../kit/telemetry/prometheus.ts';
 import { scaleTimeout } from '../kit/timeouts.ts';

@@ -20,7 +20,7 @@ import type { Snapshot } from '../../daemon/model/snapshot.ts';
 import { Store } from '../../daemon/model/store.ts';
 import type { Traffic } from '../../daemon/model/traffic.ts';
 import { noTraffic } from '../../daemon/model/traffic.ts';
-import { probed, lockingModes } from '../kit/kernel/locking_modes.ts';
+import { lockingModes, probed } from '../kit/kernel/locking_modes.ts';
 import { expectGauges, expectIdentity, expectMonotonic, labels } from '../kit/model/snapshots.ts';
 import { random } from '../kit/random.ts';
 import { scaleTimeout } from '../kit/timeouts.ts';

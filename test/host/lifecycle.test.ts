@@ -18,7 +18,7 @@ import { hasEnded } from '../../daemon/lab/process.ts';
 import { native } from '../../native/binding.ts';
 import { type Ended, toascope } from '../kit/daemon/command.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
-import { allGone, attachedAt, kernelObjectsOf, freeze, mounts } from '../kit/kernel/bpf_objects.ts';
+import { allGone, attachedAt, freeze, kernelObjectsOf, mounts } from '../kit/kernel/bpf_objects.ts';
 import { scaleTimeout } from '../kit/timeouts.ts';
 import { somePorts } from '../kit/wire/toa_stage.ts';
 

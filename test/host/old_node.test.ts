@@ -32,11 +32,15 @@ afterAll(() => {
 	if (directory !== '') rmSync(directory, { recursive: true, force: true });
 });
 
-test.skipIf(inGuest)('the packages for the build and the tests are installed', { timeout: scaleTimeout(600_000) }, () => {
-	const env = { ...process.env, PATH: `${join(directory, 'bin')}:${process.env.PATH}` };
-	expect(execFileSync('node', ['--version'], { env, encoding: 'utf8' })).toBe(`v${old}\n`);
-	const output = execFileSync('sh', [join(directory, 'tree/scripts/install.sh')], { env, encoding: 'utf8' });
-	expect(output).toContain(`npm on Node v${old} skipped packages that require a newer Node`);
-	expect(globSync(join(directory, 'tree/node_modules/@rolldown/binding-*'))).not.toEqual([]);
-	expect(existsSync(join(directory, 'tree/build/tools/npm-node'))).toBe(false);
-});
+test.skipIf(inGuest)(
+	'the packages for the build and the tests are installed',
+	{ timeout: scaleTimeout(600_000) },
+	() => {
+		const env = { ...process.env, PATH: `${join(directory, 'bin')}:${process.env.PATH}` };
+		expect(execFileSync('node', ['--version'], { env, encoding: 'utf8' })).toBe(`v${old}\n`);
+		const output = execFileSync('sh', [join(directory, 'tree/scripts/install.sh')], { env, encoding: 'utf8' });
+		expect(output).toContain(`npm on Node v${old} skipped packages that require a newer Node`);
+		expect(globSync(join(directory, 'tree/node_modules/@rolldown/binding-*'))).not.toEqual([]);
+		expect(existsSync(join(directory, 'tree/build/tools/npm-node'))).toBe(false);
+	},
+);

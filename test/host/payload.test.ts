@@ -8,13 +8,13 @@ import type { ConnectionJson } from '../../daemon/api/connection.ts';
 import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
 import {
-	type TrafficTotals,
 	clientTotals,
 	expectIdentity,
 	labTotals,
 	labTotalsByClient,
 	listenerTotals,
 	metricsAtRest,
+	type TrafficTotals,
 } from '../kit/daemon/expected_traffic.ts';
 import { type Sample, total } from '../kit/telemetry/metrics.ts';
 import { type End, Scripted } from '../kit/wire/scripted.ts';

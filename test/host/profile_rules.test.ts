@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { total } from '../kit/telemetry/metrics.ts';
 import { toaOption } from '../kit/wire/toa_option.ts';
 import type { WireConnection } from '../kit/wire/wire_connection.ts';
-import { type ReportedVerdict, noOption, WireStage } from '../kit/wire/wire_stage.ts';
+import { noOption, type ReportedVerdict, WireStage } from '../kit/wire/wire_stage.ts';
 
 const client = '203.0.113.7';
 const balancer = '203.0.113.8';

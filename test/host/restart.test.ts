@@ -91,41 +91,38 @@ async function hooksLeft(before: ReturnType<typeof kernelObjectsOf>): Promise<re
 test.each([
 	['killed', 'SIGKILL', 'SIGKILL', 'detach'],
 	['stopped with on_exit: keep', 'SIGTERM', 0, 'keep'],
-] as const)(
-	'%s: hooks and counters stay, and the next daemon adopts them',
-	async (_what, signal, code, onExit) => {
-		await using stage = await Stage.open(port);
-		await using first = await Daemon.start({ config: config(`on_exit: ${onExit}`) });
-		await connections(stage, 3);
-		await counted(first, 3n);
-		const before = kernelObjectsOf(first.child.pid ?? 0);
-		expect(await first.stop(signal)).toBe(code);
-		const links = await hooksLeft(before);
+] as const)('%s: hooks and counters stay, and the next daemon adopts them', async (_what, signal, code, onExit) => {
+	await using stage = await Stage.open(port);
+	await using first = await Daemon.start({ config: config(`on_exit: ${onExit}`) });
+	await connections(stage, 3);
+	await counted(first, 3n);
+	const before = kernelObjectsOf(first.child.pid ?? 0);
+	expect(await first.stop(signal)).toBe(code);
+	const links = await hooksLeft(before);
 
-		// no daemon is running: only the kernel counts and answers
-		await connections(stage, 4);
-		const held = await stage.connect('AF_INET', 'nat64');
-		const { result, bytes } = await held.probe.getsockopt(0, 4096, 20);
-		expect({ result, port: bytes.readUInt16BE(16) }).toEqual({ result: 0, port: held.client.port });
+	// no daemon is running: only the kernel counts and answers
+	await connections(stage, 4);
+	const held = await stage.connect('AF_INET', 'nat64');
+	const { result, bytes } = await held.probe.getsockopt(0, 4096, 20);
+	expect({ result, port: bytes.readUInt16BE(16) }).toEqual({ result: 0, port: held.client.port });
 
-		await using second = await Daemon.start({ config: config() });
-		expect((await second.logged(/^attached/)).adopted).toBe(true);
-		const after = kernelObjectsOf(second.child.pid ?? 0);
-		expect(links.filter((link) => after.links.includes(link))).toHaveLength(hooks);
-		await counted(second, 8n, 7n);
-		const peer = `${held.accepted.address}:${held.accepted.port}`;
-		const { connections: found } = await second.json<{ connections: { state: string; client: object }[] }>(
-			`/v1/connections?peer=${peer}&local=${listener}`,
-		);
-		expect(found).toMatchObject([{ state: 'open', client: { address: clientAddress, port: held.client.port } }]);
+	await using second = await Daemon.start({ config: config() });
+	expect((await second.logged(/^attached/)).adopted).toBe(true);
+	const after = kernelObjectsOf(second.child.pid ?? 0);
+	expect(links.filter((link) => after.links.includes(link))).toHaveLength(hooks);
+	await counted(second, 8n, 7n);
+	const peer = `${held.accepted.address}:${held.accepted.port}`;
+	const { connections: found } = await second.json<{ connections: { state: string; client: object }[] }>(
+		`/v1/connections?peer=${peer}&local=${listener}`,
+	);
+	expect(found).toMatchObject([{ state: 'open', client: { address: clientAddress, port: held.client.port } }]);
 
-		await held[Symbol.asyncDispose]();
-		await counted(second, 8n);
-		expect(await second.stop()).toBe(0);
-		await allGone(before);
-		await allGone(after);
-	},
-);
+	await held[Symbol.asyncDispose]();
+	await counted(second, 8n);
+	expect(await second.stop()).toBe(0);
+	await allGone(before);
+	await allGone(after);
+});
 
 test('killed without pins: nothing is left', async () => {
 	await using daemon = await Daemon.start({ config: config('bpf: {pin: off}') });

@@ -10,7 +10,7 @@ import { bpfReader } from '../../daemon/capture/provider.ts';
 import { toConfig } from '../../daemon/config/config.ts';
 import { fileSchema } from '../../daemon/config/schema.ts';
 import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
-import { probed, lockingModes } from '../kit/kernel/locking_modes.ts';
+import { lockingModes, probed } from '../kit/kernel/locking_modes.ts';
 import { scaleTimeout } from '../kit/timeouts.ts';
 import { somePorts } from '../kit/wire/toa_stage.ts';
 

@@ -21,36 +21,40 @@ const clients = 500;
 const count = (samples: readonly Sample[], name: string, labels: Readonly<Record<string, string>> = {}) =>
 	total(samples, `toascope_${name}`, labels);
 
-test.each([4000, 100_000])('%i open connections in 1,024 slots', { timeout: scaleTimeout(240_000) }, async (connections) => {
-	await using sandbox = await Sandbox.open(new AbortController().signal);
-	await using daemon = await Daemon.start({
-		config: [
-			`cgroup: ${sandbox.cgroup('with')}`,
-			`connections: {max: ${slots}}`,
-			`clients: {max_exported: ${clients}, per_prefix: off}`,
-		].join('\n'),
-	});
-	await using holding = await Holding.start(sandbox, clients);
-	await holding.hold({ server: 'with', client: 'without' }, connections);
-	const open = await daemon.until((samples) =>
-		count(samples, 'connections_opened_total') >= BigInt(connections) ? samples : undefined,
-	);
-	expect(count(open, 'connections_opened_total')).toBe(BigInt(connections));
-	const inStorage = count(open, 'drops_total', { reason: 'connections_full' });
-	expect(inStorage).toBeGreaterThanOrEqual(BigInt(connections - slots));
-	expect(count(open, 'drops_total', { reason: 'socket_storage' })).toBe(0n);
-	await holding.drop();
-	const closed = await daemon.until((samples) =>
-		count(samples, 'connections_closed_total') >= BigInt(connections) ? samples : undefined,
-	);
-	expect(count(closed, 'connections_closed_total')).toBe(BigInt(connections));
-	expect(count(closed, 'handshakes_total', { result: 'toa' })).toBe(BigInt(connections));
-	expect(count(closed, 'client_connections_opened_total')).toBe(BigInt(connections));
-	expect(count(closed, 'client_connections_closed_total')).toBe(BigInt(connections));
-	expect(count(closed, 'connections_counted_total', { by: 'close' })).toBe(inStorage);
-	expect(count(closed, 'drops_total', { reason: 'close_unheard' })).toBe(0n);
-	expect(count(closed, 'client_connections_opened_total', { client: 'other' })).toBe(0n);
-});
+test.each([4000, 100_000])(
+	'%i open connections in 1,024 slots',
+	{ timeout: scaleTimeout(240_000) },
+	async (connections) => {
+		await using sandbox = await Sandbox.open(new AbortController().signal);
+		await using daemon = await Daemon.start({
+			config: [
+				`cgroup: ${sandbox.cgroup('with')}`,
+				`connections: {max: ${slots}}`,
+				`clients: {max_exported: ${clients}, per_prefix: off}`,
+			].join('\n'),
+		});
+		await using holding = await Holding.start(sandbox, clients);
+		await holding.hold({ server: 'with', client: 'without' }, connections);
+		const open = await daemon.until((samples) =>
+			count(samples, 'connections_opened_total') >= BigInt(connections) ? samples : undefined,
+		);
+		expect(count(open, 'connections_opened_total')).toBe(BigInt(connections));
+		const inStorage = count(open, 'drops_total', { reason: 'connections_full' });
+		expect(inStorage).toBeGreaterThanOrEqual(BigInt(connections - slots));
+		expect(count(open, 'drops_total', { reason: 'socket_storage' })).toBe(0n);
+		await holding.drop();
+		const closed = await daemon.until((samples) =>
+			count(samples, 'connections_closed_total') >= BigInt(connections) ? samples : undefined,
+		);
+		expect(count(closed, 'connections_closed_total')).toBe(BigInt(connections));
+		expect(count(closed, 'handshakes_total', { result: 'toa' })).toBe(BigInt(connections));
+		expect(count(closed, 'client_connections_opened_total')).toBe(BigInt(connections));
+		expect(count(closed, 'client_connections_closed_total')).toBe(BigInt(connections));
+		expect(count(closed, 'connections_counted_total', { by: 'close' })).toBe(inStorage);
+		expect(count(closed, 'drops_total', { reason: 'close_unheard' })).toBe(0n);
+		expect(count(closed, 'client_connections_opened_total', { client: 'other' })).toBe(0n);
+	},
+);
 
 test('an application that keeps its socket gets no client once another connection has the slot', async () => {
 	const port = somePorts(1);

@@ -6,7 +6,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { toaOption } from '../kit/wire/toa_option.ts';
 import type { WireConnection } from '../kit/wire/wire_connection.ts';
-import { type ReportedVerdict, noOption, WireStage } from '../kit/wire/wire_stage.ts';
+import { noOption, type ReportedVerdict, WireStage } from '../kit/wire/wire_stage.ts';
 
 const client = { address: '2001:db8::42', port: 5555 };
 const option = toaOption('nat64', client.address);

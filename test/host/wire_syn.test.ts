@@ -14,7 +14,7 @@ import { type ProfileName, toaOption } from '../kit/wire/toa_option.ts';
 import { somePorts } from '../kit/wire/toa_stage.ts';
 import { wireNetwork } from '../kit/wire/wire.ts';
 import type { WireConnection } from '../kit/wire/wire_connection.ts';
-import { type ReportedVerdict, noOption, WireStage } from '../kit/wire/wire_stage.ts';
+import { noOption, type ReportedVerdict, WireStage } from '../kit/wire/wire_stage.ts';
 
 const [viewer, stranger, reader] = ['203.0.113.7', '203.0.113.8', '2001:db8::42'] as const;
 const cdn4 = toaOption('cdn4', viewer);

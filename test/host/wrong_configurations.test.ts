@@ -88,7 +88,13 @@ describe('the configuration', () => {
 		['at the path of a directory', '/tmp', 'ADDRESS_IN_USE', 'is not a socket'],
 	])('has a socket %s', async (_what, socket, code, message) => {
 		for (const bpf of ['bpf: {pin: off}', `bpf: {pin: ${pins}}`]) {
-			await expectStartWithoutHttp([`http: {listen: off, socket: ${socket}}`, bpf], [], code, message, 'set http.socket');
+			await expectStartWithoutHttp(
+				[`http: {listen: off, socket: ${socket}}`, bpf],
+				[],
+				code,
+				message,
+				'set http.socket',
+			);
 		}
 	});
 

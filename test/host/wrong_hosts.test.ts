@@ -66,7 +66,12 @@ describe('the host', () => {
 
 	test('has no bpffs, and it cannot be mounted', async () => {
 		const by = [...inMountNamespace(unmountAll('bpf')), ...without('sys_admin')];
-		expectRefusal(await run([], by), 'NO_BPFFS', 'bpffs is not mounted and cannot be mounted', `mount -t bpf -o mode=0700 bpf ${bpffs}`);
+		expectRefusal(
+			await run([], by),
+			'NO_BPFFS',
+			'bpffs is not mounted and cannot be mounted',
+			`mount -t bpf -o mode=0700 bpf ${bpffs}`,
+		);
 	});
 
 	test.each([

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { Sandbox } from '../../bench/sandbox.ts';
 import { logLines } from '../../daemon/log_lines.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
-import { type TrafficTotals, listenerTotals, metricsAtRest } from '../kit/daemon/expected_traffic.ts';
+import { listenerTotals, metricsAtRest, type TrafficTotals } from '../kit/daemon/expected_traffic.ts';
 import { type Sample, total } from '../kit/telemetry/metrics.ts';
 import { SteadyLoad } from '../kit/wire/steady_load.ts';
 import { expectEqual } from './checks.ts';

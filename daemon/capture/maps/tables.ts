@@ -12,8 +12,8 @@ import {
 	listenerKeyLayout,
 	listenerLayout,
 	listenerRequestLayout,
-	unknownOptionLayout,
 	toaVerdict,
+	unknownOptionLayout,
 	withoutOption as without,
 } from '../records/layout.gen.ts';
 import { bounds, readEndpoint, readHistogram, readTraffic, seens, segments, writeTraffic } from '../records/records.ts';

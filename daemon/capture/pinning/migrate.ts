@@ -15,8 +15,8 @@ import {
 	listenerLayout,
 	listenerSlotLayout,
 	metaEntry,
-	trafficLayout,
 	toaVerdict,
+	trafficLayout,
 } from '../records/layout.gen.ts';
 import { Converter, Table } from '../records/record_converter.ts';
 

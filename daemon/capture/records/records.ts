@@ -4,7 +4,7 @@
  */
 import { type ClientEndpoint, type Endpoint, type Family, formatAddress } from '../../model/address.ts';
 import type { Connection, ConnectionEvent, Owner, VirtualServer } from '../../model/connection.ts';
-import type { Histogram, AcceptObservation, Segment, Verdict } from '../../model/snapshot.ts';
+import type { AcceptObservation, Histogram, Segment, Verdict } from '../../model/snapshot.ts';
 import type { Traffic } from '../../model/traffic.ts';
 import {
 	acceptKind,

@@ -39,7 +39,10 @@ function tracesUrl(endpoint: string | undefined): { url?: string } {
  * Prepares the transport to the collector. The OTEL_EXPORTER_OTLP_* variables apply to everything
  * that `endpoint` does not set.
  */
-export async function openCollectorConnection(protocol: OtlpProtocol, endpoint: string | undefined): Promise<CollectorConnection> {
+export async function openCollectorConnection(
+	protocol: OtlpProtocol,
+	endpoint: string | undefined,
+): Promise<CollectorConnection> {
 	if (protocol === 'grpc') {
 		const options = convertLegacyOtlpGrpcOptions(endpoint === undefined ? {} : { url: endpoint }, 'TRACES');
 		const transport = createTransport(createGrpcChannel(options, GRPC_PATH), options.timeoutMillis);

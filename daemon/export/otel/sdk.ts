@@ -19,7 +19,7 @@ import type { ConnectionEvent } from '../../model/connection.ts';
 import type { OtelEnvironment } from '../../otel_environment.ts';
 import { withoutPassword } from '../../secrets.ts';
 import { connectionSpan, SPAN_NAME, spanTime } from './connection_span.ts';
-import { type BatchOutcome, createExporter, openCollectorConnection, type CollectorConnection } from './exporter.ts';
+import { type BatchOutcome, type CollectorConnection, createExporter, openCollectorConnection } from './exporter.ts';
 import type { SpanExport, SpanOptions, SpanStats } from './span_export.ts';
 
 const SCOPE = 'toascope';
@@ -49,7 +49,10 @@ function unusableVariable({ endpoint }: OtelEnvironment): string | undefined {
 	return /^https?:$/.test(URL.parse(endpoint.value)?.protocol ?? '') ? undefined : endpoint.variable;
 }
 
-async function openConfiguredWire({ protocol: chosen, endpoint }: SpanOptions, otel: OtelEnvironment): Promise<CollectorConnection> {
+async function openConfiguredWire(
+	{ protocol: chosen, endpoint }: SpanOptions,
+	otel: OtelEnvironment,
+): Promise<CollectorConnection> {
 	const protocol = chosen ?? otel.protocol ?? 'http/protobuf';
 	// with gRPC it can be HOST:PORT
 	const unusable = endpoint === undefined && protocol !== 'grpc' ? unusableVariable(otel) : undefined;

@@ -12,7 +12,7 @@ import { Lab, nat64Server } from '../../../daemon/lab/lab.ts';
 import type { LabClient } from '../../../daemon/lab/lab_client.ts';
 import type { Daemon } from '../daemon/daemon.ts';
 import { compile } from '../kernel/c_program.ts';
-import { clientAddress, ipv4Of, type Listener, listeners, type AddressPort, somePorts } from '../wire/toa_stage.ts';
+import { type AddressPort, clientAddress, ipv4Of, type Listener, listeners, somePorts } from '../wire/toa_stage.ts';
 import { type Application, findProgram } from './application.ts';
 import { goMptcp, goTcp, java, nodeHttp, nodeNet, pythonAsyncio, pythonThreads } from './languages.ts';
 import { RunningApplication } from './running.ts';

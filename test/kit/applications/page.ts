@@ -106,7 +106,9 @@ function shortRow(application: Application, version: string, cells: readonly Cel
 		name,
 		version,
 		logs,
-		everywhere ? oldSeen : unique(observations.map(({ daemonView: known }) => seenBy[known.seen ?? ''] ?? String(known.seen))),
+		everywhere
+			? oldSeen
+			: unique(observations.map(({ daemonView: known }) => seenBy[known.seen ?? ''] ?? String(known.seen))),
 		everywhere ? oldShown : unique(observations.map(processShown)),
 	);
 }

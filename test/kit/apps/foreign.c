@@ -60,10 +60,11 @@ int main(int argc, char **argv)
 		return fail("load");
 	if (argc > 5) {
 		spec = (struct foreign_request){ .port = atoi(argv[3]),
-					      .flags = atoi(argv[4]),
-					      .window = atoi(argv[5]),
-					      .only = argc > 6 };
-		bpf_map_update_elem(bpf_object__find_map_fd_by_name(object, "request"), &zero, &spec, BPF_ANY);
+						 .flags = atoi(argv[4]),
+						 .window = atoi(argv[5]),
+						 .only = argc > 6 };
+		bpf_map_update_elem(bpf_object__find_map_fd_by_name(object, "request"), &zero, &spec,
+				    BPF_ANY);
 	}
 	cgroup = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	bpf_object__for_each_program(program, object)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The records of the lab's echo server, by connection id. */
-import type { EchoRecord, ConnectionResult } from '../../../daemon/lab/protocol.ts';
+import type { ConnectionResult, EchoRecord } from '../../../daemon/lab/protocol.ts';
 
 export class EchoRecords {
 	readonly #records = new Map<string, EchoRecord>();

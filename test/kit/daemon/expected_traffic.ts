@@ -26,7 +26,8 @@ const everyCounter = [...Object.values(counters), 'retransmitted_segments_total'
  * The sums that the lab counted for these connections. What a client sends, the server receives.
  */
 export function labTotals(results: readonly ConnectionResult[], closed = true): TrafficTotals {
-	const sum = (pick: (result: ConnectionResult) => number) => results.reduce((all, result) => all + BigInt(pick(result)), 0n);
+	const sum = (pick: (result: ConnectionResult) => number) =>
+		results.reduce((all, result) => all + BigInt(pick(result)), 0n);
 	return {
 		opened: BigInt(results.length),
 		closed: closed ? BigInt(results.length) : 0n,

@@ -93,7 +93,8 @@ export function remaining(had: KernelObjects): KernelObjects {
 	};
 }
 
-const count = (some: KernelObjects) => Object.values(some).reduce((sum, each: readonly number[]) => sum + each.length, 0);
+const count = (some: KernelObjects) =>
+	Object.values(some).reduce((sum, each: readonly number[]) => sum + each.length, 0);
 
 /**
  * Resolves when none of these objects exists any more. The kernel frees maps and programs a moment

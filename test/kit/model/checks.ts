@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Inputs for the doctor's checks, and how to find one of them. */
-import { toConfig, fileValues } from '../../../daemon/config/config.ts';
+import { fileValues, toConfig } from '../../../daemon/config/config.ts';
 import { fileSchema } from '../../../daemon/config/schema.ts';
 import type { Check } from '../../../daemon/doctor/check.ts';
 

@@ -13,7 +13,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { type Lab, network } from '../../../daemon/lab/lab.ts';
-import { runToExit, isReadyLine, untilReady } from '../../../daemon/lab/process.ts';
+import { isReadyLine, runToExit, untilReady } from '../../../daemon/lab/process.ts';
 import { findTools } from '../../../daemon/lab/tools.ts';
 import { type Content, type Endpoints, formatSegment, type Segment } from './segment.ts';
 import { WireConnection } from './wire_connection.ts';

@@ -114,7 +114,8 @@ describe('config check', () => {
 	it('prints ok and what differs from the defaults', () => {
 		expect(check('clients: {max_exported: 5}\ntrust: [10.0.0.0/8]\ncgroup: /x')).toEqual({
 			exit: 0,
-			output: 'c.yaml: ok\n  cgroup: /x (default: the root of the cgroup v2 mount)\n  trust: ["10.0.0.0/8"] (default: [])\n  clients.max_exported: 5 (default: 1000)\n',
+			output:
+				'c.yaml: ok\n  cgroup: /x (default: the root of the cgroup v2 mount)\n  trust: ["10.0.0.0/8"] (default: [])\n  clients.max_exported: 5 (default: 1000)\n',
 		});
 		expect(JSON.parse(check('sockopt: off', true).output)).toEqual({
 			file: 'c.yaml',

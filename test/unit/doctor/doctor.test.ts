@@ -298,7 +298,9 @@ test('the scope names profiles, ports and network namespace', () => {
 	const settings = { profiles: ['toa4', own], listeners: { ports: [443, '8000-8100'] } };
 	expect(named(inForceChecks(values(settings)), 'scope').found).toBe('toa4, mine on local ports 443, 8000-8100');
 	const host = values({ profiles: ['toa4'], listeners: { netns: 'host' } });
-	expect(named(inForceChecks(host), 'scope').found).toBe("toa4 on all local ports, in toascope's own network namespace");
+	expect(named(inForceChecks(host), 'scope').found).toBe(
+		"toa4 on all local ports, in toascope's own network namespace",
+	);
 	const one = { profiles: ['toa4'], listeners: { ports: [443] } };
 	expect(named(inForceChecks(values(one)), 'scope').found).toBe('toa4 on local port 443');
 });

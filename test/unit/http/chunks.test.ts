@@ -19,7 +19,7 @@ import { sendChunks } from '../../../daemon/http/chunks.ts';
 import { listenTcp } from '../../../daemon/http/listen.ts';
 import { listenUnix } from '../../../daemon/http/unix_socket.ts';
 import { socketClosed } from '../../kit/daemon/socket_closed.ts';
-import { accepts, crowds, type Format, isAnswer, chunksOf } from '../../kit/model/large_scrapes.ts';
+import { accepts, chunksOf, crowds, type Format, isAnswer } from '../../kit/model/large_scrapes.ts';
 import { fixtureExporter, fixtureView } from '../../kit/model/view.ts';
 import { scaleTimeout } from '../../kit/timeouts.ts';
 

@@ -7,7 +7,7 @@ import { describe, expect, it, vi } from 'vitest';
 import type { Snapshot } from '../../../daemon/model/snapshot.ts';
 import { Store } from '../../../daemon/model/store.ts';
 import { noTraffic } from '../../../daemon/model/traffic.ts';
-import { idleMs, collectionMs, setupPerTest, start, yieldLoop } from '../../kit/model/collection_harness.ts';
+import { collectionMs, idleMs, setupPerTest, start, yieldLoop } from '../../kit/model/collection_harness.ts';
 import { Kernel, type Open } from '../../kit/model/kernel.ts';
 import { expectIdentity, labels, series } from '../../kit/model/snapshots.ts';
 

@@ -5,7 +5,7 @@
  */
 import { expect, it } from 'vitest';
 import type { Snapshot } from '../../../daemon/model/snapshot.ts';
-import { idleMs, collectionMs, setupPerTest, start } from '../../kit/model/collection_harness.ts';
+import { collectionMs, idleMs, setupPerTest, start } from '../../kit/model/collection_harness.ts';
 
 setupPerTest();
 

@@ -7,8 +7,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseNetwork } from '../../../daemon/config/cidr.ts';
 import { profiles } from '../../../daemon/config/profiles.ts';
 import { hostRoots, type Roots } from '../../../daemon/host/roots.ts';
-import { isLoadedAtBoot, loadAtBoot, modulesLoadFile, modprobeFile } from '../../../daemon/module/boot.ts';
-import { targetKernels, parseDkms } from '../../../daemon/module/dkms.ts';
+import { isLoadedAtBoot, loadAtBoot, modprobeFile, modulesLoadFile } from '../../../daemon/module/boot.ts';
+import { parseDkms, targetKernels } from '../../../daemon/module/dkms.ts';
 
 describe('at boot', () => {
 	let roots: Roots;

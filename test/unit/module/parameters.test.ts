@@ -18,12 +18,12 @@ import { HostLock } from '../../../daemon/module/host_lock.ts';
 import { requireFreeFiles } from '../../../daemon/module/load.ts';
 import { readLoaded } from '../../../daemon/module/loaded.ts';
 import {
-	unsupportedProfiles,
 	formatProfiles,
-	matchesTrust,
 	loadArguments,
+	matchesTrust,
 	Parameters,
 	trustWrites,
+	unsupportedProfiles,
 } from '../../../daemon/module/parameters.ts';
 import { readPolicy } from '../../../daemon/module/policy.ts';
 import { encodeOption, formatClient } from '../../../daemon/module/verify.ts';
@@ -53,7 +53,9 @@ describe('profiles', () => {
 		const read = profiles.parse([server, client, 'vip4', { name: 'toa4', uses: ['sockopt'] }, 'nat64']);
 		expect(formatProfiles(read)).toBe('mine:99:20:ipv4:4:2,vip4,toa4,nat64');
 		expect(unsupportedProfiles(read)).toEqual(['bare', 'mine', 'vip4', 'toa4']);
-		expect(unsupportedProfiles(profiles.parse(['toa4', { name: 'nat64', uses: ['transparent', 'sockopt'] }]))).toEqual([]);
+		expect(unsupportedProfiles(profiles.parse(['toa4', { name: 'nat64', uses: ['transparent', 'sockopt'] }]))).toEqual(
+			[],
+		);
 	});
 });
 
@@ -220,9 +222,9 @@ describe('a module in sysfs', () => {
 		const parameters = new Parameters(roots);
 		parameters.apply(config);
 		expect(parameters.differencesFrom(config)).toBeUndefined();
-		expect(parameters.differencesFrom(loadConfig({ path: undefined, env: { ...env, TOASCOPE_TRUST: '10.1.0.0/16' } }))).toBe(
-			'trust=10.0.0.0/8',
-		);
+		expect(
+			parameters.differencesFrom(loadConfig({ path: undefined, env: { ...env, TOASCOPE_TRUST: '10.1.0.0/16' } })),
+		).toBe('trust=10.0.0.0/8');
 		const change = (name: string, text: string) => write(`sys/module/toa/parameters/${name}`, `${text}\n`);
 		change('trust', '');
 		expect(parameters.differencesFrom(config)).toBe('trust=');

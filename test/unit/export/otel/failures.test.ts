@@ -3,7 +3,7 @@
 import { NodeSDK } from '@opentelemetry/sdk-node';
 import { pino } from 'pino';
 import { describe, expect, it, vi } from 'vitest';
-import { close, setupPerTest, receiver, replaceReceiver, start } from '../../../kit/telemetry/spans.ts';
+import { close, receiver, replaceReceiver, setupPerTest, start } from '../../../kit/telemetry/spans.ts';
 
 setupPerTest();
 

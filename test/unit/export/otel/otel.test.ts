@@ -4,7 +4,7 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { describe, expect, it, vi } from 'vitest';
 import { connectionSpan, spanTime } from '../../../../daemon/export/otel/connection_span.ts';
 import { decodeTraceRequest } from '../../../kit/telemetry/otlp_receiver.ts';
-import { close, connection, OFFSET, setupPerTest, receiver, start } from '../../../kit/telemetry/spans.ts';
+import { close, connection, OFFSET, receiver, setupPerTest, start } from '../../../kit/telemetry/spans.ts';
 
 setupPerTest();
 

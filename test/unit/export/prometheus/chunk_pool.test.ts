@@ -2,7 +2,7 @@
 /** Reuse of response chunks: which ones the pool returns, and which an exporter writes into. */
 import { describe, expect, it } from 'vitest';
 import { ChunkPool } from '../../../../daemon/export/prometheus/chunk_pool.ts';
-import { crowds, isAnswer, chunksOf } from '../../../kit/model/large_scrapes.ts';
+import { chunksOf, crowds, isAnswer } from '../../../kit/model/large_scrapes.ts';
 import { fixtureExporter } from '../../../kit/model/view.ts';
 
 describe('a pool', () => {
