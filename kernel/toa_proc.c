@@ -7,8 +7,9 @@
 #include <linux/proc_fs.h>
 #include <linux/seq_file.h>
 #include <net/net_namespace.h>
-#include "toa_hook.h"
 #include "toa_count.h"
+#include "toa_hook.h"
+#include "toa_proc.h"
 #include "toa_store.h"
 
 #define STATS "toa_stats"

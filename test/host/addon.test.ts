@@ -197,14 +197,8 @@ describe('wrong arguments', () => {
 	test('of its methods', () => {
 		const object = open();
 		const loose = object as unknown as Record<string, (...args: unknown[]) => unknown>;
-		const short = Buffer.alloc(3);
 		object.attach('toascope_listeners', {});
 		for (const [method, ...args] of [
-			['lookup', 'clients'],
-			['lookup', 'clients', 'key', 'value'],
-			['update', 'generation', key],
-			['remove', 'clients'],
-			['readAll', 'clients'],
 			['iterate', 'toascope_listeners'],
 			['iterate', 'toascope_listeners', {}],
 			['run', 'toascope_fold'],
@@ -214,16 +208,35 @@ describe('wrong arguments', () => {
 		] as const) {
 			wrong(() => loose[method]?.(...args), TypeError);
 		}
-		for (const [method, ...args] of [
-			['lookup', 'generation', short, key],
-			['lookup', 'generation', key, short],
-			['update', 'generation', short, key],
-			['update', 'generation', key, short],
-			['remove', 'clients', short],
-			['readAll', 'clients', short, short],
-			['drain', short],
+		wrong(() => object.drain(Buffer.alloc(3)), RangeError);
+		object.close();
+	});
+
+	test('of the methods of its maps', () => {
+		const object = open();
+		const maps = { clients: object.map('clients'), generation: object.map('generation') } as unknown as Record<
+			'clients' | 'generation',
+			Record<string, (...args: unknown[]) => unknown>
+		>;
+		const short = Buffer.alloc(3);
+		for (const [map, method, ...args] of [
+			['clients', 'lookup'],
+			['clients', 'lookup', 'key', 'value'],
+			['generation', 'update', key],
+			['clients', 'remove'],
+			['clients', 'readAll'],
 		] as const) {
-			wrong(() => loose[method]?.(...args), RangeError);
+			wrong(() => maps[map][method]?.(...args), TypeError);
+		}
+		for (const [map, method, ...args] of [
+			['generation', 'lookup', short, key],
+			['generation', 'lookup', key, short],
+			['generation', 'update', short, key],
+			['generation', 'update', key, short],
+			['clients', 'remove', short],
+			['clients', 'readAll', short, short],
+		] as const) {
+			wrong(() => maps[map][method]?.(...args), RangeError);
 		}
 		object.close();
 	});

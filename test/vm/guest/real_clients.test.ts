@@ -17,8 +17,8 @@ import { loadToa, unloadToa } from '../../kit/kernel/module.ts';
 import { hasModule } from '../../kit/kernel/module_file.ts';
 import { somePorts } from '../../kit/wire/toa_stage.ts';
 
-const clients = 200;
-const count = 1000;
+const clients = 100;
+const count = 300;
 const [nginxPort, patchedPort] = [10_001, 10_002];
 const port = somePorts(2);
 
