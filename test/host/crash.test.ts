@@ -68,7 +68,7 @@ async function expectLinks(daemon: Daemon, of: ReadonlySet<number>): Promise<voi
 	await expect.poll(existing, { timeout: scaleTimeout(10_000) }).toEqual(own);
 }
 
-test(`a daemon killed ${kills} times at full load loses nothing`, { timeout: scaleTimeout(180_000) }, async () => {
+test(`a daemon killed ${kills} times at full load loses nothing`, { timeout: scaleTimeout(600_000) }, async () => {
 	await using stage = await Stage.open(port);
 	let daemon = await Daemon.start({ config });
 	await using _last = { [Symbol.asyncDispose]: async () => void (await daemon.stop()) };
