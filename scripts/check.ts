@@ -5,9 +5,10 @@
  * Exit code 1 if any check failed. `npm run format` (`--fix`) applies the formatters.
  */
 import { execFile } from 'node:child_process';
-import { existsSync, globSync } from 'node:fs';
+import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { formatDocument } from './documents.ts';
 import { licenceProblems } from './spdx.ts';
 import { vocabularyProblems } from './vocabulary.ts';
 
@@ -50,6 +51,21 @@ const generators = [
 	'scripts/generate-reference.ts',
 ].filter((file) => existsSync(file));
 
+const documents = files.filter((file) => file.endsWith('.md'));
+
+/** Resolves to the names of the documents that were not formatted. */
+async function documentProblems(): Promise<string> {
+	const problems: string[] = [];
+	for (const file of documents) {
+		const text = readFileSync(file, 'utf8');
+		const formatted = await formatDocument(text);
+		if (formatted === text) continue;
+		if (fix) writeFileSync(file, formatted);
+		else problems.push(`${file} is not formatted: run npm run format`);
+	}
+	return problems.join('\n');
+}
+
 const biome = 'node_modules/@biomejs/biome/bin/biome';
 const formatters: Check[] = [
 	{
@@ -60,6 +76,7 @@ const formatters: Check[] = [
 		name: fix ? 'clang-format: write' : 'clang-format',
 		run: () => errorText('clang-format', [...(fix ? ['-i'] : ['--dry-run', '-Werror']), ...compiled]),
 	},
+	{ name: fix ? 'documents: write' : 'documents', run: documentProblems },
 ];
 const others: Check[] = [
 	{ name: 'types', run: () => node('node_modules/typescript/bin/tsc', '-p', 'tsconfig.json') },

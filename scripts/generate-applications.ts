@@ -11,6 +11,7 @@ import { applications, Matrix, type Option, options } from '../test/kit/applicat
 import { type Cell, pagePath, renderPage, transparencies } from '../test/kit/applications/page.ts';
 import { Daemon } from '../test/kit/daemon/daemon.ts';
 import { listeners } from '../test/kit/wire/toa_stage.ts';
+import { formatDocument } from './documents.ts';
 
 const connections = 3;
 
@@ -34,8 +35,6 @@ for (const transparent of transparencies) {
 	}
 }
 const before = existsSync(pagePath) ? readFileSync(pagePath, 'utf8') : '';
-writeFileSync(
-	pagePath,
-	renderPage(cells, before, (application) => application.version(findProgram(application.program) ?? '')),
-);
+const page = renderPage(cells, before, (application) => application.version(findProgram(application.program) ?? ''));
+writeFileSync(pagePath, await formatDocument(page));
 console.log(`${pagePath}: ${installed.length} of ${applications.length} applications, ${cells.length} cells`);

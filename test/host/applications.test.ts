@@ -6,6 +6,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { formatDocument } from '../../scripts/documents.ts';
 import { type Application, findProgram } from '../kit/applications/application.ts';
 import { applications, Matrix, type NamedEnd, type Option, options } from '../kit/applications/matrix.ts';
 import { type Cell, pagePath, renderPage, type Transparent, transparencies } from '../kit/applications/page.ts';
@@ -91,10 +92,10 @@ describe.each(transparencies)('transparent %s', (transparent) => {
 	});
 });
 
-it('docs/applications.md agrees with what these servers did', ({ skip }) => {
+it('docs/applications.md agrees with what these servers did', async ({ skip }) => {
 	const absent = applications.filter(({ program }) => findProgram(program) === undefined);
 	const page = readFileSync(pagePath, 'utf8');
 	// versions differ between machines: those on the page are kept
-	expect(renderPage(cells, page, () => undefined)).toBe(page);
+	expect(await formatDocument(renderPage(cells, page, () => undefined))).toBe(page);
 	if (absent.length > 0) skip(`compared without ${absent.map(({ name }) => name).join('; ')}: not installed here`);
 });

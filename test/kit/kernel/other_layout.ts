@@ -19,7 +19,7 @@ function change(records: string): string {
 			return `struct traffic {\n\t__u64 of_this_alone;\n${lines.map((line) => line.replace(/\/\*.*\*\//, '')).join('\n')}\n};`;
 		})
 		.replace(/struct connection \{\n.*\block;\n/, (head) => `${head}\t__u64 of_this_too;\n`)
-		.replaceAll(/^RECORD_ASSERT\(.*\n/gm, '');
+		.replaceAll(/^TOA_STATIC_ASSERT\([^;]*;\n/gm, '');
 }
 
 /** Builds this version, unless it is up to date. Returns the path of its program. */
