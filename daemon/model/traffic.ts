@@ -4,47 +4,43 @@
  * objects.
  */
 
-/** The index of each field's word. */
-export const trafficWord = {
-	opened: 0,
-	closed: 1,
-	receivedBytes: 2,
-	sentBytes: 3,
-	retransmittedSegments: 4,
-	rttSumNs: 5,
-	rttCount: 6,
-	durationSumNs: 7,
-} as const satisfies Record<keyof Traffic, number>;
+/**
+ * The fields of struct traffic, in the order of their words: every one only grows. Times are in
+ * nanoseconds. `durationSumNs` is the sum over the closed connections, whose number is `closed`.
+ */
+export const trafficFields = [
+	'opened',
+	'closed',
+	'receivedBytes',
+	'sentBytes',
+	'retransmittedSegments',
+	'rttSumNs',
+	'rttCount',
+	'durationSumNs',
+] as const;
 
-/** In the order of the words. */
-export const trafficFields = Object.keys(trafficWord) as readonly (keyof Traffic)[];
+export type TrafficField = (typeof trafficFields)[number];
+export type Traffic = Readonly<Record<TrafficField, bigint>>;
+
+/** The index of each field's word. */
+export const trafficWord = Object.fromEntries(trafficFields.map((field, word) => [field, word])) as Readonly<
+	Record<TrafficField, number>
+>;
 
 export const trafficWords = trafficFields.length;
 
-export const noTraffic: Traffic = Object.freeze({
-	opened: 0n,
-	closed: 0n,
-	receivedBytes: 0n,
-	sentBytes: 0n,
-	retransmittedSegments: 0n,
-	rttSumNs: 0n,
-	rttCount: 0n,
-	durationSumNs: 0n,
-});
+/** Creates a Traffic from the value of each field. */
+export function trafficOf(value: (field: TrafficField) => bigint): Traffic {
+	const traffic = {} as Record<TrafficField, bigint>;
+	for (const field of trafficFields) traffic[field] = value(field);
+	return traffic;
+}
+
+export const noTraffic: Traffic = Object.freeze(trafficOf(() => 0n));
 
 /** Reads the words from index `at` on. */
 export function readWords(words: BigUint64Array, at: number): Traffic {
-	const word = (field: keyof Traffic) => words[at + trafficWord[field]] ?? 0n;
-	return {
-		opened: word('opened'),
-		closed: word('closed'),
-		receivedBytes: word('receivedBytes'),
-		sentBytes: word('sentBytes'),
-		retransmittedSegments: word('retransmittedSegments'),
-		rttSumNs: word('rttSumNs'),
-		rttCount: word('rttCount'),
-		durationSumNs: word('durationSumNs'),
-	};
+	return trafficOf((field) => words[at + trafficWord[field]] ?? 0n);
 }
 
 export function addTo(words: BigUint64Array, at: number, traffic: Traffic): void {
@@ -57,17 +53,4 @@ export function subtractFrom(words: BigUint64Array, at: number, traffic: Traffic
 	trafficFields.forEach((field, word) => {
 		words[at + word] = (words[at + word] ?? 0n) - traffic[field];
 	});
-}
-
-/** struct traffic: every field only grows. Times in nanoseconds. */
-export interface Traffic {
-	readonly opened: bigint;
-	readonly closed: bigint;
-	readonly receivedBytes: bigint;
-	readonly sentBytes: bigint;
-	readonly retransmittedSegments: bigint;
-	readonly rttSumNs: bigint;
-	readonly rttCount: bigint;
-	/** Sum over the closed connections; their number is `closed`. */
-	readonly durationSumNs: bigint;
 }

@@ -5,7 +5,7 @@
 import { type ClientEndpoint, type Endpoint, type Family, formatAddress } from '../../model/address.ts';
 import type { Connection, ConnectionEvent, Owner, VirtualServer } from '../../model/connection.ts';
 import type { AcceptObservation, Histogram, Segment, Verdict } from '../../model/snapshot.ts';
-import type { Traffic } from '../../model/traffic.ts';
+import { type Traffic, trafficFields, trafficOf } from '../../model/traffic.ts';
 import {
 	acceptKind,
 	connectionLayout as connection,
@@ -75,27 +75,11 @@ export function writeEndpoint(
 }
 
 export function readTraffic(bytes: Buffer, at: number): Traffic {
-	return {
-		opened: bytes.readBigUInt64LE(at + trafficLayout.opened),
-		closed: bytes.readBigUInt64LE(at + trafficLayout.closed),
-		receivedBytes: bytes.readBigUInt64LE(at + trafficLayout.receivedBytes),
-		sentBytes: bytes.readBigUInt64LE(at + trafficLayout.sentBytes),
-		retransmittedSegments: bytes.readBigUInt64LE(at + trafficLayout.retransmittedSegments),
-		rttSumNs: bytes.readBigUInt64LE(at + trafficLayout.rttSumNs),
-		rttCount: bytes.readBigUInt64LE(at + trafficLayout.rttCount),
-		durationSumNs: bytes.readBigUInt64LE(at + trafficLayout.durationSumNs),
-	};
+	return trafficOf((field) => bytes.readBigUInt64LE(at + trafficLayout[field]));
 }
 
 export function writeTraffic(bytes: Buffer, at: number, traffic: Traffic): void {
-	bytes.writeBigUInt64LE(traffic.opened, at + trafficLayout.opened);
-	bytes.writeBigUInt64LE(traffic.closed, at + trafficLayout.closed);
-	bytes.writeBigUInt64LE(traffic.receivedBytes, at + trafficLayout.receivedBytes);
-	bytes.writeBigUInt64LE(traffic.sentBytes, at + trafficLayout.sentBytes);
-	bytes.writeBigUInt64LE(traffic.retransmittedSegments, at + trafficLayout.retransmittedSegments);
-	bytes.writeBigUInt64LE(traffic.rttSumNs, at + trafficLayout.rttSumNs);
-	bytes.writeBigUInt64LE(traffic.rttCount, at + trafficLayout.rttCount);
-	bytes.writeBigUInt64LE(traffic.durationSumNs, at + trafficLayout.durationSumNs);
+	for (const field of trafficFields) bytes.writeBigUInt64LE(traffic[field], at + trafficLayout[field]);
 }
 
 /** The bounds of a histogram of bpf/records.h: each is twice the one before. */
