@@ -59,6 +59,10 @@ const formatters: Check[] = [
 ];
 const others: Check[] = [
 	{ name: 'types', run: () => node('node_modules/typescript/bin/tsc', '-p', 'tsconfig.json') },
+	{
+		name: 'knip: unused or unlisted files, exports, packages',
+		run: () => node('node_modules/knip/bin/knip.js', '--no-progress', '--treat-config-hints-as-errors'),
+	},
 	{ name: 'licence lines', run: async () => licenceProblems(root, files).join('\n') },
 	{ name: 'vocabulary', run: async () => vocabularyProblems(root, files).join('\n') },
 	{
