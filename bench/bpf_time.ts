@@ -15,7 +15,7 @@ import { Tool } from './tool.ts';
 const warmUp = 70_000;
 const longest = 60;
 
-export interface ProgramTime {
+interface ProgramTime {
 	readonly program: string;
 	/** Per connection, like the two fields below. */
 	readonly runs: number;
@@ -27,7 +27,7 @@ export interface ProgramTime {
  * Nanoseconds per connection, with one value for each repeat. All but `gross` are net of the
  * overhead of the statistics.
  */
-export interface BpfTime {
+interface BpfTime {
 	/** Time that delays the connection itself. */
 	readonly path: readonly number[];
 	/** Time that sweeps spend on it later. */

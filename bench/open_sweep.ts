@@ -14,7 +14,7 @@ import { median } from './statistics.ts';
 import { Tool } from './tool.ts';
 
 /** Milliseconds, medians of the repeats. */
-export interface SweepTime {
+interface SweepTime {
 	readonly bpfMs: number;
 	/** CPU time of the thread that runs it. */
 	readonly cpuMs: number;

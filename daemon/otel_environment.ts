@@ -6,11 +6,11 @@
  * (headers, timeouts, certificates, batches, the sampler).
  */
 
-export const otlpProtocols = ['grpc', 'http/protobuf', 'http/json'] as const;
+const otlpProtocols = ['grpc', 'http/protobuf', 'http/json'] as const;
 export type OtlpProtocol = (typeof otlpProtocols)[number];
 
 /** A variable whose value cannot be used. */
-export interface OtelProblem {
+interface OtelProblem {
 	readonly variable: string;
 	readonly value: string;
 	/** Which values are allowed, and what is used instead. */

@@ -35,16 +35,12 @@ async function errorText(file: string, args: readonly string[]): Promise<string>
 const node = (script: string, ...args: readonly string[]): Promise<string> =>
 	errorText(process.execPath, [script, ...args]);
 
-function hasCommand(name: string): Promise<boolean> {
-	return errorText('sh', ['-c', `command -v ${name}`]).then((output) => output === '');
-}
-
 process.chdir(root);
 const fix = process.argv.includes('--fix');
 const built = new Set(['node_modules', 'build', 'dist', '.git']);
 const files = [...globSync('**/*', { exclude: (name) => built.has(name) }), '.ci/run'];
 const compiled = files.filter((file) => /^(bpf|kernel|native|bench|test)\/.*\.(c|h|cc|cpp)$/.test(file));
-const shell = files.filter((file) => file.endsWith('.sh'));
+const shell = files.filter((file) => file.endsWith('.sh') || file === 'bin/toascope');
 const generators = [
 	'scripts/generate-layout.ts',
 	'scripts/generate-profiles.ts',
@@ -80,6 +76,10 @@ const formatters: Check[] = [
 ];
 const others: Check[] = [
 	{ name: 'types', run: () => node('node_modules/typescript/bin/tsc', '-p', 'tsconfig.json') },
+	{
+		name: 'knip: unused or unlisted files, exports, packages',
+		run: () => node('node_modules/knip/bin/knip.js', '--no-progress', '--treat-config-hints-as-errors'),
+	},
 	{ name: 'licence lines', run: async () => licenceProblems(root, files).join('\n') },
 	{ name: 'vocabulary', run: async () => vocabularyProblems(root, files).join('\n') },
 	{
@@ -89,11 +89,9 @@ const others: Check[] = [
 				await Promise.all([...shell.map((file) => errorText('sh', ['-n', file])), errorText('bash', ['-n', '.ci/run'])])
 			).join(''),
 	},
+	{ name: 'shellcheck', run: () => errorText('shellcheck', [...shell, '.ci/run']) },
 	...generators.map((script) => ({ name: `${script}: up to date`, run: () => node(script, '--check') })),
 ];
-if (await hasCommand('shellcheck')) {
-	others.push({ name: 'shellcheck', run: () => errorText('shellcheck', [...shell, '.ci/run']) });
-}
 
 let failed = 0;
 const checks = fix ? formatters : [...formatters, ...others];

@@ -28,7 +28,7 @@ attempt() {
 	return 1
 }
 
-complete() { sh scripts/node.sh -e 'import("rolldown")' 2>/dev/null; }
+all_installed() { sh scripts/node.sh -e 'import("rolldown")' 2>/dev/null; }
 
 # Runs npm on a copy of the pinned Node, outside of the directory that npm clears.
 install_again() {
@@ -56,9 +56,9 @@ install_again() {
 # shellcheck disable=SC2086
 attempt npm $options || exit 1
 sh scripts/node.sh --version || exit 1
-complete && exit 0
+all_installed && exit 0
 echo "npm on Node $(node --version) skipped packages that require a newer Node; running it again on $(sh scripts/node.sh --version)"
 install_again || exit 1
-complete && exit 0
+all_installed && exit 0
 echo "npm skipped packages that the tests and the build require. Install Node 20.19, 22.12 or later, and run this again."
 exit 1

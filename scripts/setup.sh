@@ -97,12 +97,12 @@ adopt_bpftool() {
 	done
 }
 
-# missing COLUMN: prints the packages whose probe fails, from the column apt, dnf or zypper; with
-# the column probe, the names in these probes
+# missing COLUMN [KIND]: prints the packages for KIND (by default the goal) whose probe fails, from
+# the column apt, dnf or zypper; with the column probe, the names in these probes
 missing() {
 	while read -r when probe apt dnf zypper; do
 		case $when in "" | \#*) continue ;; esac
-		[ "$when" = all ] || [ "$when" = "$goal" ] || continue
+		[ "$when" = all ] || [ "$when" = "${2:-$goal}" ] || continue
 		present "$probe" && continue
 		case $1 in
 		probe) echo "${probe#*:}" ;;
@@ -172,10 +172,10 @@ packages() {
 # optional_packages KIND TESTS: installs the packages of KIND. If that is not possible, the tests
 # that TESTS describes are skipped, and the others run.
 optional_packages() {
-	wanted=$(goal=$1 && missing apt)
+	wanted=$(missing apt "$1")
 	[ -z "$wanted" ] && return
 	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-		say "not installed: $(goal=$1 && missing probe); the tests $2 are skipped"
+		say "not installed: $(missing probe "$1"); the tests $2 are skipped"
 	elif ! step "apt, for the tests $2: $wanted" apt_install "$wanted"; then
 		say "the tests $2 are skipped"
 	fi

@@ -42,7 +42,7 @@ export interface Allowance {
 }
 
 /** Reads `limits` and `uid_map` (proc(5)). */
-export function readAllowance(): Allowance {
+function readAllowance(): Allowance {
 	return {
 		lockedBytes: native().probe().features.memoryAccounting === '' ? undefined : lockedLimit(),
 		inUserNamespace: !/^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'utf8')),

@@ -82,7 +82,7 @@ function cut(address: Parsed, prefixLength: number): Network {
 }
 
 /** @throws BadValue when the text is not `ADDR:PORT` */
-export function parseListenAddress(text: string): ListenAddress {
+function parseListenAddress(text: string): ListenAddress {
 	const [, six, other, digits] = /^(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(text) ?? [];
 	const port = Number(digits);
 	if (other === '' || other === '*') {

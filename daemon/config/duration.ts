@@ -22,7 +22,7 @@ export function duration(minMs: number, maxMs: number) {
  * Milliseconds; NaN when the text is not a duration. Decimal fractions are exact to the
  * millisecond.
  */
-export function parseDuration(value: number | string): number {
+function parseDuration(value: number | string): number {
 	const [, amount, unit] = typeof value === 'number' ? ['', value, 's'] : (pattern.exec(value) ?? []);
 	if (amount === undefined) return Number.NaN;
 	const ms = Number(amount) * unitMs[unit as keyof typeof unitMs];

@@ -56,4 +56,4 @@ export type VniForm = (typeof vniForms)[number];
 
 export const profileUses = ['sockopt', 'transparent'] as const;
 
-export type ProfileUse = (typeof profileUses)[number];
+type ProfileUse = (typeof profileUses)[number];

@@ -14,7 +14,7 @@ import { powerOfTwoBytes } from './size.ts';
 import { integer, onOff, word } from './value.ts';
 
 /** What a key has besides its zod schema. */
-export interface KeyInfo {
+interface KeyInfo {
 	/** SIGHUP can change it; otherwise a change requires a restart. */
 	readonly reloadable: boolean;
 	/** Its environment variable has commas between the entries. */

@@ -104,14 +104,14 @@ export function deferChecks(status: Status): Check[] {
 const portOf = (local: string) => Number(local.slice(local.lastIndexOf(':') + 1));
 
 /** The socket that accepts connections to this address: bound to it, otherwise to all addresses. */
-export function socketOf(listener: string, listening: readonly ListeningJson[]): ListeningJson | undefined {
+function socketOf(listener: string, listening: readonly ListeningJson[]): ListeningJson | undefined {
 	const wildcards = [`0.0.0.0:${portOf(listener)}`, `[::]:${portOf(listener)}`];
 	const locals = [listener, ...(listener.startsWith('[') ? wildcards.slice(1) : wildcards)];
 	return locals.map((each) => listening.find(({ local }) => local === each)).find((socket) => socket !== undefined);
 }
 
 /** Whether accept() and getpeername() are configured to return the client on this port. */
-export function isTransparent(values: Values, port: number): boolean {
+function isTransparent(values: Values, port: number): boolean {
 	if (values['transparent.enabled'] !== 'on') return false;
 	const ports = values['transparent.ports'] as 'all' | readonly (number | string)[];
 	return ports === 'all' || includesPort(rangesOf(ports), port);

@@ -171,7 +171,7 @@ export function countByCaller(some: Iterable<{ readonly caller: string }>): Map<
  * The caller with the most entries, where the caller `newest` counts with one more: it cannot
  * displace entries of a caller that would then have fewer.
  */
-export function busiestCaller(some: Iterable<{ readonly caller: string }>, newest: string): string {
+function busiestCaller(some: Iterable<{ readonly caller: string }>, newest: string): string {
 	const counts = countByCaller(some);
 	let greatest = newest;
 	let most = (counts.get(newest) ?? 0) + 1;

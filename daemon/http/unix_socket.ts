@@ -20,7 +20,7 @@ const socketMode = 0o660;
 const pathMax = 107;
 
 /** The state of the file at a socket's path. */
-export type FileState = 'ours' | 'removed' | 'replaced';
+type FileState = 'ours' | 'removed' | 'replaced';
 
 export interface SocketFile {
 	/** Checks the file system: other processes can remove or replace the file while we listen. */

@@ -4,7 +4,7 @@
 export type Family = 4 | 6;
 
 /** An IP address. An IPv4 address always has family 4, never the `::ffff:` form. */
-export interface Address {
+interface Address {
 	readonly family: Family;
 	/** RFC 5952 text, or dotted decimal. */
 	readonly text: string;

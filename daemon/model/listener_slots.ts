@@ -30,7 +30,7 @@ const isOpen = ({ total }: ListenerRecord) => total.opened !== total.closed;
  * Whether a listener is folded but its slot is not free yet: its counts are already those of
  * `other`.
  */
-export const isFolded = ({ retired, total }: ListenerRecord): boolean => retired && total.opened === 0n;
+const isFolded = ({ retired, total }: ListenerRecord): boolean => retired && total.opened === 0n;
 
 export class ListenerSlots {
 	readonly #source: Source;

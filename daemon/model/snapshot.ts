@@ -21,7 +21,7 @@ export interface Histogram {
 	readonly boundsNs: readonly bigint[];
 }
 
-export interface WithoutOption {
+interface WithoutOption {
 	readonly trusted: boolean;
 	readonly data: boolean;
 	readonly count: bigint;

@@ -61,7 +61,7 @@ export function requireOwnFile(object: KernelObject): void {
 }
 
 /** @throws {ToascopeError} MODULE_UNSUPPORTED, NO_PRIVILEGE */
-export function requireModules(roots: Roots = hostRoots): void {
+function requireModules(roots: Roots = hostRoots): void {
 	if (!supportsModules(roots)) {
 		throw new ToascopeError('MODULE_UNSUPPORTED', 'this kernel does not support modules (no CONFIG_MODULES)', {
 			hint: 'set provider to bpf',

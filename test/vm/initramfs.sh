@@ -31,7 +31,7 @@ cat >"$work/init" <<-'END'
 	$b mount -t sysfs sys /sys
 	$b mount -t devtmpfs dev /dev
 END
-for path in $(printf '%s\n' $order | awk '!seen[$0]++'); do
+for path in $(printf '%s\n' "$order" | tr ' ' '\n' | awk '!seen[$0]++'); do
 	name=$(basename "$path")
 	case $name in
 	*.xz) xz -dc "$path" >"$work/modules/${name%.xz}" ;;

@@ -83,7 +83,7 @@ export function writeTraffic(bytes: Buffer, at: number, traffic: Traffic): void 
 }
 
 /** The bounds of a histogram of bpf/records.h: each is twice the one before. */
-export function histogramBounds(first: number): readonly bigint[] {
+function histogramBounds(first: number): readonly bigint[] {
 	return Array.from({ length: limit.HISTOGRAM_BUCKETS - 1 }, (_, i) => BigInt(first) << BigInt(i));
 }
 

@@ -20,7 +20,7 @@ export interface ConnectionSpan {
  * name the protocol and the operation but no address, because span names must have few values.
  */
 export const SPAN_NAME = 'TCP connection';
-export const ACCEPTED_EVENT = 'toascope.connection.accepted';
+const ACCEPTED_EVENT = 'toascope.connection.accepted';
 
 const NS_PER_S = 1_000_000_000n;
 

@@ -20,7 +20,7 @@ export interface Collector {
 	get(): CollectedFamily;
 }
 
-export interface CollectedFamily {
+interface CollectedFamily {
 	readonly name: string;
 	readonly help: string;
 	readonly type: MetricType;

@@ -16,7 +16,7 @@ export function tableOf(clients: Iterable<ClientSeries>): SeriesTable {
 	return table.build();
 }
 
-export const histogram = (sumNs: bigint, buckets: readonly bigint[]): Histogram => ({
+const histogram = (sumNs: bigint, buckets: readonly bigint[]): Histogram => ({
 	sumNs,
 	buckets,
 	boundsNs: [62_500n, 125_000n, 1_000_000_000n],

@@ -14,7 +14,7 @@ import { statusJson } from './status.ts';
 /** The wall time at which CLOCK_MONOTONIC was 0. */
 export const bootNs = 1_760_000_000_000_000_000n;
 
-export const peer: Endpoint = { family: 4, text: '10.0.0.1', port: 4711 };
+const peer: Endpoint = { family: 4, text: '10.0.0.1', port: 4711 };
 
 export const open: Connection = {
 	cookie: 1n,

@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 
-export interface GridPosition {
+interface GridPosition {
 	readonly x: number;
 	readonly y: number;
 	readonly w: number;

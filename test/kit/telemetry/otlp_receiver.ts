@@ -10,8 +10,8 @@ import { gunzipSync } from 'node:zlib';
 import { scaleTimeout } from '../timeouts.ts';
 
 /** int64 is bigint, double is number. */
-export type AttributeValue = string | boolean | bigint | number | Buffer | AttributeValue[] | undefined;
-export type Attributes = Record<string, AttributeValue>;
+type AttributeValue = string | boolean | bigint | number | Buffer | AttributeValue[] | undefined;
+type Attributes = Record<string, AttributeValue>;
 
 export interface ReceivedSpan {
 	readonly resource: Attributes;
@@ -47,7 +47,7 @@ function readVarint(buffer: Buffer, at: number): { value: bigint; next: number }
 }
 
 /** The fields of a message, in order. @throws {RangeError} if the message is truncated */
-export function* readFields(buffer: Buffer): Generator<Field> {
+function* readFields(buffer: Buffer): Generator<Field> {
 	const none = buffer.subarray(0, 0);
 	for (let at = 0; at < buffer.length; ) {
 		const tag = readVarint(buffer, at);
@@ -145,7 +145,7 @@ export function decodeTraceRequest(request: Buffer): ReceivedSpan[] {
 	});
 }
 
-export interface ReceivedRequest {
+interface ReceivedRequest {
 	readonly path: string;
 	readonly headers: http.IncomingHttpHeaders;
 	/** Uncompressed. */

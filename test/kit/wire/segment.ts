@@ -37,7 +37,7 @@ const wordDigits = 8;
  * the list without changing its meaning. Behind the list, a padding byte could become part of an
  * option whose length goes past the end.
  */
-export function padOptions(hex: string): string {
+function padOptions(hex: string): string {
 	return '01'.repeat(((wordDigits - (hex.length % wordDigits)) % wordDigits) / 2) + hex;
 }
 
