@@ -10,15 +10,10 @@ import { ToascopeError } from '../errors.ts';
 import { ownNetns } from '../host/netns.ts';
 import type { ProviderName } from './provider.ts';
 import { limit, portBitsLayout } from './records/layout.gen.ts';
+import { u32 } from './records/records.ts';
 import { encodePorts, encodeSettings, encodeTrust } from './settings.ts';
 
 const yes = Buffer.from([1, 0, 0, 0]);
-
-function word(value: number): Buffer {
-	const bytes = Buffer.alloc(4);
-	bytes.writeUInt32LE(value);
-	return bytes;
-}
 
 export class KernelSettings {
 	readonly #bpf: BpfObject;
@@ -61,8 +56,8 @@ export class KernelSettings {
 		try {
 			this.#writeTrusted(trusted);
 			const settings = encodeSettings(config, generation, events, ownNetns(), servedCgroup, this.#provider);
-			this.#settings.update(word(slot), settings);
-			this.#generations.update(word(0), word(generation));
+			this.#settings.update(u32(slot), settings);
+			this.#generations.update(u32(0), u32(generation));
 		} catch (error) {
 			// the next attempt has the same generation: it must not find these
 			for (const added of trusted) this.#trust.remove(added);
@@ -77,7 +72,7 @@ export class KernelSettings {
 		const ports = encodePorts(config);
 		for (let index = 0; index < limit.PORT_WORDS; index++) {
 			const at = index * portBitsLayout.size;
-			this.#ports.update(word(slot * limit.PORT_WORDS + index), ports.subarray(at, at + portBitsLayout.size));
+			this.#ports.update(u32(slot * limit.PORT_WORDS + index), ports.subarray(at, at + portBitsLayout.size));
 		}
 	}
 

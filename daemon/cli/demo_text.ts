@@ -4,8 +4,9 @@
 import { asInvoked } from '../invocation.ts';
 import { formatEndpoint } from '../model/address.ts';
 import type { Connection } from '../model/connection.ts';
+import { printable } from '../terminal.ts';
 import type { Tally } from './demo_truth.ts';
-import { formatBytes, printable } from './units.ts';
+import { formatBytes } from './units.ts';
 
 /** `backend`: the port of the user's own server. */
 export function demoHeader(url: string | undefined, backend?: number): string {

@@ -14,7 +14,8 @@ import { defaultConfig, loadConfig } from '../config/load.ts';
 import { exitCode, ToascopeError } from '../errors.ts';
 import { formatEndpoint } from '../model/address.ts';
 import { parseEndpoint } from '../model/endpoint.ts';
-import { formatBytes, printable } from './units.ts';
+import { printable } from '../terminal.ts';
+import { formatBytes } from './units.ts';
 import { formatInstant, formatLength, parseWhen, type Span } from './when.ts';
 
 export interface LookupOptions {

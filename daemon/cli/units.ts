@@ -12,8 +12,3 @@ export function formatBytes(bytes: bigint): string {
 	}
 	return `${unit > 0 && value < 9.95 ? value.toFixed(1) : value.toFixed(0)} ${units[unit]}`;
 }
-
-/** A process chooses its own name: control characters in it must not reach the terminal. */
-export function printable(text: string): string {
-	return text.replaceAll(/\p{C}/gu, '?');
-}

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Finds the known word that a misspelled one most likely means. */
+/**
+ * Finds the known word that a misspelled one most likely means. The package `fastest-levenshtein`
+ * counts a swap as two, too far to find `trust` for `trsut`; `damerau-levenshtein` counts as this
+ * file does but is longer and has no types of its own.
+ */
 
 /**
  * The nearest of `words`; undefined when none is near. A third of the letters can differ, at most

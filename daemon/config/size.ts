@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Memory sizes: `4 MiB`, `512 KiB`, or a number of bytes. */
+/**
+ * Memory sizes: `4 MiB`, `512 KiB`, or a number of bytes. The package `bytes` reads `4 MiB` as 4
+ * bytes and accepts `-4 MB`, so this is not left to it.
+ */
 import { z } from 'zod';
 import { BadValue, parsing } from './value.ts';
 

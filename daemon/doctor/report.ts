@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The findings as text, worst first: an aligned line each, its advice and consequences below. */
 import { styleText } from 'node:util';
+import { printable } from '../terminal.ts';
 import { type Finding, foldConsequences } from './causes.ts';
 import type { Check, State } from './check.ts';
 import type { Findings } from './examine.ts';
@@ -75,9 +76,4 @@ function wrap(text: string, room: number): string[] {
 		}
 	}
 	return [...lines, line];
-}
-
-/** Replaces control characters, so that text from outside cannot steer the terminal. */
-function printable(text: string): string {
-	return text.replaceAll(/\p{C}/gu, '?');
 }

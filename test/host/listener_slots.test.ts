@@ -9,6 +9,7 @@ import { expect, it } from 'vitest';
 import { BpfProvider } from '../../daemon/capture/bpf_provider.ts';
 import { bpfReader } from '../../daemon/capture/provider.ts';
 import { listenerKeyLayout, listenerSlotLayout } from '../../daemon/capture/records/layout.gen.ts';
+import { u32 } from '../../daemon/capture/records/records.ts';
 import { toConfig } from '../../daemon/config/config.ts';
 import { fileSchema } from '../../daemon/config/schema.ts';
 import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
@@ -42,12 +43,6 @@ it.skipIf(availableParallelism() < 2)('each listener gets a slot as long as one 
 		provider.close(false);
 	}
 });
-
-const u32 = (value: number) => {
-	const bytes = Buffer.alloc(4);
-	bytes.writeUInt32LE(value);
-	return bytes;
-};
 
 it('a slot with the key of a listener that has another slot gets none of its connections', async () => {
 	const [server, gateway] = [somePorts(1), 10_000];

@@ -8,6 +8,7 @@
 
 import type { BpfMap, BpfObject } from '../../../native/binding.ts';
 import { limit, listenerLayout, listenerSlotLayout } from '../records/layout.gen.ts';
+import { u32 } from '../records/records.ts';
 
 /** struct listener consists only of 64-bit sums. */
 const wordCount = listenerLayout.size / 8;
@@ -20,12 +21,6 @@ function record(size: number): { readonly bytes: Buffer; readonly words: BigUint
 
 function addWords(to: BigUint64Array, from: BigUint64Array, sign: 1n | -1n): void {
 	for (let word = 0; word < wordCount; word++) to[word] = (to[word] ?? 0n) + sign * (from[word] ?? 0n);
-}
-
-function slotKey(slot: number): Buffer {
-	const key = Buffer.alloc(4);
-	key.writeUInt32LE(slot);
-	return key;
 }
 
 export class ListenerBases {
@@ -49,7 +44,7 @@ export class ListenerBases {
 		const { maxEntries } = this.#map;
 		const { bytes, words } = this.#value;
 		for (let slot = 1; slot < maxEntries; slot++) {
-			this.#map.lookup(slotKey(slot), bytes);
+			this.#map.lookup(u32(slot), bytes);
 			if (words.some((word) => word !== 0n)) this.#keep(slot, words);
 		}
 	}
@@ -64,7 +59,7 @@ export class ListenerBases {
 	/** Reads the counters of a slot's listener; valid until the next call. */
 	read(slot: number): Buffer {
 		const { bytes, words } = this.#value;
-		this.#listeners.lookup(slotKey(slot), bytes);
+		this.#listeners.lookup(u32(slot), bytes);
 		if (slot === limit.OTHER_LISTENER) {
 			addWords(words, this.#sum, 1n);
 		} else {
@@ -80,14 +75,14 @@ export class ListenerBases {
 	 */
 	fold(slot: number): void {
 		const { bytes, words } = this.#value;
-		this.#listeners.lookup(slotKey(slot), bytes);
-		this.#map.update(slotKey(slot), bytes);
+		this.#listeners.lookup(u32(slot), bytes);
+		this.#map.update(u32(slot), bytes);
 		this.#keep(slot, words);
 	}
 
 	/** Reads struct listener_slot. */
 	slot(slot: number): { readonly retired: boolean; readonly activeNs: bigint } {
-		this.#slots.lookup(slotKey(slot), this.#slot);
+		this.#slots.lookup(u32(slot), this.#slot);
 		return {
 			retired: (this.#slot.readUInt32LE(listenerSlotLayout.service) & 1) === 1,
 			activeNs: this.#slot.readBigUInt64LE(listenerSlotLayout.activeNs),
@@ -96,9 +91,9 @@ export class ListenerBases {
 
 	/** Sets whether new connections count in a slot (struct listener_slot). */
 	setRetired(slot: number, retired: boolean): void {
-		this.#slots.lookup(slotKey(slot), this.#slot);
+		this.#slots.lookup(u32(slot), this.#slot);
 		const service = this.#slot.readUInt32LE(listenerSlotLayout.service);
 		this.#slot.writeUInt32LE(retired ? service | 1 : service & ~1, listenerSlotLayout.service);
-		this.#slots.update(slotKey(slot), this.#slot);
+		this.#slots.update(u32(slot), this.#slot);
 	}
 }

@@ -4,22 +4,17 @@
  * (enum meta_entry).
  */
 import type { BpfObject } from '../../../native/binding.ts';
-
-function keyOf(entry: number): Buffer {
-	const key = Buffer.alloc(4);
-	key.writeUInt32LE(entry);
-	return key;
-}
+import { u32 } from '../records/records.ts';
 
 /** Returns 0 if nothing has been written. */
 export function readMeta(bpf: BpfObject, entry: number): bigint {
 	const value = Buffer.alloc(8);
-	bpf.map('meta').lookup(keyOf(entry), value);
+	bpf.map('meta').lookup(u32(entry), value);
 	return value.readBigUInt64LE();
 }
 
 export function writeMeta(bpf: BpfObject, entry: number, number: bigint): void {
 	const value = Buffer.alloc(8);
 	value.writeBigUInt64LE(number);
-	bpf.map('meta').update(keyOf(entry), value);
+	bpf.map('meta').update(u32(entry), value);
 }

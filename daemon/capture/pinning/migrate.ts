@@ -19,6 +19,7 @@ import {
 	trafficLayout,
 } from '../records/layout.gen.ts';
 import { Converter, Table } from '../records/record_converter.ts';
+import { u32 } from '../records/records.ts';
 
 /** Required: without one of these the others are meaningless. */
 const counters = ['listener_index', 'listeners', 'clients', 'exported'] as const;
@@ -160,12 +161,6 @@ function listenerSlot(key: Buffer, activeNs: bigint): Buffer {
 	return slot;
 }
 
-function word(value: number): Buffer {
-	const bytes = Buffer.alloc(4);
-	bytes.writeUInt32LE(value);
-	return bytes;
-}
-
 function put(bpf: BpfObject, map: string, key: Buffer, value: Buffer): void {
 	if (!bpf.map(map).update(key, value)) throw new Error(`${map} has no room for the migrated counters`);
 }
@@ -236,14 +231,14 @@ export function migrate(bpf: BpfObject, from: string, to: string): Migrated {
 		const listener = bySlot.get(oldSlot);
 		if (listener === undefined) throw new Error(`the listener slot ${oldSlot} is missing`);
 		open += closeOpen(listener, byListener.get(key.toString('latin1')) ?? Buffer.alloc(trafficLayout.size));
-		put(bpf, 'listeners', word(slot), listener);
-		put(bpf, 'listener_keys', word(slot), listenerSlot(key, nowNs));
-		put(bpf, 'listener_index', key, word(slot));
+		put(bpf, 'listeners', u32(slot), listener);
+		put(bpf, 'listener_keys', u32(slot), listenerSlot(key, nowNs));
+		put(bpf, 'listener_index', key, u32(slot));
 		// its start is unknown
 		if (!withStart.has(key.toString('latin1'))) put(bpf, 'listener_since', key, Buffer.alloc(8));
 	}
 	// struct fresh_slots: a lock, and the number of slots in use
-	put(bpf, 'fresh_listeners', word(0), Buffer.concat([word(0), word(next)]));
+	put(bpf, 'fresh_listeners', u32(0), Buffer.concat([u32(0), u32(next)]));
 
 	putAll(bpf, 'exported', of('exported'));
 	putAll(bpf, 'unknown_options', of('unknown_options'));
@@ -255,7 +250,7 @@ export function migrate(bpf: BpfObject, from: string, to: string): Migrated {
 	for (const entry of [metaEntry.META_CLASSIFIED_NS, metaEntry.META_FOLDED, metaEntry.META_LISTENERS_FOLDED]) {
 		const number = Buffer.alloc(8);
 		number.writeBigUInt64LE(metaOf(from, entry));
-		put(bpf, 'meta', word(entry), number);
+		put(bpf, 'meta', u32(entry), number);
 	}
 	return { open, lost };
 }

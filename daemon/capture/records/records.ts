@@ -27,6 +27,13 @@ export const seens: readonly AcceptObservation[] = ['fexit', 'getpeername', 'uns
 /** Verdicts with which the client in the option is the connection's client. */
 const hasClient: ReadonlySet<Verdict | 'pending'> = new Set(['toa', 'conflict']);
 
+/** Encodes a 32-bit key or value of a map. */
+export function u32(value: number): Buffer {
+	const bytes = Buffer.alloc(4);
+	bytes.writeUInt32LE(value);
+	return bytes;
+}
+
 /** Reads struct endpoint; undefined for family FAMILY_NONE. */
 export function readEndpoint(bytes: Buffer, at: number): Endpoint | undefined {
 	const family = bytes[at + endpointLayout.family];

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Negotiates the format of a scrape and its compression: RFC 9110, sections 12.5.1 and 12.5.3. */
+/**
+ * Negotiates the format of a scrape and its compression: RFC 9110, sections 12.5.1 and 12.5.3. The
+ * package `negotiator` matches no range with a parameter that our type lacks, such as
+ * `escaping=allow-utf-8` of Prometheus 3, and accepts `gzip;q=2`, so this is not left to it.
+ */
 import type { Format } from './text.ts';
 
 /** Content-Type of each format. */
