@@ -53,8 +53,8 @@ export async function runInGuest<T>(
 	const { report, log } = await runGuest({ ...machine, fetched, steps: [{ name, command }], directory, limitSeconds });
 	const [line] = readFileSync(log, 'utf8').match(new RegExp(`(?<=^${name}: ).*$`, 'm')) ?? [];
 	if (line === undefined || report.failed > 0) {
-		const troubles = [...report.troubles, ...report.steps.flatMap(({ failures }) => failures)].join('; ');
-		throw new ToascopeError('LAB_FAILED', `the guest failed: ${troubles}; see ${log}`);
+		const problems = [...report.problems, ...report.steps.flatMap(({ failures }) => failures)].join('; ');
+		throw new ToascopeError('LAB_FAILED', `the guest failed: ${problems}; see ${log}`);
 	}
 	return { result: JSON.parse(line) as T, release: fetched.release };
 }

@@ -73,7 +73,7 @@ async function drainBursts(ground: Sandbox, connections: number, times: number) 
 	using inside = InProcessDaemon.open(ground, cgroups.server, 'bpf: {pin: off, ring_bytes: 128 MiB}');
 	const { provider } = inside;
 	await using generator = await Generator.start(ground, clients);
-	provider.listen(...types);
+	provider.enableEvents(...types);
 	const perSecond: number[] = [];
 	for (let time = 0; time < times; time++) {
 		await generator.run(cgroups, { seconds: longest, connections });

@@ -179,7 +179,7 @@ export class AttachmentCheck {
 		// reports
 		for (const program of possible.toSorted(sockopsLast)) {
 			// a refused program must not keep the later ones from observing connections
-			if (this.#try(program, () => attachments.again(program))) programs.push(program);
+			if (this.#try(program, () => attachments.reattach(program))) programs.push(program);
 		}
 		if (programs.length === 0) return;
 		this.#attachedAgain = true;
@@ -217,23 +217,23 @@ export class AttachmentCheck {
 			const all = [...lost, ...lostMaps];
 			if (all.length > 0) {
 				this.#count('pins');
-				this.#limit.log('pins restored', logLines.pinsRestored, { pins: pins.shown, names: all });
+				this.#limit.log('pins restored', logLines.pinsRestored, { pins: pins.displayPath, names: all });
 			}
 			if (!pins.isComplete) fault = 'is hidden by another mount, or was moved';
-			else if (all.length > 0) return [{ reason: 'pins_missing', text: `pins were missing in ${pins.shown}` }];
+			else if (all.length > 0) return [{ reason: 'pins_missing', text: `pins were missing in ${pins.displayPath}` }];
 		} catch (error) {
 			fault = `cannot be used: ${error instanceof Error ? error.message : String(error)}`;
 		}
 		if (fault !== '' && fault !== this.#pinsFault) {
 			this.#count('pins');
-			const logged = this.#limit.log('pins hidden', logLines.pinsHidden, { pins: pins.shown, why: fault });
+			const logged = this.#limit.log('pins hidden', logLines.pinsHidden, { pins: pins.displayPath, why: fault });
 			this.#pinsFaultLogged ||= logged;
 		} else if (fault === '' && this.#pinsFaultLogged) {
 			this.#pinsFaultLogged = false;
-			this.#limit.log('pins back', logLines.pinsReachable, { pins: pins.shown });
+			this.#limit.log('pins back', logLines.pinsReachable, { pins: pins.displayPath });
 		}
 		this.#pinsFault = fault;
-		return fault === '' ? [] : [{ reason: 'pins_missing', text: `the directory of pins ${pins.shown} ${fault}` }];
+		return fault === '' ? [] : [{ reason: 'pins_missing', text: `the directory of pins ${pins.displayPath} ${fault}` }];
 	}
 
 	/** Sets TCP_SAVE_SYN on listeners that began to listen while programs were detached. */

@@ -283,7 +283,7 @@ export class BpfProvider implements Provider, Tracker {
 		return errors;
 	}
 
-	listen(...types: ConnectionEvent['type'][]): void {
+	enableEvents(...types: ConnectionEvent['type'][]): void {
 		const bits = { opened: 1 << 1, accepted: 1 << 2, closed: 1 << 3 };
 		this.#eventMask = types.reduce((mask, type) => mask | bits[type], 0);
 		this.#applySettings(this.#config);

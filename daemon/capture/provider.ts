@@ -71,7 +71,7 @@ export interface Tracker {
 	/** The counters, as the store reads them. */
 	readonly counters: Source;
 	/** Sets which events the kernel emits. None: the kernel spends no time on them. */
-	listen(...types: ConnectionEvent['type'][]): void;
+	enableEvents(...types: ConnectionEvent['type'][]): void;
 	/**
 	 * Passes what has happened since the last call to `onEvent`, for some milliseconds. True: there
 	 * is more. Each event that was read from the kernel is passed on, whatever fails on the way;

@@ -90,9 +90,9 @@ export class SavedSyns {
 		const refused = new Map<string, number>();
 		let changed = 0;
 		for (const listening of this.#sockets.read()) {
-			const { owner, fd, keepsSyns, savedByUs } = listening;
+			const { owner, fd, savesSyns, savedByUs } = listening;
 			const keep = this.#wanted?.(listening) === true;
-			if (keep ? keepsSyns : !savedByUs) continue;
+			if (keep ? savesSyns : !savedByUs) continue;
 			try {
 				this.#bpf.setSaveSyn(owner.pid, fd, keep);
 				changed++;

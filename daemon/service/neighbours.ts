@@ -2,7 +2,7 @@
 /** What a starting daemon logs about other programs that are attached to the same sockets. */
 
 import type { AttachmentReport } from '../capture/attachment_report.ts';
-import { type Found, findNeighbours, runInSlices } from '../capture/neighbours.ts';
+import { type FoundProgram, findNeighbours, runInSlices } from '../capture/neighbours.ts';
 import type { Config } from '../config/config.ts';
 import { type LogSink, logLine, logLines } from '../log_lines.ts';
 
@@ -38,6 +38,6 @@ export async function logNeighbours(
 }
 
 /** The first eight cgroups: a host has hundreds. */
-function cgroupsOf(programs: readonly Found[]): string[] {
+function cgroupsOf(programs: readonly FoundProgram[]): string[] {
 	return [...new Set(programs.map(({ cgroup }) => cgroup))].slice(0, 8);
 }

@@ -287,7 +287,7 @@ test('the JSON log has the level as a word and the time as RFC 3339', async () =
 				'http: {listen: off, socket: off}\nbpf: {pin: off}\nlisteners: {ports: [1]}\nlog: {format: json}\n',
 			),
 		],
-		{ when: { said: '"attached', act: (child) => child.kill() } },
+		{ when: { output: '"attached', act: (child) => child.kill() } },
 	);
 	const lines = err
 		.trimEnd()
@@ -328,13 +328,13 @@ test('systemd is notified: ready, reloading and ready again, also when the reloa
 	await daemon.reload('nonsense: 1\n');
 	expect(await daemon.stop()).toBe(0);
 	await systemd.until(/^STOPPING=1$/);
-	expect(systemd.said.filter((state) => !state.startsWith('STATUS='))).toEqual([
+	expect(systemd.states.filter((state) => !state.startsWith('STATUS='))).toEqual([
 		'READY=1',
 		'RELOADING=1',
 		'READY=1',
 		'STOPPING=1',
 	]);
-	expect(systemd.said).toContain('STATUS=ready');
+	expect(systemd.states).toContain('STATUS=ready');
 });
 
 test('a missing notification socket of systemd: the log says so, and the daemon runs', async () => {

@@ -111,7 +111,7 @@ it(
 			directory: join(directory, 'guest'),
 			limitSeconds: scaleTimeout(600),
 		});
-		expect(report.troubles).toEqual([]);
+		expect(report.problems).toEqual([]);
 		expect(report.steps).toMatchObject([
 			{ name: 'load', failures: [] },
 			{ name: 'unload', failures: [] },

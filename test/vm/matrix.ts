@@ -43,7 +43,7 @@ export interface KernelReport {
 	readonly release?: string;
 	readonly steps: readonly StepReport[];
 	/** What failed outside of any test: the build, or the guest itself. */
-	readonly troubles: readonly string[];
+	readonly problems: readonly string[];
 	/** Why it did not run at all. */
 	readonly skipped?: string;
 	/** For the build and the guest. */
@@ -153,14 +153,14 @@ async function runKernel(kernel: Kernel, plan: Plan, print: (line: string) => vo
 			onLine: (line) => /^(ok|skip) /.test(line) || print(line),
 		});
 		if (report.failed > 0) print(`failed; the serial log: ${log}`);
-		return { kernel, release, steps: report.steps, troubles: report.troubles, seconds: seconds() };
+		return { kernel, release, steps: report.steps, problems: report.problems, seconds: seconds() };
 	} catch (error) {
 		const { message } = error as Error;
 		const had = release === undefined ? {} : { release };
 		if (error instanceof Unavailable) {
-			return { kernel, ...had, steps: [], troubles: [], skipped: message, seconds: seconds() };
+			return { kernel, ...had, steps: [], problems: [], skipped: message, seconds: seconds() };
 		}
-		return { kernel, ...had, steps: [], troubles: [message], seconds: seconds() };
+		return { kernel, ...had, steps: [], problems: [message], seconds: seconds() };
 	}
 }
 

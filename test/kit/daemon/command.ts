@@ -15,8 +15,8 @@ export interface CommandOptions {
 	readonly env?: Readonly<Record<string, string>>;
 	/** A command that starts it, such as `setpriv` with its options. */
 	readonly by?: readonly string[];
-	/** `act` is called once, when standard error contains `said`. */
-	readonly when?: { readonly said: string; readonly act: (child: ChildProcess) => void };
+	/** `act` is called once, when standard error contains `output`. */
+	readonly when?: { readonly output: string; readonly act: (child: ChildProcess) => void };
 }
 
 /** Resolves with its output and how it ended. */
@@ -30,7 +30,7 @@ export async function toascope(
 		let output = '';
 		const onData = (chunk: Buffer) => {
 			output += chunk;
-			if (!output.includes(when.said)) return;
+			if (!output.includes(when.output)) return;
 			child.stderr.off('data', onData);
 			when.act(child);
 		};

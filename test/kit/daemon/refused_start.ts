@@ -106,7 +106,7 @@ export async function expectStartWithoutHttp(
 ): Promise<void> {
 	const { code, err } = await toascope(['run', '--config', configuration(...lines)], {
 		by,
-		when: { said: 'HTTP cannot listen', act: (child) => child.kill() },
+		when: { output: 'HTTP cannot listen', act: (child) => child.kill() },
 	});
 	const logged = err.split('\n').filter((line) => line.includes('HTTP cannot listen'));
 	expect(logged.map((line) => JSON.parse(line))).toMatchObject([

@@ -29,7 +29,7 @@ function setup(refused: Readonly<Record<string, Error>> = {}) {
 			return { program, id, attached: attached.has(program) && !off, hookGone: false, switchedOff: off };
 		});
 	};
-	const again = (program: string) => {
+	const reattach = (program: string) => {
 		tried.push(program);
 		if (refused[program] !== undefined) throw refused[program];
 		attached.add(program);
@@ -44,7 +44,7 @@ function setup(refused: Readonly<Record<string, Error>> = {}) {
 		{
 			bpf: {} as BpfObject,
 			pins: undefined,
-			attachments: { state, again } as unknown as Attachments,
+			attachments: { state, reattach } as unknown as Attachments,
 			cgroup: { path: '/sys/fs/cgroup', wholeHost: true } as ServedCgroup,
 			maps: [],
 			savedSyns: savedSyns as unknown as SavedSyns,

@@ -12,7 +12,7 @@ const listener = {
 	local: { family: 4, text: '127.0.0.1', port: 80 },
 	owner: { pid: 1 },
 	fd: 3,
-	keepsSyns: false,
+	savesSyns: false,
 	savedByUs: false,
 } as Listening;
 

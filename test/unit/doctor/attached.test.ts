@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The doctor's findings on toascope's programs and on other programs on the same hooks. */
 import { expect, it } from 'vitest';
-import type { Found, Neighbours } from '../../../daemon/capture/neighbours.ts';
+import type { FoundProgram, Neighbours } from '../../../daemon/capture/neighbours.ts';
 import type { Status } from '../../../daemon/client/status.ts';
 import { attachedChecks, otherProgramChecks } from '../../../daemon/doctor/attached.ts';
 
 const status = (...attachments: NonNullable<Status['attachments']>) => ({ attachments }) as Status;
-const sockops: Found = { hook: 'sockops', id: 7, name: 'toascope_sockop', cgroup: '/cg' };
-const foreign: Found = { hook: 'sockops', id: 9, name: 'tcp_tuner', cgroup: '/' };
-const found = (toascopes: Neighbours['toascopes'], others: readonly Found[] = []): Neighbours => ({
+const sockops: FoundProgram = { hook: 'sockops', id: 7, name: 'toascope_sockop', cgroup: '/cg' };
+const foreign: FoundProgram = { hook: 'sockops', id: 9, name: 'tcp_tuner', cgroup: '/' };
+const found = (toascopes: Neighbours['toascopes'], others: readonly FoundProgram[] = []): Neighbours => ({
 	toascopes,
 	others,
 	unnamed: [],
