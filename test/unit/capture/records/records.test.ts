@@ -321,7 +321,7 @@ describe('listening processes', () => {
 			startedNs: 5_000_000_000n,
 			owner: { by: 'listener', pid: 42, comm: 'node', cgroupId: 77n },
 			fd: 19,
-			keepsSyns: true,
+			savesSyns: true,
 			savedByUs: false,
 			defersAccept: true,
 			transparent: true,
