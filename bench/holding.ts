@@ -19,9 +19,9 @@ export class Holding implements AsyncDisposable {
 	 * `clients` is the number of distinct TOA addresses. `peers` is a file that gets a line for
 	 * each connection, with its peer and its client.
 	 */
-	static async start(ground: Sandbox, clients: number, peers?: string): Promise<Holding> {
+	static async start(sandbox: Sandbox, clients: number, peers?: string): Promise<Holding> {
 		const own = [String(clients), ...(peers === undefined ? [] : [peers])];
-		return new Holding(await LoadEndpoints.start(ground, 'toascope-hold', own));
+		return new Holding(await LoadEndpoints.start(sandbox, 'toascope-hold', own));
 	}
 
 	/**

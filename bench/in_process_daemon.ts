@@ -27,9 +27,9 @@ export class InProcessDaemon implements Disposable {
 	 * Attaches the provider to that cgroup of the bench. `more` is further configuration in YAML,
 	 * which must disable pinning.
 	 */
-	static open(ground: Sandbox, cgroup: string, more: string): InProcessDaemon {
-		const path = join(ground.scratch, 'inside.yaml');
-		writeFileSync(path, `cgroup: ${ground.cgroup(cgroup)}\n${more}\n`);
+	static open(sandbox: Sandbox, cgroup: string, more: string): InProcessDaemon {
+		const path = join(sandbox.scratch, 'inside.yaml');
+		writeFileSync(path, `cgroup: ${sandbox.cgroup(cgroup)}\n${more}\n`);
 		const config = loadConfig({ path, env: {} });
 		return new InProcessDaemon(BpfProvider.open(config, bpfReader, silent), config);
 	}
