@@ -44,9 +44,9 @@ export class Generator implements Load {
 		}
 	}
 
-	async run(places: EndpointCgroups, limits: Limits): Promise<Run> {
-		this.#sandbox.move(this.#server.child, places.server);
-		this.#sandbox.move(this.#client.child, places.client);
+	async run(cgroups: EndpointCgroups, limits: Limits): Promise<Run> {
+		this.#sandbox.move(this.#server.child, cgroups.server);
+		this.#sandbox.move(this.#client.child, cgroups.client);
 		await this.#server.ask('open');
 		const client = await this.#client.run(limits);
 		return agree(client, await this.#server.ask<Report>('close'));

@@ -28,8 +28,8 @@ export class Holding implements AsyncDisposable {
 	 * Resolves when all are open and accepted.
 	 * @throws {ToascopeError} LAB_FAILED if one is not
 	 */
-	async hold(places: EndpointCgroups, connections: number): Promise<void> {
-		this.#ends.move(places);
+	async hold(cgroups: EndpointCgroups, connections: number): Promise<void> {
+		this.#ends.move(cgroups);
 		await this.#ends.server.ask(`hold ${connections}`);
 		const client = await this.#ends.client.ask<Report>(`hold ${connections}`, longestMs);
 		if (client.connections !== connections) {

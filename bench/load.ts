@@ -43,7 +43,7 @@ export interface EndpointCgroups {
 
 export interface Load extends AsyncDisposable {
 	/** @throws {ToascopeError} LAB_FAILED unless every connection was served completely */
-	run(places: EndpointCgroups, limits: Limits): Promise<Run>;
+	run(cgroups: EndpointCgroups, limits: Limits): Promise<Run>;
 }
 
 /**

@@ -31,9 +31,9 @@ export class LoadEndpoints implements AsyncDisposable {
 		}
 	}
 
-	move(places: EndpointCgroups): void {
-		this.#sandbox.move(this.server.child, places.server);
-		this.#sandbox.move(this.client.child, places.client);
+	move(cgroups: EndpointCgroups): void {
+		this.#sandbox.move(this.server.child, cgroups.server);
+		this.#sandbox.move(this.client.child, cgroups.client);
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {

@@ -47,10 +47,10 @@ export class NginxLoad implements Load {
 		}
 	}
 
-	async run(places: EndpointCgroups, limits: Limits): Promise<Run> {
-		this.#sandbox.move(this.#client.child, places.client);
+	async run(cgroups: EndpointCgroups, limits: Limits): Promise<Run> {
+		this.#sandbox.move(this.#client.child, cgroups.client);
 		const before = this.#nginx.cpuSeconds;
-		const client = await this.#client.run(limits, this.#nginx.port(places.server));
+		const client = await this.#client.run(limits, this.#nginx.port(cgroups.server));
 		const cpuSeconds = this.#nginx.cpuSeconds - before;
 		return agree(client, { connections: this.#nginx.takeLogged(), errors: 0, cpu_seconds: cpuSeconds });
 	}

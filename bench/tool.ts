@@ -8,7 +8,7 @@ import type { Sandbox } from './sandbox.ts';
 /** A program fails if it does not answer for this long beyond the expected duration. */
 const silenceMs = 30_000;
 
-interface Waiting {
+interface PendingAnswer {
 	resolve(value: unknown): void;
 	reject(error: unknown): void;
 }
@@ -17,7 +17,7 @@ export class Tool implements AsyncDisposable {
 	readonly child: ChildProcess;
 	readonly #name: string;
 	readonly #signal: AbortSignal;
-	#waiting: Waiting | undefined;
+	#waiting: PendingAnswer | undefined;
 
 	private constructor(sandbox: Sandbox, name: string, args: readonly string[]) {
 		this.#name = name;

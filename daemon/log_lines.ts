@@ -287,14 +287,14 @@ export const logLines = {
 			'TCP_SAVE_SYN could not be set on servers that were listening already. `hint` says what helps: restart these servers, or give toascope CAP_SYS_PTRACE.',
 		fields: ['code', 'listeners', 'hint', 'left_out'],
 	},
-	synsSavedAgain: {
+	saveSynRestored: {
 		level: 'warn',
 		text: 'listeners did not save the SYNs of their connections: TCP_SAVE_SYN is set again',
 		meaning:
 			'They began to listen while programs were detached, or another process switched TCP_SAVE_SYN off. Options on the SYN of their connections were not read until now. At most one line a minute; `toascope_attachments_lost_total{attachment="syns"}` counts every loss.',
 		fields: ['listeners', 'left_out'],
 	},
-	synsStillSaved: {
+	saveSynNotReset: {
 		level: 'warn',
 		text: 'listeners continue to save the SYNs of their connections',
 		meaning:

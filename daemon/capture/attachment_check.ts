@@ -9,7 +9,7 @@ import { codeOfError } from '../errors.ts';
 import { CgroupWatch } from '../host/cgroup_watch.ts';
 import { ftraceOffReason } from '../host/tracing_switch.ts';
 import { LogLimit, type LogSink, logLines } from '../log_lines.ts';
-import { type AttachmentReport, checkFailed, type Missing, notYetChecked } from './attachment_report.ts';
+import { type AttachmentReport, checkFailed, type MissingAttachment, notYetChecked } from './attachment_report.ts';
 import type { Attachment, Attachments } from './attachments.ts';
 import type { Pins } from './pinning/pins.ts';
 import type { OptionReader } from './provider.ts';
@@ -17,7 +17,7 @@ import type { SavedSyns } from './saved_syns.ts';
 import type { ServedCgroup } from './served_cgroup.ts';
 
 /** What is checked. */
-export interface Checked {
+export interface CheckInputs {
 	readonly bpf: BpfObject;
 	readonly pins: Pins | undefined;
 	readonly attachments: Attachments;
@@ -34,7 +34,7 @@ export interface Checked {
 const synsMs = 15_000;
 
 export class AttachmentCheck {
-	readonly #checked: Checked;
+	readonly #inputs: CheckInputs;
 	readonly #limit: LogLimit;
 	readonly #lost = new Map<string, bigint>();
 	#readerLost: AttachmentReport['lost'] = {};
@@ -52,14 +52,14 @@ export class AttachmentCheck {
 	 */
 	#pinsFaultLogged = false;
 	#report = notYetChecked;
-	#attachedAgain = false;
+	#reattached = false;
 	/** The settings do not have the id of the current cgroup: updating them was refused. */
 	#settingsRefused = false;
 	#synsCheckedMs = performance.now();
 	#watch: CgroupWatch | undefined;
 
-	constructor(checked: Checked, log: LogSink) {
-		this.#checked = checked;
+	constructor(inputs: CheckInputs, log: LogSink) {
+		this.#inputs = inputs;
 		this.#limit = new LogLimit(log);
 	}
 
@@ -77,7 +77,7 @@ export class AttachmentCheck {
 	 * cgroup is created or removed.
 	 */
 	run(onChange: () => void): void {
-		const { path, wholeHost } = this.#checked.cgroup;
+		const { path, wholeHost } = this.#inputs.cgroup;
 		// created at the first check, so that a failed start leaves no watch
 		if (!wholeHost) this.#watch ??= new CgroupWatch(path, onChange);
 		this.#check();
@@ -88,8 +88,8 @@ export class AttachmentCheck {
 
 	#check(): void {
 		try {
-			const programs = this.#checked.attachments.state();
-			const reader = this.#checked.reader.check();
+			const programs = this.#inputs.attachments.state();
+			const reader = this.#inputs.reader.check();
 			this.#readerLost = reader.lost;
 			const missing = [...this.#checkPrograms(programs), ...this.#checkPins(), ...reader.missing];
 			this.#report = { programs, lost: this.#lostOf(programs), missing };
@@ -103,7 +103,7 @@ export class AttachmentCheck {
 	 * Runs the check before a stop that keeps everything. Returns what is not kept, for operators.
 	 */
 	last(): readonly string[] {
-		const { attachments, pins, bpf, maps } = this.#checked;
+		const { attachments, pins, bpf, maps } = this.#inputs;
 		try {
 			this.#check();
 			const pinnedId = (path: string) => native().pinnedId(path);
@@ -120,13 +120,13 @@ export class AttachmentCheck {
 		}
 	}
 
-	#checkPrograms(programs: readonly Attachment[]): Missing[] {
+	#checkPrograms(programs: readonly Attachment[]): MissingAttachment[] {
 		const gone = programs.filter(({ attached }) => !attached);
 		const cgroupGone = gone.some(({ hookGone }) => hookGone);
 		const detached = gone.filter(({ switchedOff }) => !switchedOff);
 		const names = detached.map(({ program }) => program);
 		const newlyLost = names.filter((name) => !this.#detached.includes(name));
-		const cgroup = this.#checked.cgroup.path;
+		const cgroup = this.#inputs.cgroup.path;
 		// programs that were never attached are not lost
 		const isAwaited = gone.some(
 			({ program, id, hookGone }) => hookGone && id === undefined && newlyLost.includes(program),
@@ -140,7 +140,7 @@ export class AttachmentCheck {
 		this.#detached = names;
 		const missing = this.#switchedOff(gone.filter(({ switchedOff }) => switchedOff).map(({ program }) => program));
 		if (detached.some(({ hookGone }) => !hookGone) || this.#settingsRefused) {
-			this.#settingsRefused = !this.#try('settings', this.#checked.onCgroup);
+			this.#settingsRefused = !this.#try('settings', this.#inputs.onCgroup);
 		}
 		if (detached.length === 0) return missing;
 		if (cgroupGone) this.#watch?.renew();
@@ -158,7 +158,7 @@ export class AttachmentCheck {
 	 * Reports the programs that are switched off. Attaching them again would change nothing: only
 	 * the administrator can switch them on.
 	 */
-	#switchedOff(off: readonly string[]): Missing[] {
+	#switchedOff(off: readonly string[]): MissingAttachment[] {
 		const newlyOff = off.filter((name) => !this.#off.includes(name));
 		this.#off = off;
 		if (off.length === 0) return [];
@@ -171,7 +171,7 @@ export class AttachmentCheck {
 	}
 
 	#attachAgain(gone: readonly Attachment[]): void {
-		const { attachments } = this.#checked;
+		const { attachments } = this.#inputs;
 		const possible = gone.filter(({ hookGone }) => !hookGone).map(({ program }) => program);
 		if (possible.length === 0) return;
 		const programs: string[] = [];
@@ -182,10 +182,10 @@ export class AttachmentCheck {
 			if (this.#try(program, () => attachments.reattach(program))) programs.push(program);
 		}
 		if (programs.length === 0) return;
-		this.#attachedAgain = true;
+		this.#reattached = true;
 		// one of these that is missing at the next check is lost once more
 		this.#detached = this.#detached.filter((program) => !programs.includes(program));
-		const context = { programs, cgroup: this.#checked.cgroup.path };
+		const context = { programs, cgroup: this.#inputs.cgroup.path };
 		this.#limit.log(`attached ${programs.toSorted()}`, logLines.reattached, context);
 	}
 
@@ -204,8 +204,8 @@ export class AttachmentCheck {
 	 * Checks the pins: the next daemon adopts them, and they keep programs attached while no daemon
 	 * runs.
 	 */
-	#checkPins(): Missing[] {
-		const { pins, attachments, bpf, maps } = this.#checked;
+	#checkPins(): MissingAttachment[] {
+		const { pins, attachments, bpf, maps } = this.#inputs;
 		if (pins === undefined) return [];
 		let fault = '';
 		try {
@@ -238,16 +238,16 @@ export class AttachmentCheck {
 
 	/** Sets TCP_SAVE_SYN on listeners that began to listen while programs were detached. */
 	#checkSyns(): void {
-		if (!this.#attachedAgain && performance.now() - this.#synsCheckedMs < synsMs) return;
-		this.#attachedAgain = false;
+		if (!this.#reattached && performance.now() - this.#synsCheckedMs < synsMs) return;
+		this.#reattached = false;
 		this.#synsCheckedMs = performance.now();
-		const listeners = this.#checked.savedSyns.check();
+		const listeners = this.#inputs.savedSyns.check();
 		if (listeners > 0) this.#count('syns', listeners);
 	}
 
 	/** Includes what was never lost, as 0: an alert needs the zero before the first loss. */
 	#lostOf(programs: readonly Attachment[]): Record<string, bigint> {
-		const pins = this.#checked.pins === undefined ? [] : ['pins'];
+		const pins = this.#inputs.pins === undefined ? [] : ['pins'];
 		const all = [...programs.map(({ program }) => program), ...pins, 'syns'];
 		const zeros = Object.fromEntries(all.map((name) => [name, 0n]));
 		return { ...zeros, ...this.#readerLost, ...Object.fromEntries(this.#lost) };

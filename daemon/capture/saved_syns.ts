@@ -60,7 +60,7 @@ export class SavedSyns {
 	check(): number {
 		if (this.#wanted === undefined || this.#sockets.refused !== '' || !this.#reachable) return 0;
 		const listeners = this.#set();
-		if (listeners > 0) this.#limit.log('again', logLines.synsSavedAgain, { listeners });
+		if (listeners > 0) this.#limit.log('again', logLines.saveSynRestored, { listeners });
 		return listeners;
 	}
 

@@ -77,7 +77,7 @@ function releaseListeners(config: Config): void {
 		BpfProvider.open(config, bpfReader, log).close(false);
 	} catch (err) {
 		if (err instanceof ToascopeError && err.code === 'ALREADY_RUNNING') throw err;
-		logLine(log, logLines.synsStillSaved, { err });
+		logLine(log, logLines.saveSynNotReset, { err });
 	}
 }
 

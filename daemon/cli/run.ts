@@ -75,7 +75,7 @@ async function runLogged(config: Config, logger: Logger, options: ServiceOptions
 	const service = await Service.start(config, logger, options);
 	// the daemon runs on timers that do not keep the process alive: this one does, until a signal
 	// arrives
-	const alive = setInterval(() => {}, 2 ** 31 - 1);
+	const keepAlive = setInterval(() => {}, 2 ** 31 - 1);
 	try {
 		// READY=1 is sent when a collection has succeeded
 		service.readiness.watch((reasons) => systemd.readiness(reasons));
@@ -91,7 +91,7 @@ async function runLogged(config: Config, logger: Logger, options: ServiceOptions
 		}
 		systemd.stopping();
 	} finally {
-		clearInterval(alive);
+		clearInterval(keepAlive);
 		const { kept, notKept: lost, recordsDropped: recordsLost } = await service.stop();
 		const outcome = { on_exit: config.onExit, records_lost: recordsLost };
 		if (lost.length > 0) logLine(logger, logLines.stoppedPartlyKept, { ...outcome, lost });

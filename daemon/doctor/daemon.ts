@@ -21,7 +21,7 @@ export function daemonCheck(found: DaemonLookup | undefined, version: string): C
 function unanswered({ address, error }: Extract<DaemonLookup, { error: unknown }>): Check {
 	const where = formatDaemonAddress(address);
 	switch (errorKindOf(error)) {
-		case 'nobody':
+		case 'not_listening':
 			return check(
 				'daemon',
 				title,

@@ -83,8 +83,8 @@ type FileIdentity = Pick<BigIntStats, 'ino' | 'dev' | 'birthtimeNs'>;
  * then.
  */
 async function bind(app: FastifyInstance, path: string): Promise<string> {
-	const beside = `${path}.${process.pid}`;
-	const name = Buffer.byteLength(beside) > pathMax ? `${dirname(path)}/.${process.pid.toString(36)}` : beside;
+	const preferred = `${path}.${process.pid}`;
+	const name = Buffer.byteLength(preferred) > pathMax ? `${dirname(path)}/.${process.pid.toString(36)}` : preferred;
 	// left by an earlier process with this pid that was killed between bind() and publish()
 	await unlink(name).catch(unlessMissing);
 	bindPrivately(app.server);

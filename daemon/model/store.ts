@@ -19,7 +19,7 @@ import { ListenerSlots } from './listener_slots.ts';
 import type { Series } from './series.ts';
 import { SeriesTableBuilder } from './series_table.ts';
 import type { ListenerTotals, Snapshot } from './snapshot.ts';
-import type { ClientPage, Exported, ListenerRecord, Source } from './source.ts';
+import type { ClientPage, ExportedEntry, ListenerRecord, Source } from './source.ts';
 import type { Traffic } from './traffic.ts';
 import { addTo, noTraffic, subtractFrom, trafficWords } from './traffic.ts';
 
@@ -271,7 +271,7 @@ export class Store implements SnapshotStore {
 		return records;
 	}
 
-	#startSeries(number: number, exported: Exported, client: string): Series {
+	#startSeries(number: number, exported: ExportedEntry, client: string): Series {
 		const series = { client, listener: this.#rowOf(number).name, sinceNs: exported.sinceNs };
 		this.#exported.add(number, { exported, series });
 		this.#clients.states[number] = clientState.exported;
@@ -359,7 +359,11 @@ export class Store implements SnapshotStore {
 	}
 
 	/** Begins the client's series. */
-	#admitOne({ number, label, traffic, base, active }: Candidate, exported: Exported, { table }: CollectionPass): void {
+	#admitOne(
+		{ number, label, traffic, base, active }: Candidate,
+		exported: ExportedEntry,
+		{ table }: CollectionPass,
+	): void {
 		// its open connections are its own from now on; of its counters "other" keeps showing the
 		// base
 		if (this.#clients.states[number] === clientState.other) this.#rowOf(number).active -= active;

@@ -70,7 +70,7 @@ export interface ServiceOptions {
 	readonly logLinesDropped?: () => number;
 }
 
-export interface Stopped {
+export interface StopResult {
 	/** The programs stay attached and count, except for what is in `lost`. */
 	readonly kept: boolean;
 	/** What should have stayed but did not, for operators. */
@@ -373,7 +373,7 @@ export class Service implements View {
 	}
 
 	/** Whether 'keep' leaves anything in the kernel. */
-	#keeps(onExit: Config['onExit']): boolean {
+	#shouldKeep(onExit: Config['onExit']): boolean {
 		return onExit === 'keep' && this.#config.bpf.pin !== undefined;
 	}
 
@@ -381,13 +381,13 @@ export class Service implements View {
 	 * Ends within 2 s. With 'keep', what is pinned goes on counting. `started` false: #begin()
 	 * failed. Does nothing the second time. Returns what has become of the programs, for the log.
 	 */
-	async stop(onExit = this.#config.onExit, started = true): Promise<Stopped> {
-		if (!this.#attached) return { kept: this.#keeps(onExit), notKept: [], recordsDropped: 0 };
+	async stop(onExit = this.#config.onExit, started = true): Promise<StopResult> {
+		if (!this.#attached) return { kept: this.#shouldKeep(onExit), notKept: [], recordsDropped: 0 };
 		this.#attached = false;
 		this.#peers?.end();
 		this.readiness.set(stopping, 'toascope is stopping');
 		const deadline = new Deadline(stopMs);
-		const kept = this.#keeps(onExit);
+		const kept = this.#shouldKeep(onExit);
 		let recordsLost = 0;
 		let lost: readonly string[] = [];
 		try {

@@ -20,7 +20,7 @@ export class Systemd {
 	#waiting: string[] = [];
 	#timer: NodeJS.Timeout | undefined;
 	#notified = false;
-	#complained = false;
+	#failureLogged = false;
 
 	/**
 	 * Nothing is sent unless systemd asked for it (Type=notify). An inherited variable can name a
@@ -81,8 +81,8 @@ export class Systemd {
 					return;
 				}
 				// if one is refused, all are, so it is logged once
-				if (!this.#complained) logLine(this.#log, logLines.notNotified, { err, state });
-				this.#complained = true;
+				if (!this.#failureLogged) logLine(this.#log, logLines.notNotified, { err, state });
+				this.#failureLogged = true;
 			}
 			this.#waiting.shift();
 		}

@@ -195,18 +195,18 @@ test('doctor: exit code 2 for a wrong configuration, 3 without privileges', asyn
 	expect(wrong.code).toBe(2);
 	expect(wrong.out).toMatch(/^FAIL {2}Configuration .*clients\.capacity is "many"/m);
 	// with the default socket, it would report what a daemon that runs on this machine has found
-	const alone = file('alone.yaml', `http: {socket: ${join(directory, 'alone.sock')}}\n`);
-	const less = await toascope(['doctor', '--config', alone], { by: without('perfmon', 'sys_admin') });
-	expect(less.code).toBe(3);
-	expect(less.out).toMatch(/^FAIL {2}Privileges .*lacks CAP_PERFMON$/m);
-	expect(less.out).toMatch(/\ntoascope cannot run here: /);
+	const ownSocket = file('own_socket.yaml', `http: {socket: ${join(directory, 'own.sock')}}\n`);
+	const limited = await toascope(['doctor', '--config', ownSocket], { by: without('perfmon', 'sys_admin') });
+	expect(limited.code).toBe(3);
+	expect(limited.out).toMatch(/^FAIL {2}Privileges .*lacks CAP_PERFMON$/m);
+	expect(limited.out).toMatch(/\ntoascope cannot run here: /);
 });
 
 test('doctor keeps its exit code when the reader of its output is gone', async () => {
-	const alone = file('pipe.yaml', `http: {socket: ${join(directory, 'alone.sock')}}\n`);
-	const less = without('perfmon', 'sys_admin');
-	const by = [...less, 'bash', '-c', 'set -o pipefail; "$@" | true', 'bash'];
-	expect(await toascope(['doctor', '--config', alone], { by })).toMatchObject({ code: 3, err: '' });
+	const ownSocket = file('pipe.yaml', `http: {socket: ${join(directory, 'own.sock')}}\n`);
+	const unprivileged = without('perfmon', 'sys_admin');
+	const by = [...unprivileged, 'bash', '-c', 'set -o pipefail; "$@" | true', 'bash'];
+	expect(await toascope(['doctor', '--config', ownSocket], { by })).toMatchObject({ code: 3, err: '' });
 });
 
 test('doctor tests the programs with small maps: it needs no memory for the tables', async ({ skip }) => {

@@ -51,7 +51,7 @@ export interface KernelReport {
 }
 
 /** What this machine lacks for guests of an architecture; undefined: nothing that is known yet. */
-export function lacking({ commands }: Architecture = amd64): string | undefined {
+export function missingRequirement({ commands }: Architecture = amd64): string | undefined {
 	if (process.arch !== 'x64') return `kernels of the matrix are built and run on x86_64, and this is ${process.arch}`;
 	if (process.getuid?.() !== 0) return 'not root';
 	for (const name of [...commands, 'busybox', 'modprobe', 'cpio', 'xz', 'zstd', 'mmdebstrap']) {

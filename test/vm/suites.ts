@@ -2,7 +2,7 @@
 /** The tests in guests, as suites of the summary. */
 import type { Suite } from '../../scripts/summary.ts';
 import type { Kernel } from './kernels.ts';
-import { type KernelReport, lacking, type Plan, runMatrix } from './matrix.ts';
+import { type KernelReport, missingRequirement, type Plan, runMatrix } from './matrix.ts';
 
 function suitesOf({ kernel, release, steps, problems, skipped, seconds }: KernelReport): Suite[] {
 	const name = `test/vm/${kernel.name}`;
@@ -23,7 +23,7 @@ function suitesOf({ kernel, release, steps, problems, skipped, seconds }: Kernel
 export async function testGuests(kernels: readonly Kernel[], plan: Plan): Promise<Suite[]> {
 	const skipped: KernelReport[] = [];
 	const able = kernels.filter((kernel) => {
-		const lack = lacking(kernel.architecture);
+		const lack = missingRequirement(kernel.architecture);
 		if (lack === undefined) return true;
 		console.log(`!! ${lack}: the guest ${kernel.name} (test/vm) does not run.`);
 		skipped.push({ kernel, steps: [], problems: [], skipped: lack, seconds: 0 });

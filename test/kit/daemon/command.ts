@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { main } from './daemon.ts';
 
-export interface Ended {
+export interface CommandResult {
 	/** Exit code, or the signal that ended it. */
 	readonly code: number | string | null;
 	readonly out: string;
@@ -23,7 +23,7 @@ export interface CommandOptions {
 export async function toascope(
 	args: readonly string[],
 	{ env = {}, by = [], when }: CommandOptions = {},
-): Promise<Ended> {
+): Promise<CommandResult> {
 	const [command = '', ...rest] = [...by, process.execPath, main, ...args];
 	const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
 	if (when !== undefined) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The attachment check: programs that cannot be attached again, a kernel that does not answer. */
 import { beforeEach, expect, it } from 'vitest';
-import { AttachmentCheck, type Checked } from '../../../daemon/capture/attachment_check.ts';
+import { AttachmentCheck, type CheckInputs } from '../../../daemon/capture/attachment_check.ts';
 import type { Attachment, Attachments } from '../../../daemon/capture/attachments.ts';
 import { bpfReader } from '../../../daemon/capture/provider.ts';
 import type { SavedSyns } from '../../../daemon/capture/saved_syns.ts';
@@ -50,7 +50,7 @@ function setup(refused: Readonly<Record<string, Error>> = {}) {
 			savedSyns: savedSyns as unknown as SavedSyns,
 			reader: bpfReader,
 			onCgroup() {},
-		} satisfies Checked,
+		} satisfies CheckInputs,
 		log,
 	);
 	return { attached, switchedOff, tried, kernel, check, run: () => check.run(() => {}) };
