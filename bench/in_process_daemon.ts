@@ -9,7 +9,7 @@ import { BpfProvider } from '../daemon/capture/bpf_provider.ts';
 import { bpfReader } from '../daemon/capture/provider.ts';
 import type { Config } from '../daemon/config/config.ts';
 import { loadConfig } from '../daemon/config/load.ts';
-import type { LogSink } from '../daemon/log_lines.ts';
+import type { LogSink } from '../daemon/log_line.ts';
 import type { Sandbox } from './sandbox.ts';
 
 const silent: LogSink = { info() {}, warn() {}, error() {} };

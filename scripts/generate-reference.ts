@@ -17,7 +17,8 @@ import { errorCodes, exitMeanings } from '../daemon/errors.ts';
 import { httpLimitMeanings } from '../daemon/export/http_limits.ts';
 import { labelMeanings, metricTable } from '../daemon/export/metric_table.ts';
 import { codeOf, type ProblemStatus, problemMeanings } from '../daemon/http/problem.ts';
-import { type LogLine, logLines } from '../daemon/log_lines.ts';
+import type { LogLine } from '../daemon/log_line.ts';
+import { logLines } from '../daemon/log_lines.ts';
 import { dropReasons } from '../daemon/model/drops.ts';
 import { moduleEvents } from '../daemon/model/module_events.ts';
 

@@ -4,7 +4,8 @@
 import { type BpfObject, type BpfOptions, type NativeError, native, type Probed } from '../../native/binding.ts';
 import type { Config } from '../config/config.ts';
 import { possibleCpus } from '../host/possible_cpus.ts';
-import { type LogLine, type LogSink, logLine, logLines } from '../log_lines.ts';
+import { type LogLine, type LogSink, logLine } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
 import { listenerRows, mapEntries } from './maps/sizes.ts';
 import { matchesScope } from './pinning/counter_scope.ts';
 import type { Pins } from './pinning/pins.ts';

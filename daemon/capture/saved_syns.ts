@@ -10,7 +10,8 @@ import type { Config } from '../config/config.ts';
 import { includesPort } from '../config/ports.ts';
 import { ownNetns } from '../host/netns.ts';
 import { hostPidNamespaceHint } from '../host/pid_namespace.ts';
-import { LogLimit, type LogSink, logLine, logLines } from '../log_lines.ts';
+import { LogLimit, type LogSink, logLine } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
 import type { Listening, ListeningSockets } from './listening.ts';
 
 export class SavedSyns {

@@ -13,7 +13,8 @@ import type { Config, Environment } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { exitCode, ToascopeError } from '../errors.ts';
 import { requirePrivileges } from '../host/privileges.ts';
-import { logLine, logLines } from '../log_lines.ts';
+import { logLine } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
 import { createLogger } from '../service/log.ts';
 
 export interface DetachOptions {

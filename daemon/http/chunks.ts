@@ -7,7 +7,8 @@
 import { pipeline, type Writable } from 'node:stream';
 import { constants, createGzip } from 'node:zlib';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { logLine, logLines } from '../log_lines.ts';
+import { logLine } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
 import { onceClosed } from './once_closed.ts';
 
 /**

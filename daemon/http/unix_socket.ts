@@ -10,7 +10,8 @@ import { dirname } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { makeDirectories, reasonOf, removeDirectories } from '../directories.ts';
 import { ToascopeError } from '../errors.ts';
-import { logLine, logLines } from '../log_lines.ts';
+import { logLine } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
 
 const socketMode = 0o660;
 /**

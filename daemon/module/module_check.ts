@@ -7,7 +7,8 @@ import type { MissingAttachment } from '../capture/attachment_report.ts';
 import type { ReaderReport } from '../capture/provider.ts';
 import { codeOfError } from '../errors.ts';
 import { kprobesOffReason } from '../host/tracing_switch.ts';
-import { LogLimit, type LogSink, logLines } from '../log_lines.ts';
+import { LogLimit, type LogSink } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
 import { describeLoaded, type LoadedModule } from './loaded.ts';
 
 /** The operations on the module that the check needs. */

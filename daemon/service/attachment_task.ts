@@ -7,7 +7,8 @@
 import { type AttachmentReport, type MissingAttachment, missingReasons } from '../capture/attachment_report.ts';
 import type { Provider } from '../capture/provider.ts';
 import type { SocketFile } from '../http/unix_socket.ts';
-import { LogLimit, type LogSink, logLines } from '../log_lines.ts';
+import { LogLimit, type LogSink } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
 import { staleMs } from './cadence.ts';
 import type { Endpoints } from './endpoints.ts';
 import type { Readiness } from './readiness.ts';

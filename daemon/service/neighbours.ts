@@ -4,7 +4,8 @@
 import type { AttachmentReport } from '../capture/attachment_report.ts';
 import { type FoundProgram, findNeighbours, runInSlices } from '../capture/neighbours.ts';
 import type { Config } from '../config/config.ts';
-import { type LogSink, logLine, logLines } from '../log_lines.ts';
+import { type LogSink, logLine } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
 
 /**
  * Logs nothing about daemons that trust the same networks, and nothing at all where this process is

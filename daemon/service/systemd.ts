@@ -5,7 +5,8 @@
  */
 import { native } from '../../native/binding.ts';
 import type { NotReady } from '../http/view.ts';
-import { type LogSink, logLine, logLines } from '../log_lines.ts';
+import { type LogSink, logLine } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
 import { firstCollection } from './readiness.ts';
 
 const retryMs = 200;

@@ -4,7 +4,8 @@
  * counted and logged.
  */
 import { codeOfError } from '../errors.ts';
-import { LogLimit, type LogSink, logLine, logLines } from '../log_lines.ts';
+import { LogLimit, type LogSink, logLine } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
 import type { TaskStatistics } from '../model/tasks.ts';
 import { type RepeatingTask, repeat, type Work } from './schedule.ts';
 

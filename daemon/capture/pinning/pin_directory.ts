@@ -17,7 +17,8 @@ import {
 } from 'node:fs';
 import { join, relative } from 'node:path';
 import { ToascopeError } from '../../errors.ts';
-import { type LogSink, logLine, logLines } from '../../log_lines.ts';
+import { type LogSink, logLine } from '../../log_line.ts';
+import { logLines } from '../../log_lines.ts';
 
 /**
  * O_PATH of open(2), which Node.js does not define: the descriptor allows only to inspect the

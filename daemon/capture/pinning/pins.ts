@@ -22,7 +22,7 @@ import { reasonOf, removeDirectories } from '../../directories.ts';
 import { ToascopeError } from '../../errors.ts';
 import { ensureBpffs, requireNotMountPoint, unmountBpffs } from '../../host/bpffs.ts';
 import { findBpffs, readMounts } from '../../host/mounts.ts';
-import type { LogSink } from '../../log_lines.ts';
+import type { LogSink } from '../../log_line.ts';
 import { descriptorPath, isSame, openDirectory } from './pin_directory.ts';
 import { alreadyRunning, layoutName, makeParts, takeLock, warnOpenDirectory } from './pin_lock.ts';
 

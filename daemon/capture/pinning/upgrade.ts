@@ -2,7 +2,8 @@
 /** Upgrades and downgrades between versions with different layouts of their records. */
 import { join } from 'node:path';
 import type { BpfObject } from '../../../native/binding.ts';
-import { type LogSink, logLine, logLines } from '../../log_lines.ts';
+import { type LogSink, logLine } from '../../log_line.ts';
+import { logLines } from '../../log_lines.ts';
 import { metaEntry } from '../records/layout.gen.ts';
 import type { ServedCgroup } from '../served_cgroup.ts';
 import { sweepPinned } from '../sweeper.ts';

@@ -6,7 +6,7 @@ import type { Attachment, Attachments } from '../../../daemon/capture/attachment
 import { bpfReader } from '../../../daemon/capture/provider.ts';
 import type { SavedSyns } from '../../../daemon/capture/saved_syns.ts';
 import type { ServedCgroup } from '../../../daemon/capture/served_cgroup.ts';
-import type { LogSink } from '../../../daemon/log_lines.ts';
+import type { LogSink } from '../../../daemon/log_line.ts';
 import type { BpfObject } from '../../../native/binding.ts';
 
 const logged: Record<string, unknown>[] = [];

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { ftraceOffReason, kprobesOffReason } from '../../../daemon/host/tracing_switch.ts';
-import type { LogSink } from '../../../daemon/log_lines.ts';
+import type { LogSink } from '../../../daemon/log_line.ts';
 import type { LoadedModule } from '../../../daemon/module/loaded.ts';
 import { ModuleCheck } from '../../../daemon/module/module_check.ts';
 

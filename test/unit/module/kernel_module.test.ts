@@ -5,7 +5,7 @@
  */
 import { beforeEach, expect, it, vi } from 'vitest';
 import { defaultConfig } from '../../../daemon/config/load.ts';
-import type { LogSink } from '../../../daemon/log_lines.ts';
+import type { LogSink } from '../../../daemon/log_line.ts';
 import { KernelModule } from '../../../daemon/module/kernel_module.ts';
 import { loadModule } from '../../../daemon/module/load.ts';
 import { removeModule } from '../../../daemon/module/unload.ts';

@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { LogSink } from '../../../daemon/log_lines.ts';
+import type { LogSink } from '../../../daemon/log_line.ts';
 import { Systemd } from '../../../daemon/service/systemd.ts';
 import { NotifySocket } from '../../kit/daemon/notify_socket.ts';
 
