@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the demo prints for people. */
 
-import { asInvoked } from '../invocation.ts';
-import { formatEndpoint } from '../model/address.ts';
-import type { Connection } from '../model/connection.ts';
-import type { Tally } from './demo_truth.ts';
-import { formatBytes, printable } from './units.ts';
+import { asInvoked } from '../../invocation.ts';
+import { formatEndpoint } from '../../model/address.ts';
+import type { Connection } from '../../model/connection.ts';
+import { formatBytes, printable } from '../units.ts';
+import type { Tally } from './check.ts';
 
 /** `backend`: the port of the user's own server. */
 export function demoHeader(url: string | undefined, backend?: number): string {
