@@ -7,7 +7,7 @@ import { type Config, displayValues } from '../config/config.ts';
 import { longForm } from '../config/environment.ts';
 import { keys } from '../config/schema.ts';
 import { type Check, check, firstLine } from './check.ts';
-import { logAdvice } from './log_place.ts';
+import { logAdvice } from './log_advice.ts';
 
 const title = 'Daemon';
 

@@ -13,7 +13,7 @@ import { network } from '../../daemon/lab/lab.ts';
 import { toascope } from '../kit/daemon/command.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
 import { NotifySocket } from '../kit/daemon/notify_socket.ts';
-import { MemoryLimit, without } from '../kit/daemon/wrong_host.ts';
+import { MemoryLimit, without } from '../kit/daemon/restricted_process.ts';
 import { total } from '../kit/telemetry/metrics.ts';
 import { type Accepted, clientAddress, Stage, somePorts } from '../kit/wire/toa_stage.ts';
 

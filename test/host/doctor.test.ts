@@ -10,7 +10,7 @@ import { native } from '../../native/binding.ts';
 import { toascope } from '../kit/daemon/command.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
 import { checkNamed, type DoctorReport, examine } from '../kit/daemon/doctor.ts';
-import { asNobody, unusable } from '../kit/daemon/wrong_host.ts';
+import { asNobody, unusable } from '../kit/daemon/restricted_process.ts';
 import { total } from '../kit/telemetry/metrics.ts';
 import {
 	connect,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * How refusals by the kernel are reported; those that the running kernel can produce are in
- * test/host/wrong_hosts.test.ts.
+ * test/host/unsupported_hosts.test.ts.
  */
 import { expect, test } from 'vitest';
 import { lockedLimit, type ProcessLimits, toOperatorError } from '../../../daemon/capture/bpf_errors.ts';

@@ -13,7 +13,7 @@ import { copySources } from '../../../daemon/module/sources.ts';
 import { toascope } from '../../kit/daemon/command.ts';
 import { Daemon } from '../../kit/daemon/daemon.ts';
 import { readiness } from '../../kit/daemon/readiness.ts';
-import { inMountNamespace, unmountAll } from '../../kit/daemon/wrong_host.ts';
+import { inMountNamespace, unmountAll } from '../../kit/daemon/restricted_process.ts';
 import { compile, supports32Bit } from '../../kit/kernel/c_program.ts';
 import { loadToa, unloadToa } from '../../kit/kernel/module.ts';
 import { moduleFile } from '../../kit/kernel/module_file.ts';

@@ -8,9 +8,9 @@ import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync }
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { limit } from '../../daemon/capture/records/layout.gen.ts';
-import { listenOn } from '../kit/daemon/answering.ts';
 import { toascope } from '../kit/daemon/command.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
+import { listenOn } from '../kit/daemon/occupied.ts';
 import {
 	bpffs,
 	cgroup,
@@ -33,7 +33,7 @@ import {
 	unmountAll,
 	unusable,
 	without,
-} from '../kit/daemon/wrong_host.ts';
+} from '../kit/daemon/restricted_process.ts';
 import { attachExclusively, attachedAt, pinnedLink } from '../kit/kernel/bpf_objects.ts';
 
 expectNothingLeft();
