@@ -11,11 +11,11 @@ import { median } from './statistics.ts';
 
 const clients = 1000;
 
-export async function measureAcceptOff(ground: Sandbox, plan: Plan): Promise<Part> {
-	await using on = await DaemonArm.start(ground, { name: 'on' });
-	await using off = await DaemonArm.start(ground, { name: 'off', config: 'accept: off' });
-	await using generator = await Generator.start(ground, clients);
-	const { times } = await measureBpfTime(ground, plan, 'accept_off', generator, [on, off]);
+export async function measureAcceptOff(sandbox: Sandbox, plan: Plan): Promise<Part> {
+	await using on = await DaemonArm.start(sandbox, { name: 'on' });
+	await using off = await DaemonArm.start(sandbox, { name: 'off', config: 'accept: off' });
+	await using generator = await Generator.start(sandbox, clients);
+	const { times } = await measureBpfTime(sandbox, plan, 'accept_off', generator, [on, off]);
 	const cpu = await measureCpuDifference(plan, 'accept_off', generator, off, on);
 	const [withAccepts, without] = times;
 	if (withAccepts === undefined || without === undefined) throw new RangeError('an arm was not measured');

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { ToascopeError } from '../daemon/errors.ts';
 
-export interface Against {
+export interface ComparedVersion {
 	/** The full hash. */
 	readonly commit: string;
 	/** The short hash, for display. */
@@ -25,7 +25,7 @@ const outputMax = 64 * 1024 * 1024;
  * @throws {ToascopeError} NOT_FOUND if `revision` is not a commit, LAB_FAILED with the output of
  * the step that failed
  */
-export async function buildAgainst(revision: string, signal: AbortSignal): Promise<Against> {
+export async function buildAgainst(revision: string, signal: AbortSignal): Promise<ComparedVersion> {
 	const git = ['-C', tree, 'rev-parse', '--verify', '--end-of-options', `${revision}^{commit}`];
 	const { stdout } = await run('git', git, { signal }).catch((cause: unknown) => {
 		throw new ToascopeError('NOT_FOUND', `${revision} is not a commit of this repository`, { cause });

@@ -52,7 +52,7 @@ export interface BpfTimes {
  * meanwhile.
  */
 export async function measureBpfTime(
-	ground: Sandbox,
+	sandbox: Sandbox,
 	plan: Plan,
 	name: string,
 	generator: Generator,
@@ -60,7 +60,7 @@ export async function measureBpfTime(
 ): Promise<BpfTimes> {
 	const repeats = plan.quick ? 3 : 7;
 	const connections = plan.quick ? 10_000 : 40_000;
-	await using runtime = await Tool.start(ground, 'toascope-runtime', ['measure', ground.cgroup('empty')]);
+	await using runtime = await Tool.start(sandbox, 'toascope-runtime', ['measure', sandbox.cgroup('empty')]);
 	const limits = { seconds: longest, connections };
 	/** Counts of each arm's programs at the end of its last run. */
 	const last = new Map<DaemonArm, Counts>();

@@ -29,26 +29,26 @@ interface Stretch {
 const throughputRatio = (run: Stretch, without: Stretch) => run.bytesPerSecond / without.bytesPerSecond;
 const control: Control<Arm, Stretch> = { arm: 'control', against: 'without', how: throughputRatio };
 
-export async function measureBulk(ground: Sandbox, plan: Plan): Promise<Part> {
-	await using daemon = await startDaemon(ground, 'with');
-	await using load = await Streams.start(ground);
+export async function measureBulk(sandbox: Sandbox, plan: Plan): Promise<Part> {
+	await using daemon = await startDaemon(sandbox, 'with');
+	await using load = await Streams.start(sandbox);
 	let made = 0;
 
 	/** The daemon uses the same processors, so it is stopped in the arms without it. */
 	const once = async (arm: Arm): Promise<Stretch> => {
 		daemon.child.kill(arm === 'with' ? 'SIGCONT' : 'SIGSTOP');
-		const before = ground.cpuSeconds(daemonCgroup);
+		const before = sandbox.cpuSeconds(daemonCgroup);
 		const { client, server } = await load.run(arm, seconds, streams);
 		if (arm === 'with') made += client.connections;
 		const bytes = client.sent_bytes + client.received_bytes;
-		const cpuSeconds = client.cpu_seconds + server.cpu_seconds + ground.cpuSeconds(daemonCgroup) - before;
+		const cpuSeconds = client.cpu_seconds + server.cpu_seconds + sandbox.cpuSeconds(daemonCgroup) - before;
 		return { bytesPerSecond: bytes / client.seconds, cpuSecondsPerByte: cpuSeconds / bytes };
 	};
 
-	const othersShare = watchOtherProcesses(ground);
+	const othersShare = watchOtherProcesses(sandbox);
 	const { runs } = await runRounds(plan, 'bulk', arms, control, once).finally(() => daemon.child.kill('SIGCONT'));
 	const others = othersShare();
-	await untilClosed(ground, daemon, made);
+	await untilClosed(sandbox, daemon, made);
 	return summarise(runs, others);
 }
 

@@ -27,21 +27,21 @@ const published = new URL('../dist/daemon/main.js', import.meta.url).pathname;
  * `program` is the daemon of another tree.
  */
 export async function startDaemon(
-	ground: Sandbox,
+	sandbox: Sandbox,
 	cgroup: string,
 	more = '',
 	program: string = published,
 ): Promise<Daemon> {
-	ground.signal.throwIfAborted();
+	sandbox.signal.throwIfAborted();
 	const daemon = await Daemon.start({
-		config: `cgroup: ${ground.cgroup(cgroup)}\nlog: {format: json}\n${more}`,
+		config: `cgroup: ${sandbox.cgroup(cgroup)}\nlog: {format: json}\n${more}`,
 		program,
 		env: unitEnvironment,
-		parent: ground.scratch,
-		through: ground.killedWithParent,
+		parent: sandbox.scratch,
+		through: sandbox.killedWithParent,
 	});
 	// from here on, its CPU time is accounted to this cgroup
-	ground.move(daemon.child, daemonCgroup);
+	sandbox.move(daemon.child, daemonCgroup);
 	return daemon;
 }
 
@@ -49,24 +49,24 @@ export async function startDaemon(
  * Returns the samples once the daemon has counted exactly that many closed connections.
  * @throws {ToascopeError} LAB_FAILED if it has not within the limit
  */
-export function untilClosed(ground: Sandbox, daemon: Daemon, connections: number): Promise<Sample[]> {
-	return untilMetricIs(ground, daemon, 'toascope_connections_closed_total', connections);
+export function untilClosed(sandbox: Sandbox, daemon: Daemon, connections: number): Promise<Sample[]> {
+	return untilMetricIs(sandbox, daemon, 'toascope_connections_closed_total', connections);
 }
 
 /** Returns the samples once exactly that many clients are in the kernel's table. */
-export function untilTracked(ground: Sandbox, daemon: Daemon, clients: number): Promise<Sample[]> {
-	return untilMetricIs(ground, daemon, 'toascope_clients_tracked', clients);
+export function untilTracked(sandbox: Sandbox, daemon: Daemon, clients: number): Promise<Sample[]> {
+	return untilMetricIs(sandbox, daemon, 'toascope_clients_tracked', clients);
 }
 
-async function untilMetricIs(ground: Sandbox, daemon: Daemon, metric: string, value: number): Promise<Sample[]> {
+async function untilMetricIs(sandbox: Sandbox, daemon: Daemon, metric: string, value: number): Promise<Sample[]> {
 	let current = 0n;
 	const counted = daemon.until((samples) => {
 		current = total(samples, metric);
 		return current === BigInt(value) ? samples : undefined;
 	});
-	const signal = AbortSignal.any([ground.signal, AbortSignal.timeout(countedMs)]);
+	const signal = AbortSignal.any([sandbox.signal, AbortSignal.timeout(countedMs)]);
 	const { promise, reject } = Promise.withResolvers<never>();
-	const abort = () => reject(ground.signal.aborted ? ground.signal.reason : miscounted(metric, value, current));
+	const abort = () => reject(sandbox.signal.aborted ? sandbox.signal.reason : miscounted(metric, value, current));
 	signal.addEventListener('abort', abort, { once: true });
 	try {
 		return await Promise.race([counted, promise]);

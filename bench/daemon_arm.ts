@@ -25,18 +25,18 @@ export interface ArmRun extends Run {
 export class DaemonArm implements AsyncDisposable {
 	readonly name: string;
 	readonly daemon: Daemon;
-	readonly #ground: Sandbox;
+	readonly #sandbox: Sandbox;
 	#closed = 0;
 
-	private constructor(ground: Sandbox, name: string, daemon: Daemon) {
-		this.#ground = ground;
+	private constructor(sandbox: Sandbox, name: string, daemon: Daemon) {
+		this.#sandbox = sandbox;
 		this.name = name;
 		this.daemon = daemon;
 	}
 
 	/** The daemon is stopped until it is resumed. */
-	static async start(ground: Sandbox, { name, config, program }: DaemonArmOptions): Promise<DaemonArm> {
-		const arm = new DaemonArm(ground, name, await startDaemon(ground, name, config, program));
+	static async start(sandbox: Sandbox, { name, config, program }: DaemonArmOptions): Promise<DaemonArm> {
+		const arm = new DaemonArm(sandbox, name, await startDaemon(sandbox, name, config, program));
 		arm.pause();
 		return arm;
 	}
@@ -63,10 +63,10 @@ export class DaemonArm implements AsyncDisposable {
 	 */
 	async serve(load: Load, limits: Limits): Promise<ArmRun> {
 		this.resume();
-		const before = this.#ground.cpuSeconds(daemonCgroup);
+		const before = this.#sandbox.cpuSeconds(daemonCgroup);
 		const run = await load.run({ server: this.name, client: 'without' }, limits);
 		this.#closed += run.connections;
-		return { ...run, daemonCpuSeconds: this.#ground.cpuSeconds(daemonCgroup) - before };
+		return { ...run, daemonCpuSeconds: this.#sandbox.cpuSeconds(daemonCgroup) - before };
 	}
 
 	/**
@@ -75,7 +75,7 @@ export class DaemonArm implements AsyncDisposable {
 	 * @throws {ToascopeError} LAB_FAILED if it has not within the limit
 	 */
 	counted(): Promise<Sample[]> {
-		return untilClosed(this.#ground, this.daemon, this.#closed);
+		return untilClosed(this.#sandbox, this.daemon, this.#closed);
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {

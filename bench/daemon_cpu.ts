@@ -25,13 +25,13 @@ interface Use {
 	readonly rate: number;
 }
 
-export async function measureDaemonCpu(ground: Sandbox, plan: Plan): Promise<Part> {
+export async function measureDaemonCpu(sandbox: Sandbox, plan: Plan): Promise<Part> {
 	// each periodic task of the daemon runs more than once: the rarest runs every 15 s
 	const seconds = plan.quick ? 5 : 31;
-	await using arm = await DaemonArm.start(ground, { name: 'with' });
+	await using arm = await DaemonArm.start(sandbox, { name: 'with' });
 	await using against =
-		plan.against && (await DaemonArm.start(ground, { name: 'against', program: plan.against.program }));
-	await using generator = await Generator.start(ground, clients);
+		plan.against && (await DaemonArm.start(sandbox, { name: 'against', program: plan.against.program }));
+	await using generator = await Generator.start(sandbox, clients);
 
 	const measureArm = async (each: DaemonArm): Promise<Use> => {
 		plan.say(`daemon_cpu: ${perSecond} connections a second`);
@@ -39,9 +39,9 @@ export async function measureDaemonCpu(ground: Sandbox, plan: Plan): Promise<Par
 		const run = await each.serve(generator, { seconds, perSecond });
 		await each.counted();
 		plan.say('daemon_cpu: no connection');
-		const before = ground.cpuSeconds(daemonCgroup);
-		await setTimeout(seconds * 1000, undefined, { signal: ground.signal });
-		const idle = (ground.cpuSeconds(daemonCgroup) - before) / seconds;
+		const before = sandbox.cpuSeconds(daemonCgroup);
+		await setTimeout(seconds * 1000, undefined, { signal: sandbox.signal });
+		const idle = (sandbox.cpuSeconds(daemonCgroup) - before) / seconds;
 		each.pause();
 		return { busy: run.daemonCpuSeconds / run.seconds, idle, rate: run.rate };
 	};

@@ -20,11 +20,11 @@ const slots = 1024;
 /** Each connection tries four slots; this many open connections leave none of them free. */
 const held = 8 * slots;
 
-export async function measureFallback(ground: Sandbox, plan: Plan): Promise<Part> {
-	await using usual = await DaemonArm.start(ground, { name: 'usual' });
-	await using full = await DaemonArm.start(ground, { name: 'full', config: `connections: {max: ${slots}}` });
-	await using holding = await Holding.start(ground, clients);
-	await using generator = await Generator.start(ground, clients);
+export async function measureFallback(sandbox: Sandbox, plan: Plan): Promise<Part> {
+	await using usual = await DaemonArm.start(sandbox, { name: 'usual' });
+	await using full = await DaemonArm.start(sandbox, { name: 'full', config: `connections: {max: ${slots}}` });
+	await using holding = await Holding.start(sandbox, clients);
+	await using generator = await Generator.start(sandbox, clients);
 	full.resume();
 	await holding.hold({ server: full.name, client: 'without' }, held);
 	/** Number of connections whose state went to socket storage, since the daemon's start. */
@@ -35,7 +35,7 @@ export async function measureFallback(ground: Sandbox, plan: Plan): Promise<Part
 	);
 	const heldInStorage = await inStorage();
 	full.pause();
-	const { times } = await measureBpfTime(ground, plan, 'fallback', generator, [usual, full]);
+	const { times } = await measureBpfTime(sandbox, plan, 'fallback', generator, [usual, full]);
 	const cpu = await measureCpuDifference(plan, 'fallback', generator, usual, full);
 	full.resume();
 	const loadInStorage = (await inStorage()) - heldInStorage;

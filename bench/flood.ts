@@ -52,8 +52,8 @@ export async function flood(url: string, request: string, connections: number, r
 	return answers.flat();
 }
 
-export async function measureFlood(ground: Sandbox, plan: Plan): Promise<Part> {
-	await using daemon = await startDaemon(ground, 'with');
+export async function measureFlood(sandbox: Sandbox, plan: Plan): Promise<Part> {
+	await using daemon = await startDaemon(sandbox, 'with');
 	const pid = daemon.child.pid ?? Number.NaN;
 	for (let scrape = 0; scrape < 5; scrape++) await daemon.metrics();
 	const before = residentBytes(pid);

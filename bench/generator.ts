@@ -21,32 +21,32 @@ import { Tool } from './tool.ts';
 const requestBytes = 100;
 
 export class Generator implements Load {
-	readonly #ground: Sandbox;
+	readonly #sandbox: Sandbox;
 	readonly #server: Tool;
 	readonly #client: Client;
 
-	private constructor(ground: Sandbox, server: Tool, client: Client) {
-		this.#ground = ground;
+	private constructor(sandbox: Sandbox, server: Tool, client: Client) {
+		this.#sandbox = sandbox;
 		this.#server = server;
 		this.#client = client;
 	}
 
 	/** `clients` is the number of distinct TOA addresses. */
-	static async start(ground: Sandbox, clients: number): Promise<Generator> {
+	static async start(sandbox: Sandbox, clients: number): Promise<Generator> {
 		const request = `--request=${requestBytes}`;
 		const own = [`--threads=${threads}`, `--response=${responseBytes}`];
-		const server = await Tool.start(ground, 'toascope-load', ['server', ...own, request]);
+		const server = await Tool.start(sandbox, 'toascope-load', ['server', ...own, request]);
 		try {
-			return new Generator(ground, server, await Client.start(ground, clients, [request]));
+			return new Generator(sandbox, server, await Client.start(sandbox, clients, [request]));
 		} catch (error) {
 			await server[Symbol.asyncDispose]();
 			throw error;
 		}
 	}
 
-	async run(places: EndpointCgroups, limits: Limits): Promise<Run> {
-		this.#ground.move(this.#server.child, places.server);
-		this.#ground.move(this.#client.child, places.client);
+	async run(cgroups: EndpointCgroups, limits: Limits): Promise<Run> {
+		this.#sandbox.move(this.#server.child, cgroups.server);
+		this.#sandbox.move(this.#client.child, cgroups.client);
 		await this.#server.ask('open');
 		const client = await this.#client.run(limits);
 		return agree(client, await this.#server.ask<Report>('close'));

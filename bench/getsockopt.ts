@@ -31,19 +31,19 @@ type Option = keyof typeof options;
 /** Nanoseconds per call. */
 type Round = Readonly<Record<Arm, Readonly<Record<Option, number>>>>;
 
-export async function measureGetsockopt(ground: Sandbox, plan: Plan): Promise<Part> {
+export async function measureGetsockopt(sandbox: Sandbox, plan: Plan): Promise<Part> {
 	const count = plan.quick ? 20 : 200;
-	await using _daemon = await startDaemon(ground, cgroups.with);
-	await using tool = await Tool.start(ground, 'toascope-getsockopt', [ground.cgroup(cgroups.empty)]);
+	await using _daemon = await startDaemon(sandbox, cgroups.with);
+	await using tool = await Tool.start(sandbox, 'toascope-getsockopt', [sandbox.cgroup(cgroups.empty)]);
 	for (const arm of arms) {
-		ground.move(tool.child, cgroups[arm]);
+		sandbox.move(tool.child, cgroups[arm]);
 		await tool.ask(`socket ${arm}`);
 	}
 	const round = () => tool.ask<Round>(`round ${calls}`);
 	plan.say(`getsockopt: ${count} rounds`);
 	await round();
 	const rounds: Round[] = [];
-	const othersShare = watchOtherProcesses(ground);
+	const othersShare = watchOtherProcesses(sandbox);
 	while (rounds.length < count) rounds.push(await round());
 	return summarise(rounds, othersShare());
 }

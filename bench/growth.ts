@@ -32,13 +32,13 @@ interface Cost {
 	readonly rssMb: number;
 }
 
-export async function measureGrowth(ground: Sandbox, plan: Plan): Promise<Part> {
+export async function measureGrowth(sandbox: Sandbox, plan: Plan): Promise<Part> {
 	const sizes = plan.quick ? [1000, 10_000] : [1000, 10_000, 100_000, 1_000_000];
 	const costs: Cost[] = [];
 	for (const clients of sizes) {
 		plan.say(`growth: ${clients} clients`);
-		const ofPrograms = await measureDaemon(ground, clients, plan);
-		costs.push({ clients, ...ofPrograms, lookMs: await measureCollection(ground, clients) });
+		const ofPrograms = await measureDaemon(sandbox, clients, plan);
+		costs.push({ clients, ...ofPrograms, lookMs: await measureCollection(sandbox, clients) });
 	}
 	const growth = (costs.at(-1)?.pathNs ?? Number.NaN) / (costs[0]?.pathNs ?? Number.NaN);
 	const whole: Row = {
@@ -76,15 +76,15 @@ function draw(costs: readonly Cost[]): string {
 
 const capacity = (clients: number) => `clients: {capacity: ${Math.max(65_536, clients)}}`;
 
-async function measureDaemon(ground: Sandbox, clients: number, plan: Plan): Promise<Omit<Cost, 'clients' | 'lookMs'>> {
+async function measureDaemon(sandbox: Sandbox, clients: number, plan: Plan): Promise<Omit<Cost, 'clients' | 'lookMs'>> {
 	const repeats = plan.quick ? 1 : 5;
 	const connections = plan.quick ? 10_000 : 40_000;
 	let made = Math.max(clients, least);
 	// enables the kernel's run-time statistics
-	await using _runtime = await Tool.start(ground, 'toascope-runtime', ['measure', ground.cgroup('empty')]);
-	await using daemon = await startDaemon(ground, cgroups.server, capacity(clients));
-	await using generator = await Generator.start(ground, clients);
-	const counts = async () => programCounts(await untilClosed(ground, daemon, made));
+	await using _runtime = await Tool.start(sandbox, 'toascope-runtime', ['measure', sandbox.cgroup('empty')]);
+	await using daemon = await startDaemon(sandbox, cgroups.server, capacity(clients));
+	await using generator = await Generator.start(sandbox, clients);
+	const counts = async () => programCounts(await untilClosed(sandbox, daemon, made));
 	await generator.run(cgroups, { seconds: longest, connections: made });
 	const path: number[] = [];
 	const sweep: number[] = [];
@@ -98,7 +98,7 @@ async function measureDaemon(ground: Sandbox, clients: number, plan: Plan): Prom
 		sweep.push(sum(counted.filter(([program]) => isSweep(program))));
 		before = after;
 	}
-	await untilTracked(ground, daemon, clients);
+	await untilTracked(sandbox, daemon, clients);
 	const rssMb = residentBytes(daemon.child.pid ?? Number.NaN) / 1e6;
 	return { pathNs: median(path), sweepNs: median(sweep), rssMb };
 }
@@ -107,10 +107,10 @@ async function measureDaemon(ground: Sandbox, clients: number, plan: Plan): Prom
  * CPU milliseconds of a collection, by the daemon's store and provider inside the bench. The first
  * two do not count, since they register the clients and compile the code.
  */
-async function measureCollection(ground: Sandbox, clients: number): Promise<number> {
-	using inside = InProcessDaemon.open(ground, cgroups.server, `bpf: {pin: off}\n${capacity(clients)}`);
+async function measureCollection(sandbox: Sandbox, clients: number): Promise<number> {
+	using inside = InProcessDaemon.open(sandbox, cgroups.server, `bpf: {pin: off}\n${capacity(clients)}`);
 	{
-		await using generator = await Generator.start(ground, clients);
+		await using generator = await Generator.start(sandbox, clients);
 		await generator.run(cgroups, { seconds: longest, connections: clients });
 	}
 	const store = new Store(inside.provider.counters, inside.config.clients);

@@ -19,17 +19,17 @@ export class Holding implements AsyncDisposable {
 	 * `clients` is the number of distinct TOA addresses. `peers` is a file that gets a line for
 	 * each connection, with its peer and its client.
 	 */
-	static async start(ground: Sandbox, clients: number, peers?: string): Promise<Holding> {
+	static async start(sandbox: Sandbox, clients: number, peers?: string): Promise<Holding> {
 		const own = [String(clients), ...(peers === undefined ? [] : [peers])];
-		return new Holding(await LoadEndpoints.start(ground, 'toascope-hold', own));
+		return new Holding(await LoadEndpoints.start(sandbox, 'toascope-hold', own));
 	}
 
 	/**
 	 * Resolves when all are open and accepted.
 	 * @throws {ToascopeError} LAB_FAILED if one is not
 	 */
-	async hold(places: EndpointCgroups, connections: number): Promise<void> {
-		this.#ends.move(places);
+	async hold(cgroups: EndpointCgroups, connections: number): Promise<void> {
+		this.#ends.move(cgroups);
 		await this.#ends.server.ask(`hold ${connections}`);
 		const client = await this.#ends.client.ask<Report>(`hold ${connections}`, longestMs);
 		if (client.connections !== connections) {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { ToascopeError } from '../daemon/errors.ts';
 import { runGuest, type Task } from '../test/vm/guest.ts';
 import { type Kernel, kernels } from '../test/vm/kernels.ts';
-import { lacking } from '../test/vm/matrix.ts';
+import { missingRequirement } from '../test/vm/matrix.ts';
 import { type Fetched, fetchKernel } from '../test/vm/packages.ts';
 import type { Plan } from './result.ts';
 
@@ -37,7 +37,7 @@ export async function runInGuest<T>(
 	name: string,
 	{ kernelName, prepare, ...machine }: GuestOptions,
 ): Promise<GuestResult<T>> {
-	const missing = lacking();
+	const missing = missingRequirement();
 	if (missing !== undefined) throw new PartUnavailable(missing);
 	const kernel = kernels.find((each) => each.name === kernelName);
 	if (kernel === undefined) throw new PartUnavailable(`no kernel ${kernelName} in the matrix`);
@@ -53,8 +53,8 @@ export async function runInGuest<T>(
 	const { report, log } = await runGuest({ ...machine, fetched, steps: [{ name, command }], directory, limitSeconds });
 	const [line] = readFileSync(log, 'utf8').match(new RegExp(`(?<=^${name}: ).*$`, 'm')) ?? [];
 	if (line === undefined || report.failed > 0) {
-		const troubles = [...report.troubles, ...report.steps.flatMap(({ failures }) => failures)].join('; ');
-		throw new ToascopeError('LAB_FAILED', `the guest failed: ${troubles}; see ${log}`);
+		const problems = [...report.problems, ...report.steps.flatMap(({ failures }) => failures)].join('; ');
+		throw new ToascopeError('LAB_FAILED', `the guest failed: ${problems}; see ${log}`);
 	}
 	return { result: JSON.parse(line) as T, release: fetched.release };
 }

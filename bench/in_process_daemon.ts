@@ -9,7 +9,7 @@ import { BpfProvider } from '../daemon/capture/bpf_provider.ts';
 import { bpfReader } from '../daemon/capture/provider.ts';
 import type { Config } from '../daemon/config/config.ts';
 import { loadConfig } from '../daemon/config/load.ts';
-import type { LogSink } from '../daemon/log_lines.ts';
+import type { LogSink } from '../daemon/log_line.ts';
 import type { Sandbox } from './sandbox.ts';
 
 const silent: LogSink = { info() {}, warn() {}, error() {} };
@@ -27,9 +27,9 @@ export class InProcessDaemon implements Disposable {
 	 * Attaches the provider to that cgroup of the bench. `more` is further configuration in YAML,
 	 * which must disable pinning.
 	 */
-	static open(ground: Sandbox, cgroup: string, more: string): InProcessDaemon {
-		const path = join(ground.scratch, 'inside.yaml');
-		writeFileSync(path, `cgroup: ${ground.cgroup(cgroup)}\n${more}\n`);
+	static open(sandbox: Sandbox, cgroup: string, more: string): InProcessDaemon {
+		const path = join(sandbox.scratch, 'inside.yaml');
+		writeFileSync(path, `cgroup: ${sandbox.cgroup(cgroup)}\n${more}\n`);
 		const config = loadConfig({ path, env: {} });
 		return new InProcessDaemon(BpfProvider.open(config, bpfReader, silent), config);
 	}

@@ -43,7 +43,7 @@ export interface EndpointCgroups {
 
 export interface Load extends AsyncDisposable {
 	/** @throws {ToascopeError} LAB_FAILED unless every connection was served completely */
-	run(places: EndpointCgroups, limits: Limits): Promise<Run>;
+	run(cgroups: EndpointCgroups, limits: Limits): Promise<Run>;
 }
 
 /**
@@ -71,10 +71,10 @@ export class Client implements AsyncDisposable {
 	 * `clients` is the number of distinct TOA addresses; `more` are further options of
 	 * toascope-load.
 	 */
-	static async start(ground: Sandbox, clients: number, more: readonly string[]): Promise<Client> {
+	static async start(sandbox: Sandbox, clients: number, more: readonly string[]): Promise<Client> {
 		const own = [`--threads=${threads}`, `--batch=${batch}`, `--response=${responseBytes}`];
-		const toa = [`--clients=${clients}`, `--cgroup=${ground.directory}`];
-		return new Client(await Tool.start(ground, 'toascope-load', ['client', ...own, ...toa, ...more]));
+		const toa = [`--clients=${clients}`, `--cgroup=${sandbox.directory}`];
+		return new Client(await Tool.start(sandbox, 'toascope-load', ['client', ...own, ...toa, ...more]));
 	}
 
 	/** `port` is the server's; undefined: that of the generator's own server. */

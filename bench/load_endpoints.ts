@@ -8,22 +8,22 @@ import { Tool } from './tool.ts';
 export class LoadEndpoints implements AsyncDisposable {
 	readonly server: Tool;
 	readonly client: Tool;
-	readonly #ground: Sandbox;
+	readonly #sandbox: Sandbox;
 
-	private constructor(ground: Sandbox, server: Tool, client: Tool) {
-		this.#ground = ground;
+	private constructor(sandbox: Sandbox, server: Tool, client: Tool) {
+		this.#sandbox = sandbox;
 		this.server = server;
 		this.client = client;
 	}
 
 	/** `args` are the client's, after the bench's cgroup directory, which each client gets. */
-	static async start(ground: Sandbox, program: string, args: readonly string[] = []): Promise<LoadEndpoints> {
-		const server = await Tool.start(ground, program, ['server']);
+	static async start(sandbox: Sandbox, program: string, args: readonly string[] = []): Promise<LoadEndpoints> {
+		const server = await Tool.start(sandbox, program, ['server']);
 		try {
 			return new LoadEndpoints(
-				ground,
+				sandbox,
 				server,
-				await Tool.start(ground, program, ['client', ground.directory, ...args]),
+				await Tool.start(sandbox, program, ['client', sandbox.directory, ...args]),
 			);
 		} catch (error) {
 			await server[Symbol.asyncDispose]();
@@ -31,9 +31,9 @@ export class LoadEndpoints implements AsyncDisposable {
 		}
 	}
 
-	move(places: EndpointCgroups): void {
-		this.#ground.move(this.server.child, places.server);
-		this.#ground.move(this.client.child, places.client);
+	move(cgroups: EndpointCgroups): void {
+		this.#sandbox.move(this.server.child, cgroups.server);
+		this.#sandbox.move(this.client.child, cgroups.client);
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {

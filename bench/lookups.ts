@@ -36,26 +36,26 @@ interface Answer {
 	readonly max_us: number;
 }
 
-export async function measureLookups(ground: Sandbox, plan: Plan): Promise<Part> {
+export async function measureLookups(sandbox: Sandbox, plan: Plan): Promise<Part> {
 	const seconds = plan.quick ? 3 : 20;
 	const cgroups = { server: 'with', client: 'without' };
-	const file = join(ground.scratch, 'peers');
-	await using daemon = await startDaemon(ground, cgroups.server);
-	await using holding = await Holding.start(ground, peers, file);
+	const file = join(sandbox.scratch, 'peers');
+	await using daemon = await startDaemon(sandbox, cgroups.server);
+	await using holding = await Holding.start(sandbox, peers, file);
 	await holding.hold(cgroups, peers);
-	await using generator = await Generator.start(ground, peers);
-	await using asker = await Tool.start(ground, 'toascope-ask', [daemon.socket, file]);
+	await using generator = await Generator.start(sandbox, peers);
+	await using asker = await Tool.start(sandbox, 'toascope-ask', [daemon.socket, file]);
 	const ask = (forSeconds: number) => asker.ask<Answer>(`run ${forSeconds} ${askers}`, forSeconds * 1000);
 
 	plan.say('lookups: filling the table of connections');
 	await generator.run(cgroups, { seconds: longest, connections: warmUp });
 	await ask(1);
 	plan.say(`lookups: ${perSecond} connections a second`);
-	const before = ground.cpuSeconds(daemonCgroup);
+	const before = sandbox.cpuSeconds(daemonCgroup);
 	const [load, answer] = await Promise.all([generator.run(cgroups, { seconds: seconds + 1, perSecond }), ask(seconds)]);
-	const daemonSeconds = ground.cpuSeconds(daemonCgroup) - before;
+	const daemonSeconds = sandbox.cpuSeconds(daemonCgroup) - before;
 	await holding.drop();
-	await untilClosed(ground, daemon, peers + warmUp + load.connections);
+	await untilClosed(sandbox, daemon, peers + warmUp + load.connections);
 	if (answer.errors > 0) throw new ToascopeError('LAB_FAILED', `lookups failed: ${JSON.stringify(answer)}`);
 	return summarise(load.rate, answer, daemonSeconds);
 }

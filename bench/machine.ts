@@ -31,10 +31,10 @@ const jiffiesPerSecond = 100;
  * this call: the busy time minus that of the bench. If the kernel accounts interrupts separately
  * (CONFIG_IRQ_TIME_ACCOUNTING), the bench's own interrupts count as other processes.
  */
-export function watchOtherProcesses(ground: Sandbox): () => number {
+export function watchOtherProcesses(sandbox: Sandbox): () => number {
 	const readUsage = () => {
 		const { user, system } = process.cpuUsage();
-		return { ...jiffies(), own: ground.cpuSeconds() + (user + system) / 1e6 };
+		return { ...jiffies(), own: sandbox.cpuSeconds() + (user + system) / 1e6 };
 	};
 	const before = readUsage();
 	return () => {
@@ -44,9 +44,9 @@ export function watchOtherProcesses(ground: Sandbox): () => number {
 	};
 }
 
-export async function describeMachine(ground: Sandbox): Promise<Machine> {
+export async function describeMachine(sandbox: Sandbox): Promise<Machine> {
 	const before = jiffies();
-	await setTimeout(1000, undefined, { signal: ground.signal });
+	await setTimeout(1000, undefined, { signal: sandbox.signal });
 	const after = jiffies();
 	return {
 		cpu: cpus()[0]?.model ?? 'unknown',
@@ -54,6 +54,6 @@ export async function describeMachine(ground: Sandbox): Promise<Machine> {
 		memory_gib: Math.round(totalmem() / 2 ** 30),
 		kernel: release(),
 		busy_before: Number(((after.busy - before.busy) / (after.all - before.all)).toFixed(3)),
-		other_programs: await ground.otherPrograms(),
+		other_programs: await sandbox.otherPrograms(),
 	};
 }

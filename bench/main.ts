@@ -34,7 +34,7 @@ import { Sandbox } from './sandbox.ts';
 import { measureScrapes } from './scrape.ts';
 
 /** In the order in which they run: the parts that are most sensitive to disturbance come first. */
-const parts: Readonly<Record<string, (ground: Sandbox, plan: Plan) => Promise<Part>>> = {
+const parts: Readonly<Record<string, (sandbox: Sandbox, plan: Plan) => Promise<Part>>> = {
 	rate: measureRate,
 	rate_nginx: measureNginxRate,
 	bulk: measureBulk,
@@ -111,11 +111,11 @@ async function bench(signal: AbortSignal): Promise<boolean> {
 	const rows: Row[] = [];
 	let machine: Machine;
 	{
-		await using ground = await Sandbox.open(signal);
-		machine = await describeMachine(ground);
+		await using sandbox = await Sandbox.open(signal);
+		machine = await describeMachine(sandbox);
 		for (const [name, measure] of Object.entries(parts)) {
 			if (!options.only.includes(name)) continue;
-			const part = await attempt(name, () => measure(ground, plan), signal);
+			const part = await attempt(name, () => measure(sandbox, plan), signal);
 			if (typeof part === 'string') {
 				failed[name] = part;
 				rows.push({ name, what: name, value: 'failed', aim: '', verdict: 'none', note: part });

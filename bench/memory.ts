@@ -47,17 +47,17 @@ interface ConnectionUse {
  */
 const slotsFor = (connections: number) => 2 ** Math.ceil(Math.log2(2 * connections));
 
-export async function measureMemory(ground: Sandbox, plan: Plan): Promise<Part> {
+export async function measureMemory(sandbox: Sandbox, plan: Plan): Promise<Part> {
 	const clients = plan.quick ? 100_000 : 1_000_000;
 	const scales = plan.quick ? [{ connections: 20_000, repeats: 1 }] : connectionScales;
 	const before = kernelBytes();
-	const least = await mapsOf(ground, 'clients: {capacity: 1, max_exported: 0}\nconnections: {max: 1}');
+	const least = await mapsOf(sandbox, 'clients: {capacity: 1, max_exported: 0}\nconnections: {max: 1}');
 	plan.say(`memory: ${clients} clients`);
-	const client = await measureClients(ground, clients, { maps: least, kernel: before });
+	const client = await measureClients(sandbox, clients, { maps: least, kernel: before });
 	const connections: ConnectionUse[] = [];
 	for (const scale of scales) {
 		plan.say(`memory: ${scale.connections} open connections`);
-		connections.push(await measureConnections(ground, scale.connections, scale.repeats, least));
+		connections.push(await measureConnections(sandbox, scale.connections, scale.repeats, least));
 	}
 	return {
 		figures: { clients, for_client: client, for_connection: connections },
@@ -96,24 +96,24 @@ function row(name: string, what: string, bytes: number, atMost: number, notes: r
 
 const pidOf = ({ child }: Daemon) => child.pid ?? Number.NaN;
 
-async function mapsOf(ground: Sandbox, config: string): Promise<number> {
-	await using daemon = await startDaemon(ground, 'with', config);
+async function mapsOf(sandbox: Sandbox, config: string): Promise<number> {
+	await using daemon = await startDaemon(sandbox, 'with', config);
 	return mapBytes(pidOf(daemon));
 }
 
 /** A full table, compared with one that has a single slot. */
-async function measureClients(ground: Sandbox, clients: number, least: Use): Promise<Use> {
+async function measureClients(sandbox: Sandbox, clients: number, least: Use): Promise<Use> {
 	await using daemon = await startDaemon(
-		ground,
+		sandbox,
 		'with',
 		`clients: {capacity: ${clients}, max_exported: 0}\nconnections: {max: 1}`,
 	);
 	{
-		await using generator = await Generator.start(ground, clients);
+		await using generator = await Generator.start(sandbox, clients);
 		await generator.run(observed, { seconds: longest, connections: clients });
 	}
-	await untilClosed(ground, daemon, clients);
-	await untilTracked(ground, daemon, clients);
+	await untilClosed(sandbox, daemon, clients);
+	await untilTracked(sandbox, daemon, clients);
 	return {
 		maps: (mapBytes(pidOf(daemon)) - least.maps) / clients,
 		kernel: (kernelBytes() - least.kernel) / clients,
@@ -125,16 +125,16 @@ async function measureClients(ground: Sandbox, clients: number, least: Use): Pro
  * its tables.
  */
 async function measureConnections(
-	ground: Sandbox,
+	sandbox: Sandbox,
 	connections: number,
 	repeats: number,
 	least: number,
 ): Promise<ConnectionUse> {
 	const slots = slotsFor(connections);
 	const config = `clients: {capacity: 1, max_exported: 0}\nconnections: {max: ${slots}}`;
-	await using daemon = await startDaemon(ground, 'with', config);
+	await using daemon = await startDaemon(sandbox, 'with', config);
 	const table = (mapBytes(pidOf(daemon)) - least) / slots;
-	await using holding = await Holding.start(ground, 1000);
+	await using holding = await Holding.start(sandbox, 1000);
 	const bytesWhileOpen = async (cgroups: typeof observed) => {
 		await holding.hold(cgroups, connections);
 		const bytes = kernelBytes();
@@ -149,7 +149,7 @@ async function measureConnections(
 		const without = await bytesWhileOpen(unobserved);
 		differences.push(((await bytesWhileOpen(observed)) - without) / connections);
 	}
-	const samples = await untilClosed(ground, daemon, connections * (repeats + 1));
+	const samples = await untilClosed(sandbox, daemon, connections * (repeats + 1));
 	const inStorage = Number(total(samples, 'toascope_drops_total', { reason: 'connections_full' }));
 	return { connections, slots, table, storage: median(differences), repeats: differences, in_storage: inStorage };
 }

@@ -31,7 +31,7 @@ export interface ModuleSample {
 	readonly daemonShare: number;
 }
 
-type Turns = Readonly<Record<ModuleArm, readonly ModuleSample[]>>;
+type SamplesByArm = Readonly<Record<ModuleArm, readonly ModuleSample[]>>;
 
 /** The newest kernel of the matrix for which this machine can build modules. */
 const kernelName = '6.12';
@@ -45,7 +45,7 @@ const names = { module: '`provider: module`', bpf: '`provider: bpf`' };
 
 export async function measureModule(_ground: Sandbox, plan: Plan): Promise<Part> {
 	try {
-		const { result, release } = await runInGuest<Turns>(plan, 'module', {
+		const { result, release } = await runInGuest<SamplesByArm>(plan, 'module', {
 			kernelName,
 			...counted,
 			prepare: async (kernel, fetched) => {
@@ -65,31 +65,31 @@ export async function measureModule(_ground: Sandbox, plan: Plan): Promise<Part>
 	}
 }
 
-type Read = (turn: ModuleSample) => number;
+type Read = (sample: ModuleSample) => number;
 
-function summarise(turns: Turns, release: string): Part {
+function summarise(samples: SamplesByArm, release: string): Part {
 	const ratio = (arm: ModuleArm, read: Read) =>
-		compare(turns[arm], turns.none, (turn, without) => read(turn) / read(without));
+		compare(samples[arm], samples.none, (sample, without) => read(sample) / read(without));
 	const ratios = (read: Read) => ({
 		module: ratio('module', read),
 		bpf: ratio('bpf', read),
 		control: ratio('control', read),
 	});
 	const of = {
-		connection: { what: 'accepted connection', read: (turn: ModuleSample) => turn.connectionMicros },
-		segment: { what: 'arriving segment', read: (turn: ModuleSample) => turn.segmentMicros },
+		connection: { what: 'accepted connection', read: (sample: ModuleSample) => sample.connectionMicros },
+		segment: { what: 'arriving segment', read: (sample: ModuleSample) => sample.segmentMicros },
 	};
 	const emulated = `in an emulated guest, Linux ${release}: only the ratio is meaningful`;
 	const rowOf = (arm: keyof typeof names, each: keyof typeof of): Row => {
 		const { what, read } = of[each];
-		const micros = (which: ModuleArm) => median(turns[which].map(read)).toFixed(1);
+		const micros = (which: ModuleArm) => median(samples[which].map(read)).toFixed(1);
 		return {
 			name: `module_${each}_${arm}`,
 			what: `CPU time per ${what}, both ends, ${names[arm]} / neither`,
 			value: formatEstimate(ratio(arm, read)),
 			aim: '',
 			verdict: 'none',
-			note: `${micros(arm)} / ${micros('none')} µs, ${turns.none.length} rounds; neither / neither ${formatEstimate(ratio('control', read))}; ${emulated}`,
+			note: `${micros(arm)} / ${micros('none')} µs, ${samples.none.length} rounds; neither / neither ${formatEstimate(ratio('control', read))}; ${emulated}`,
 		};
 	};
 	return {
@@ -97,7 +97,7 @@ function summarise(turns: Turns, release: string): Part {
 			kernel: release,
 			connection: ratios(of.connection.read),
 			segment: ratios(of.segment.read),
-			turns,
+			turns: samples,
 		},
 		rows: [
 			rowOf('module', 'connection'),

@@ -26,16 +26,16 @@ const arms: readonly ModuleArm[] = ['none', 'bpf', 'module', 'control'];
 const [moduleFile = '', roundsText = '', secondsText = ''] = process.argv.slice(2);
 const [rounds, seconds] = [Number(roundsText), Number(secondsText)];
 
-await using ground = await Sandbox.open(new AbortController().signal);
-ground.cgroup(daemonCgroup);
-await using generator = await Generator.start(ground, clients);
-await using load = await Streams.start(ground);
+await using sandbox = await Sandbox.open(new AbortController().signal);
+sandbox.cgroup(daemonCgroup);
+await using generator = await Generator.start(sandbox, clients);
+await using load = await Streams.start(sandbox);
 
 /** Resolves with the measurements and the number of connections. */
 async function measure(): Promise<{ result: ModuleSample; connections: number }> {
 	const [connectionMicros, rates, segmentMicros]: [number[], number[], number[]] = [[], [], []];
 	let [connections, segments, calls] = [0, 0, 0];
-	const [daemonBefore, begun] = [ground.cpuSeconds(daemonCgroup), performance.now()];
+	const [daemonBefore, begun] = [sandbox.cpuSeconds(daemonCgroup), performance.now()];
 	for (let index = 0; index <= runs; index++) {
 		const run = await generator.run({ server: cgroup, client: cgroup }, { seconds });
 		connections += run.connections;
@@ -51,7 +51,7 @@ async function measure(): Promise<{ result: ModuleSample; connections: number }>
 		calls += client.sent_bytes / segmentBytes;
 		segmentMicros.push(((client.cpu_seconds + server.cpu_seconds) / arrived) * 1e6);
 	}
-	const daemonSeconds = ground.cpuSeconds(daemonCgroup) - daemonBefore;
+	const daemonSeconds = sandbox.cpuSeconds(daemonCgroup) - daemonBefore;
 	return {
 		result: {
 			connectionMicros: median(connectionMicros.slice(1)),
@@ -66,9 +66,9 @@ async function measure(): Promise<{ result: ModuleSample; connections: number }>
 
 /** @throws {ToascopeError} LAB_FAILED unless the daemon has read the option of each connection */
 async function withProvider(provider: 'bpf' | 'module'): Promise<ModuleSample> {
-	await using daemon = await startDaemon(ground, cgroup, `provider: ${provider}`);
+	await using daemon = await startDaemon(sandbox, cgroup, `provider: ${provider}`);
 	const { result, connections } = await measure();
-	const samples = await untilClosed(ground, daemon, connections);
+	const samples = await untilClosed(sandbox, daemon, connections);
 	const read = total(samples, 'toascope_handshakes_total', { result: 'toa' });
 	if (read !== BigInt(connections)) {
 		throw new ToascopeError('LAB_FAILED', `${provider} read the options of ${read} of ${connections} connections`);

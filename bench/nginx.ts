@@ -63,7 +63,7 @@ export interface Site {
 }
 
 export class Nginx implements AsyncDisposable {
-	readonly #ground: Sandbox;
+	readonly #sandbox: Sandbox;
 	readonly #site: Site;
 	readonly #directory: string;
 	readonly #child: ChildProcess;
@@ -71,22 +71,22 @@ export class Nginx implements AsyncDisposable {
 	readonly #output: string[] = [];
 	readonly #workers = new Set<string>();
 
-	private constructor(ground: Sandbox, program: string, site: Site) {
-		this.#ground = ground;
+	private constructor(sandbox: Sandbox, program: string, site: Site) {
+		this.#sandbox = sandbox;
 		this.#site = site;
-		this.#directory = mkdtempSync(join(ground.scratch, 'nginx-'));
+		this.#directory = mkdtempSync(join(sandbox.scratch, 'nginx-'));
 		mkdirSync(join(this.#directory, 'html'));
 		writeFileSync(join(this.#directory, 'html', 'page'), Buffer.alloc(site.bytes, 'x'));
 		this.#configure([]);
-		this.#child = ground.spawnFirst(program, ['-p', this.#directory, '-c', 'nginx.conf', '-e', 'stderr']);
+		this.#child = sandbox.spawnFirst(program, ['-p', this.#directory, '-c', 'nginx.conf', '-e', 'stderr']);
 		const stderr = this.#child.stderr as NonNullable<ChildProcess['stderr']>;
-		this.#lines = on(createInterface({ input: stderr }), 'line', { signal: ground.signal, close: ['close'] });
+		this.#lines = on(createInterface({ input: stderr }), 'line', { signal: sandbox.signal, close: ['close'] });
 	}
 
 	/** @throws {ToascopeError} LAB_FAILED with the last lines of its log */
-	static async start(ground: Sandbox, program: string, site: Site): Promise<Nginx> {
-		ground.signal.throwIfAborted();
-		const nginx = new Nginx(ground, program, site);
+	static async start(sandbox: Sandbox, program: string, site: Site): Promise<Nginx> {
+		sandbox.signal.throwIfAborted();
+		const nginx = new Nginx(sandbox, program, site);
 		try {
 			await nginx.#untilReloaded(new Set());
 			for (const [index, cgroup] of site.cgroups.entries()) await nginx.#reload(cgroup, index + 1);
@@ -105,7 +105,7 @@ export class Nginx implements AsyncDisposable {
 	}
 
 	get cpuSeconds(): number {
-		return this.#ground.cpuSeconds(home);
+		return this.#sandbox.cpuSeconds(home);
 	}
 
 	/**
@@ -140,7 +140,7 @@ export class Nginx implements AsyncDisposable {
 	async #reload(cgroup: string, listeners: number): Promise<void> {
 		const master = this.#master;
 		const old = new Set(this.#workers);
-		this.#ground.move({ pid: master }, cgroup);
+		this.#sandbox.move({ pid: master }, cgroup);
 		this.#configure(this.#site.cgroups.slice(0, listeners).map((each) => this.port(each)));
 		process.kill(master, 'SIGHUP');
 		await this.#untilReloaded(old);

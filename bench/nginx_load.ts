@@ -18,12 +18,12 @@ import { Nginx } from './nginx.ts';
 import type { Sandbox } from './sandbox.ts';
 
 export class NginxLoad implements Load {
-	readonly #ground: Sandbox;
+	readonly #sandbox: Sandbox;
 	readonly #nginx: Nginx;
 	readonly #client: Client;
 
-	private constructor(ground: Sandbox, nginx: Nginx, client: Client) {
-		this.#ground = ground;
+	private constructor(sandbox: Sandbox, nginx: Nginx, client: Client) {
+		this.#sandbox = sandbox;
 		this.#nginx = nginx;
 		this.#client = client;
 	}
@@ -33,24 +33,24 @@ export class NginxLoad implements Load {
 	 * that runs name for the server.
 	 */
 	static async start(
-		ground: Sandbox,
+		sandbox: Sandbox,
 		program: string,
 		clients: number,
 		cgroups: readonly string[],
 	): Promise<NginxLoad> {
-		const nginx = await Nginx.start(ground, program, { workers: threads, bytes: responseBytes, cgroups });
+		const nginx = await Nginx.start(sandbox, program, { workers: threads, bytes: responseBytes, cgroups });
 		try {
-			return new NginxLoad(ground, nginx, await Client.start(ground, clients, ['--http=/page']));
+			return new NginxLoad(sandbox, nginx, await Client.start(sandbox, clients, ['--http=/page']));
 		} catch (error) {
 			await nginx[Symbol.asyncDispose]();
 			throw error;
 		}
 	}
 
-	async run(places: EndpointCgroups, limits: Limits): Promise<Run> {
-		this.#ground.move(this.#client.child, places.client);
+	async run(cgroups: EndpointCgroups, limits: Limits): Promise<Run> {
+		this.#sandbox.move(this.#client.child, cgroups.client);
 		const before = this.#nginx.cpuSeconds;
-		const client = await this.#client.run(limits, this.#nginx.port(places.server));
+		const client = await this.#client.run(limits, this.#nginx.port(cgroups.server));
 		const cpuSeconds = this.#nginx.cpuSeconds - before;
 		return agree(client, { connections: this.#nginx.takeLogged(), errors: 0, cpu_seconds: cpuSeconds });
 	}

@@ -32,17 +32,17 @@ interface Idle {
 	readonly cpu_share: readonly number[];
 }
 
-export async function measureOpenConnections(ground: Sandbox, plan: Plan): Promise<Part> {
+export async function measureOpenConnections(sandbox: Sandbox, plan: Plan): Promise<Part> {
 	const figures: Record<string, object> = {};
 	const rows: Row[] = [];
 	for (const connections of plan.quick ? quickScales : scales) {
 		// twice the number of open connections, as docs/notes/one-table.md recommends
 		const config = `connections: {max: ${2 * connections}}`;
 		plan.say(`open_connections: ${connections}, a daemon`);
-		await using holding = await Holding.start(ground, clients);
-		const daemon = await measureDaemon(ground, plan, config, holding, connections);
+		await using holding = await Holding.start(sandbox, clients);
+		const daemon = await measureDaemon(sandbox, plan, config, holding, connections);
 		plan.say(`open_connections: ${connections}, sweeps`);
-		const sweep = await measureOpenSweep(ground, plan, cgroups.server, config, holding, connections);
+		const sweep = await measureOpenSweep(sandbox, plan, cgroups.server, config, holding, connections);
 		figures[connections] = { ...daemon, sweep };
 		rows.push(...rowsOf(connections, daemon, sweep));
 	}
@@ -99,35 +99,35 @@ function rowsOf(connections: number, { open, none, in_storage }: DaemonFigures, 
 }
 
 async function measureDaemon(
-	ground: Sandbox,
+	sandbox: Sandbox,
 	plan: Plan,
 	config: string,
 	holding: Holding,
 	connections: number,
 ): Promise<DaemonFigures> {
-	await using daemon = await startDaemon(ground, cgroups.server, config);
+	await using daemon = await startDaemon(sandbox, cgroups.server, config);
 	const count = plan.quick ? 2 : intervals;
-	const none = await measureIdle(ground, daemon, count);
+	const none = await measureIdle(sandbox, daemon, count);
 	await holding.hold(cgroups, connections);
 	await daemon.until(
 		(samples) => total(samples, 'toascope_connections_opened_total') === BigInt(connections) || undefined,
 	);
-	const open = await measureIdle(ground, daemon, count);
+	const open = await measureIdle(sandbox, daemon, count);
 	const samples = await daemon.metrics();
 	await holding.drop();
 	return { open, none, in_storage: Number(total(samples, 'toascope_drops_total', { reason: 'connections_full' })) };
 }
 
-async function measureIdle(ground: Sandbox, daemon: Daemon, count: number): Promise<Idle> {
+async function measureIdle(sandbox: Sandbox, daemon: Daemon, count: number): Promise<Idle> {
 	const blocks: number[] = [];
 	const shares: number[] = [];
 	// a scrape covers the time since the one before; the first covers the opening of the
 	// connections
 	await daemon.metrics();
 	for (let interval = 0; interval < count; interval++) {
-		const before = ground.cpuSeconds(daemonCgroup);
-		await setTimeout(intervalMs, undefined, { signal: ground.signal });
-		shares.push((ground.cpuSeconds(daemonCgroup) - before) / (intervalMs / 1000));
+		const before = sandbox.cpuSeconds(daemonCgroup);
+		await setTimeout(intervalMs, undefined, { signal: sandbox.signal });
+		shares.push((sandbox.cpuSeconds(daemonCgroup) - before) / (intervalMs / 1000));
 		const samples = await daemon.metrics();
 		const lag = samples.find(({ name }) => name === 'nodejs_eventloop_lag_max_seconds')?.value;
 		blocks.push(Math.max(0, Number(lag) * 1000 - tickMs));

@@ -38,7 +38,7 @@ const warmUps = 3;
 
 /** `cgroup` is that of the server's ends of the connections that `holding` opens. */
 export async function measureOpenSweep(
-	ground: Sandbox,
+	sandbox: Sandbox,
 	plan: Plan,
 	cgroup: string,
 	config: string,
@@ -47,8 +47,8 @@ export async function measureOpenSweep(
 ): Promise<OpenSweep> {
 	const repeats = plan.quick ? 3 : 7;
 	// enables the kernel's run-time statistics
-	await using _runtime = await Tool.start(ground, 'toascope-runtime', ['measure', ground.cgroup('empty')]);
-	using inside = InProcessDaemon.open(ground, cgroup, `bpf: {pin: off}\n${config}`);
+	await using _runtime = await Tool.start(sandbox, 'toascope-runtime', ['measure', sandbox.cgroup('empty')]);
+	using inside = InProcessDaemon.open(sandbox, cgroup, `bpf: {pin: off}\n${config}`);
 	const { provider } = inside;
 	const bpfNs = () =>
 		Number(provider.counters.programs().find(({ program }) => program === sweepProgram)?.runNs ?? Number.NaN);

@@ -40,10 +40,10 @@ export class ToolProcess implements AsyncDisposable {
 	 * @throws {ToascopeError} LAB_FAILED with its error output, if it ends before its programs are
 	 * attached
 	 */
-	static async start(ground: Sandbox, tool: ComparedTool, folder: string): Promise<ToolProcess> {
-		const [output, errors] = [join(ground.scratch, tool.name), join(ground.scratch, `${tool.name}.errors`)];
+	static async start(sandbox: Sandbox, tool: ComparedTool, folder: string): Promise<ToolProcess> {
+		const [output, errors] = [join(sandbox.scratch, tool.name), join(sandbox.scratch, `${tool.name}.errors`)];
 		const [out, err] = [openSync(output, 'w'), openSync(errors, 'w')];
-		const [setpriv, ...options] = ground.killedWithParent;
+		const [setpriv, ...options] = sandbox.killedWithParent;
 		const child = spawn(
 			setpriv,
 			[...options, 'unshare', '--mount', '--', 'sh', '-c', withTracefs, 'sh', ...tool.command],
@@ -53,8 +53,8 @@ export class ToolProcess implements AsyncDisposable {
 		closeSync(err);
 		const process_ = new ToolProcess(child, output);
 		try {
-			await process_.#whenAttached(tool, errors, ground.signal);
-			ground.move(child, toolCgroup);
+			await process_.#whenAttached(tool, errors, sandbox.signal);
+			sandbox.move(child, toolCgroup);
 			return process_;
 		} catch (error) {
 			await process_[Symbol.asyncDispose]();

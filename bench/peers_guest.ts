@@ -36,7 +36,7 @@ const runs = Number(runsText);
 const seconds = Number(secondsText);
 
 async function measure(
-	ground: Sandbox,
+	sandbox: Sandbox,
 	generator: Generator,
 	toolCgroup: string,
 ): Promise<{ runs: ToolRun[]; all: number }> {
@@ -44,9 +44,9 @@ async function measure(
 	let all = 0;
 	// the first run is a warm-up
 	for (let index = 0; index <= runs; index++) {
-		const before = ground.cpuSeconds(toolCgroup);
+		const before = sandbox.cpuSeconds(toolCgroup);
 		const run = await generator.run({ server: cgroup, client: cgroup }, { seconds });
-		const tool = ground.cpuSeconds(toolCgroup) - before;
+		const tool = sandbox.cpuSeconds(toolCgroup) - before;
 		all += run.connections;
 		const cpuMicros = ((run.cpuSeconds + tool) / run.connections) * 1e6;
 		if (index > 0) measured.push({ rate: run.rate, cpuMicros, toolShare: tool / run.seconds });
@@ -54,33 +54,33 @@ async function measure(
 	return { runs: measured, all };
 }
 
-async function withTool(ground: Sandbox, generator: Generator, tool: ComparedTool): Promise<Stretch> {
-	await using peer = await ToolProcess.start(ground, tool, folder);
+async function withTool(sandbox: Sandbox, generator: Generator, tool: ComparedTool): Promise<Stretch> {
+	await using peer = await ToolProcess.start(sandbox, tool, folder);
 	// the tool may still be attaching further programs
 	await setTimeout(3000);
-	const { runs: measured, all } = await measure(ground, generator, toolCgroup);
+	const { runs: measured, all } = await measure(sandbox, generator, toolCgroup);
 	return { name: tool.name, what: tool.what, runs: measured, lines: countReported(tool, await peer.end()) / all };
 }
 
-async function bare(ground: Sandbox, generator: Generator): Promise<Stretch> {
-	const { runs: measured } = await measure(ground, generator, toolCgroup);
+async function bare(sandbox: Sandbox, generator: Generator): Promise<Stretch> {
+	const { runs: measured } = await measure(sandbox, generator, toolCgroup);
 	return { name: 'bare', what: 'no tool', runs: measured };
 }
 
-async function withToascope(ground: Sandbox, generator: Generator): Promise<Stretch> {
-	await using daemon = await startDaemon(ground, cgroup);
-	const { runs: measured, all } = await measure(ground, generator, daemonCgroup);
-	await untilClosed(ground, daemon, all);
+async function withToascope(sandbox: Sandbox, generator: Generator): Promise<Stretch> {
+	await using daemon = await startDaemon(sandbox, cgroup);
+	const { runs: measured, all } = await measure(sandbox, generator, daemonCgroup);
+	await untilClosed(sandbox, daemon, all);
 	return { name: 'toascope', what: 'toascope', runs: measured };
 }
 
-await using ground = await Sandbox.open(new AbortController().signal);
-ground.cgroup(daemonCgroup);
-ground.cgroup(toolCgroup);
-await using generator = await Generator.start(ground, clients);
-const stretches = [await bare(ground, generator), await withToascope(ground, generator)];
+await using sandbox = await Sandbox.open(new AbortController().signal);
+sandbox.cgroup(daemonCgroup);
+sandbox.cgroup(toolCgroup);
+await using generator = await Generator.start(sandbox, clients);
+const stretches = [await bare(sandbox, generator), await withToascope(sandbox, generator)];
 for (const tool of comparedTools(folder)) {
-	stretches.push(await bare(ground, generator), await withTool(ground, generator, tool));
+	stretches.push(await bare(sandbox, generator), await withTool(sandbox, generator, tool));
 }
-stretches.push(await bare(ground, generator));
+stretches.push(await bare(sandbox, generator));
 console.log(`peers: ${JSON.stringify(stretches)}`);

@@ -47,20 +47,20 @@ export function leaveOut(name: string, reason: string): Part {
 	};
 }
 
-export async function measurePeersHere(ground: Sandbox, plan: Plan): Promise<Part> {
+export async function measurePeersHere(sandbox: Sandbox, plan: Plan): Promise<Part> {
 	let folder: string;
 	let tools: ComparedTool[];
 	try {
 		plan.say('peers_here: packages');
 		folder = await fetchTools();
 		tools = comparedTools(folder).filter(({ name }) => tracepointTools.includes(name));
-		for (const tool of tools) await (await ToolProcess.start(ground, tool, folder)).end();
+		for (const tool of tools) await (await ToolProcess.start(sandbox, tool, folder)).end();
 	} catch (error) {
-		if (ground.signal.aborted) throw error;
+		if (sandbox.signal.aborted) throw error;
 		return leaveOut('peers_here', (error as Error).message.split('\n', 1)[0] ?? '');
 	}
-	await using daemon = await startDaemon(ground, 'with');
-	await using generator = await Generator.start(ground, clients);
+	await using daemon = await startDaemon(sandbox, 'with');
+	await using generator = await Generator.start(sandbox, clients);
 	let watched = 0;
 
 	const measure = async (cgroup: string, toolCgroup: string): Promise<Stretch & { all: number }> => {
@@ -68,9 +68,9 @@ export async function measurePeersHere(ground: Sandbox, plan: Plan): Promise<Par
 		let all = 0;
 		// the first run is a warm-up
 		for (let index = 0; index <= runsEach; index++) {
-			const before = ground.cpuSeconds(toolCgroup);
+			const before = sandbox.cpuSeconds(toolCgroup);
 			const run = await generator.run({ server: cgroup, client: cgroup }, { seconds });
-			const tool = ground.cpuSeconds(toolCgroup) - before;
+			const tool = sandbox.cpuSeconds(toolCgroup) - before;
 			all += run.connections;
 			const cpuMicros = ((run.cpuSeconds + tool) / run.connections) * 1e6;
 			if (index > 0) runs.push({ rate: run.rate, cpuMicros, toolShare: tool / run.seconds });
@@ -88,17 +88,17 @@ export async function measurePeersHere(ground: Sandbox, plan: Plan): Promise<Par
 		daemon.child.kill('SIGCONT');
 		const stretch = await measure('with', daemonCgroup);
 		watched += stretch.all;
-		await untilClosed(ground, daemon, watched);
+		await untilClosed(sandbox, daemon, watched);
 		daemon.child.kill('SIGSTOP');
 		return stretch;
 	};
 	const withTool = async (tool: ComparedTool) => {
-		await using peer = await ToolProcess.start(ground, tool, folder);
+		await using peer = await ToolProcess.start(sandbox, tool, folder);
 		const stretch = await measure('without', toolCgroup);
 		return { ...stretch, reported: countReported(tool, await peer.end()) / stretch.all };
 	};
 
-	ground.cgroup(toolCgroup);
+	sandbox.cgroup(toolCgroup);
 	daemon.child.kill('SIGSTOP');
 	const once = (arm: string) => {
 		const tool = tools.find(({ name }) => name === arm);

@@ -21,13 +21,13 @@ import { median } from './statistics.ts';
 const atMostNs = { path: 700, sweep: 250 };
 const clients = 1000;
 
-export async function measureProgramTime(ground: Sandbox, plan: Plan): Promise<Part> {
-	await using arm = await DaemonArm.start(ground, { name: 'with' });
+export async function measureProgramTime(sandbox: Sandbox, plan: Plan): Promise<Part> {
+	await using arm = await DaemonArm.start(sandbox, { name: 'with' });
 	await using against =
-		plan.against && (await DaemonArm.start(ground, { name: 'against', program: plan.against.program }));
-	await using generator = await Generator.start(ground, clients);
+		plan.against && (await DaemonArm.start(sandbox, { name: 'against', program: plan.against.program }));
+	await using generator = await Generator.start(sandbox, clients);
 	const arms = against === undefined ? [arm] : [arm, against];
-	return summarise(await measureBpfTime(ground, plan, 'program_time', generator, arms), plan);
+	return summarise(await measureBpfTime(sandbox, plan, 'program_time', generator, arms), plan);
 }
 
 function summarise({ times, emptyNs, repeats, connections }: BpfTimes, plan: Plan): Part {

@@ -38,25 +38,25 @@ const cgroupsOf: Readonly<Record<Arm, EndpointCgroups>> = {
 };
 
 /** A minimal server, with which toascope's share of the cost of a connection is largest. */
-export function measureRate(ground: Sandbox, plan: Plan): Promise<Part> {
+export function measureRate(sandbox: Sandbox, plan: Plan): Promise<Part> {
 	const kind = { name: 'rate', server: 'lean server', atLeast: 0.965, addsAtMost: 1.2 };
-	return measure(ground, plan, kind, () => Generator.start(ground, clients));
+	return measure(sandbox, plan, kind, () => Generator.start(sandbox, clients));
 }
 
 /** A server as operators run it. */
-export async function measureNginxRate(ground: Sandbox, plan: Plan): Promise<Part> {
+export async function measureNginxRate(sandbox: Sandbox, plan: Plan): Promise<Part> {
 	const kind = { name: 'rate_nginx', server: 'nginx', atLeast: 0.97 };
 	const nginx = findProgram('nginx');
 	if (nginx === undefined) return leaveOut(kind, 'nginx is neither installed nor available from the package archive');
 	const cgroups = [...new Set(armsOf(plan).map((arm) => cgroupsOf[arm].server))];
-	return measure(ground, plan, kind, () => NginxLoad.start(ground, nginx, clients, cgroups));
+	return measure(sandbox, plan, kind, () => NginxLoad.start(sandbox, nginx, clients, cgroups));
 }
 
-async function measure(ground: Sandbox, plan: Plan, kind: Kind, start: () => Promise<Load>): Promise<Part> {
+async function measure(sandbox: Sandbox, plan: Plan, kind: Kind, start: () => Promise<Load>): Promise<Part> {
 	const arms = armsOf(plan);
-	await using daemon = await startDaemon(ground, watched);
-	await using against = plan.against && (await startDaemon(ground, 'against', '', plan.against.program));
-	await using _floor = await Tool.start(ground, 'toascope-runtime', ['floor', ground.cgroup(cgroupsOf.floor.server)]);
+	await using daemon = await startDaemon(sandbox, watched);
+	await using against = plan.against && (await startDaemon(sandbox, 'against', '', plan.against.program));
+	await using _floor = await Tool.start(sandbox, 'toascope-runtime', ['floor', sandbox.cgroup(cgroupsOf.floor.server)]);
 	await using load = await start();
 	const daemons = [daemon, ...(against === undefined ? [] : [against])];
 	const daemonOf = (arm: Arm) => daemons.find((_, index) => cgroupsOf[arm].server === [watched, 'against'][index]);
@@ -66,12 +66,12 @@ async function measure(ground: Sandbox, plan: Plan, kind: Kind, start: () => Pro
 	 */
 	const once = async (arm: Arm): Promise<ArmRun> => {
 		for (const each of daemons) each.child.kill(each === daemonOf(arm) ? 'SIGCONT' : 'SIGSTOP');
-		const before = ground.cpuSeconds(daemonCgroup);
+		const before = sandbox.cpuSeconds(daemonCgroup);
 		const run = await load.run(cgroupsOf[arm], { seconds });
-		return { ...run, daemonCpuSeconds: ground.cpuSeconds(daemonCgroup) - before };
+		return { ...run, daemonCpuSeconds: sandbox.cpuSeconds(daemonCgroup) - before };
 	};
 
-	const othersShare = watchOtherProcesses(ground);
+	const othersShare = watchOtherProcesses(sandbox);
 	const { warmUp, runs } = await runRounds(plan, kind.name, arms, control, once).finally(() => {
 		for (const each of daemons) each.child.kill('SIGCONT');
 	});
@@ -80,7 +80,7 @@ async function measure(ground: Sandbox, plan: Plan, kind: Kind, start: () => Pro
 	for (const each of daemons) {
 		const seen = arms.filter((arm) => daemonOf(arm) === each).flatMap((arm) => [...warmUp[arm], ...runs[arm]]);
 		await untilClosed(
-			ground,
+			sandbox,
 			each,
 			seen.reduce((all, { connections }) => all + connections, 0),
 		);

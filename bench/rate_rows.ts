@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Evaluates the runs of a rate: ratios of pairs, their confidence intervals, and the verdict. */
-import type { Against } from './against.ts';
+import type { ComparedVersion } from './against.ts';
 import type { ArmRun } from './daemon_arm.ts';
 import type { Run } from './load.ts';
 import { compare, formatEstimate, spreadNote, verdictOf } from './pairs.ts';
@@ -56,7 +56,13 @@ export function leaveOut(kind: Kind, reason: string): Part {
 }
 
 /** `others` is the share of the processors that other processes took meanwhile. */
-export function summarise(kind: Kind, measured: Partial<Runs>, seconds: number, others: number, than?: Against): Part {
+export function summarise(
+	kind: Kind,
+	measured: Partial<Runs>,
+	seconds: number,
+	others: number,
+	than?: ComparedVersion,
+): Part {
 	const runs: Runs = { with: [], without: [], control: [], floor: [], server: [], against: [], ...measured };
 	const arms = (Object.keys(runs) as Arm[]).filter((arm) => runs[arm].length > 0);
 	const older = than && compareVersions(runs);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The result of a part of the bench: its figures, and the rows that show them. */
-import type { Against } from './against.ts';
+import type { ComparedVersion } from './against.ts';
 
 /** `none`: the measurement is too uncertain, or there is no aim. */
 export type Verdict = 'met' | 'falls short' | 'none';
@@ -28,7 +28,7 @@ export interface Part {
 export interface Plan {
 	readonly quick: boolean;
 	/** The version of --against, whose daemon some parts measure as well. */
-	readonly against?: Against | undefined;
+	readonly against?: ComparedVersion | undefined;
 	/** Prints a progress message. */
 	readonly say: (text: string) => void;
 }

@@ -29,13 +29,13 @@ const evenRate = 10_000;
 /** Records per connection from which spans are made. */
 const traced = 2;
 
-export async function measureRing(ground: Sandbox, plan: Plan): Promise<Part> {
+export async function measureRing(sandbox: Sandbox, plan: Plan): Promise<Part> {
 	plan.say('ring: records of a burst');
-	const burst = await drainBursts(ground, plan.quick ? 20_000 : 100_000, plan.quick ? 3 : 7);
+	const burst = await drainBursts(sandbox, plan.quick ? 20_000 : 100_000, plan.quick ? 3 : 7);
 	plan.say('ring: a daemon that sends spans');
 	const seconds = plan.quick ? 3 : 10;
-	const fastest = await traceLive(ground, { seconds });
-	const even = await traceLive(ground, { seconds, perSecond: evenRate });
+	const fastest = await traceLive(sandbox, { seconds });
+	const even = await traceLive(sandbox, { seconds, perSecond: evenRate });
 	const perSecond = median(burst.perSecond);
 	return {
 		figures: { burst, live: fastest, live_even: even },
@@ -69,11 +69,11 @@ function liveRow(name: string, when: string, { records, lost: dropped, seconds, 
 }
 
 /** The ring must have room for all records of a burst, since nothing is read meanwhile. */
-async function drainBursts(ground: Sandbox, connections: number, times: number) {
-	using inside = InProcessDaemon.open(ground, cgroups.server, 'bpf: {pin: off, ring_bytes: 128 MiB}');
+async function drainBursts(sandbox: Sandbox, connections: number, times: number) {
+	using inside = InProcessDaemon.open(sandbox, cgroups.server, 'bpf: {pin: off, ring_bytes: 128 MiB}');
 	const { provider } = inside;
-	await using generator = await Generator.start(ground, clients);
-	provider.listen(...types);
+	await using generator = await Generator.start(sandbox, clients);
+	provider.enableEvents(...types);
 	const perSecond: number[] = [];
 	for (let time = 0; time < times; time++) {
 		await generator.run(cgroups, { seconds: longest, connections });
@@ -100,7 +100,7 @@ async function drainBursts(ground: Sandbox, connections: number, times: number) 
 }
 
 /** The collector accepts every request at once, and discards it. */
-async function traceLive(ground: Sandbox, limits: Limits) {
+async function traceLive(sandbox: Sandbox, limits: Limits) {
 	const collector = createServer((request, response) => {
 		request.resume().once('end', () => response.writeHead(200, { 'content-type': 'application/x-protobuf' }).end());
 	}).listen(0, '127.0.0.1');
@@ -108,17 +108,17 @@ async function traceLive(ground: Sandbox, limits: Limits) {
 	try {
 		const { port } = collector.address() as AddressInfo;
 		await using daemon = await startDaemon(
-			ground,
+			sandbox,
 			cgroups.server,
 			`otel: {endpoint: "http://127.0.0.1:${port}", spans: on}`,
 		);
-		await using generator = await Generator.start(ground, clients);
+		await using generator = await Generator.start(sandbox, clients);
 		const first = await generator.run(cgroups, { ...limits, seconds: 1 });
-		const dropsBefore = await ringDrops(ground, daemon, first.connections);
-		const before = ground.cpuSeconds(daemonCgroup);
+		const dropsBefore = await ringDrops(sandbox, daemon, first.connections);
+		const before = sandbox.cpuSeconds(daemonCgroup);
 		const run = await generator.run(cgroups, limits);
-		const daemonSeconds = ground.cpuSeconds(daemonCgroup) - before;
-		const dropsAfter = await ringDrops(ground, daemon, first.connections + run.connections);
+		const daemonSeconds = sandbox.cpuSeconds(daemonCgroup) - before;
+		const dropsAfter = await ringDrops(sandbox, daemon, first.connections + run.connections);
 		return {
 			connections: run.connections,
 			records: run.connections * traced,
@@ -132,7 +132,7 @@ async function traceLive(ground: Sandbox, limits: Limits) {
 	}
 }
 
-async function ringDrops(...[ground, daemon, connections]: Parameters<typeof untilClosed>): Promise<number> {
-	const samples = await untilClosed(ground, daemon, connections);
+async function ringDrops(...[sandbox, daemon, connections]: Parameters<typeof untilClosed>): Promise<number> {
+	const samples = await untilClosed(sandbox, daemon, connections);
 	return Number(total(samples, 'toascope_drops_total', { reason: 'ring_full' }));
 }

@@ -23,13 +23,13 @@ const longest = 120;
 const scrapes = 6;
 const mb = 1e6;
 
-export async function measureRss(ground: Sandbox, plan: Plan): Promise<Part> {
+export async function measureRss(sandbox: Sandbox, plan: Plan): Promise<Part> {
 	const figures: Record<string, object> = {};
 	const rows: Row[] = [];
 	for (const scale of scales) {
 		if (plan.quick && scale.clients > 100_000) continue;
 		plan.say(`rss: ${scale.clients} clients`);
-		const bytes = await measure(ground, scale.clients, plan.quick ? 1000 : 5000);
+		const bytes = await measure(sandbox, scale.clients, plan.quick ? 1000 : 5000);
 		const most = Math.max(...bytes) / mb;
 		figures[scale.name] = { clients: scale.clients, bytes };
 		rows.push({
@@ -45,17 +45,17 @@ export async function measureRss(ground: Sandbox, plan: Plan): Promise<Part> {
 }
 
 /** Returns the resident bytes after each of a few scrapes. */
-async function measure(ground: Sandbox, clients: number, pauseMs: number): Promise<number[]> {
-	await using daemon = await startDaemon(ground, 'with', `clients: {capacity: ${Math.max(clients, 65_536)}}`);
+async function measure(sandbox: Sandbox, clients: number, pauseMs: number): Promise<number[]> {
+	await using daemon = await startDaemon(sandbox, 'with', `clients: {capacity: ${Math.max(clients, 65_536)}}`);
 	if (clients > 0) {
-		await using generator = await Generator.start(ground, clients);
+		await using generator = await Generator.start(sandbox, clients);
 		await generator.run({ server: 'with', client: 'without' }, { seconds: longest, connections: clients });
 	}
-	await untilClosed(ground, daemon, clients);
-	await untilTracked(ground, daemon, clients);
+	await untilClosed(sandbox, daemon, clients);
+	await untilTracked(sandbox, daemon, clients);
 	const bytes: number[] = [];
 	while (bytes.length < scrapes) {
-		await setTimeout(pauseMs, undefined, { signal: ground.signal });
+		await setTimeout(pauseMs, undefined, { signal: sandbox.signal });
 		await daemon.metrics();
 		bytes.push(residentBytes(daemon.child.pid ?? Number.NaN));
 	}

@@ -59,12 +59,12 @@ export class Sandbox implements AsyncDisposable {
 		const [directory, scratch] = [join(root, name), join(tmpdir(), name)];
 		mkdirSync(directory);
 		mkdirSync(scratch);
-		const ground = new Sandbox(signal, tools, directory, scratch);
+		const sandbox = new Sandbox(signal, tools, directory, scratch);
 		try {
-			await untilReady(ground.#holder, 'the network namespace', isReadyLine);
-			return ground;
+			await untilReady(sandbox.#holder, 'the network namespace', isReadyLine);
+			return sandbox;
 		} catch (error) {
-			await ground[Symbol.asyncDispose]();
+			await sandbox[Symbol.asyncDispose]();
 			throw error;
 		}
 	}

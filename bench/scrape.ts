@@ -39,42 +39,42 @@ interface Figures {
 	readonly bytes: number;
 }
 
-export async function measureScrapes(ground: Sandbox, plan: Plan): Promise<Part> {
+export async function measureScrapes(sandbox: Sandbox, plan: Plan): Promise<Part> {
 	const figures: Record<string, object> = {};
 	const rows: Row[] = [];
 	for (const scale of scales) {
 		plan.say(`scrape: ${scale.clients} clients`);
-		const part = await measure(ground, scale);
+		const part = await measure(sandbox, scale);
 		figures[scale.clients] = part.figures;
 		rows.push(...part.rows);
 	}
 	return { figures, rows };
 }
 
-async function measure(ground: Sandbox, scale: Scale): Promise<Part> {
+async function measure(sandbox: Sandbox, scale: Scale): Promise<Part> {
 	const { clients } = scale;
-	await using daemon = await startDaemon(ground, 'with', `clients: {max_exported: ${clients}}`);
+	await using daemon = await startDaemon(sandbox, 'with', `clients: {max_exported: ${clients}}`);
 	{
-		await using generator = await Generator.start(ground, clients);
+		await using generator = await Generator.start(sandbox, clients);
 		await generator.run({ server: 'with', client: 'without' }, { seconds: 60, connections: clients });
 	}
-	const samples = await untilClosed(ground, daemon, clients);
+	const samples = await untilClosed(sandbox, daemon, clients);
 	const exported = total(samples, 'toascope_clients_exported');
 	if (exported !== BigInt(clients)) {
 		throw new ToascopeError('LAB_FAILED', `${exported} of ${clients} clients are exported`);
 	}
-	const plain = await repeat(ground, daemon.url, 'identity');
-	const gzip = await repeat(ground, daemon.url, 'gzip');
+	const plain = await repeat(sandbox, daemon.url, 'identity');
+	const gzip = await repeat(sandbox, daemon.url, 'gzip');
 	return summarise(scale, plain, gzip);
 }
 
 /** The last scrape is made only because it reports the event loop's lag during the one before. */
-async function repeat(ground: Sandbox, url: string, encoding: string): Promise<Answer[]> {
-	const [setpriv, ...options] = ground.killedWithParent;
+async function repeat(sandbox: Sandbox, url: string, encoding: string): Promise<Answer[]> {
+	const [setpriv, ...options] = sandbox.killedWithParent;
 	const script = join(import.meta.dirname, 'scraper.ts');
 	const times = warmUp + scrapes + 1;
 	const command = [process.execPath, '--expose-gc', script, `${url}/metrics`, encoding, `${times}`];
-	const { stdout } = await promisify(execFile)(setpriv, [...options, ...command], { signal: ground.signal });
+	const { stdout } = await promisify(execFile)(setpriv, [...options, ...command], { signal: sandbox.signal });
 	const answers = JSON.parse(stdout) as Answer[];
 	const failed = answers.find(({ status }) => status !== 200);
 	if (failed !== undefined) throw new ToascopeError('LAB_FAILED', `GET /metrics: ${failed.status}`);

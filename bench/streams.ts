@@ -13,8 +13,8 @@ export class Streams implements AsyncDisposable {
 		this.#ends = ends;
 	}
 
-	static async start(ground: Sandbox): Promise<Streams> {
-		return new Streams(await LoadEndpoints.start(ground, 'toascope-streams'));
+	static async start(sandbox: Sandbox): Promise<Streams> {
+		return new Streams(await LoadEndpoints.start(sandbox, 'toascope-streams'));
 	}
 
 	/**

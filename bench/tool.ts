@@ -8,7 +8,7 @@ import type { Sandbox } from './sandbox.ts';
 /** A program fails if it does not answer for this long beyond the expected duration. */
 const silenceMs = 30_000;
 
-interface Waiting {
+interface PendingAnswer {
 	resolve(value: unknown): void;
 	reject(error: unknown): void;
 }
@@ -17,12 +17,12 @@ export class Tool implements AsyncDisposable {
 	readonly child: ChildProcess;
 	readonly #name: string;
 	readonly #signal: AbortSignal;
-	#waiting: Waiting | undefined;
+	#waiting: PendingAnswer | undefined;
 
-	private constructor(ground: Sandbox, name: string, args: readonly string[]) {
+	private constructor(sandbox: Sandbox, name: string, args: readonly string[]) {
 		this.#name = name;
-		this.#signal = ground.signal;
-		this.child = ground.spawn(name, args);
+		this.#signal = sandbox.signal;
+		this.child = sandbox.spawn(name, args);
 		// the close handler below reports why the program ended
 		this.child.stdin?.on('error', () => {});
 		this.child.once('close', (code, signal) => {
@@ -31,9 +31,9 @@ export class Tool implements AsyncDisposable {
 	}
 
 	/** @throws {ToascopeError} LAB_FAILED or NO_PRIVILEGE, with the program's error output */
-	static async start(ground: Sandbox, name: string, args: readonly string[]): Promise<Tool> {
-		ground.signal.throwIfAborted();
-		const tool = new Tool(ground, name, args);
+	static async start(sandbox: Sandbox, name: string, args: readonly string[]): Promise<Tool> {
+		sandbox.signal.throwIfAborted();
+		const tool = new Tool(sandbox, name, args);
 		await untilReady(tool.child, name, isReadyLine, (value) => {
 			const waiting = tool.#waiting;
 			tool.#waiting = undefined;

@@ -53,8 +53,8 @@ static __always_inline void read_local_endpoint(struct sock *sk, struct endpoint
 	to->port = BPF_CORE_READ(sk, __sk_common.skc_num);
 }
 
-/* Does it keep the SYNs of its connections? */
-static __always_inline bool keeps_syns(struct sock *sk)
+/* Does it save the SYNs of its connections? */
+static __always_inline bool saves_syns(struct sock *sk)
 {
 	struct tcp_sock *tcp;
 
@@ -118,7 +118,7 @@ int toascope_listeners(struct bpf_iter__task_file *ctx)
 	owner.cgroup_id = task->cgroups->dfl_cgrp->kn->id;
 	copy_name(owner.comm, task->group_leader);
 	owner.fd = ctx->fd;
-	owner.keeps_syns = keeps_syns(sk);
+	owner.saves_syns = saves_syns(sk);
 	owner.defers_accept = defers_accept(sk);
 	owner.transparent = accepts_any_port(sk);
 	/*
@@ -126,7 +126,7 @@ int toascope_listeners(struct bpf_iter__task_file *ctx)
 	 * read again before SYNs are switched off
 	 */
 	owner.saved_by_us =
-		cfg.tracing_locks ? bpf_sk_storage_get(&syn_kept, sk, 0, 0) != 0 : owner.keeps_syns;
+		cfg.tracing_locks ? bpf_sk_storage_get(&syn_kept, sk, 0, 0) != 0 : owner.saves_syns;
 	bpf_seq_write(ctx->meta->seq, &owner, sizeof(owner));
 	return 0;
 }

@@ -109,7 +109,7 @@ export interface LinkState {
 }
 
 /** The result of detaching. */
-export interface Detached {
+export interface DetachResult {
 	/** True: it is still attached, because its pin could not be removed. */
 	readonly attached: boolean;
 	/** The errno with which removing the pin failed; empty: the pin is gone. */
@@ -138,7 +138,7 @@ export interface BpfObject {
 	 * Detaches a program and removes the pin of its link. A program without a link counts as
 	 * detached.
 	 */
-	detach(program: string): Detached;
+	detach(program: string): DetachResult;
 	/** The state of each link that this object holds. */
 	links(): LinkState[];
 	/**

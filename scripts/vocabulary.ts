@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-interface Replaced {
+interface ReplacedTerm {
 	readonly term: RegExp;
 	readonly by: string;
 	/** Files in which the word is right: they read records of earlier versions, or name something of others. */
@@ -16,7 +16,7 @@ interface Replaced {
 /** A fixed public name, or a record of an earlier layout. */
 const earlierLayouts = /layout6\.bpf\.c$|pinning\/migrate\.ts$/;
 
-const replaced: readonly Replaced[] = [
+const replaced: readonly ReplacedTerm[] = [
 	{ term: /\btake_turn\b|\bgive_turn_back\b|\bnextTurn\b|\bNextTurn\b/, by: 'lock, unlock; Yield' },
 	{ term: /\bwish(es|ed)?\b/i, by: 'deferred operation, request' },
 	{ term: /\blet_fall\b|\bverdict (falls|fell|has fallen)\b/, by: 'decide' },

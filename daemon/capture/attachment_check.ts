@@ -8,8 +8,9 @@ import { type BpfObject, native } from '../../native/binding.ts';
 import { codeOfError } from '../errors.ts';
 import { CgroupWatch } from '../host/cgroup_watch.ts';
 import { ftraceOffReason } from '../host/tracing_switch.ts';
-import { LogLimit, type LogSink, logLines } from '../log_lines.ts';
-import { type AttachmentReport, checkFailed, type Missing, notYetChecked } from './attachment_report.ts';
+import { LogLimit, type LogSink } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
+import { type AttachmentReport, checkFailed, type MissingAttachment, notYetChecked } from './attachment_report.ts';
 import type { Attachment, Attachments } from './attachments.ts';
 import type { Pins } from './pinning/pins.ts';
 import type { OptionReader } from './provider.ts';
@@ -17,7 +18,7 @@ import type { SavedSyns } from './saved_syns.ts';
 import type { ServedCgroup } from './served_cgroup.ts';
 
 /** What is checked. */
-export interface Checked {
+export interface CheckInputs {
 	readonly bpf: BpfObject;
 	readonly pins: Pins | undefined;
 	readonly attachments: Attachments;
@@ -34,7 +35,7 @@ export interface Checked {
 const synsMs = 15_000;
 
 export class AttachmentCheck {
-	readonly #checked: Checked;
+	readonly #inputs: CheckInputs;
 	readonly #limit: LogLimit;
 	readonly #lost = new Map<string, bigint>();
 	#readerLost: AttachmentReport['lost'] = {};
@@ -52,14 +53,14 @@ export class AttachmentCheck {
 	 */
 	#pinsFaultLogged = false;
 	#report = notYetChecked;
-	#attachedAgain = false;
+	#reattached = false;
 	/** The settings do not have the id of the current cgroup: updating them was refused. */
 	#settingsRefused = false;
 	#synsCheckedMs = performance.now();
 	#watch: CgroupWatch | undefined;
 
-	constructor(checked: Checked, log: LogSink) {
-		this.#checked = checked;
+	constructor(inputs: CheckInputs, log: LogSink) {
+		this.#inputs = inputs;
 		this.#limit = new LogLimit(log);
 	}
 
@@ -77,7 +78,7 @@ export class AttachmentCheck {
 	 * cgroup is created or removed.
 	 */
 	run(onChange: () => void): void {
-		const { path, wholeHost } = this.#checked.cgroup;
+		const { path, wholeHost } = this.#inputs.cgroup;
 		// created at the first check, so that a failed start leaves no watch
 		if (!wholeHost) this.#watch ??= new CgroupWatch(path, onChange);
 		this.#check();
@@ -88,8 +89,8 @@ export class AttachmentCheck {
 
 	#check(): void {
 		try {
-			const programs = this.#checked.attachments.state();
-			const reader = this.#checked.reader.check();
+			const programs = this.#inputs.attachments.state();
+			const reader = this.#inputs.reader.check();
 			this.#readerLost = reader.lost;
 			const missing = [...this.#checkPrograms(programs), ...this.#checkPins(), ...reader.missing];
 			this.#report = { programs, lost: this.#lostOf(programs), missing };
@@ -103,7 +104,7 @@ export class AttachmentCheck {
 	 * Runs the check before a stop that keeps everything. Returns what is not kept, for operators.
 	 */
 	last(): readonly string[] {
-		const { attachments, pins, bpf, maps } = this.#checked;
+		const { attachments, pins, bpf, maps } = this.#inputs;
 		try {
 			this.#check();
 			const pinnedId = (path: string) => native().pinnedId(path);
@@ -120,13 +121,13 @@ export class AttachmentCheck {
 		}
 	}
 
-	#checkPrograms(programs: readonly Attachment[]): Missing[] {
+	#checkPrograms(programs: readonly Attachment[]): MissingAttachment[] {
 		const gone = programs.filter(({ attached }) => !attached);
 		const cgroupGone = gone.some(({ hookGone }) => hookGone);
 		const detached = gone.filter(({ switchedOff }) => !switchedOff);
 		const names = detached.map(({ program }) => program);
 		const newlyLost = names.filter((name) => !this.#detached.includes(name));
-		const cgroup = this.#checked.cgroup.path;
+		const cgroup = this.#inputs.cgroup.path;
 		// programs that were never attached are not lost
 		const isAwaited = gone.some(
 			({ program, id, hookGone }) => hookGone && id === undefined && newlyLost.includes(program),
@@ -140,7 +141,7 @@ export class AttachmentCheck {
 		this.#detached = names;
 		const missing = this.#switchedOff(gone.filter(({ switchedOff }) => switchedOff).map(({ program }) => program));
 		if (detached.some(({ hookGone }) => !hookGone) || this.#settingsRefused) {
-			this.#settingsRefused = !this.#try('settings', this.#checked.onCgroup);
+			this.#settingsRefused = !this.#try('settings', this.#inputs.onCgroup);
 		}
 		if (detached.length === 0) return missing;
 		if (cgroupGone) this.#watch?.renew();
@@ -158,7 +159,7 @@ export class AttachmentCheck {
 	 * Reports the programs that are switched off. Attaching them again would change nothing: only
 	 * the administrator can switch them on.
 	 */
-	#switchedOff(off: readonly string[]): Missing[] {
+	#switchedOff(off: readonly string[]): MissingAttachment[] {
 		const newlyOff = off.filter((name) => !this.#off.includes(name));
 		this.#off = off;
 		if (off.length === 0) return [];
@@ -171,7 +172,7 @@ export class AttachmentCheck {
 	}
 
 	#attachAgain(gone: readonly Attachment[]): void {
-		const { attachments } = this.#checked;
+		const { attachments } = this.#inputs;
 		const possible = gone.filter(({ hookGone }) => !hookGone).map(({ program }) => program);
 		if (possible.length === 0) return;
 		const programs: string[] = [];
@@ -179,13 +180,13 @@ export class AttachmentCheck {
 		// reports
 		for (const program of possible.toSorted(sockopsLast)) {
 			// a refused program must not keep the later ones from observing connections
-			if (this.#try(program, () => attachments.again(program))) programs.push(program);
+			if (this.#try(program, () => attachments.reattach(program))) programs.push(program);
 		}
 		if (programs.length === 0) return;
-		this.#attachedAgain = true;
+		this.#reattached = true;
 		// one of these that is missing at the next check is lost once more
 		this.#detached = this.#detached.filter((program) => !programs.includes(program));
-		const context = { programs, cgroup: this.#checked.cgroup.path };
+		const context = { programs, cgroup: this.#inputs.cgroup.path };
 		this.#limit.log(`attached ${programs.toSorted()}`, logLines.reattached, context);
 	}
 
@@ -204,8 +205,8 @@ export class AttachmentCheck {
 	 * Checks the pins: the next daemon adopts them, and they keep programs attached while no daemon
 	 * runs.
 	 */
-	#checkPins(): Missing[] {
-		const { pins, attachments, bpf, maps } = this.#checked;
+	#checkPins(): MissingAttachment[] {
+		const { pins, attachments, bpf, maps } = this.#inputs;
 		if (pins === undefined) return [];
 		let fault = '';
 		try {
@@ -217,37 +218,37 @@ export class AttachmentCheck {
 			const all = [...lost, ...lostMaps];
 			if (all.length > 0) {
 				this.#count('pins');
-				this.#limit.log('pins restored', logLines.pinsRestored, { pins: pins.shown, names: all });
+				this.#limit.log('pins restored', logLines.pinsRestored, { pins: pins.displayPath, names: all });
 			}
 			if (!pins.isComplete) fault = 'is hidden by another mount, or was moved';
-			else if (all.length > 0) return [{ reason: 'pins_missing', text: `pins were missing in ${pins.shown}` }];
+			else if (all.length > 0) return [{ reason: 'pins_missing', text: `pins were missing in ${pins.displayPath}` }];
 		} catch (error) {
 			fault = `cannot be used: ${error instanceof Error ? error.message : String(error)}`;
 		}
 		if (fault !== '' && fault !== this.#pinsFault) {
 			this.#count('pins');
-			const logged = this.#limit.log('pins hidden', logLines.pinsHidden, { pins: pins.shown, why: fault });
+			const logged = this.#limit.log('pins hidden', logLines.pinsHidden, { pins: pins.displayPath, why: fault });
 			this.#pinsFaultLogged ||= logged;
 		} else if (fault === '' && this.#pinsFaultLogged) {
 			this.#pinsFaultLogged = false;
-			this.#limit.log('pins back', logLines.pinsReachable, { pins: pins.shown });
+			this.#limit.log('pins back', logLines.pinsReachable, { pins: pins.displayPath });
 		}
 		this.#pinsFault = fault;
-		return fault === '' ? [] : [{ reason: 'pins_missing', text: `the directory of pins ${pins.shown} ${fault}` }];
+		return fault === '' ? [] : [{ reason: 'pins_missing', text: `the directory of pins ${pins.displayPath} ${fault}` }];
 	}
 
 	/** Sets TCP_SAVE_SYN on listeners that began to listen while programs were detached. */
 	#checkSyns(): void {
-		if (!this.#attachedAgain && performance.now() - this.#synsCheckedMs < synsMs) return;
-		this.#attachedAgain = false;
+		if (!this.#reattached && performance.now() - this.#synsCheckedMs < synsMs) return;
+		this.#reattached = false;
 		this.#synsCheckedMs = performance.now();
-		const listeners = this.#checked.savedSyns.check();
+		const listeners = this.#inputs.savedSyns.check();
 		if (listeners > 0) this.#count('syns', listeners);
 	}
 
 	/** Includes what was never lost, as 0: an alert needs the zero before the first loss. */
 	#lostOf(programs: readonly Attachment[]): Record<string, bigint> {
-		const pins = this.#checked.pins === undefined ? [] : ['pins'];
+		const pins = this.#inputs.pins === undefined ? [] : ['pins'];
 		const all = [...programs.map(({ program }) => program), ...pins, 'syns'];
 		const zeros = Object.fromEntries(all.map((name) => [name, 0n]));
 		return { ...zeros, ...this.#readerLost, ...Object.fromEntries(this.#lost) };

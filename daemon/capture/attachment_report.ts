@@ -9,11 +9,11 @@ export interface AttachmentReport {
 	/** How often each attachment was found missing, by program, and `pins`. */
 	readonly lost: Readonly<Record<string, bigint>>;
 	/** Why the daemon is not ready; empty: everything that should be attached is. */
-	readonly missing: readonly Missing[];
+	readonly missing: readonly MissingAttachment[];
 }
 
 /** A reason for not being ready, and what is wrong, for operators. */
-export interface Missing {
+export interface MissingAttachment {
 	readonly reason: (typeof missingReasons)[number];
 	readonly text: string;
 }

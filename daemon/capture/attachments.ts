@@ -60,7 +60,7 @@ export class Attachments {
 
 	#attach(program: string, hook: Hook, drain = false): void {
 		if (hook === 'cgroup' && this.#cgroup.id === undefined) {
-			// not attached yet: again() attaches it once the cgroup exists
+			// not attached yet: reattach() attaches it once the cgroup exists
 			this.#wanted.set(program, hook);
 			return;
 		}
@@ -100,7 +100,7 @@ export class Attachments {
 	 * Attaches a program again that was detached. Connections of a removed cgroup continue to be
 	 * observed.
 	 */
-	again(program: string): void {
+	reattach(program: string): void {
 		const hook = this.#wanted.get(program);
 		if (hook !== undefined && hook !== 'iterator') this.#attach(program, hook, true);
 	}

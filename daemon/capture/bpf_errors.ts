@@ -28,7 +28,7 @@ function sizeOf(map: string, { clients, connections, listeners, bpf }: Config): 
 }
 
 /** The limits of a process that determine why the kernel refuses it. */
-export interface Allowance {
+export interface ProcessLimits {
 	/**
 	 * RLIMIT_MEMLOCK in bytes, where BPF maps count against it (before Linux 5.11); undefined: no
 	 * limit.
@@ -42,7 +42,7 @@ export interface Allowance {
 }
 
 /** Reads `limits` and `uid_map` (proc(5)). */
-function readAllowance(): Allowance {
+function readProcessLimits(): ProcessLimits {
 	return {
 		lockedBytes: native().probe().features.memoryAccounting === '' ? undefined : lockedLimit(),
 		inUserNamespace: !/^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'utf8')),
@@ -59,7 +59,7 @@ export function lockedLimit(): number | undefined {
  * Converts an error of the addon, or of an allocation, to a ToascopeError: NO_PRIVILEGE, NO_MEMORY
  * or BPF_FAILED. Returns any other error unchanged.
  */
-export function toOperatorError(error: unknown, config: Config, allowance: Allowance = readAllowance()): unknown {
+export function toOperatorError(error: unknown, config: Config, limits: ProcessLimits = readProcessLimits()): unknown {
 	if (error instanceof RangeError && /alloc/i.test(error.message)) {
 		return new ToascopeError('NO_MEMORY', 'this process lacks the memory for its tables of clients and listeners', {
 			hint: 'lower clients.capacity or listeners.max, or raise the limit (ulimit -v, LimitAS, LimitDATA)',
@@ -70,9 +70,9 @@ export function toOperatorError(error: unknown, config: Config, allowance: Allow
 	const { code, log = '' } = error as NativeError;
 	const map = /map '(\w+)': failed to create/.exec(log)?.[1];
 	if (code === 'ENOMEM') return noMemory(error, map === undefined ? undefined : sizeOf(map, config));
-	if (code === 'EPERM' && log.includes('trivial BPF program')) return bpfForbidden(error, allowance);
-	if (code === 'EPERM' && map !== undefined && allowance.lockedBytes !== undefined) {
-		const limit = `${Math.floor(allowance.lockedBytes / 1024)} KiB`;
+	if (code === 'EPERM' && log.includes('trivial BPF program')) return bpfForbidden(error, limits);
+	if (code === 'EPERM' && map !== undefined && limits.lockedBytes !== undefined) {
+		const limit = `${Math.floor(limits.lockedBytes / 1024)} KiB`;
 		return new ToascopeError('NO_MEMORY', `the kernel refuses the map ${map}: the limit on locked memory is ${limit}`, {
 			hint: 'before Linux 5.11 maps count as locked memory: set ulimit -l unlimited or LimitMEMLOCK=infinity, or grant CAP_SYS_RESOURCE',
 			cause: error,
@@ -100,7 +100,7 @@ function noMemory(cause: Error, size: string | undefined): ToascopeError {
  * The kernel refuses even a program of two instructions, so the reason is this process and not what
  * it loads.
  */
-function bpfForbidden(cause: Error, { lockedBytes, inUserNamespace }: Allowance): ToascopeError {
+function bpfForbidden(cause: Error, { lockedBytes, inUserNamespace }: ProcessLimits): ToascopeError {
 	if (inUserNamespace) {
 		const message = 'this process is in a user namespace, and the kernel accepts no eBPF from there';
 		return new ToascopeError('NO_PRIVILEGE', message, { hint: 'run it as root of the host', cause });

@@ -13,7 +13,8 @@ import type { Yield } from '../event_loop.ts';
 import { btfPath, missingBtf } from '../host/btf.ts';
 import { hostPidNamespaceHint, isInitialPidNamespace } from '../host/pid_namespace.ts';
 import { requirePrivileges } from '../host/privileges.ts';
-import { type LogSink, logLine, logLines } from '../log_lines.ts';
+import { type LogSink, logLine } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
 import type { Connection, ConnectionEvent } from '../model/connection.ts';
 import type { LookupQuery } from '../model/lookup.ts';
 import type { Peers } from '../model/peers.ts';
@@ -281,7 +282,7 @@ export class BpfProvider implements Provider, Tracker {
 		return errors;
 	}
 
-	listen(...types: ConnectionEvent['type'][]): void {
+	enableEvents(...types: ConnectionEvent['type'][]): void {
 		const bits = { opened: 1 << 1, accepted: 1 << 2, closed: 1 << 3 };
 		this.#eventMask = types.reduce((mask, type) => mask | bits[type], 0);
 		this.#applySettings(this.#config);

@@ -18,8 +18,8 @@ export interface Listening {
 	/** When the process started (CLOCK_MONOTONIC nanoseconds). */
 	readonly startedNs: bigint;
 	readonly fd: number;
-	/** The kernel keeps the SYNs of its connections (TCP_SAVE_SYN). */
-	readonly keepsSyns: boolean;
+	/** The kernel saves the SYNs of its connections (TCP_SAVE_SYN). */
+	readonly savesSyns: boolean;
 	/** toascope set TCP_SAVE_SYN there. */
 	readonly savedByUs: boolean;
 	/** The kernel delays accept() until data arrives (TCP_DEFER_ACCEPT). */
@@ -125,7 +125,7 @@ export function readListening(bytes: Buffer, at: number): Listening | undefined 
 			cgroupId: bytes.readBigUInt64LE(at + ownerLayout.cgroupId),
 		},
 		fd: bytes.readUInt32LE(at + ownerLayout.fd),
-		keepsSyns: bytes[at + ownerLayout.keepsSyns] !== 0,
+		savesSyns: bytes[at + ownerLayout.savesSyns] !== 0,
 		savedByUs: bytes[at + ownerLayout.savedByUs] !== 0,
 		defersAccept: bytes[at + ownerLayout.defersAccept] !== 0,
 		transparent: bytes[at + ownerLayout.transparent] !== 0,

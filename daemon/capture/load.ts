@@ -4,7 +4,8 @@
 import { type BpfObject, type BpfOptions, type NativeError, native, type Probed } from '../../native/binding.ts';
 import type { Config } from '../config/config.ts';
 import { possibleCpus } from '../host/possible_cpus.ts';
-import { type LogLine, type LogSink, logLine, logLines } from '../log_lines.ts';
+import { type LogLine, type LogSink, logLine } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
 import { listenerRows, mapEntries } from './maps/sizes.ts';
 import { matchesScope } from './pinning/counter_scope.ts';
 import type { Pins } from './pinning/pins.ts';
@@ -75,7 +76,7 @@ export function stateMaps(reader: ProviderName): readonly string[] {
 }
 
 /** The inputs that determine how the object is loaded. */
-export interface Wanted {
+export interface LoadInputs {
 	readonly config: Config;
 	readonly probed: Probed;
 	/** The provider that reads the options. */
@@ -95,7 +96,7 @@ export interface Pinning {
  * migrated; if they have another scope they are discarded.
  * @throws {NativeError} with the error of the kernel
  */
-export function load({ config, probed, reader }: Wanted, pinning?: Pinning): BpfObject {
+export function load({ config, probed, reader }: LoadInputs, pinning?: Pinning): BpfObject {
 	const fromModule = reader === 'module';
 	const programs = [...fexitPrograms(probed, config), ...(fromModule ? modulePrograms : [])];
 	const maps = stateMaps(reader);
@@ -125,7 +126,7 @@ export function load({ config, probed, reader }: Wanted, pinning?: Pinning): Bpf
 	const loadFresh = (why: LogLine | undefined, releasePins: () => void): BpfObject => {
 		// load without pins first: the pinned maps are given up only if the new sizes fit
 		new (native().BpfObject)({ ...options, pin: undefined }).close();
-		if (why !== undefined) logLine(log, why, { pins: pins.shown });
+		if (why !== undefined) logLine(log, why, { pins: pins.displayPath });
 		releasePins();
 		return new (native().BpfObject)(options);
 	};

@@ -16,14 +16,14 @@ import { portBitsLayout } from './records/layout.gen.ts';
 import { encodePorts } from './settings.ts';
 
 /** A program, and the cgroup that it is attached to. */
-export interface Found extends AttachedProgram {
+export interface FoundProgram extends AttachedProgram {
 	readonly cgroup: string;
 }
 
 /** The programs of another toascope at one cgroup. */
 export interface OtherToascope {
 	readonly cgroup: string;
-	readonly programs: readonly Found[];
+	readonly programs: readonly FoundProgram[];
 	/**
 	 * The processes that hold them; none: a daemon left them behind. Undefined: not all processes
 	 * of the host can be inspected from here.
@@ -38,12 +38,12 @@ export interface OtherToascope {
 
 export interface Neighbours {
 	readonly toascopes: readonly OtherToascope[];
-	readonly others: readonly Found[];
+	readonly others: readonly FoundProgram[];
 	/**
 	 * Other programs whose names are hidden: the kernel shows names only to CAP_SYS_ADMIN, so any
 	 * of them can belong to a toascope.
 	 */
-	readonly unnamed: readonly Found[];
+	readonly unnamed: readonly FoundProgram[];
 }
 
 /**
@@ -62,7 +62,7 @@ const isToascope = ({ name }: AttachedProgram) => name.startsWith('toascope_');
  * @throws {NativeError} EPERM without CAP_NET_ADMIN
  */
 function* findAllPrograms(cgroup: string, own: ReadonlySet<number>, config: Config): Generator<void, Neighbours> {
-	const found: Found[] = [];
+	const found: FoundProgram[] = [];
 	for (const directory of [...above(cgroup), ...(yield* below(cgroup))]) {
 		found.push(...attachedAt(directory));
 		yield;
@@ -90,7 +90,7 @@ function* findAllPrograms(cgroup: string, own: ReadonlySet<number>, config: Conf
  * The processes that hold one of the programs; undefined if none was found, and not all processes
  * could be inspected.
  */
-function pidsOf(programs: readonly Found[], holders: Holders | undefined): readonly number[] | undefined {
+function pidsOf(programs: readonly FoundProgram[], holders: Holders | undefined): readonly number[] | undefined {
 	const each = programs.map(({ id }) => holders?.of(id));
 	const pids = [...new Set(each.flatMap((found) => found ?? []))];
 	return pids.length === 0 && each.includes(undefined) ? undefined : pids;
@@ -187,7 +187,7 @@ function subdirectories(directory: string): string[] {
 	}
 }
 
-function attachedAt(cgroup: string): Found[] {
+function attachedAt(cgroup: string): FoundProgram[] {
 	try {
 		return native()
 			.attachedPrograms(cgroup)

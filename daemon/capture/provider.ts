@@ -12,7 +12,7 @@ import type { LookupQuery } from '../model/lookup.ts';
 import type { Peers } from '../model/peers.ts';
 import type { UnknownOption } from '../model/recent.ts';
 import type { Source } from '../model/source.ts';
-import type { AttachmentReport, Missing } from './attachment_report.ts';
+import type { AttachmentReport, MissingAttachment } from './attachment_report.ts';
 
 export type ProviderName = 'bpf' | 'module';
 
@@ -71,7 +71,7 @@ export interface Tracker {
 	/** The counters, as the store reads them. */
 	readonly counters: Source;
 	/** Sets which events the kernel emits. None: the kernel spends no time on them. */
-	listen(...types: ConnectionEvent['type'][]): void;
+	enableEvents(...types: ConnectionEvent['type'][]): void;
 	/**
 	 * Passes what has happened since the last call to `onEvent`, for some milliseconds. True: there
 	 * is more. Each event that was read from the kernel is passed on, whatever fails on the way;
@@ -115,7 +115,7 @@ export interface OptionReader {
 /** The result of a check, as in AttachmentReport. */
 export interface ReaderReport {
 	readonly lost: AttachmentReport['lost'];
-	readonly missing: readonly Missing[];
+	readonly missing: readonly MissingAttachment[];
 }
 
 /** The BPF programs read options themselves: their settings contain everything that is in force. */

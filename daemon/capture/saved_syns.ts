@@ -10,7 +10,8 @@ import type { Config } from '../config/config.ts';
 import { includesPort } from '../config/ports.ts';
 import { ownNetns } from '../host/netns.ts';
 import { hostPidNamespaceHint } from '../host/pid_namespace.ts';
-import { LogLimit, type LogSink, logLine, logLines } from '../log_lines.ts';
+import { LogLimit, type LogSink, logLine } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
 import type { Listening, ListeningSockets } from './listening.ts';
 
 export class SavedSyns {
@@ -60,7 +61,7 @@ export class SavedSyns {
 	check(): number {
 		if (this.#wanted === undefined || this.#sockets.refused !== '' || !this.#reachable) return 0;
 		const listeners = this.#set();
-		if (listeners > 0) this.#limit.log('again', logLines.synsSavedAgain, { listeners });
+		if (listeners > 0) this.#limit.log('again', logLines.saveSynRestored, { listeners });
 		return listeners;
 	}
 
@@ -90,9 +91,9 @@ export class SavedSyns {
 		const refused = new Map<string, number>();
 		let changed = 0;
 		for (const listening of this.#sockets.read()) {
-			const { owner, fd, keepsSyns, savedByUs } = listening;
+			const { owner, fd, savesSyns, savedByUs } = listening;
 			const keep = this.#wanted?.(listening) === true;
-			if (keep ? keepsSyns : !savedByUs) continue;
+			if (keep ? savesSyns : !savedByUs) continue;
 			try {
 				this.#bpf.setSaveSyn(owner.pid, fd, keep);
 				changed++;

@@ -37,7 +37,7 @@ export class Sweeper {
 			}
 			request.writeUInt32LE(slot, sweepRequestLayout.first);
 			const slots = Math.min(slotsPerSlice, this.#slots - slot);
-			this.#bpf.run(sweepProgram, request, Math.ceil(slots / limit.SLOTS_A_RUN));
+			this.#bpf.run(sweepProgram, request, Math.ceil(slots / limit.SLOTS_PER_RUN));
 		}
 	}
 }
@@ -53,5 +53,5 @@ export function sweepPinned(maps: string): void {
 	const request = Buffer.alloc(sweepRequestLayout.size);
 	request.writeUInt32LE(1, sweepRequestLayout.open);
 	const { maxEntries } = native().pinnedMap(join(maps, 'connections'));
-	native().runPinned(program, request, Math.ceil(maxEntries / limit.SLOTS_A_RUN));
+	native().runPinned(program, request, Math.ceil(maxEntries / limit.SLOTS_PER_RUN));
 }

@@ -13,7 +13,8 @@ import type { Config, Environment } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { exitCode, ToascopeError } from '../errors.ts';
 import { requirePrivileges } from '../host/privileges.ts';
-import { logLine, logLines } from '../log_lines.ts';
+import { logLine } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
 import { createLogger } from '../service/log.ts';
 
 export interface DetachOptions {
@@ -77,7 +78,7 @@ function releaseListeners(config: Config): void {
 		BpfProvider.open(config, bpfReader, log).close(false);
 	} catch (err) {
 		if (err instanceof ToascopeError && err.code === 'ALREADY_RUNNING') throw err;
-		logLine(log, logLines.synsStillSaved, { err });
+		logLine(log, logLines.saveSynNotReset, { err });
 	}
 }
 

@@ -9,7 +9,7 @@ import { listeningProcessOf, lockHolderOf } from '../client/running_daemon.ts';
 import { readReloads, type Status } from '../client/status.ts';
 import type { Config, Environment } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
-import { logAdvice } from '../doctor/log_place.ts';
+import { logAdvice } from '../doctor/log_advice.ts';
 import { type ErrorCode, errorCodes, exitCode, ToascopeError } from '../errors.ts';
 
 export interface ReloadOptions {

@@ -7,7 +7,8 @@ import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
 import { loadConfig, loadConfigAndFile } from '../config/load.ts';
 import { codeOfError, exitCode } from '../errors.ts';
-import { LogLimit, logLine, logLines } from '../log_lines.ts';
+import { LogLimit, logLine } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
 import { ignoreSignals, routeWarnings } from '../process.ts';
 import { createLog } from '../service/log.ts';
 import { Service, type ServiceOptions } from '../service/service.ts';
@@ -75,7 +76,7 @@ async function runLogged(config: Config, logger: Logger, options: ServiceOptions
 	const service = await Service.start(config, logger, options);
 	// the daemon runs on timers that do not keep the process alive: this one does, until a signal
 	// arrives
-	const alive = setInterval(() => {}, 2 ** 31 - 1);
+	const keepAlive = setInterval(() => {}, 2 ** 31 - 1);
 	try {
 		// READY=1 is sent when a collection has succeeded
 		service.readiness.watch((reasons) => systemd.readiness(reasons));
@@ -91,7 +92,7 @@ async function runLogged(config: Config, logger: Logger, options: ServiceOptions
 		}
 		systemd.stopping();
 	} finally {
-		clearInterval(alive);
+		clearInterval(keepAlive);
 		const { kept, notKept: lost, recordsDropped: recordsLost } = await service.stop();
 		const outcome = { on_exit: config.onExit, records_lost: recordsLost };
 		if (lost.length > 0) logLine(logger, logLines.stoppedPartlyKept, { ...outcome, lost });

@@ -63,8 +63,8 @@ export function getFromDaemon(
 }
 
 /** What an error of `getFromDaemon` means: no process listens there, access denied, or other. */
-export function errorKindOf(error: unknown): 'nobody' | 'denied' | 'other' {
+export function errorKindOf(error: unknown): 'not_listening' | 'denied' | 'other' {
 	const { code = '' } = error as NodeJS.ErrnoException;
-	if (['ENOENT', 'ECONNREFUSED', 'ENOTDIR'].includes(code)) return 'nobody';
+	if (['ENOENT', 'ECONNREFUSED', 'ENOTDIR'].includes(code)) return 'not_listening';
 	return code === 'EACCES' || code === 'EPERM' ? 'denied' : 'other';
 }

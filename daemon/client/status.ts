@@ -20,14 +20,14 @@ export type DaemonLookup =
  */
 export async function findDaemon(addresses: readonly DaemonAddress[]): Promise<DaemonLookup | undefined> {
 	const failed: Extract<DaemonLookup, { error: unknown }>[] = [];
-	for (const place of addresses) {
+	for (const address of addresses) {
 		try {
-			return { address: place, status: readStatus(await requestStatus(place)) };
+			return { address, status: readStatus(await requestStatus(address)) };
 		} catch (error) {
-			failed.push({ address: place, error });
+			failed.push({ address, error });
 		}
 	}
-	return failed.find(({ error }) => errorKindOf(error) !== 'nobody') ?? failed[0];
+	return failed.find(({ error }) => errorKindOf(error) !== 'not_listening') ?? failed[0];
 }
 
 /** `fresh=on`: the counts include all connections up to now. An older daemon answers 400. */

@@ -13,7 +13,7 @@ import { fileSchema } from './schema.ts';
 export const defaultPath = '/etc/toascope/toascope.yaml';
 
 /** A configuration, and the file that it comes from. */
-export interface Loaded {
+export interface LoadedConfig {
 	readonly config: Config;
 	/** Undefined: there is no file, and the defaults apply. */
 	readonly file: string | undefined;
@@ -28,7 +28,7 @@ export interface Loaded {
 export function loadConfigAndFile(
 	{ path, env }: { path?: string | undefined; env: Environment },
 	fallback: string = defaultPath,
-): Loaded {
+): LoadedConfig {
 	const bytes = path === undefined ? readIfPresent(fallback) : readBytes(path);
 	const file = readTree(path ?? fallback, bytes ?? new Uint8Array());
 	const environment = readEnvironment(env);

@@ -7,7 +7,7 @@ import { type Config, displayValues } from '../config/config.ts';
 import { longForm } from '../config/environment.ts';
 import { keys } from '../config/schema.ts';
 import { type Check, check, firstLine } from './check.ts';
-import { logAdvice } from './log_place.ts';
+import { logAdvice } from './log_advice.ts';
 
 const title = 'Daemon';
 
@@ -21,7 +21,7 @@ export function daemonCheck(found: DaemonLookup | undefined, version: string): C
 function unanswered({ address, error }: Extract<DaemonLookup, { error: unknown }>): Check {
 	const where = formatDaemonAddress(address);
 	switch (errorKindOf(error)) {
-		case 'nobody':
+		case 'not_listening':
 			return check(
 				'daemon',
 				title,

@@ -8,7 +8,7 @@ import { hostRoots } from '../host/roots.ts';
 import { runToolSync } from '../host/tool.ts';
 import { buildDirectory, missingParts } from '../module/build.ts';
 import { type KernelObject, parseModinfo } from '../module/kernel_object.ts';
-import { describeLoaded, type Loaded, readLoaded, supportsModules } from '../module/loaded.ts';
+import { describeLoaded, type LoadedModule, readLoaded, supportsModules } from '../module/loaded.ts';
 import { unsupportedProfiles } from '../module/parameters.ts';
 import { type Policy, readPolicy, signedOnlyReason } from '../module/policy.ts';
 import { type Check, check } from './check.ts';
@@ -18,7 +18,7 @@ import type { Values } from './configuration.ts';
 export interface ModuleFacts {
 	/** False: this kernel does not support modules (CONFIG_MODULES). */
 	readonly takesModules: boolean;
-	readonly loaded: Loaded | undefined;
+	readonly loaded: LoadedModule | undefined;
 	/** The module that modprobe would load, if it is toascope's and of this version. */
 	readonly installed: Pick<KernelObject, 'signed'> | undefined;
 	/** A module was built for this kernel. */

@@ -7,7 +7,8 @@
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, LogController } from 'fastify';
 import { codeOfError, isSystemError } from '../errors.ts';
 import type { PrometheusExporter } from '../export/prometheus/exporter.ts';
-import { LogLimit, logLines } from '../log_lines.ts';
+import { LogLimit } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
 import { acceptJsonBodies } from './body.ts';
 import { clientErrorHandler, type EndWithProblem, handleConnectAndExpect } from './client_error.ts';
 import { compressResponses } from './compression.ts';

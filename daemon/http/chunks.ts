@@ -7,8 +7,9 @@
 import { pipeline, type Writable } from 'node:stream';
 import { constants, createGzip } from 'node:zlib';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { logLine, logLines } from '../log_lines.ts';
-import { onceClosed } from './gone.ts';
+import { logLine } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
+import { onceClosed } from './once_closed.ts';
 
 /**
  * Maximum of chunks of one response that are being read at a time. While one is read the next is
@@ -19,7 +20,7 @@ const maxInFlight = 2;
 export interface ChunksOptions {
 	readonly gzip: boolean;
 	/** Called with each chunk that is no longer read. */
-	readonly giveBack: (chunk: Buffer) => void;
+	readonly release: (chunk: Buffer) => void;
 }
 
 /**
@@ -31,7 +32,7 @@ export async function sendChunks(
 	request: FastifyRequest,
 	reply: FastifyReply,
 	chunks: Iterable<Buffer> | AsyncIterable<Buffer>,
-	{ gzip, giveBack }: ChunksOptions,
+	{ gzip, release }: ChunksOptions,
 ): Promise<void> {
 	const { raw } = reply;
 	const { socket } = request.raw;
@@ -51,7 +52,7 @@ export async function sendChunks(
 			inFlight++;
 			body.write(chunk, (error) => {
 				inFlight--;
-				if (error == null) giveBack(chunk);
+				if (error == null) release(chunk);
 				wake();
 			});
 			while (inFlight >= maxInFlight && !isGone()) {

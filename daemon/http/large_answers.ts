@@ -27,7 +27,7 @@ export interface LargeResponsesOptions {
 /** Milliseconds between two attempts while all slots are in use and none can be freed yet. */
 const retryMs = 100;
 
-interface Waiting {
+interface WaitingResponse {
 	readonly connection: HttpConnection;
 	/** Called with false if no slot became free in time, or the connection has closed. */
 	readonly resolve: (granted: boolean) => void;
@@ -45,7 +45,7 @@ export class LargeResponses {
 	readonly #options: LargeResponsesOptions;
 	/** At most one response for each connection. */
 	readonly #active = new Map<HttpConnection, Answer>();
-	readonly #queue = new Set<Waiting>();
+	readonly #queue = new Set<WaitingResponse>();
 	#retryTimer: NodeJS.Timeout | undefined;
 
 	constructor(options: LargeResponsesOptions) {
@@ -60,7 +60,7 @@ export class LargeResponses {
 		return new Promise((resolve) => {
 			const giveUp = () => waiting.resolve(false);
 			const timer = setTimeout(giveUp, this.#options.limits.largeResponseQueueMs).unref();
-			const waiting: Waiting = {
+			const waiting: WaitingResponse = {
 				connection,
 				resolve: (granted) => {
 					clearTimeout(timer);
@@ -91,9 +91,9 @@ export class LargeResponses {
 	}
 
 	/** The oldest request of the caller with the fewest responses in progress. */
-	#next(): Waiting | undefined {
+	#next(): WaitingResponse | undefined {
 		const counts = countByCaller(this.#active.keys());
-		let best: Waiting | undefined;
+		let best: WaitingResponse | undefined;
 		let fewest = Number.POSITIVE_INFINITY;
 		for (const waiting of this.#queue) {
 			const { connection } = waiting;
@@ -104,7 +104,7 @@ export class LargeResponses {
 		return best;
 	}
 
-	#start({ connection, resolve }: Waiting): void {
+	#start({ connection, resolve }: WaitingResponse): void {
 		const { largeResponseMs: largeAnswerMs } = this.#options.limits;
 		const timer = setTimeout(() => this.#end(connection, 'large_answer_time'), largeAnswerMs).unref();
 		const sentBefore = sentBytes(connection.socket);

@@ -4,8 +4,8 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { HttpLimit } from '../export/prometheus/http_metrics.ts';
 import { createProblemEnder } from './client_error.ts';
 import { type CallerOf, Connections } from './connections.ts';
-import { onceClosed } from './gone.ts';
 import { type LargeResponseLimits, LargeResponses } from './large_answers.ts';
+import { onceClosed } from './once_closed.ts';
 import { limitPipelining } from './pipelining.ts';
 import { HttpProblem, type ProblemStatus } from './problem.ts';
 

@@ -23,7 +23,7 @@ export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusE
 		const created = readMetricsQuery(request.query).created ?? negotiateCreated(accept);
 		reply.header('content-type', contentTypes[format]).header('vary', 'accept, accept-encoding');
 		const chunks = request.method === 'HEAD' ? [] : metrics.render(format, created);
-		await sendChunks(request, reply, chunks, { gzip: negotiateGzip(encodings), giveBack: metrics.release });
+		await sendChunks(request, reply, chunks, { gzip: negotiateGzip(encodings), release: metrics.release });
 	});
 
 	app.get('/healthz', (_request, reply) => plain(reply, 'alive\n'));

@@ -10,7 +10,8 @@ import { dirname } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { makeDirectories, reasonOf, removeDirectories } from '../directories.ts';
 import { ToascopeError } from '../errors.ts';
-import { logLine, logLines } from '../log_lines.ts';
+import { logLine } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
 
 const socketMode = 0o660;
 /**
@@ -83,8 +84,8 @@ type FileIdentity = Pick<BigIntStats, 'ino' | 'dev' | 'birthtimeNs'>;
  * then.
  */
 async function bind(app: FastifyInstance, path: string): Promise<string> {
-	const beside = `${path}.${process.pid}`;
-	const name = Buffer.byteLength(beside) > pathMax ? `${dirname(path)}/.${process.pid.toString(36)}` : beside;
+	const preferred = `${path}.${process.pid}`;
+	const name = Buffer.byteLength(preferred) > pathMax ? `${dirname(path)}/.${process.pid.toString(36)}` : preferred;
 	// left by an earlier process with this pid that was killed between bind() and publish()
 	await unlink(name).catch(unlessMissing);
 	bindPrivately(app.server);

@@ -36,7 +36,7 @@ export class ClientIndex {
 	 * number after each.
 	 */
 	readonly #first: Uint32Array;
-	readonly #following: Uint32Array;
+	readonly #nextInChain: Uint32Array;
 	/**
 	 * The number that was requested after each number the last time. The table has an order that
 	 * hardly changes between collections, so this is usually right again.
@@ -58,7 +58,7 @@ export class ClientIndex {
 		this.#keyLength = keyLength;
 		this.#keys = new Uint16Array((capacity + 1) * keyLength);
 		this.#first = new Uint32Array(2 ** hashBits);
-		this.#following = new Uint32Array(capacity + 1);
+		this.#nextInChain = new Uint32Array(capacity + 1);
 		this.#after = new Uint32Array(capacity + 1);
 		this.#multipliers = getRandomValues(new Uint32Array(keyLength));
 		this.#shift = 32 - hashBits;
@@ -79,14 +79,14 @@ export class ClientIndex {
 	#find(keys: Uint16Array, at: number): number {
 		const chain = this.#chain(keys, at);
 		let number = this.#first[chain] ?? none;
-		while (number !== none && !this.#has(number, keys, at)) number = this.#following[number] ?? none;
+		while (number !== none && !this.#has(number, keys, at)) number = this.#nextInChain[number] ?? none;
 		return number === none ? this.#add(chain, keys, at) : number;
 	}
 
 	#add(chain: number, keys: Uint16Array, at: number): number {
 		const number = this.#allocate();
 		this.#keys.set(keys.subarray(at, at + this.#keyLength), number * this.#keyLength);
-		this.#following[number] = this.#first[chain] ?? none;
+		this.#nextInChain[number] = this.#first[chain] ?? none;
 		this.#first[chain] = number;
 		this.states[number] = clientState.new;
 		return number;
@@ -95,23 +95,23 @@ export class ClientIndex {
 	/** Frees the number of a client that has left the table. */
 	remove(number: number): void {
 		const chain = this.#chain(this.#keys, number * this.#keyLength);
-		const after = this.#following[number] ?? none;
+		const after = this.#nextInChain[number] ?? none;
 		if (this.#first[chain] === number) {
 			this.#first[chain] = after;
 		} else {
 			let before = this.#first[chain] ?? none;
-			while (this.#following[before] !== number) before = this.#following[before] ?? none;
-			this.#following[before] = after;
+			while (this.#nextInChain[before] !== number) before = this.#nextInChain[before] ?? none;
+			this.#nextInChain[before] = after;
 		}
 		this.states[number] = clientState.unused;
-		this.#following[number] = this.#free;
+		this.#nextInChain[number] = this.#free;
 		this.#free = number;
 	}
 
 	#allocate(): number {
 		if (this.#free !== none) {
 			const number = this.#free;
-			this.#free = this.#following[number] ?? none;
+			this.#free = this.#nextInChain[number] ?? none;
 			return number;
 		}
 		if (this.#unused >= this.states.length) throw new RangeError('more clients than the table can hold');

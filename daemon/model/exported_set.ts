@@ -5,11 +5,11 @@
  * a client that returns does not get the old base.
  */
 import type { Series } from './series.ts';
-import type { Admission, Exported, Source } from './source.ts';
+import type { Admission, ExportedEntry, Source } from './source.ts';
 
 /** A client with a series. */
 export interface ExportedClient {
-	readonly exported: Exported;
+	readonly exported: ExportedEntry;
 	readonly series: Series;
 }
 
@@ -21,7 +21,7 @@ export class ExportedSet {
 	/** By the client's number. */
 	readonly #shown = new Map<number, ExportedClient>();
 	/** Series of the previous daemon whose clients have not been read yet, by the client's key. */
-	readonly #unresumed = new Map<string, Exported>();
+	readonly #unresumed = new Map<string, ExportedEntry>();
 	/** Keys of entries whose series have ended. */
 	readonly #ended = new Set<string>();
 
@@ -59,7 +59,7 @@ export class ExportedSet {
 	 * Continues the series of the previous daemon. Undefined: it had decided nothing, or that the
 	 * client gets no series.
 	 */
-	resume(key: string): Exported | undefined {
+	resume(key: string): ExportedEntry | undefined {
 		const exported = this.#unresumed.get(key);
 		this.#unresumed.delete(key);
 		return exported;

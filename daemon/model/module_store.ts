@@ -2,7 +2,7 @@
 /** Snapshots where no connection is tracked: they contain only what toa.ko counts. */
 import { SeriesTableBuilder } from './series_table.ts';
 import type { Snapshot } from './snapshot.ts';
-import type { SnapshotStore, StoreLimits } from './store.ts';
+import type { SnapshotStore, StoreLimits } from './snapshot_store.ts';
 
 export class ModuleStore implements SnapshotStore {
 	limits: StoreLimits;

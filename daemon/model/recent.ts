@@ -3,8 +3,9 @@
  * The traffic of the last minutes: the totals now less the totals then. It is the basis for finding
  * faults.
  */
+
+import { otherListener } from './listener_rows.ts';
 import type { FinalVerdict, ListenerTotals, Segment, Snapshot } from './snapshot.ts';
-import { otherListener } from './store.ts';
 
 /** An option that no active profile matches, on connections without TOA from trusted senders. */
 export interface UnknownOption {

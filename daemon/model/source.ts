@@ -59,7 +59,7 @@ export interface ClientPage {
 }
 
 /** A series of the exported set. */
-export interface Exported {
+export interface ExportedEntry {
 	/** The client's traffic before its series began, which "other" shows. */
 	readonly base: Traffic;
 	/** Unix nanoseconds; 0: the series has ended, and only its entry is left. */
@@ -70,7 +70,7 @@ export interface Exported {
 export interface Admission {
 	/** The client's key. */
 	readonly key: string;
-	readonly exported: Exported;
+	readonly exported: ExportedEntry;
 }
 
 /**
@@ -108,7 +108,7 @@ export interface Source {
 	readListenerSince(): Map<string, bigint>;
 	writeListenerSince(listener: string, unixNs: bigint): void;
 	/** The exported set, as it was pinned. */
-	readExported(): Map<string, Exported>;
+	readExported(): Map<string, ExportedEntry>;
 	/** Adds series to the exported set. Returns whether there was room, for each of them. */
 	admit(admissions: readonly Admission[]): readonly boolean[];
 	/**
@@ -128,7 +128,7 @@ export interface Source {
 	 * Removes a client that was retired before the latest synchronize() from the table, adds its
 	 * counts to its listener's, and removes its series from the exported set.
 	 */
-	fold(key: string, exported: Exported | undefined): FoldResult;
+	fold(key: string, exported: ExportedEntry | undefined): FoldResult;
 	/**
 	 * Deletes the entry of an ended series from the exported set. False: not now, the map is in
 	 * use.

@@ -11,43 +11,21 @@
  * keeps changing. Why every sum is correct all the same: docs/notes/series.md.
  */
 import type { Yield } from '../event_loop.ts';
-import { type Endpoint, formatEndpoint } from './address.ts';
 import { type Candidate, Candidates, rankOf } from './candidates.ts';
 import { ClientIndex, clientState } from './client_index.ts';
 import { type ExportedClient, ExportedSet } from './exported_set.ts';
-import { ListenerSlots } from './listener_slots.ts';
+import { type ListenerRow, ListenerRows } from './listener_rows.ts';
 import type { Series } from './series.ts';
 import { SeriesTableBuilder } from './series_table.ts';
-import type { ListenerTotals, Snapshot } from './snapshot.ts';
-import type { ClientPage, Exported, ListenerRecord, Source } from './source.ts';
+import type { Snapshot } from './snapshot.ts';
+import type { SnapshotStore, StoreLimits } from './snapshot_store.ts';
+import type { ClientPage, ExportedEntry, ListenerRecord, Source } from './source.ts';
 import type { Traffic } from './traffic.ts';
-import { addTo, noTraffic, subtractFrom, trafficWords } from './traffic.ts';
-
-export interface StoreLimits {
-	/** Series of clients, without `direct` and `other`. */
-	readonly maxExported: number;
-	/** A client without an open connection and without traffic for this long is folded. */
-	readonly idleMs: number;
-}
-
-export const otherListener = 'other';
+import { addTo, noTraffic, subtractFrom } from './traffic.ts';
+import { unixNs } from './unix_ns.ts';
 
 /** Admissions before yielding: one call into the kernel, about a millisecond. */
 const admissionsPerBatch = 1024;
-
-interface ListenerRow {
-	readonly name: string;
-	/** When its counters were 0, where that is known (Unix nanoseconds). */
-	readonly sinceNs: bigint | undefined;
-	/** What its `other` shows at this collection, in words. */
-	readonly sum: BigUint64Array;
-	/** Connections of its clients without a series that are open at this collection. */
-	active: number;
-	/** Its clients in the table at this collection. */
-	clients: number;
-	readonly direct: Series;
-	readonly other: Series;
-}
 
 /** The settings and the results of one collection. */
 interface CollectionPass {
@@ -62,45 +40,15 @@ interface CollectionPass {
 	retiring: number;
 }
 
-/** Builds the snapshots that exporters show. */
-export interface SnapshotStore {
-	/** The latest; undefined before the first collection. */
-	readonly snapshot: Snapshot | undefined;
-	/** In effect from the next collection on. */
-	limits: StoreLimits;
-	/** One collection at a time. */
-	collect(yieldLoop: Yield): Promise<Snapshot>;
-}
-
 export class Store implements SnapshotStore {
 	readonly #source: Source;
 	#limits: StoreLimits;
 	readonly #drops: () => Readonly<Record<string, bigint>>;
-	readonly #slots: ListenerSlots;
-	/**
-	 * Start time of listeners that were there before this daemon and whose start time is not
-	 * recorded.
-	 */
-	readonly #startNs = unixNs();
-	/**
-	 * Recorded by previous daemons: when each listener's counters began, by the listener's key; 0:
-	 * not known.
-	 */
-	readonly #listenerSince: Map<string, bigint>;
-	/**
-	 * Just before the listeners were last read (Unix nanoseconds): the counters of new ones were 0
-	 * then.
-	 */
-	#listenersReadNs: bigint | undefined;
+	readonly #rows: ListenerRows;
 	/** The value that the previous daemon wrote. */
 	readonly #classifiedNs: bigint;
 	readonly #exported: ExportedSet;
 	readonly #clients: ClientIndex;
-	readonly #rows: ListenerRow[] = [];
-	/** Indices into #rows, by the listener's key. */
-	readonly #rowIndex = new Map<string, number>();
-	/** Indices of rows whose listener was folded. */
-	readonly #freeRows: number[] = [];
 	#retiring = 0;
 	#collecting = false;
 	#snapshot: Snapshot | undefined;
@@ -111,9 +59,8 @@ export class Store implements SnapshotStore {
 		this.#limits = limits;
 		this.#drops = drops;
 		this.#exported = new ExportedSet(source);
-		this.#slots = new ListenerSlots(source);
+		this.#rows = new ListenerRows(source);
 		this.#classifiedNs = source.classifiedNs;
-		this.#listenerSince = source.readListenerSince();
 		this.#clients = new ClientIndex(source.clientsCapacity, source.clientKeyLength);
 	}
 
@@ -161,8 +108,8 @@ export class Store implements SnapshotStore {
 			this.#source.classifiedNs = pass.beganNs;
 			// after folding: the counts of clients that left the table must be in their listener's
 			const readNs = unixNs();
-			this.#snapshot = this.#buildSnapshot(pass, this.#foldListeners(pass));
-			this.#listenersReadNs = readNs;
+			this.#snapshot = this.#buildSnapshot(pass, this.#rows.foldIdle(pass.beganNs, pass.idleNs));
+			this.#rows.collectionEnded(readNs);
 			return this.#snapshot;
 		} finally {
 			this.#collecting = false;
@@ -171,11 +118,7 @@ export class Store implements SnapshotStore {
 
 	#beginPass(): CollectionPass {
 		const { maxExported, idleMs } = this.#limits;
-		for (const row of this.#rows) {
-			row.sum.fill(0n);
-			row.active = 0;
-			row.clients = 0;
-		}
+		this.#rows.clear();
 		return {
 			maxExported,
 			idleNs: BigInt(idleMs) * 1_000_000n,
@@ -209,7 +152,7 @@ export class Store implements SnapshotStore {
 	}
 
 	#rowOf(number: number): ListenerRow {
-		return this.#rows[this.#clients.listenerRows[number] ?? 0] as ListenerRow;
+		return this.#rows.at(this.#clients.listenerRows[number] ?? 0);
 	}
 
 	/**
@@ -218,60 +161,13 @@ export class Store implements SnapshotStore {
 	 */
 	#register(page: ClientPage, index: number, number: number): void {
 		const key = page.listener(index);
-		this.#clients.listenerRows[number] = this.#rowIndex.get(key) ?? this.#addListenerRow(key, page.endpoint(index));
+		this.#clients.listenerRows[number] = this.#rows.indexOf(key) ?? this.#rows.add(key, page.endpoint(index));
 		if (!this.#exported.hasUnresumed) return;
 		const exported = this.#exported.resume(page.key(index));
 		if (exported !== undefined) this.#startSeries(number, exported, page.label(index));
 	}
 
-	#addListenerRow(key: string, endpoint: Endpoint | undefined): number {
-		const listener = nameOf(endpoint);
-		const sinceNs = this.#sinceOf(key);
-		const begun = sinceNs === undefined ? { sinceNs: this.#startNs, sinceUnknown: true } : { sinceNs };
-		const series = (client: string): Series => ({ client, listener, ...begun });
-		const sum = new BigUint64Array(trafficWords);
-		const [direct, other] = [series('direct'), series('other')];
-		const index = this.#freeRows.pop() ?? this.#rows.length;
-		this.#rows[index] = { name: listener, sum, active: 0, clients: 0, sinceNs, direct, other };
-		this.#rowIndex.set(key, index);
-		return index;
-	}
-
-	/** When a listener's counters were 0; undefined where that is not recorded. */
-	#sinceOf(key: string): bigint | undefined {
-		const noted = this.#listenerSince.get(key);
-		if (noted !== undefined) return noted === 0n ? undefined : noted;
-		const beginNs = this.#listenersReadNs ?? this.#beginBefore();
-		this.#source.writeListenerSince(key, beginNs);
-		return beginNs;
-	}
-
-	/**
-	 * The start of a listener that the first collection finds, and that no previous daemon
-	 * recorded.
-	 */
-	#beginBefore(): bigint {
-		// no collection has ever ended: counting has just begun, or at least nothing of it was
-		// shown
-		if (this.#classifiedNs === 0n) return this.#startNs;
-		return unixNs() - (this.#source.monotonicNs() - this.#classifiedNs);
-	}
-
-	/** Folds listeners that are gone. Returns those that stay in the table. */
-	#foldListeners({ beganNs, idleNs }: CollectionPass): readonly ListenerRecord[] {
-		const hasClients = (key: string) => (this.#rows[this.#rowIndex.get(key) ?? -1]?.clients ?? 0) > 0;
-		const { records, folded } = this.#slots.foldIdle({ nowNs: beganNs, idleNs, hasClients });
-		for (const key of folded) {
-			const index = this.#rowIndex.get(key);
-			if (index === undefined) continue;
-			this.#rowIndex.delete(key);
-			this.#listenerSince.delete(key);
-			this.#freeRows.push(index);
-		}
-		return records;
-	}
-
-	#startSeries(number: number, exported: Exported, client: string): Series {
+	#startSeries(number: number, exported: ExportedEntry, client: string): Series {
 		const series = { client, listener: this.#rowOf(number).name, sinceNs: exported.sinceNs };
 		this.#exported.add(number, { exported, series });
 		this.#clients.states[number] = clientState.exported;
@@ -359,7 +255,11 @@ export class Store implements SnapshotStore {
 	}
 
 	/** Begins the client's series. */
-	#admitOne({ number, label, traffic, base, active }: Candidate, exported: Exported, { table }: CollectionPass): void {
+	#admitOne(
+		{ number, label, traffic, base, active }: Candidate,
+		exported: ExportedEntry,
+		{ table }: CollectionPass,
+	): void {
 		// its open connections are its own from now on; of its counters "other" keeps showing the
 		// base
 		if (this.#clients.states[number] === clientState.other) this.#rowOf(number).active -= active;
@@ -382,8 +282,8 @@ export class Store implements SnapshotStore {
 
 	#buildSnapshot({ tracked, table }: CollectionPass, records: readonly ListenerRecord[]): Snapshot {
 		for (const record of records) {
-			const index = this.#rowIndex.get(record.key) ?? this.#addListenerRow(record.key, record.endpoint);
-			const { sum, active, direct, other } = this.#rows[index] as ListenerRow;
+			const index = this.#rows.indexOf(record.key) ?? this.#rows.add(record.key, record.endpoint);
+			const { sum, active, direct, other } = this.#rows.at(index);
 			addTo(sum, 0, record.overflow);
 			addTo(sum, 0, record.unexported);
 			const at = table.add(direct, openOf(record.direct));
@@ -395,7 +295,7 @@ export class Store implements SnapshotStore {
 		const drops = { ...this.#source.drops(), ...this.#drops() };
 		return Object.freeze({
 			atMs: Date.now(),
-			listeners: records.map((record) => totalsOf(record, this.#rows[this.#rowIndex.get(record.key) ?? 0]?.sinceNs)),
+			listeners: records.map((record) => this.#rows.totals(record)),
 			clients: table.build(),
 			clientsTracked: tracked,
 			clientsCapacity: this.#source.clientsCapacity,
@@ -426,10 +326,6 @@ function openOf({ opened, closed }: Traffic): number {
 	return Math.max(0, Number(opened - closed));
 }
 
-function unixNs(): bigint {
-	return BigInt(Date.now()) * 1_000_000n;
-}
-
 /**
  * When a client was last active. Until that is recorded in its entry, it is when the entry was
  * created, which can be a second later.
@@ -437,14 +333,4 @@ function unixNs(): bigint {
 function lastActiveNs(page: ClientPage, index: number): bigint {
 	const active = page.activeNs(index);
 	return active === 0n ? page.createdNs(index) : active;
-}
-
-function nameOf(listener: Endpoint | undefined): string {
-	return listener === undefined ? otherListener : formatEndpoint(listener);
-}
-
-function totalsOf(record: ListenerRecord, sinceNs: bigint | undefined): ListenerTotals {
-	const { key: _key, slot: _slot, activeNs: _activeNs, retired: _retired, ...shown } = record;
-	const { direct: _direct, overflow: _overflow, unexported: _unexported, ...totals } = shown;
-	return { ...totals, listener: nameOf(record.endpoint), sinceNs };
 }

@@ -2,7 +2,8 @@
 /** toa.ko as the option reader: loaded and verified before anything depends on it. */
 import type { OptionReader, ReaderReport } from '../capture/provider.ts';
 import type { Config } from '../config/config.ts';
-import { type LogSink, logLine, logLines } from '../log_lines.ts';
+import { type LogSink, logLine } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
 import { readEvents } from './counters.ts';
 import { HostLock } from './host_lock.ts';
 import { loadModule } from './load.ts';

@@ -12,7 +12,7 @@ import { lastLines, runTool } from '../host/tool.ts';
 import { version } from '../version.ts';
 import { buildModule, findBuilt } from './build.ts';
 import { findInstalled, type KernelObject, readKernelObject } from './kernel_object.ts';
-import { describeLoaded, type Loaded, readLoaded, supportsModules } from './loaded.ts';
+import { describeLoaded, type LoadedModule, readLoaded, supportsModules } from './loaded.ts';
 import { loadArguments } from './parameters.ts';
 import { isLockedDown, type Policy, readPolicy, signedOnlyReason } from './policy.ts';
 
@@ -23,7 +23,7 @@ const sign =
  * Requires the loaded module to be toascope's, of this version.
  * @throws {ToascopeError} MODULE_FOREIGN, MODULE_OTHER_VERSION
  */
-export function requireOwn(loaded: Loaded): void {
+export function requireOwn(loaded: LoadedModule): void {
 	if (loaded.origin === 'own') return;
 	const what = describeLoaded(loaded);
 	if (loaded.origin === 'foreign') {

@@ -18,7 +18,7 @@ export function originOf(parameters: readonly string[], version: string | undefi
 	return version === ownVersion ? 'own' : 'other';
 }
 
-export interface Loaded {
+export interface LoadedModule {
 	readonly origin: Origin;
 	/** Undefined: the module states none. */
 	readonly version: string | undefined;
@@ -37,7 +37,7 @@ export function supportsModules({ proc } = hostRoots): boolean {
 }
 
 /** Undefined: no module `toa` is loaded. */
-export function readLoaded({ sys } = hostRoots): Loaded | undefined {
+export function readLoaded({ sys } = hostRoots): LoadedModule | undefined {
 	const directory = join(sys, 'module/toa');
 	// a module that is just being loaded or unloaded does not count
 	if (readText(join(directory, 'initstate')) !== 'live') return undefined;
@@ -63,7 +63,7 @@ export function describeLoaded({
 	origin,
 	version,
 	srcversion,
-}: Pick<Loaded, 'origin' | 'version' | 'srcversion'>): string {
+}: Pick<LoadedModule, 'origin' | 'version' | 'srcversion'>): string {
 	const stated = version === undefined ? 'without a version' : `version ${version}`;
 	const sources = srcversion === undefined ? '' : `, srcversion ${srcversion}`;
 	const by = { own: "toascope's own", other: "toascope's, of another version", foreign: "not toascope's" }[origin];

@@ -3,17 +3,18 @@
  * Checks that toa.ko is still loaded, that the configuration is in force for it and that its probes
  * run: other processes can unload it, change its parameters or switch its probes off.
  */
-import type { Missing } from '../capture/attachment_report.ts';
+import type { MissingAttachment } from '../capture/attachment_report.ts';
 import type { ReaderReport } from '../capture/provider.ts';
 import { codeOfError } from '../errors.ts';
 import { kprobesOffReason } from '../host/tracing_switch.ts';
-import { LogLimit, type LogSink, logLines } from '../log_lines.ts';
-import { describeLoaded, type Loaded } from './loaded.ts';
+import { LogLimit, type LogSink } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
+import { describeLoaded, type LoadedModule } from './loaded.ts';
 
 /** The operations on the module that the check needs. */
 export interface CheckedModule {
 	/** The loaded module `toa`, of any origin. */
-	loaded(): Loaded | undefined;
+	loaded(): LoadedModule | undefined;
 	/** Whether it is the instance that this daemon configured, not one that was loaded since. */
 	isConfiguredInstance(): boolean;
 	/** The parameters that differ from the configuration; undefined: none do. */
@@ -63,7 +64,7 @@ export class ModuleCheck {
 	}
 
 	/** Undefined: our module is loaded. */
-	#checkLoaded(): Missing[] | undefined {
+	#checkLoaded(): MissingAttachment[] | undefined {
 		if (this.#module.isConfiguredInstance()) {
 			this.#found = undefined;
 			return undefined;
@@ -103,7 +104,7 @@ export class ModuleCheck {
 			});
 	}
 
-	#checkParameters(): Missing[] {
+	#checkParameters(): MissingAttachment[] {
 		const found = this.#module.changedParameters();
 		const isNew = found !== this.#unrestored;
 		if (found === undefined) {
@@ -130,7 +131,7 @@ export class ModuleCheck {
 		}
 	}
 
-	#checkProbes(): Missing[] {
+	#checkProbes(): MissingAttachment[] {
 		const why = (this.#module.probesOff ?? kprobesOffReason)();
 		if (why !== undefined && this.#probesOff === undefined) {
 			this.#lost.module_probes++;

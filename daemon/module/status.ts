@@ -8,7 +8,7 @@ import { isLoadedAtBoot } from './boot.ts';
 import { buildDirectory, findBuilt, headersOf, missingParts } from './build.ts';
 import { dkmsStatus } from './dkms.ts';
 import { findInstalled, type KernelObject } from './kernel_object.ts';
-import { describeLoaded, type Loaded, readLoaded, supportsModules } from './loaded.ts';
+import { describeLoaded, type LoadedModule, readLoaded, supportsModules } from './loaded.ts';
 import { type Policy, readPolicy, signedOnlyReason } from './policy.ts';
 
 export interface ModuleStatus {
@@ -17,7 +17,7 @@ export interface ModuleStatus {
 	readonly kernel: string;
 	/** False: this kernel does not support modules (CONFIG_MODULES). */
 	readonly takes_modules: boolean;
-	readonly loaded: Loaded | null;
+	readonly loaded: LoadedModule | null;
 	/** What modprobe would load. */
 	readonly installed: KernelObject | null;
 	/** What `module build` has built for this kernel. */

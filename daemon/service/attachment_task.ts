@@ -4,10 +4,11 @@
  * is separate from the collection because a collection that takes long must not hide that
  * connections are missed.
  */
-import { type AttachmentReport, type Missing, missingReasons } from '../capture/attachment_report.ts';
+import { type AttachmentReport, type MissingAttachment, missingReasons } from '../capture/attachment_report.ts';
 import type { Provider } from '../capture/provider.ts';
 import type { SocketFile } from '../http/unix_socket.ts';
-import { LogLimit, type LogSink, logLines } from '../log_lines.ts';
+import { LogLimit, type LogSink } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
 import { staleMs } from './cadence.ts';
 import type { Endpoints } from './endpoints.ts';
 import type { Readiness } from './readiness.ts';
@@ -26,7 +27,7 @@ export interface AttachmentTaskOptions {
 }
 
 /** Reasons that the state of the programs does not show. */
-const notAttached: readonly Missing['reason'][] = [
+const notAttached: readonly MissingAttachment['reason'][] = [
 	'attachments_unknown',
 	'module_missing',
 	'module_parameters',

@@ -7,7 +7,7 @@ import type { Tracker } from '../capture/provider.ts';
 import { codeOfError } from '../errors.ts';
 import type { Yield } from '../event_loop.ts';
 import { Recent, type RecentTraffic, type UnknownOption } from '../model/recent.ts';
-import type { SnapshotStore } from '../model/store.ts';
+import type { SnapshotStore } from '../model/snapshot_store.ts';
 import { staleMs } from './cadence.ts';
 import { firstCollection, type Readiness } from './readiness.ts';
 import type { Tasks } from './tasks.ts';

@@ -29,7 +29,7 @@ export class Events {
 		this.#tracker = tracker;
 		this.#listeners = listeners;
 		this.#onFailure = onFailure;
-		tracker.listen(...types);
+		tracker.enableEvents(...types);
 	}
 
 	/** Delivers the events in the ring, for some milliseconds. True: more are waiting. */
@@ -51,7 +51,7 @@ export class Events {
 	 * how many were dropped because time ran out: 0 where the ring is `kept` for the next daemon.
 	 */
 	async end(kept: boolean, deadline: Deadline): Promise<number> {
-		this.#tracker.listen();
+		this.#tracker.enableEvents();
 		// a program run that had begun can still record one
 		await withinMs(this.#tracker.counters.synchronize(), deadline.remainingMs);
 		const last = new Deadline(deadline.atMost(lastDrainMs));

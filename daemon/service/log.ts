@@ -7,7 +7,8 @@ import type { PinoPretty } from 'pino-pretty';
 import type { Config } from '../config/config.ts';
 import { isSystemError, ToascopeError } from '../errors.ts';
 import { asInvoked } from '../invocation.ts';
-import { logLine, logLines } from '../log_lines.ts';
+import { logLine } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
 import { noColour } from '../terminal.ts';
 import { LogDestination } from './log_destination.ts';
 

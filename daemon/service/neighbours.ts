@@ -2,9 +2,39 @@
 /** What a starting daemon logs about other programs that are attached to the same sockets. */
 
 import type { AttachmentReport } from '../capture/attachment_report.ts';
-import { type Found, findNeighbours, runInSlices } from '../capture/neighbours.ts';
+import { type FoundProgram, findNeighbours, runInSlices } from '../capture/neighbours.ts';
+import type { Provider } from '../capture/provider.ts';
 import type { Config } from '../config/config.ts';
-import { type LogSink, logLine, logLines } from '../log_lines.ts';
+import { yieldOnce } from '../event_loop.ts';
+import { type LogSink, logLine } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
+
+/** Aborts the search when the daemon stops. */
+class Stopping extends Error {}
+
+/**
+ * Runs after the start: it examines thousands of cgroups and processes, and READY=1 must not wait
+ * for that. Ends early once `stopping` returns true.
+ */
+export async function logNeighboursInBackground(
+	provider: Provider,
+	config: Config,
+	log: LogSink,
+	stopping: () => boolean,
+): Promise<void> {
+	const yieldLoop = async () => {
+		await yieldOnce();
+		if (stopping()) throw new Stopping();
+	};
+	try {
+		// READY=1 and the first requests come before it
+		await yieldLoop();
+		const { tracker, attachments } = provider;
+		if (tracker !== undefined) await logNeighbours(tracker.cgroup, attachments, config, log, yieldLoop);
+	} catch (error) {
+		if (!(error instanceof Stopping)) throw error;
+	}
+}
 
 /**
  * Logs nothing about daemons that trust the same networks, and nothing at all where this process is
@@ -38,6 +68,6 @@ export async function logNeighbours(
 }
 
 /** The first eight cgroups: a host has hundreds. */
-function cgroupsOf(programs: readonly Found[]): string[] {
+function cgroupsOf(programs: readonly FoundProgram[]): string[] {
 	return [...new Set(programs.map(({ cgroup }) => cgroup))].slice(0, 8);
 }

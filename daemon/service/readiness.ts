@@ -5,7 +5,8 @@
  */
 import { missingReasons } from '../capture/attachment_report.ts';
 import type { NotReady } from '../http/view.ts';
-import { LogLimit, type LogSink, logLine, logLines } from '../log_lines.ts';
+import { LogLimit, type LogSink, logLine } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
 
 /** Every reason, by its stable name: callers match them. docs/http.md explains each. */
 export const notReadyReasons = [

@@ -3,7 +3,7 @@
 import { type Yield, yieldOnce } from '../event_loop.ts';
 import { longestPauseMs, usualPauseFactor } from './cadence.ts';
 
-export interface Repeated {
+export interface RepeatingTask {
 	/** Resolves when the first run has ended. */
 	readonly first: Promise<void>;
 	/**
@@ -48,7 +48,7 @@ function threadProcessorMs(): number {
  * `longestPauseMs` (or the interval, if that is longer). A run that throws is followed by the next
  * like any other. The timer does not keep the process alive.
  */
-export function repeat(intervalMs: number, work: Work, options: RepeatOptions = {}): Repeated {
+export function repeat(intervalMs: number, work: Work, options: RepeatOptions = {}): RepeatingTask {
 	const { onEnd, pauseFactor = usualPauseFactor, processorMs = threadProcessorMs } = options;
 	const controller = new AbortController();
 	const { signal } = controller;

@@ -11,43 +11,41 @@ import { native } from '../../native/binding.ts';
 import type { StatusJson } from '../api/status.ts';
 import { toOperatorError } from '../capture/bpf_errors.ts';
 import type { AcceptProgram, Provider, Tracker } from '../capture/provider.ts';
-import { type Config, changedRestartKeys } from '../config/config.ts';
+import type { Config } from '../config/config.ts';
 import { Deadline, withinMs } from '../deadline.ts';
-import { yieldOnce } from '../event_loop.ts';
 import type { SpanExport } from '../export/otel/span_export.ts';
-import { startSpans } from '../export/otel/spans.ts';
 import { createPrometheusExporter, type PrometheusExporter } from '../export/prometheus/exporter.ts';
 import { callerOf } from '../host/caller.ts';
 import { descriptorOf } from '../host/descriptor.ts';
-import { findCgroup2, readMounts } from '../host/mounts.ts';
-import { isInitialPidNamespace } from '../host/pid_namespace.ts';
 import { createHttp } from '../http/app.ts';
 import { listenTcp } from '../http/listen.ts';
 import { requireSupportedHttp } from '../http/node_check.ts';
 import { listenUnix } from '../http/unix_socket.ts';
 import type { NotReady, View } from '../http/view.ts';
-import { logLine, logLines } from '../log_lines.ts';
+import { logLine } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
 import { type Endpoint, formatEndpoint } from '../model/address.ts';
-import { CgroupPaths } from '../model/cgroup_paths.ts';
 import type { Connection, ConnectionEvent } from '../model/connection.ts';
-import { createContainerResolver } from '../model/container.ts';
 import type { LookupQuery } from '../model/lookup.ts';
 import { ModuleStore } from '../model/module_store.ts';
 import type { Peers } from '../model/peers.ts';
 import type { Snapshot } from '../model/snapshot.ts';
-import { type SnapshotStore, Store } from '../model/store.ts';
+import type { SnapshotStore } from '../model/snapshot_store.ts';
+import { Store } from '../model/store.ts';
 import { version } from '../version.ts';
+import { ActiveConfig } from './active_config.ts';
 import { AttachmentTask } from './attachment_task.ts';
 import { attachmentsMs, clockMs, collectMs, drainMs, drainPauseFactor, flushMs } from './cadence.ts';
 import { SystemClock } from './clock.ts';
 import { Collection } from './collection.ts';
 import { type Attempt, type EndpointName, Endpoints } from './endpoints.ts';
 import { type EventConsumer, Events } from './events.ts';
-import { logNeighbours } from './neighbours.ts';
+import { logNeighboursInBackground } from './neighbours.ts';
 import { openProvider } from './open_provider.ts';
 import { PeerSearch } from './peer_search.ts';
 import { logReadiness, Readiness, stopping } from './readiness.ts';
-import { type Reload, reloaded, shownChanges } from './reload.ts';
+import { startSpanExport } from './span_export.ts';
+import { logStart } from './start_log.ts';
 import { statusJson } from './status.ts';
 import { Tasks } from './tasks.ts';
 
@@ -70,17 +68,14 @@ export interface ServiceOptions {
 	readonly logLinesDropped?: () => number;
 }
 
-export interface Stopped {
-	/** The programs stay attached and count, except for what is in `lost`. */
+export interface StopResult {
+	/** The programs stay attached and count, except for what is in `notKept`. */
 	readonly kept: boolean;
 	/** What should have stayed but did not, for operators. */
 	readonly notKept: readonly string[];
 	/** Records that were dropped because they were still in the ring at the end. */
 	readonly recordsDropped: number;
 }
-
-/** Aborts the work in progress when the daemon stops. */
-class Stopping extends Error {}
 
 export class Service implements View {
 	readonly clock = new SystemClock();
@@ -98,16 +93,15 @@ export class Service implements View {
 	readonly #logLinesLost: () => number;
 	/** Undefined: no connection is tracked. */
 	readonly #peers: PeerSearch | undefined;
-	#config: Config;
+	readonly #config: ActiveConfig;
 	#spans: SpanExport | undefined;
 	#events: Events | undefined;
-	#reload: Reload = { successful: true, successAtMs: Date.now(), attempts: 0, error: undefined, restartKeys: [] };
 	#listening: Endpoint | undefined;
 	#served = { http: 'off', socket: 'off' };
 	#attached = true;
 
 	private constructor(config: Config, logger: Logger, options: ServiceOptions, provider: Provider) {
-		this.#config = config;
+		this.#config = new ActiveConfig(config, logger);
 		this.#logger = logger;
 		this.#onEvent = options.onEvent;
 		this.#configFile = options.configFile;
@@ -164,8 +158,8 @@ export class Service implements View {
 	}
 
 	async #begin(): Promise<void> {
-		const config = this.#config;
-		if (config.otel.spans) this.#spans = await this.#startSpans();
+		const config = this.#config.current;
+		this.#spans = await startSpanExport(config.otel, this.clock, this.#logger);
 		this.#tasks.start('clock', clockMs, () => this.clock.adjust());
 		const collections = this.#tasks.start('collect', collectMs, (yieldLoop) => this.#collection.run(yieldLoop), {
 			onFailure: (error) => this.#collection.failed(error),
@@ -174,8 +168,13 @@ export class Service implements View {
 		await Promise.all([collections.first, checks.first]);
 		if (this.#provider.tracker !== undefined) this.#track(this.#provider.tracker);
 		await this.#serve(config.http);
-		this.#logStart();
-		void this.#findNeighbours();
+		logStart(
+			{ provider: this.#provider, config, allAttached: this.#attachments.allAttached, ...this.#served },
+			this.#logger,
+		);
+		logNeighboursInBackground(this.#provider, config, this.#logger, () => !this.#attached).catch((error) =>
+			this.#tasks.failed('neighbours', error),
+		);
 	}
 
 	#track(tracker: Tracker): void {
@@ -215,59 +214,6 @@ export class Service implements View {
 		return new Events(tracker, [...types, 'accepted', 'closed'], listeners, onFailure);
 	}
 
-	#logStart(): void {
-		const { name: provider, acceptProgram, tracker } = this.#provider;
-		const { cgroup, adopted = false, wholeHost = true } = tracker ?? {};
-		const line = this.#attachments.allAttached ? logLines.attached : logLines.started;
-		logLine(this.#logger, line, { provider, accept: acceptProgram, cgroup, adopted, ...this.#served });
-		if (this.#config.trust.length === 0) logLine(this.#logger, logLines.trustEmpty);
-		if (!wholeHost && this.#config.cgroup === undefined) {
-			logLine(this.#logger, logLines.notTheRoot, { cgroup });
-		}
-		if (acceptProgram === 'getpeername') {
-			logLine(this.#logger, logLines.noFexit, { errno: this.#provider.features.fexit });
-		}
-	}
-
-	/**
-	 * Runs after the start: it examines thousands of cgroups and processes, and READY=1 must not
-	 * wait for that.
-	 */
-	async #findNeighbours(): Promise<void> {
-		const yieldLoop = async () => {
-			await yieldOnce();
-			if (!this.#attached) throw new Stopping();
-		};
-		try {
-			// READY=1 and the first requests come before it
-			await yieldLoop();
-			const { tracker, attachments } = this.#provider;
-			if (tracker === undefined) return;
-			await logNeighbours(tracker.cgroup, attachments, this.#config, this.#logger, yieldLoop);
-		} catch (error) {
-			if (!(error instanceof Stopping)) this.#tasks.failed('neighbours', error);
-		}
-	}
-
-	#startSpans(): Promise<SpanExport | undefined> {
-		const { endpoint, protocol } = this.#config.otel;
-		return startSpans({
-			endpoint,
-			protocol,
-			clock: (ns) => this.clock.toUnixNs(ns),
-			resolveContainer: createContainerResolver({ cgroups: this.#cgroupPaths() }),
-			logger: this.#logger,
-			version,
-		});
-	}
-
-	/** Set where a pid does not identify the container of a process. */
-	#cgroupPaths(): CgroupPaths | undefined {
-		if (isInitialPidNamespace()) return undefined;
-		const root = findCgroup2(readMounts());
-		return root === undefined ? undefined : new CgroupPaths(root);
-	}
-
 	#spanDrops(): Readonly<Record<string, bigint>> {
 		return this.#spans?.stats().dropped ?? { span_queue_full: 0n, span_export_failed: 0n };
 	}
@@ -282,7 +228,7 @@ export class Service implements View {
 					const attached = this.#attached && this.#attachments.allAttached;
 					return attached ? { provider: name, kernel: release(), mode: acceptProgram } : undefined;
 				},
-				configReload: () => this.#reload,
+				configReload: () => this.#config.reload,
 				listenFailures: () => this.#endpoints.failures(),
 				tasks: () => this.#tasks.statistics(),
 				logLinesLost: this.#logLinesLost,
@@ -332,9 +278,9 @@ export class Service implements View {
 		const snapshot = this.snapshot();
 		return statusJson({
 			provider: this.#provider,
-			config: this.#config,
+			config: this.#config.current,
 			configFile: this.#configFile,
-			reload: this.#reload,
+			reload: this.#config.reload,
 			startedMs: this.#startedMs,
 			spans: this.#spans !== undefined,
 			notReady: this.notReady(),
@@ -353,41 +299,29 @@ export class Service implements View {
 	 * as it was.
 	 */
 	reload(read: () => Config): void {
-		try {
-			const next = read();
-			const restart = changedRestartKeys(this.#config, next);
-			const merged = reloaded(this.#config, next);
-			const changed = shownChanges(this.#config, merged);
-			this.#provider.reload(merged);
-			this.#store.limits = merged.clients;
-			this.#logger.level = merged.log.level;
-			this.#config = merged;
-			const attempts = this.#reload.attempts + 1;
-			this.#reload = { successful: true, successAtMs: Date.now(), attempts, error: undefined, restartKeys: restart };
-			logLine(this.#logger, logLines.reloaded, { changed });
-			if (restart.length > 0) logLine(this.#logger, logLines.restartKeys, { keys: restart });
-		} catch (err) {
-			this.#reload = { ...this.#reload, successful: false, attempts: this.#reload.attempts + 1, error: err };
-			logLine(this.#logger, logLines.reloadFailed, { err });
-		}
+		this.#config.replace(read, (config) => {
+			this.#provider.reload(config);
+			this.#store.limits = config.clients;
+			this.#logger.level = config.log.level;
+		});
 	}
 
 	/** Whether 'keep' leaves anything in the kernel. */
-	#keeps(onExit: Config['onExit']): boolean {
-		return onExit === 'keep' && this.#config.bpf.pin !== undefined;
+	#shouldKeep(onExit: Config['onExit']): boolean {
+		return onExit === 'keep' && this.#config.current.bpf.pin !== undefined;
 	}
 
 	/**
 	 * Ends within 2 s. With 'keep', what is pinned goes on counting. `started` false: #begin()
 	 * failed. Does nothing the second time. Returns what has become of the programs, for the log.
 	 */
-	async stop(onExit = this.#config.onExit, started = true): Promise<Stopped> {
-		if (!this.#attached) return { kept: this.#keeps(onExit), notKept: [], recordsDropped: 0 };
+	async stop(onExit = this.#config.current.onExit, started = true): Promise<StopResult> {
+		if (!this.#attached) return { kept: this.#shouldKeep(onExit), notKept: [], recordsDropped: 0 };
 		this.#attached = false;
 		this.#peers?.end();
 		this.readiness.set(stopping, 'toascope is stopping');
 		const deadline = new Deadline(stopMs);
-		const kept = this.#keeps(onExit);
+		const kept = this.#shouldKeep(onExit);
 		let recordsLost = 0;
 		let lost: readonly string[] = [];
 		try {

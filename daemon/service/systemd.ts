@@ -5,7 +5,8 @@
  */
 import { native } from '../../native/binding.ts';
 import type { NotReady } from '../http/view.ts';
-import { type LogSink, logLine, logLines } from '../log_lines.ts';
+import { type LogSink, logLine } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
 import { firstCollection } from './readiness.ts';
 
 const retryMs = 200;
@@ -20,7 +21,7 @@ export class Systemd {
 	#waiting: string[] = [];
 	#timer: NodeJS.Timeout | undefined;
 	#notified = false;
-	#complained = false;
+	#failureLogged = false;
 
 	/**
 	 * Nothing is sent unless systemd asked for it (Type=notify). An inherited variable can name a
@@ -81,8 +82,8 @@ export class Systemd {
 					return;
 				}
 				// if one is refused, all are, so it is logged once
-				if (!this.#complained) logLine(this.#log, logLines.notNotified, { err, state });
-				this.#complained = true;
+				if (!this.#failureLogged) logLine(this.#log, logLines.notNotified, { err, state });
+				this.#failureLogged = true;
 			}
 			this.#waiting.shift();
 		}

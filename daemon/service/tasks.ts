@@ -4,9 +4,10 @@
  * counted and logged.
  */
 import { codeOfError } from '../errors.ts';
-import { LogLimit, type LogSink, logLine, logLines } from '../log_lines.ts';
+import { LogLimit, type LogSink, logLine } from '../log_line.ts';
+import { logLines } from '../log_lines.ts';
 import type { TaskStatistics } from '../model/tasks.ts';
-import { type Repeated, repeat, type Work } from './schedule.ts';
+import { type RepeatingTask, repeat, type Work } from './schedule.ts';
 
 /**
  * Steps that can fail without failing their task. Their failures are 0 from the start, so that the
@@ -27,7 +28,7 @@ interface Counts {
 export class Tasks {
 	readonly #log: LogSink;
 	readonly #limit: LogLimit;
-	readonly #running = new Map<string, Repeated>();
+	readonly #running = new Map<string, RepeatingTask>();
 	readonly #counts = new Map<string, Counts>();
 
 	constructor(log: LogSink) {
@@ -45,7 +46,7 @@ export class Tasks {
 		intervalMs: number,
 		work: Work,
 		options: { readonly pauseFactor?: number; readonly onFailure?: (error: unknown) => void } = {},
-	): Repeated {
+	): RepeatingTask {
 		const { onFailure, ...schedule } = options;
 		const counts = this.#of(name);
 		const repeated = repeat(intervalMs, work, {

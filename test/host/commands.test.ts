@@ -13,7 +13,7 @@ import { network } from '../../daemon/lab/lab.ts';
 import { toascope } from '../kit/daemon/command.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
 import { NotifySocket } from '../kit/daemon/notify_socket.ts';
-import { MemoryLimit, without } from '../kit/daemon/wrong_host.ts';
+import { MemoryLimit, without } from '../kit/daemon/restricted_process.ts';
 import { total } from '../kit/telemetry/metrics.ts';
 import { type Accepted, clientAddress, Stage, somePorts } from '../kit/wire/toa_stage.ts';
 
@@ -195,18 +195,18 @@ test('doctor: exit code 2 for a wrong configuration, 3 without privileges', asyn
 	expect(wrong.code).toBe(2);
 	expect(wrong.out).toMatch(/^FAIL {2}Configuration .*clients\.capacity is "many"/m);
 	// with the default socket, it would report what a daemon that runs on this machine has found
-	const alone = file('alone.yaml', `http: {socket: ${join(directory, 'alone.sock')}}\n`);
-	const less = await toascope(['doctor', '--config', alone], { by: without('perfmon', 'sys_admin') });
-	expect(less.code).toBe(3);
-	expect(less.out).toMatch(/^FAIL {2}Privileges .*lacks CAP_PERFMON$/m);
-	expect(less.out).toMatch(/\ntoascope cannot run here: /);
+	const ownSocket = file('own_socket.yaml', `http: {socket: ${join(directory, 'own.sock')}}\n`);
+	const limited = await toascope(['doctor', '--config', ownSocket], { by: without('perfmon', 'sys_admin') });
+	expect(limited.code).toBe(3);
+	expect(limited.out).toMatch(/^FAIL {2}Privileges .*lacks CAP_PERFMON$/m);
+	expect(limited.out).toMatch(/\ntoascope cannot run here: /);
 });
 
 test('doctor keeps its exit code when the reader of its output is gone', async () => {
-	const alone = file('pipe.yaml', `http: {socket: ${join(directory, 'alone.sock')}}\n`);
-	const less = without('perfmon', 'sys_admin');
-	const by = [...less, 'bash', '-c', 'set -o pipefail; "$@" | true', 'bash'];
-	expect(await toascope(['doctor', '--config', alone], { by })).toMatchObject({ code: 3, err: '' });
+	const ownSocket = file('pipe.yaml', `http: {socket: ${join(directory, 'own.sock')}}\n`);
+	const unprivileged = without('perfmon', 'sys_admin');
+	const by = [...unprivileged, 'bash', '-c', 'set -o pipefail; "$@" | true', 'bash'];
+	expect(await toascope(['doctor', '--config', ownSocket], { by })).toMatchObject({ code: 3, err: '' });
 });
 
 test('doctor tests the programs with small maps: it needs no memory for the tables', async ({ skip }) => {
@@ -287,7 +287,7 @@ test('the JSON log has the level as a word and the time as RFC 3339', async () =
 				'http: {listen: off, socket: off}\nbpf: {pin: off}\nlisteners: {ports: [1]}\nlog: {format: json}\n',
 			),
 		],
-		{ when: { said: '"attached', act: (child) => child.kill() } },
+		{ when: { output: '"attached', act: (child) => child.kill() } },
 	);
 	const lines = err
 		.trimEnd()
@@ -328,13 +328,13 @@ test('systemd is notified: ready, reloading and ready again, also when the reloa
 	await daemon.reload('nonsense: 1\n');
 	expect(await daemon.stop()).toBe(0);
 	await systemd.until(/^STOPPING=1$/);
-	expect(systemd.said.filter((state) => !state.startsWith('STATUS='))).toEqual([
+	expect(systemd.states.filter((state) => !state.startsWith('STATUS='))).toEqual([
 		'READY=1',
 		'RELOADING=1',
 		'READY=1',
 		'STOPPING=1',
 	]);
-	expect(systemd.said).toContain('STATUS=ready');
+	expect(systemd.states).toContain('STATUS=ready');
 });
 
 test('a missing notification socket of systemd: the log says so, and the daemon runs', async () => {

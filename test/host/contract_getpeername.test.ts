@@ -49,8 +49,8 @@ type Cell = readonly [Listener, Variant];
 const cells = (of: readonly Listener[], more: readonly Variant[]): Cell[] =>
 	of.flatMap((listener) => more.map((variant): Cell => [listener, variant]));
 
-const ipv6: Variant[] = ['nat64', 'toa6', 'nat64 on the ACK alone'];
-const ipv4: Variant[] = ['toa4', 'toa4 on the ACK alone'];
+const ipv6: Variant[] = ['nat64', 'toa6', 'nat64 only on the ACK'];
+const ipv4: Variant[] = ['toa4', 'toa4 only on the ACK'];
 const everyVariant = Object.keys(variants) as Variant[];
 
 /** Expects both calls to return the balancer, in the address family of the listener. */
@@ -176,9 +176,9 @@ describe('transparent on', () => {
 
 	// accept() can return before the data arrives
 	it.each<[Listener, Variant, (address: string) => string]>([
-		['AF_INET6 dual-stack', 'nat64 on data alone', (address) => address],
-		['AF_INET6 dual-stack', 'toa4 on data alone', (address) => `::ffff:${ipv4Of(address)}`],
-		['AF_INET', 'toa4 on data alone', ipv4Of],
+		['AF_INET6 dual-stack', 'nat64 only on data', (address) => address],
+		['AF_INET6 dual-stack', 'toa4 only on data', (address) => `::ffff:${ipv4Of(address)}`],
+		['AF_INET', 'toa4 only on data', ipv4Of],
 	])('%s, %s: getpeername() returns the client', async (listener, variant, shown) => {
 		await using connection = await stage.connect(listener, variant);
 		const { address, port } = connection.client;

@@ -45,8 +45,8 @@ describe('4096 with a TOA option', () => {
 		listeners.flatMap((listener) => [
 			[listener, 'nat64'],
 			[listener, 'toa6'],
-			[listener, 'nat64 on the ACK alone'],
-			[listener, 'nat64 on data alone'],
+			[listener, 'nat64 only on the ACK'],
+			[listener, 'nat64 only on data'],
 		]),
 	)('%s, %s: returns the address and port', async (listener, variant) => {
 		await using connection = await stage.connect(listener, variant);
@@ -62,8 +62,8 @@ describe('4096 with a TOA option', () => {
 	it.each<[Listener, Variant]>(
 		listeners.flatMap((listener) => [
 			[listener, 'toa4'],
-			[listener, 'toa4 on the ACK alone'],
-			[listener, 'toa4 on data alone'],
+			[listener, 'toa4 only on the ACK'],
+			[listener, 'toa4 only on data'],
 		]),
 	)('%s, %s: returns the address as ::ffff: and port', async (listener, variant) => {
 		await using connection = await stage.connect(listener, variant);
@@ -155,10 +155,10 @@ describe('4096 with sockopt off', () => {
 	it.each(listeners)('%s: fails as without toascope', async (listener) => {
 		await using daemon = await Daemon.start({ config: config('sockopt: off') });
 		await using connection = await stage.connect(listener, 'nat64');
-		const withIt = await lookup(connection);
+		const attached = await lookup(connection);
 		await daemon.stop();
-		expect(withIt).toEqual(await lookup(connection));
-		expect(withIt).toMatchObject({ result: -1, length: 20, bytes: untouched(20) });
+		expect(attached).toEqual(await lookup(connection));
+		expect(attached).toMatchObject({ result: -1, length: 20, bytes: untouched(20) });
 	});
 });
 
@@ -228,19 +228,19 @@ describe('any other getsockopt()', () => {
 		await connection.probe.filter(600);
 		const infos = (length: number) => connection.probe.getsockopt(6, 11, length, 8192).then(steadyInfo);
 		expect(await lookup(connection)).toMatchObject({ result: 0 });
-		const withIt = [await readOthers(connection), await infos(104), await infos(8192)] as const;
+		const attached = [await readOthers(connection), await infos(104), await infos(8192)] as const;
 		await daemon.stop();
 		expect(await lookup(connection)).toMatchObject({ result: -1 });
-		expect(withIt).toEqual([await readOthers(connection), await infos(104), await infos(8192)]);
+		expect(attached).toEqual([await readOthers(connection), await infos(104), await infos(8192)]);
 
 		// the table does cover errors, lengths, and results above a page
-		const [results] = withIt;
+		const [results] = attached;
 		const of = (name: string) => results.find(([each]) => each === name)?.[1];
 		expect(of('SO_ATTACH_FILTER, above a page')).toMatchObject({ result: 0, length: 600 });
 		expect(of('IP_TTL, negative length')).toMatchObject({ error: 'EINVAL' });
 		expect(of('IPPROTO_IP 4097')).toMatchObject({ error: 'ENOPROTOOPT' });
 		expect(of('TCP_CONGESTION, above a page')).toMatchObject({ result: 0 });
-		expect(withIt[1]).toMatchObject({ result: 0, length: 104 });
+		expect(attached[1]).toMatchObject({ result: 0, length: 104 });
 	});
 
 	it('a result of more than a page is the same as without toascope', async () => {

@@ -73,7 +73,7 @@ test(`a daemon killed ${kills} times at full load loses nothing`, { timeout: sca
 	let daemon = await Daemon.start({ config });
 	await using _last = { [Symbol.asyncDispose]: async () => void (await daemon.stop()) };
 	await using load = await SteadyLoad.start({ port: loadPort, clients: 20_000 });
-	const configFile = join(load.ground.scratch, 'toascope.yaml');
+	const configFile = join(load.sandbox.scratch, 'toascope.yaml');
 	writeFileSync(configFile, `${config}\nhttp: {listen: "127.0.0.1:0", socket: off}\n`);
 	const first = kernelObjectsOf(daemon.child.pid ?? 0);
 	const [pinned, links] = [pinnedLinks(), new Set(first.links)];

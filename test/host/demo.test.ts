@@ -11,9 +11,9 @@ import type { AddressInfo } from 'node:net';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { takenPort } from '../kit/daemon/answering.ts';
 import { toascope } from '../kit/daemon/command.ts';
 import { main } from '../kit/daemon/daemon.ts';
+import { takenPort } from '../kit/daemon/occupied.ts';
 import { allGone, type KernelObjects, kernelObjectsOf, mounts } from '../kit/kernel/bpf_objects.ts';
 
 let mountsBefore: string[] = [];

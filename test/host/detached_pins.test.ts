@@ -20,7 +20,7 @@ import {
 	own,
 	pins,
 } from '../kit/daemon/refused_start.ts';
-import { inMountNamespace } from '../kit/daemon/wrong_host.ts';
+import { inMountNamespace } from '../kit/daemon/restricted_process.ts';
 import { attachedAt } from '../kit/kernel/bpf_objects.ts';
 import { total } from '../kit/telemetry/metrics.ts';
 

@@ -120,7 +120,7 @@ test('a first collection that fails is tried again: systemd gets READY=1 only wh
 	await daemon.until((samples) =>
 		Number(value(samples, 'toascope_task_failures_total', { task: 'collect' })) >= 3 ? true : undefined,
 	);
-	expect(systemd.said).not.toContain('READY=1');
+	expect(systemd.states).not.toContain('READY=1');
 	memory.end();
 	await systemd.until(/^READY=1$/);
 	expect((await fetch(`${daemon.url}/readyz`)).status).toBe(200);

@@ -12,7 +12,7 @@ import { Daemon } from '../kit/daemon/daemon.ts';
 import { compile } from '../kit/kernel/c_program.ts';
 import { clientAddress, somePorts } from '../kit/wire/toa_stage.ts';
 
-interface Walked {
+interface WalkResult {
 	readonly sockets: number;
 	readonly calls: number;
 	/** Calls that succeeded. */
@@ -21,7 +21,7 @@ interface Walked {
 	readonly large: number;
 }
 
-interface Compared {
+interface Comparison {
 	readonly differ: number;
 	/**
 	 * Calls whose results change by themselves, for example times: only the words that do not
@@ -49,7 +49,7 @@ afterAll(async () => {
 });
 
 /** Makes all calls with toascope, then twice without it, and compares the results. */
-async function walks(): Promise<{ withIt: Walked; compared: Compared }> {
+async function walkAndCompare(): Promise<{ walked: WalkResult; compared: Comparison }> {
 	const daemon = await Daemon.start({ config: `listeners: {ports: ["${firstPort}-${firstPort + 1}"]}` });
 	const ports = [String(firstPort), String(firstPort + 1)];
 	const child = lab.spawn('server', compile('walk_getsockopt'), ports, { stdio: 'pipe' });
@@ -65,25 +65,25 @@ async function walks(): Promise<{ withIt: Walked; compared: Compared }> {
 		const [made] = await client.run({ from: clientAddress, to: nat64Server, port, hold: true });
 		expect(made?.error).toBeUndefined();
 	}
-	const withIt = await ask<Walked>('walk');
+	const walked = await ask<WalkResult>('walk');
 	await daemon.stop();
-	await ask<Walked>('walk');
-	await ask<Walked>('walk');
-	const compared = await ask<Compared>('compare 1 0 2');
+	await ask<WalkResult>('walk');
+	await ask<WalkResult>('walk');
+	const compared = await ask<Comparison>('compare 1 0 2');
 	await Promise.all([client.release(), stop(child)]);
-	return { withIt, compared };
+	return { walked: walked, compared };
 }
 
 it('every call returns byte for byte the same as without toascope, on every socket', async () => {
-	let { withIt, compared } = await walks();
+	let { walked, compared } = await walkAndCompare();
 	// another daemon of this host can have started or stopped meanwhile; a difference that this one
 	// causes would occur again
-	if (compared.differ > 0) ({ withIt, compared } = await walks());
+	if (compared.differ > 0) ({ walked: walked, compared } = await walkAndCompare());
 	expect(compared).toMatchObject({ differ: 0, first: '' });
 
 	// the calls did cover many sockets and results, large ones among them
-	expect(withIt.sockets).toBeGreaterThanOrEqual(18);
-	expect(withIt.answered).toBeGreaterThan(10_000);
-	expect(withIt.large).toBeGreaterThan(0);
-	expect(compared.unsteady).toBeLessThan(withIt.answered / 2);
+	expect(walked.sockets).toBeGreaterThanOrEqual(18);
+	expect(walked.answered).toBeGreaterThan(10_000);
+	expect(walked.large).toBeGreaterThan(0);
+	expect(compared.unsteady).toBeLessThan(walked.answered / 2);
 });

@@ -33,7 +33,7 @@ beforeAll(async () => {
 });
 afterAll(() => stage?.[Symbol.asyncDispose]());
 
-interface Counted {
+interface Counts {
 	readonly without: Readonly<Record<string, bigint>>;
 	readonly none: bigint;
 	readonly durations: bigint;
@@ -41,7 +41,7 @@ interface Counted {
 	readonly clientDurations: bigint;
 }
 
-async function counted(name: (typeof endings)[number]): Promise<Counted> {
+async function counted(name: (typeof endings)[number]): Promise<Counts> {
 	const listener = `${wireNetwork.server4}:${stage.listeners[name].port}`;
 	const samples: Sample[] = await stage.daemon.until((now) =>
 		total(now, 'toascope_connections_closed_total', { listener }) === 1n ? [...now] : undefined,
@@ -61,7 +61,7 @@ async function counted(name: (typeof endings)[number]): Promise<Counted> {
 	};
 }
 
-const healthCheck: Counted = {
+const healthCheck: Counts = {
 	without: { 'trusted no': 1n },
 	none: 1n,
 	durations: 0n,

@@ -91,7 +91,7 @@ test('at rest with open connections: every series keeps its value, except that t
 		level: 40,
 		layout: otherLayout,
 		open: 2,
-		lost: expect.arrayContaining(['clients.traffic.of_this_alone', 'listeners.total.of_this_alone']),
+		lost: expect.arrayContaining(['clients.traffic.only_in_variant', 'listeners.total.only_in_variant']),
 	});
 	const after = await series.check(daemon);
 	expect([...after.keys()].sort()).toEqual([...before.keys()].sort());

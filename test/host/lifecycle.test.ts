@@ -16,7 +16,7 @@ import { findCgroup2, readMounts } from '../../daemon/host/mounts.ts';
 import { Lab, nat64Server } from '../../daemon/lab/lab.ts';
 import { hasEnded } from '../../daemon/lab/process.ts';
 import { native } from '../../native/binding.ts';
-import { type Ended, toascope } from '../kit/daemon/command.ts';
+import { type CommandResult, toascope } from '../kit/daemon/command.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
 import { allGone, attachedAt, freeze, kernelObjectsOf, mounts } from '../kit/kernel/bpf_objects.ts';
 import { scaleTimeout } from '../kit/timeouts.ts';
@@ -139,7 +139,7 @@ describe('a start that fails leaves nothing behind', () => {
 	});
 
 	/** Runs a daemon on the test's own cgroup, where no other program is attached. */
-	async function run(config: string): Promise<Ended> {
+	async function run(config: string): Promise<CommandResult> {
 		const file = join(directory, 'toascope.yaml');
 		const defaults = [
 			/^cgroup:/m.test(config) ? '' : `cgroup: ${cgroup}`,

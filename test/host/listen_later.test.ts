@@ -6,8 +6,8 @@
 import { execFileSync } from 'node:child_process';
 import { expect, test } from 'vitest';
 import { getFromDaemon } from '../../daemon/client/daemon_client.ts';
-import { takenPort } from '../kit/daemon/answering.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
+import { takenPort } from '../kit/daemon/occupied.ts';
 import { parseMetrics } from '../kit/telemetry/metrics.ts';
 import { somePorts } from '../kit/wire/toa_stage.ts';
 

@@ -9,7 +9,7 @@ import { readMemory } from '../../daemon/doctor/memory.ts';
 import { native } from '../../native/binding.ts';
 import { toascope } from '../kit/daemon/command.ts';
 import { configuration, expectNothingLeft } from '../kit/daemon/refused_start.ts';
-import { MemoryLimit } from '../kit/daemon/wrong_host.ts';
+import { MemoryLimit } from '../kit/daemon/restricted_process.ts';
 import { config } from '../kit/model/checks.ts';
 
 expectNothingLeft();

@@ -14,7 +14,7 @@ import { scaleTimeout } from '../kit/timeouts.ts';
 import { cache, sourcesOf, Unavailable } from '../vm/apt.ts';
 import { runGuest } from '../vm/guest.ts';
 import { type Kernel, kernels } from '../vm/kernels.ts';
-import { lacking } from '../vm/matrix.ts';
+import { missingRequirement } from '../vm/matrix.ts';
 import { type Fetched, fetchKernel } from '../vm/packages.ts';
 import { run } from '../vm/run.ts';
 
@@ -26,7 +26,7 @@ afterAll(() => rmSync(directory, { recursive: true }));
 /** A Debian kernel that was built with the default compiler of its release. */
 const kernel = kernels.find(({ name }) => name === '6.1') as Kernel;
 const inGuest = readFileSync('/proc/cmdline', 'utf8').includes('toascope.proof=');
-const unavailable = inGuest ? 'guests cannot run guests' : lacking();
+const unavailable = inGuest ? 'guests cannot run guests' : missingRequirement();
 
 /**
  * Creates a root file system of the release with the packages that packages.sh installs by apt.
@@ -111,7 +111,7 @@ it(
 			directory: join(directory, 'guest'),
 			limitSeconds: scaleTimeout(600),
 		});
-		expect(report.troubles).toEqual([]);
+		expect(report.problems).toEqual([]);
 		expect(report.steps).toMatchObject([
 			{ name: 'load', failures: [] },
 			{ name: 'unload', failures: [] },

@@ -15,7 +15,7 @@ import type { ConnectionResult } from '../../daemon/lab/protocol.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
 import { labTotals, metricsAtRest } from '../kit/daemon/expected_traffic.ts';
 import { dashboardQueries } from '../kit/telemetry/dashboard.ts';
-import { HeldMetrics } from '../kit/telemetry/held_metrics.ts';
+import { FreezingProxy } from '../kit/telemetry/freezing_proxy.ts';
 import { total } from '../kit/telemetry/metrics.ts';
 import { hasPrometheus, Prometheus, type Vector } from '../kit/telemetry/prometheus.ts';
 import { pageQueries, pageRules } from '../kit/telemetry/queries.ts';
@@ -49,7 +49,7 @@ describe.skipIf(!hasPrometheus)('the queries of the page', () => {
 	let lab: Lab;
 	let client: LabClient;
 	let daemon: Daemon;
-	let held: HeldMetrics;
+	let metricsProxy: FreezingProxy;
 	let prometheus: Prometheus;
 	const results: ConnectionResult[] = [];
 	let open: ConnectionResult[];
@@ -78,8 +78,8 @@ describe.skipIf(!hasPrometheus)('the queries of the page', () => {
 		client = await lab.client();
 		const keeping = await lab.client();
 		daemon = await Daemon.start({ config: config('1 h') });
-		held = await HeldMetrics.open(() => daemon.url);
-		prometheus = await Prometheus.start(held.target);
+		metricsProxy = await FreezingProxy.open(() => daemon.url);
+		prometheus = await Prometheus.start(metricsProxy.target);
 		await scraped();
 		for (let round = 0; round < 3; round++) {
 			for (const one of [returning, holding, steady]) await run(one, 20);
@@ -93,9 +93,9 @@ describe.skipIf(!hasPrometheus)('the queries of the page', () => {
 			receive: 3000,
 			hold: true,
 		});
-		await held.hold();
+		await metricsProxy.freeze();
 		await run(bursting, burst);
-		held.release();
+		metricsProxy.unfreeze();
 		await scraped();
 		await daemon.reload(config('100 ms'));
 		await daemon.until((samples) => total(samples, 'toascope_clients_tracked') === 1n || undefined);
@@ -109,7 +109,7 @@ describe.skipIf(!hasPrometheus)('the queries of the page', () => {
 
 	afterAll(async () => {
 		await prometheus?.[Symbol.asyncDispose]();
-		await held?.[Symbol.asyncDispose]();
+		await metricsProxy?.[Symbol.asyncDispose]();
 		await daemon?.stop();
 		await lab?.close();
 	});

@@ -8,7 +8,7 @@ import { inGuest } from '../kit/kernel/in_guest.ts';
 import { scaleTimeout } from '../kit/timeouts.ts';
 import { Unavailable } from '../vm/apt.ts';
 import { kernels } from '../vm/kernels.ts';
-import { lacking } from '../vm/matrix.ts';
+import { missingRequirement } from '../vm/matrix.ts';
 import { fetchKernel } from '../vm/packages.ts';
 import { SystemdGuest } from '../vm/systemd_guest.ts';
 
@@ -16,7 +16,7 @@ const limitSeconds = scaleTimeout(900);
 /** The default of connections.max. */
 const defaultSlots = 65_536;
 let guest: SystemdGuest | undefined;
-let missing = inGuest ? 'guests cannot run guests' : lacking();
+let missing = inGuest ? 'guests cannot run guests' : missingRequirement();
 
 beforeAll(async () => {
 	const kernel = kernels.find(({ name }) => name === '6.1');

@@ -45,7 +45,7 @@ describe.skipIf(!hasNft())('a listener on a port that is not watched gets the co
 	const onAck = { port, verdict: 'toa', profile: 'nat64', segment: 'ack', client: '2001:db8::42' };
 
 	it.each(['before', 'after'])('that started %s toascope: the option on the SYN, and on the ACK', async (when) => {
-		const listen = () => Listener.start(lab, 'dual', port + 1, 'transparent', 'telling');
+		const listen = () => Listener.start(lab, 'dual', port + 1, 'transparent', 'reporting');
 		let listener = when === 'before' ? await listen() : undefined;
 		await using daemon = await Daemon.start({ config });
 		listener ??= await listen();

@@ -30,7 +30,7 @@ const onSyn = toa('cdn4', 'syn', viewer);
 
 const profiles = 'profiles: [nat64, toa4, cdn4, cdn6]';
 
-let stage: WireStage<'plain' | 'dual' | 'six' | 'defer' | 'fastopen' | 'mptcp' | 'telling' | 'saving'>;
+let stage: WireStage<'plain' | 'dual' | 'six' | 'defer' | 'fastopen' | 'mptcp' | 'reporting' | 'saving'>;
 let cookies: WireStage<'plain'>;
 
 beforeAll(async () => {
@@ -43,8 +43,8 @@ beforeAll(async () => {
 				defer: ['4', 'defer'],
 				fastopen: ['4', 'fastopen'],
 				mptcp: ['4', 'mptcp'],
-				telling: ['4', 'telling'],
-				saving: ['4', 'saving', 'telling'],
+				reporting: ['4', 'reporting'],
+				saving: ['4', 'saving', 'reporting'],
 			},
 			{ sysctls: { 'ipv4/tcp_fastopen': '3' }, config: [profiles] },
 		),
@@ -219,7 +219,7 @@ describe('applications', () => {
 	});
 });
 
-/** What a `telling` listener reports about its next connection. */
+/** What a `reporting` listener reports about its next connection. */
 async function savedBy(listener: Listener | undefined, to: number) {
 	(await open(stage.wire.connection({ to }), cdn4)).reset();
 	return listener?.nextReport();
@@ -229,7 +229,7 @@ describe('listeners that started after the daemon', () => {
 	it('do not save SYNs any more when the daemon has stopped', async () => {
 		const port = somePorts(1);
 		const daemon = await Daemon.start({ config: `listeners: {ports: [${port}]}\n${profiles}` });
-		await using listener = await Listener.start(stage.lab, '4', port, 'telling');
+		await using listener = await Listener.start(stage.lab, '4', port, 'reporting');
 		expect(await savedBy(listener, port)).toMatchObject({ save: 1 });
 		await daemon.stop();
 		expect(await savedBy(listener, port)).toEqual({ save: 0, saved: 0 });
@@ -239,7 +239,7 @@ describe('listeners that started after the daemon', () => {
 		const port = somePorts(1);
 		const config = (netns: string) => `listeners: {ports: [${port}], netns: ${netns}}\n${profiles}\nbpf: {pin: off}`;
 		await using daemon = await Daemon.start({ config: config('host') });
-		await using listener = await Listener.start(stage.lab, '4', port, 'telling');
+		await using listener = await Listener.start(stage.lab, '4', port, 'reporting');
 		expect(await savedBy(listener, port)).toEqual({ save: 0, saved: 0 });
 		for (const [netns, save] of [
 			['all', 1],
@@ -254,7 +254,7 @@ describe('listeners that started after the daemon', () => {
 		const port = somePorts(1);
 		const config = (some: string) => `listeners: {ports: [${port}]}\nprofiles: [${some}]\nbpf: {pin: off}`;
 		await using daemon = await Daemon.start({ config: config('nat64') });
-		await using listener = await Listener.start(stage.lab, '4', port, 'telling');
+		await using listener = await Listener.start(stage.lab, '4', port, 'reporting');
 		for (const [some, save] of [
 			['nat64', 0],
 			['nat64, cdn4', 1],
@@ -271,11 +271,11 @@ it.skipIf(spawnSync('unshare', ['--net', 'test', '-e', '/proc/sys/net/core/optme
 	'a listener without memory for the mark that toascope saves its SYNs: they are not saved, and this is counted',
 	async () => {
 		await using poor = await WireStage.open(
-			{ telling: ['4', 'telling'] },
+			{ reporting: ['4', 'reporting'] },
 			{ sysctls: { 'core/optmem_max': '64' }, config: [profiles] },
 		);
-		(await open(poor.connection('telling'), cdn4)).reset();
-		expect(await poor.listeners.telling.nextReport()).toEqual({ save: 0, saved: 0 });
+		(await open(poor.connection('reporting'), cdn4)).reset();
+		expect(await poor.listeners.reporting.nextReport()).toEqual({ save: 0, saved: 0 });
 		await poor.daemon.until(
 			(samples) => total(samples, 'toascope_drops_total', { reason: 'syn_not_kept' }) === 1n || undefined,
 		);
@@ -287,7 +287,7 @@ describe('listeners that started before the daemon', () => {
 	const kinds = [
 		{ name: 'AF_INET', kind: '4', traits: [], family: 4, to: port },
 		{ name: 'dual-stack', kind: 'dual', traits: [], family: 6, to: port + 1 },
-		{ name: 'telling', kind: '4', traits: ['telling'], family: 4, to: port + 2 },
+		{ name: 'reporting', kind: '4', traits: ['reporting'], family: 4, to: port + 2 },
 	] as const;
 	const config = [`listeners: {ports: [${port}-${port + 2}]}`, profiles].join('\n');
 	const lab = (): Lab => stage.lab;

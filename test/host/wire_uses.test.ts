@@ -34,7 +34,7 @@ afterAll(async () => {
 	await stage?.[Symbol.asyncDispose]();
 });
 
-interface Shown {
+interface VisibleClient {
 	/** What getsockopt(4096) returns; undefined if there is no client. */
 	readonly sockopt: string | undefined;
 	/** What getpeername() returns; `peer` if it is the peer's own address. */
@@ -42,7 +42,10 @@ interface Shown {
 }
 
 /** Makes a connection with these options. Resolves with what the application sees. */
-async function shown(ack: string | undefined, syn?: string): Promise<{ one: WireConnection; shown: Shown }> {
+async function connectAndAsk(
+	ack: string | undefined,
+	syn?: string,
+): Promise<{ one: WireConnection; visible: VisibleClient }> {
 	const one = stage.wire.connection({ to: probe.port });
 	one.syn(syn === undefined ? {} : { options: syn });
 	await one.synAck();
@@ -55,7 +58,7 @@ async function shown(ack: string | undefined, syn?: string): Promise<{ one: Wire
 	const peername = `${address}:${port}` === one.peer ? 'peer' : address;
 	await probe.closeConnection();
 	one.reset();
-	return { one, shown: { sockopt: result < 0 ? undefined : bytes.subarray(0, 16).toString('hex'), peername } };
+	return { one, visible: { sockopt: result < 0 ? undefined : bytes.subarray(0, 16).toString('hex'), peername } };
 }
 
 const mapped = (address: string) =>
@@ -64,8 +67,8 @@ const ipv6 = '20010db8000000000000000000000042';
 
 describe('options on one segment', () => {
 	it('one for each use: each use gets its own, and the record the one with the higher priority', async () => {
-		const { one, shown: seen } = await shown(both);
-		expect(seen).toEqual({ sockopt: ipv6, peername: snat });
+		const { one, visible } = await connectAndAsk(both);
+		expect(visible).toEqual({ sockopt: ipv6, peername: snat });
 		expect(await stage.reported(one)).toMatchObject({
 			verdict: 'toa',
 			profile: 'nat64',
@@ -74,28 +77,28 @@ describe('options on one segment', () => {
 	});
 
 	it('only one for sockopt', async () => {
-		const { one, shown: seen } = await shown(toaOption('nat64', reader));
-		expect(seen).toEqual({ sockopt: ipv6, peername: 'peer' });
+		const { one, visible } = await connectAndAsk(toaOption('nat64', reader));
+		expect(visible).toEqual({ sockopt: ipv6, peername: 'peer' });
 		expect(await stage.reported(one)).toMatchObject({ verdict: 'toa', client: { address: reader } });
 	});
 
 	it('only one for transparent', async () => {
-		const { one, shown: seen } = await shown(toaOption('tencent', snat));
-		expect(seen).toEqual({ sockopt: undefined, peername: snat });
+		const { one, visible } = await connectAndAsk(toaOption('tencent', snat));
+		expect(visible).toEqual({ sockopt: undefined, peername: snat });
 		expect(await stage.reported(one)).toMatchObject({ verdict: 'toa', profile: 'tencent', client: { address: snat } });
 	});
 
 	it('one for both uses', async () => {
-		const { shown: seen } = await shown(toaOption('toa4', viewer));
-		expect(seen).toEqual({ sockopt: mapped(viewer), peername: viewer });
+		const { visible } = await connectAndAsk(toaOption('toa4', viewer));
+		expect(visible).toEqual({ sockopt: mapped(viewer), peername: viewer });
 	});
 
 	it('none', async () => {
-		expect((await shown(undefined)).shown).toEqual({ sockopt: undefined, peername: 'peer' });
+		expect((await connectAndAsk(undefined)).visible).toEqual({ sockopt: undefined, peername: 'peer' });
 	});
 
 	it('a client that getpeername() shows is not counted as hidden by its family', async () => {
-		const { one } = await shown(both);
+		const { one } = await connectAndAsk(both);
 		await stage.reported(one);
 		const samples = await stage.daemon.metrics();
 		const hidden = samples.filter(({ name }) => name.includes('hidden'));
@@ -106,18 +109,18 @@ describe('options on one segment', () => {
 
 describe('an option on the SYN, and one on a later segment', () => {
 	it('for different uses: both count', async () => {
-		const { shown: seen } = await shown(toaOption('nat64', reader), toaOption('cdn4', viewer));
-		expect(seen).toEqual({ sockopt: ipv6, peername: viewer });
+		const { visible } = await connectAndAsk(toaOption('nat64', reader), toaOption('cdn4', viewer));
+		expect(visible).toEqual({ sockopt: ipv6, peername: viewer });
 	});
 
 	it('for the same use: the later one counts', async () => {
-		const { shown: seen } = await shown(toaOption('tencent', other), toaOption('cdn4', viewer));
-		expect(seen).toEqual({ sockopt: undefined, peername: other });
+		const { visible } = await connectAndAsk(toaOption('tencent', other), toaOption('cdn4', viewer));
+		expect(visible).toEqual({ sockopt: undefined, peername: other });
 	});
 
 	it('only on the SYN', async () => {
-		const { shown: seen } = await shown(undefined, toaOption('cdn4', viewer));
-		expect(seen).toEqual({ sockopt: undefined, peername: viewer });
+		const { visible } = await connectAndAsk(undefined, toaOption('cdn4', viewer));
+		expect(visible).toEqual({ sockopt: undefined, peername: viewer });
 	});
 });
 
@@ -135,17 +138,17 @@ describe('a reload that introduces uses', () => {
 			connection.acknowledge(options[index]);
 			await one.accept();
 		}
-		const seen = async (one: Probe) => {
+		const visibleTo = async (one: Probe) => {
 			const { result, bytes } = await one.getsockopt(0, 4096, 20);
 			return [(await one.getpeername()).address, result < 0 ? undefined : bytes.subarray(0, 16).toString('hex')];
 		};
-		expect(await Promise.all(probes.map(seen))).toEqual([
+		expect(await Promise.all(probes.map(visibleTo))).toEqual([
 			[snat, mapped(snat)],
 			[viewer, mapped(viewer)],
 		]);
 		const text = readFileSync(before.daemon.configFile, 'utf8');
 		await before.daemon.reload(text.replace('tencent,', '{name: tencent, uses: [transparent]},'));
-		expect(await Promise.all(probes.map(seen))).toEqual([
+		expect(await Promise.all(probes.map(visibleTo))).toEqual([
 			[snat, undefined],
 			[viewer, mapped(viewer)],
 		]);

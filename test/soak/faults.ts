@@ -92,11 +92,11 @@ async function scrapes({ daemon, counterWatch: grown }: SoakEnvironment): Promis
 }
 
 /** Each removal is counted, but the log has at most one line about it per minute. */
-async function socketRemoved({ daemon, ground }: SoakEnvironment): Promise<string> {
+async function socketRemoved({ daemon, sandbox }: SoakEnvironment): Promise<string> {
 	const from = daemon.log.length;
 	const lost = (samples: Sample[]) => total(samples, 'toascope_attachments_lost_total', { attachment: 'http_socket' });
 	const before = lost(await daemon.metrics());
-	rmSync(`${ground.scratch}/toascope.sock`);
+	rmSync(`${sandbox.scratch}/toascope.sock`);
 	const { msg } = await daemon.logged(/^HTTP is listening now/, from);
 	expectEqual('toascope_attachments_lost_total', lost(await daemon.metrics()), before + 1n);
 	await daemon.logged(/Unix socket is gone/);

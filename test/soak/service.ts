@@ -22,22 +22,22 @@ const isAttached = (samples: Sample[]) => total(samples, 'toascope_program_attac
 const timesLost = (samples: Sample[]) => total(samples, 'toascope_attachments_lost_total', { attachment: program });
 
 export class Service implements AsyncDisposable {
-	readonly #ground: Sandbox;
+	readonly #sandbox: Sandbox;
 	readonly #port: number;
 	#daemon: Daemon;
 	#load: SteadyLoad | undefined;
 	/** Counts of both ends of its load, over all restarts. */
 	#account: TrafficTotals = { opened: 0n, closed: 0n, received: 0n, sent: 0n };
 
-	private constructor(ground: Sandbox, port: number, daemon: Daemon) {
-		this.#ground = ground;
+	private constructor(sandbox: Sandbox, port: number, daemon: Daemon) {
+		this.#sandbox = sandbox;
 		this.#port = port;
 		this.#daemon = daemon;
 	}
 
-	static async start(ground: Sandbox, port: number): Promise<Service> {
-		ground.cgroup(cgroup);
-		return new Service(ground, port, await startDaemon(ground, port));
+	static async start(sandbox: Sandbox, port: number): Promise<Service> {
+		sandbox.cgroup(cgroup);
+		return new Service(sandbox, port, await startDaemon(sandbox, port));
 	}
 
 	get daemon(): Daemon {
@@ -47,7 +47,7 @@ export class Service implements AsyncDisposable {
 	/** Runs the service for a while, ends it, removes its cgroup, and creates the cgroup again. */
 	async restart(): Promise<string> {
 		this.#load = await SteadyLoad.start({
-			sandbox: this.#ground,
+			sandbox: this.#sandbox,
 			cgroup,
 			port: this.#port,
 			clients: 50,
@@ -62,7 +62,7 @@ export class Service implements AsyncDisposable {
 		}
 		await this.checkCounts();
 		const summary = `${this.#account.opened} connections so far`;
-		const directory = join(this.#ground.directory, cgroup);
+		const directory = join(this.#sandbox.directory, cgroup);
 		const before = timesLost(await this.#daemon.metrics());
 		await removeCgroup(directory);
 		// the log reports it at most once a minute, and restarts are more frequent
@@ -73,7 +73,7 @@ export class Service implements AsyncDisposable {
 		} else {
 			// this version stays attached to the cgroup that it found at its start
 			await this.#daemon.stop();
-			this.#daemon = await startDaemon(this.#ground, this.#port);
+			this.#daemon = await startDaemon(this.#sandbox, this.#port);
 			this.#account = { opened: 0n, closed: 0n, received: 0n, sent: 0n };
 		}
 		return summary;
@@ -93,11 +93,11 @@ export class Service implements AsyncDisposable {
 	}
 }
 
-function startDaemon(ground: Sandbox, port: number): Promise<Daemon> {
+function startDaemon(sandbox: Sandbox, port: number): Promise<Daemon> {
 	return Daemon.start({
-		config: `cgroup: ${ground.cgroup(cgroup)}\nlisteners: {ports: [${port}]}\nlog: {format: json}`,
-		parent: ground.scratch,
-		through: ground.killedWithParent,
+		config: `cgroup: ${sandbox.cgroup(cgroup)}\nlisteners: {ports: [${port}]}\nlog: {format: json}`,
+		parent: sandbox.scratch,
+		through: sandbox.killedWithParent,
 	});
 }
 

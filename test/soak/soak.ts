@@ -43,7 +43,7 @@ export async function soak({ minutes, seed, say, signal }: SoakOptions): Promise
 	let pin = '';
 	{
 		await using stage = await SoakEnvironment.open(signal);
-		await using service = await Service.start(stage.ground, stage.ports.service);
+		await using service = await Service.start(stage.sandbox, stage.ports.service);
 		({ bpfObjects: had, pin } = stage);
 		had.push(kernelObjectsOf(service.daemon.child.pid ?? 0));
 		const ofService = new Flatness(service.daemon.child.pid ?? 0);
@@ -147,8 +147,8 @@ async function countsExact({ daemon, load, counterWatch: grown }: SoakEnvironmen
 
 /** Checks the spans of a separate load, after all faults. */
 async function spansExact(stage: SoakEnvironment): Promise<string> {
-	const { collector, ground, ports, daemon } = stage;
-	const load = await SteadyLoad.start({ sandbox: ground, port: ports.last, clients: 50, perSecond: 100, nice: true });
+	const { collector, sandbox, ports, daemon } = stage;
+	const load = await SteadyLoad.start({ sandbox, port: ports.last, clients: 50, perSecond: 100, nice: true });
 	// the stage ends it, even if this step times out
 	stage.lastLoad = load;
 	await load.more(lastConnections);

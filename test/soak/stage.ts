@@ -18,7 +18,7 @@ const clients = 'clients: {capacity: 4000, max_exported: 500, idle: 1 s}';
 const [perSecond, distinctClients] = [200, 3000];
 
 export class SoakEnvironment implements AsyncDisposable {
-	readonly ground: Sandbox;
+	readonly sandbox: Sandbox;
 	readonly collector: CollectorProcess;
 	readonly load: SteadyLoad;
 	/**
@@ -36,13 +36,13 @@ export class SoakEnvironment implements AsyncDisposable {
 	flatness: Flatness;
 
 	private constructor(
-		ground: Sandbox,
+		sandbox: Sandbox,
 		collector: CollectorProcess,
 		load: SteadyLoad,
 		ports: SoakEnvironment['ports'],
 		daemon: Daemon,
 	) {
-		this.ground = ground;
+		this.sandbox = sandbox;
 		this.collector = collector;
 		this.load = load;
 		this.ports = ports;
@@ -55,19 +55,19 @@ export class SoakEnvironment implements AsyncDisposable {
 		const first = somePorts(3);
 		const ports = { load: first, service: first + 1, last: first + 2 };
 		await using parts = new AsyncDisposableStack();
-		const ground = parts.use(await Sandbox.open(signal));
+		const sandbox = parts.use(await Sandbox.open(signal));
 		const collector = parts.use(await CollectorProcess.start(ports.last));
-		const daemon = parts.use(await startDaemon(ground, ports, collector.endpoint));
+		const daemon = parts.use(await startDaemon(sandbox, ports, collector.endpoint));
 		const load = parts.use(
-			await SteadyLoad.start({ sandbox: ground, port: ports.load, clients: distinctClients, perSecond, nice: true }),
+			await SteadyLoad.start({ sandbox, port: ports.load, clients: distinctClients, perSecond, nice: true }),
 		);
 		parts.move();
-		return new SoakEnvironment(ground, collector, load, ports, daemon);
+		return new SoakEnvironment(sandbox, collector, load, ports, daemon);
 	}
 
 	/** Starts the daemon again. */
 	async restart(onExit: 'keep' | 'detach' = 'keep'): Promise<void> {
-		this.daemon = await startDaemon(this.ground, this.ports, this.collector.endpoint, onExit);
+		this.daemon = await startDaemon(this.sandbox, this.ports, this.collector.endpoint, onExit);
 		this.flatness = this.#begin();
 	}
 
@@ -78,7 +78,7 @@ export class SoakEnvironment implements AsyncDisposable {
 	}
 
 	configuration(more = ''): string {
-		return configurationOf(this.ground, this.ports, 'keep', more);
+		return configurationOf(this.sandbox, this.ports, 'keep', more);
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
@@ -86,7 +86,7 @@ export class SoakEnvironment implements AsyncDisposable {
 		await this.load[Symbol.asyncDispose]();
 		await this.daemon[Symbol.asyncDispose]();
 		await this.collector[Symbol.asyncDispose]();
-		await this.ground[Symbol.asyncDispose]();
+		await this.sandbox[Symbol.asyncDispose]();
 	}
 }
 
@@ -94,13 +94,13 @@ function pinOf(port: number): string {
 	return `/sys/fs/bpf/toascope-soak-${process.pid}-${port}`;
 }
 
-function configurationOf(ground: Sandbox, ports: SoakEnvironment['ports'], onExit: string, more = ''): string {
+function configurationOf(sandbox: Sandbox, ports: SoakEnvironment['ports'], onExit: string, more = ''): string {
 	return [
 		`listeners: {ports: [${ports.load}, ${ports.last}]}`,
 		`bpf: {pin: ${pinOf(ports.load)}}`,
 		`on_exit: ${onExit}`,
 		'log: {format: json}',
-		`http: {listen: "127.0.0.1:0", socket: ${join(ground.scratch, 'toascope.sock')}}`,
+		`http: {listen: "127.0.0.1:0", socket: ${join(sandbox.scratch, 'toascope.sock')}}`,
 		clients,
 		more,
 		'',
@@ -108,15 +108,15 @@ function configurationOf(ground: Sandbox, ports: SoakEnvironment['ports'], onExi
 }
 
 function startDaemon(
-	ground: Sandbox,
+	sandbox: Sandbox,
 	ports: SoakEnvironment['ports'],
 	endpoint: string,
 	onExit: 'keep' | 'detach' = 'keep',
 ): Promise<Daemon> {
 	return Daemon.start({
-		config: configurationOf(ground, ports, onExit),
+		config: configurationOf(sandbox, ports, onExit),
 		env: { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_BSP_SCHEDULE_DELAY: '200' },
-		parent: ground.scratch,
-		through: ground.killedWithParent,
+		parent: sandbox.scratch,
+		through: sandbox.killedWithParent,
 	});
 }

@@ -14,7 +14,8 @@ const root = join(import.meta.dirname, '../..');
  * the types of a room.
  */
 const matrix: Readonly<Record<string, readonly string[]>> = {
-	daemon: [],
+	daemon: ['daemon/log_lines'],
+	'daemon/log_lines': ['type daemon'],
 	native: ['daemon'],
 	'native/lab': [],
 	'daemon/config': ['daemon'],

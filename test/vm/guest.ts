@@ -60,7 +60,7 @@ export async function runGuest({ steps, limitSeconds, onLine = () => {}, ...opti
 		const step = report.steps.at(-1);
 		const where = step === undefined ? 'before its first step' : `in or after the step ${step.name}`;
 		const how = machine.late ? `did not end within ${limitSeconds} s` : 'ended without its proof';
-		report.troubles.push(`the guest ${how}, ${where}`);
+		report.problems.push(`the guest ${how}, ${where}`);
 	}
 	return { report, log: machine.log };
 }

@@ -43,7 +43,7 @@ export interface KernelReport {
 	readonly release?: string;
 	readonly steps: readonly StepReport[];
 	/** What failed outside of any test: the build, or the guest itself. */
-	readonly troubles: readonly string[];
+	readonly problems: readonly string[];
 	/** Why it did not run at all. */
 	readonly skipped?: string;
 	/** For the build and the guest. */
@@ -51,7 +51,7 @@ export interface KernelReport {
 }
 
 /** What this machine lacks for guests of an architecture; undefined: nothing that is known yet. */
-export function lacking({ commands }: Architecture = amd64): string | undefined {
+export function missingRequirement({ commands }: Architecture = amd64): string | undefined {
 	if (process.arch !== 'x64') return `kernels of the matrix are built and run on x86_64, and this is ${process.arch}`;
 	if (process.getuid?.() !== 0) return 'not root';
 	for (const name of [...commands, 'busybox', 'modprobe', 'cpio', 'xz', 'zstd', 'mmdebstrap']) {
@@ -153,14 +153,14 @@ async function runKernel(kernel: Kernel, plan: Plan, print: (line: string) => vo
 			onLine: (line) => /^(ok|skip) /.test(line) || print(line),
 		});
 		if (report.failed > 0) print(`failed; the serial log: ${log}`);
-		return { kernel, release, steps: report.steps, troubles: report.troubles, seconds: seconds() };
+		return { kernel, release, steps: report.steps, problems: report.problems, seconds: seconds() };
 	} catch (error) {
 		const { message } = error as Error;
 		const had = release === undefined ? {} : { release };
 		if (error instanceof Unavailable) {
-			return { kernel, ...had, steps: [], troubles: [], skipped: message, seconds: seconds() };
+			return { kernel, ...had, steps: [], problems: [], skipped: message, seconds: seconds() };
 		}
-		return { kernel, ...had, steps: [], troubles: [message], seconds: seconds() };
+		return { kernel, ...had, steps: [], problems: [message], seconds: seconds() };
 	}
 }
 

@@ -40,9 +40,9 @@ export const dailyPlan: Plan = {
  * name: all tests of test/host run on it anyway.
  */
 export function dailyKernels(filters: readonly string[]): readonly Kernel[] {
-	const isHere = ({ name }: Kernel) => process.getuid?.() === 0 && release().startsWith(`${name}.`);
+	const isHostKernel = ({ name }: Kernel) => process.getuid?.() === 0 && release().startsWith(`${name}.`);
 	const isSelected = (kernel: Kernel) =>
 		(filters.length === 0 || filters.some((filter) => `test/vm/${kernel.name}`.includes(filter))) &&
-		(!isHere(kernel) || filters.some((filter) => filter.includes(kernel.name)));
+		(!isHostKernel(kernel) || filters.some((filter) => filter.includes(kernel.name)));
 	return kernels.filter((kernel) => kernel.daily && isSelected(kernel));
 }

@@ -23,14 +23,14 @@ const fatalMessages = /Kernel panic|BUG: |Oops/;
 export class Report {
 	readonly steps: StepReport[] = [];
 	/** What failed outside of any test. */
-	readonly troubles: string[] = [];
+	readonly problems: string[] = [];
 	#details: string[] = [];
 
 	/** Parses a line of the serial output. Returns whether it belongs to a test. */
 	read(line: string): boolean {
 		const step = this.steps.at(-1);
 		const [, word = '', rest = ''] = /^(ok|not ok|skip|step|toascope:) (.*)$/.exec(line) ?? [];
-		if (fatalMessages.test(line)) this.troubles.push(line);
+		if (fatalMessages.test(line)) this.problems.push(line);
 		if (word === '') {
 			// the details of a failure to come
 			const isDetail = step !== undefined && /^ {2,}\S/.test(line);
@@ -43,7 +43,7 @@ export class Report {
 		} else if (word === 'step') {
 			this.steps.push({ name: rest, passed: 0, failures: [], skips: [], seconds: 0 });
 		} else if (word === 'not ok') {
-			const failures = step?.failures ?? this.troubles;
+			const failures = step?.failures ?? this.problems;
 			// the failure of a step is reported only if none of its tests has failed
 			if (!/: ended with \d+$/.test(rest) || failures.length === 0) failures.push([rest, ...this.#details].join('\n'));
 		} else if (word === 'skip') step?.skips.push(rest);
@@ -53,6 +53,6 @@ export class Report {
 	}
 
 	get failed(): number {
-		return this.steps.reduce((sum, { failures }) => sum + failures.length, this.troubles.length);
+		return this.steps.reduce((sum, { failures }) => sum + failures.length, this.problems.length);
 	}
 }

@@ -2,9 +2,9 @@
 /** The tests in guests, as suites of the summary. */
 import type { Suite } from '../../scripts/summary.ts';
 import type { Kernel } from './kernels.ts';
-import { type KernelReport, lacking, type Plan, runMatrix } from './matrix.ts';
+import { type KernelReport, missingRequirement, type Plan, runMatrix } from './matrix.ts';
 
-function suitesOf({ kernel, release, steps, troubles, skipped, seconds }: KernelReport): Suite[] {
+function suitesOf({ kernel, release, steps, problems, skipped, seconds }: KernelReport): Suite[] {
 	const name = `test/vm/${kernel.name}`;
 	if (skipped !== undefined) return [{ name, passed: 0, failed: 0, skips: [`the whole guest: ${skipped}`], seconds }];
 	const suites: Suite[] = steps.map(({ name: step, passed, failures, skips, seconds: took }) => ({
@@ -16,26 +16,26 @@ function suitesOf({ kernel, release, steps, troubles, skipped, seconds }: Kernel
 	}));
 	const whole = `${name} (${release})`;
 	const skips = kernel.build === 'nowhere' ? ['all tests of toa.ko: the kernel has no headers to build it with'] : [];
-	return [...suites, { name: whole, passed: 0, failed: troubles.length > 0 ? 1 : 0, skips, seconds }];
+	return [...suites, { name: whole, passed: 0, failed: problems.length > 0 ? 1 : 0, skips, seconds }];
 }
 
 /** Runs the guests, and prints their progress and what failed. */
 export async function testGuests(kernels: readonly Kernel[], plan: Plan): Promise<Suite[]> {
 	const skipped: KernelReport[] = [];
 	const able = kernels.filter((kernel) => {
-		const lack = lacking(kernel.architecture);
+		const lack = missingRequirement(kernel.architecture);
 		if (lack === undefined) return true;
 		console.log(`!! ${lack}: the guest ${kernel.name} (test/vm) does not run.`);
-		skipped.push({ kernel, steps: [], troubles: [], skipped: lack, seconds: 0 });
+		skipped.push({ kernel, steps: [], problems: [], skipped: lack, seconds: 0 });
 		return false;
 	});
 	const ran = able.length === 0 ? [] : await runMatrix(able, plan, (line) => console.log(line));
 	const reports = kernels.flatMap((kernel) => [...ran, ...skipped].filter((report) => report.kernel === kernel));
-	for (const { kernel, steps, troubles } of reports) {
+	for (const { kernel, steps, problems } of reports) {
 		for (const { name, failures } of steps) {
 			for (const failure of failures) console.log(`FAILED test/vm/${kernel.name} ${name} > ${failure}`);
 		}
-		for (const trouble of troubles) console.log(`FAILED test/vm/${kernel.name}: ${trouble}`);
+		for (const problem of problems) console.log(`FAILED test/vm/${kernel.name}: ${problem}`);
 	}
 	return reports.flatMap(suitesOf);
 }

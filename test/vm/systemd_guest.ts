@@ -23,7 +23,7 @@ export interface SystemdOptions {
 	readonly kernelArguments?: readonly string[];
 }
 
-export interface Said {
+export interface ScriptResult {
 	/** Exit code. */
 	readonly code: number;
 	/** Standard output and standard error. */
@@ -84,7 +84,7 @@ export class SystemdGuest implements AsyncDisposable {
 	}
 
 	/** Runs a shell script; one at a time. @throws Error if the guest has ended */
-	async run(script: string): Promise<Said> {
+	async run(script: string): Promise<ScriptResult> {
 		this.#agent.write(`${Buffer.from(script).toString('base64')}\n`);
 		const [code = '', text = ''] = (await this.#answer()).split(' ');
 		return { code: Number(code), text: Buffer.from(text, 'base64').toString() };

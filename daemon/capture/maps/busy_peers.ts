@@ -12,7 +12,7 @@ import type { PeerCount, Peers } from '../../model/peers.ts';
 import type { FinalVerdict } from '../../model/snapshot.ts';
 import { connectionLayout, endpointLayout } from '../records/layout.gen.ts';
 import { verdicts } from '../records/records.ts';
-import { ListenerEnds } from './listener_ends.ts';
+import { ListenerEndpoints } from './listener_endpoints.ts';
 
 /** The most slots that are read, evenly spread over a larger table. */
 const slotsMax = 65_536;
@@ -45,7 +45,7 @@ export async function findBusyPeers(
 	const table = bpf.map('connections');
 	const { maxEntries } = table;
 	const samples = Math.min(maxEntries, slotsMax);
-	const listeners = new ListenerEnds(bpf);
+	const listeners = new ListenerEndpoints(bpf);
 	let connections = 0;
 	for (let sample = 0; sample < samples; sample++) {
 		if (sample % slotsPerBatch === slotsPerBatch - 1) await yieldLoop();
@@ -59,7 +59,7 @@ export async function findBusyPeers(
 }
 
 /** False: the connection has no verdict yet. */
-function count(value: Buffer, peers: Map<string, Peer>, listeners: ListenerEnds): boolean {
+function count(value: Buffer, peers: Map<string, Peer>, listeners: ListenerEndpoints): boolean {
 	const verdict = verdicts[value[connectionLayout.verdict] ?? 0] ?? 'pending';
 	const at = connectionLayout.peer;
 	const family = value[at + endpointLayout.family];

@@ -6,8 +6,8 @@ import { formatAddress, formatEndpoint } from '../../model/address.ts';
 import type { Connection } from '../../model/connection.ts';
 import type { LookupQuery } from '../../model/lookup.ts';
 import { connectionFlag, connectionLayout, endpointLayout, extraLayout } from '../records/layout.gen.ts';
-import { type Beside, readConnection, readEndpoint, readVirtualServer, writeEndpoint } from '../records/records.ts';
-import { ListenerEnds } from './listener_ends.ts';
+import { type OtherParts, readConnection, readEndpoint, readVirtualServer, writeEndpoint } from '../records/records.ts';
+import { ListenerEndpoints } from './listener_endpoints.ts';
 
 export class Connections {
 	readonly #bpf: BpfObject;
@@ -18,13 +18,13 @@ export class Connections {
 	readonly #slot = Buffer.alloc(4);
 	readonly #value = Buffer.alloc(connectionLayout.size);
 	readonly #extra = Buffer.alloc(extraLayout.size);
-	readonly #listeners: ListenerEnds;
+	readonly #listeners: ListenerEndpoints;
 
 	constructor(bpf: BpfObject, profileName: (id: number) => string | undefined) {
 		this.#bpf = bpf;
 		this.#connections = bpf.map('connections');
 		this.#extras = bpf.map('extras');
-		this.#listeners = new ListenerEnds(bpf);
+		this.#listeners = new ListenerEndpoints(bpf);
 		this.#profileName = profileName;
 	}
 
@@ -53,7 +53,7 @@ export class Connections {
 	}
 
 	/** Reads the parts of the current connection that are stored elsewhere. */
-	#readOtherParts(): Beside {
+	#readOtherParts(): OtherParts {
 		const isExtra = (this.#value.readUInt16LE(connectionLayout.flags) & connectionFlag.CONN_EXTRA) !== 0;
 		const cookie = this.#value.subarray(connectionLayout.cookie, connectionLayout.cookie + 8);
 		const extra = isExtra && this.#extras.lookup(cookie, this.#extra);

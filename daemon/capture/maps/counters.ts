@@ -6,7 +6,7 @@
 import { type BpfObject, type NativeError, native } from '../../../native/binding.ts';
 import type { Yield } from '../../event_loop.ts';
 import type { MapUsage, ProgramUsage } from '../../model/snapshot.ts';
-import type { Admission, ClientPage, Exported, FoldResult, ListenerRecord, Source } from '../../model/source.ts';
+import type { Admission, ClientPage, ExportedEntry, FoldResult, ListenerRecord, Source } from '../../model/source.ts';
 import {
 	clientKeyLayout,
 	drop,
@@ -149,7 +149,7 @@ export class Counters implements Source {
 		this.#bpf.map('listener_since').update(Buffer.from(listener, 'latin1'), value);
 	}
 
-	readExported(): Map<string, Exported> {
+	readExported(): Map<string, ExportedEntry> {
 		return readExported(this.#bpf);
 	}
 
@@ -166,7 +166,7 @@ export class Counters implements Source {
 		}
 	}
 
-	#foldRequest(key: string, exported: Exported | undefined): Buffer {
+	#foldRequest(key: string, exported: ExportedEntry | undefined): Buffer {
 		const request = Buffer.alloc(foldRequestLayout.size);
 		request.write(key, foldRequestLayout.key, clientKeyLayout.size, 'latin1');
 		request.writeUInt32LE(exported === undefined ? 0 : 1, foldRequestLayout.shown);
@@ -182,7 +182,7 @@ export class Counters implements Source {
 		return this.#bpf.synchronize();
 	}
 
-	fold(key: string, exported: Exported | undefined): FoldResult {
+	fold(key: string, exported: ExportedEntry | undefined): FoldResult {
 		const result = this.#bpf.run('toascope_fold', this.#foldRequest(key, exported));
 		return foldResults[result] ?? 'refused';
 	}

@@ -82,16 +82,17 @@ export function listenerRows(listeners: number, cpus: number): number {
 export function kernelMemory(sizes: Sizes, cpus: number): Readonly<Record<(typeof sizeKeys)[number], number>> {
 	const entries = mapEntries(sizes);
 	const rows = listenerRows(entries.listeners, cpus);
-	const aListener = listenerLayout.size * (rows + 1) + listenerSlotLayout.size + 8;
+	const bytesPerListener = listenerLayout.size * (rows + 1) + listenerSlotLayout.size + 8;
 	const inListenerHashes = inHash(listenerKeyLayout.size, 4) + inHash(listenerKeyLayout.size, 8);
-	const aClient = inHash(clientKeyLayout.size, clientLayout.size) + inHash(clientKeyLayout.size, exportedLayout.size);
+	const bytesPerClient =
+		inHash(clientKeyLayout.size, clientLayout.size) + inHash(clientKeyLayout.size, exportedLayout.size);
 	const peerHash = 4;
 	// includes a bucket of `extras`, where few connections have an entry
-	const aConnection = connectionLayout.size + peerHash + hashBucket;
+	const bytesPerConnection = connectionLayout.size + peerHash + hashBucket;
 	return {
-		'clients.capacity': entries.clients * aClient + entries.prefix_clients * arrayElement,
-		'connections.max': entries.connections * aConnection,
-		'listeners.max': entries.listeners * (aListener + inListenerHashes) + ports * arrayElement,
+		'clients.capacity': entries.clients * bytesPerClient + entries.prefix_clients * arrayElement,
+		'connections.max': entries.connections * bytesPerConnection,
+		'listeners.max': entries.listeners * (bytesPerListener + inListenerHashes) + ports * arrayElement,
 		'bpf.ring_bytes': entries.ring,
 	};
 }

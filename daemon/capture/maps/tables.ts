@@ -3,7 +3,7 @@
 
 import type { BpfMap, BpfObject } from '../../../native/binding.ts';
 import type { UnknownOption } from '../../model/recent.ts';
-import type { Admission, Exported, ListenerRecord } from '../../model/source.ts';
+import type { Admission, ExportedEntry, ListenerRecord } from '../../model/source.ts';
 import { noTraffic } from '../../model/traffic.ts';
 import {
 	clientKeyLayout,
@@ -161,9 +161,9 @@ export function admissionAt(keys: Buffer, values: Buffer, index: number): [key: 
 }
 
 /** Reads the map `exported`: the exported set that was pinned. */
-export function readExported(bpf: BpfObject): Map<string, Exported> {
+export function readExported(bpf: BpfObject): Map<string, ExportedEntry> {
 	const map = new MapReader(bpf.map('exported'));
-	const set = new Map<string, Exported>();
+	const set = new Map<string, ExportedEntry>();
 	const count = map.read();
 	for (let index = 0; index < count; index++) {
 		const at = index * exportedLayout.size;

@@ -38,7 +38,7 @@ function pinOf(name: string, maps: string): string {
 
 type MigratedMap = (typeof counters | typeof others)[number];
 
-export interface Migrated {
+export interface MigrationResult {
 	/** Connections that were open and count as closed now. */
 	readonly open: bigint;
 	/** Fields and maps that this layout lacks, or has with a smaller size. */
@@ -182,7 +182,7 @@ export function metaOf(maps: string, entry: number): bigint {
  * whose programs are no longer attached. `from`, `to`: directories of pinned maps.
  * @throws {NotMigrated} with the reason, before anything is written
  */
-export function migrate(bpf: BpfObject, from: string, to: string): Migrated {
+export function migrate(bpf: BpfObject, from: string, to: string): MigrationResult {
 	const lost: string[] = [];
 	const tables = new Map<MigratedMap, Table>();
 	for (const name of counters) tables.set(name, convertMap(name, from, to, lost));

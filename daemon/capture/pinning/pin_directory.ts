@@ -17,7 +17,8 @@ import {
 } from 'node:fs';
 import { join, relative } from 'node:path';
 import { ToascopeError } from '../../errors.ts';
-import { type LogSink, logLine, logLines } from '../../log_lines.ts';
+import { type LogSink, logLine } from '../../log_line.ts';
+import { logLines } from '../../log_lines.ts';
 
 /**
  * O_PATH of open(2), which Node.js does not define: the descriptor allows only to inspect the
@@ -66,16 +67,16 @@ interface CheckedPath {
 	readonly from: string;
 	/** The names of the directories below it. */
 	readonly names: readonly string[];
-	readonly shown: string;
+	readonly displayPath: string;
 }
 
 /**
  * Follows the path. Returns the state of the last directory; undefined: it does not exist. Calls
  * `foreign` for what belongs to another user.
  */
-function walk({ from, names, shown }: CheckedPath, foreign: (found: OtherOwner) => never): Stats | undefined {
+function walk({ from, names, displayPath }: CheckedPath, foreign: (found: OtherOwner) => never): Stats | undefined {
 	let parent = openDirectory(from);
-	let path = shown;
+	let path = displayPath;
 	try {
 		for (const [index, name] of names.entries()) {
 			path = join(path, name);
@@ -109,7 +110,7 @@ function isTrusted({ uid }: Stats): boolean {
  * @throws {ToascopeError} NO_BPFFS if it belongs to another user, or others can write to it
  */
 export function ownDirectory(mount: string, root: string, log?: LogSink): Stats | undefined {
-	const path = { from: mount, names: relative(mount, root).split('/'), shown: mount };
+	const path = { from: mount, names: relative(mount, root).split('/'), displayPath: mount };
 	for (let moves = 0; ; moves++) {
 		let moved = false;
 		try {
@@ -131,8 +132,8 @@ export function ownDirectory(mount: string, root: string, log?: LogSink): Stats 
  * `shown`: the path of the open one, for errors.
  * @throws {ToascopeError} NO_BPFFS
  */
-export function requireOwn(descriptor: number, inside: string, shown: string): void {
-	walk({ from: descriptorPath(descriptor), names: inside.split('/'), shown }, ({ path, uid }) => {
+export function requireOwn(descriptor: number, inside: string, displayPath: string): void {
+	walk({ from: descriptorPath(descriptor), names: inside.split('/'), displayPath }, ({ path, uid }) => {
 		throw notOurs(path, uid);
 	});
 }

@@ -7,7 +7,8 @@ import { makeDirectories } from '../../directories.ts';
 import { ToascopeError } from '../../errors.ts';
 import { lockHolder } from '../../host/lock_holder.ts';
 import { findBpffs, readMounts } from '../../host/mounts.ts';
-import { type LogSink, logLine, logLines } from '../../log_lines.ts';
+import { type LogSink, logLine } from '../../log_line.ts';
+import { logLines } from '../../log_lines.ts';
 import { limit } from '../records/layout.gen.ts';
 import { descriptorPath, isSame, openToOthers, ownDirectory, requireOwn, requireOwnMount } from './pin_directory.ts';
 

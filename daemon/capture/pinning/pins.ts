@@ -22,7 +22,7 @@ import { reasonOf, removeDirectories } from '../../directories.ts';
 import { ToascopeError } from '../../errors.ts';
 import { ensureBpffs, requireNotMountPoint, unmountBpffs } from '../../host/bpffs.ts';
 import { findBpffs, readMounts } from '../../host/mounts.ts';
-import type { LogSink } from '../../log_lines.ts';
+import type { LogSink } from '../../log_line.ts';
 import { descriptorPath, isSame, openDirectory } from './pin_directory.ts';
 import { alreadyRunning, layoutName, makeParts, takeLock, warnOpenDirectory } from './pin_lock.ts';
 
@@ -76,7 +76,7 @@ export class Pins {
 	}
 
 	/** The directory of this layout, as an operator knows it. */
-	get shown(): string {
+	get displayPath(): string {
 		return join(this.root, layoutName);
 	}
 
@@ -175,8 +175,10 @@ export class Pins {
 	 * What keeps the next daemon from finding the pins; undefined: nothing, the path leads to them.
 	 */
 	get unreachable(): string | undefined {
-		if (this.removed) return `the directory of pins ${this.shown} was removed`;
-		return this.isComplete ? undefined : `the directory of pins ${this.shown} is hidden by another mount, or was moved`;
+		if (this.removed) return `the directory of pins ${this.displayPath} was removed`;
+		return this.isComplete
+			? undefined
+			: `the directory of pins ${this.displayPath} is hidden by another mount, or was moved`;
 	}
 
 	/** True: an earlier daemon left its state here, and it was not cleared. */
@@ -310,8 +312,8 @@ export class Pins {
 			if (!keep) this.#undoSetup();
 		} catch (cause) {
 			const left = attached.length === 0 ? 'no program is attached any more' : `still attached: ${attached.join(', ')}`;
-			throw new ToascopeError('NO_BPFFS', `cannot remove the pins in ${this.shown}: ${reasonOf(cause)}`, {
-				hint: `${left}; once the bpffs is writable again: rm -r ${this.shown}`,
+			throw new ToascopeError('NO_BPFFS', `cannot remove the pins in ${this.displayPath}: ${reasonOf(cause)}`, {
+				hint: `${left}; once the bpffs is writable again: rm -r ${this.displayPath}`,
 				cause,
 			});
 		} finally {

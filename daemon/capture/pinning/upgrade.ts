@@ -2,12 +2,13 @@
 /** Upgrades and downgrades between versions with different layouts of their records. */
 import { join } from 'node:path';
 import type { BpfObject } from '../../../native/binding.ts';
-import { type LogSink, logLine, logLines } from '../../log_lines.ts';
+import { type LogSink, logLine } from '../../log_line.ts';
+import { logLines } from '../../log_lines.ts';
 import { metaEntry } from '../records/layout.gen.ts';
 import type { ServedCgroup } from '../served_cgroup.ts';
 import { sweepPinned } from '../sweeper.ts';
 import { isScope } from './counter_scope.ts';
-import { type Migrated, metaOf, migrate, NotMigrated } from './migrate.ts';
+import { type MigrationResult, metaOf, migrate, NotMigrated } from './migrate.ts';
 import type { Pins } from './pins.ts';
 
 /**
@@ -27,7 +28,7 @@ export function migrateCounters(bpf: BpfObject, pins: Pins, cgroup: ServedCgroup
 		logLine(log, logLines.otherScope, { pins: join(pins.root, layout) });
 		return;
 	}
-	let migrated: Migrated;
+	let migrated: MigrationResult;
 	try {
 		sweepPinned(maps);
 		migrated = migrate(bpf, maps, pins.maps);

@@ -122,7 +122,7 @@ function readOwner(bytes: Buffer, at: number): Owner | undefined {
 }
 
 /** Parts of a connection that are not in its table entry. */
-export interface Beside {
+export interface OtherParts {
 	readonly local: Endpoint | undefined;
 	readonly virtualServer: VirtualServer | undefined;
 }
@@ -135,7 +135,7 @@ export function readConnection(
 	bytes: Buffer,
 	at: number,
 	profileName: (id: number) => string | undefined,
-	{ local, virtualServer }: Beside,
+	{ local, virtualServer }: OtherParts,
 ): Connection | undefined {
 	const peer = readEndpoint(bytes, at + connection.peer);
 	const cookie = bytes.readBigUInt64LE(at + connection.cookie);

@@ -33,7 +33,7 @@ export const demoCommand: CommandSpec<DemoFlags> = {
 		unsupported: 'this host cannot run it',
 	},
 	async run(options) {
-		const { demo } = await import('../demo.ts');
+		const { demo } = await import('../demo/demo.ts');
 		return demo(options);
 	},
 };

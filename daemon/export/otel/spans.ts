@@ -4,7 +4,8 @@
  * needs some 20 MB of memory.
  */
 
-import { logLine, logLines } from '../../log_lines.ts';
+import { logLine } from '../../log_line.ts';
+import { logLines } from '../../log_lines.ts';
 import { readOtelEnvironment } from '../../otel_environment.ts';
 import type { SpanExport, SpanOptions } from './span_export.ts';
 

@@ -11,7 +11,7 @@
  *	greeting     sends GREETING before the client sends
  *	transparent  IP_TRANSPARENT
  *	saving       TCP_SAVE_SYN, with the header of the link layer
- *	telling      prints {"save":N,"saved":N} for each connection that it accepts: the value of
+ *	reporting    prints {"save":N,"saved":N} for each connection that it accepts: the value of
  *	             TCP_SAVE_SYN, and the number of bytes that TCP_SAVED_SYN returns
  */
 #include <netinet/in.h>
@@ -113,7 +113,7 @@ static void accept_all(int epoll, int listener, char **names)
 		watch(epoll, fd);
 		if (asked(names, "greeting"))
 			send(fd, GREETING, strlen(GREETING), 0);
-		if (asked(names, "telling"))
+		if (asked(names, "reporting"))
 			report_syn(fd);
 	}
 }

@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { main } from './daemon.ts';
 
-export interface Ended {
+export interface CommandResult {
 	/** Exit code, or the signal that ended it. */
 	readonly code: number | string | null;
 	readonly out: string;
@@ -15,22 +15,22 @@ export interface CommandOptions {
 	readonly env?: Readonly<Record<string, string>>;
 	/** A command that starts it, such as `setpriv` with its options. */
 	readonly by?: readonly string[];
-	/** `act` is called once, when standard error contains `said`. */
-	readonly when?: { readonly said: string; readonly act: (child: ChildProcess) => void };
+	/** `act` is called once, when standard error contains `output`. */
+	readonly when?: { readonly output: string; readonly act: (child: ChildProcess) => void };
 }
 
 /** Resolves with its output and how it ended. */
 export async function toascope(
 	args: readonly string[],
 	{ env = {}, by = [], when }: CommandOptions = {},
-): Promise<Ended> {
+): Promise<CommandResult> {
 	const [command = '', ...rest] = [...by, process.execPath, main, ...args];
 	const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
 	if (when !== undefined) {
 		let output = '';
 		const onData = (chunk: Buffer) => {
 			output += chunk;
-			if (!output.includes(when.said)) return;
+			if (!output.includes(when.output)) return;
 			child.stderr.off('data', onData);
 			when.act(child);
 		};

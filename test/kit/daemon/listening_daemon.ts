@@ -16,7 +16,7 @@ const received: Record<ConnectionEvent['type'], number> = { opened: 0, accepted:
 // registered before the daemon logs that it is attached: from then on it must handle the signal
 process.on('SIGUSR2', () => logger.info(received, 'received'));
 const service = await Service.start(config, logger, { onEvent: ({ type }) => received[type]++ });
-const alive = setInterval(() => {}, 2 ** 31 - 1);
+const keepAlive = setInterval(() => {}, 2 ** 31 - 1);
 await once(process, 'SIGTERM');
-clearInterval(alive);
+clearInterval(keepAlive);
 await service.stop();

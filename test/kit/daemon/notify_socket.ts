@@ -7,7 +7,7 @@ import { compile } from '../kernel/c_program.ts';
 
 export class NotifySocket implements AsyncDisposable {
 	/** All states received so far. */
-	readonly said: string[] = [];
+	readonly states: string[] = [];
 	readonly #child: ChildProcess;
 	#changed = Promise.withResolvers<void>();
 
@@ -21,7 +21,7 @@ export class NotifySocket implements AsyncDisposable {
 		const bound = Promise.withResolvers<void>();
 		createInterface({ input: child.stdout }).on('line', (line) => {
 			if (line === 'bound') return bound.resolve();
-			socket.said.push(line);
+			socket.states.push(line);
 			socket.#changed.resolve();
 			socket.#changed = Promise.withResolvers();
 		});
@@ -32,7 +32,7 @@ export class NotifySocket implements AsyncDisposable {
 	/** Resolves with the first state from the index `from` on that matches. */
 	async until(state: RegExp, from = 0): Promise<string> {
 		for (;;) {
-			const found = this.said.slice(from).find((one) => state.test(one));
+			const found = this.states.slice(from).find((one) => state.test(one));
 			if (found !== undefined) return found;
 			await this.#changed.promise;
 		}

@@ -11,7 +11,7 @@ import { type ErrorCode, errorCodes } from '../../../daemon/errors.ts';
 import { findCgroup2, readMounts } from '../../../daemon/host/mounts.ts';
 import { attachedAt, mounts } from '../kernel/bpf_objects.ts';
 import { somePorts } from '../wire/toa_stage.ts';
-import { type Ended, toascope } from './command.ts';
+import { type CommandResult, toascope } from './command.ts';
 
 export const bpffs = '/sys/fs/bpf';
 export const pins = `${bpffs}/toascope-test-${process.pid}`;
@@ -74,12 +74,12 @@ export function configuration(...lines: string[]): string {
 export const own = (pin = pins) => `cgroup: ${cgroup}\nlisteners: {ports: [${port}]}\nbpf: {pin: ${pin}}`;
 
 /** Runs `toascope run` with these lines. `by` is the command, with arguments, that starts it. */
-export const run = (lines: readonly string[], by: readonly string[] = []): Promise<Ended> =>
+export const run = (lines: readonly string[], by: readonly string[] = []): Promise<CommandResult> =>
 	toascope(['run', '--config', configuration(...lines)], { by });
 
 /** Expects exactly two lines on standard error: what is wrong, and what to do. */
 export function expectRefusal(
-	{ code, out, err }: Ended,
+	{ code, out, err }: CommandResult,
 	error: ErrorCode,
 	message: string | RegExp,
 	hint: string | RegExp,
@@ -106,7 +106,7 @@ export async function expectStartWithoutHttp(
 ): Promise<void> {
 	const { code, err } = await toascope(['run', '--config', configuration(...lines)], {
 		by,
-		when: { said: 'HTTP cannot listen', act: (child) => child.kill() },
+		when: { output: 'HTTP cannot listen', act: (child) => child.kill() },
 	});
 	const logged = err.split('\n').filter((line) => line.includes('HTTP cannot listen'));
 	expect(logged.map((line) => JSON.parse(line))).toMatchObject([

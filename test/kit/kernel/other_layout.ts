@@ -16,7 +16,7 @@ function change(records: string): string {
 		.replace(/TOASCOPE_LAYOUT = \d+/, 'TOASCOPE_LAYOUT = 2')
 		.replace(/struct traffic \{\n((?:.*\n)*?)\};/, (_, fields: string) => {
 			const lines = fields.trimEnd().split('\n').toReversed();
-			return `struct traffic {\n\t__u64 of_this_alone;\n${lines.map((line) => line.replace(/\/\*.*\*\//, '')).join('\n')}\n};`;
+			return `struct traffic {\n\t__u64 only_in_variant;\n${lines.map((line) => line.replace(/\/\*.*\*\//, '')).join('\n')}\n};`;
 		})
 		.replace(/struct connection \{\n.*\block;\n/, (head) => `${head}\t__u64 of_this_too;\n`)
 		.replaceAll(/^TOA_STATIC_ASSERT\([^;]*;\n/gm, '');

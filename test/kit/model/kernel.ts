@@ -7,7 +7,7 @@ import type { Endpoint } from '../../../daemon/model/address.ts';
 import type {
 	Admission,
 	ClientPage,
-	Exported,
+	ExportedEntry,
 	FoldResult,
 	ListenerRecord,
 	Source,
@@ -70,7 +70,7 @@ export class Kernel implements Source {
 	bucketOf: (key: string) => number = () => this.#made;
 	readonly listenerRows = new Map<string, ListenerRow>();
 	readonly #clients = new Map<string, Entry>();
-	readonly #exported = new Map<string, Exported>();
+	readonly #exported = new Map<string, ExportedEntry>();
 	readonly #listenerSince = new Map<string, bigint>();
 	#made = 0;
 	#slots = 0;
@@ -314,7 +314,7 @@ export class Kernel implements Source {
 		this.#listenerSince.set(listener, unixNs);
 	}
 
-	readExported(): Map<string, Exported> {
+	readExported(): Map<string, ExportedEntry> {
 		return structuredClone(this.#exported);
 	}
 
@@ -336,7 +336,7 @@ export class Kernel implements Source {
 		return true;
 	}
 
-	fold(key: string, exported: Exported | undefined): FoldResult {
+	fold(key: string, exported: ExportedEntry | undefined): FoldResult {
 		this.meanwhile();
 		const entry = this.#clients.get(key);
 		const row = this.listenerRows.get(key.split(' ')[1] ?? '');

@@ -10,12 +10,12 @@ import { fixtureExporter } from './view.ts';
  * A snapshot whose response has 20 MB: more than sockets can buffer and, even when compressed, more
  * than a Unix socket can buffer. No two generations share a client.
  */
-function crowd(generation: number): Snapshot {
+function largeSnapshot(generation: number): Snapshot {
 	const one = (_: unknown, at: number) =>
 		({ ...clients[0], client: `2001:db8:${generation}::${(at * 0x9e37).toString(16)}` }) as ClientSeries;
 	return { ...snapshot, clients: tableOf(Array.from({ length: 20_000 }, one)) };
 }
-export const crowds = [1, 2, 3].map(crowd);
+export const largeSnapshots = [1, 2, 3].map(largeSnapshot);
 
 export const accepts = { prometheus: 'text/plain', openmetrics: 'application/openmetrics-text' } as const;
 export type Format = keyof typeof accepts;
@@ -23,7 +23,7 @@ export type Format = keyof typeof accepts;
 /** The expected response of each generation, rendered separately. */
 const expected = { prometheus: [] as Buffer[], openmetrics: [] as Buffer[] };
 for (const format of ['prometheus', 'openmetrics'] as const) {
-	for (const one of crowds)
+	for (const one of largeSnapshots)
 		expected[format].push(
 			Buffer.concat(
 				await chunksOf(

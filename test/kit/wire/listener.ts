@@ -14,11 +14,11 @@ export type ListenerTrait =
 	| 'silent'
 	| 'greeting'
 	| 'saving'
-	| 'telling'
+	| 'reporting'
 	| 'transparent';
 
 /**
- * What a listener with the trait `telling` reports about a connection: the value of TCP_SAVE_SYN,
+ * What a listener with the trait `reporting` reports about a connection: the value of TCP_SAVE_SYN,
  * and the number of bytes that TCP_SAVED_SYN returned.
  */
 export interface SynReport {
@@ -52,7 +52,7 @@ export class Listener implements AsyncDisposable {
 		return this.#child.pid ?? 0;
 	}
 
-	/** The report of a listener with the trait `telling` about the next connection. */
+	/** The report of a listener with the trait `reporting` about the next connection. */
 	async nextReport(): Promise<SynReport> {
 		for (;;) {
 			const next = this.#reports.shift();

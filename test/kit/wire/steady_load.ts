@@ -34,7 +34,7 @@ const runSeconds = 0.25;
 const [threads, batch] = [2, 16];
 
 interface Parts {
-	readonly ground: Sandbox;
+	readonly sandbox: Sandbox;
 	readonly own: boolean;
 	readonly server: Tool;
 	readonly client: Tool;
@@ -43,7 +43,7 @@ interface Parts {
 }
 
 export class SteadyLoad implements AsyncDisposable {
-	readonly ground: Sandbox;
+	readonly sandbox: Sandbox;
 	/** The address and port, as the daemon labels the listener. */
 	readonly listener: string;
 	readonly #server: Tool;
@@ -55,8 +55,8 @@ export class SteadyLoad implements AsyncDisposable {
 	#connections = 0;
 	#watchers: (() => void)[] = [];
 
-	private constructor({ ground, own, server, client, port, perSecond }: Parts) {
-		this.ground = ground;
+	private constructor({ sandbox, own, server, client, port, perSecond }: Parts) {
+		this.sandbox = sandbox;
 		this.#own = own;
 		this.#perSecond = perSecond;
 		this.#server = server;
@@ -81,24 +81,24 @@ export class SteadyLoad implements AsyncDisposable {
 		sandbox: given,
 		cgroup = 'load',
 	}: LoadOptions): Promise<SteadyLoad> {
-		const ground = given ?? (await Sandbox.open(new AbortController().signal));
+		const sandbox = given ?? (await Sandbox.open(new AbortController().signal));
 		const tools: Tool[] = [];
 		try {
 			const own = [`--port=${port}`, `--threads=${threads}`, `--request=${request}`, `--response=${response}`];
-			const toa = [`--batch=${batch}`, `--clients=${clients}`, `--cgroup=${ground.directory}`];
-			const server = await Tool.start(ground, 'toascope-load', ['server', ...own]);
+			const toa = [`--batch=${batch}`, `--clients=${clients}`, `--cgroup=${sandbox.directory}`];
+			const server = await Tool.start(sandbox, 'toascope-load', ['server', ...own]);
 			tools.push(server);
-			const client = await Tool.start(ground, 'toascope-load', ['client', ...own, ...toa]);
+			const client = await Tool.start(sandbox, 'toascope-load', ['client', ...own, ...toa]);
 			tools.push(client);
 			for (const { child } of tools) {
-				ground.move(child, cgroup);
+				sandbox.move(child, cgroup);
 				if (nice) setPriority(child.pid ?? 0, constants.priority.PRIORITY_LOW);
 			}
 			await server.ask('open');
-			return new SteadyLoad({ ground, own: given === undefined, server, client, port, perSecond });
+			return new SteadyLoad({ sandbox, own: given === undefined, server, client, port, perSecond });
 		} catch (error) {
 			await Promise.all(tools.map((tool) => tool[Symbol.asyncDispose]()));
-			if (given === undefined) await ground[Symbol.asyncDispose]();
+			if (given === undefined) await sandbox[Symbol.asyncDispose]();
 			throw error;
 		}
 	}
@@ -170,6 +170,6 @@ export class SteadyLoad implements AsyncDisposable {
 	async [Symbol.asyncDispose](): Promise<void> {
 		this.#stopped = true;
 		await Promise.all([this.#client[Symbol.asyncDispose](), this.#server[Symbol.asyncDispose]()]);
-		if (this.#own) await this.ground[Symbol.asyncDispose]();
+		if (this.#own) await this.sandbox[Symbol.asyncDispose]();
 	}
 }

@@ -19,10 +19,10 @@ export const variants = {
 	none: { profile: 'none' },
 	/** kind 253, but with a length that no profile has */
 	unknown: { profile: 'hex:fd04abcd' },
-	'nat64 on the ACK alone': { profile: 'nat64', segments: ['ack'] },
-	'nat64 on data alone': { profile: 'nat64', segments: ['data'] },
-	'toa4 on the ACK alone': { profile: 'toa4', segments: ['ack'] },
-	'toa4 on data alone': { profile: 'toa4', segments: ['data'] },
+	'nat64 only on the ACK': { profile: 'nat64', segments: ['ack'] },
+	'nat64 only on data': { profile: 'nat64', segments: ['data'] },
+	'toa4 only on the ACK': { profile: 'toa4', segments: ['ack'] },
+	'toa4 only on data': { profile: 'toa4', segments: ['data'] },
 } as const satisfies Record<string, Pick<Route, 'profile' | 'segments'>>;
 
 export type Variant = keyof typeof variants;

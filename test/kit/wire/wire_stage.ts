@@ -98,13 +98,13 @@ export class WireStage<Name extends string> implements AsyncDisposable {
 		return { verdict, profile, segment, client };
 	}
 
-	/** Resets the connection, and resolves like said(). */
+	/** Resets the connection, and resolves like reported(). */
 	reportedAfterReset(connection: WireConnection): Promise<ReportedVerdict> {
 		connection.reset();
 		return this.reported(connection);
 	}
 
-	/** Expects the counters of each listener to match the connections that said() has reported. */
+	/** Expects the counters of each listener to match the connections that reported() has returned. */
 	async expectCounted(): Promise<void> {
 		const samples = await this.expectVerdictsCounted();
 		const options = samples.filter(({ name }) => name === 'toascope_options_total');

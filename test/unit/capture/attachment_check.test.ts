@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The attachment check: programs that cannot be attached again, a kernel that does not answer. */
 import { beforeEach, expect, it } from 'vitest';
-import { AttachmentCheck, type Checked } from '../../../daemon/capture/attachment_check.ts';
+import { AttachmentCheck, type CheckInputs } from '../../../daemon/capture/attachment_check.ts';
 import type { Attachment, Attachments } from '../../../daemon/capture/attachments.ts';
 import { bpfReader } from '../../../daemon/capture/provider.ts';
 import type { SavedSyns } from '../../../daemon/capture/saved_syns.ts';
 import type { ServedCgroup } from '../../../daemon/capture/served_cgroup.ts';
-import type { LogSink } from '../../../daemon/log_lines.ts';
+import type { LogSink } from '../../../daemon/log_line.ts';
 import type { BpfObject } from '../../../native/binding.ts';
 
 const logged: Record<string, unknown>[] = [];
@@ -29,7 +29,7 @@ function setup(refused: Readonly<Record<string, Error>> = {}) {
 			return { program, id, attached: attached.has(program) && !off, hookGone: false, switchedOff: off };
 		});
 	};
-	const again = (program: string) => {
+	const reattach = (program: string) => {
 		tried.push(program);
 		if (refused[program] !== undefined) throw refused[program];
 		attached.add(program);
@@ -44,13 +44,13 @@ function setup(refused: Readonly<Record<string, Error>> = {}) {
 		{
 			bpf: {} as BpfObject,
 			pins: undefined,
-			attachments: { state, again } as unknown as Attachments,
+			attachments: { state, reattach } as unknown as Attachments,
 			cgroup: { path: '/sys/fs/cgroup', wholeHost: true } as ServedCgroup,
 			maps: [],
 			savedSyns: savedSyns as unknown as SavedSyns,
 			reader: bpfReader,
 			onCgroup() {},
-		} satisfies Checked,
+		} satisfies CheckInputs,
 		log,
 	);
 	return { attached, switchedOff, tried, kernel, check, run: () => check.run(() => {}) };

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * How refusals by the kernel are reported; those that the running kernel can produce are in
- * test/host/wrong_hosts.test.ts.
+ * test/host/unsupported_hosts.test.ts.
  */
 import { expect, test } from 'vitest';
-import { type Allowance, lockedLimit, toOperatorError } from '../../../daemon/capture/bpf_errors.ts';
+import { lockedLimit, type ProcessLimits, toOperatorError } from '../../../daemon/capture/bpf_errors.ts';
 import { defaultConfig } from '../../../daemon/config/load.ts';
 import { ToascopeError } from '../../../daemon/errors.ts';
 
-const roomy: Allowance = { lockedBytes: undefined, inUserNamespace: false };
-const tight: Allowance = { lockedBytes: 64 * 1024, inUserNamespace: false };
+const roomy: ProcessLimits = { lockedBytes: undefined, inUserNamespace: false };
+const tight: ProcessLimits = { lockedBytes: 64 * 1024, inUserNamespace: false };
 
 /** An error as the addon throws it. */
 const refusal = (code: string, log?: string) =>
@@ -17,7 +17,7 @@ const refusal = (code: string, log?: string) =>
 const noMap = (map: string) => `libbpf: map '${map}': failed to create: -1\nlibbpf: failed to load object`;
 const trivial = "libbpf: Error in bpf_object__probe_loading(): Couldn't load trivial BPF program.";
 
-test.each<[string, Error, Allowance, object]>([
+test.each<[string, Error, ProcessLimits, object]>([
 	[
 		'a map above the locked-memory limit, before 5.11',
 		refusal('EPERM', noMap('clients')),
@@ -70,8 +70,8 @@ test.each<[string, Error, Allowance, object]>([
 		roomy,
 		{ code: 'BPF_FAILED', message: 'load toascope.bpf.o: Refused (EINVAL)', detail: 'one\ntwo' },
 	],
-])('reports %s', (_what, error, allowance, expected) => {
-	const reported = toOperatorError(error, defaultConfig(), allowance);
+])('reports %s', (_what, error, limits, expected) => {
+	const reported = toOperatorError(error, defaultConfig(), limits);
 	expect(reported).toBeInstanceOf(ToascopeError);
 	expect(reported).toMatchObject({ ...expected, cause: error });
 	const { message, hint } = reported as ToascopeError;

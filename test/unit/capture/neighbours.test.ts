@@ -4,7 +4,7 @@ import { beforeEach, expect, it, vi } from 'vitest';
 import { nothingAttached } from '../../../daemon/capture/attachment_report.ts';
 import { findNeighbours, type Neighbours, runInSlices } from '../../../daemon/capture/neighbours.ts';
 import { loadConfig } from '../../../daemon/config/load.ts';
-import type { LogSink } from '../../../daemon/log_lines.ts';
+import type { LogSink } from '../../../daemon/log_line.ts';
 import { logNeighbours } from '../../../daemon/service/neighbours.ts';
 
 vi.mock(import('../../../daemon/capture/neighbours.ts'), async (original) => ({

@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import type { Listening, ListeningSockets } from '../../../daemon/capture/listening.ts';
 import { SavedSyns } from '../../../daemon/capture/saved_syns.ts';
 import { loadConfig } from '../../../daemon/config/load.ts';
-import type { LogSink } from '../../../daemon/log_lines.ts';
+import type { LogSink } from '../../../daemon/log_line.ts';
 import type { BpfObject } from '../../../native/binding.ts';
 
 const log: LogSink = { info() {}, warn() {}, error() {} };
@@ -12,7 +12,7 @@ const listener = {
 	local: { family: 4, text: '127.0.0.1', port: 80 },
 	owner: { pid: 1 },
 	fd: 3,
-	keepsSyns: false,
+	savesSyns: false,
 	savedByUs: false,
 } as Listening;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** How `toascope demo --once` distributes its connections over its clients. */
 import { expect, it } from 'vitest';
-import { batchesOf } from '../../../daemon/cli/demo.ts';
+import { batchesOf } from '../../../daemon/cli/demo/batches.ts';
 
 it.each([
 	[50, 500],

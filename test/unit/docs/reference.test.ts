@@ -13,7 +13,7 @@ import { logLines } from '../../../daemon/log_lines.ts';
 
 const root = join(import.meta.dirname, '../../..');
 const sources = globSync('daemon/**/*.ts', { cwd: root })
-	.filter((file) => !file.endsWith('log_lines.ts') && file !== 'daemon/errors.ts')
+	.filter((file) => !file.startsWith('daemon/log_lines') && file !== 'daemon/errors.ts')
 	.map((file) => readFileSync(join(root, file), 'utf8'))
 	.join('\n');
 

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The doctor's findings on toascope's programs and on other programs on the same hooks. */
 import { expect, it } from 'vitest';
-import type { Found, Neighbours } from '../../../daemon/capture/neighbours.ts';
+import type { FoundProgram, Neighbours } from '../../../daemon/capture/neighbours.ts';
 import type { Status } from '../../../daemon/client/status.ts';
 import { attachedChecks, otherProgramChecks } from '../../../daemon/doctor/attached.ts';
 
 const status = (...attachments: NonNullable<Status['attachments']>) => ({ attachments }) as Status;
-const sockops: Found = { hook: 'sockops', id: 7, name: 'toascope_sockop', cgroup: '/cg' };
-const foreign: Found = { hook: 'sockops', id: 9, name: 'tcp_tuner', cgroup: '/' };
-const found = (toascopes: Neighbours['toascopes'], others: readonly Found[] = []): Neighbours => ({
+const sockops: FoundProgram = { hook: 'sockops', id: 7, name: 'toascope_sockop', cgroup: '/cg' };
+const foreign: FoundProgram = { hook: 'sockops', id: 9, name: 'tcp_tuner', cgroup: '/' };
+const found = (toascopes: Neighbours['toascopes'], others: readonly FoundProgram[] = []): Neighbours => ({
 	toascopes,
 	others,
 	unnamed: [],
 });
-const trusting = (...trust: string[]) => ({ trust });
+const withTrust = (...trust: string[]) => ({ trust });
 
 it('names programs of the daemon that are not attached', () => {
 	const [whole] = attachedChecks(status({ program: 'toascope_sockops', id: 7, attached: true }));
@@ -33,11 +33,11 @@ it('has no finding for a daemon of an earlier version, nor for the module withou
 });
 
 it('names other programs on the hooks', () => {
-	expect(otherProgramChecks(undefined, trusting())).toEqual([]);
-	expect(otherProgramChecks(found([]), trusting())).toMatchObject([
+	expect(otherProgramChecks(undefined, withTrust())).toEqual([]);
+	expect(otherProgramChecks(found([]), withTrust())).toMatchObject([
 		{ name: 'also_attached', state: 'ok', found: 'none' },
 	]);
-	expect(otherProgramChecks(found([], [foreign]), trusting())).toMatchObject([
+	expect(otherProgramChecks(found([], [foreign]), withTrust())).toMatchObject([
 		{ name: 'also_attached', state: 'ok', found: 'tcp_tuner (sockops, id 9, at /)' },
 	]);
 });
@@ -45,7 +45,7 @@ it('names other programs on the hooks', () => {
 it('warns about programs that no process holds', () => {
 	const [check] = otherProgramChecks(
 		found([{ cgroup: '/cg', programs: [sockops], pids: [], trust: undefined }]),
-		trusting(),
+		withTrust(),
 	);
 	expect(check).toMatchObject({ name: 'left_behind', state: 'warn' });
 	expect(check?.found).toContain('toascope_sockop (id 7)');
@@ -60,7 +60,7 @@ it.each([
 ])('compares the trust of another daemon: %s', (_what, trust, state, text) => {
 	const [check] = otherProgramChecks(
 		found([{ cgroup: '/cg', programs: [sockops], pids: [42], trust }]),
-		trusting('198.51.100.0/24', '192.0.2.0/24'),
+		withTrust('198.51.100.0/24', '192.0.2.0/24'),
 	);
 	expect(check).toMatchObject({ name: 'other_daemon', state });
 	expect(check?.found).toContain('(pid 42) is attached at /cg');

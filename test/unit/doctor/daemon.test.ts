@@ -10,7 +10,7 @@ import { findDaemon, type Status } from '../../../daemon/client/status.ts';
 import { defaultConfig } from '../../../daemon/config/load.ts';
 import type { Check } from '../../../daemon/doctor/check.ts';
 import { daemonCheck, reloadCheck } from '../../../daemon/doctor/daemon.ts';
-import { logAdvice } from '../../../daemon/doctor/log_place.ts';
+import { logAdvice } from '../../../daemon/doctor/log_advice.ts';
 import { config, values } from '../../kit/model/checks.ts';
 import { statusOf } from '../../kit/model/status.ts';
 

@@ -11,7 +11,7 @@ import { type Host, hostChecks } from '../../../daemon/doctor/host.ts';
 import { type ModuleFacts, moduleForecast } from '../../../daemon/doctor/module.ts';
 import { ToascopeError } from '../../../daemon/errors.ts';
 import { parseMounts } from '../../../daemon/host/mounts.ts';
-import type { Loaded } from '../../../daemon/module/loaded.ts';
+import type { LoadedModule } from '../../../daemon/module/loaded.ts';
 import type { Features } from '../../../native/binding.ts';
 import { named, values } from '../../kit/model/checks.ts';
 
@@ -180,7 +180,7 @@ test("the kernel's refusal of the programs is a FAIL that quotes the error", () 
 });
 
 const noModule = moduleForecast({ ...facts, takesModules: false });
-const loaded: Loaded = {
+const loaded: LoadedModule = {
 	origin: 'own',
 	version: '0.1.0',
 	srcversion: 'ABC',
@@ -207,9 +207,9 @@ test.each<[string, Partial<ModuleFacts>, boolean, RegExp]>([
 	['nothing missing', {}, true, /everything needed to build it is installed$/],
 	['make is missing', { missing: [{ part: 'make' }] }, false, /cannot be built without make$/],
 ])('the module: %s', (_, more, works, found) => {
-	const outlook = moduleForecast({ ...facts, ...more });
-	expect(outlook).toMatchObject({ works, found: expect.stringMatching(found) });
-	expect(outlook.advice === undefined).toBe(works);
+	const forecast = moduleForecast({ ...facts, ...more });
+	expect(forecast).toMatchObject({ works, found: expect.stringMatching(found) });
+	expect(forecast.advice === undefined).toBe(works);
 });
 
 test('the module is used where bpf does not work, and where the configuration chooses it', () => {

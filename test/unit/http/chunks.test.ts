@@ -19,7 +19,7 @@ import { sendChunks } from '../../../daemon/http/chunks.ts';
 import { listenTcp } from '../../../daemon/http/listen.ts';
 import { listenUnix } from '../../../daemon/http/unix_socket.ts';
 import { socketClosed } from '../../kit/daemon/socket_closed.ts';
-import { accepts, chunksOf, crowds, type Format, isAnswer } from '../../kit/model/large_scrapes.ts';
+import { accepts, chunksOf, type Format, isAnswer, largeSnapshots } from '../../kit/model/large_scrapes.ts';
 import { fixtureExporter, fixtureView } from '../../kit/model/view.ts';
 import { scaleTimeout } from '../../kit/timeouts.ts';
 
@@ -52,7 +52,7 @@ async function start(
 	cleanUp.push(() => rmSync(directory, { recursive: true }));
 	const log: object[] = [];
 	const logger = pino({ level: 'warn' }, { write: (line: string) => void log.push(JSON.parse(line)) });
-	const exporter = fixtureExporter(() => crowds[server.shown]);
+	const exporter = fixtureExporter(() => largeSnapshots[server.shown]);
 	const chunks = { rendered: 0, released: 0 };
 	const counting: PrometheusExporter = {
 		...exporter,
@@ -177,7 +177,7 @@ describe('over HTTP', () => {
 		const [read, refused] = [Buffer.alloc(8 << 20), Buffer.alloc(1)];
 		const released: Buffer[] = [];
 		const steps: string[] = [];
-		const giveBack = (chunk: Buffer) => {
+		const release = (chunk: Buffer) => {
 			released.push(chunk);
 			steps.push('released');
 		};
@@ -190,7 +190,7 @@ describe('over HTTP', () => {
 				setImmediate(() => socket.destroy());
 				yield refused;
 			};
-			await sendChunks(request, reply, chunks(), { gzip: true, giveBack });
+			await sendChunks(request, reply, chunks(), { gzip: true, release });
 		});
 		const { port } = await listenTcp(app, { family: 4, text: '127.0.0.1', port: 0 });
 		const socket = connect(port, '127.0.0.1');
@@ -232,7 +232,7 @@ describe('over HTTP', () => {
 		expect(isAnswer(await body(await ask(server.unix, 'gzip')), 0)).toBe(true);
 		const all = (
 			await chunksOf(
-				fixtureExporter(() => crowds[0]),
+				fixtureExporter(() => largeSnapshots[0]),
 				'prometheus',
 			)
 		).length;

@@ -7,14 +7,14 @@ import { snapshot } from '../../kit/model/snapshot.ts';
 
 const [anyListener] = snapshot.listeners as [ListenerTotals];
 
-interface Counted {
+interface Counts {
 	readonly opened: bigint;
 	readonly toa?: bigint;
 	readonly none?: bigint;
 }
 
 /** Totals at one time, by listener. */
-function totals(listeners: Readonly<Record<string, Counted>>, drops: Readonly<Record<string, bigint>> = {}): Snapshot {
+function totals(listeners: Readonly<Record<string, Counts>>, drops: Readonly<Record<string, bigint>> = {}): Snapshot {
 	return {
 		...snapshot,
 		drops,

@@ -5,18 +5,18 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { ftraceOffReason, kprobesOffReason } from '../../../daemon/host/tracing_switch.ts';
-import type { LogSink } from '../../../daemon/log_lines.ts';
-import type { Loaded } from '../../../daemon/module/loaded.ts';
+import type { LogSink } from '../../../daemon/log_line.ts';
+import type { LoadedModule } from '../../../daemon/module/loaded.ts';
 import { ModuleCheck } from '../../../daemon/module/module_check.ts';
 
-const own: Loaded = { origin: 'own', version: '1', srcversion: 'A', parameters: {}, references: 0, taint: '' };
+const own: LoadedModule = { origin: 'own', version: '1', srcversion: 'A', parameters: {}, references: 0, taint: '' };
 
 function setup() {
 	const logged: Record<string, unknown>[] = [];
 	const push = (context: object, text: string) => void logged.push({ text, ...context });
 	const log: LogSink = { info: push, warn: push, error: push };
 	const module = {
-		now: own as Loaded | undefined,
+		now: own as LoadedModule | undefined,
 		ours: true,
 		other: undefined as string | undefined,
 		off: undefined as string | undefined,

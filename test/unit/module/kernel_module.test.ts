@@ -5,7 +5,7 @@
  */
 import { beforeEach, expect, it, vi } from 'vitest';
 import { defaultConfig } from '../../../daemon/config/load.ts';
-import type { LogSink } from '../../../daemon/log_lines.ts';
+import type { LogSink } from '../../../daemon/log_line.ts';
 import { KernelModule } from '../../../daemon/module/kernel_module.ts';
 import { loadModule } from '../../../daemon/module/load.ts';
 import { removeModule } from '../../../daemon/module/unload.ts';
@@ -64,7 +64,7 @@ const unload = () => {
 const loadByOther = () => {
 	kernel.id = ++kernel.last;
 };
-const settled = () => new Promise(setImmediate);
+const untilSettled = () => new Promise(setImmediate);
 
 beforeEach(() => {
 	unload();
@@ -84,7 +84,7 @@ it('leaves the one that another process loaded in place of its own', async () =>
 	unload();
 	loadByOther();
 	module.check();
-	await settled();
+	await untilSettled();
 	expect(module.check().missing).toEqual([]);
 	module.close(false);
 	expect(removeModule).not.toHaveBeenCalled();
@@ -104,7 +104,7 @@ it('removes the one that it loaded again in place of one that it found', async (
 	const module = await open();
 	unload();
 	module.check();
-	await settled();
+	await untilSettled();
 	expect(kernel.id).not.toBe(0);
 	module.close(false);
 	expect(kernel.id).toBe(0);
@@ -128,6 +128,6 @@ it.each([
 	module.check();
 	module.close(keep);
 	loading.resolve();
-	await settled();
+	await untilSettled();
 	expect(kernel.id !== 0).toBe(keep);
 });

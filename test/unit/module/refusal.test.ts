@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { KernelLog, messageOf } from '../../../daemon/host/kernel_log.ts';
 import { type KernelObject, parseModinfo } from '../../../daemon/module/kernel_object.ts';
 import { loadError, requireOwn, requireOwnFile } from '../../../daemon/module/load.ts';
-import type { Loaded } from '../../../daemon/module/loaded.ts';
+import type { LoadedModule } from '../../../daemon/module/loaded.ts';
 import type { Policy } from '../../../daemon/module/policy.ts';
 import { version } from '../../../daemon/version.ts';
 
@@ -90,7 +90,7 @@ describe.each([
 });
 
 describe('the module that is loaded', () => {
-	const loaded: Loaded = {
+	const loaded: LoadedModule = {
 		origin: 'foreign',
 		version: undefined,
 		srcversion: 'ABC',

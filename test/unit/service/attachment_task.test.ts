@@ -6,7 +6,7 @@
 import { expect, it } from 'vitest';
 import { type AttachmentReport, nothingAttached } from '../../../daemon/capture/attachment_report.ts';
 import type { Provider } from '../../../daemon/capture/provider.ts';
-import type { LogSink } from '../../../daemon/log_lines.ts';
+import type { LogSink } from '../../../daemon/log_line.ts';
 import { AttachmentTask } from '../../../daemon/service/attachment_task.ts';
 import { staleMs } from '../../../daemon/service/cadence.ts';
 import { Endpoints } from '../../../daemon/service/endpoints.ts';

@@ -9,7 +9,7 @@ import { listenTcp } from '../../../daemon/http/listen.ts';
 import { listenUnix, type SocketFile } from '../../../daemon/http/unix_socket.ts';
 import { type Attempt, Endpoints } from '../../../daemon/service/endpoints.ts';
 import { Readiness } from '../../../daemon/service/readiness.ts';
-import { listenOn, takenPort } from '../../kit/daemon/answering.ts';
+import { listenOn, takenPort } from '../../kit/daemon/occupied.ts';
 import { start } from '../../kit/model/http_app.ts';
 
 vi.mock(import('node:timers/promises'), async (original) => {

@@ -2,7 +2,7 @@
 /** Reasons for not being ready, set and cleared by name; docs/http.md lists all of them. */
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { LogLimit, type LogSink } from '../../../daemon/log_lines.ts';
+import { LogLimit, type LogSink } from '../../../daemon/log_line.ts';
 import { logReadiness, type NotReadyReason, notReadyReasons, Readiness } from '../../../daemon/service/readiness.ts';
 
 it('is ready when no reason is set', () => {

@@ -4,16 +4,16 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Yield } from '../../../daemon/event_loop.ts';
 import { longestPauseMs } from '../../../daemon/service/cadence.ts';
-import { type Repeated, type Run, repeat } from '../../../daemon/service/schedule.ts';
+import { type RepeatingTask, type Run, repeat } from '../../../daemon/service/schedule.ts';
 
-const started: Repeated[] = [];
+const started: RepeatingTask[] = [];
 const reported: unknown[] = [];
 
 function onEnd(run: Run): void {
 	if ('error' in run) reported.push(run.error);
 }
 
-function start(work: Parameters<typeof repeat>[1]): Repeated {
+function start(work: Parameters<typeof repeat>[1]): RepeatingTask {
 	const repeated = repeat(1, work, { onEnd });
 	started.push(repeated);
 	return repeated;

@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { LogSink } from '../../../daemon/log_lines.ts';
+import type { LogSink } from '../../../daemon/log_line.ts';
 import { Systemd } from '../../../daemon/service/systemd.ts';
 import { NotifySocket } from '../../kit/daemon/notify_socket.ts';
 
@@ -33,7 +33,7 @@ it('sends what is not ready, and READY=1 once, after the first collection', asyn
 	systemd.readiness([]);
 	systemd.stopping();
 	await socket.until(/^STOPPING=1$/);
-	expect(socket.said).toEqual([
+	expect(socket.states).toEqual([
 		'STATUS=not ready: a is awaited for long',
 		'RELOADING=1',
 		'STATUS=not ready: an address is awaited',
@@ -61,7 +61,7 @@ it('does not block: a socket that is full gets the rest when it is read again', 
 	systemd.stopping();
 	socket.goOn();
 	await socket.until(/^STOPPING=1$/);
-	const after = socket.said.slice(2);
+	const after = socket.states.slice(2);
 	// of the states that waited, only the latest of each kind was sent
 	expect(after.filter((state) => state === 'RELOADING=1').length).toBeLessThan(reloads);
 	expect(after.slice(-3)).toEqual(['RELOADING=1', `STATUS=not ready: ${reloads - 1}`, 'STOPPING=1']);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Tasks that fail are counted, and logged once a minute for each cause. */
 import { beforeEach, expect, it } from 'vitest';
-import { LogLimit, type LogSink } from '../../../daemon/log_lines.ts';
+import { LogLimit, type LogSink } from '../../../daemon/log_line.ts';
 import { Tasks } from '../../../daemon/service/tasks.ts';
 
 interface LogLine {

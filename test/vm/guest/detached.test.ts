@@ -16,7 +16,7 @@ import { native } from '../../../native/binding.ts';
 import { Daemon } from '../../kit/daemon/daemon.ts';
 import { lookUpUntil } from '../../kit/daemon/lookup.ts';
 import { readiness } from '../../kit/daemon/readiness.ts';
-import { inMountNamespace, unmountAll } from '../../kit/daemon/wrong_host.ts';
+import { inMountNamespace, unmountAll } from '../../kit/daemon/restricted_process.ts';
 import { detachLink, pinned, pinnedLink } from '../../kit/kernel/bpf_objects.ts';
 import { loadToa, unloadToa } from '../../kit/kernel/module.ts';
 import { hasModule, moduleFile } from '../../kit/kernel/module_file.ts';

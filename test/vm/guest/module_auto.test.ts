@@ -13,7 +13,7 @@ import { copySources } from '../../../daemon/module/sources.ts';
 import { toascope } from '../../kit/daemon/command.ts';
 import { Daemon } from '../../kit/daemon/daemon.ts';
 import { readiness } from '../../kit/daemon/readiness.ts';
-import { inMountNamespace, unmountAll } from '../../kit/daemon/wrong_host.ts';
+import { inMountNamespace, unmountAll } from '../../kit/daemon/restricted_process.ts';
 import { compile, supports32Bit } from '../../kit/kernel/c_program.ts';
 import { loadToa, unloadToa } from '../../kit/kernel/module.ts';
 import { moduleFile } from '../../kit/kernel/module_file.ts';
@@ -98,7 +98,7 @@ describe.runIf(supports32Bit)('where toa.ko is loaded, and a 32-bit server liste
 	afterAll(unloadToa);
 
 	/** Runs `act` while the server listens. */
-	async function whileItListens(act: () => Promise<void>): Promise<void> {
+	async function whileServerListens(act: () => Promise<void>): Promise<void> {
 		const server = stage.lab.spawn('server', compile('listener32'), [String(port + 2)], { stdio: 'pipe' });
 		await untilReady(server, 'listener32', isReadyLine);
 		try {
@@ -109,7 +109,7 @@ describe.runIf(supports32Bit)('where toa.ko is loaded, and a 32-bit server liste
 	}
 
 	it('the module is used', async () => {
-		await whileItListens(async () => {
+		await whileServerListens(async () => {
 			await using daemon = await Daemon.start({ config: config('auto') });
 			expect(await daemon.logged(/^attached/)).toMatchObject({ provider: 'module' });
 			expect(texts(daemon)).toContainEqual(expect.stringMatching(/32-bit servers need it: using the module/));
@@ -117,7 +117,7 @@ describe.runIf(supports32Bit)('where toa.ko is loaded, and a 32-bit server liste
 	});
 
 	it('bpf is used where the module does not work, and the log says why', async () => {
-		await whileItListens(async () => {
+		await whileServerListens(async () => {
 			await using _other = await Daemon.start({ config: config('module') });
 			await using daemon = await Daemon.start({ config: config('auto') });
 			expect(await daemon.logged(/^attached/)).toMatchObject({ provider: 'bpf' });

@@ -73,7 +73,7 @@ describe('with a daemon', () => {
 		for (const [kind, variant] of [
 			['AF_INET', 'nat64'],
 			['AF_INET', 'toa6'],
-			['AF_INET6 dual-stack', 'nat64 on data alone'],
+			['AF_INET6 dual-stack', 'nat64 only on data'],
 		] as const) {
 			await using connection = await stage.connect(kind, variant);
 			const { result, bytes } = await connection.probe.getsockopt(0, 4096, 20);

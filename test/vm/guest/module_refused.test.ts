@@ -22,7 +22,7 @@ import { Stage, somePorts } from '../../kit/wire/toa_stage.ts';
 
 const policy = readPolicy();
 const enforced = policy.signedOnly || (policy.lockdown ?? 'none') !== 'none';
-const wayOut = / {2}sign it with a key.* or set provider to bpf/;
+const expectedHint = / {2}sign it with a key.* or set provider to bpf/;
 
 /** `toascope run` with `provider: module`, to its end. */
 async function runWithModule() {
@@ -41,7 +41,7 @@ describe.runIf(enforced)('a kernel that accepts only signed modules', () => {
 		expect(err).toMatch(
 			/the kernel accepts only signed modules \(.*\), and .*toa\.ko is not signed \[MODULE_UNSIGNED\]/,
 		);
-		expect(err).toMatch(wayOut);
+		expect(err).toMatch(expectedHint);
 		expect(readFileSync('/proc/modules', 'utf8')).not.toMatch(/^toa /m);
 	});
 
@@ -49,7 +49,7 @@ describe.runIf(enforced)('a kernel that accepts only signed modules', () => {
 		const { code, err } = await runWithModule();
 		expect(code).toBe(3);
 		expect(err).toMatch(/the kernel accepts only signed modules \(.*\), and none is available.* \[MODULE_UNSIGNED\]/);
-		expect(err).toMatch(wayOut);
+		expect(err).toMatch(expectedHint);
 	});
 
 	it('one that was built before is tried, and the error contains the message of the kernel', async () => {
@@ -60,7 +60,7 @@ describe.runIf(enforced)('a kernel that accepts only signed modules', () => {
 		rmSync(directory, { recursive: true });
 		expect(code).toBe(3);
 		expect(err).toMatch(/\/toa\.ko is not signed \[MODULE_UNSIGNED\]/);
-		expect(err).toMatch(wayOut);
+		expect(err).toMatch(expectedHint);
 		// kernel/module/signing.c, security/lockdown
 		expect(err).toMatch(/Loading of unsigned module is rejected|Lockdown: .*unsigned module loading is restricted/);
 		expect(readFileSync('/proc/modules', 'utf8')).not.toMatch(/^toa /m);

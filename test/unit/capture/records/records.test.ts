@@ -14,8 +14,8 @@ import {
 	trafficLayout,
 } from '../../../../daemon/capture/records/layout.gen.ts';
 import {
-	type Beside,
 	bounds,
+	type OtherParts,
 	readConnection,
 	readEndpoint,
 	readEvent,
@@ -41,7 +41,7 @@ function endpoint(family: 0 | 4 | 6, address: string, port: number): Buffer {
 const client = '20010db8 000c0000 00000000 00000001';
 
 /** The facts about the connection below that its entry has no room for. */
-const beside: Beside = { local: { family: 4, text: '192.0.2.2', port: 80 }, virtualServer: undefined };
+const otherParts: OtherParts = { local: { family: 4, text: '192.0.2.2', port: 80 }, virtualServer: undefined };
 
 /** struct toa_client, byte by byte. */
 function toaClient(family: 4 | 6, address: string, port: number, profile: number): Buffer {
@@ -153,7 +153,7 @@ describe('histograms', () => {
 
 describe('connections', () => {
 	it('are decoded with every field', () => {
-		expect(readConnection(connection(), 0, profileName, beside)).toEqual({
+		expect(readConnection(connection(), 0, profileName, otherParts)).toEqual({
 			cookie: 0xffff_ffff_ffff_fffen,
 			netns: 4_026_531_840,
 			local: { family: 4, text: '192.0.2.2', port: 80 },
@@ -180,7 +180,7 @@ describe('connections', () => {
 		const bytes = connection();
 		bytes.writeUInt16LE(0, connectionLayout.client + toaClientLayout.port);
 		const client = { family: 6, text: '2001:db8:c::1', port: undefined };
-		expect(readConnection(bytes, 0, profileName, beside)?.client).toEqual(client);
+		expect(readConnection(bytes, 0, profileName, otherParts)?.client).toEqual(client);
 	});
 
 	it.each([
@@ -199,7 +199,7 @@ describe('connections', () => {
 		const virtualServer = readVirtualServer(bytes, at);
 		expect(virtualServer).toEqual({ endpoint, vni: expected });
 		expect(readEvent(bytes, 0, profileName)?.connection.virtualServer).toEqual(virtualServer);
-		const read = readConnection(connection(), 0, profileName, { ...beside, virtualServer });
+		const read = readConnection(connection(), 0, profileName, { ...otherParts, virtualServer });
 		expect(read?.virtualServer).toEqual(virtualServer);
 	});
 
@@ -209,7 +209,7 @@ describe('connections', () => {
 		for (const at of [connectionLayout.pid, connectionLayout.srttUs]) bytes.writeUInt32LE(0, at);
 		for (const at of [connectionLayout.verdict, connectionLayout.acceptKind, connectionLayout.segment]) bytes[at] = 0;
 		bytes.fill(0, connectionLayout.client, connectionLayout.client + toaClientLayout.size);
-		expect(readConnection(bytes, 0, profileName, beside)).toMatchObject({
+		expect(readConnection(bytes, 0, profileName, otherParts)).toMatchObject({
 			client: undefined,
 			verdict: 'pending',
 			profile: undefined,
@@ -231,14 +231,14 @@ describe('connections', () => {
 		const bytes = connection();
 		names.forEach((name, value) => {
 			bytes[at] = value;
-			expect(readConnection(bytes, 0, profileName, beside)?.[field], `${value}`).toBe(name);
+			expect(readConnection(bytes, 0, profileName, otherParts)?.[field], `${value}`).toBe(name);
 		});
 	});
 
 	it('keep a process name of the maximum length', () => {
 		const bytes = connection();
 		bytes.write('a'.repeat(limit.COMM_SIZE), connectionLayout.comm);
-		expect(readConnection(bytes, 0, profileName, beside)?.owner?.comm).toBe('a'.repeat(limit.COMM_SIZE));
+		expect(readConnection(bytes, 0, profileName, otherParts)?.owner?.comm).toBe('a'.repeat(limit.COMM_SIZE));
 	});
 
 	it.each([
@@ -251,7 +251,7 @@ describe('connections', () => {
 	] as const)('verdict %i, %s: the client is known from the option: %s', (number, verdict, hasClient) => {
 		const bytes = connection();
 		bytes[connectionLayout.verdict] = number;
-		expect(readConnection(bytes, 0, profileName, beside)).toMatchObject({
+		expect(readConnection(bytes, 0, profileName, otherParts)).toMatchObject({
 			verdict,
 			client: hasClient ? { family: 6, text: '2001:db8:c::1', port: 40_000 } : undefined,
 			profile: hasClient ? 'nat64' : undefined,
@@ -267,7 +267,7 @@ describe('connections', () => {
 	] as const)('seen %i, %s: the accepting process and the time are known: %s', (number, seen, known) => {
 		const bytes = connection();
 		bytes[connectionLayout.acceptKind] = number;
-		expect(readConnection(bytes, 0, profileName, beside)).toMatchObject({
+		expect(readConnection(bytes, 0, profileName, otherParts)).toMatchObject({
 			seen,
 			acceptedNs: known ? 2_000n : undefined,
 			owner: known ? { by: 'accept', pid: 4_194_304, comm: 'nginx', cgroupId: 77n } : undefined,
@@ -278,11 +278,11 @@ describe('connections', () => {
 		['cookie', connectionLayout.cookie, 8],
 		['peer', connectionLayout.peer, endpointLayout.size],
 	])('are skipped while the entry is being filled: no %s yet', (_, at, size) => {
-		expect(readConnection(connection().fill(0, at, at + size), 0, profileName, beside)).toBeUndefined();
+		expect(readConnection(connection().fill(0, at, at + size), 0, profileName, otherParts)).toBeUndefined();
 	});
 
 	it('are skipped without a local endpoint', () => {
-		const nowhere = { ...beside, local: undefined };
+		const nowhere = { ...otherParts, local: undefined };
 		expect(readConnection(connection(), 0, profileName, nowhere)).toBeUndefined();
 	});
 });
@@ -296,7 +296,7 @@ describe('events', () => {
 		const both = Buffer.concat([Buffer.alloc(eventLayout.size, 0xff), event(type)]);
 		const read = readEvent(both, eventLayout.size, profileName);
 		expect(read?.type).toBe(name);
-		expect(read?.connection).toEqual(readConnection(connection(), 0, profileName, beside));
+		expect(read?.connection).toEqual(readConnection(connection(), 0, profileName, otherParts));
 	});
 
 	it.each([0, 4])('%i is not an event', (type) => expect(readEvent(event(type), 0, profileName)).toBeUndefined());
@@ -312,7 +312,7 @@ describe('listening processes', () => {
 		bytes.writeBigUInt64LE(5_000_000_000n, ownerLayout.startedNs);
 		bytes.write('node', ownerLayout.comm);
 		bytes.writeUInt32LE(19, ownerLayout.fd);
-		bytes[ownerLayout.keepsSyns] = 2;
+		bytes[ownerLayout.savesSyns] = 2;
 		bytes[ownerLayout.defersAccept] = 4;
 		bytes[ownerLayout.transparent] = 1;
 		expect(readListening(bytes, 0)).toEqual({
@@ -321,7 +321,7 @@ describe('listening processes', () => {
 			startedNs: 5_000_000_000n,
 			owner: { by: 'listener', pid: 42, comm: 'node', cgroupId: 77n },
 			fd: 19,
-			keepsSyns: true,
+			savesSyns: true,
 			savedByUs: false,
 			defersAccept: true,
 			transparent: true,

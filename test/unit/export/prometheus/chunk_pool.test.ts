@@ -2,7 +2,7 @@
 /** Reuse of response chunks: which ones the pool returns, and which an exporter writes into. */
 import { describe, expect, it } from 'vitest';
 import { ChunkPool } from '../../../../daemon/export/prometheus/chunk_pool.ts';
-import { chunksOf, crowds, isAnswer } from '../../../kit/model/large_scrapes.ts';
+import { chunksOf, isAnswer, largeSnapshots } from '../../../kit/model/large_scrapes.ts';
 import { fixtureExporter } from '../../../kit/model/view.ts';
 
 describe('a pool', () => {
@@ -40,7 +40,7 @@ describe('a pool', () => {
 describe('an exporter', () => {
 	it('writes into released chunks, and into no others', async () => {
 		let shown = 0;
-		const exporter = fixtureExporter(() => crowds[shown]);
+		const exporter = fixtureExporter(() => largeSnapshots[shown]);
 		const kept = await chunksOf(exporter, 'prometheus');
 		shown = 1;
 		const released = await chunksOf(exporter, 'prometheus');

@@ -7,13 +7,13 @@ const of = (client: string) => ({ client, listener: '192.0.2.1:80', sinceNs: 0n 
 
 it('are the same bytes as long as the series exist, and are not kept forever', () => {
 	const labels = new SeriesLabels();
-	const [living, ...ended] = [of('a'), of('b"'), of('c')];
-	const bytes = labels.of(living);
+	const [live, ...ended] = [of('a'), of('b"'), of('c')];
+	const bytes = labels.of(live);
 	for (const series of ended) labels.of(series);
-	expect(String(labels.of(ended[0] as typeof living))).toBe('{client="b\\"",listener="192.0.2.1:80"} ');
+	expect(String(labels.of(ended[0] as typeof live))).toBe('{client="b\\"",listener="192.0.2.1:80"} ');
 	labels.prune(2);
-	expect(labels.of(living)).toBe(bytes);
+	expect(labels.of(live)).toBe(bytes);
 	labels.prune(1);
-	expect(labels.of(living)).not.toBe(bytes);
-	expect(labels.of(living)).toEqual(bytes);
+	expect(labels.of(live)).not.toBe(bytes);
+	expect(labels.of(live)).toEqual(bytes);
 });

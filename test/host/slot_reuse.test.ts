@@ -21,7 +21,7 @@ import { clientAddress, somePorts } from '../kit/wire/toa_stage.ts';
 const port = somePorts(2);
 const ports = [port, port + 1] as const;
 const listenPorts = [10_000, 10_001] as const;
-const pin = `/sys/fs/bpf/toascope-slot-of-another-${process.pid}`;
+const pin = `/sys/fs/bpf/toascope-slot-reuse-${process.pid}`;
 
 /** What the servers have received, and for each peer's port the server that it reached last. */
 const echoed: EchoRecord[] = [];
@@ -63,7 +63,7 @@ it('where all connections share one slot, each record has the endpoints of its o
 			() => {},
 		);
 	try {
-		provider.listen('opened', 'closed');
+		provider.enableEvents('opened', 'closed');
 		const count = 3000;
 		const work = Promise.all([connect(0, count), connect(1, count)]);
 		await expect

@@ -18,7 +18,7 @@ import {
 	root,
 	run,
 } from '../kit/daemon/refused_start.ts';
-import { asNobody, unusable } from '../kit/daemon/wrong_host.ts';
+import { asNobody, unusable } from '../kit/daemon/restricted_process.ts';
 
 expectNothingLeft();
 

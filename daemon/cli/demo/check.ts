@@ -3,9 +3,9 @@
  * Checks the demo. The lab's client reports the address that it connected from, and the lab's
  * server the peer that it saw; toascope is only asked which client is behind that peer.
  */
-import type { ConnectionResult, EchoRecord } from '../lab/protocol.ts';
-import type { Connection } from '../model/connection.ts';
-import type { LookupQuery } from '../model/lookup.ts';
+import type { ConnectionResult, EchoRecord } from '../../lab/protocol.ts';
+import type { Connection } from '../../model/connection.ts';
+import type { LookupQuery } from '../../model/lookup.ts';
 
 export interface Tally {
 	readonly clients: ReadonlySet<string>;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the demo prints for people. */
 
-import { asInvoked } from '../invocation.ts';
-import { formatEndpoint } from '../model/address.ts';
-import type { Connection } from '../model/connection.ts';
-import { printable } from '../terminal.ts';
-import type { Tally } from './demo_truth.ts';
-import { formatBytes } from './units.ts';
+import { asInvoked } from '../../invocation.ts';
+import { formatEndpoint } from '../../model/address.ts';
+import type { Connection } from '../../model/connection.ts';
+import { printable } from '../../terminal.ts';
+import { formatBytes } from '../units.ts';
+import type { Tally } from './check.ts';
 
 /** `backend`: the port of the user's own server. */
 export function demoHeader(url: string | undefined, backend?: number): string {

@@ -12,10 +12,10 @@ interface Answer {
 	readonly body: string;
 }
 
-export class HeldMetrics implements AsyncDisposable {
+export class FreezingProxy implements AsyncDisposable {
 	readonly #server: Server;
 	readonly #url: () => string;
-	#held: Answer | undefined;
+	#frozen: Answer | undefined;
 	#accept = '';
 
 	private constructor(url: () => string) {
@@ -23,7 +23,7 @@ export class HeldMetrics implements AsyncDisposable {
 		this.#server = createServer(async (request, response) => {
 			this.#accept = request.headers.accept ?? '';
 			try {
-				const { type, body } = this.#held ?? (await this.#ask());
+				const { type, body } = this.#frozen ?? (await this.#ask());
 				response.setHeader('content-type', type).end(body);
 			} catch {
 				response.writeHead(502).end();
@@ -32,11 +32,11 @@ export class HeldMetrics implements AsyncDisposable {
 	}
 
 	/** `url` returns the URL of the current daemon. */
-	static async open(url: () => string): Promise<HeldMetrics> {
-		const held = new HeldMetrics(url);
-		held.#server.listen(0, '127.0.0.1');
-		await once(held.#server, 'listening');
-		return held;
+	static async open(url: () => string): Promise<FreezingProxy> {
+		const proxy = new FreezingProxy(url);
+		proxy.#server.listen(0, '127.0.0.1');
+		await once(proxy.#server, 'listening');
+		return proxy;
 	}
 
 	/** The address to scrape, `ADDR:PORT`. */
@@ -49,13 +49,13 @@ export class HeldMetrics implements AsyncDisposable {
 		return { type: response.headers.get('content-type') ?? '', body: await response.text() };
 	}
 
-	/** Freezes the metrics: every scrape returns the same until release(). */
-	async hold(): Promise<void> {
-		this.#held = await this.#ask();
+	/** Freezes the metrics: every scrape returns the same until unfreeze(). */
+	async freeze(): Promise<void> {
+		this.#frozen = await this.#ask();
 	}
 
-	release(): void {
-		this.#held = undefined;
+	unfreeze(): void {
+		this.#frozen = undefined;
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {

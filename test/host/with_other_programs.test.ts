@@ -115,55 +115,55 @@ describe('sockops', () => {
 		return foreign.counts();
 	}
 
-	async function countsAlone(flags: number): Promise<readonly number[]> {
+	async function countsWithoutToascope(flags: number): Promise<readonly number[]> {
 		await using foreign = await ForeignSockops.attach(cgroup, port, flags);
 		return await counts(foreign, async () => {});
 	}
 
 	it.each(orders)('attached %s: gets the same callbacks and keeps its flags', async (order) => {
 		const flags = flag.STATE | flag.RTT | flag.RETRANS | flag.PARSE_UNKNOWN;
-		const alone = await countsAlone(flags);
+		const baseline = await countsWithoutToascope(flags);
 		await using both = await together(order, () => ForeignSockops.attach(cgroup, port, flags));
-		const beside = await counts(both.foreign, expectServed);
-		expect(beside).toEqual(alone);
-		expect(beside[op.FLAGS_KEPT]).toBe(count);
-		expect(beside[op.PARSE]).toBeGreaterThanOrEqual(count);
+		const withToascope = await counts(both.foreign, expectServed);
+		expect(withToascope).toEqual(baseline);
+		expect(withToascope[op.FLAGS_KEPT]).toBe(count);
+		expect(withToascope[op.PARSE]).toBeGreaterThanOrEqual(count);
 		await expectCounted(both.daemon, count);
 	});
 
 	it('attached before toascope, requesting all option callbacks as well: gets the same callbacks', async () => {
 		const flags = flag.STATE | flag.PARSE_ALL;
-		const alone = await countsAlone(flags);
+		const baseline = await countsWithoutToascope(flags);
 		await using both = await together('before toascope', () => ForeignSockops.attach(cgroup, port, flags));
-		const beside = await counts(both.foreign, expectServed);
-		expect(beside).toEqual(alone);
-		expect(beside[op.FLAGS_KEPT]).toBe(count);
+		const withToascope = await counts(both.foreign, expectServed);
+		expect(withToascope).toEqual(baseline);
+		expect(withToascope[op.FLAGS_KEPT]).toBe(count);
 		await expectCounted(both.daemon, count);
 	});
 
 	it.each(orders)('attached %s, requesting no callbacks: gets only those that toascope requests', async (order) => {
-		const alone = await countsAlone(0);
+		const baseline = await countsWithoutToascope(0);
 		await using both = await together(order, () => ForeignSockops.attach(cgroup, port, 0));
-		const beside = await counts(both.foreign, expectServed);
+		const withToascope = await counts(both.foreign, expectServed);
 		// the kernel has one set of flags for all programs: what toascope requests, the other gets,
 		// too
 		const requested: readonly number[] = [op.STATE, op.PARSE, op.FLAGS_KEPT];
 		const others = (all: readonly number[]) => all.map((value, i) => (requested.includes(i) ? 0 : value));
-		expect(others(beside)).toEqual(alone);
-		expect(beside[op.PARSE]).toBe(count);
+		expect(others(withToascope)).toEqual(baseline);
+		expect(withToascope[op.PARSE]).toBe(count);
 	});
 
 	it.each(orders)('attached %s: the receive window that it returns is used', async (order) => {
 		/** tcpi_rcv_ssthresh of struct tcp_info. */
 		const window = () => connect(async () => (await probe.getsockopt(6, 11, 104)).bytes.readUInt32LE(64));
 		const plain = await window();
-		const alone = await (async () => {
+		const baseline = await (async () => {
 			await using _foreign = await ForeignSockops.attach(cgroup, port, 0, 7);
 			return await window();
 		})();
 		await using _both = await together(order, () => ForeignSockops.attach(cgroup, port, 0, 7));
-		expect(await window()).toBe(alone);
-		expect(alone).toBeLessThan(plain);
+		expect(await window()).toBe(baseline);
+		expect(baseline).toBeLessThan(plain);
 	});
 });
 
@@ -211,29 +211,29 @@ describe('getsockopt', () => {
 	}
 
 	it.each(orders)('attached %s: sees the same calls, and its answers are kept', async (order) => {
-		const alone = await (async () => {
+		const baseline = await (async () => {
 			await using foreign = await ForeignGetsockopt.attach(cgroup);
 			return await connect(() => observe(foreign));
 		})();
 		await using both = await together(order, () => ForeignGetsockopt.attach(cgroup));
-		const beside = await connect(async (made) => {
+		const withToascope = await connect(async (made) => {
 			const observed = await observe(both.foreign);
 			await expectServed(made);
 			return observed;
 		});
 		const sorted = (seen: readonly ObservedOption[]) =>
 			seen.toSorted((a, b) => a.level - b.level || a.option - b.option);
-		expect(beside.answers).toEqual(alone.answers);
-		expect(sorted(beside.seen)).toEqual(sorted(alone.seen));
+		expect(withToascope.answers).toEqual(baseline.answers);
+		expect(sorted(withToascope.seen)).toEqual(sorted(baseline.seen));
 
 		// the other program did answer, change and refuse what it is meant to
-		const of = (name: string) => beside.answers.filter(([each]) => each === name).map(([, result]) => result);
+		const of = (name: string) => withToascope.answers.filter(([each]) => each === name).map(([, result]) => result);
 		for (const { result, length, bytes } of of('its own option')) {
 			expect([result, length, bytes.toString('hex', 0, 4)]).toEqual([0, 4, foreignAnswer]);
 		}
 		for (const { bytes } of of('an answer that it changes')) expect(bytes[0]).toBe(99);
 		for (const { error } of of('an option that it refuses')) expect(error).toBe('EPERM');
-		expect(beside.seen).toHaveLength(calls.length);
+		expect(withToascope.seen).toHaveLength(calls.length);
 	});
 
 	it.each(orders)('attached %s: its answer to option 4096 is kept where there is no TOA', async (order) => {

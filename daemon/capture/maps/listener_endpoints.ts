@@ -6,7 +6,7 @@ import type { Endpoint } from '../../model/address.ts';
 import { connectionLayout, limit, listenerKeyLayout, listenerSlotLayout } from '../records/layout.gen.ts';
 import { readEndpoint } from '../records/records.ts';
 
-export class ListenerEnds {
+export class ListenerEndpoints {
 	readonly #slots: BpfMap;
 	readonly #key = Buffer.alloc(4);
 	readonly #slot = Buffer.alloc(listenerSlotLayout.size);

@@ -8,9 +8,9 @@ import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync }
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { limit } from '../../daemon/capture/records/layout.gen.ts';
-import { listenOn } from '../kit/daemon/answering.ts';
 import { toascope } from '../kit/daemon/command.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
+import { listenOn } from '../kit/daemon/occupied.ts';
 import {
 	bpffs,
 	cgroup,
@@ -33,7 +33,7 @@ import {
 	unmountAll,
 	unusable,
 	without,
-} from '../kit/daemon/wrong_host.ts';
+} from '../kit/daemon/restricted_process.ts';
 import { attachExclusively, attachedAt, pinnedLink } from '../kit/kernel/bpf_objects.ts';
 
 expectNothingLeft();
@@ -176,7 +176,7 @@ describe('Node.js', () => {
 		const by = other("socket.on('data', () => {})");
 		const { code, err } = await toascope(['run', '--config', configuration('http: {listen: off, socket: off}')], {
 			by,
-			when: { said: 'attached: ', act: (child) => child.kill() },
+			when: { output: 'attached: ', act: (child) => child.kill() },
 		});
 		rmSync(join(directory, 'other_node.cjs'));
 		expect({ code }, err).toEqual({ code: 0 });
@@ -244,7 +244,7 @@ test('a part of cgroup v2 mounted over its root, as in a container: the daemon r
 	writeFileSync(file, `http: {listen: off, socket: off}\nbpf: {pin: off}\nlisteners: {ports: [${port}]}\n`);
 	const { code, err } = await toascope(['run', '--config', file], {
 		by,
-		when: { said: 'sockets outside this container', act: (child) => child.kill() },
+		when: { output: 'sockets outside this container', act: (child) => child.kill() },
 	});
 	expect(err).toContain('"msg":"this is not the root of cgroup v2: ');
 	expect(code).toBe(0);
@@ -257,7 +257,7 @@ test('pins that cannot be removed at the end: the daemon detaches, and reports w
 	};
 	const { code, err } = await toascope(['run', '--config', configuration()], {
 		by: inMountNamespace('true'),
-		when: { said: '"attached:', act: end },
+		when: { output: '"attached:', act: end },
 	});
 	expect(err).toContain(
 		`toascope: cannot remove the pins in ${pins}/v${limit.TOASCOPE_LAYOUT}: the file system is read-only [NO_BPFFS]\n`,

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * The listeners that the store knows, each with what its series `other` shows at the current
+ * collection, and with the time since which its counters count.
+ */
+import { type Endpoint, formatEndpoint } from './address.ts';
+import { ListenerSlots } from './listener_slots.ts';
+import type { Series } from './series.ts';
+import type { ListenerTotals } from './snapshot.ts';
+import type { ListenerRecord, Source } from './source.ts';
+import { trafficWords } from './traffic.ts';
+import { unixNs } from './unix_ns.ts';
+
+export const otherListener = 'other';
+
+export interface ListenerRow {
+	readonly name: string;
+	/** When its counters were 0, where that is known (Unix nanoseconds). */
+	readonly sinceNs: bigint | undefined;
+	/** What its `other` shows at this collection, in words. */
+	readonly sum: BigUint64Array;
+	/** Connections of its clients without a series that are open at this collection. */
+	active: number;
+	/** Its clients in the table at this collection. */
+	clients: number;
+	readonly direct: Series;
+	readonly other: Series;
+}
+
+export class ListenerRows {
+	readonly #source: Source;
+	readonly #slots: ListenerSlots;
+	/**
+	 * Start time of listeners that were there before this daemon and whose start time is not
+	 * recorded.
+	 */
+	readonly #startNs = unixNs();
+	/**
+	 * Recorded by previous daemons: when each listener's counters began, by the listener's key; 0:
+	 * not known.
+	 */
+	readonly #since: Map<string, bigint>;
+	/** The value that the previous daemon wrote. */
+	readonly #classifiedNs: bigint;
+	/**
+	 * Just before the listeners were last read (Unix nanoseconds): the counters of new ones were 0
+	 * then.
+	 */
+	#readNs: bigint | undefined;
+	readonly #rows: ListenerRow[] = [];
+	/** Indices into #rows, by the listener's key. */
+	readonly #indices = new Map<string, number>();
+	/** Indices of rows whose listener was folded. */
+	readonly #free: number[] = [];
+
+	constructor(source: Source) {
+		this.#source = source;
+		this.#slots = new ListenerSlots(source);
+		this.#classifiedNs = source.classifiedNs;
+		this.#since = source.readListenerSince();
+	}
+
+	/** Rows, including those that are free. */
+	get length(): number {
+		return this.#rows.length;
+	}
+
+	/** Clears what the previous collection added up. */
+	clear(): void {
+		for (const row of this.#rows) {
+			row.sum.fill(0n);
+			row.active = 0;
+			row.clients = 0;
+		}
+	}
+
+	at(index: number): ListenerRow {
+		return this.#rows[index] as ListenerRow;
+	}
+
+	/** The index of a listener's row; undefined: it has none yet. */
+	indexOf(key: string): number | undefined {
+		return this.#indices.get(key);
+	}
+
+	/** Adds a row. Returns its index. */
+	add(key: string, endpoint: Endpoint | undefined): number {
+		const listener = nameOf(endpoint);
+		const sinceNs = this.#sinceOf(key);
+		const begun = sinceNs === undefined ? { sinceNs: this.#startNs, sinceUnknown: true } : { sinceNs };
+		const series = (client: string): Series => ({ client, listener, ...begun });
+		const sum = new BigUint64Array(trafficWords);
+		const [direct, other] = [series('direct'), series('other')];
+		const index = this.#free.pop() ?? this.#rows.length;
+		this.#rows[index] = { name: listener, sum, active: 0, clients: 0, sinceNs, direct, other };
+		this.#indices.set(key, index);
+		return index;
+	}
+
+	/** When a listener's counters were 0; undefined where that is not recorded. */
+	#sinceOf(key: string): bigint | undefined {
+		const recorded = this.#since.get(key);
+		if (recorded !== undefined) return recorded === 0n ? undefined : recorded;
+		const beginNs = this.#readNs ?? this.#beginBefore();
+		this.#source.writeListenerSince(key, beginNs);
+		return beginNs;
+	}
+
+	/**
+	 * The start of a listener that the first collection finds, and that no previous daemon
+	 * recorded.
+	 */
+	#beginBefore(): bigint {
+		// no collection has ever ended: counting has just begun, or at least nothing of it was
+		// shown
+		if (this.#classifiedNs === 0n) return this.#startNs;
+		return unixNs() - (this.#source.monotonicNs() - this.#classifiedNs);
+	}
+
+	/** Folds listeners that are gone. Returns those that stay in the table. */
+	foldIdle(nowNs: bigint, idleNs: bigint): readonly ListenerRecord[] {
+		const hasClients = (key: string) => (this.#rows[this.#indices.get(key) ?? -1]?.clients ?? 0) > 0;
+		const { records, folded } = this.#slots.foldIdle({ nowNs, idleNs, hasClients });
+		for (const key of folded) {
+			const index = this.#indices.get(key);
+			if (index === undefined) continue;
+			this.#indices.delete(key);
+			this.#since.delete(key);
+			this.#free.push(index);
+		}
+		return records;
+	}
+
+	/** `readNs`: just before the listeners of the collection that has ended were read. */
+	collectionEnded(readNs: bigint): void {
+		this.#readNs = readNs;
+	}
+
+	/** The totals of a listener that has a row. */
+	totals(record: ListenerRecord): ListenerTotals {
+		const { key, slot: _slot, activeNs: _activeNs, retired: _retired, ...shown } = record;
+		const { direct: _direct, overflow: _overflow, unexported: _unexported, ...totals } = shown;
+		const row = this.#rows[this.#indices.get(key) ?? 0];
+		return { ...totals, listener: nameOf(record.endpoint), sinceNs: row?.sinceNs };
+	}
+}
+
+function nameOf(listener: Endpoint | undefined): string {
+	return listener === undefined ? otherListener : formatEndpoint(listener);
+}
