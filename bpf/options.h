@@ -53,7 +53,7 @@ static __always_inline int parse_list(struct parse_scratch *scratch, const struc
 	int found;
 
 	scratch->list.unknown_kind = 0;
-	found = toa_find(&scratch->list, &set->table, &scratch->client, &scratch->other);
+	found = toa_find_client(&scratch->list, &set->table, &scratch->client, &scratch->other);
 	if (set->virtual_servers && found != TOA_FOUND_MALFORMED && scratch->list.virtual_at != TOA_LIST_MASK)
 		toa_read_virtual(&scratch->list, &set->table, &parsed->virtual_server);
 	parsed->client = scratch->client;
@@ -118,7 +118,7 @@ static __always_inline __u32 copy_list(struct bpf_sock_ops *ctx, struct parse_sc
 		}
 	}
 	scratch->list.length = length;
-	scratch->list.of_syn = segment[TCP_FLAGS_AT] & TCP_FLAG_SYN ? TOA_SYN_DATA : TOA_SYN_NONE;
+	scratch->list.source = segment[TCP_FLAGS_AT] & TCP_FLAG_SYN ? TOA_SYN_DATA : TOA_SYN_NONE;
 	scratch->list.use = use;
 	return length;
 }
@@ -143,7 +143,7 @@ static __always_inline void copy_syn(struct parse_scratch *scratch, const __u8 *
 {
 	__builtin_memcpy(scratch->list.bytes, syn + TCP_HEADER, TOA_OPTIONS_MAX);
 	scratch->list.length = size - TCP_HEADER;
-	scratch->list.of_syn = TOA_SYN_HANDSHAKE;
+	scratch->list.source = TOA_SYN_HANDSHAKE;
 	scratch->list.use = use;
 }
 

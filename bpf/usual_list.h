@@ -19,7 +19,7 @@ static __always_inline bool is_usual(const struct toa_profile *profile)
 
 /*
  * Reads a list as nearly all segments have it: timestamps or none, then one option that ends where
- * the header does. The result is that of toa_find(). Returns enum toa_found; -1: the list is
+ * the header does. The result is that of toa_find_client(). Returns enum toa_found; -1: the list is
  * another one, or a profile asks for more.
  */
 static __noinline int read_usual(struct bpf_sock_ops *ctx, const struct settings *set,
