@@ -40,7 +40,7 @@ void toa_segment_destination(const struct sk_buff *skb, struct toa_address *addr
 		put_ipv6(address, &ipv6_hdr(skb)->daddr);
 }
 
-void toa_segment_ends(const struct sock *sk, struct toa_address *source, struct toa_address *destination)
+void toa_segment_addresses(const struct sock *sk, struct toa_address *source, struct toa_address *destination)
 {
 #if IS_ENABLED(CONFIG_IPV6)
 	if (sk->sk_family == AF_INET6 && !ipv6_addr_v4mapped(&sk->sk_v6_daddr)) {
