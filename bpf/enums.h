@@ -109,7 +109,7 @@ enum counted_by {
 	COUNTED_BYS = 3,
 };
 
-/* What the programs that the daemon runs return: fold, retire, free_listener, recount. */
+/* What the programs that the daemon runs return: fold, retire, free_listener, recount, sweep. */
 enum run_result {
 	RUN_OK = 0,      /* done, or nothing left to do */
 	RUN_MISSING = 1, /* the request is malformed, or there is no such entry */
