@@ -53,7 +53,7 @@ static __always_inline void read_local_endpoint(struct sock *sk, struct endpoint
 	to->port = BPF_CORE_READ(sk, __sk_common.skc_num);
 }
 
-/* Does it keep the SYNs of its connections? */
+/* Returns whether the listener keeps the SYNs of its connections. */
 static __always_inline bool keeps_syns(struct sock *sk)
 {
 	struct tcp_sock *tcp;
@@ -67,7 +67,7 @@ static __always_inline bool keeps_syns(struct sock *sk)
 	return BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP && BPF_CORE_READ_BITFIELD_PROBED(tcp, save_syn);
 }
 
-/* Does the kernel hold back its connections until data arrives (TCP_DEFER_ACCEPT)? */
+/* Returns whether the kernel holds back its connections until data arrives (TCP_DEFER_ACCEPT). */
 static __always_inline bool defers_accept(struct sock *sk)
 {
 	struct tcp_sock *tcp;

@@ -11,7 +11,7 @@
 #define TIMESTAMPS_LENGTH 10
 #define TIMESTAMPS_PADDED 12
 
-/* Does a profile have the layout that nearly all have, without a version to check? */
+/* Returns whether a profile has the layout that nearly all have, without a version to check. */
 static __always_inline bool is_usual(const struct toa_profile *profile)
 {
 	return profile->port_at == 2 && profile->address_at == 4 && !profile->version;
