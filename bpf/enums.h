@@ -5,7 +5,7 @@
 
 #include "../kernel/toa_rules.h"
 
-enum limit {
+enum constant {
 	TOASCOPE_LAYOUT = 8,
 	HISTOGRAM_BUCKETS = 24, /* the last one has no upper bound */
 	SEGMENTS = 3,
@@ -15,10 +15,10 @@ enum limit {
 	LIST_SIZE = TOA_LIST_SIZE,
 	ABSENT = TOA_ABSENT,
 	OTHER_LISTENER = 0,
-	SLOTS_A_RUN = 64, /* scanned by one run of toascope_sweep */
+	SLOTS_PER_RUN = 64, /* scanned by one run of toascope_sweep */
 	LISTENER_ROWS_MAX = 16,
 	LISTENER_ROWS_TOTAL = 8192, /* with more than 1/16 as many listeners, each has fewer rows */
-	HASHES_IN_LINE = 16,
+	HASHES_PER_LINE = 16,
 	UNKNOWN_OPTIONS = 64,
 };
 

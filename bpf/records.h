@@ -145,7 +145,7 @@ struct listener {
  * compares the addresses. 0: the slot was never used.
  */
 struct hash_line {
-	__u32 hashes[HASHES_IN_LINE];
+	__u32 hashes[HASHES_PER_LINE];
 };
 
 /*
@@ -193,7 +193,7 @@ struct recount_request {
 	struct client_key key;
 };
 
-/* Argument of the sweep. Each run continues SLOTS_A_RUN slots after the one before. */
+/* Argument of the sweep. Each run continues SLOTS_PER_RUN slots after the one before. */
 struct sweep_request {
 	__u32 first; /* slot of the first run */
 	__u32 open;  /* 1: reads open connections as well */
@@ -232,7 +232,7 @@ struct owner {
 	__u8 keeps_syns;    /* TCP_SAVE_SYN */
 	__u8 saved_by_us;   /* set by toascope, or possibly so: see the mark in syn_kept */
 	__u8 defers_accept; /* TCP_DEFER_ACCEPT */
-	__u8 transparent;   /* IP_TRANSPARENT: its connections may have other local ports */
+	__u8 transparent;   /* IP_TRANSPARENT: its connections can have other local ports */
 };
 
 TOA_STATIC_ASSERT(sizeof(struct toa_profile) == 16, "toa_profile");

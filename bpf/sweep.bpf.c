@@ -43,9 +43,9 @@ int toascope_sweep(struct __sk_buff *skb)
 	if (bpf_skb_load_bytes(skb, 0, request, sizeof(request)))
 		return RUN_MISSING;
 	/* the packet's control block has the number of runs before this one */
-	first = request[0] + skb->cb[0]++ * SLOTS_A_RUN;
+	first = request[0] + skb->cb[0]++ * SLOTS_PER_RUN;
 	/* a smaller table is still swept only once: two sweeps of a slot must be apart in time */
-	for (i = 0; i < SLOTS_A_RUN; i++)
+	for (i = 0; i < SLOTS_PER_RUN; i++)
 		if (i < cfg.connection_slots)
 			for (tries = 0; tries < TRIES; tries++)
 				if (!sweep_slot((first + i) & (cfg.connection_slots - 1), request[1]))
