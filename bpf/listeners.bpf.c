@@ -122,8 +122,8 @@ int toascope_listeners(struct bpf_iter__task_file *ctx)
 	owner.defers_accept = defers_accept(sk);
 	owner.transparent = accepts_any_port(sk);
 	/*
-	 * did toascope request that? An iterator that cannot read the mark says so for all: it is
-	 * read again before SYNs are switched off
+	 * the mark says that toascope set TCP_SAVE_SYN. An iterator that cannot read the mark says
+	 * so for all: it is read again before SYNs are switched off
 	 */
 	owner.saved_by_us =
 		cfg.tracing_locks ? bpf_sk_storage_get(&syn_kept, sk, 0, 0) != 0 : owner.keeps_syns;
