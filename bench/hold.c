@@ -3,7 +3,7 @@
  * toascope-hold server
  * toascope-hold client CGROUP CLIENTS [PEERS]
  *
- * Holds open connections that carry no data. Their number may exceed the descriptor limit of one
+ * Holds open connections that carry no data. Their number can exceed the descriptor limit of one
  * process: each half distributes them over child processes, which die with it. Each line on
  * standard input is answered with JSON on standard output:
  *   hold COUNT   server: listen for COUNT connections; client: open COUNT connections

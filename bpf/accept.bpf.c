@@ -23,7 +23,7 @@ static __always_inline int accept_returned(__u64 *ctx)
 	cookie = sk->__sk_common.skc_cookie.counter;
 	connection = find_connection(sk, cookie);
 	if (connection && !connection->accept_kind)
-		accepted(connection, cookie, ACCEPT_FEXIT);
+		record_accept(connection, cookie, ACCEPT_FEXIT);
 	return 0;
 }
 

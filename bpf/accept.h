@@ -24,8 +24,8 @@ static __always_inline void add_accept(const struct sums *sums)
 	bpf_spin_unlock(&row->lock);
 }
 
-/* Runs in the context of the accepting process. Never runs with `accept` off. */
-static __always_inline void accepted(struct connection *connection, __u64 cookie, __u8 accept_kind)
+/* Runs in the context of the accepting process, and only while `accept` is on. */
+static __always_inline void record_accept(struct connection *connection, __u64 cookie, __u8 accept_kind)
 {
 	const struct settings *set = current_settings();
 	__u64 now = bpf_ktime_get_ns(), cgroup_id = bpf_get_current_cgroup_id();

@@ -9,8 +9,8 @@
 #include "sums.h"
 
 /* Writes the key of a client. `prefix_length` is how many bits of its address are significant. */
-static __noinline int client_key(const struct toa_client *client, __u32 listener, __u32 prefix_length,
-				 struct client_key *key)
+static __noinline int fill_client_key(const struct toa_client *client, __u32 listener, __u32 prefix_length,
+				      struct client_key *key)
 {
 	const struct listener_slot *slot = bpf_map_lookup_elem(&listener_keys, &listener);
 	__u32 words[4];
@@ -46,8 +46,8 @@ static __always_inline void count_attribution(const struct attribution *attribut
 }
 
 /* The caller holds the entry's lock. */
-static __always_inline void keep_attribution(struct connection *connection,
-					     const struct attribution *attribution)
+static __always_inline void store_attribution(struct connection *connection,
+					      const struct attribution *attribution)
 {
 	connection->prefix_length = attribution->prefix_length;
 	if (!attribution->client)
@@ -58,8 +58,8 @@ static __always_inline void keep_attribution(struct connection *connection,
  * Creates the entry of a client if there is room. The kernel can refuse this (EBUSY, from 5.11 on)
  * if this program has interrupted another one that is working on the table.
  */
-static __noinline int make_client(const struct client_key *key, const struct prefix_counters *prefix,
-				  struct attribution *to)
+static __noinline int create_client(const struct client_key *key, const struct prefix_counters *prefix,
+				    struct attribution *to)
 {
 	struct client fresh = {};
 	struct client *client;
@@ -103,10 +103,10 @@ static __noinline int attribute(const struct toa_client *of, __u32 listener, str
 		return 0;
 	family = family_index(of->family);
 	to->prefix_length = set->prefix_length[family];
-	client_key(of, listener, to->prefix_length, &key);
+	fill_client_key(of, listener, to->prefix_length, &key);
 	client = bpf_map_lookup_elem(&clients, &key);
 	if (!client && set->per_prefix_max && set->per_prefix_length[family] < to->prefix_length) {
-		client_key(of, listener, set->per_prefix_length[family], &key);
+		fill_client_key(of, listener, set->per_prefix_length[family], &key);
 		if (clients_of_prefix(&key, &prefix) >= set->per_prefix_max) {
 			to->drop = DROP_CLIENTS_PER_PREFIX;
 			to->prefix_length = set->per_prefix_length[family];
@@ -114,11 +114,11 @@ static __noinline int attribute(const struct toa_client *of, __u32 listener, str
 			prefix.slot[0] = 0;
 			prefix.slot[1] = 0;
 		} else {
-			client_key(of, listener, to->prefix_length, &key);
+			fill_client_key(of, listener, to->prefix_length, &key);
 		}
 	}
 	if (!client)
-		return make_client(&key, &prefix, to);
+		return create_client(&key, &prefix, to);
 	if (generation_matches(client, &key))
 		to->client = client;
 	else
@@ -145,13 +145,13 @@ static __noinline struct client *find_attributed_client(const struct sums *sums)
 		return 0;
 	if (sums->flags & CONN_JOINED)
 		prefix_length = set->prefix_length[family_index(sums->client.family)];
-	client_key(&sums->client, sums->listener, prefix_length, &key);
+	fill_client_key(&sums->client, sums->listener, prefix_length, &key);
 	client = bpf_map_lookup_elem(&clients, &key);
 	if (!cfg.mptcp_helpers || !(sums->flags & CONN_JOINED))
 		return client;
 	if (!client) {
 		prefix_length = set->per_prefix_length[family_index(sums->client.family)];
-		client_key(&sums->client, sums->listener, prefix_length, &key);
+		fill_client_key(&sums->client, sums->listener, prefix_length, &key);
 		client = bpf_map_lookup_elem(&clients, &key);
 	}
 	return client && generation_matches(client, &key) ? client : 0;

@@ -40,7 +40,7 @@ static __always_inline void write_last(struct connection *connection, const stru
  * A socket that has a struct socket was accepted (sock_graft()). If neither accept program observed
  * that, it counts as unobserved, and lookups name the listener's owner.
  */
-static __always_inline void note_unobserved(struct connection *connection, __u64 cookie)
+static __always_inline void record_unobserved_accept(struct connection *connection, __u64 cookie)
 {
 	bpf_spin_lock(&connection->lock);
 	if (is_open(connection, cookie) && !connection->accept_kind)

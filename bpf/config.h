@@ -42,7 +42,7 @@ static __always_inline bool port_transparent(const struct settings *set, __u16 p
 	return bits && bits->transparent >> (port & 63) & 1;
 }
 
-/* Are the sockets of this network namespace watched? */
+/* Returns whether the sockets of this network namespace are watched. */
 static __always_inline bool namespace_watched(const struct settings *set, const struct sock_common *sk)
 {
 	return !set->netns || set->netns == sk->skc_net.net->ns.inum;
@@ -62,7 +62,7 @@ static __always_inline void mask_address(__u32 words[4], __u32 length)
 	}
 }
 
-/* May this peer send TOA? */
+/* Returns whether this peer is trusted to send TOA. */
 static __always_inline bool trusted(const struct settings *set, const struct endpoint *peer)
 {
 	struct trust_key key = { .family = peer->family, .generation = set->generation };

@@ -47,7 +47,7 @@ static __noinline int begin_event(struct event *event, const struct connection *
  * Hides a value from the compiler, not from the verifier: a comparison of it stays where it is
  * written here, and is not replaced by one of what the value came from.
  */
-static __always_inline __u64 opaque(__u64 value)
+static __always_inline __u64 hide_from_compiler(__u64 value)
 {
 	asm volatile("" : "+r"(value));
 	return value;
@@ -55,14 +55,14 @@ static __always_inline __u64 opaque(__u64 value)
 
 /*
  * A record, reserved for what may be about to happen to a connection. If a pointer into the ring is
- * compared with 0 twice, verifiers before 6.5 again assume that it can be 0; so opaque numbers say
- * whether there is one. They have 64 bits, because old verifiers track constants on the stack only
- * in that size.
+ * compared with 0 twice, verifiers before 6.5 again assume that it can be 0; so numbers that are
+ * hidden from the compiler say whether there is one. They have 64 bits, because old verifiers track
+ * constants on the stack only in that size.
  */
 struct reserved_event {
 	struct event *event;
 	__u64 is_reserved; /* 0: such records are not read, or the ring is full */
-	__u64 has_no_room;
+	__u64 ring_full;
 };
 
 /*
@@ -79,10 +79,10 @@ reserve_event(const struct settings *set, const struct connection *connection, _
 		return reserved;
 	reserved.event = bpf_ringbuf_reserve(&ring, sizeof(*reserved.event), 0);
 	if (reserved.event) {
-		reserved.is_reserved = opaque(1);
+		reserved.is_reserved = hide_from_compiler(1);
 		begin_event(reserved.event, connection, cookie, type);
 	} else {
-		reserved.has_no_room = opaque(1);
+		reserved.ring_full = hide_from_compiler(1);
 	}
 	return reserved;
 }
@@ -93,20 +93,20 @@ static __always_inline void copy_to_event(const struct reserved_event *reserved,
 {
 	const __u8 *from = (const __u8 *)connection;
 
-	if (opaque(reserved->is_reserved))
+	if (hide_from_compiler(reserved->is_reserved))
 		__builtin_memcpy((__u8 *)&reserved->event->connection + sizeof(RECORD_LOCK),
 				 from + sizeof(RECORD_LOCK), sizeof(*connection) - sizeof(RECORD_LOCK));
 }
 
 /*
- * Without a wake-up: one for each event would cost the server more than the event, and the daemon
- * drains the ring every 50 ms.
+ * Submits the event if it happened, otherwise discards it. No process is woken: a wake-up would
+ * cost the server more than the event, and the daemon drains the ring every 50 ms.
  */
 static __always_inline void finish_event(const struct reserved_event *reserved, bool happened)
 {
-	if (happened && opaque(reserved->has_no_room))
+	if (happened && hide_from_compiler(reserved->ring_full))
 		count_drop(DROP_RING_FULL);
-	if (!opaque(reserved->is_reserved))
+	if (!hide_from_compiler(reserved->is_reserved))
 		return;
 	if (happened)
 		bpf_ringbuf_submit(reserved->event, BPF_RB_NO_WAKEUP);

@@ -24,8 +24,8 @@ struct entry {
 };
 
 /*
- * Is it still the same open connection, with the same verdict? Its socket can have been reused for
- * another connection (forget_connection()).
+ * Returns whether it is still the same open connection, with the same verdict. Its socket can have
+ * been reused for another connection (forget_connection()).
  */
 static __always_inline bool is_unchanged(const struct connection *connection, const struct entry *entry)
 {

@@ -5,7 +5,7 @@
 
 #include "../kernel/toa_rules.h"
 
-enum limit {
+enum constant {
 	TOASCOPE_LAYOUT = 8,
 	HISTOGRAM_BUCKETS = 24, /* the last one has no upper bound */
 	SEGMENTS = 3,
@@ -18,7 +18,7 @@ enum limit {
 	SLOTS_PER_RUN = 64, /* scanned by one run of toascope_sweep */
 	LISTENER_ROWS_MAX = 16,
 	LISTENER_ROWS_TOTAL = 8192, /* with more than 1/16 as many listeners, each has fewer rows */
-	HASHES_IN_LINE = 16,
+	HASHES_PER_LINE = 16,
 	UNKNOWN_OPTIONS = 64,
 };
 
@@ -109,7 +109,7 @@ enum counted_by {
 	COUNTED_BYS = 3,
 };
 
-/* What the programs that the daemon runs return: fold, retire, free_listener, recount. */
+/* What the programs that the daemon runs return: fold, retire, free_listener, recount, sweep. */
 enum run_result {
 	RUN_OK = 0,      /* done, or nothing left to do */
 	RUN_MISSING = 1, /* the request is malformed, or there is no such entry */

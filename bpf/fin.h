@@ -15,8 +15,8 @@ static __always_inline bool fin_received(const struct tcp_sock *tcp)
 }
 
 /*
- * Is this a state in which a FIN was sent or is about to be sent? tcp_close_state() comes before
- * tcp_send_fin().
+ * Returns whether this is a state in which a FIN was sent or is about to be sent. tcp_close_state()
+ * comes before tcp_send_fin().
  */
 static __always_inline bool is_after_fin(int tcp_state)
 {

@@ -6,8 +6,8 @@
  * Last it runs fold, which reads, adds and deletes in one run, so that killing the daemon cannot
  * split the operation.
  */
-#include "per_prefix.h"
 #include "listener_slots.h"
+#include "per_prefix.h"
 
 static __always_inline bool read_request(struct __sk_buff *skb, struct fold_request *request)
 {
@@ -43,42 +43,6 @@ static __always_inline void subtract(struct traffic *from, const struct traffic 
 	from->duration_sum_ns -= base->duration_sum_ns;
 }
 
-/*
- * Frees the slot of a retired listener, whose counts "other" already shows (listener_bases) and
- * whose clients have all left: after retiring the listener, the daemon has waited for a grace
- * period and then looked for clients. It can be repeated: there is then nothing left to do, or the
- * slot already has a new listener.
- */
-SEC("tc")
-int toascope_free_listener(struct __sk_buff *skb)
-{
-	__u32 folded = META_LISTENERS_FOLDED, *slot_of;
-	struct listener_request request;
-	struct listener_slot *slot;
-	__u64 *count;
-
-	if (bpf_skb_load_bytes(skb, 0, &request, sizeof(request)))
-		return RUN_MISSING;
-	slot_of = bpf_map_lookup_elem(&listener_index, &request.key);
-	if (!slot_of || *slot_of != request.slot)
-		return RUN_OK;
-	slot = bpf_map_lookup_elem(&listener_keys, &request.slot);
-	if (!slot || !(slot->service & 1))
-		return RUN_IN_USE;
-	/*
-	 * if refused, the next listener with this key shows this one's start; its counts are right
-	 */
-	bpf_map_delete_elem(&listener_since, &request.key);
-	if (bpf_map_delete_elem(&listener_index, &request.key))
-		return RUN_IN_USE;
-	if (bpf_map_push_elem(&spare_listeners, &request.slot, BPF_ANY))
-		count_drop(DROP_LISTENER_SLOT);
-	count = bpf_map_lookup_elem(&meta, &folded);
-	if (count)
-		add(*count, 1);
-	return RUN_OK;
-}
-
 SEC("tc")
 int toascope_fold(struct __sk_buff *skb)
 {
@@ -108,7 +72,9 @@ int toascope_fold(struct __sk_buff *skb)
 	listener = slot_index ? listener_row(*slot_index) : 0;
 	if (!listener)
 		return RUN_MISSING;
-	/* a connection took it between the check above and the mark: keep it */
+	/*
+	 * a connection opened between the check and the mark in toascope_retire(): keep the client
+	 */
 	if (client->traffic.opened != client->traffic.closed) {
 		client->generation = client_generation(&request.key);
 		return RUN_IN_USE;

@@ -27,13 +27,24 @@ static __always_inline void *task_registers(void)
 /* Registers that a helper found have a type; others are a plain address. */
 #define read_register(registers, name) (cfg.task_helpers ? (registers)->name : BPF_CORE_READ(registers, name))
 
+/* include/uapi/asm-generic/unistd.h and arch/x86/entry/syscalls */
+enum syscall_number {
+	NR_X86_ACCEPT = 43,
+	NR_X86_ACCEPT4 = 288,
+	NR_I386_ACCEPT4 = 364,
+	NR_ARM64_ACCEPT = 202,
+	NR_ARM64_ACCEPT4 = 242,
+	NR_IO_URING_SETUP = 425, /* on all architectures, like the next one */
+	NR_IO_URING_ENTER = 426,
+};
+
 /*
- * io_uring's threads keep the number of the call that created them: the polling one has
- * io_uring_setup().
+ * Returns whether this is a call of io_uring. Its threads keep the number of the call that created
+ * them: the polling one has io_uring_setup().
  */
-static __always_inline bool io_uring(long number)
+static __always_inline bool is_io_uring_call(long number)
 {
-	return number == 425 || number == 426;
+	return number == NR_IO_URING_SETUP || number == NR_IO_URING_ENTER;
 }
 
 /*
@@ -48,9 +59,8 @@ static __always_inline bool from_user_space(struct pt_regs___x86 *registers)
 }
 
 /*
- * Only inside accept() is it known that a process accepts; a later getpeername() can be another
- * process's. The numbers are those of include/uapi/asm-generic/unistd.h and
- * arch/x86/entry/syscalls.
+ * Returns whether the task is in accept(). Only there is it known that a process accepts; a later
+ * getpeername() can be another process's.
  */
 static __always_inline bool in_accept(void)
 {
@@ -67,23 +77,23 @@ static __always_inline bool in_accept(void)
 		if (!cfg.task_helpers && !from_user_space(x86))
 			return false;
 		number = read_register(x86, orig_ax) & ~0x40000000L /* x32 */;
-		return number == 43 || number == 288 || number == 364 /* accept4() of i386 */ ||
-		       io_uring(number);
+		return number == NR_X86_ACCEPT || number == NR_X86_ACCEPT4 || number == NR_I386_ACCEPT4 ||
+		       is_io_uring_call(number);
 	}
 	if (bpf_core_field_exists(arm64->syscallno)) {
 		arm64 = registers;
 		number = read_register(arm64, syscallno);
-		return number == 202 || number == 242 || io_uring(number);
+		return number == NR_ARM64_ACCEPT || number == NR_ARM64_ACCEPT4 || is_io_uring_call(number);
 	}
 	return false;
 }
 
-static __always_inline struct connection *find_and_note_accept(struct bpf_sock *sk, __u64 cookie)
+static __always_inline struct connection *find_and_record_accept(struct bpf_sock *sk, __u64 cookie)
 {
 	struct connection *connection = find_connection(sk, cookie);
 
 	if (connection && !connection->accept_kind && in_accept())
-		accepted(connection, cookie, ACCEPT_GETPEERNAME);
+		record_accept(connection, cookie, ACCEPT_GETPEERNAME);
 	return connection;
 }
 
@@ -102,10 +112,10 @@ static __always_inline bool shown_client(struct bpf_sock_addr *ctx, struct toa_c
 	if (!set || !sk || !port_watched(set, sk->src_port))
 		return false;
 	cookie = bpf_get_socket_cookie(ctx);
-	connection = set->no_accepts ? find_connection(sk, cookie) : find_and_note_accept(sk, cookie);
+	connection = set->no_accepts ? find_connection(sk, cookie) : find_and_record_accept(sk, cookie);
 	if (!set->transparent || !port_transparent(set, sk->src_port) || in_kernel_thread())
 		return false;
-	return known_client(set, sk, connection, cookie, ANSWER_PEERNAME, to);
+	return copy_client_for(set, sk, connection, cookie, ANSWER_PEERNAME, to);
 }
 
 /*

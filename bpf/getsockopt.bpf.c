@@ -12,7 +12,7 @@
 #define PAGE 4096
 
 /*
- * Leaves the answer as it is. The kernel takes the length for the program's own, and returns EFAULT
+ * Leaves the answer as it is. The kernel treats the length as the program's own, and returns EFAULT
  * if it exceeds the buffer that the program is given: one page of a larger one (5.10), or of a call
  * that asks for the size. A length of 0 makes the kernel leave the caller's buffer and length
  * alone. Kernels on which a program cannot set an error need that for each call that fails: they
@@ -78,11 +78,12 @@ static __always_inline bool lookup_client(const struct settings *set, struct bpf
 {
 	__u64 cookie = cookie_of(sk);
 
-	return known_client(set, sk, find_connection(sk, cookie), cookie, answer, to);
+	return copy_client_for(set, sk, find_connection(sk, cookie), cookie, answer, to);
 }
 
 /* Copies the client that getpeername() shows for this socket. */
-static __always_inline bool peername(const struct settings *set, struct bpf_sock *sk, struct toa_client *to)
+static __always_inline bool copy_peername(const struct settings *set, struct bpf_sock *sk,
+					  struct toa_client *to)
 {
 	return set->transparent && port_transparent(set, sk->src_port) &&
 	       lookup_client(set, sk, ANSWER_PEERNAME, to);
@@ -98,7 +99,7 @@ static __always_inline int get_virtual_server(struct bpf_sockopt *ctx)
 
 	if (!set || set->sockopt == SOCKOPT_OFF || !set->virtual_servers || !sk || !is_ours(set, sk))
 		return pass(ctx);
-	is_shown = peername(set, sk, &shown);
+	is_shown = copy_peername(set, sk, &shown);
 	size = answer_virtual_server(ctx, sk, is_shown ? &shown : 0);
 	return size < 0 ? refuse(ctx, sk, size) : finish_answer(ctx, size);
 }

@@ -24,7 +24,7 @@ struct everything {
 	struct extra extra;
 	struct owner owner;
 	struct unknown_option unknown_option;
-	enum limit limit;
+	enum constant constant;
 	enum first_bound first_bound;
 	enum family family;
 	enum toa_verdict verdict;

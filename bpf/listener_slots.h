@@ -12,7 +12,7 @@
 #define TOUCH_NS 1000000000LL
 
 /* Returns a slot that was never used; OTHER_LISTENER if there is none. */
-static __always_inline __u32 alloc_fresh(void)
+static __always_inline __u32 alloc_fresh_slot(void)
 {
 	__u32 zero = 0, slot = OTHER_LISTENER;
 	struct fresh_slots *fresh = bpf_map_lookup_elem(&fresh_listeners, &zero);
@@ -32,13 +32,13 @@ static __noinline __u32 create_listener(const struct listener_key *key)
 	struct listener_slot *entry;
 	__u32 slot, *found;
 
-	slot = alloc_fresh();
+	slot = alloc_fresh_slot();
 	if (slot == OTHER_LISTENER && bpf_map_pop_elem(&spare_listeners, &slot))
 		return OTHER_LISTENER;
 	entry = bpf_map_lookup_elem(&listener_keys, &slot);
 	if (!entry)
 		return OTHER_LISTENER;
-	/* write the key first: a program that finds the slot may need it */
+	/* write the key first: a program that finds the slot can read it */
 	__builtin_memcpy(&entry->key, key, sizeof(entry->key));
 	entry->active_ns = bpf_ktime_get_ns();
 	entry->service += entry->service & 1;
@@ -60,15 +60,18 @@ static __always_inline void touch_listener(struct listener_slot *slot, __u64 now
 		slot->active_ns = now;
 }
 
-static __always_inline bool is_key(const struct listener_key *a, const struct listener_key *b)
+static __always_inline bool same_key(const struct listener_key *a, const struct listener_key *b)
 {
 	const __u64 *x = (const void *)a, *y = (const void *)b;
 
 	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (*(const __u32 *)(x + 2) ^ *(const __u32 *)(y + 2)));
 }
 
-/* Returns the slot of the listener with this key, which is created if there is room. */
-static __noinline __u32 find_listener(const struct listener_key *key)
+/*
+ * Returns the slot of the listener with this key, which is created if it is missing; OTHER_LISTENER
+ * if the table is full.
+ */
+static __noinline __u32 find_or_create_listener(const struct listener_key *key)
 {
 	const __u32 *found = bpf_map_lookup_elem(&listener_index, key);
 
@@ -106,8 +109,8 @@ static __always_inline struct listener_at listener_of(const struct settings *set
 	slot = guessed;
 	entry = bpf_map_lookup_elem(&listener_keys, &slot);
 	service = entry ? *(volatile __u32 *)&entry->service : 1;
-	if (!entry || slot == OTHER_LISTENER || service != guessed >> 32 || !is_key(&entry->key, &key)) {
-		slot = find_listener(&key);
+	if (!entry || slot == OTHER_LISTENER || service != guessed >> 32 || !same_key(&entry->key, &key)) {
+		slot = find_or_create_listener(&key);
 		entry = bpf_map_lookup_elem(&listener_keys, &slot);
 		service = entry ? *(volatile __u32 *)&entry->service : 1;
 		if (guess && slot != OTHER_LISTENER && !(service & 1))

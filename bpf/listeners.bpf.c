@@ -53,7 +53,7 @@ static __always_inline void read_local_endpoint(struct sock *sk, struct endpoint
 	to->port = BPF_CORE_READ(sk, __sk_common.skc_num);
 }
 
-/* Does it save the SYNs of its connections? */
+/* Returns whether the listener saves the SYNs of its connections. */
 static __always_inline bool saves_syns(struct sock *sk)
 {
 	struct tcp_sock *tcp;
@@ -67,7 +67,7 @@ static __always_inline bool saves_syns(struct sock *sk)
 	return BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP && BPF_CORE_READ_BITFIELD_PROBED(tcp, save_syn);
 }
 
-/* Does the kernel hold back its connections until data arrives (TCP_DEFER_ACCEPT)? */
+/* Returns whether the kernel holds back its connections until data arrives (TCP_DEFER_ACCEPT). */
 static __always_inline bool defers_accept(struct sock *sk)
 {
 	struct tcp_sock *tcp;
@@ -122,8 +122,8 @@ int toascope_listeners(struct bpf_iter__task_file *ctx)
 	owner.defers_accept = defers_accept(sk);
 	owner.transparent = accepts_any_port(sk);
 	/*
-	 * did toascope request that? An iterator that cannot read the mark says so for all: it is
-	 * read again before SYNs are switched off
+	 * the mark says that toascope set TCP_SAVE_SYN. An iterator that cannot read the mark says
+	 * so for all: it is read again before SYNs are switched off
 	 */
 	owner.saved_by_us =
 		cfg.tracing_locks ? bpf_sk_storage_get(&syn_kept, sk, 0, 0) != 0 : owner.saves_syns;

@@ -22,7 +22,10 @@ struct {
 	__type(value, struct connection);
 } connections __weak SEC(".maps");
 
-/* Connections whose slots all have open ones; every connection if kernel memory cannot be read. */
+/*
+ * Connections whose possible slots all hold open connections; every connection if kernel memory
+ * cannot be read.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -59,10 +62,7 @@ struct {
 	__type(value, struct parse_scratch);
 } parse_scratches __weak SEC(".maps");
 
-/*
- * Listeners that keep the SYNs of their connections for toascope: the mark says that the
- * application did not ask for it.
- */
+/* Marks the listeners on which toascope, and not the application, set TCP_SAVE_SYN. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -170,10 +170,10 @@ struct {
 	__type(value, __u64);
 } meta __weak SEC(".maps");
 
-/* Mapped into user space. Size: connections.max / HASHES_IN_LINE. */
+/* Mapped into user space. Size: connections.max / HASHES_PER_LINE. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 65536 / HASHES_IN_LINE);
+	__uint(max_entries, 65536 / HASHES_PER_LINE);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct hash_line);
@@ -223,7 +223,7 @@ struct {
 	__type(value, __u64);
 } counted __weak SEC(".maps");
 
-/* Says which of the two settings is in force: one aligned store switches all of them. */
+/* Selects which of the two sets of settings is in force: one aligned store switches all of them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

@@ -29,8 +29,8 @@ struct sock___cgroup {
 	struct sock_cgroup_data sk_cgrp_data;
 } CORE;
 
-/* Is the socket in the cgroup whose sockets the other programs see? */
-static __always_inline bool served(const struct settings *set, const struct sock *sk)
+/* Returns whether the socket is in the cgroup whose sockets the other programs see. */
+static __always_inline bool in_served_cgroup(const struct settings *set, const struct sock *sk)
 {
 	struct cgroup_subsys_state *state;
 	__u64 of = 0;
@@ -63,7 +63,7 @@ static __always_inline void store_report(struct sock *sk, struct module_report *
 
 	if (!set || !port_watched(set, BPF_CORE_READ(sk, __sk_common.skc_num)) ||
 	    (set->netns && set->netns != BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum)) ||
-	    !served(set, sk))
+	    !in_served_cgroup(set, sk))
 		return;
 	report->of.hash = BPF_CORE_READ(sk, __sk_common.skc_hash);
 	report->of.peer_port = BPF_CORE_READ(sk, __sk_common.skc_dport);

@@ -66,18 +66,18 @@ static __always_inline void delete_report(__u64 socket)
 }
 
 /*
- * Takes what the module has reported: the client into the entry, the verdict into `as`.
+ * Takes what the module has reported: the client into the entry, the verdict into `decision`.
  * TOA_VERDICT_PENDING: not decided.
  */
 static __noinline int take_module_verdict(const struct tcp_sock *tcp, struct connection *connection,
-					  __u64 cookie, struct decision *as)
+					  __u64 cookie, struct decision *decision)
 {
 	const struct sock_common *sk = &tcp->inet_conn.icsk_inet.sk.__sk_common;
 	__u64 socket = (__u64)tcp;
 	struct module_report *report = bpf_map_lookup_elem(&module_reports, &socket);
 	struct module_report *aside = bpf_map_lookup_elem(&module_reports_aside, &socket);
 
-	as->verdict = TOA_VERDICT_PENDING;
+	decision->verdict = TOA_VERDICT_PENDING;
 	if (aside && (!report || report->at < aside->at))
 		report = aside;
 	if (!report)
@@ -88,8 +88,8 @@ static __noinline int take_module_verdict(const struct tcp_sock *tcp, struct con
 		count_drop(DROP_ANNOUNCED_STALE);
 		return 0;
 	}
-	as->verdict = report->verdict;
-	as->segment = report->segment;
+	decision->verdict = report->verdict;
+	decision->segment = report->segment;
 	bpf_spin_lock(&connection->lock);
 	if (is_open(connection, cookie) && connection->verdict == TOA_VERDICT_PENDING) {
 		if (report->client.family)

@@ -32,8 +32,8 @@ static __always_inline bool copy_client(struct connection *connection, __u64 coo
 	return known;
 }
 
-static __always_inline bool client_of(struct bpf_sock *sk, struct connection *connection, __u64 cookie,
-				      struct toa_client *to)
+static __always_inline bool copy_socket_client(struct bpf_sock *sk, struct connection *connection,
+					       __u64 cookie, struct toa_client *to)
 {
 	struct mptcp_state *shared;
 
@@ -54,13 +54,13 @@ static __always_inline bool client_of(struct bpf_sock *sk, struct connection *co
  * connection that opened while profiles did not differ in their uses has one client, which serves
  * the uses of its profile.
  */
-static __always_inline bool known_client(const struct settings *set, struct bpf_sock *sk,
-					 struct connection *connection, __u64 cookie, __u32 answer,
-					 struct toa_client *to)
+static __always_inline bool copy_client_for(const struct settings *set, struct bpf_sock *sk,
+					    struct connection *connection, __u64 cookie, __u32 answer,
+					    struct toa_client *to)
 {
 	struct socket_answers *stored;
 
-	if (!client_of(sk, connection, cookie, to))
+	if (!copy_socket_client(sk, connection, cookie, to))
 		return false;
 	if (!set->split_uses)
 		return true;

@@ -9,7 +9,10 @@
 
 #include "open.h"
 
-/* Is the socket a subflow of an MPTCP connection? Most are not, and skip the helper. */
+/*
+ * Returns whether the socket is a subflow of an MPTCP connection. Most are not, and skip the
+ * helper.
+ */
 static __always_inline bool is_path(const struct tcp_sock *tcp)
 {
 	return cfg.mptcp_helpers && bpf_core_field_exists(tcp->is_mptcp) && tcp->is_mptcp;
@@ -70,22 +73,22 @@ static __noinline int share_client(struct bpf_sock_ops *ctx, struct connection *
 }
 
 /*
- * Is it an additional subflow? Its bytes count for the connection's client and listener; nothing
- * else of it is counted. Not inlined, like share_client(): the stack of the callers is full on
- * 5.10.
+ * Returns whether it is an additional subflow. Its bytes count for the connection's client and
+ * listener; nothing else of it is counted. Not inlined, like share_client(): the stack of the
+ * callers is full on 5.10.
  */
-static __noinline int join_path(struct bpf_sock_ops *ctx, struct opening *as)
+static __noinline int join_path(struct bpf_sock_ops *ctx, struct opening *opening)
 {
 	struct mptcp_sock *msk = mptcp_of(ctx);
 	struct mptcp_state *shared = msk ? bpf_sk_storage_get(&mptcp_states, msk, 0, 0) : 0;
 
 	if (!shared)
 		return 0;
-	as->flags = CONN_JOINED | CONN_SWEPT | CONN_ATTRIBUTED | CONN_ACCEPT_COUNTED;
-	as->listener = shared->listener;
-	as->listener_service = shared->listener_service;
-	as->verdict = shared->known ? TOA_VERDICT_TOA : TOA_VERDICT_NONE;
-	as->client = shared->client;
+	opening->flags = CONN_JOINED | CONN_SWEPT | CONN_ATTRIBUTED | CONN_ACCEPT_COUNTED;
+	opening->listener = shared->listener;
+	opening->listener_service = shared->listener_service;
+	opening->verdict = shared->known ? TOA_VERDICT_TOA : TOA_VERDICT_NONE;
+	opening->client = shared->client;
 	return 1;
 }
 

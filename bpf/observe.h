@@ -25,7 +25,7 @@ struct observed {
 
 enum sweep_result { SWEEP_NOTHING = 0, SWEEP_COUNT_OPEN = 1, SWEEP_COUNT_CLOSED = 2, SWEEP_AGAIN = 3 };
 
-/* Takes what is new of an open connection. The caller holds the lock. */
+/* Takes what an open connection has done since it was last counted. The caller holds the lock. */
 static __always_inline void take_open(struct connection *connection, const struct observed *observed,
 				      struct sums *sums)
 {
@@ -58,7 +58,7 @@ static __always_inline void take_open(struct connection *connection, const struc
 			     (sums->verdict != TOA_VERDICT_PENDING ? CONN_ATTRIBUTED : 0);
 }
 
-/* Is there anything to count? Most open connections are idle. */
+/* Returns whether there is anything to count. Most open connections are idle. */
 static __always_inline bool has_counts(const struct sums *sums)
 {
 	return sums->total.opened | sums->total.received_bytes | sums->total.sent_bytes |
@@ -75,7 +75,7 @@ static __always_inline bool is_as_observed(const struct connection *connection, 
 	       connection->counted_retransmitted == entry->counted_retransmitted;
 }
 
-/* Do these sums attribute the connection to its client? */
+/* Returns whether these sums attribute the connection to its client. */
 static __always_inline bool attributes_client(const struct sums *sums)
 {
 	return toa_has_client(sums->verdict) && attributed_now(sums);
@@ -92,7 +92,7 @@ static __noinline int take_observed(struct connection *connection, const struct 
 	if (taken) {
 		take_open(connection, observed, sums);
 		if (attributes_client(sums))
-			keep_attribution(connection, &observed->attribution);
+			store_attribution(connection, &observed->attribution);
 	}
 	bpf_spin_unlock(&connection->lock);
 	return taken;
@@ -141,17 +141,17 @@ static __always_inline void read_payload(const struct raw_socket *raw, struct ob
 static __noinline int decide_for_data(struct connection *connection, struct entry *entry)
 {
 	const struct settings *set = current_settings();
-	struct decision as = { .flags = CONN_DATA };
+	struct decision decision = { .flags = CONN_DATA };
 	struct raw_identity identity = {};
 	__u8 verdict;
 
 	if (!set || !read_identity(entry->socket, entry->cookie, &identity))
 		return 0;
 	if (trusted(set, &connection->peer))
-		as.flags |= CONN_TRUSTED;
-	as.is_hidden = hidden_by_family(set, identity.family, identity.local_port, &entry->client,
-					entry->peername_family);
-	verdict = record_verdict(connection, entry->cookie, &as);
+		decision.flags |= CONN_TRUSTED;
+	decision.is_hidden = hidden_by_family(set, identity.family, identity.local_port, &entry->client,
+					      entry->peername_family);
+	verdict = record_verdict(connection, entry->cookie, &decision);
 	if (verdict != TOA_VERDICT_PENDING)
 		entry->verdict = verdict;
 	return 0;

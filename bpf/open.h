@@ -6,7 +6,7 @@
 #include "clients.h"
 #include "mptcp.h"
 
-/* What its entry is initialized with. */
+/* What the entry of a new connection is initialized with. */
 struct opening {
 	__u64 cookie;
 	__u64 socket;
@@ -24,47 +24,47 @@ struct opening {
 };
 
 /* The caller holds the lock, or has just created the entry. */
-static __always_inline void begin(struct connection *connection, const struct opening *as)
+static __always_inline void init_entry(struct connection *connection, const struct opening *opening)
 {
 	connection->state = SLOT_OPEN;
-	connection->verdict = as->verdict;
-	connection->flags = as->flags;
-	connection->cookie = as->cookie;
-	connection->socket = as->socket;
-	connection->opened_ns = as->opened_ns;
+	connection->verdict = opening->verdict;
+	connection->flags = opening->flags;
+	connection->cookie = opening->cookie;
+	connection->socket = opening->socket;
+	connection->opened_ns = opening->opened_ns;
 	connection->closed_ns = 0;
-	connection->client = as->client;
-	connection->listener = as->listener;
-	connection->accept_kind = as->flags & CONN_JOINED ? ACCEPT_UNOBSERVED : ACCEPT_PENDING;
-	connection->segment = as->segment;
+	connection->client = opening->client;
+	connection->listener = opening->listener;
+	connection->accept_kind = opening->flags & CONN_JOINED ? ACCEPT_UNOBSERVED : ACCEPT_PENDING;
+	connection->segment = opening->segment;
 	connection->counted_received = 0;
 	connection->counted_sent = 0;
 	connection->counted_retransmitted = 0;
-	connection->peer = as->peer;
-	connection->netns = as->netns;
-	connection->listener_service = as->listener_service;
+	connection->peer = opening->peer;
+	connection->netns = opening->netns;
+	connection->listener_service = opening->listener_service;
 	connection->syn_verdict = TOA_VERDICT_PENDING;
 	connection->unknown_kind = 0;
 	connection->unknown_length = 0;
 	/* the first sweep that finds an RTT takes a sample */
-	connection->rtt_sampled = (as->opened_ns >> RTT_SHIFT) - 2;
+	connection->rtt_sampled = (opening->opened_ns >> RTT_SHIFT) - 2;
 	connection->prefix_length = 0;
 	connection->peername_family = 0;
-	connection->local4 = as->local4;
-	connection->local_port = as->local_port;
+	connection->local4 = opening->local4;
+	connection->local_port = opening->local_port;
 	/* otherwise the first sweep writes it */
-	if (as->flags & (CONN_SWEPT | CONN_FALLBACK))
+	if (opening->flags & (CONN_SWEPT | CONN_FALLBACK))
 		connection->srtt_us = 0;
 }
 
 static __always_inline void set_peer_hash(__u32 slot, const struct endpoint *peer)
 {
-	__u32 line = slot / HASHES_IN_LINE, peer_key = META_PEER_HASH_KEY;
+	__u32 line = slot / HASHES_PER_LINE, peer_key = META_PEER_HASH_KEY;
 	struct hash_line *hashes = bpf_map_lookup_elem(&peer_hashes, &line);
 	const __u64 *key = bpf_map_lookup_elem(&meta, &peer_key);
 
 	if (hashes && key)
-		hashes->hashes[slot % HASHES_IN_LINE] = peer_hash(peer, *key);
+		hashes->hashes[slot % HASHES_PER_LINE] = peer_hash(peer, *key);
 }
 
 enum claim { CLAIM_ALL_OPEN = 0, CLAIM_TAKEN = 1, CLAIM_AGAIN = 2 };
@@ -74,7 +74,7 @@ enum claim { CLAIM_ALL_OPEN = 0, CLAIM_TAKEN = 1, CLAIM_AGAIN = 2 };
  * (reuse_slot()). Returns enum claim. CLAIM_AGAIN: another CPU took the slot, and there is another
  * one whose connection has closed.
  */
-static __noinline int claim_slot(const struct opening *as, __u64 retain_ns)
+static __noinline int claim_slot(const struct opening *opening, __u64 retain_ns)
 {
 	struct connection *connection;
 	__u64 cookie_before = 0, closed_ns = 0;
@@ -85,7 +85,7 @@ static __noinline int claim_slot(const struct opening *as, __u64 retain_ns)
 	__u8 state;
 
 	for (probe = 0; probe < PROBES; probe++) {
-		slot = slot_at(as->cookie, probe);
+		slot = slot_at(opening->cookie, probe);
 		connection = connection_in(slot);
 		if (!connection)
 			continue;
@@ -100,15 +100,15 @@ static __noinline int claim_slot(const struct opening *as, __u64 retain_ns)
 			cookie_before = connection->cookie;
 			closed_ns = connection->closed_ns;
 			flags = connection->flags;
-			begin(connection, as);
+			init_entry(connection, opening);
 		}
 		bpf_spin_unlock(&connection->lock);
 		if (!taken)
 			continue;
-		set_peer_hash(slot, &as->peer);
+		set_peer_hash(slot, &opening->peer);
 		if (cookie_before && flags & CONN_EXTRA)
 			bpf_map_delete_elem(&extras, &cookie_before);
-		if (cookie_before && closed_ns + retain_ns > as->opened_ns)
+		if (cookie_before && closed_ns + retain_ns > opening->opened_ns)
 			count_drop(DROP_CONNECTION_EVICTED);
 		return CLAIM_TAKEN;
 	}
@@ -119,7 +119,7 @@ static __noinline int claim_slot(const struct opening *as, __u64 retain_ns)
  * Stores a connection in its socket's storage, because its slots are all taken by open connections
  * or because kernel memory cannot be read. Returns 0 if there is no memory.
  */
-static __noinline int store_in_socket(struct bpf_sock *sk, struct opening *as)
+static __noinline int store_in_socket(struct bpf_sock *sk, struct opening *opening)
 {
 	struct connection *connection = bpf_sk_storage_get(&fallback, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 
@@ -127,8 +127,8 @@ static __noinline int store_in_socket(struct bpf_sock *sk, struct opening *as)
 		return 0;
 	if (cfg.kernel_reads)
 		count_drop(DROP_CONNECTIONS_FULL);
-	as->flags |= CONN_FALLBACK;
-	begin(connection, as);
+	opening->flags |= CONN_FALLBACK;
+	init_entry(connection, opening);
 	return 1;
 }
 

@@ -52,14 +52,15 @@ static __noinline int emit_opened(struct bpf_sock *sk, __u64 cookie)
  * everything else.
  */
 static __always_inline void decide_at_opening(struct bpf_sock_ops *ctx, const struct settings *set,
-					      const struct sock_common *sk, struct opening *as)
+					      const struct sock_common *sk, struct opening *opening)
 {
-	if (cfg.from_module || read_usual(ctx, set, &as->client) != TOA_FOUND_ONE)
+	if (cfg.from_module || read_usual(ctx, set, &opening->client) != TOA_FOUND_ONE)
 		return;
-	as->verdict = toa_verdict_of(TOA_FOUND_ONE, trusted(set, &as->peer));
-	as->segment = TOA_SEGMENT_ACK;
-	if (toa_has_client(as->verdict) && hidden_by_family(set, sk->skc_family, sk->skc_num, &as->client, 0))
-		as->flags |= CONN_HIDDEN;
+	opening->verdict = toa_verdict_of(TOA_FOUND_ONE, trusted(set, &opening->peer));
+	opening->segment = TOA_SEGMENT_ACK;
+	if (toa_has_client(opening->verdict) &&
+	    hidden_by_family(set, sk->skc_family, sk->skc_num, &opening->client, 0))
+		opening->flags |= CONN_HIDDEN;
 }
 
 /*
@@ -73,7 +74,7 @@ __noinline int connection_opened(struct bpf_sock_ops *ctx, __u64 cookie, __u32 a
 	const struct sock_common *common;
 	struct connection *connection;
 	struct endpoint local;
-	struct opening as = {};
+	struct opening opening = {};
 	struct listener_at at;
 	int claim = CLAIM_ALL_OPEN;
 	struct tcp_sock *tcp;
@@ -91,42 +92,42 @@ __noinline int connection_opened(struct bpf_sock_ops *ctx, __u64 cookie, __u32 a
 	 */
 	if (tcp->bytes_acked || !namespace_watched(set, common))
 		return 0;
-	as.cookie = cookie;
-	as.socket = (__u64)tcp;
-	as.opened_ns = bpf_ktime_get_ns();
-	as.netns = common->skc_net.net->ns.inum;
-	peer_endpoint(common, &as.peer);
+	opening.cookie = cookie;
+	opening.socket = (__u64)tcp;
+	opening.opened_ns = bpf_ktime_get_ns();
+	opening.netns = common->skc_net.net->ns.inum;
+	peer_endpoint(common, &opening.peer);
 	local_endpoint(common, &local);
 	if (local.family == FAMILY_IPV4)
-		__builtin_memcpy(&as.local4, local.address, sizeof(as.local4));
-	as.local_port = local.port;
+		__builtin_memcpy(&opening.local4, local.address, sizeof(opening.local4));
+	opening.local_port = local.port;
 	if (!is_path(tcp))
-		decide_at_opening(ctx, set, common, &as);
-	if (!is_path(tcp) || !join_path(ctx, &as)) {
-		at = listener_of(set, &local, as.opened_ns);
-		as.listener = at.slot;
-		as.listener_service = at.service;
+		decide_at_opening(ctx, set, common, &opening);
+	if (!is_path(tcp) || !join_path(ctx, &opening)) {
+		at = listener_of(set, &local, opening.opened_ns);
+		opening.listener = at.slot;
+		opening.listener_service = at.service;
 	}
 	if (cfg.kernel_reads)
-		claim = claim_slot(&as, set->retain_ns);
+		claim = claim_slot(&opening, set->retain_ns);
 	if (claim == CLAIM_AGAIN && !again)
 		return OPEN_AGAIN;
-	if (claim != CLAIM_TAKEN && !store_in_socket(sk, &as)) {
+	if (claim != CLAIM_TAKEN && !store_in_socket(sk, &opening)) {
 		count_drop(DROP_SOCKET_STORAGE);
 		return 0;
 	}
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
-	if (!as.local4 && (as.listener == OTHER_LISTENER || set->label_port)) {
-		connection = find_connection(sk, as.cookie);
+	if (!opening.local4 && (opening.listener == OTHER_LISTENER || set->label_port)) {
+		connection = find_connection(sk, opening.cookie);
 		if (connection)
-			set_extra(connection, as.cookie, common, 0);
+			set_extra(connection, opening.cookie, common, 0);
 	}
-	if (as.flags & CONN_JOINED)
+	if (opening.flags & CONN_JOINED)
 		return 0;
-	if (as.verdict != TOA_VERDICT_PENDING && event_enabled(set, EVENT_OPENED))
-		emit_opened(sk, as.cookie);
-	return (as.verdict == TOA_VERDICT_PENDING ? READ_OPTIONS : 0) |
-	       (as.flags & CONN_FALLBACK ? COUNT_IN_STORAGE : 0);
+	if (opening.verdict != TOA_VERDICT_PENDING && event_enabled(set, EVENT_OPENED))
+		emit_opened(sk, opening.cookie);
+	return (opening.verdict == TOA_VERDICT_PENDING ? READ_OPTIONS : 0) |
+	       (opening.flags & CONN_FALLBACK ? COUNT_IN_STORAGE : 0);
 }
 
 #endif

@@ -29,9 +29,11 @@ static __always_inline struct parse_scratch *this_scratch(void)
 }
 
 /*
- * Returns what a socket stores in addition to its client. 0: no profile asks for it, or no memory.
+ * Returns what a socket stores in addition to its client, and creates it if it is missing. 0: no
+ * profile asks for it, or there is no memory.
  */
-static __always_inline struct socket_answers *make_answers(const struct settings *set, struct bpf_sock *sk)
+static __always_inline struct socket_answers *get_or_create_answers(const struct settings *set,
+								    struct bpf_sock *sk)
 {
 	if (!set->split_uses && !set->virtual_servers)
 		return 0;
@@ -53,7 +55,7 @@ static __always_inline int parse_list(struct parse_scratch *scratch, const struc
 	int found;
 
 	scratch->list.unknown_kind = 0;
-	found = toa_find(&scratch->list, &set->table, &scratch->client, &scratch->other);
+	found = toa_find_client(&scratch->list, &set->table, &scratch->client, &scratch->other);
 	if (set->virtual_servers && found != TOA_FOUND_MALFORMED && scratch->list.virtual_at != TOA_LIST_MASK)
 		toa_read_virtual(&scratch->list, &set->table, &parsed->virtual_server);
 	parsed->client = scratch->client;
@@ -63,10 +65,10 @@ static __always_inline int parse_list(struct parse_scratch *scratch, const struc
 }
 
 /*
- * Keeps the virtual server that a list names, unless an earlier one is final. If the client is the
+ * Stores the virtual server that a list names, unless an earlier one is final. If the client is the
  * one from the SYN (TOA_FOUND_ON_SYN), a virtual server from the SYN is kept, too.
  */
-static __always_inline void keep_virtual(int found, const struct parsed *parsed, struct socket_answers *to)
+static __always_inline void store_virtual(int found, const struct parsed *parsed, struct socket_answers *to)
 {
 	if (!to || to->virtual_known || !parsed->virtual_server.family ||
 	    (found == TOA_FOUND_ON_SYN && to->virtual_server.family))
@@ -78,8 +80,8 @@ static __always_inline void keep_virtual(int found, const struct parsed *parsed,
  * Writes what was found in a list into the entry. Until the verdict is decided, only a client from
  * the SYN is shown: see copy_client().
  */
-static __always_inline void note_list(struct connection *connection, __u64 cookie, int found,
-				      const struct parsed *parsed)
+static __always_inline void store_list(struct connection *connection, __u64 cookie, int found,
+				       const struct parsed *parsed)
 {
 	bpf_spin_lock(&connection->lock);
 	if (is_open(connection, cookie) && connection->verdict == TOA_VERDICT_PENDING) {
@@ -118,7 +120,7 @@ static __always_inline __u32 copy_list(struct bpf_sock_ops *ctx, struct parse_sc
 		}
 	}
 	scratch->list.length = length;
-	scratch->list.of_syn = segment[TCP_FLAGS_AT] & TCP_FLAG_SYN ? TOA_SYN_DATA : TOA_SYN_NONE;
+	scratch->list.source = segment[TCP_FLAGS_AT] & TCP_FLAG_SYN ? TOA_SYN_DATA : TOA_SYN_NONE;
 	scratch->list.use = use;
 	return length;
 }
@@ -143,7 +145,7 @@ static __always_inline void copy_syn(struct parse_scratch *scratch, const __u8 *
 {
 	__builtin_memcpy(scratch->list.bytes, syn + TCP_HEADER, TOA_OPTIONS_MAX);
 	scratch->list.length = size - TCP_HEADER;
-	scratch->list.of_syn = TOA_SYN_HANDSHAKE;
+	scratch->list.source = TOA_SYN_HANDSHAKE;
 	scratch->list.use = use;
 }
 

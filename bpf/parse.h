@@ -18,7 +18,7 @@ static __noinline int parse_usual(struct bpf_sock_ops *ctx, const struct setting
 	int found = read_usual(ctx, set, &parsed.client);
 
 	if (found == TOA_FOUND_ONE)
-		note_list(connection, cookie, found, &parsed);
+		store_list(connection, cookie, found, &parsed);
 	return found;
 }
 
@@ -60,7 +60,7 @@ __noinline int parse_segment(struct bpf_sock_ops *ctx, __u32 use)
 	if (copy_list(ctx, scratch, use))
 		found = parse_list(scratch, set, &parsed);
 	bpf_spin_unlock(&scratch->lock);
-	to = make_answers(set, sk);
+	to = get_or_create_answers(set, sk);
 	if (use != TOA_USE_ALL) {
 		if (!to || !toa_names_client(found))
 			return found;
@@ -76,10 +76,10 @@ __noinline int parse_segment(struct bpf_sock_ops *ctx, __u32 use)
 		syn_verdict = syn_client(sk, cookie, &on_syn);
 	if (syn_verdict != TOA_VERDICT_PENDING)
 		found = toa_merge_found(&set->table, &on_syn, syn_verdict, &parsed.client, found);
-	keep_virtual(found, &parsed, to);
+	store_virtual(found, &parsed, to);
 	connection = found || parsed.unknown_kind ? find_connection(sk, cookie) : 0;
 	if (connection)
-		note_list(connection, cookie, found, &parsed);
+		store_list(connection, cookie, found, &parsed);
 	return found;
 }
 
@@ -99,7 +99,7 @@ __noinline int parse_syn(struct bpf_sock_ops *ctx, __u32 use)
 
 	if (!sk || !set || !scratch)
 		return TOA_FOUND_NONE;
-	to = make_answers(set, sk);
+	to = get_or_create_answers(set, sk);
 	size = read_syn(ctx, syn);
 	if (size == -ENOENT && use == TOA_USE_ALL)
 		count_drop(DROP_SYN_MISSING);
@@ -114,10 +114,10 @@ __noinline int parse_syn(struct bpf_sock_ops *ctx, __u32 use)
 			to->client[answer_of(use)] = parsed.client;
 		return found;
 	}
-	keep_virtual(found, &parsed, to);
+	store_virtual(found, &parsed, to);
 	connection = found || parsed.unknown_kind ? find_connection(sk, cookie) : 0;
 	if (connection)
-		note_list(connection, cookie, found, &parsed);
+		store_list(connection, cookie, found, &parsed);
 	return found;
 }
 

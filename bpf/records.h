@@ -145,7 +145,7 @@ struct listener {
  * compares the addresses. 0: the slot was never used.
  */
 struct hash_line {
-	__u32 hashes[HASHES_IN_LINE];
+	__u32 hashes[HASHES_PER_LINE];
 };
 
 /*
@@ -232,7 +232,7 @@ struct owner {
 	__u8 saves_syns;    /* TCP_SAVE_SYN */
 	__u8 saved_by_us;   /* set by toascope, or possibly so: see the mark in syn_kept */
 	__u8 defers_accept; /* TCP_DEFER_ACCEPT */
-	__u8 transparent;   /* IP_TRANSPARENT: its connections may have other local ports */
+	__u8 transparent;   /* IP_TRANSPARENT: its connections can have other local ports */
 };
 
 TOA_STATIC_ASSERT(sizeof(struct toa_profile) == 16, "toa_profile");

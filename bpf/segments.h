@@ -14,7 +14,7 @@
  * Whether answers are by use is decided when the connection opens: a reload changes nothing for a
  * connection that was accepted.
  */
-__noinline int note_answers(struct bpf_sock_ops *ctx)
+__noinline int store_answers(struct bpf_sock_ops *ctx)
 {
 	bool opening = ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB;
 	const struct settings *set = current_settings();
@@ -81,10 +81,13 @@ __noinline int syn_arrived(struct bpf_sock_ops *ctx)
 	return 0;
 }
 
-/* Reads the segment's list. as->verdict stays TOA_VERDICT_PENDING if the list decides nothing. */
+/*
+ * Reads the segment's list. decision->verdict stays TOA_VERDICT_PENDING if the list decides
+ * nothing.
+ */
 static __always_inline void read_list(struct bpf_sock_ops *ctx, const struct settings *set,
 				      const struct sock_common *common, struct connection *connection,
-				      __u64 cookie, struct decision *as)
+				      __u64 cookie, struct decision *decision)
 {
 	int found = parse_usual(ctx, set, connection, cookie);
 
@@ -95,18 +98,18 @@ static __always_inline void read_list(struct bpf_sock_ops *ctx, const struct set
 		parse_segment(ctx, TOA_USE_PEERNAME);
 	}
 	if (set->split_uses || set->virtual_servers)
-		note_answers(ctx);
+		store_answers(ctx);
 	if (found == TOA_FOUND_ON_SYN) {
-		as->verdict = connection->syn_verdict;
-		as->segment = TOA_SEGMENT_SYN;
+		decision->verdict = connection->syn_verdict;
+		decision->segment = TOA_SEGMENT_SYN;
 	} else if (toa_names_client(found)) {
-		as->verdict = toa_verdict_of(found, peer_trusted(set, common));
-		as->segment = segment_kind(ctx);
+		decision->verdict = toa_verdict_of(found, peer_trusted(set, common));
+		decision->segment = segment_kind(ctx);
 	}
 }
 
 /*
- * Requests callbacks for the segments to come. Other programs may use them as well, so only what
+ * Requests callbacks for the segments to come. Other programs can use them as well, so only what
  * toascope requested is dropped later.
  */
 static __always_inline void request_option_callbacks(struct bpf_sock_ops *ctx, struct connection *connection,
@@ -153,7 +156,7 @@ __noinline int segment_arrived(struct bpf_sock_ops *ctx)
 	struct connection *connection;
 	struct bpf_sock *sk = ctx->sk;
 	const struct sock_common *common;
-	struct decision as = {};
+	struct decision decision = {};
 	struct tcp_sock *tcp;
 	bool decided;
 
@@ -166,15 +169,15 @@ __noinline int segment_arrived(struct bpf_sock_ops *ctx)
 	common = &tcp->inet_conn.icsk_inet.sk.__sk_common;
 	if (connection->verdict == TOA_VERDICT_PENDING) {
 		if (cfg.from_module)
-			take_module_verdict(tcp, connection, cookie, &as);
+			take_module_verdict(tcp, connection, cookie, &decision);
 		else if (opening || (!tcp->bytes_received && acceptable_ack(ctx, tcp)))
-			read_list(ctx, set, common, connection, cookie, &as);
-		decided = as.verdict != TOA_VERDICT_PENDING || (tcp->bytes_received && !opening);
-		if (decided && as.verdict == TOA_VERDICT_PENDING)
-			as.flags = flags_without_option(set, tcp);
+			read_list(ctx, set, common, connection, cookie, &decision);
+		decided = decision.verdict != TOA_VERDICT_PENDING || (tcp->bytes_received && !opening);
+		if (decided && decision.verdict == TOA_VERDICT_PENDING)
+			decision.flags = flags_without_option(set, tcp);
 		if (decided) {
-			as.is_hidden = client_hidden(set, common, connection);
-			record_verdict(connection, cookie, &as);
+			decision.is_hidden = client_hidden(set, common, connection);
+			record_verdict(connection, cookie, &decision);
 		}
 		if (is_path(tcp)) {
 			share_answers(ctx, set);
@@ -187,7 +190,7 @@ __noinline int segment_arrived(struct bpf_sock_ops *ctx)
 		}
 	}
 	drop_option_callbacks(ctx, connection, cookie);
-	return in_storage(connection);
+	return storage_work(connection);
 }
 
 #endif

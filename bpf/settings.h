@@ -10,7 +10,8 @@
 enum sockopt_mode {
 	SOCKOPT_OFF = 0,
 	SOCKOPT_MAPPED = 1, /* an IPv4 client as ::ffff:a.b.c.d */
-	SOCKOPT_REFUSE = 2, /* IPv4 clients get an error: some applications take success for IPv6 */
+	/* IPv4 clients get an error: some applications interpret success as an IPv6 client. */
+	SOCKOPT_REFUSE = 2,
 };
 
 /* Answers that have a client of their own if profiles differ in their uses. */

@@ -30,16 +30,16 @@ static __noinline int decide_at_close(const struct tcp_sock *tcp, struct connect
 {
 	const struct sock_common *common = &tcp->inet_conn.icsk_inet.sk.__sk_common;
 	const struct settings *set = current_settings();
-	struct decision as = {};
+	struct decision decision = {};
 
 	if (!set)
 		return 0;
 	if (cfg.from_module)
-		take_module_verdict(tcp, connection, cookie, &as);
-	if (as.verdict == TOA_VERDICT_PENDING)
-		as.flags = flags_without_option(set, tcp);
-	as.is_hidden = client_hidden(set, common, connection);
-	record_verdict(connection, cookie, &as);
+		take_module_verdict(tcp, connection, cookie, &decision);
+	if (decision.verdict == TOA_VERDICT_PENDING)
+		decision.flags = flags_without_option(set, tcp);
+	decision.is_hidden = client_hidden(set, common, connection);
+	record_verdict(connection, cookie, &decision);
 	return 0;
 }
 
@@ -65,13 +65,13 @@ __noinline int state_changed(struct bpf_sock_ops *ctx)
 		return 0;
 	if (!closing) {
 		if (tcp->inet_conn.icsk_inet.sk.sk_socket && set && !set->no_accepts)
-			note_unobserved(connection, cookie);
+			record_unobserved_accept(connection, cookie);
 		return 0;
 	}
 	if (connection->verdict == TOA_VERDICT_PENDING)
 		decide_at_close(tcp, connection, cookie);
 	close_connection(tcp, connection, cookie, before);
-	return in_storage(connection);
+	return storage_work(connection);
 }
 
 /*

@@ -8,7 +8,8 @@
 /* What remains to be done for a connection. */
 enum to_do { READ_OPTIONS = 1, COUNT_IN_STORAGE = 2, OPEN_AGAIN = 4 };
 
-static __always_inline int in_storage(const struct connection *connection)
+/* Returns COUNT_IN_STORAGE if no sweep counts the connection. */
+static __always_inline int storage_work(const struct connection *connection)
 {
 	return connection->flags & CONN_FALLBACK ? COUNT_IN_STORAGE : 0;
 }
@@ -47,7 +48,7 @@ __noinline int count_in_storage(struct bpf_sock_ops *ctx)
 	bpf_spin_lock(&connection->lock);
 	take_identity(connection, &sums);
 	if (first && toa_has_client(connection->verdict))
-		keep_attribution(connection, &attribution);
+		store_attribution(connection, &attribution);
 	connection->flags |= CONN_SWEPT | (first ? CONN_ATTRIBUTED : 0);
 	bpf_spin_unlock(&connection->lock);
 	sums.accept = ACCEPT_PENDING;

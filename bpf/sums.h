@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What has not been counted yet of a connection. Taking it moves the marks in the entry, under the
- * entry's lock; it is added to the counters after that (add_sums.h). So each byte is in exactly one
+ * The counts of a connection that are not in the counters yet. Taking them advances the counted_*
+ * fields of the entry, under its lock; add_sums.h then adds them. So each byte is in exactly one
  * struct sums, and the program that has taken it adds it: signals do not interrupt programs,
  * whatever happens to the daemon.
  */
@@ -41,7 +41,10 @@ struct progress {
 	__u32 srtt_us; /* in eighths of a microsecond */
 };
 
-/* Do these sums attribute the connection? They then include all that it has done so far. */
+/*
+ * Returns whether these sums attribute the connection. They then include all that it has done so
+ * far.
+ */
 static __always_inline bool attributed_now(const struct sums *sums)
 {
 	return sums->verdict != TOA_VERDICT_PENDING && !(sums->flags & CONN_ATTRIBUTED);
@@ -64,7 +67,8 @@ static __always_inline void take_identity(struct connection *from, struct sums *
 }
 
 /*
- * Takes what is new since the marks. Except for the last sums, the caller moves the marks to `now`.
+ * Takes what is new since the last count. Except for the last sums, the caller writes `now` into
+ * the counted_* fields.
  */
 static __always_inline void take_progress(const struct connection *from, const struct progress *now,
 					  struct sums *sums)

@@ -7,8 +7,6 @@
  */
 #include "observe.h"
 
-#define BAD_REQUEST 1
-
 /*
  * While a connection is read, it can get its verdict, and then close; after that it is only
  * counted.
@@ -43,7 +41,7 @@ int toascope_sweep(struct __sk_buff *skb)
 	__u32 request[2], first, i, tries; /* the first two words of struct sweep_request */
 
 	if (bpf_skb_load_bytes(skb, 0, request, sizeof(request)))
-		return BAD_REQUEST;
+		return RUN_MISSING;
 	/* the packet's control block has the number of runs before this one */
 	first = request[0] + skb->cb[0]++ * SLOTS_PER_RUN;
 	/* a smaller table is still swept only once: two sweeps of a slot must be apart in time */

@@ -27,9 +27,9 @@ static __always_inline bool like_kernel_thread(void)
 }
 
 /*
- * Is it a server in the kernel, such as nfsd? The workers of io_uring are not: they act for a
- * process. So do kernel threads that have borrowed its memory, as the one that polls for io_uring
- * did before 5.12.
+ * Returns whether the task is a server in the kernel, such as nfsd. The workers of io_uring are
+ * not: they act for a process. So do kernel threads that have borrowed its memory, as the one that
+ * polls for io_uring did before 5.12.
  */
 static __always_inline bool in_kernel_thread(void)
 {

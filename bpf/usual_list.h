@@ -11,7 +11,7 @@
 #define TIMESTAMPS_LENGTH 10
 #define TIMESTAMPS_PADDED 12
 
-/* Does a profile have the layout that nearly all have, without a version to check? */
+/* Returns whether a profile has the layout that nearly all have, without a version to check. */
 static __always_inline bool is_usual(const struct toa_profile *profile)
 {
 	return profile->port_at == 2 && profile->address_at == 4 && !profile->version;
@@ -19,7 +19,7 @@ static __always_inline bool is_usual(const struct toa_profile *profile)
 
 /*
  * Reads a list as nearly all segments have it: timestamps or none, then one option that ends where
- * the header does. The result is that of toa_find(). Returns enum toa_found; -1: the list is
+ * the header does. The result is that of toa_find_client(). Returns enum toa_found; -1: the list is
  * another one, or a profile asks for more.
  */
 static __noinline int read_usual(struct bpf_sock_ops *ctx, const struct settings *set,

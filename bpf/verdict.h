@@ -41,8 +41,8 @@ static __always_inline void count_unknown(__u8 kind, __u8 length)
 }
 
 /*
- * Is the client hidden? accept() and getpeername() show it, unless it is IPv6 and the socket's
- * addresses are IPv4.
+ * Returns whether the client is hidden. accept() and getpeername() show it, unless it is IPv6 and
+ * the socket's addresses are IPv4.
  */
 static __always_inline bool hidden_by_family(const struct settings *set, __u16 socket_family,
 					     __u16 local_port, const struct toa_client *client,
@@ -56,7 +56,7 @@ static __always_inline bool hidden_by_family(const struct settings *set, __u16 s
 	       port_transparent(set, local_port);
 }
 
-/* Does the same for the connection of a callback. */
+/* Returns the same for the connection of a callback. */
 static __always_inline bool client_hidden(const struct settings *set, const struct sock_common *sk,
 					  const struct connection *connection)
 {
@@ -75,7 +75,8 @@ static __always_inline void decide_without_option(struct connection *connection)
  * Writes the verdict into the entry, if the entry is still the connection's and has none. A sweep
  * or the close counts it. Returns the verdict; 0 if it was already decided.
  */
-static __noinline int record_verdict(struct connection *connection, __u64 cookie, const struct decision *as)
+static __noinline int record_verdict(struct connection *connection, __u64 cookie,
+				     const struct decision *decision)
 {
 	const struct settings *set = current_settings();
 	__u8 verdict = TOA_VERDICT_PENDING, kind, length;
@@ -86,21 +87,22 @@ static __noinline int record_verdict(struct connection *connection, __u64 cookie
 	reserved = reserve_event(set, connection, cookie, EVENT_OPENED);
 	bpf_spin_lock(&connection->lock);
 	if (is_open(connection, cookie) && connection->socket && connection->verdict == TOA_VERDICT_PENDING) {
-		if (as->verdict == TOA_VERDICT_PENDING) {
+		if (decision->verdict == TOA_VERDICT_PENDING) {
 			decide_without_option(connection);
 		} else {
-			connection->segment = as->segment;
-			connection->verdict = as->verdict;
+			connection->segment = decision->segment;
+			connection->verdict = decision->verdict;
 		}
 		verdict = connection->verdict;
-		connection->flags |= as->flags | (as->is_hidden && toa_has_client(verdict) ? CONN_HIDDEN : 0);
+		connection->flags |=
+			decision->flags | (decision->is_hidden && toa_has_client(verdict) ? CONN_HIDDEN : 0);
 		copy_to_event(&reserved, connection);
 	}
 	kind = connection->unknown_kind;
 	length = connection->unknown_length;
 	bpf_spin_unlock(&connection->lock);
 	finish_event(&reserved, verdict != TOA_VERDICT_PENDING);
-	if (verdict == TOA_VERDICT_NONE && as->flags & CONN_TRUSTED)
+	if (verdict == TOA_VERDICT_NONE && decision->flags & CONN_TRUSTED)
 		count_unknown(kind, length);
 	return verdict;
 }

@@ -27,7 +27,10 @@ struct vtoa_vs {
 	__u16 padding;
 };
 
-/* The caller fills in a connection, which can only be the socket's own: that is written back. */
+/*
+ * The caller names a connection, but the answer is always about the socket's own, which is written
+ * back.
+ */
 struct vtoa_get_vs4rds {
 	__u16 protocol;
 	__u16 padding;

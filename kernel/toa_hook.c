@@ -23,9 +23,9 @@
 #include <trace/events/sock.h>
 #include <trace/events/tcp.h>
 #include "toa_compat.h"
+#include "toa_count.h"
 #include "toa_hook.h"
 #include "toa_segment.h"
-#include "toa_count.h"
 #include "toa_syn.h"
 #include "toa_verdict.h"
 
@@ -38,7 +38,7 @@
 #define WATCHED_BYTES (128 * 1024)
 
 /* All probes are attached, so a socket without an object was missed by them. */
-static bool probing;
+static bool all_probes_attached;
 
 struct syn_recv {
 	const struct sk_buff *skb;
@@ -92,8 +92,8 @@ static struct kretprobe syn_recv6 = {
 };
 
 /*
- * Is it a socket that a listener created and no process has accepted? One from connect() has a
- * struct socket.
+ * Returns whether it is a socket that a listener created and no process has accepted. One from
+ * connect() has a struct socket.
  */
 static bool is_fresh_child(const struct sock *sk)
 {
@@ -101,7 +101,7 @@ static bool is_fresh_child(const struct sock *sk)
 	       !rcu_access_pointer(tcp_sk(sk)->fastopen_rsk);
 }
 
-static int process_state(struct kprobe *probe, struct pt_regs *regs)
+static int on_rcv_state_process(struct kprobe *probe, struct pt_regs *regs)
 {
 	struct sock *sk = (struct sock *)regs_get_kernel_argument(regs, 0);
 	const struct sk_buff *skb = (const struct sk_buff *)regs_get_kernel_argument(regs, 1);
@@ -117,9 +117,9 @@ static int process_state(struct kprobe *probe, struct pt_regs *regs)
 	return 0;
 }
 
-static struct kprobe state = {
+static struct kprobe rcv_state_process = {
 	.symbol_name = "tcp_rcv_state_process",
-	.pre_handler = process_state,
+	.pre_handler = on_rcv_state_process,
 };
 
 static void on_segment(void *unused, struct sock *sk, TOA_PROBED_SKB *skb)
@@ -135,9 +135,9 @@ static void on_state(void *unused, const struct sock *sk, const int before, cons
 {
 	if (sk->sk_protocol != IPPROTO_TCP)
 		return;
-	/* the state is still the previous one */
+	/* the tracepoint runs before sk_state changes */
 	if (after == TCP_ESTABLISHED && is_fresh_child(sk)) {
-		if (READ_ONCE(probing))
+		if (READ_ONCE(all_probes_attached))
 			toa_connection_established(sk);
 	} else if (after == TCP_CLOSE) {
 		toa_connection_closed(sk);
@@ -163,7 +163,7 @@ static struct hooked_tracepoint {
 };
 
 /* The kernel calls the callbacks without a check, so the compiler compares their types here. */
-static void __maybe_unused check_types(void)
+static void __maybe_unused check_callback_types(void)
 {
 	check_trace_callback_type_tcp_destroy_sock(on_destroy);
 	check_trace_callback_type_inet_sock_set_state(on_state);
@@ -204,7 +204,7 @@ static int hook_tracepoints(void)
 	return 0;
 }
 
-static int hook_return(struct kretprobe *probe)
+static int register_return_probe(struct kretprobe *probe)
 {
 	/* a real-time kernel preempts the network's softirqs: one CPU can be in several calls */
 	probe->maxactive = max(64U, 8 * num_possible_cpus());
@@ -218,29 +218,32 @@ int toa_hook_setup(void)
 	err = hook_tracepoints();
 	if (err)
 		return err;
-	err = register_kprobe(&state);
+	err = register_kprobe(&rcv_state_process);
 	if (err) {
-		pr_err("cannot probe %s: %d\n", state.symbol_name, err);
+		pr_err("cannot probe %s: %d\n", rcv_state_process.symbol_name, err);
 		goto unhook_tracepoints;
 	}
-	err = hook_return(&syn_recv4);
+	err = register_return_probe(&syn_recv4);
 	if (err) {
 		pr_err("cannot probe %s: %d\n", syn_recv4.kp.symbol_name, err);
-		goto unhook_state;
+		goto unregister_rcv_state_process;
 	}
-	err = hook_return(&syn_recv6);
-	/* IPv6 can be missing, or be loaded later: its sockets are then found one step later */
+	err = register_return_probe(&syn_recv6);
+	/*
+	 * IPv6 can be missing, or be loaded later: the probe on tcp_rcv_state_process() then finds
+	 * its sockets
+	 */
 	if (err && err != -ENOENT) {
 		pr_err("cannot probe %s: %d\n", syn_recv6.kp.symbol_name, err);
 		goto unhook_syn_recv4;
 	}
-	WRITE_ONCE(probing, true);
+	WRITE_ONCE(all_probes_attached, true);
 	return 0;
 
 unhook_syn_recv4:
 	unregister_kretprobe(&syn_recv4);
-unhook_state:
-	unregister_kprobe(&state);
+unregister_rcv_state_process:
+	unregister_kprobe(&rcv_state_process);
 unhook_tracepoints:
 	unhook_tracepoints(ARRAY_SIZE(tracepoints));
 	return err;
@@ -248,11 +251,11 @@ unhook_tracepoints:
 
 void toa_hook_teardown(void)
 {
-	WRITE_ONCE(probing, false);
+	WRITE_ONCE(all_probes_attached, false);
 	if (syn_recv6.kp.addr)
 		unregister_kretprobe(&syn_recv6);
 	unregister_kretprobe(&syn_recv4);
-	unregister_kprobe(&state);
+	unregister_kprobe(&rcv_state_process);
 	unhook_tracepoints(ARRAY_SIZE(tracepoints));
 }
 
@@ -262,5 +265,5 @@ void toa_hook_show_missed(struct seq_file *seq)
 		   syn_recv4.nmissed + syn_recv4.kp.nmissed);
 	seq_printf(seq, "missed_%s %lu\n", syn_recv6.kp.symbol_name,
 		   syn_recv6.nmissed + syn_recv6.kp.nmissed);
-	seq_printf(seq, "missed_%s %lu\n", state.symbol_name, state.nmissed);
+	seq_printf(seq, "missed_%s %lu\n", rcv_state_process.symbol_name, rcv_state_process.nmissed);
 }

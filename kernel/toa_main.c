@@ -8,9 +8,9 @@
 
 #include <linux/module.h>
 #include "toa_hook.h"
+#include "toa_proc.h"
 #include "toa_profiles_param.h"
 #include "toa_sockopt.h"
-#include "toa_proc.h"
 #include "toa_store.h"
 #include "toa_trust.h"
 
@@ -18,7 +18,7 @@ static int __init toa_init(void)
 {
 	int err;
 
-	err = toa_trust_setup();
+	err = toa_trust_check_complete();
 	if (err)
 		return err;
 	err = toa_profiles_param_setup();

@@ -32,7 +32,7 @@ typedef unsigned int toa_u32;
 #define TOA_PROFILE_SLOTS 32 /* TOA_PROFILES_MAX and slot 0, rounded up to a power of two */
 #define TOA_MATCHES_MAX 8    /* the shortest useful option has 6 bytes: 6 fit in 40 */
 #define TOA_ABSENT 0         /* offset of a field that the option lacks: its kind is there */
-#define TOA_VERSION_AT 2
+#define TOA_VERSION_AT 2     /* offset of the version byte */
 
 enum toa_kind {
 	TOA_KIND_EOL = 0,
@@ -41,8 +41,8 @@ enum toa_kind {
 	TOA_KIND_EXPERIMENT_2 = 254
 };
 
-/* The segment that an option list is from. */
-enum toa_syn {
+/* Which kind of segment an option list is from. */
+enum toa_list_source {
 	TOA_SYN_NONE = 0,
 	TOA_SYN_HANDSHAKE = 1, /* a SYN: only profiles with on_syn count */
 	TOA_SYN_DATA = 2,      /* a SYN that creates the socket (Fast Open): all profiles count */
@@ -102,7 +102,7 @@ struct toa_table {
 	toa_u8 uses[TOA_PROFILE_SLOTS];
 };
 
-/* An option list and what was found in it. The caller fills bytes, length, of_syn and use. */
+/* An option list and what was found in it. The caller fills bytes, length, source and use. */
 struct toa_list {
 	toa_u8 bytes[TOA_LIST_SIZE];
 	volatile toa_u8 length; /* at most TOA_OPTIONS_MAX */
@@ -113,7 +113,7 @@ struct toa_list {
 	volatile toa_u8 match_at[TOA_MATCHES_MAX];
 	/* Where the last option that names a virtual server starts; TOA_LIST_MASK: nowhere. */
 	volatile toa_u8 virtual_at;
-	toa_u8 of_syn; /* enum toa_syn */
+	toa_u8 source; /* enum toa_list_source */
 	toa_u8 use;    /* enum toa_use: only profiles that answer it count */
 	/*
 	 * The last option that no profile or standard defines; 0, 0: none. It is kept over all
@@ -174,9 +174,10 @@ TOA_INLINE toa_u32 toa_slot(const struct toa_table *table, toa_u32 kind, toa_u32
 }
 
 /*
- * Can an option of this kind be on any segment, whatever its sender? These are the kinds of the
- * IANA registry "TCP Option Kind Numbers" up to 34 (Fast Open), 69 (TCP-ENO), 172 and 174 (AccECN).
- * CDNs use 28 for themselves, in lengths that the User Timeout Option (RFC 5482) does not have.
+ * Returns whether an option of this kind can be on any segment, whatever its sender. These are the
+ * kinds of the IANA registry "TCP Option Kind Numbers" up to 34 (Fast Open), 69 (TCP-ENO), 172 and
+ * 174 (AccECN). CDNs use 28 for themselves, in lengths that the User Timeout Option (RFC 5482) does
+ * not have.
  */
 TOA_INLINE int toa_is_standard(toa_u32 kind, toa_u32 length)
 {
@@ -212,8 +213,8 @@ TOA_INLINE toa_u32 toa_is_experiment(const struct toa_list *list, toa_u32 at)
 }
 
 /* Returns the index in profile[] of the profile for the option that starts at byte `at`, or 0. */
-TOA_INLINE toa_u32 toa_match(const struct toa_list *list, const struct toa_table *table, toa_u32 at,
-			     toa_u32 kind, toa_u32 length)
+TOA_INLINE toa_u32 toa_match_profile(const struct toa_list *list, const struct toa_table *table, toa_u32 at,
+				     toa_u32 kind, toa_u32 length)
 {
 	toa_u32 slot = toa_slot(table, kind, length);
 	toa_u32 version = table->profile[slot].version;
@@ -224,7 +225,7 @@ TOA_INLINE toa_u32 toa_match(const struct toa_list *list, const struct toa_table
 /* Returns whether the profile counts in this list. */
 TOA_INLINE toa_u32 toa_applies(const struct toa_list *list, const struct toa_profile *profile)
 {
-	toa_u32 not_on_syn = toa_is_zero((list->of_syn ^ TOA_SYN_HANDSHAKE) | profile->on_syn);
+	toa_u32 not_on_syn = toa_is_zero((list->source ^ TOA_SYN_HANDSHAKE) | profile->on_syn);
 
 	return toa_is_zero(not_on_syn | (list->use & ~(toa_u32)profile->uses));
 }
@@ -259,7 +260,7 @@ TOA_INLINE void toa_scan(struct toa_list *list, const struct toa_table *table)
 			list->malformed = 1;
 			return;
 		}
-		slot = toa_match(list, table, at, kind, length);
+		slot = toa_match_profile(list, table, at, kind, length);
 		if (slot && toa_applies(list, &table->profile[slot])) {
 			count = list->matches;
 			list->match_at[count & (TOA_MATCHES_MAX - 1)] = at;
@@ -280,14 +281,14 @@ TOA_INLINE void toa_scan(struct toa_list *list, const struct toa_table *table)
  */
 TOA_INLINE void toa_unmap(toa_u8 *address, toa_u8 *family)
 {
-	toa_u32 unlike = (address[10] ^ 0xffU) | (address[11] ^ 0xffU), mapped;
+	toa_u32 different = (address[10] ^ 0xffU) | (address[11] ^ 0xffU), mapped;
 	int i;
 
 #pragma GCC unroll 10
 	for (i = 0; i < 10; i++)
-		unlike |= address[i];
+		different |= address[i];
 	/* all ones if nothing differs; an IPv4 layout has zeros in bytes 10 and 11 */
-	mapped = 0U - ((unlike - 1U) >> 31);
+	mapped = 0U - ((different - 1U) >> 31);
 	__asm__("" : "+r"(mapped));
 #pragma GCC unroll 4
 	for (i = 0; i < 4; i++) {
@@ -312,9 +313,9 @@ TOA_INLINE toa_u32 toa_address_rest(toa_u32 family)
 	return mask;
 }
 
-/* Reads the matching option that starts at byte at. */
-TOA_INLINE void toa_read(const struct toa_list *list, const struct toa_table *table, toa_u32 at,
-			 struct toa_client *client)
+/* Reads the matching option that starts at byte `at`. */
+TOA_INLINE void toa_read_client(const struct toa_list *list, const struct toa_table *table, toa_u32 at,
+				struct toa_client *client)
 {
 	toa_u32 kind = list->bytes[at & TOA_LIST_MASK];
 	toa_u32 length = list->bytes[(at + 1) & TOA_LIST_MASK];
@@ -360,7 +361,7 @@ TOA_INLINE toa_u32 toa_same_client(const struct toa_client *a, const struct toa_
 }
 
 /* Returns the index in profile[] of a match's profile. */
-TOA_INLINE toa_u32 toa_slot_of(const struct toa_list *list, const struct toa_table *table, toa_u32 match)
+TOA_INLINE toa_u32 toa_match_slot(const struct toa_list *list, const struct toa_table *table, toa_u32 match)
 {
 	toa_u32 at = list->match_at[match & (TOA_MATCHES_MAX - 1)];
 
@@ -370,7 +371,7 @@ TOA_INLINE toa_u32 toa_slot_of(const struct toa_list *list, const struct toa_tab
 /*
  * Keeps the matches that name a client, and records the last one that names a virtual server; a
  * SYN's experiments are neither. This is not done in toa_scan(), where the BPF verifier would
- * follow it for each byte of the list. chosen is the cursor.
+ * follow it for each byte of the list. Until toa_choose(), `chosen` counts the matches kept so far.
  */
 TOA_INLINE void toa_sort_matches(struct toa_list *list, const struct toa_table *table)
 {
@@ -379,16 +380,16 @@ TOA_INLINE void toa_sort_matches(struct toa_list *list, const struct toa_table *
 	list->chosen = 0;
 	list->virtual_at = TOA_LIST_MASK;
 	for (i = 0; i < TOA_MATCHES_MAX; i++) {
-		toa_u32 kept = list->chosen, at, slot, is_experiment, other;
+		toa_u32 kept = list->chosen, at, slot, is_experiment, not_virtual;
 
 		if (i >= list->matches)
 			break;
 		at = list->match_at[i] & TOA_LIST_MASK;
-		slot = toa_slot_of(list, table, i);
-		is_experiment = (1U ^ toa_is_zero(list->of_syn)) & toa_is_experiment(list, at);
+		slot = toa_match_slot(list, table, i);
+		is_experiment = (1U ^ toa_is_zero(list->source)) & toa_is_experiment(list, at);
 		/* all ones if it names no virtual server */
-		other = 0U - (toa_is_zero(table->profile[slot].vip_at) | is_experiment);
-		list->virtual_at = (list->virtual_at & other) | (at & ~other);
+		not_virtual = 0U - (toa_is_zero(table->profile[slot].vip_at) | is_experiment);
+		list->virtual_at = (list->virtual_at & not_virtual) | (at & ~not_virtual);
 		list->match_at[kept & (TOA_MATCHES_MAX - 1)] = at;
 		list->chosen = kept + 1 - (toa_is_zero(table->profile[slot].address_at) | is_experiment);
 	}
@@ -406,8 +407,8 @@ TOA_INLINE void toa_choose(struct toa_list *list, const struct toa_table *table)
 
 		if (i >= list->matches)
 			break;
-		slot = toa_slot_of(list, table, i);
-		best = toa_slot_of(list, table, list->chosen);
+		slot = toa_match_slot(list, table, i);
+		best = toa_match_slot(list, table, list->chosen);
 		if (table->profile[slot].priority > table->profile[best].priority ||
 		    (slot == best && table->profile[slot].pick == TOA_PICK_LAST))
 			list->chosen = i;
@@ -427,8 +428,8 @@ TOA_INLINE void toa_fill_port(struct toa_client *client, const struct toa_client
  * Finds the client in the list. Fills client for TOA_FOUND_ONE and TOA_FOUND_CONFLICT. other is
  * room for comparisons; a caller with a small stack can keep it elsewhere.
  */
-TOA_INLINE enum toa_found toa_find(struct toa_list *list, const struct toa_table *table,
-				   struct toa_client *client, struct toa_client *other)
+TOA_INLINE enum toa_found toa_find_client(struct toa_list *list, const struct toa_table *table,
+					  struct toa_client *client, struct toa_client *other)
 {
 	toa_u32 conflict = 0, i;
 
@@ -439,15 +440,15 @@ TOA_INLINE enum toa_found toa_find(struct toa_list *list, const struct toa_table
 	if (!list->matches)
 		return TOA_FOUND_NONE;
 	toa_choose(list, table);
-	toa_read(list, table, list->match_at[list->chosen & (TOA_MATCHES_MAX - 1)], client);
+	toa_read_client(list, table, list->match_at[list->chosen & (TOA_MATCHES_MAX - 1)], client);
 	for (i = 0; i < TOA_MATCHES_MAX; i++) {
 		toa_u32 slot, chosen, same, rival;
 
 		if (i >= list->matches)
 			break;
-		slot = toa_slot_of(list, table, i);
-		chosen = toa_slot_of(list, table, list->chosen);
-		toa_read(list, table, list->match_at[i], other);
+		slot = toa_match_slot(list, table, i);
+		chosen = toa_match_slot(list, table, list->chosen);
+		toa_read_client(list, table, list->match_at[i], other);
 		same = toa_same_client(client, other);
 		/* lower priorities are ignored, and so are others of a profile that picks one */
 		rival = toa_is_zero(table->profile[slot].priority ^ table->profile[chosen].priority);
@@ -459,7 +460,7 @@ TOA_INLINE enum toa_found toa_find(struct toa_list *list, const struct toa_table
 }
 
 /*
- * Reads the virtual server that the list names, after toa_find(): that of the chosen option,
+ * Reads the virtual server that the list names, after toa_find_client(): that of the chosen option,
  * otherwise that of the last option that names one. family 0: there is none.
  */
 TOA_INLINE void toa_read_virtual(const struct toa_list *list, const struct toa_table *table,

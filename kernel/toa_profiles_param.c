@@ -15,7 +15,7 @@
 #include "toa_syn.h"
 
 #define DEFAULT "nat64,toa6,toa4"
-#define FIRST_OWN_ID 8
+#define FIRST_CUSTOM_ID 8
 #define FIELDS_MIN 5
 #define FIELDS_MAX 7
 #define OPTION_MIN 6
@@ -33,7 +33,7 @@ static bool is_name(const char *text)
 	return true;
 }
 
-static bool read_number(const char *text, u8 least, u8 most, u8 *value)
+static bool parse_number(const char *text, u8 least, u8 most, u8 *value)
 {
 	return isdigit(*text) && !kstrtou8(text, 10, value) && *value >= least && *value <= most;
 }
@@ -70,7 +70,7 @@ static int check_layout(const char *name, const struct toa_profile *profile)
 }
 
 /* NAME:KIND:LENGTH:ipv4|ipv6:ADDRESS_AT[:PORT_AT|-][:syn] */
-static int read_own(char *text, struct toa_profile *profile)
+static int parse_custom(char *text, struct toa_profile *profile)
 {
 	char *field[FIELDS_MAX] = {};
 	int fields = 0;
@@ -87,11 +87,11 @@ static int read_own(char *text, struct toa_profile *profile)
 		       field[0]);
 		return -EINVAL;
 	}
-	if (!read_number(field[1], 6, 255, &profile->kind) || is_kind_of_tcp(profile->kind)) {
+	if (!parse_number(field[1], 6, 255, &profile->kind) || is_kind_of_tcp(profile->kind)) {
 		pr_err("%s: the kind must be 6, 7, or from 9 to 255, not %s\n", field[0], field[1]);
 		return -EINVAL;
 	}
-	if (!read_number(field[2], OPTION_MIN, TOA_OPTIONS_MAX, &profile->length)) {
+	if (!parse_number(field[2], OPTION_MIN, TOA_OPTIONS_MAX, &profile->length)) {
 		pr_err("%s: the length must be from %d to %d, not %s\n", field[0], OPTION_MIN,
 		       TOA_OPTIONS_MAX, field[2]);
 		return -EINVAL;
@@ -101,14 +101,14 @@ static int read_own(char *text, struct toa_profile *profile)
 		return -EINVAL;
 	}
 	profile->family = field[3][3] - '0';
-	if (!read_number(field[4], 2, TOA_OPTIONS_MAX - 4, &profile->address_at)) {
+	if (!parse_number(field[4], 2, TOA_OPTIONS_MAX - 4, &profile->address_at)) {
 		pr_err("%s: ADDRESS_AT must be from 2 to %d, not %s\n", field[0], TOA_OPTIONS_MAX - 4,
 		       field[4]);
 		return -EINVAL;
 	}
 	profile->port_at = TOA_ABSENT;
 	if (fields > 5 && strcmp(field[5], "-") &&
-	    !read_number(field[5], 2, TOA_OPTIONS_MAX - 2, &profile->port_at)) {
+	    !parse_number(field[5], 2, TOA_OPTIONS_MAX - 2, &profile->port_at)) {
 		pr_err("%s: PORT_AT must be from 2 to %d, or - for none, not %s\n", field[0],
 		       TOA_OPTIONS_MAX - 2, field[5]);
 		return -EINVAL;
@@ -122,14 +122,14 @@ static int read_own(char *text, struct toa_profile *profile)
 	return check_layout(field[0], profile);
 }
 
-/* Reads what follows a profile: /priority=N and /pick=first|last. */
-static int read_rules(const char *name, char *text, struct toa_profile *profile)
+/* Parses what follows a profile: /priority=N and /pick=first|last. */
+static int parse_rules(const char *name, char *text, struct toa_profile *profile)
 {
 	char *rule;
 
 	while ((rule = strsep(&text, "/"))) {
 		if (!strncmp(rule, "priority=", 9) &&
-		    read_number(rule + 9, 0, PRIORITY_MAX, &profile->priority))
+		    parse_number(rule + 9, 0, PRIORITY_MAX, &profile->priority))
 			continue;
 		if (!strcmp(rule, "pick=first")) {
 			profile->pick = TOA_PICK_FIRST;
@@ -144,9 +144,9 @@ static int read_rules(const char *name, char *text, struct toa_profile *profile)
 	return 0;
 }
 
-static int read_profiles(char *text, struct toa_profiles *profiles)
+static int parse_profiles(char *text, struct toa_profiles *profiles)
 {
-	u8 next_id = FIRST_OWN_ID;
+	u8 next_id = FIRST_CUSTOM_ID;
 	char *item;
 
 	while ((item = strsep(&text, ","))) {
@@ -160,12 +160,12 @@ static int read_profiles(char *text, struct toa_profiles *profiles)
 		if (known) {
 			profile = *known;
 		} else {
-			err = read_own(name, &profile);
+			err = parse_custom(name, &profile);
 			if (err)
 				return err;
 			profile.id = next_id++;
 		}
-		err = read_rules(name, rules, &profile);
+		err = parse_rules(name, rules, &profile);
 		if (!err)
 			err = toa_profiles_add(profiles, name, &profile);
 		if (err)
@@ -182,7 +182,7 @@ static int set_profiles(const char *value, const struct kernel_param *unused)
 
 	profiles = kvzalloc(sizeof(*profiles), GFP_KERNEL);
 	text = kstrdup(value, GFP_KERNEL);
-	err = profiles && text ? read_profiles(text, profiles) : -ENOMEM;
+	err = profiles && text ? parse_profiles(text, profiles) : -ENOMEM;
 	kfree(text);
 	if (!err && profiles->read_syn)
 		err = toa_syn_setup();
@@ -194,16 +194,16 @@ static int set_profiles(const char *value, const struct kernel_param *unused)
 	return 0;
 }
 
-static bool is_own(const struct toa_profile *profile)
+static bool is_custom(const struct toa_profile *profile)
 {
-	return profile->id >= FIRST_OWN_ID && profile->id < FIRST_OWN_ID + TOA_PROFILES_MAX;
+	return profile->id >= FIRST_CUSTOM_ID && profile->id < FIRST_CUSTOM_ID + TOA_PROFILES_MAX;
 }
 
 static int put_layout(char *to, size_t size, const char *name, const struct toa_profile *profile)
 {
 	char port[4] = "-";
 
-	if (!is_own(profile))
+	if (!is_custom(profile))
 		return scnprintf(to, size, "%s", name);
 	if (profile->port_at != TOA_ABSENT)
 		snprintf(port, sizeof(port), "%u", profile->port_at);

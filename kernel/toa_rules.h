@@ -33,19 +33,19 @@ enum toa_segment {
  */
 #define TOA_FOUND_ON_SYN 4
 
-/* A connection with one of these verdicts has a client. */
+/* Returns whether a connection with this verdict has a client. */
 TOA_INLINE toa_u32 toa_has_client(toa_u32 verdict)
 {
 	return verdict == TOA_VERDICT_TOA || verdict == TOA_VERDICT_CONFLICT;
 }
 
-/* The list names a client, provided that its sender is trusted. */
+/* Returns whether the list names a client, provided that its sender is trusted. */
 TOA_INLINE toa_u32 toa_names_client(toa_u32 found)
 {
 	return found == TOA_FOUND_ONE || found == TOA_FOUND_CONFLICT;
 }
 
-/* The verdict on an option that names a client. */
+/* Returns the verdict on an option that names a client. */
 TOA_INLINE toa_u32 toa_verdict_of(toa_u32 found, toa_u32 is_trusted)
 {
 	if (!is_trusted)
@@ -86,9 +86,9 @@ TOA_INLINE toa_u32 toa_merge_found(const struct toa_table *table, const struct t
 }
 
 /*
- * Does the segment acknowledge bytes that were sent? The kernel drops segments that do not
- * (tcp_ack(), RFC 9293, section 3.10.7.4), but after the hooks have seen them; without this check,
- * a forged segment would need only the client's numbers. `ack` is in host order.
+ * Returns whether the segment acknowledges bytes that were sent. The kernel drops segments that do
+ * not (tcp_ack(), RFC 9293, section 3.10.7.4), but after the hooks have seen them; without this
+ * check, a forged segment would need only the client's numbers. `ack` is in host order.
  */
 TOA_INLINE toa_u32 toa_ack_acceptable(toa_u32 ack, toa_u32 snd_una, toa_u32 bytes_acked, toa_u32 snd_nxt)
 {

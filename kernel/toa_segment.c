@@ -40,7 +40,7 @@ void toa_segment_destination(const struct sk_buff *skb, struct toa_address *addr
 		put_ipv6(address, &ipv6_hdr(skb)->daddr);
 }
 
-void toa_segment_ends(const struct sock *sk, struct toa_address *source, struct toa_address *destination)
+void toa_segment_addresses(const struct sock *sk, struct toa_address *source, struct toa_address *destination)
 {
 #if IS_ENABLED(CONFIG_IPV6)
 	if (sk->sk_family == AF_INET6 && !ipv6_addr_v4mapped(&sk->sk_v6_daddr)) {
@@ -66,11 +66,11 @@ enum toa_found toa_segment_find(const struct sk_buff *skb, bool of_syn, struct t
 		return TOA_FOUND_NONE;
 	memcpy(list.bytes, tcp_hdr(skb) + 1, length);
 	list.length = length;
-	list.of_syn = of_syn ? TOA_SYN_HANDSHAKE : tcp_hdr(skb)->syn ? TOA_SYN_DATA : TOA_SYN_NONE;
+	list.source = of_syn ? TOA_SYN_HANDSHAKE : tcp_hdr(skb)->syn ? TOA_SYN_DATA : TOA_SYN_NONE;
 	rcu_read_lock();
 	profiles = toa_profiles_active();
 	if (profiles)
-		found = toa_find(&list, &profiles->table, client, &other);
+		found = toa_find_client(&list, &profiles->table, client, &other);
 	rcu_read_unlock();
 	if (list.unknown_kind) {
 		unknown->kind = list.unknown_kind;

@@ -19,12 +19,13 @@ struct toa_unknown {
 	u8 length;
 };
 
-/* The source and destination of a segment. */
+/* Write the source and the destination of a segment. */
 void toa_segment_source(const struct sk_buff *skb, struct toa_address *address);
 void toa_segment_destination(const struct sk_buff *skb, struct toa_address *address);
 
-/* The source and destination of the segments that a socket receives. */
-void toa_segment_ends(const struct sock *sk, struct toa_address *source, struct toa_address *destination);
+/* Writes the source and destination of the segments that a socket receives. */
+void toa_segment_addresses(const struct sock *sk, struct toa_address *source,
+			   struct toa_address *destination);
 
 /*
  * Reads the options with the active profiles; of_syn: only with those that are looked for on a SYN.
@@ -45,9 +46,9 @@ static inline unsigned int toa_segment_payload(const struct sk_buff *skb)
 }
 
 /*
- * Is it an acknowledgment without data, and without an option except timestamps as RFC 7323
- * (appendix A) lays them out? A host that sends data receives these all the time. They say nothing
- * about a client, because no profile uses timestamps.
+ * Returns whether it is an acknowledgment without data, and without an option except timestamps as
+ * RFC 7323 (appendix A) lays them out. A host that sends data receives these all the time. They say
+ * nothing about a client, because no profile uses timestamps.
  */
 static inline bool toa_segment_is_bare(const struct sk_buff *skb)
 {
@@ -60,7 +61,7 @@ static inline bool toa_segment_is_bare(const struct sk_buff *skb)
 }
 
 /*
- * Would the kernel accept the segment? Hooks see a segment before it is checked
+ * Returns whether the kernel would accept the segment. Hooks see a segment before it is checked
  * (tcp_validate_incoming(), tcp_ack()), and forging one must not require less than the connection's
  * numbers: a part of the window, an acknowledgment of what was sent, no SYN and no RST.
  */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Answers getsockopt(fd, IPPROTO_IP, 4096, answer, 20). A socket of AF_INET6 is handled here as
- * well: ipv6_getsockopt() passes the level IPPROTO_IP on to IPv4. The level IPPROTO_IPV6 has
- * nothing at 4096, and that stays so.
+ * well: ipv6_getsockopt() passes the level IPPROTO_IP on to IPv4. The level IPPROTO_IPV6 has no
+ * option 4096, and will not get one.
  */
 #define pr_fmt(fmt) "TOA: " fmt
 
@@ -11,8 +11,8 @@
 #include <linux/netfilter.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
-#include "toa_sockopt.h"
 #include "toa_count.h"
+#include "toa_sockopt.h"
 #include "toa_store.h"
 
 enum ipv4 { IPV4_MAPPED, IPV4_REFUSE };
@@ -46,12 +46,13 @@ static const struct kernel_param_ops ipv4_ops = {
 module_param_cb(sockopt_ipv4, &ipv4_ops, NULL, 0644);
 MODULE_PARM_DESC(
 	sockopt_ipv4,
-	"What getsockopt(4096) returns for an IPv4 client: mapped, its address as ::ffff:a.b.c.d (default); refuse, EINVAL, for applications that take success for an IPv6 client.");
+	"What getsockopt(4096) returns for an IPv4 client: mapped, its address as ::ffff:a.b.c.d (default); refuse, EINVAL, for applications that interpret success as an IPv6 client.");
 
 /*
- * Is there a client that can be shown? One from the SYN can, until a later segment has an option.
+ * Copies the client that the application can be shown. A client from the SYN can be shown before
+ * the verdict, until a later segment has an option. Returns whether there is one.
  */
-static bool client_of(const struct sock *sk, struct toa_client *client)
+static bool copy_client(const struct sock *sk, struct toa_client *client)
 {
 	struct toa_connection *connection;
 	bool known = false;
@@ -85,7 +86,7 @@ static int get_lookup(struct sock *sk, int optname, void __user *user, int *leng
 		toa_count(TOA_COUNT_ASKED_SHORT);
 		return -EINVAL;
 	}
-	if (!client_of(sk, &client)) {
+	if (!copy_client(sk, &client)) {
 		toa_count(TOA_COUNT_ASKED_NONE);
 		return -EINVAL;
 	}

@@ -12,8 +12,8 @@
 #include <linux/moduleparam.h>
 #include <linux/rculist.h>
 #include <linux/slab.h>
-#include "toa_pool.h"
 #include "toa_count.h"
+#include "toa_pool.h"
 #include "toa_store.h"
 
 #define LOCKS 256
@@ -68,7 +68,7 @@ void toa_store_teardown(void)
 
 	for (bucket = 0; bucket < 1U << bucket_bits; bucket++)
 		hlist_for_each_entry_safe(connection, next, &buckets[bucket], node)
-			toa_store_drop(connection);
+			toa_store_del(connection);
 	toa_pool_teardown();
 	kvfree(buckets);
 }
@@ -91,18 +91,18 @@ struct toa_connection *toa_store_add(const struct sock *sk, bool last)
 
 	if (connection) {
 		toa_count(TOA_COUNT_STALE);
-		toa_store_drop(connection);
+		toa_store_del(connection);
 	}
 	if (atomic_inc_return(&connections) > connections_max) {
 		if (last)
 			toa_count(TOA_COUNT_FULL);
-		goto undo;
+		goto uncount;
 	}
 	connection = toa_pool_alloc();
 	if (!connection) {
 		if (last)
 			toa_count(TOA_COUNT_NO_MEMORY);
-		goto undo;
+		goto uncount;
 	}
 	memset(connection, 0, sizeof(*connection));
 	raw_spin_lock_init(&connection->lock);
@@ -113,12 +113,12 @@ struct toa_connection *toa_store_add(const struct sock *sk, bool last)
 	toa_count(TOA_COUNT_ALLOCATED);
 	return connection;
 
-undo:
+uncount:
 	atomic_dec(&connections);
 	return NULL;
 }
 
-void toa_store_drop(struct toa_connection *connection)
+void toa_store_del(struct toa_connection *connection)
 {
 	u32 bucket = bucket_of(connection->sk);
 	unsigned long flags;

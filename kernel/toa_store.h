@@ -31,8 +31,8 @@ int toa_store_setup(void);
 void toa_store_teardown(void);
 
 /*
- * Creates the object of a socket, and drops one that an earlier socket left behind. NULL: there are
- * too many objects, or no memory. Either is counted if no later hook will try again (last). The
+ * Creates the object of a socket, and deletes one that an earlier socket left behind. NULL: there
+ * are too many objects, or no memory. Either is counted if no later hook will try again (last). The
  * caller holds the RCU read lock, as for all functions below.
  */
 struct toa_connection *toa_store_add(const struct sock *sk, bool last);
@@ -40,7 +40,7 @@ struct toa_connection *toa_store_add(const struct sock *sk, bool last);
 struct toa_connection *toa_store_find(const struct sock *sk);
 
 /* Removes the object, which is freed when its last reader has finished. */
-void toa_store_drop(struct toa_connection *connection);
+void toa_store_del(struct toa_connection *connection);
 
 /* Returns how many objects there are. */
 int toa_store_count(void);

@@ -13,14 +13,14 @@
 #include <linux/spinlock.h>
 #include <net/sock.h>
 #include <net/tcp.h>
+#include "toa_count.h"
 #include "toa_profiles.h"
 #include "toa_segment.h"
-#include "toa_count.h"
 #include "toa_syn.h"
 
 #define SETS 4096
 #define WAYS 4
-#define LIFE (120 * HZ) /* SYN-ACKs are repeated for 63 s by default */
+#define LIFETIME (120 * HZ) /* SYN-ACKs are repeated for 63 s by default */
 
 struct syn_key {
 	const struct net *net;
@@ -81,12 +81,14 @@ static void make_key(struct syn_key *key, const struct sock *listener, const str
 	key->isn = ntohl(header->seq);
 }
 
-/* Makes the same key from the socket that the SYN led to, because a hook may not have a segment. */
+/*
+ * Makes the same key from the socket that the SYN led to, because a hook can be without a segment.
+ */
 static void make_key_of_child(struct syn_key *key, const struct sock *child)
 {
 	memset(key, 0, sizeof(*key));
 	key->net = sock_net(child);
-	toa_segment_ends(child, &key->source, &key->destination);
+	toa_segment_addresses(child, &key->source, &key->destination);
 	key->source_port = child->sk_dport;
 	key->destination_port = htons(child->sk_num);
 	key->isn = tcp_sk(child)->copied_seq - 1;
@@ -100,10 +102,13 @@ static struct set *set_of(struct set *table, const struct syn_key *key)
 
 static bool is_free(const struct syn *syn)
 {
-	return syn->verdict == TOA_VERDICT_PENDING || time_after(jiffies, syn->seen + LIFE);
+	return syn->verdict == TOA_VERDICT_PENDING || time_after(jiffies, syn->seen + LIFETIME);
 }
 
-/* Is `a` evicted before `b`? Entries without a client are evicted first, then older ones. */
+/*
+ * Returns whether `a` is evicted before `b`. Entries without a client are evicted first, then older
+ * ones.
+ */
 static bool evicted_before(const struct syn *a, const struct syn *b)
 {
 	if (toa_has_client(a->verdict) != toa_has_client(b->verdict))
@@ -112,13 +117,13 @@ static bool evicted_before(const struct syn *a, const struct syn *b)
 }
 
 /*
- * Returns the slot that a repeated SYN has already, a free one, or that of the oldest. NULL: there
- * is none for a SYN without a client, because otherwise any host could crowd out what a balancer
- * wrote.
+ * Returns the slot of the same SYN (a retransmission), a free slot, or that of the entry to evict.
+ * NULL: every slot holds a client and this SYN names none; otherwise any host could evict what a
+ * balancer wrote.
  */
-static struct syn *choose(struct set *set, const struct syn_key *key, u8 verdict)
+static struct syn *choose_slot(struct set *set, const struct syn_key *key, u8 verdict)
 {
-	struct syn *chosen = NULL, *oldest = &set->syn[0];
+	struct syn *free_slot = NULL, *victim = &set->syn[0];
 	int i;
 
 	for (i = 0; i < WAYS; i++) {
@@ -126,18 +131,19 @@ static struct syn *choose(struct set *set, const struct syn_key *key, u8 verdict
 
 		if (syn->verdict != TOA_VERDICT_PENDING && !memcmp(&syn->key, key, sizeof(*key)))
 			return syn;
-		if (!chosen && is_free(syn))
-			chosen = syn;
-		if (evicted_before(syn, oldest))
-			oldest = syn;
+		if (!free_slot && is_free(syn))
+			free_slot = syn;
+		if (evicted_before(syn, victim))
+			victim = syn;
 	}
-	if (chosen)
-		return chosen;
+	if (free_slot)
+		return free_slot;
 	toa_count(TOA_COUNT_SYN_EVICTED);
-	return toa_has_client(verdict) || !toa_has_client(oldest->verdict) ? oldest : NULL;
+	return toa_has_client(verdict) || !toa_has_client(victim->verdict) ? victim : NULL;
 }
 
-static bool read_syn(void)
+/* Returns whether a profile is looked for on SYNs. */
+static bool profiles_read_syn(void)
 {
 	const struct toa_profiles *profiles;
 	bool wanted;
@@ -161,7 +167,7 @@ void toa_syn_arrived(const struct sock *listener, const struct sk_buff *skb)
 	struct syn_key key;
 	u8 verdict;
 
-	if (!table || !header->syn || header->ack || header->rst || !read_syn())
+	if (!table || !header->syn || header->ack || header->rst || !profiles_read_syn())
 		return;
 	found = toa_segment_find(skb, true, &client, &unused);
 	if (found == TOA_FOUND_NONE)
@@ -170,7 +176,7 @@ void toa_syn_arrived(const struct sock *listener, const struct sk_buff *skb)
 	make_key(&key, listener, skb);
 	set = set_of(table, &key);
 	raw_spin_lock_irqsave(&set->lock, flags);
-	syn = choose(set, &key, verdict);
+	syn = choose_slot(set, &key, verdict);
 	if (syn) {
 		syn->key = key;
 		syn->seen = jiffies;

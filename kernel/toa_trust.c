@@ -51,7 +51,7 @@ static int compare_network(const void *a, const void *b)
 	return order ? order : x->length - y->length;
 }
 
-static bool within(const struct network *network, const struct toa_address *address)
+static bool network_contains(const struct network *network, const struct toa_address *address)
 {
 	u8 bytes = network->length / 8, bits = network->length % 8;
 
@@ -80,14 +80,14 @@ bool toa_trusted(const struct toa_address *source)
 			else
 				high = middle;
 		}
-		trusted = low && within(&networks->network[low - 1], source);
+		trusted = low && network_contains(&networks->network[low - 1], source);
 	}
 	rcu_read_unlock();
 	return trusted;
 }
 
 /* The spelling must be the usual one: 010.0.0.0 is a typing error. */
-static bool read_ipv4(const char *text, u8 *bytes)
+static bool parse_ipv4(const char *text, u8 *bytes)
 {
 	char usual[sizeof("255.255.255.255")];
 
@@ -97,11 +97,11 @@ static bool read_ipv4(const char *text, u8 *bytes)
 	return !strcmp(usual, text);
 }
 
-static bool read_address(const char *text, struct toa_address *address)
+static bool parse_address(const char *text, struct toa_address *address)
 {
 	memset(address, 0, sizeof(*address));
 	address->family = strchr(text, ':') ? 6 : 4;
-	return address->family == 4 ? read_ipv4(text, address->bytes) :
+	return address->family == 4 ? parse_ipv4(text, address->bytes) :
 				      in6_pton(text, -1, address->bytes, -1, NULL);
 }
 
@@ -115,7 +115,7 @@ static bool has_bits_beyond(const struct network *network)
 	return false;
 }
 
-static int read_network(const char *word, struct network *network)
+static int parse_network(const char *word, struct network *network)
 {
 	char text[TEXT_SIZE], *length;
 	u8 bits;
@@ -125,7 +125,7 @@ static int read_network(const char *word, struct network *network)
 		return -EINVAL;
 	}
 	*length++ = '\0';
-	if (!read_address(text, &network->address)) {
+	if (!parse_address(text, &network->address)) {
 		pr_err("%.64s: not a network such as 10.0.0.0/8 or 2001:db8::/32\n", word);
 		return -EINVAL;
 	}
@@ -170,40 +170,40 @@ static u32 count_words(const char *text)
 	return words;
 }
 
-/* Parses the text. *open: it ends with a comma, so more will follow. */
-static int read_networks(char *text, struct networks *networks, bool *open)
+/* Parses the text. `*more`: the text ends with a comma, so a further part follows. */
+static int parse_networks(char *text, struct networks *networks, bool *more)
 {
 	char *word;
 
-	*open = false;
+	*more = false;
 	while ((word = strsep(&text, ","))) {
 		int err;
 
 		word = strim(word);
 		if (!*word && !text)
 			break;
-		err = read_network(word, &networks->network[networks->count]);
+		err = parse_network(word, &networks->network[networks->count]);
 		if (err)
 			return err;
 		networks->count++;
-		*open = text && !*skip_spaces(text);
+		*more = text && !*skip_spaces(text);
 	}
 	return 0;
 }
 
 /* Sorts the networks, and removes those that another one contains. */
-static void arrange(struct networks *networks)
+static void normalize(struct networks *networks)
 {
 	u32 kept = 0, i;
 
 	sort(networks->network, networks->count, sizeof(networks->network[0]), compare_network, NULL);
 	for (i = 0; i < networks->count; i++)
-		if (!kept || !within(&networks->network[kept - 1], &networks->network[i].address))
+		if (!kept || !network_contains(&networks->network[kept - 1], &networks->network[i].address))
 			networks->network[kept++] = networks->network[i];
 	networks->count = kept;
 }
 
-static void forget_unfinished(void)
+static void free_unfinished(void)
 {
 	kvfree(unfinished);
 	unfinished = NULL;
@@ -213,30 +213,30 @@ static int set_trust(const char *value, const struct kernel_param *unused)
 {
 	struct networks *networks, *before;
 	char *text;
-	bool open;
+	bool more;
 	int err;
 
 	/* the parts of a writer that was killed in between do not belong to the next list */
 	if (*value == ',' && unfinished)
 		value++;
 	else
-		forget_unfinished();
+		free_unfinished();
 	text = kvmalloc(strlen(value) + 1, GFP_KERNEL);
 	networks = grow(unfinished, count_words(value));
 	err = text && networks ? 0 : -ENOMEM;
 	if (!err)
-		err = read_networks(strcpy(text, value), networks, &open);
+		err = parse_networks(strcpy(text, value), networks, &more);
 	kvfree(text);
-	forget_unfinished();
+	free_unfinished();
 	if (err) {
 		kvfree(networks);
 		return err;
 	}
-	if (open) {
+	if (more) {
 		unfinished = networks;
 		return 0;
 	}
-	arrange(networks);
+	normalize(networks);
 	before = rcu_replace_pointer(active_networks, networks, true);
 	if (before) {
 		synchronize_rcu();
@@ -272,7 +272,7 @@ static int get_trust(char *to, const struct kernel_param *unused)
 
 static void free_trust(void *unused)
 {
-	forget_unfinished();
+	free_unfinished();
 	kvfree(rcu_replace_pointer(active_networks, NULL, true));
 }
 
@@ -287,7 +287,7 @@ MODULE_PARM_DESC(
 	trust,
 	"Networks that may send TOA, such as 10.0.0.0/8,2001:db8::/32; empty: every sender is trusted. A list longer than a page is written in parts: each part but the last ends with a comma, each part but the first begins with one, and all take effect with the last.");
 
-int toa_trust_setup(void)
+int toa_trust_check_complete(void)
 {
 	if (!unfinished)
 		return 0;

@@ -7,13 +7,13 @@
 
 struct toa_address;
 
-/* Is this sender trusted? Without networks, every sender is. */
+/* Returns whether this sender is trusted. Without networks, every sender is. */
 bool toa_trusted(const struct toa_address *source);
 
 /*
  * Returns -EINVAL if the list that the module was loaded with is incomplete: without this, every
  * sender would be trusted.
  */
-int toa_trust_setup(void);
+int toa_trust_check_complete(void);
 
 #endif

@@ -6,8 +6,8 @@
 #include <linux/irqflags.h>
 #include <net/sock.h>
 #include <net/tcp.h>
-#include "toa_segment.h"
 #include "toa_count.h"
+#include "toa_segment.h"
 #include "toa_store.h"
 #include "toa_syn.h"
 #include "toa_trace.h"
@@ -59,7 +59,7 @@ static void decide(struct toa_connection *connection, u8 verdict, u8 segment)
 	} else {
 		toa_trace_irqsafe(toa_no_peer, connection->sk, segment, verdict);
 		if (connection->sk->sk_state != TCP_SYN_RECV)
-			toa_store_drop(connection);
+			toa_store_del(connection);
 	}
 }
 
@@ -80,7 +80,7 @@ static void trace_pending(const struct toa_connection *connection)
 
 /*
  * An option here overrides one on the SYN, unless that has a higher priority. What is known is
- * reported once, at the segment that brought it: the kernel may process a segment without options
+ * reported once, at the segment that brought it: the kernel can process a segment without options
  * without a sockops callback, and then nothing takes the report.
  */
 static void read_segment(struct toa_connection *connection, const struct sk_buff *skb, u8 segment,
@@ -115,7 +115,10 @@ static void read_segment(struct toa_connection *connection, const struct sk_buff
 	decide(connection, toa_segment_verdict(skb, found), segment);
 }
 
-/* Takes what was kept of its SYN. Returns whether there was anything. */
+/*
+ * Takes the verdict and the client of the connection's SYN out of the table. Returns whether the
+ * SYN had an option.
+ */
 static bool read_syn(struct toa_connection *connection)
 {
 	struct toa_client client;
@@ -148,7 +151,7 @@ bool toa_connection_opened(struct sock *sk, const struct sk_buff *skb)
 	return connection;
 }
 
-/* Was the object kept only for the hooks? */
+/* Returns whether the object was kept only for the hooks. */
 static bool is_left_over(const struct toa_connection *connection)
 {
 	return connection->verdict != TOA_VERDICT_PENDING && !toa_has_client(connection->verdict);
@@ -168,7 +171,7 @@ void toa_connection_established(const struct sock *sk)
 				trace_pending(connection);
 		}
 	} else if (is_left_over(connection)) {
-		toa_store_drop(connection);
+		toa_store_del(connection);
 	}
 	rcu_read_unlock();
 }
@@ -192,7 +195,7 @@ void toa_segment_arrived(struct sock *sk, const struct sk_buff *skb)
 	if (!connection)
 		goto out;
 	if (is_left_over(connection))
-		toa_store_drop(connection);
+		toa_store_del(connection);
 	else if (connection->verdict != TOA_VERDICT_PENDING)
 		goto out;
 	else if (tcp_sk(sk)->bytes_received)
@@ -223,7 +226,7 @@ void toa_connection_gone(const struct sock *sk)
 	rcu_read_lock();
 	connection = toa_store_find(sk);
 	if (connection)
-		toa_store_drop(connection);
+		toa_store_del(connection);
 	rcu_read_unlock();
 }
 

@@ -10,9 +10,9 @@ struct sock;
 struct sk_buff;
 
 /*
- * All of these run with the socket locked or, for a new socket, before anything else has it; with
- * preemption disabled; with interrupts on or off. They do nothing that sleeps, and take only raw
- * locks.
+ * All of these run with the socket locked or, for a new socket, before any other code can reach it;
+ * with preemption disabled; with interrupts on or off. They do nothing that sleeps, and take only
+ * raw locks.
  */
 
 /*

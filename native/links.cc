@@ -35,8 +35,8 @@ __u32 program_id(const bpf_program *program)
 
 } // namespace
 
-// Whether a link is attached to a cgroup. The id of a cgroup is the inode number of its directory;
-// that of a link that was detached, or whose cgroup is gone, is 0.
+// Returns whether a link is attached to a cgroup. The id of a cgroup is the inode number of its
+// directory; that of a link that was detached, or whose cgroup is gone, is 0.
 bool is_attached_to(const bpf_link *link, const std::string &cgroup)
 {
 	bpf_link_info info;
@@ -83,15 +83,15 @@ Napi::Value BpfObject::links(const Napi::CallbackInfo &info)
 			throw system_error(env, errno, "query", name);
 		const bpf_program *program = bpf_object__find_program_by_name(skeleton()->obj, name.c_str());
 		const __u32 own = program ? program_id(program) : 0;
-		Napi::Object one = Napi::Object::New(env);
-		one.Set("program", name);
-		one.Set("id", about.id);
-		one.Set("programId", own);
-		one.Set("ours", Napi::Boolean::New(env, own != 0 && about.prog_id == own));
+		Napi::Object state = Napi::Object::New(env);
+		state.Set("program", name);
+		state.Set("id", about.id);
+		state.Set("programId", own);
+		state.Set("ours", Napi::Boolean::New(env, own != 0 && about.prog_id == own));
 		if (about.type == BPF_LINK_TYPE_CGROUP)
-			one.Set("cgroup",
-				Napi::BigInt::New(env, static_cast<uint64_t>(about.cgroup.cgroup_id)));
-		result.Set(result.Length(), one);
+			state.Set("cgroup",
+				  Napi::BigInt::New(env, static_cast<uint64_t>(about.cgroup.cgroup_id)));
+		result.Set(result.Length(), state);
 	}
 	return result;
 }

@@ -118,13 +118,13 @@ int Map::sum_rows(uint32_t slot, uint8_t *sum) const
 Napi::Value Map::id(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
-	bpf_map *of = map(env);
-	bpf_map_info about = {};
-	__u32 size = sizeof(about);
+	bpf_map *target = map(env);
+	bpf_map_info map_info = {};
+	__u32 size = sizeof(map_info);
 
-	if (bpf_obj_get_info_by_fd(bpf_map__fd(of), &about, &size))
-		throw system_error(env, errno, "query", bpf_map__name(of));
-	return Napi::Number::New(env, about.id);
+	if (bpf_obj_get_info_by_fd(bpf_map__fd(target), &map_info, &size))
+		throw system_error(env, errno, "query", bpf_map__name(target));
+	return Napi::Number::New(env, map_info.id);
 }
 
 // pin(path): pins the map, and replaces whatever is pinned there
@@ -140,23 +140,23 @@ void Map::pin(const Napi::CallbackInfo &info)
 Napi::Value Map::lookup(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
-	bpf_map *of = map(env);
-	const uint8_t *key = bytes_of(env, info[0], bpf_map__key_size(of), "key").Data();
-	uint8_t *value = bytes_of(env, info[1], bpf_map__value_size(of), "value").Data();
-	std::vector<uint8_t> cpus(is_per_cpu(of) ? value_stride(of) : 0);
+	bpf_map *target = map(env);
+	const uint8_t *key = bytes_of(env, info[0], bpf_map__key_size(target), "key").Data();
+	uint8_t *value = bytes_of(env, info[1], bpf_map__value_size(target), "value").Data();
+	std::vector<uint8_t> cpus(is_per_cpu(target) ? value_stride(target) : 0);
 	int error = 0;
 	if (is_listeners()) {
 		uint32_t slot;
 		memcpy(&slot, key, sizeof(slot));
 		error = sum_rows(slot, value);
-	} else if (bpf_map_lookup_elem_flags(bpf_map__fd(of), key, cpus.empty() ? value : cpus.data(),
+	} else if (bpf_map_lookup_elem_flags(bpf_map__fd(target), key, cpus.empty() ? value : cpus.data(),
 					     lock_flag())) {
 		error = errno;
 	}
 	if (!error && !cpus.empty())
-		sum_cpus(cpus.data(), cpus.size(), bpf_map__value_size(of), value);
+		sum_cpus(cpus.data(), cpus.size(), bpf_map__value_size(target), value);
 	if (error && error != ENOENT)
-		throw system_error(env, error, "lookup", bpf_map__name(of));
+		throw system_error(env, error, "lookup", bpf_map__name(target));
 	return Napi::Boolean::New(env, !error);
 }
 
@@ -165,12 +165,12 @@ Napi::Value Map::lookup(const Napi::CallbackInfo &info)
 Napi::Value Map::update(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
-	bpf_map *of = map(env);
-	const uint8_t *key = bytes_of(env, info[0], bpf_map__key_size(of), "key").Data();
-	const uint8_t *value = bytes_of(env, info[1], bpf_map__value_size(of), "value").Data();
-	std::vector<uint8_t> cpus(is_per_cpu(of) ? value_stride(of) : 0);
+	bpf_map *target = map(env);
+	const uint8_t *key = bytes_of(env, info[0], bpf_map__key_size(target), "key").Data();
+	const uint8_t *value = bytes_of(env, info[1], bpf_map__value_size(target), "value").Data();
+	std::vector<uint8_t> cpus(is_per_cpu(target) ? value_stride(target) : 0);
 	if (!cpus.empty()) {
-		memcpy(cpus.data(), value, bpf_map__value_size(of));
+		memcpy(cpus.data(), value, bpf_map__value_size(target));
 		value = cpus.data();
 	}
 	uint64_t flags = info[2].IsNumber() ? info[2].As<Napi::Number>().Uint32Value() : 0;
@@ -180,11 +180,11 @@ Napi::Value Map::update(const Napi::CallbackInfo &info)
 		first_row *= rows();
 		key = reinterpret_cast<const uint8_t *>(&first_row);
 	}
-	if (!bpf_map_update_elem(bpf_map__fd(of), key, value, flags))
+	if (!bpf_map_update_elem(bpf_map__fd(target), key, value, flags))
 		return Napi::Boolean::New(env, true);
 	// a full hash returns E2BIG, a full trie ENOSPC
 	if (errno != EEXIST && errno != ENOENT && errno != E2BIG && errno != ENOSPC)
-		throw system_error(env, errno, "update", bpf_map__name(of));
+		throw system_error(env, errno, "update", bpf_map__name(target));
 	return Napi::Boolean::New(env, false);
 }
 
@@ -192,28 +192,28 @@ Napi::Value Map::update(const Napi::CallbackInfo &info)
 void Map::update_all(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
-	bpf_map *of = map(env);
-	if (bpf_map__type(of) != BPF_MAP_TYPE_HASH)
-		throw system_error(env, EINVAL, "update", bpf_map__name(of));
+	bpf_map *target = map(env);
+	if (bpf_map__type(target) != BPF_MAP_TYPE_HASH)
+		throw system_error(env, EINVAL, "update", bpf_map__name(target));
 	auto keys = bytes_of(env, info[0], 0, "keys");
-	uint32_t count = keys.ByteLength() / bpf_map__key_size(of);
-	const uint8_t *values = bytes_of(env, info[1], count * value_stride(of), "values").Data();
+	uint32_t count = keys.ByteLength() / bpf_map__key_size(target);
+	const uint8_t *values = bytes_of(env, info[1], count * value_stride(target), "values").Data();
 	LIBBPF_OPTS(bpf_map_batch_opts, options);
 
-	if (bpf_map_update_batch(bpf_map__fd(of), keys.Data(), values, &count, &options))
-		throw system_error(env, errno, "update", bpf_map__name(of));
+	if (bpf_map_update_batch(bpf_map__fd(target), keys.Data(), values, &count, &options))
+		throw system_error(env, errno, "update", bpf_map__name(target));
 }
 
 // remove(key) -> whether there was an entry
 Napi::Value Map::remove(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
-	bpf_map *of = map(env);
-	const uint8_t *key = bytes_of(env, info[0], bpf_map__key_size(of), "key").Data();
-	if (!bpf_map_delete_elem(bpf_map__fd(of), key))
+	bpf_map *target = map(env);
+	const uint8_t *key = bytes_of(env, info[0], bpf_map__key_size(target), "key").Data();
+	if (!bpf_map_delete_elem(bpf_map__fd(target), key))
 		return Napi::Boolean::New(env, true);
 	if (errno != ENOENT)
-		throw system_error(env, errno, "delete", bpf_map__name(of));
+		throw system_error(env, errno, "delete", bpf_map__name(target));
 	return Napi::Boolean::New(env, false);
 }
 

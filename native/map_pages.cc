@@ -31,13 +31,13 @@ void require_hash(Napi::Env env, const bpf_map *map)
 Napi::Value Map::read_all(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
-	bpf_map *of = map(env);
-	require_hash(env, of);
-	const size_t key_size = bpf_map__key_size(of), value_size = bpf_map__value_size(of);
-	const size_t stride = value_stride(of), capacity = bpf_map__max_entries(of);
+	bpf_map *target = map(env);
+	require_hash(env, target);
+	const size_t key_size = bpf_map__key_size(target), value_size = bpf_map__value_size(target);
+	const size_t stride = value_stride(target), capacity = bpf_map__max_entries(target);
 	uint8_t *keys = bytes_of(env, info[0], key_size * capacity, "keys").Data();
 	uint8_t *values = bytes_of(env, info[1], value_size * capacity, "values").Data();
-	std::vector<uint8_t> cpus(is_per_cpu(of) ? stride * capacity : 0);
+	std::vector<uint8_t> cpus(is_per_cpu(target) ? stride * capacity : 0);
 	uint8_t *raw = cpus.empty() ? values : cpus.data();
 	size_t read = 0;
 	uint32_t cursor = 0;
@@ -46,10 +46,10 @@ Napi::Value Map::read_all(const Napi::CallbackInfo &info)
 		uint32_t count = capacity - read;
 		LIBBPF_OPTS(bpf_map_batch_opts, options);
 		int error =
-			bpf_map_lookup_batch(bpf_map__fd(of), first ? nullptr : &cursor, &cursor,
+			bpf_map_lookup_batch(bpf_map__fd(target), first ? nullptr : &cursor, &cursor,
 					     keys + read * key_size, raw + read * stride, &count, &options);
 		if (error && errno != ENOENT)
-			throw system_error(env, errno, "read", bpf_map__name(of));
+			throw system_error(env, errno, "read", bpf_map__name(target));
 		read += count;
 		if (error)
 			break;
@@ -70,10 +70,10 @@ Napi::Value Map::read_all(const Napi::CallbackInfo &info)
 Napi::Value Map::read_page(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
-	bpf_map *of = map(env);
-	if (bpf_map__type(of) != BPF_MAP_TYPE_HASH)
-		throw system_error(env, EINVAL, "read a page", bpf_map__name(of));
-	const size_t key_size = bpf_map__key_size(of), value_size = bpf_map__value_size(of);
+	bpf_map *target = map(env);
+	if (bpf_map__type(target) != BPF_MAP_TYPE_HASH)
+		throw system_error(env, EINVAL, "read a page", bpf_map__name(target));
+	const size_t key_size = bpf_map__key_size(target), value_size = bpf_map__value_size(target);
 	auto keys = bytes_of(env, info[0], key_size, "keys");
 	auto values = bytes_of(env, info[1], value_size, "values");
 	const bool begin = !info[2].IsNumber();
@@ -81,11 +81,11 @@ Napi::Value Map::read_page(const Napi::CallbackInfo &info)
 	uint32_t count = std::min(keys.ByteLength() / key_size, values.ByteLength() / value_size);
 	LIBBPF_OPTS(bpf_map_batch_opts, options);
 
-	int error = bpf_map_lookup_batch(bpf_map__fd(of), begin ? nullptr : &cursor, &cursor, keys.Data(),
+	int error = bpf_map_lookup_batch(bpf_map__fd(target), begin ? nullptr : &cursor, &cursor, keys.Data(),
 					 values.Data(), &count, &options);
 	// ENOENT: that was the last bucket
 	if (error && errno != ENOENT)
-		throw system_error(env, errno, "read a page", bpf_map__name(of));
+		throw system_error(env, errno, "read a page", bpf_map__name(target));
 	Napi::Object page = Napi::Object::New(env);
 	page.Set("entries", count);
 	page.Set("next", error ? env.Undefined() : Napi::Number::New(env, cursor));
@@ -96,22 +96,22 @@ Napi::Value Map::read_page(const Napi::CallbackInfo &info)
 Napi::Value Map::count(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
-	bpf_map *of = map(env);
-	if (of == object_->skeleton->maps.connections)
+	bpf_map *target = map(env);
+	if (target == object_->skeleton->maps.connections)
 		return Napi::Number::New(env, static_cast<double>(object_->hashes->used()));
-	require_hash(env, of);
-	const size_t batch = std::min<size_t>(bpf_map__max_entries(of), 4096);
-	std::vector<uint8_t> keys(batch * bpf_map__key_size(of)), values(batch * value_stride(of));
+	require_hash(env, target);
+	const size_t batch = std::min<size_t>(bpf_map__max_entries(target), 4096);
+	std::vector<uint8_t> keys(batch * bpf_map__key_size(target)), values(batch * value_stride(target));
 	double total = 0;
 	uint32_t cursor = 0;
 
 	for (bool first = true;; first = false) {
 		uint32_t got = batch;
 		LIBBPF_OPTS(bpf_map_batch_opts, options);
-		int error = bpf_map_lookup_batch(bpf_map__fd(of), first ? nullptr : &cursor, &cursor,
+		int error = bpf_map_lookup_batch(bpf_map__fd(target), first ? nullptr : &cursor, &cursor,
 						 keys.data(), values.data(), &got, &options);
 		if (error && errno != ENOENT)
-			throw system_error(env, errno, "count", bpf_map__name(of));
+			throw system_error(env, errno, "count", bpf_map__name(target));
 		total += got;
 		if (error)
 			return Napi::Number::New(env, total);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Opens, loads and closes the BPF object, and attaches its programs.
 #include "object.h"
 
 #include <bpf/bpf.h>
@@ -117,8 +118,8 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 		std::string directory = pin.Get("directory").ToString();
 		Napi::Array names = pin.Get("maps").As<Napi::Array>();
 		for (uint32_t i = 0; i < names.Length(); i++) {
-			bpf_map *each = map(env, names.Get(i));
-			bpf_map__set_pin_path(each, (directory + "/" + bpf_map__name(each)).c_str());
+			bpf_map *pinned = map(env, names.Get(i));
+			bpf_map__set_pin_path(pinned, (directory + "/" + bpf_map__name(pinned)).c_str());
 		}
 	}
 

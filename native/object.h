@@ -31,6 +31,8 @@ private:
 	// object.cc
 	void load(Napi::Env env, const Napi::Object &options);
 	Napi::Value attach(const Napi::CallbackInfo &info);
+	Napi::Value map_handle(const Napi::CallbackInfo &info);
+	Napi::Value find_peer(const Napi::CallbackInfo &info);
 	void close(const Napi::CallbackInfo &info);
 	void release();
 
@@ -38,10 +40,6 @@ private:
 	Napi::Value links(const Napi::CallbackInfo &info);
 	Napi::Value detach(const Napi::CallbackInfo &info);
 	void pin(const Napi::CallbackInfo &info);
-
-	// object.cc
-	Napi::Value map_handle(const Napi::CallbackInfo &info);
-	Napi::Value find_peer(const Napi::CallbackInfo &info);
 
 	// save_syn.cc
 	void set_save_syn(const Napi::CallbackInfo &info);

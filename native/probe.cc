@@ -54,9 +54,11 @@ constexpr bpf_insn jump_unless_zero(uint8_t value, int16_t over)
 	return { .code = BPF_JMP | BPF_JNE | BPF_K, .dst_reg = value, .src_reg = 0, .off = over, .imm = 0 };
 }
 
-constexpr bpf_insn leave = { .code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0 };
+constexpr bpf_insn exit_program = {
+	.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0
+};
 
-const bpf_insn return_zero[] = { set(BPF_REG_0, 0), leave };
+const bpf_insn return_zero[] = { set(BPF_REG_0, 0), exit_program };
 
 // Loads a program with these instructions. libbpf_probe_bpf_helper() is not used: it calls helpers
 // with wrong arguments and interprets the message of the verifier, which kernels since 6.10 word
@@ -66,7 +68,7 @@ int probe_calls(bpf_prog_type type, bpf_attach_type attach, std::vector<bpf_insn
 	LogCapture quiet;
 	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = attach);
 	// 1 is the only result that all program types allow
-	instructions.insert(instructions.end(), { set(BPF_REG_0, 1), leave });
+	instructions.insert(instructions.end(), { set(BPF_REG_0, 1), exit_program });
 	Fd program(bpf_prog_load(type, "toascope_probe", "GPL", instructions.data(), instructions.size(),
 				 &options));
 	return program ? 0 : errno;
@@ -108,7 +110,7 @@ int probe_tracing_helper(bpf_func_id helper)
 	int btf_id = libbpf_find_vmlinux_btf_id("task_file", BPF_TRACE_ITER);
 	if (btf_id < 0)
 		return -btf_id;
-	const bpf_insn instructions[] = { call(helper), leave };
+	const bpf_insn instructions[] = { call(helper), exit_program };
 	char log[4096] = "";
 	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_TRACE_ITER,
 		    .attach_btf_id = static_cast<__u32>(btf_id), .log_level = 1, .log_size = sizeof(log),
@@ -137,7 +139,8 @@ int probe_tracing_locks()
 	return 0;
 }
 
-// Whether this kernel has __inet_accept(). Older kernels do all of its work in inet_accept().
+// Returns whether this kernel has __inet_accept(). Older kernels do all of its work in
+// inet_accept().
 bool has_inner_accept()
 {
 	LogCapture quiet;
@@ -195,31 +198,33 @@ Napi::Value probe(const Napi::CallbackInfo &info)
 	set_feature("socketStorage", probe_map(BPF_MAP_TYPE_SK_STORAGE));
 	set_feature("setError", probe_calls(BPF_PROG_TYPE_CGROUP_SOCKOPT, BPF_CGROUP_GETSOCKOPT,
 					    { set(BPF_REG_1, 0), call(BPF_FUNC_set_retval) }));
-	const int no_task_helpers = probe_calls(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_GETPEERNAME,
-						{ call(BPF_FUNC_get_current_task_btf),
-						  copy(BPF_REG_1, BPF_REG_0), call(BPF_FUNC_task_pt_regs) });
-	const int no_reads = probe_calls(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_GETPEERNAME,
-					 { copy(BPF_REG_1, BPF_REG_10), add(BPF_REG_1, -8), set(BPF_REG_2, 8),
-					   set(BPF_REG_3, 0), call(BPF_FUNC_probe_read_kernel) });
-	const int no_locks = probe_tracing_locks();
-	set_feature("kernelReads", no_reads);
+	const int task_helpers_error =
+		probe_calls(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_GETPEERNAME,
+			    { call(BPF_FUNC_get_current_task_btf), copy(BPF_REG_1, BPF_REG_0),
+			      call(BPF_FUNC_task_pt_regs) });
+	const int reads_error =
+		probe_calls(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_GETPEERNAME,
+			    { copy(BPF_REG_1, BPF_REG_10), add(BPF_REG_1, -8), set(BPF_REG_2, 8),
+			      set(BPF_REG_3, 0), call(BPF_FUNC_probe_read_kernel) });
+	const int locks_error = probe_tracing_locks();
+	set_feature("kernelReads", reads_error);
 	// without the helpers, what they would return is read by address
-	set_feature("taskRegisters", no_task_helpers ? no_reads : 0);
-	set_feature("tracingLocks", no_locks);
-	set_feature("listeningSockets", no_locks ? no_reads : 0);
+	set_feature("taskRegisters", task_helpers_error ? reads_error : 0);
+	set_feature("tracingLocks", locks_error);
+	set_feature("listeningSockets", locks_error ? reads_error : 0);
 	// the accept program writes under a lock
-	set_feature("fexit", no_locks ? no_locks : probe_fexit());
+	set_feature("fexit", locks_error ? locks_error : probe_fexit());
 	// this helper came with the accounting of maps to memory cgroups; before that, maps count
 	// as locked memory
 	set_feature("memoryAccounting", probe_calls(BPF_PROG_TYPE_SOCKET_FILTER, BPF_CGROUP_INET_INGRESS,
 						    { call(BPF_FUNC_ktime_get_coarse_ns) }));
 	result.Set("features", features);
-	const int no_mptcp = probe_calls(BPF_PROG_TYPE_SOCK_OPS, BPF_CGROUP_SOCK_OPS,
-					 { load_word(BPF_REG_1, BPF_REG_1, offsetof(bpf_sock_ops, sk)),
-					   jump_unless_zero(BPF_REG_1, 2), set(BPF_REG_0, 1), leave,
-					   call(BPF_FUNC_skc_to_mptcp_sock) });
-	result.Set("mptcpHelpers", Napi::Boolean::New(env, !no_mptcp));
-	result.Set("taskHelpers", Napi::Boolean::New(env, !no_task_helpers));
+	const int mptcp_error = probe_calls(BPF_PROG_TYPE_SOCK_OPS, BPF_CGROUP_SOCK_OPS,
+					    { load_word(BPF_REG_1, BPF_REG_1, offsetof(bpf_sock_ops, sk)),
+					      jump_unless_zero(BPF_REG_1, 2), set(BPF_REG_0, 1), exit_program,
+					      call(BPF_FUNC_skc_to_mptcp_sock) });
+	result.Set("mptcpHelpers", Napi::Boolean::New(env, !mptcp_error));
+	result.Set("taskHelpers", Napi::Boolean::New(env, !task_helpers_error));
 	result.Set("transparentBit", Napi::Number::New(env, enumerator("INET_FLAGS_TRANSPARENT", 0)));
 	result.Set("innerAccept", Napi::Boolean::New(env, has_inner_accept()));
 	return result;

@@ -93,7 +93,7 @@ void BpfObject::pin_program(const Napi::CallbackInfo &info)
 		throw system_error(info.Env(), error, "pin", path);
 }
 
-// Whether the kernel skips the program if it is already running on that CPU.
+// Returns whether the kernel skips the program if it is already running on that CPU.
 static bool can_be_skipped(const bpf_program *of)
 {
 	return bpf_program__type(of) == BPF_PROG_TYPE_RAW_TRACEPOINT ||

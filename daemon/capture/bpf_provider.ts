@@ -35,7 +35,7 @@ import { writeScope } from './pinning/counter_scope.ts';
 import { Pins } from './pinning/pins.ts';
 import { migrateCounters } from './pinning/upgrade.ts';
 import type { AcceptProgram, OnFailure, OptionReader, Provider, ProviderName, Tracker } from './provider.ts';
-import { eventLayout, limit, listenerKeyLayout } from './records/layout.gen.ts';
+import { constant, eventLayout, listenerKeyLayout } from './records/layout.gen.ts';
 import { readEvent, u32 } from './records/records.ts';
 import { SavedSyns } from './saved_syns.ts';
 import { ServedCgroup, servedCgroupId } from './served_cgroup.ts';
@@ -162,7 +162,7 @@ export class BpfProvider implements Provider, Tracker {
 
 	#start(log: LogSink): void {
 		// "other" must exist before any listener finds the table full
-		this.#bpf.map('listener_index').update(Buffer.alloc(listenerKeyLayout.size), u32(limit.OTHER_LISTENER), 1);
+		this.#bpf.map('listener_index').update(Buffer.alloc(listenerKeyLayout.size), u32(constant.OTHER_LISTENER), 1);
 		writeScope(this.#bpf, this.#cgroup);
 		this.#apply(this.#config);
 		if (this.features.listeningSockets === '') this.#attachments.iterator('toascope_listeners');

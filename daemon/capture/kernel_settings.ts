@@ -9,7 +9,7 @@ import type { Config } from '../config/config.ts';
 import { ToascopeError } from '../errors.ts';
 import { ownNetns } from '../host/netns.ts';
 import type { ProviderName } from './provider.ts';
-import { limit, portBitsLayout } from './records/layout.gen.ts';
+import { constant, portBitsLayout } from './records/layout.gen.ts';
 import { u32 } from './records/records.ts';
 import { encodePorts, encodeSettings, encodeTrust } from './settings.ts';
 
@@ -70,9 +70,9 @@ export class KernelSettings {
 
 	#writePorts(config: Config, slot: number): void {
 		const ports = encodePorts(config);
-		for (let index = 0; index < limit.PORT_WORDS; index++) {
+		for (let index = 0; index < constant.PORT_WORDS; index++) {
 			const at = index * portBitsLayout.size;
-			this.#ports.update(u32(slot * limit.PORT_WORDS + index), ports.subarray(at, at + portBitsLayout.size));
+			this.#ports.update(u32(slot * constant.PORT_WORDS + index), ports.subarray(at, at + portBitsLayout.size));
 		}
 	}
 

@@ -6,7 +6,7 @@ import { includesPort, type Ports } from '../config/ports.ts';
 import { type Endpoint, formatEndpoint } from '../model/address.ts';
 import type { Owner } from '../model/connection.ts';
 import type { ListeningSocket } from '../model/peers.ts';
-import { limit, ownerLayout } from './records/layout.gen.ts';
+import { constant, ownerLayout } from './records/layout.gen.ts';
 import { readEndpoint, readText } from './records/records.ts';
 
 /** struct owner. */
@@ -121,7 +121,7 @@ export function readListening(bytes: Buffer, at: number): Listening | undefined 
 		owner: {
 			by: 'listener',
 			pid: bytes.readUInt32LE(at + ownerLayout.pid),
-			comm: readText(bytes, at + ownerLayout.comm, limit.COMM_SIZE),
+			comm: readText(bytes, at + ownerLayout.comm, constant.COMM_SIZE),
 			cgroupId: bytes.readBigUInt64LE(at + ownerLayout.cgroupId),
 		},
 		fd: bytes.readUInt32LE(at + ownerLayout.fd),

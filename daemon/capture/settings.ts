@@ -10,7 +10,7 @@ import type { Profile } from '../config/profile.ts';
 import { hasAllUses, namesVirtualServer } from '../config/profiles.ts';
 import type { ProviderName } from './provider.ts';
 import {
-	limit,
+	constant,
 	portBitsLayout,
 	settingsLayout,
 	sockoptMode,
@@ -39,21 +39,21 @@ export function encodeProfiles(profiles: readonly Profile[]): Buffer {
 		table[at + toaProfileLayout.kind] = profile.kind;
 		table[at + toaProfileLayout.length] = profile.length;
 		table[at + toaProfileLayout.family] = profile.family;
-		table[at + toaProfileLayout.portAt] = profile.portAt ?? limit.ABSENT;
-		table[at + toaProfileLayout.addressAt] = profile.addressAt ?? limit.ABSENT;
+		table[at + toaProfileLayout.portAt] = profile.portAt ?? constant.ABSENT;
+		table[at + toaProfileLayout.addressAt] = profile.addressAt ?? constant.ABSENT;
 		table[at + toaProfileLayout.onSyn] = profile.onSyn ? 1 : 0;
 		table[at + toaProfileLayout.version] = profile.version ?? 0;
 		table[at + toaProfileLayout.priority] = profile.priority;
 		table[at + toaProfileLayout.pick] = picks.indexOf(profile.pick);
 		table[at + toaProfileLayout.uses] = useBits(profile);
-		table[at + toaProfileLayout.vipAt] = profile.vipAt ?? limit.ABSENT;
-		table[at + toaProfileLayout.vportAt] = profile.vportAt ?? limit.ABSENT;
-		table[at + toaProfileLayout.vniAt] = profile.vniAt ?? limit.ABSENT;
+		table[at + toaProfileLayout.vipAt] = profile.vipAt ?? constant.ABSENT;
+		table[at + toaProfileLayout.vportAt] = profile.vportAt ?? constant.ABSENT;
+		table[at + toaProfileLayout.vniAt] = profile.vniAt ?? constant.ABSENT;
 		table[at + toaProfileLayout.vniForm] = vniForm[profile.vniForm];
 		table[toaTableLayout.priority + profile.id] = profile.priority;
 		table[toaTableLayout.pick + profile.id] = picks.indexOf(profile.pick);
 		table[toaTableLayout.uses + profile.id] = useBits(profile);
-		table[toaTableLayout.slot + profile.kind * limit.LIST_SIZE + profile.length] = slot;
+		table[toaTableLayout.slot + profile.kind * constant.LIST_SIZE + profile.length] = slot;
 	});
 	return table;
 }
@@ -122,8 +122,8 @@ function word(ports: Ports, index: number): bigint {
 
 /** Encodes struct port_bits for all PORT_WORDS words. */
 export function encodePorts(config: Config): Buffer {
-	const bytes = Buffer.alloc(limit.PORT_WORDS * portBitsLayout.size);
-	for (let index = 0; index < limit.PORT_WORDS; index++) {
+	const bytes = Buffer.alloc(constant.PORT_WORDS * portBitsLayout.size);
+	for (let index = 0; index < constant.PORT_WORDS; index++) {
 		const at = index * portBitsLayout.size;
 		bytes.writeBigUInt64LE(word(config.listeners.ports, index), at + portBitsLayout.watched);
 		bytes.writeBigUInt64LE(word(config.transparent.ports, index), at + portBitsLayout.transparent);

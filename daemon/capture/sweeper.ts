@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type BpfObject, native } from '../../native/binding.ts';
 import type { Yield } from '../event_loop.ts';
-import { limit, sweepRequestLayout } from './records/layout.gen.ts';
+import { constant, sweepRequestLayout } from './records/layout.gen.ts';
 
 export const sweepProgram = 'toascope_sweep';
 
@@ -37,7 +37,7 @@ export class Sweeper {
 			}
 			request.writeUInt32LE(slot, sweepRequestLayout.first);
 			const slots = Math.min(slotsPerSlice, this.#slots - slot);
-			this.#bpf.run(sweepProgram, request, Math.ceil(slots / limit.SLOTS_PER_RUN));
+			this.#bpf.run(sweepProgram, request, Math.ceil(slots / constant.SLOTS_PER_RUN));
 		}
 	}
 }
@@ -53,5 +53,5 @@ export function sweepPinned(maps: string): void {
 	const request = Buffer.alloc(sweepRequestLayout.size);
 	request.writeUInt32LE(1, sweepRequestLayout.open);
 	const { maxEntries } = native().pinnedMap(join(maps, 'connections'));
-	native().runPinned(program, request, Math.ceil(maxEntries / limit.SLOTS_PER_RUN));
+	native().runPinned(program, request, Math.ceil(maxEntries / constant.SLOTS_PER_RUN));
 }

@@ -2,7 +2,7 @@
 /** The host before any program is loaded: kernel, BTF, privileges, mounts, lockdown, JIT. */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { limit } from '../capture/records/layout.gen.ts';
+import { constant } from '../capture/records/layout.gen.ts';
 import { btfPath, missingBtf } from '../host/btf.ts';
 import { type CompatServer, findCompatServers } from '../host/compat_servers.ts';
 import { readText } from '../host/files.ts';
@@ -148,7 +148,7 @@ function writableBy(point: string, mode: number | undefined): Check {
 /** Programs of a daemon that was killed, or that kept them (on_exit: keep). */
 function leftAttached({ exists }: Host, values: Values): Check[] {
 	const pin = values['bpf.pin'] as string;
-	if (pin === 'off' || !exists(`${pin}/v${limit.TOASCOPE_LAYOUT}/links`)) return [];
+	if (pin === 'off' || !exists(`${pin}/v${constant.TOASCOPE_LAYOUT}/links`)) return [];
 	const found = `programs of a daemon that was killed, or kept them on exit, are pinned in ${pin}: they still run with its settings`;
 	const advice =
 		'toascope run adopts them, or says which daemon has them; if none does, this detaches them: toascope detach';

@@ -26,7 +26,8 @@ export const moduleEvents: Readonly<Record<string, string>> = {
 		'Two CPUs made a socket for the same connection: the one that came second was discarded, and nothing is lost.',
 	repaired: 'A probe missed how a socket was made, or had no room for its object, and a later probe made up for it.',
 	stale: 'A leftover entry for an earlier socket was replaced.',
-	syn_evicted: 'The option of a SYN was discarded to make room for a newer one.',
+	syn_evicted:
+		'A set of the table of SYNs was full: an older option was discarded or, if the new one names no client, the new one.',
 	missed_tcp_v4_syn_recv_sock: 'The kernel did not call the probe on `tcp_v4_syn_recv_sock`.',
 	missed_tcp_v6_syn_recv_sock: 'The kernel did not call the probe on `tcp_v6_syn_recv_sock`.',
 	missed_tcp_rcv_state_process: 'The kernel did not call the probe on `tcp_rcv_state_process`.',

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Does the tracepoint tcp_probe pass the segment as const? */
+/* Compiles if the tracepoint tcp_probe passes the segment as const. */
 #include <trace/events/tcp.h>
 
 static void probe(void *data, struct sock *sk, const struct sk_buff *skb)

@@ -157,13 +157,13 @@ struct reading parser_reading(const struct option_case *tc, const char **fault)
 	fill_rest(list->bytes + tc->size, sizeof(list->bytes) - tc->size, tc);
 	memcpy(before, list->bytes, sizeof(before));
 	list->length = tc->size;
-	list->of_syn = tc->segment;
+	list->source = tc->segment;
 	list->unknown_kind = 0;
 	list->unknown_length = 0;
 	memset(parser.client, UNTOUCHED, sizeof(*parser.client));
 
 	ASAN_POISON_MEMORY_REGION(list->bytes + tc->size, sizeof(list->bytes) - tc->size);
-	found = toa_find(list, parser.table, parser.client, parser.other);
+	found = toa_find_client(list, parser.table, parser.client, parser.other);
 	memset(parser.server, 0, sizeof(*parser.server));
 	if (found != TOA_FOUND_MALFORMED)
 		toa_read_virtual(list, parser.table, parser.server);
@@ -172,7 +172,7 @@ struct reading parser_reading(const struct option_case *tc, const char **fault)
 	reading = translate(found, list, parser.client);
 	copy_server(&reading, parser.server);
 	if (memcmp(before, list->bytes, sizeof(before)) != 0 || list->length != tc->size ||
-	    list->of_syn != tc->segment)
+	    list->source != tc->segment)
 		*fault = "the parser changed the list";
 	else if (reading.verdict != VERDICT_ONE && reading.verdict != TOA_VERDICT_CONFLICT &&
 		 !untouched(parser.client))

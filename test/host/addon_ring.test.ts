@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { drop, eventLayout, eventType, limit, portBitsLayout } from '../../daemon/capture/records/layout.gen.ts';
+import { constant, drop, eventLayout, eventType, portBitsLayout } from '../../daemon/capture/records/layout.gen.ts';
 import { readEvent } from '../../daemon/capture/records/records.ts';
 import { encodePorts, encodeSettings } from '../../daemon/capture/settings.ts';
 import { toConfig } from '../../daemon/config/config.ts';
@@ -30,7 +30,7 @@ describe('the ring', () => {
 		const object = open({ mapEntries: { ...smallObject.mapEntries, ring: ringBytes } });
 		const config = toConfig(fileSchema.parse({ listeners: { ports: [port] } }), {});
 		const ports = encodePorts(config);
-		for (let index = 0; index < limit.PORT_WORDS; index++) {
+		for (let index = 0; index < constant.PORT_WORDS; index++) {
 			const slot = Buffer.alloc(4);
 			slot.writeUInt32LE(index);
 			object.map('ports').update(slot, ports.subarray(index * portBitsLayout.size, (index + 1) * portBitsLayout.size));

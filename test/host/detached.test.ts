@@ -6,7 +6,7 @@
 import { rmdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { limit, metaEntry } from '../../daemon/capture/records/layout.gen.ts';
+import { constant, metaEntry } from '../../daemon/capture/records/layout.gen.ts';
 import { Lab, nat64Server } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
@@ -156,7 +156,7 @@ describe('counters that an earlier version has pinned, for the id of a cgroup', 
 		const [key, value] = [Buffer.alloc(4), Buffer.alloc(8)];
 		key.writeUInt32LE(metaEntry.META_SCOPE);
 		value.writeBigUInt64LE((id << 16n) | BigInt((32 << 8) | 128));
-		writePinned(join(pin, `v${limit.TOASCOPE_LAYOUT}`, 'maps/meta'), key, value);
+		writePinned(join(pin, `v${constant.TOASCOPE_LAYOUT}`, 'maps/meta'), key, value);
 	}
 
 	test.each([

@@ -7,7 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { limit } from '../../daemon/capture/records/layout.gen.ts';
+import { constant } from '../../daemon/capture/records/layout.gen.ts';
 import { toascope } from '../kit/daemon/command.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
 import { readiness } from '../kit/daemon/readiness.ts';
@@ -26,7 +26,7 @@ import { total } from '../kit/telemetry/metrics.ts';
 
 expectNothingLeft();
 
-const layout = join(pins, `v${limit.TOASCOPE_LAYOUT}`);
+const layout = join(pins, `v${constant.TOASCOPE_LAYOUT}`);
 const lost = async (daemon: Daemon) =>
 	total(await daemon.metrics(), 'toascope_attachments_lost_total', { attachment: 'pins' });
 

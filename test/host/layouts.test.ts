@@ -8,7 +8,7 @@ import { existsSync, linkSync, mkdirSync, readdirSync, renameSync, rmdirSync, rm
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeAll, expect, test } from 'vitest';
-import { limit } from '../../daemon/capture/records/layout.gen.ts';
+import { constant } from '../../daemon/capture/records/layout.gen.ts';
 import { network } from '../../daemon/lab/lab.ts';
 import { headerSize } from '../../daemon/lab/protocol.ts';
 import { Daemon, main } from '../kit/daemon/daemon.ts';
@@ -29,7 +29,7 @@ const config = [
 	`bpf: {pin: ${pin}}`,
 	'clients: {capacity: 300, max_exported: 50, idle: 1 h}',
 ].join('\n');
-const layout = `v${limit.TOASCOPE_LAYOUT}`;
+const layout = `v${constant.TOASCOPE_LAYOUT}`;
 
 let program: string;
 beforeAll(() => {

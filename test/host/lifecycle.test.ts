@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { setImmediate as yieldLoop } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Pins } from '../../daemon/capture/pinning/pins.ts';
-import { limit } from '../../daemon/capture/records/layout.gen.ts';
+import { constant } from '../../daemon/capture/records/layout.gen.ts';
 import { findCgroup2, readMounts } from '../../daemon/host/mounts.ts';
 import { Lab, nat64Server } from '../../daemon/lab/lab.ts';
 import { hasEnded } from '../../daemon/lab/process.ts';
@@ -201,7 +201,7 @@ describe('a start that fails leaves nothing behind', () => {
 		expect(err).toContain(`another toascope (pid ${first.child.pid}) is using ${pinDirectory} [ALREADY_RUNNING]`);
 		expect(code).toBe(1);
 		expect(kernelObjectsOf(first.child.pid ?? 0)).toEqual(before);
-		expect(existsSync(join(pinDirectory, `v${limit.TOASCOPE_LAYOUT}`))).toBe(true);
+		expect(existsSync(join(pinDirectory, `v${constant.TOASCOPE_LAYOUT}`))).toBe(true);
 		expect(await (await fetch(`${first.url}/readyz`)).text()).toBe('ready\n');
 	});
 });

@@ -6,7 +6,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
 	clientKeyLayout,
-	limit,
+	constant,
 	listenerKeyLayout,
 	sweepRequestLayout,
 } from '../../daemon/capture/records/layout.gen.ts';
@@ -188,7 +188,7 @@ it('every run is accepted: no request resembles a protocol whose headers the ker
 	const largest = 2 ** 22;
 	for (const open of [0, 1]) {
 		request.writeUInt32LE(open, sweepRequestLayout.open);
-		for (let first = 0; first < largest; first += limit.SLOTS_PER_RUN) {
+		for (let first = 0; first < largest; first += constant.SLOTS_PER_RUN) {
 			request.writeUInt32LE(first, sweepRequestLayout.first);
 			if (programs.bpf.run('toascope_sweep', request) !== 0) expect.fail(`the sweep from slot ${first} on was refused`);
 		}

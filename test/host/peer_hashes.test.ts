@@ -4,7 +4,7 @@
  * the lookup.
  */
 import { expect, it } from 'vitest';
-import { limit } from '../../daemon/capture/records/layout.gen.ts';
+import { constant } from '../../daemon/capture/records/layout.gen.ts';
 import { Lab } from '../../daemon/lab/lab.ts';
 import { formatAddress } from '../../daemon/model/address.ts';
 import { native } from '../../native/binding.ts';
@@ -49,7 +49,7 @@ it('addresses that were chosen to share one hash all have different ones', async
 	);
 	expect(found.map((connections) => connections.map(({ peer }) => peer))).toEqual(chosen.map((from) => [from]));
 
-	const { values } = native().pinnedMap(`${pin}/v${limit.TOASCOPE_LAYOUT}/maps/peer_hashes`);
+	const { values } = native().pinnedMap(`${pin}/v${constant.TOASCOPE_LAYOUT}/maps/peer_hashes`);
 	const hashes = Array.from({ length: values.length / 4 }, (_, slot) => values.readUInt32LE(4 * slot));
 	const used = hashes.filter((hash) => hash !== 0);
 	expect(used).toHaveLength(peers);

@@ -11,7 +11,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { BpfProvider } from '../../daemon/capture/bpf_provider.ts';
 import { fexitPrograms } from '../../daemon/capture/load.ts';
 import { bpfReader, type OptionReader } from '../../daemon/capture/provider.ts';
-import { limit } from '../../daemon/capture/records/layout.gen.ts';
+import { constant } from '../../daemon/capture/records/layout.gen.ts';
 import { toConfig } from '../../daemon/config/config.ts';
 import { fileSchema } from '../../daemon/config/schema.ts';
 import { findCgroup2, readMounts } from '../../daemon/host/mounts.ts';
@@ -27,7 +27,7 @@ import { clientAddress, Stage, somePorts } from '../kit/wire/toa_stage.ts';
 const pin = `/sys/fs/bpf/toascope-test-${process.pid}`;
 const port = somePorts(2);
 const listener = `${network.server}:${port}`;
-const layout = `v${limit.TOASCOPE_LAYOUT}`;
+const layout = `v${constant.TOASCOPE_LAYOUT}`;
 /**
  * The number of fexit programs on accept. Their links are not adopted: a new one is attached before
  * the old one is detached.

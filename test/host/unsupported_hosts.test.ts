@@ -7,7 +7,7 @@ import { type ChildProcess, execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { limit } from '../../daemon/capture/records/layout.gen.ts';
+import { constant } from '../../daemon/capture/records/layout.gen.ts';
 import { toascope } from '../kit/daemon/command.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
 import { listenOn } from '../kit/daemon/occupied.ts';
@@ -260,7 +260,7 @@ test('pins that cannot be removed at the end: the daemon detaches, and reports w
 		when: { output: '"attached:', act: end },
 	});
 	expect(err).toContain(
-		`toascope: cannot remove the pins in ${pins}/v${limit.TOASCOPE_LAYOUT}: the file system is read-only [NO_BPFFS]\n`,
+		`toascope: cannot remove the pins in ${pins}/v${constant.TOASCOPE_LAYOUT}: the file system is read-only [NO_BPFFS]\n`,
 	);
 	expect(code).toBe(3);
 	// detached nevertheless: the links were detached explicitly, and their pins are left

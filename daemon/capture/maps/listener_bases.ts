@@ -7,7 +7,7 @@
  */
 
 import type { BpfMap, BpfObject } from '../../../native/binding.ts';
-import { limit, listenerLayout, listenerSlotLayout } from '../records/layout.gen.ts';
+import { constant, listenerLayout, listenerSlotLayout } from '../records/layout.gen.ts';
 import { u32 } from '../records/records.ts';
 
 /** struct listener consists only of 64-bit sums. */
@@ -60,7 +60,7 @@ export class ListenerBases {
 	read(slot: number): Buffer {
 		const { bytes, words } = this.#value;
 		this.#listeners.lookup(u32(slot), bytes);
-		if (slot === limit.OTHER_LISTENER) {
+		if (slot === constant.OTHER_LISTENER) {
 			addWords(words, this.#sum, 1n);
 		} else {
 			const base = this.#bases.get(slot);

@@ -3,7 +3,7 @@
 
 import type { BpfMap, BpfObject } from '../../../native/binding.ts';
 import type { Endpoint } from '../../model/address.ts';
-import { connectionLayout, limit, listenerKeyLayout, listenerSlotLayout } from '../records/layout.gen.ts';
+import { connectionLayout, constant, listenerKeyLayout, listenerSlotLayout } from '../records/layout.gen.ts';
 import { readEndpoint } from '../records/records.ts';
 
 export class ListenerEndpoints {
@@ -22,7 +22,7 @@ export class ListenerEndpoints {
 	 */
 	of(connection: Buffer): Endpoint | undefined {
 		const slot = connection.readUInt16LE(connectionLayout.listener);
-		if (slot === limit.OTHER_LISTENER) return undefined;
+		if (slot === constant.OTHER_LISTENER) return undefined;
 		this.#key.writeUInt32LE(slot);
 		this.#slots.lookup(this.#key, this.#slot);
 		const service = connection.readUInt32LE(connectionLayout.listenerService);

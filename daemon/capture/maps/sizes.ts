@@ -7,8 +7,8 @@ import {
 	clientKeyLayout,
 	clientLayout,
 	connectionLayout,
+	constant,
 	exportedLayout,
-	limit,
 	listenerKeyLayout,
 	listenerLayout,
 	listenerSlotLayout,
@@ -40,7 +40,7 @@ export function mapEntries({ clients, connections, listeners, bpf }: Sizes) {
 		// two rows; in each, few networks share a counter (bpf/per_prefix.h)
 		prefix_clients: 2 * powerOfTwo(2 * clients.capacity),
 		connections: slots,
-		peer_hashes: Math.ceil(slots / limit.HASHES_IN_LINE),
+		peer_hashes: Math.ceil(slots / constant.HASHES_PER_LINE),
 		extras: slots,
 		ring: bpf.ringBytes,
 	};
@@ -71,8 +71,8 @@ const inHash = (key: number, value: number) => hashElement + round8(key) + round
  * same listener.
  */
 export function listenerRows(listeners: number, cpus: number): number {
-	const share = 2 ** Math.floor(Math.log2(Math.max(1, limit.LISTENER_ROWS_TOTAL / listeners)));
-	return Math.min(powerOfTwo(cpus), share, limit.LISTENER_ROWS_MAX);
+	const share = 2 ** Math.floor(Math.log2(Math.max(1, constant.LISTENER_ROWS_TOTAL / listeners)));
+	return Math.min(powerOfTwo(cpus), share, constant.LISTENER_ROWS_MAX);
 }
 
 /**

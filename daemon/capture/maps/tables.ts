@@ -7,8 +7,8 @@ import type { Admission, ExportedEntry, ListenerRecord } from '../../model/sourc
 import { noTraffic } from '../../model/traffic.ts';
 import {
 	clientKeyLayout,
+	constant,
 	exportedLayout,
-	limit,
 	listenerKeyLayout,
 	listenerLayout,
 	listenerRequestLayout,
@@ -130,9 +130,9 @@ export class Listeners {
 
 	#options(values: Buffer): ListenerRecord['options'] {
 		const found: { profile: string; segment: (typeof segments)[number]; count: bigint }[] = [];
-		for (let id = 1; id < limit.PROFILE_SLOTS; id++) {
+		for (let id = 1; id < constant.PROFILE_SLOTS; id++) {
 			segments.forEach((segment, index) => {
-				const count = values.readBigUInt64LE(listenerLayout.options + 8 * (id * limit.SEGMENTS + index));
+				const count = values.readBigUInt64LE(listenerLayout.options + 8 * (id * constant.SEGMENTS + index));
 				if (count > 0n) found.push({ profile: this.#profileName(id) ?? `profile-${id}`, segment, count });
 			});
 		}

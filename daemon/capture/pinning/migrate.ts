@@ -10,8 +10,8 @@ import { type BpfObject, native, type PinnedMap } from '../../../native/binding.
 import {
 	clientKeyLayout,
 	clientLayout,
+	constant,
 	drop,
-	limit,
 	listenerLayout,
 	listenerSlotLayout,
 	metaEntry,
@@ -115,7 +115,7 @@ function closeOpen(listener: Buffer, clients: Buffer): bigint {
  * bases from then on.
  */
 function subtractBases(listeners: ReadonlyMap<number, Buffer>, bases: Table): void {
-	const other = listeners.get(limit.OTHER_LISTENER);
+	const other = listeners.get(constant.OTHER_LISTENER);
 	for (const { key, value } of bases) {
 		const listener = listeners.get(key.readUInt32LE());
 		for (let at = 0; at < value.length; at += 8) {
@@ -222,12 +222,12 @@ export function migrate(bpf: BpfObject, from: string, to: string): MigrationResu
 
 	let open = 0n;
 	const nowNs = native().monotonicNs();
-	let next: number = limit.OTHER_LISTENER;
+	let next: number = constant.OTHER_LISTENER;
 	const bySlot = sumRows(of('listeners'), rowsOf(from));
 	subtractBases(bySlot, of('listener_bases'));
 	for (const { key, value } of of('listener_index')) {
 		const oldSlot = value.readUInt32LE();
-		const slot = oldSlot === limit.OTHER_LISTENER ? oldSlot : ++next;
+		const slot = oldSlot === constant.OTHER_LISTENER ? oldSlot : ++next;
 		const listener = bySlot.get(oldSlot);
 		if (listener === undefined) throw new Error(`the listener slot ${oldSlot} is missing`);
 		open += closeOpen(listener, byListener.get(key.toString('latin1')) ?? Buffer.alloc(trafficLayout.size));

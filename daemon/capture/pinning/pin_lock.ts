@@ -9,11 +9,11 @@ import { lockHolder } from '../../host/lock_holder.ts';
 import { findBpffs, readMounts } from '../../host/mounts.ts';
 import { type LogSink, logLine } from '../../log_line.ts';
 import { logLines } from '../../log_lines.ts';
-import { limit } from '../records/layout.gen.ts';
+import { constant } from '../records/layout.gen.ts';
 import { descriptorPath, isSame, openToOthers, ownDirectory, requireOwn, requireOwnMount } from './pin_directory.ts';
 
 /** The directory of this layout. */
-export const layoutName = `v${limit.TOASCOPE_LAYOUT}`;
+export const layoutName = `v${constant.TOASCOPE_LAYOUT}`;
 
 /**
  * How often the directory is created before the start fails: what removes it time and again is not

@@ -267,7 +267,7 @@ export const unknownOptionLayout = {
 	length: 1,
 } as const;
 
-export const limit = {
+export const constant = {
 	TOASCOPE_LAYOUT: 8,
 	HISTOGRAM_BUCKETS: 24,
 	SEGMENTS: 3,
@@ -280,7 +280,7 @@ export const limit = {
 	SLOTS_PER_RUN: 64,
 	LISTENER_ROWS_MAX: 16,
 	LISTENER_ROWS_TOTAL: 8192,
-	HASHES_IN_LINE: 16,
+	HASHES_PER_LINE: 16,
 	UNKNOWN_OPTIONS: 64,
 } as const;
 

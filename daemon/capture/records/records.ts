@@ -10,12 +10,12 @@ import {
 	acceptKind,
 	connectionLayout as connection,
 	connectionFlag,
+	constant,
 	endpointLayout,
 	eventLayout,
 	eventType,
 	firstBound,
 	histogramLayout,
-	limit,
 	toaClientLayout as toaClient,
 	trafficLayout,
 	toaVirtualLayout as virtual,
@@ -91,7 +91,7 @@ export function writeTraffic(bytes: Buffer, at: number, traffic: Traffic): void 
 
 /** The bounds of a histogram of bpf/records.h: each is twice the one before. */
 function histogramBounds(first: number): readonly bigint[] {
-	return Array.from({ length: limit.HISTOGRAM_BUCKETS - 1 }, (_, i) => BigInt(first) << BigInt(i));
+	return Array.from({ length: constant.HISTOGRAM_BUCKETS - 1 }, (_, i) => BigInt(first) << BigInt(i));
 }
 
 export const bounds = {
@@ -101,7 +101,7 @@ export const bounds = {
 } as const;
 
 export function readHistogram(bytes: Buffer, at: number, boundsNs: readonly bigint[]): Histogram {
-	const buckets = Array.from({ length: limit.HISTOGRAM_BUCKETS }, (_, i) =>
+	const buckets = Array.from({ length: constant.HISTOGRAM_BUCKETS }, (_, i) =>
 		bytes.readBigUInt64LE(at + histogramLayout.buckets + 8 * i),
 	);
 	return { sumNs: bytes.readBigUInt64LE(at + histogramLayout.sumNs), buckets, boundsNs };
@@ -117,7 +117,7 @@ function readOwner(bytes: Buffer, at: number): Owner | undefined {
 	const pid = bytes.readUInt32LE(at + connection.pid);
 	if (pid === 0 || (observed !== acceptKind.ACCEPT_FEXIT && observed !== acceptKind.ACCEPT_GETPEERNAME))
 		return undefined;
-	const comm = readText(bytes, at + connection.comm, limit.COMM_SIZE);
+	const comm = readText(bytes, at + connection.comm, constant.COMM_SIZE);
 	return { by: 'accept', pid, comm, cgroupId: bytes.readBigUInt64LE(at + connection.cgroupId) };
 }
 

@@ -7,7 +7,7 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { limit } from '../../../daemon/capture/records/layout.gen.ts';
+import { constant } from '../../../daemon/capture/records/layout.gen.ts';
 import { scaleTimeout } from '../timeouts.ts';
 
 /**
@@ -148,7 +148,7 @@ export function pinned(directory: string): ReadonlyMap<string, PinnedLink> {
 
 /** The path where a daemon with this pin directory pins the link of a program. */
 export function pinnedLink(pins: string, program: string): string {
-	return join(pins, `v${limit.TOASCOPE_LAYOUT}`, 'links', program);
+	return join(pins, `v${constant.TOASCOPE_LAYOUT}`, 'links', program);
 }
 
 /**

@@ -2,7 +2,7 @@
 /** The configuration as bytes for the BPF programs. */
 import { describe, expect, it } from 'vitest';
 import {
-	limit,
+	constant,
 	portBitsLayout,
 	settingsLayout,
 	toaProfileLayout,
@@ -175,7 +175,7 @@ describe('settings for the kernel', () => {
 	});
 
 	it('sets every bit for all ports', () => {
-		expect(encodePorts(base)).toEqual(Buffer.alloc(limit.PORT_WORDS * portBitsLayout.size, 0xff));
+		expect(encodePorts(base)).toEqual(Buffer.alloc(constant.PORT_WORDS * portBitsLayout.size, 0xff));
 	});
 
 	it.each([

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { ClientJson } from '../../../daemon/api/client.ts';
 import { modulePrograms } from '../../../daemon/capture/load.ts';
-import { limit } from '../../../daemon/capture/records/layout.gen.ts';
+import { constant } from '../../../daemon/capture/records/layout.gen.ts';
 import { Lab, nat64Server, network } from '../../../daemon/lab/lab.ts';
 import type { LabClient } from '../../../daemon/lab/lab_client.ts';
 import type { ConnectionResult } from '../../../daemon/lab/protocol.ts';
@@ -201,7 +201,7 @@ describe('hundreds of connections with thousands of bytes', () => {
 				interval: 1000,
 			})
 			.toBe(BigInt(clients * silent.send));
-		const map = join(pin, `v${limit.TOASCOPE_LAYOUT}`, 'maps', 'module_reports');
+		const map = join(pin, `v${constant.TOASCOPE_LAYOUT}`, 'maps', 'module_reports');
 		const dump = execFileSync('/usr/sbin/bpftool', ['-j', 'map', 'dump', 'pinned', map], { encoding: 'utf8' });
 		expect(JSON.parse(dump)).toEqual([]);
 		await client.release();
@@ -244,7 +244,7 @@ describe('hundreds of connections with thousands of bytes', () => {
 		expect(total(samples, 'toascope_handshakes_total', { listener, result: 'toa' })).toBe(BigInt(results.length));
 		const totals = clientTotals(samples, listener);
 		for (const [address, wanted] of labTotalsByClient(results)) expect(totals.get(address), address).toEqual(wanted);
-		const links = readdirSync(join(pin, `v${limit.TOASCOPE_LAYOUT}`, 'links'));
+		const links = readdirSync(join(pin, `v${constant.TOASCOPE_LAYOUT}`, 'links'));
 		expect(links.filter((name) => modulePrograms.includes(name))).toHaveLength(
 			b === 'module' ? modulePrograms.length : 0,
 		);

@@ -4,10 +4,10 @@ import { describe, expect, it } from 'vitest';
 import { readListening } from '../../../../daemon/capture/listening.ts';
 import {
 	connectionLayout,
+	constant,
 	endpointLayout,
 	eventLayout,
 	histogramLayout,
-	limit,
 	ownerLayout,
 	toaClientLayout,
 	toaVirtualLayout,
@@ -135,7 +135,7 @@ describe('histograms', () => {
 		const bytes = Buffer.alloc(histogramLayout.size);
 		bytes.writeBigUInt64LE(99n, histogramLayout.sumNs);
 		bytes.writeBigUInt64LE(7n, histogramLayout.buckets);
-		bytes.writeBigUInt64LE(8n, histogramLayout.buckets + 8 * (limit.HISTOGRAM_BUCKETS - 1));
+		bytes.writeBigUInt64LE(8n, histogramLayout.buckets + 8 * (constant.HISTOGRAM_BUCKETS - 1));
 		const { sumNs, buckets, boundsNs } = readHistogram(bytes, 0, bounds.rtt);
 		expect({ sumNs, first: buckets[0], last: buckets.at(-1) }).toEqual({ sumNs: 99n, first: 7n, last: 8n });
 		expect(buckets).toHaveLength(boundsNs.length + 1);
@@ -237,8 +237,8 @@ describe('connections', () => {
 
 	it('keep a process name of the maximum length', () => {
 		const bytes = connection();
-		bytes.write('a'.repeat(limit.COMM_SIZE), connectionLayout.comm);
-		expect(readConnection(bytes, 0, profileName, otherParts)?.owner?.comm).toBe('a'.repeat(limit.COMM_SIZE));
+		bytes.write('a'.repeat(constant.COMM_SIZE), connectionLayout.comm);
+		expect(readConnection(bytes, 0, profileName, otherParts)?.owner?.comm).toBe('a'.repeat(constant.COMM_SIZE));
 	});
 
 	it.each([
