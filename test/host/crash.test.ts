@@ -84,18 +84,18 @@ test(`a daemon killed ${kills} times at full load loses nothing`, { timeout: sca
 
 	// on a slow machine, all of them can have been folded before the first collection after a start
 	for (let killed = 0; killed < kills || outlived === 0; ) {
-		const before = series.metClients;
+		const before = series.comparedClients;
 		await series.check(daemon);
-		if (killed > 0) outlived += series.metClients - before;
+		if (killed > 0) outlived += series.comparedClients - before;
 		await load.more(1000);
 		await series.check(daemon);
 		expect(await daemon.stop('SIGKILL')).toBe('SIGKILL');
 		await expectAnswered(stage);
 		killed++;
 		answered++;
-		const begun = performance.now();
+		const began = performance.now();
 		daemon = await Daemon.start({ config });
-		const startMs = performance.now() - begun;
+		const startMs = performance.now() - began;
 		expect((await daemon.logged(/^attached/)).adopted).toBe(true);
 		for (const link of kernelObjectsOf(daemon.child.pid ?? 0).links) links.add(link);
 		expect(kernelObjectsOf(daemon.child.pid ?? 0).links).toHaveLength(first.links.length);
@@ -115,7 +115,7 @@ test(`a daemon killed ${kills} times at full load loses nothing`, { timeout: sca
 	// make sure, however fast the machine is, that series of clients continued, were folded, and
 	// found the table full
 	for (;;) {
-		const { now, continued } = { now: await daemon.metrics(), continued: series.metClients };
+		const { now, continued } = { now: await daemon.metrics(), continued: series.comparedClients };
 		const full = total(now, 'toascope_drops_total', { reason: 'clients_full' });
 		if (continued > 1000 && full > 1000n && total(now, 'toascope_clients_folded_total') > 1000n) break;
 		await series.check(daemon);

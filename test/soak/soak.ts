@@ -48,7 +48,7 @@ export async function soak({ minutes, seed, say, signal }: SoakOptions): Promise
 		had.push(kernelObjectsOf(service.daemon.child.pid ?? 0));
 		const ofService = new Flatness(service.daemon.child.pid ?? 0);
 		const servicePid = service.daemon.child.pid;
-		const begun = performance.now();
+		const began = performance.now();
 
 		// first one process, so that its growth can be checked; then restarts
 		const first = stage.flatness;
@@ -57,9 +57,9 @@ export async function soak({ minutes, seed, say, signal }: SoakOptions): Promise
 			stage.flatness.sample();
 			if (service.daemon.child.pid === servicePid) ofService.sample();
 		};
-		await inject({ checks, stage, service, signal, sample, pick, faults: live, untilMs: begun + durationMs / 2 });
+		await inject({ checks, stage, service, signal, sample, pick, faults: live, untilMs: began + durationMs / 2 });
 		first.check('the daemon before its first restart', checks);
-		await inject({ checks, stage, service, signal, sample, pick, faults, untilMs: begun + durationMs });
+		await inject({ checks, stage, service, signal, sample, pick, faults, untilMs: began + durationMs });
 		if (service.daemon.child.pid === servicePid) ofService.check('the daemon of the service', checks);
 
 		await checks.run('the service: counts match those of both ends', stepMs, async () => {
@@ -142,7 +142,7 @@ async function countsExact({ daemon, load, counterWatch: grown }: SoakEnvironmen
 	const folded = total(samples, 'toascope_clients_folded_total');
 	// without folded clients all connections were direct, and the checks above prove little
 	if (folded === 0n) throw new Error('no client was folded: no option was read');
-	return `${account.opened} connections, ${account.received} bytes in and ${account.sent} out; ${folded} clients folded; ${grown.met} counters checked`;
+	return `${account.opened} connections, ${account.received} bytes in and ${account.sent} out; ${folded} clients folded; ${grown.compared} counters checked`;
 }
 
 /** Checks the spans of a separate load, after all faults. */

@@ -36,13 +36,13 @@ export function labTotals(results: readonly ConnectionResult[], closed = true): 
 	};
 }
 
-/** labAccount() for each client. */
+/** labTotals() of each client's connections. */
 export function labTotalsByClient(results: readonly ConnectionResult[], closed = true): Map<string, TrafficTotals> {
 	const grouped = Map.groupBy(results, ({ client }) => client);
 	return new Map([...grouped].map(([client, some]) => [client, labTotals(some, closed)]));
 }
 
-function account(prefix: string, read: (name: string) => bigint): TrafficTotals {
+function readTotals(prefix: string, read: (name: string) => bigint): TrafficTotals {
 	return {
 		opened: read(prefix + counters.opened),
 		closed: read(prefix + counters.closed),
@@ -53,12 +53,12 @@ function account(prefix: string, read: (name: string) => bigint): TrafficTotals 
 
 /** The totals of a listener. */
 export function listenerTotals(samples: readonly Sample[], listener: string): TrafficTotals {
-	return account('toascope_', (name) => total(samples, name, { listener }));
+	return readTotals('toascope_', (name) => total(samples, name, { listener }));
 }
 
 /** The counts of the series of a listener that have ended. */
 export function foldedTotals(samples: readonly Sample[], listener: string): TrafficTotals {
-	return account('toascope_client_folded_', (name) => total(samples, name, { listener }));
+	return readTotals('toascope_client_folded_', (name) => total(samples, name, { listener }));
 }
 
 /** The counts of each series of a listener, including `direct` and `other`. */
@@ -69,7 +69,7 @@ export function clientTotals(samples: readonly Sample[], listener: string): Map<
 	const grouped = Map.groupBy(some, ({ labels }) => labels.client);
 	grouped.delete(undefined);
 	return new Map(
-		[...grouped].map(([client, own]) => [client ?? '', account('toascope_client_', (name) => total(own, name))]),
+		[...grouped].map(([client, own]) => [client ?? '', readTotals('toascope_client_', (name) => total(own, name))]),
 	);
 }
 

@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, vi } from 'vitest';
 import type { Snapshot } from '../../../daemon/model/snapshot.ts';
 import { Store } from '../../../daemon/model/store.ts';
-import { Kernel } from './kernel.ts';
+import { KernelModel } from './kernel.ts';
 import { expectIdentity, expectMonotonic } from './snapshots.ts';
 
 export const collectionMs = 1000;
@@ -30,7 +30,7 @@ export const yieldLoop = () => Promise.resolve();
  * kernel state.
  */
 export function start(limits: { maxExported: number; capacity?: number }) {
-	const kernel = new Kernel(limits.capacity);
+	const kernel = new KernelModel(limits.capacity);
 	let settings = { maxExported: limits.maxExported, idleMs };
 	let store = new Store(kernel, settings);
 	let last: Snapshot | undefined;

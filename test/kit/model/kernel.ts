@@ -51,7 +51,7 @@ export interface Open {
 }
 
 /** It outlives a Store, as pinned maps do. Its clock is Date. */
-export class Kernel implements Source {
+export class KernelModel implements Source {
 	readonly clientsCapacity: number;
 	readonly clientKeyLength = 32;
 	classifiedNs = 0n;
@@ -61,23 +61,23 @@ export class Kernel implements Source {
 	 */
 	meanwhile: () => void = () => {};
 	/** Whether the deletion of an entry from the exported set fails now (EBUSY). */
-	refuses: () => boolean = () => false;
+	refusesDeletion: () => boolean = () => false;
 	/**
 	 * A page of the table has whole buckets, and at least this many clients unless it is the last.
 	 */
 	pageLength = 2;
 	/** The bucket of a new client, which never changes; by default it is behind all others. */
-	bucketOf: (key: string) => number = () => this.#made;
+	bucketOf: (key: string) => number = () => this.#created;
 	readonly listenerRows = new Map<string, ListenerRow>();
 	readonly #clients = new Map<string, Entry>();
 	readonly #exported = new Map<string, ExportedEntry>();
 	readonly #listenerSince = new Map<string, bigint>();
-	#made = 0;
+	#created = 0;
 	#slots = 0;
 	/** The number of listeners that the table can hold, without `other`. */
 	listenersCapacity = 256;
 	#listenersFolded = 0n;
-	#moments = 0n;
+	#ticks = 0n;
 	/** Callbacks that finish the programs that are running. */
 	readonly #running = new Set<() => void>();
 	#overflowed = 0n;
@@ -89,7 +89,7 @@ export class Kernel implements Source {
 
 	/** No two calls return the same time. */
 	get #nowNs(): bigint {
-		return BigInt(Date.now()) * 1_000_000n + ++this.#moments;
+		return BigInt(Date.now()) * 1_000_000n + ++this.#ticks;
 	}
 
 	#listenerRow(listener: string): ListenerRow {
@@ -138,7 +138,7 @@ export class Kernel implements Source {
 	beginToOpen(opened: (connection: Open) => void, client: string, at = 'a'): () => void {
 		const listener = this.#counts(at) ? at : 'other';
 		const key = `${client} ${listener}`;
-		if (client !== 'direct' && !this.#clients.has(key) && this.#clients.size < this.clientsCapacity) this.#make(key);
+		if (client !== 'direct' && !this.#clients.has(key) && this.#clients.size < this.clientsCapacity) this.#create(key);
 		const found = this.#clients.get(key);
 		const entry = found?.retired === false ? found : undefined;
 		const end = () => {
@@ -222,10 +222,10 @@ export class Kernel implements Source {
 		this.close(connection);
 	}
 
-	#make(key: string): void {
+	#create(key: string): void {
 		const bucket = this.bucketOf(key);
 		this.#clients.set(key, { bucket, traffic: emptySum(), createdNs: this.#nowNs, activeNs: 0n, retired: false });
-		this.#made++;
+		this.#created++;
 	}
 
 	tracks(client: string, listener = 'a'): boolean {
@@ -233,7 +233,7 @@ export class Kernel implements Source {
 	}
 
 	/** Client and listener of each entry that is not being removed. */
-	get present(): [client: string, listener: string][] {
+	get clientsInTable(): [client: string, listener: string][] {
 		const some = [...this.#clients].filter(([, { retired }]) => !retired);
 		return some.map(([key]) => key.split(' ') as [string, string]);
 	}
@@ -356,7 +356,7 @@ export class Kernel implements Source {
 	}
 
 	dropExported(key: string): boolean {
-		if (this.refuses()) return false;
+		if (this.refusesDeletion()) return false;
 		this.#exported.delete(key);
 		return true;
 	}

@@ -28,10 +28,10 @@ const isSum = (client: string | undefined) => client === 'direct' || client === 
 
 export class MonotonicWatch {
 	#before: Series = new Map();
-	/** Number of series that were found again, over all calls of look(). */
-	met = 0;
+	/** Number of series that were compared, over all calls of check(). */
+	compared = 0;
 	/** The number of series of clients among them. */
-	metClients = 0;
+	comparedClients = 0;
 
 	/**
 	 * Reads all counters and returns them.
@@ -43,8 +43,8 @@ export class MonotonicWatch {
 		for (const [series, was] of this.#before) {
 			const is = now.get(series);
 			if (is === undefined) continue;
-			this.met++;
-			if (series.startsWith('{')) this.metClients++;
+			this.compared++;
+			if (series.startsWith('{')) this.comparedClients++;
 			if (is < was) decreased.push(`${series} decreased from ${was} to ${is}`);
 		}
 		this.#before = now;

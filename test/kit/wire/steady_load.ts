@@ -5,7 +5,7 @@
  */
 
 import { constants, setPriority } from 'node:os';
-import { agree, type Report } from '../../../bench/load.ts';
+import { combineReports, type Report } from '../../../bench/load.ts';
 import { Sandbox } from '../../../bench/sandbox.ts';
 import { Tool } from '../../../bench/tool.ts';
 import type { TrafficTotals } from '../daemon/expected_traffic.ts';
@@ -155,7 +155,7 @@ export class SteadyLoad implements AsyncDisposable {
 			cpu_seconds: sum(({ cpu_seconds }) => cpu_seconds),
 		};
 		const server = await this.#server.ask<Report>('close');
-		agree(client, server);
+		combineReports(client, server);
 		if (client.sent_bytes !== server.received_bytes || client.received_bytes !== server.sent_bytes) {
 			throw new Error(`the byte counts differ: client ${JSON.stringify(client)}, server ${JSON.stringify(server)}`);
 		}

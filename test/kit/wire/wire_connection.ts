@@ -12,7 +12,7 @@ export interface SegmentOptions {
 	readonly at?: number;
 	/**
 	 * Acknowledgment number, counted from the first byte of the server's data. Default: everything
-	 * passed to took().
+	 * passed to markReceived().
 	 */
 	readonly acknowledging?: number;
 }
@@ -129,7 +129,7 @@ export class WireConnection {
 		await this.next(({ flags, ack }) => flags.includes('A') && !before(ack, wanted));
 	}
 
-	/** Waits for the server's FIN, which the caller passes to took(). */
+	/** Waits for the server's FIN, which the caller passes to markReceived(). */
 	finished(): Promise<Segment> {
 		return this.next(({ flags }) => flags.includes('F'));
 	}

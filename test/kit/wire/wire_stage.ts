@@ -104,7 +104,7 @@ export class WireStage<Name extends string> implements AsyncDisposable {
 		return this.reported(connection);
 	}
 
-	/** Expects the counters of each listener to match the connections that reported() has returned. */
+	/** Expects the counters of each listener to match the verdicts that reported() has returned. */
 	async expectCounted(): Promise<void> {
 		const samples = await this.expectVerdictsCounted();
 		const options = samples.filter(({ name }) => name === 'toascope_options_total');

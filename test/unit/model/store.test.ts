@@ -8,7 +8,7 @@ import type { Snapshot } from '../../../daemon/model/snapshot.ts';
 import { Store } from '../../../daemon/model/store.ts';
 import { noTraffic } from '../../../daemon/model/traffic.ts';
 import { collectionMs, idleMs, setupPerTest, start, yieldLoop } from '../../kit/model/collection_harness.ts';
-import { Kernel, type Open } from '../../kit/model/kernel.ts';
+import { KernelModel, type Open } from '../../kit/model/kernel.ts';
 import { expectIdentity, labels, series } from '../../kit/model/snapshots.ts';
 
 setupPerTest();
@@ -151,7 +151,7 @@ describe('admission', () => {
 	])(
 		'leaves a client that arrives during a collection to the next collection, wherever its slot is: %s',
 		async (_, restart) => {
-			const kernel = new Kernel();
+			const kernel = new KernelModel();
 			const limits = { maxExported: 3, idleMs };
 			kernel.pageLength = 1;
 			kernel.openAndClose('x', 1n);
@@ -180,7 +180,7 @@ describe('admission', () => {
 	);
 
 	it('gives a client that arrived during a collection all of its counts in the next one', async () => {
-		const kernel = new Kernel();
+		const kernel = new KernelModel();
 		const store = new Store(kernel, { maxExported: 5, idleMs });
 		kernel.openAndClose('x', 1n);
 		await store.collect(yieldLoop);

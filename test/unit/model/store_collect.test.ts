@@ -5,18 +5,18 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { Snapshot } from '../../../daemon/model/snapshot.ts';
 import { Store } from '../../../daemon/model/store.ts';
 import { repeat } from '../../../daemon/service/schedule.ts';
-import { Kernel } from '../../kit/model/kernel.ts';
+import { KernelModel } from '../../kit/model/kernel.ts';
 import { expectIdentity, expectMonotonic, labels, series } from '../../kit/model/snapshots.ts';
 
 const limits = { maxExported: 5000, idleMs: 3_600_000 };
 const yieldLoop = () => immediate();
 const pages = 20;
 
-let kernel: Kernel;
+let kernel: KernelModel;
 let store: Store;
 
 beforeEach(() => {
-	kernel = new Kernel(5000);
+	kernel = new KernelModel(5000);
 	kernel.pageLength = 100;
 	for (let client = 0; client < pages * kernel.pageLength; client++) kernel.openAndClose(`c${client}`, BigInt(client));
 	store = new Store(kernel, limits);

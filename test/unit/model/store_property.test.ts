@@ -10,7 +10,7 @@ import type { Yield } from '../../../daemon/event_loop.ts';
 import type { Snapshot } from '../../../daemon/model/snapshot.ts';
 import { Store } from '../../../daemon/model/store.ts';
 import { noTraffic } from '../../../daemon/model/traffic.ts';
-import { Kernel, type Open } from '../../kit/model/kernel.ts';
+import { KernelModel, type Open } from '../../kit/model/kernel.ts';
 import { expectGauges, expectIdentity, expectMonotonic, labels, series } from '../../kit/model/snapshots.ts';
 import { random } from '../../kit/random.ts';
 
@@ -45,15 +45,15 @@ function expectOpen(snapshot: Snapshot, connections: readonly Open[]): void {
 }
 
 /** Every client has a series while there is room for one more. */
-function expectFit(snapshot: Snapshot, kernel: Kernel, maxExported: number): void {
+function expectFit(snapshot: Snapshot, kernel: KernelModel, maxExported: number): void {
 	if (snapshot.clientsExported >= maxExported || kernel.readExported().size >= kernel.clientsCapacity) return;
 	const shown = new Set([...snapshot.clients].map(({ client, listener }) => `${client} ${listener}`));
-	const without = kernel.present.filter(([client, listener]) => !shown.has(`${client} ${listener}:80`));
+	const without = kernel.clientsInTable.filter(([client, listener]) => !shown.has(`${client} ${listener}:80`));
 	expect(without, 'in other although there is room').toEqual([]);
 }
 
 /** With room for every client at all times, `other` has only what the table had no room for. */
-function expectWhole(snapshot: Snapshot, kernel: Kernel): void {
+function expectWhole(snapshot: Snapshot, kernel: KernelModel): void {
 	for (const [listener, { overflow, unexported }] of kernel.listenerRows) {
 		expect(unexported, 'without a series').toEqual(noTraffic);
 		expect(series(snapshot, 'other', listener)?.traffic).toEqual(overflow);
@@ -69,11 +69,11 @@ const runs = worlds.flatMap((world) => seeds.map((seed) => ({ ...world, seed }))
 
 it.each(runs)('$world: every sum is exact and no counter falls (seed $seed)', async ({ roomy, seed }) => {
 	const pick = random(seed);
-	const kernel = new Kernel(roomy ? 1000 : 2 + pick(12));
+	const kernel = new KernelModel(roomy ? 1000 : 2 + pick(12));
 	kernel.pageLength = 1 + pick(4);
 	kernel.bucketOf = bucketOf;
 	const refuses = () => pick(2) === 0;
-	kernel.refuses = refuses;
+	kernel.refusesDeletion = refuses;
 	const pickLimit = () => (roomy ? 1000 : pick(8));
 	let maxExported = pickLimit();
 	let store = new Store(kernel, { maxExported, idleMs });
@@ -144,9 +144,9 @@ it.each(runs)('$world: every sum is exact and no counter falls (seed $seed)', as
 		if (roomy) expectWhole(atRest, kernel);
 		if (pick(2) !== 0) continue;
 		// leftover entries of ended series occupy slots of the map: the store deletes them first
-		kernel.refuses = () => false;
+		kernel.refusesDeletion = () => false;
 		await collect(quiet);
 		expectFit((await collect(quiet)) as Snapshot, kernel, maxExported);
-		kernel.refuses = refuses;
+		kernel.refusesDeletion = refuses;
 	}
 });

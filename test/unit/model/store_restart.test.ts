@@ -76,7 +76,7 @@ describe('another daemon on the same kernel state', () => {
 		async function foldWithLeftover() {
 			const started = start({ maxExported: 0 });
 			const { kernel, collect, limit } = started;
-			kernel.refuses = () => true;
+			kernel.refusesDeletion = () => true;
 			kernel.openAndClose('x', 100n);
 			await collect();
 			kernel.openAndClose('x', 10n);
@@ -90,7 +90,7 @@ describe('another daemon on the same kernel state', () => {
 
 		it('the next collection deletes it', async () => {
 			const { kernel, collect } = await foldWithLeftover();
-			kernel.refuses = () => false;
+			kernel.refusesDeletion = () => false;
 			await collect();
 			expect(kernel.readExported().size).toBe(0);
 		});
@@ -148,19 +148,19 @@ describe('the start time of the counters of a listener', () => {
 	};
 
 	it('is known from its first collection on, and to the next daemon', async () => {
-		const begun = Date.now();
+		const began = Date.now();
 		const { kernel, collect, again } = start({ maxExported: 2 });
 		kernel.openAndClose('x', 1n, 'a');
 		const first = await collect();
 		kernel.openAndClose('x', 1n, 'b');
 		const second = await collect();
-		expect([sinceMs(second, 'a'), sinceMs(second, 'b')]).toEqual([begun, first.atMs]);
+		expect([sinceMs(second, 'a'), sinceMs(second, 'b')]).toEqual([began, first.atMs]);
 		again();
 		vi.advanceTimersByTime(60_000);
 		kernel.openAndClose('x', 1n, 'c');
 		const third = await collect();
 		// c arrived after the last collection of the previous daemon
-		expect(['a', 'b', 'c'].map((one) => sinceMs(third, one))).toEqual([begun, first.atMs, second.atMs]);
+		expect(['a', 'b', 'c'].map((one) => sinceMs(third, one))).toEqual([began, first.atMs, second.atMs]);
 		expect(series(third, 'other', 'b')).toMatchObject({ sinceNs: BigInt(first.atMs) * 1_000_000n });
 		expect(series(third, 'other', 'b')?.sinceUnknown).toBeUndefined();
 	});
