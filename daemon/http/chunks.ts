@@ -12,8 +12,8 @@ import { logLines } from '../log_lines.ts';
 import { onceClosed } from './once_closed.ts';
 
 /**
- * Maximum of chunks of one response that are being read at a time. While one is read the next is
- * rendered, and none beyond that.
+ * Maximum number of chunks of one response that are being read at a time. While one is read the
+ * next is rendered, and none beyond that.
  */
 const maxInFlight = 2;
 

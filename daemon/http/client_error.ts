@@ -16,14 +16,14 @@ const problemOfCode: Readonly<Record<string, readonly [status: ProblemStatus, de
 /** Ends a connection with a problem document. */
 export type EndWithProblem = (socket: Socket, status: ProblemStatus, detail: string) => void;
 
-/** `onAnswer` is called for each such response, as soon as it is decided. */
+/** `onResponse` is called for each such response, as soon as it is decided. */
 export function createProblemEnder(
 	connections: Connections,
-	onAnswer: (status: ProblemStatus, caller: string) => void,
+	onResponse: (status: ProblemStatus, caller: string) => void,
 ): EndWithProblem {
 	return (socket, status, detail) => {
 		const connection = connections.of(socket);
-		onAnswer(status, connection?.caller ?? '');
+		onResponse(status, connection?.caller ?? '');
 		if (connection === undefined || !connection.abandonBody()) {
 			socket.destroy();
 			return;

@@ -94,7 +94,7 @@ export class HttpConnection {
 
 export interface ConnectionsOptions {
 	readonly server: Server;
-	/** Maximum of open connections. */
+	/** Maximum number of open connections. */
 	readonly most: number;
 	readonly callerOf: CallerOf;
 	/** Called once for each request, when its response has been sent or aborted. */

@@ -33,7 +33,7 @@ interface WaitingResponse {
 	readonly resolve: (granted: boolean) => void;
 }
 
-interface Answer {
+interface ActiveResponse {
 	readonly connection: HttpConnection;
 	readonly startMs: number;
 	/** Bytes that the connection had sent before this response. */
@@ -44,7 +44,7 @@ interface Answer {
 export class LargeResponses {
 	readonly #options: LargeResponsesOptions;
 	/** At most one response for each connection. */
-	readonly #active = new Map<HttpConnection, Answer>();
+	readonly #active = new Map<HttpConnection, ActiveResponse>();
 	readonly #queue = new Set<WaitingResponse>();
 	#retryTimer: NodeJS.Timeout | undefined;
 
@@ -54,7 +54,7 @@ export class LargeResponses {
 
 	/**
 	 * Resolves with true when the response has a slot, and with false if none became free in time.
-	 * leave() frees the slot.
+	 * release() frees the slot.
 	 */
 	acquire(connection: HttpConnection): Promise<boolean> {
 		return new Promise((resolve) => {
@@ -76,9 +76,9 @@ export class LargeResponses {
 	}
 
 	release(connection: HttpConnection): void {
-		const answer = this.#active.get(connection);
-		if (answer === undefined) return;
-		clearTimeout(answer.timer);
+		const active = this.#active.get(connection);
+		if (active === undefined) return;
+		clearTimeout(active.timer);
 		this.#active.delete(connection);
 		this.#serve();
 	}
@@ -105,8 +105,8 @@ export class LargeResponses {
 	}
 
 	#start({ connection, resolve }: WaitingResponse): void {
-		const { largeResponseMs: largeAnswerMs } = this.#options.limits;
-		const timer = setTimeout(() => this.#end(connection, 'large_answer_time'), largeAnswerMs).unref();
+		const { largeResponseMs } = this.#options.limits;
+		const timer = setTimeout(() => this.#end(connection, 'large_answer_time'), largeResponseMs).unref();
 		const sentBefore = sentBytes(connection.socket);
 		this.#active.set(connection, { connection, startMs: performance.now(), sentBefore, timer });
 		resolve(true);
@@ -138,9 +138,9 @@ export class LargeResponses {
 	}
 
 	#end(connection: HttpConnection, limit: Parameters<LargeResponsesOptions['onEnded']>[0]): void {
-		const answer = this.#active.get(connection);
-		if (answer === undefined) return;
-		clearTimeout(answer.timer);
+		const active = this.#active.get(connection);
+		if (active === undefined) return;
+		clearTimeout(active.timer);
 		this.#active.delete(connection);
 		this.#options.onEnded(limit, connection.caller);
 		connection.socket.destroy();
@@ -153,6 +153,6 @@ function sentBytes(socket: Socket): number {
 }
 
 /** Bytes per millisecond since the response got its slot. */
-function rate({ connection, startMs, sentBefore }: Answer, now: number): number {
+function rate({ connection, startMs, sentBefore }: ActiveResponse, now: number): number {
 	return (sentBytes(connection.socket) - sentBefore) / Math.max(now - startMs, 1);
 }

@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { HttpLimit } from '../export/prometheus/http_metrics.ts';
 import { createProblemEnder } from './client_error.ts';
 import { type CallerOf, Connections } from './connections.ts';
-import { type LargeResponseLimits, LargeResponses } from './large_answers.ts';
+import { type LargeResponseLimits, LargeResponses } from './large_responses.ts';
 import { onceClosed } from './once_closed.ts';
 import { limitPipelining } from './pipelining.ts';
 import { HttpProblem, type ProblemStatus } from './problem.ts';
@@ -62,10 +62,7 @@ export interface LimitOptions {
  *
  * @returns a function that ends a connection with a final problem response
  */
-export function enforceLimits(
-	app: FastifyInstance,
-	{ limits, callerOf, onResponse: onAnswered, onLimited }: LimitOptions,
-) {
+export function enforceLimits(app: FastifyInstance, { limits, callerOf, onResponse, onLimited }: LimitOptions) {
 	const { server } = app;
 	const paths = new WeakMap<object, string>();
 	const connections = new Connections({
@@ -75,11 +72,11 @@ export function enforceLimits(
 		onEnded: onLimited,
 		onDone: (request, response) => {
 			const code = response.writableFinished ? String(response.statusCode) : 'aborted';
-			onAnswered(paths.get(request) ?? otherPath, code);
+			onResponse(paths.get(request) ?? otherPath, code);
 		},
 	});
 	const end = createProblemEnder(connections, (status, caller) => {
-		onAnswered(otherPath, String(status));
+		onResponse(otherPath, String(status));
 		const limit = limitsOfStatus[status];
 		if (limit !== undefined) onLimited(limit, caller);
 	});
@@ -95,7 +92,7 @@ export function enforceLimits(
 		socket.destroy();
 	});
 
-	const answers = new LargeResponses({ limits, onEnded: onLimited });
+	const largeResponses = new LargeResponses({ limits, onEnded: onLimited });
 	const callerIn = ({ raw }: FastifyRequest) => connections.of(raw.socket)?.caller ?? '';
 	app.addHook('onRequest', async (request) => {
 		paths.set(request.raw, request.routeOptions.url ?? otherPath);
@@ -104,12 +101,12 @@ export function enforceLimits(
 	app.addHook('preHandler', async (request, reply) => {
 		const connection = connections.of(request.raw.socket);
 		if (connection === undefined || !isLarge(request)) return;
-		if (!(await answers.acquire(connection))) {
+		if (!(await largeResponses.acquire(connection))) {
 			onLimited('large_answers', connection.caller);
 			reply.header('retry-after', '1');
 			throw new HttpProblem(503, `${limits.largeResponses} large responses are in progress; retry later`);
 		}
-		onceClosed(reply, request.raw.socket, () => answers.release(connection));
+		onceClosed(reply, request.raw.socket, () => largeResponses.release(connection));
 	});
 	app.addHook('onError', async (request, _reply, error) => {
 		const limit = limitsOfStatus[(error as { statusCode?: ProblemStatus }).statusCode ?? 500];

@@ -13,7 +13,7 @@ const [lineFeed, carriageReturn] = [10, 13];
 
 export interface PipeliningOptions {
 	readonly connections: Connections;
-	/** Maximum of requests on one connection that wait for their responses. */
+	/** Maximum number of requests on one connection that wait for their responses. */
 	readonly most: number;
 	/** Called at once when a connection has sent one more. Nothing further is read from it. */
 	readonly onExceeded: (connection: HttpConnection) => void;

@@ -12,7 +12,7 @@ import type { SeriesTable } from '../model/series_table.ts';
 import { HttpProblem } from './problem.ts';
 import type { Clock } from './view.ts';
 
-/** Maximum of queries in one batch. */
+/** Maximum number of queries in one batch. */
 export const batchMax = 1000;
 
 const clientsDefault = 100;
