@@ -93,9 +93,9 @@ async function runLogged(config: Config, logger: Logger, options: ServiceOptions
 		systemd.stopping();
 	} finally {
 		clearInterval(keepAlive);
-		const { kept, notKept: lost, recordsDropped: recordsLost } = await service.stop();
-		const outcome = { on_exit: config.onExit, records_lost: recordsLost };
-		if (lost.length > 0) logLine(logger, logLines.stoppedPartlyKept, { ...outcome, lost });
+		const { kept, notKept, recordsDropped } = await service.stop();
+		const outcome = { on_exit: config.onExit, records_lost: recordsDropped };
+		if (notKept.length > 0) logLine(logger, logLines.stoppedPartlyKept, { ...outcome, lost: notKept });
 		else logLine(logger, kept ? logLines.stoppedKept : logLines.stopped, outcome);
 	}
 	return exitCode.done;

@@ -91,7 +91,7 @@ export class Recent {
 	}
 
 	/** To be called after every collection. Keeps a sample once a minute. */
-	note(snapshot: Snapshot, unknownOptions: () => readonly UnknownOption[]): void {
+	add(snapshot: Snapshot, unknownOptions: () => readonly UnknownOption[]): void {
 		const last = this.#samples.at(-1);
 		if (last !== undefined && this.#clock() - last.atMs < stepMs) return;
 		this.#samples.push(this.#sample(snapshot, unknownOptions(), last));
@@ -188,11 +188,11 @@ function tallyOf({ total, handshakes, withoutOption, hiddenByFamily, options }: 
 	};
 }
 
-function map2(a: Tally, b: Tally, of: (a: bigint, b: bigint) => bigint): Tally {
+function combine(a: Tally, b: Tally, of: (a: bigint, b: bigint) => bigint): Tally {
 	return Object.fromEntries(fields.map((field) => [field, of(a[field], b[field])])) as Tally;
 }
 
-const addUp = (a: Tally, b: Tally): Tally => map2(a, b, (x, y) => x + y);
-const difference = (a: Tally, b: Tally): Tally => map2(a, b, (x, y) => x - y);
+const addUp = (a: Tally, b: Tally): Tally => combine(a, b, (x, y) => x + y);
+const difference = (a: Tally, b: Tally): Tally => combine(a, b, (x, y) => x - y);
 const isSame = (a: Tally, b: Tally): boolean => fields.every((field) => a[field] === b[field]);
 const descending = (a: bigint, b: bigint): number => (a < b ? 1 : Number(a > b) * -1);

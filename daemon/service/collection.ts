@@ -67,11 +67,11 @@ export class Collection {
 		this.#succeededAt = performance.now();
 		this.#readiness.clear(firstCollection);
 		this.#readiness.clear('snapshot_stale');
-		this.#recent.note(snapshot, () => this.#unknownOptions());
+		this.#recent.add(snapshot, () => this.#unknownOptions());
 	}
 
 	/** To be called when a collection failed. */
-	failed(error: unknown): void {
+	recordFailure(error: unknown): void {
 		this.#lastError = codeOfError(error);
 		if (this.#store.snapshot === undefined) {
 			const text = `waiting for the first collection of the counters, which fails (${this.#lastError})`;
@@ -100,7 +100,7 @@ export class Collection {
 		try {
 			this.#unknown = this.#tracker?.unknownOptions() ?? [];
 		} catch (error) {
-			this.#tasks.failed('unknown_options', error);
+			this.#tasks.recordFailure('unknown_options', error);
 		}
 		return this.#unknown;
 	}

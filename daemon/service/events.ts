@@ -16,18 +16,18 @@ export type EventConsumer = (event: ConnectionEvent) => void;
 
 export class Events {
 	readonly #tracker: Tracker;
-	readonly #listeners: readonly EventConsumer[];
+	readonly #consumers: readonly EventConsumer[];
 	readonly #onFailure: OnFailure;
 
 	/** From now on the kernel records events of these types, and drain() is to be called. */
 	constructor(
 		tracker: Tracker,
 		types: readonly ConnectionEvent['type'][],
-		listeners: readonly EventConsumer[],
+		consumers: readonly EventConsumer[],
 		onFailure: OnFailure,
 	) {
 		this.#tracker = tracker;
-		this.#listeners = listeners;
+		this.#consumers = consumers;
 		this.#onFailure = onFailure;
 		tracker.enableEvents(...types);
 	}
@@ -35,10 +35,10 @@ export class Events {
 	/** Delivers the events in the ring, for some milliseconds. True: more are waiting. */
 	drain(): boolean {
 		return this.#tracker.drain((event) => {
-			for (const listener of this.#listeners) {
-				// a listener that fails must not keep the event from the others
+			for (const consumer of this.#consumers) {
+				// a consumer that fails must not keep the event from the others
 				try {
-					listener(event);
+					consumer(event);
 				} catch (error) {
 					this.#onFailure('listeners', error);
 				}

@@ -29,7 +29,7 @@ export function createLog(config: Config['log']): Log {
 		options.timestamp = pino.stdTimeFunctions.isoTime;
 	}
 	const destination = new LogDestination({
-		onResumed: (lost) => logLine(logger, logLines.linesLost, { lost }),
+		onResumed: (dropped) => logLine(logger, logLines.linesLost, { lost: dropped }),
 	});
 	const format = pretty ? readable() : messageFirst;
 	const prefix = goesToJournal() ? journalPrefix : (text: string) => text;
@@ -43,7 +43,7 @@ export function createLog(config: Config['log']): Log {
 	const logger = pino(options, stream);
 	return {
 		logger,
-		linesDropped: () => destination.lost,
+		linesDropped: () => destination.dropped,
 		flush: (timeoutMs) => destination.flush(timeoutMs),
 	};
 }

@@ -29,13 +29,13 @@ export interface LogDestinationOptions {
 
 export class LogDestination {
 	readonly #write: Write;
-	readonly #onReaderBack: (lost: number) => void;
+	readonly #onResumed: (dropped: number) => void;
 	readonly #onReaderGone: () => void;
 	#waiting: Buffer[] = [];
 	#waitingBytes = 0;
 	#timer: NodeJS.Timeout | undefined;
-	#lost = 0;
-	#lostUnreported = 0;
+	#dropped = 0;
+	#droppedUnreported = 0;
 	/** A line was cut off in its middle: the next one begins with a line feed. */
 	#cut = false;
 	/** The first queued buffer is the rest of a line whose beginning is written. */
@@ -43,15 +43,15 @@ export class LogDestination {
 	/** The last line was refused for a reason other than a lack of room. */
 	#refused = false;
 
-	constructor({ fd = 2, onResumed: onReaderBack, onReaderGone = () => {} }: LogDestinationOptions) {
+	constructor({ fd = 2, onResumed, onReaderGone = () => {} }: LogDestinationOptions) {
 		this.#write = writerOf(fd);
-		this.#onReaderBack = onReaderBack;
+		this.#onResumed = onResumed;
 		this.#onReaderGone = onReaderGone;
 	}
 
 	/** Lines dropped so far. */
-	get lost(): number {
-		return this.#lost;
+	get dropped(): number {
+		return this.#dropped;
 	}
 
 	/** Writes one line, which ends with a line feed. Never throws, never blocks. */
@@ -59,13 +59,13 @@ export class LogDestination {
 		const bytes = Buffer.from(line);
 		if (this.#waiting.length > 0) {
 			// lines stay in order: no line overtakes those that are queued
-			if (this.#waitingBytes + bytes.length > maxWaitingBytes) this.#countLost();
+			if (this.#waitingBytes + bytes.length > maxWaitingBytes) this.#countDropped();
 			else this.#keep(bytes);
 			return;
 		}
 		const rest = this.#put(bytes);
 		if (rest !== undefined) this.#keep(rest);
-		else if (!this.#refused) this.#reportLost();
+		else if (!this.#refused) this.#reportDropped();
 	}
 
 	/** Resolves when the queue is empty, or after `timeoutMs`. */
@@ -95,13 +95,13 @@ export class LogDestination {
 			this.#timer = setTimeout(() => this.#retry(), retryMs).unref();
 			return;
 		}
-		if (!this.#refused) this.#reportLost();
+		if (!this.#refused) this.#reportDropped();
 	}
 
-	#reportLost(): void {
-		const lost = this.#lostUnreported;
-		this.#lostUnreported = 0;
-		if (lost > 0) this.#onReaderBack(lost);
+	#reportDropped(): void {
+		const dropped = this.#droppedUnreported;
+		this.#droppedUnreported = 0;
+		if (dropped > 0) this.#onResumed(dropped);
 	}
 
 	/**
@@ -125,7 +125,7 @@ export class LogDestination {
 			this.#cut ||= at > 0 || this.#begun;
 			this.#begun = false;
 			this.#refused = true;
-			this.#countLost();
+			this.#countDropped();
 			if ((error as NodeJS.ErrnoException).code === 'EPIPE') this.#onReaderGone();
 		}
 		return undefined;
@@ -137,9 +137,9 @@ export class LogDestination {
 		return out.subarray(at);
 	}
 
-	#countLost(): void {
-		this.#lost++;
-		this.#lostUnreported++;
+	#countDropped(): void {
+		this.#dropped++;
+		this.#droppedUnreported++;
 	}
 }
 

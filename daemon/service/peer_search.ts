@@ -29,7 +29,7 @@ export class PeerSearch {
 		try {
 			return await this.#search();
 		} catch (error) {
-			if (!this.#ended) this.#tasks.failed('peers', error);
+			if (!this.#ended) this.#tasks.recordFailure('peers', error);
 			return undefined;
 		}
 	}
@@ -44,9 +44,9 @@ export class PeerSearch {
 		this.#latest = latest;
 		// counted from its end: on a busy machine a search takes longer than `peersMs`, and a
 		// second one beside it would make it worse
-		const begun = performance.now();
+		const began = performance.now();
 		const ended = () => {
-			latest.untilMs = Math.max(begun + peersMs, performance.now() + (performance.now() - begun));
+			latest.untilMs = Math.max(began + peersMs, performance.now() + (performance.now() - began));
 		};
 		void found.then(ended, ended);
 		return found;

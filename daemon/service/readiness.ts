@@ -23,7 +23,7 @@ export type NotReadyReason = (typeof notReadyReasons)[number];
 export class Readiness {
 	/** Texts by reason, in the order in which the reasons were set. */
 	readonly #reasons = new Map<NotReadyReason, string>();
-	readonly #listeners: ((reasons: readonly NotReady[]) => void)[] = [];
+	readonly #watchers: ((reasons: readonly NotReady[]) => void)[] = [];
 
 	/**
 	 * Not ready from now on, until clear() with the same reason. A reason that is set again keeps
@@ -46,15 +46,15 @@ export class Readiness {
 		return [...this.#reasons].map(([reason, text]) => ({ reason, text }));
 	}
 
-	/** Calls `listener` with the current reasons, and again at each change. */
-	watch(listener: (reasons: readonly NotReady[]) => void): void {
-		this.#listeners.push(listener);
-		listener(this.reasons);
+	/** Calls `watcher` with the current reasons, and again at each change. */
+	watch(watcher: (reasons: readonly NotReady[]) => void): void {
+		this.#watchers.push(watcher);
+		watcher(this.reasons);
 	}
 
 	#changed(): void {
 		const { reasons } = this;
-		for (const listener of this.#listeners) listener(reasons);
+		for (const watcher of this.#watchers) watcher(reasons);
 	}
 }
 

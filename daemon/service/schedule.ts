@@ -18,7 +18,7 @@ export type Work = (yieldLoop: Yield) => unknown;
 
 /** How a run ended. */
 export interface Run {
-	/** From its begin to its end, including other work in between. */
+	/** From its start to its end, including other work in between. */
 	readonly tookMs: number;
 	/** What it threw; absent if it succeeded. */
 	readonly error?: unknown;

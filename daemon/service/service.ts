@@ -90,7 +90,7 @@ export class Service implements View {
 	readonly #startedMs = Date.now();
 	readonly #collection: Collection;
 	readonly #configFile: string | undefined;
-	readonly #logLinesLost: () => number;
+	readonly #logLinesDropped: () => number;
 	/** Undefined: no connection is tracked. */
 	readonly #peers: PeerSearch | undefined;
 	readonly #config: ActiveConfig;
@@ -105,7 +105,7 @@ export class Service implements View {
 		this.#logger = logger;
 		this.#onEvent = options.onEvent;
 		this.#configFile = options.configFile;
-		this.#logLinesLost = options.logLinesDropped ?? (() => 0);
+		this.#logLinesDropped = options.logLinesDropped ?? (() => 0);
 		this.#provider = provider;
 		this.#tasks = new Tasks(logger);
 		this.#peers = provider.tracker && new PeerSearch(provider.tracker, this.#tasks);
@@ -122,7 +122,7 @@ export class Service implements View {
 			endpoints: this.#endpoints,
 			log: logger,
 			socket: config.http.socket,
-			onFailure: (error) => this.#tasks.failed('attachments', error),
+			onFailure: (error) => this.#tasks.recordFailure('attachments', error),
 		});
 		const spanDrops = () => this.#spanDrops();
 		this.#store =
@@ -162,7 +162,7 @@ export class Service implements View {
 		this.#spans = await startSpanExport(config.otel, this.clock, this.#logger);
 		this.#tasks.start('clock', clockMs, () => this.clock.adjust());
 		const collections = this.#tasks.start('collect', collectMs, (yieldLoop) => this.#collection.run(yieldLoop), {
-			onFailure: (error) => this.#collection.failed(error),
+			onFailure: (error) => this.#collection.recordFailure(error),
 		});
 		const checks = this.#tasks.start('attachments', attachmentsMs, () => this.#attachments.run());
 		await Promise.all([collections.first, checks.first]);
@@ -173,7 +173,7 @@ export class Service implements View {
 			this.#logger,
 		);
 		logNeighboursInBackground(this.#provider, config, this.#logger, () => !this.#attached).catch((error) =>
-			this.#tasks.failed('neighbours', error),
+			this.#tasks.recordFailure('neighbours', error),
 		);
 	}
 
@@ -205,13 +205,13 @@ export class Service implements View {
 
 	#listen(tracker: Tracker): Events {
 		const [spans, onEvent] = [this.#spans, this.#onEvent];
-		const listeners: EventConsumer[] = [];
-		if (spans !== undefined) listeners.push((event) => spans.onEvent(event));
-		if (onEvent !== undefined) listeners.push(onEvent);
+		const consumers: EventConsumer[] = [];
+		if (spans !== undefined) consumers.push((event) => spans.onEvent(event));
+		if (onEvent !== undefined) consumers.push(onEvent);
 		// spans do not need `opened`
 		const types = onEvent === undefined ? [] : ['opened' as const];
-		const onFailure = (step: string, error: unknown) => this.#tasks.failed(step, error);
-		return new Events(tracker, [...types, 'accepted', 'closed'], listeners, onFailure);
+		const onFailure = (step: string, error: unknown) => this.#tasks.recordFailure(step, error);
+		return new Events(tracker, [...types, 'accepted', 'closed'], consumers, onFailure);
 	}
 
 	#spanDrops(): Readonly<Record<string, bigint>> {
@@ -231,7 +231,7 @@ export class Service implements View {
 				configReload: () => this.#config.reload,
 				listenFailures: () => this.#endpoints.failures(),
 				tasks: () => this.#tasks.statistics(),
-				logLinesLost: this.#logLinesLost,
+				logLinesDropped: this.#logLinesDropped,
 				attachments: () => this.#attachments.report,
 			},
 			onError: (err, metric) => logLine(this.#logger, logLines.metricFailed, { err, metric }),
@@ -256,7 +256,7 @@ export class Service implements View {
 	}
 
 	lookup(query: LookupQuery): readonly Connection[] {
-		return this.#provider.tracker?.lookup(query, (step, error) => this.#tasks.failed(step, error)) ?? [];
+		return this.#provider.tracker?.lookup(query, (step, error) => this.#tasks.recordFailure(step, error)) ?? [];
 	}
 
 	/** False: BPF is refused, and only the module works. */
@@ -322,18 +322,18 @@ export class Service implements View {
 		this.readiness.set(stopping, 'toascope is stopping');
 		const deadline = new Deadline(stopMs);
 		const kept = this.#shouldKeep(onExit);
-		let recordsLost = 0;
-		let lost: readonly string[] = [];
+		let recordsDropped = 0;
+		let notKept: readonly string[] = [];
 		try {
 			await withinMs(this.#tasks.stop(), deadline.remainingMs);
-			recordsLost = (await this.#events?.end(kept, deadline)) ?? 0;
+			recordsDropped = (await this.#events?.end(kept, deadline)) ?? 0;
 		} finally {
 			// also where the kernel refuses something: a server that is open keeps the process
 			// alive
 			const ends = [this.#spans?.shutdown(deadline.atMost(spansMs)), this.#endpoints.close()];
 			await withinMs(Promise.allSettled(ends), deadline.remainingMs);
-			lost = this.#provider.close(onExit === 'keep', started);
+			notKept = this.#provider.close(onExit === 'keep', started);
 		}
-		return { kept, notKept: lost, recordsDropped: recordsLost };
+		return { kept, notKept, recordsDropped };
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The answer of `/v1/status`: what runs here, the configuration in force, and the traffic of the
+ * The response of `/v1/status`: what runs here, the configuration in force, and the traffic of the
  * last minutes.
  */
 import { release } from 'node:os';
@@ -38,7 +38,7 @@ export interface StatusInput {
 	readonly listening: Endpoint | undefined;
 }
 
-/** The whole answer except `peers`. */
+/** The whole response except `peers`. */
 export function statusJson(facts: StatusInput): StatusJson {
 	const { provider, config, reload, snapshot, recent } = facts;
 	return {

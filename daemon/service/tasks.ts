@@ -55,9 +55,9 @@ export class Tasks {
 				counts.runs++;
 				counts.seconds += tookMs / 1000;
 				if ('error' in outcome) {
-					this.failed(name, outcome.error);
+					this.recordFailure(name, outcome.error);
 					onFailure?.(outcome.error);
-				} else this.#succeeded(name, counts);
+				} else this.#recordSuccess(name, counts);
 			},
 		});
 		this.#running.set(name, repeated);
@@ -68,7 +68,7 @@ export class Tasks {
 	 * Counts and logs a failure: of a task, or of a step that others do not depend on (counted as a
 	 * task of its own).
 	 */
-	failed(name: string, err: unknown): void {
+	recordFailure(name: string, err: unknown): void {
 		const counts = this.#of(name);
 		counts.failures++;
 		counts.failing++;
@@ -76,7 +76,7 @@ export class Tasks {
 		counts.logged ||= logged;
 	}
 
-	#succeeded(task: string, counts: Counts): void {
+	#recordSuccess(task: string, counts: Counts): void {
 		if (counts.failing === 0) return;
 		// only if the failure is in the log: a task that fails every other time would otherwise log
 		// that every other time

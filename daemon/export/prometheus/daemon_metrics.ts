@@ -29,7 +29,7 @@ export interface DaemonState {
 	/** Statistics of every task that has run, and of every step that has failed. */
 	tasks(): readonly TaskStatistics[];
 	/** Log lines that were discarded. */
-	logLinesLost(): number;
+	logLinesDropped(): number;
 }
 
 /**
@@ -85,7 +85,7 @@ export function registerDaemonMetrics(registry: Registry, facts: DaemonState): v
 					],
 		),
 	);
-	computed(registry, 'toascope_log_lines_lost_total', () => [{ labels: {}, value: facts.logLinesLost() }]);
+	computed(registry, 'toascope_log_lines_lost_total', () => [{ labels: {}, value: facts.logLinesDropped() }]);
 }
 
 /** Registers a metric whose samples are computed at each scrape. */

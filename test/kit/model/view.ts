@@ -97,7 +97,7 @@ export function fixtureExporter(latest: () => Snapshot | undefined = () => snaps
 				{ task: 'collect', failures: 2, runs: 60, seconds: 0.75 },
 				{ task: 'owners', failures: 1, runs: 0, seconds: 0 },
 			],
-			logLinesLost: () => 7,
+			logLinesDropped: () => 7,
 			attachments: () => ({
 				programs: [
 					{ program: 'toascope_sockops', attached: true },

@@ -62,7 +62,7 @@ test('connections without an option are distinguished, and options by their segm
 			{ profile: 'toa4', segment: 'data', count: 1n * factor },
 		],
 	});
-	recent.note({ ...snapshot, listeners: [listener(1n)] }, none);
+	recent.add({ ...snapshot, listeners: [listener(1n)] }, none);
 	expect(recent.since({ ...snapshot, listeners: [listener(3n)] }, []).total).toEqual({
 		...noTally,
 		toa: 8n,
@@ -78,7 +78,7 @@ test('connections without an option are distinguished, and options by their segm
 test('counts from before the first collection are not recent', () => {
 	const recent = new Recent(() => 0);
 	const before = totals({ a: { opened: 90n, toa: 80n } }, { ring_full: 7n });
-	recent.note(before, () => [unknown(99, 8, 5n)]);
+	recent.add(before, () => [unknown(99, 8, 5n)]);
 	expect(recent.since(before, [unknown(99, 8, 5n)])).toEqual({
 		seconds: 0,
 		total: { ...noTally },
@@ -91,7 +91,7 @@ test('counts from before the first collection are not recent', () => {
 test('returns differences to the first collection, the busiest listener first', () => {
 	let now = 0;
 	const recent = new Recent(() => now);
-	recent.note(totals({ a: { opened: 90n, toa: 80n }, idle: { opened: 5n, none: 5n } }, { ring_full: 7n }), () => [
+	recent.add(totals({ a: { opened: 90n, toa: 80n }, idle: { opened: 5n, none: 5n } }, { ring_full: 7n }), () => [
 		unknown(99, 8, 5n),
 	]);
 	now = 30_400;
@@ -119,7 +119,7 @@ test('keeps five to six minutes, whatever the interval of collections', () => {
 	// one connection and one collection per second
 	const at = () => totals({ a: { opened: BigInt(now / 1000) } });
 	for (; now <= 1_200_000; now += 1000) {
-		recent.note(at(), none);
+		recent.add(at(), none);
 		const { seconds, total } = recent.since(at(), []);
 		expect(seconds).toBe(Number(total.opened));
 		if (now < 300_000) expect(seconds).toBe(now / 1000);
@@ -131,7 +131,7 @@ test('keeps five to six minutes, whatever the interval of collections', () => {
 test('a folded listener is not recent traffic of other, nor is one that returned', () => {
 	let now = 0;
 	const recent = new Recent(() => now);
-	recent.note(totals({ a: { opened: 90n, toa: 80n }, b: { opened: 7n }, other: { opened: 5n } }), none);
+	recent.add(totals({ a: { opened: 90n, toa: 80n }, b: { opened: 7n }, other: { opened: 5n } }), none);
 	now = 60_000;
 	const after = totals({ b: { opened: 1n }, other: { opened: 103n, toa: 80n } });
 	const { listeners, total } = recent.since(after, []);

@@ -38,7 +38,7 @@ it('logs a cause once a minute, and the number of lines that it left out', () =>
 it('has each task from the start, so that its first failure is an increase', () => {
 	const tasks = new Tasks(log);
 	expect(tasks.statistics()).toContainEqual({ task: 'owners', failures: 0, runs: 0, seconds: 0 });
-	tasks.failed('owners', noMemory());
+	tasks.recordFailure('owners', noMemory());
 	expect(tasks.statistics()).toContainEqual({ task: 'owners', failures: 1, runs: 0, seconds: 0 });
 });
 

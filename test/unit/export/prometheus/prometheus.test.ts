@@ -155,7 +155,7 @@ describe('the registry', () => {
 			configReload: () => ({ successful: false, successAtMs: 0 }),
 			listenFailures: () => ({ listen: 2n, socket: 0n }),
 			tasks: () => [],
-			logLinesLost: () => 0,
+			logLinesDropped: () => 0,
 			attachments: () => ({ programs: [], lost: {} }),
 		};
 		const onError = (error: unknown): never => expect.unreachable(String(error));
@@ -178,7 +178,7 @@ describe('the registry', () => {
 				configReload: () => ({ successful: true, successAtMs: 0 }),
 				listenFailures: () => ({ listen: 2n, socket: 0n }),
 				tasks: () => [],
-				logLinesLost: () => 0,
+				logLinesDropped: () => 0,
 				attachments: () => ({ programs: [], lost: {} }),
 			},
 			processMetrics: false,
