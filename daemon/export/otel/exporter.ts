@@ -56,7 +56,9 @@ export async function openCollectorConnection(
 	return { url: options.url, serializer: json ? JsonTraceSerializer : ProtobufTraceSerializer, transport };
 }
 
-/** An exporter over `wire`; `onBatchDone` is called once for each batch. */
+/**
+ * Creates an exporter that sends over this connection. `onBatchDone` is called once for each batch.
+ */
 export function createExporter(
 	{ serializer, transport }: CollectorConnection,
 	onBatchDone: (outcome: BatchOutcome) => void,
@@ -94,8 +96,8 @@ export function createExporter(
 			const sending = send(spans).then((outcome) => {
 				inFlight.delete(sending);
 				onBatchDone(outcome);
-				// Always success: failures are counted and logged already, and the SDK would log
-				// them again.
+				// always success: failures are counted and logged already, and the SDK would log
+				// them again
 				done({ code: ExportResultCode.SUCCESS });
 			});
 			inFlight.add(sending);

@@ -50,7 +50,7 @@ function unusableVariable({ endpoint }: OtelEnvironment): string | undefined {
 	return /^https?:$/.test(URL.parse(endpoint.value)?.protocol ?? '') ? undefined : endpoint.variable;
 }
 
-async function openConfiguredWire(
+async function openConfiguredConnection(
 	{ protocol: chosen, endpoint }: SpanOptions,
 	otel: OtelEnvironment,
 ): Promise<CollectorConnection> {
@@ -74,7 +74,7 @@ async function openConfiguredWire(
 }
 
 function createSdk(
-	wire: CollectorConnection,
+	collector: CollectorConnection,
 	version: string,
 	otel: OtelEnvironment,
 	onBatchDone: (outcome: BatchOutcome) => void,
@@ -82,14 +82,14 @@ function createSdk(
 	const resource = resourceFromAttributes({ 'service.name': 'toascope', 'service.version': version });
 	return new NodeSDK({
 		resource: defaultResource().merge(resource),
-		// Without the detector for our own process: its process.pid would appear beside that of the
-		// span, which is the application's.
+		// without the detector for our own process: its process.pid would appear beside that of the
+		// span, which is the application's
 		...(!otel.setsDetectors && {
 			resourceDetectors: [envDetector, hostDetector, osDetector, serviceInstanceIdDetector],
 		}),
-		traceExporter: createExporter(wire, onBatchDone),
-		// Empty rather than omitted: otherwise the SDK starts those that the environment names, by
-		// default OTLP.
+		traceExporter: createExporter(collector, onBatchDone),
+		// empty rather than omitted: otherwise the SDK starts those that the environment names, by
+		// default OTLP
 		metricReaders: [],
 		logRecordProcessors: [],
 		instrumentations: [],
@@ -117,7 +117,7 @@ export async function startSdk(options: SpanOptions, otel: OtelEnvironment): Pro
 		pending -= outcome.exported + outcome.failed;
 		exported += BigInt(outcome.exported);
 		exportFailed += BigInt(outcome.failed);
-		// A collector that is down is logged once, not with every batch.
+		// a collector that is down is logged once, not with every batch
 		if (outcome.error !== undefined && !failing) {
 			logLine(logger, logLines.spansNotReaching, { err: outcome.error, spans: outcome.failed });
 		} else if (outcome.error === undefined && failing) {
@@ -127,21 +127,21 @@ export async function startSdk(options: SpanOptions, otel: OtelEnvironment): Pro
 	}
 
 	routeDiagnostics(logger, otel);
-	const wire = await openConfiguredWire(options, otel);
+	const collector = await openConfiguredConnection(options, otel);
 	diag.disable(); // the SDK's constructor can set a console logger, and warns if it replaces another
-	const sdk = createSdk(wire, version, otel, onBatchDone);
+	const sdk = createSdk(collector, version, otel, onBatchDone);
 	routeDiagnostics(logger, otel);
 	sdk.start();
 	const tracer = trace.getTracer(SCOPE, version);
-	logLine(logger, logLines.exportingSpans, { url: withoutPassword(wire.url) });
+	logLine(logger, logLines.exportingSpans, { url: withoutPassword(collector.url) });
 
 	function onEvent({ type, connection }: ConnectionEvent): void {
 		if (ending !== undefined || connection.client === undefined) return;
-		// Resolved early, while the process still exists; the result is cached.
+		// resolved early, while the process still exists; the result is cached
 		const containerId = connection.owner === undefined ? undefined : resolveContainer(connection.owner);
 		if (type !== 'closed') return;
-		// Checked here for queue and requests together, so that the SDK's queue, which drops spans
-		// silently, never fills.
+		// checked here for queue and requests together, so that the SDK's queue, which drops spans
+		// silently, never fills
 		const full = pending >= maxPending;
 		if (full && samplesAll) {
 			queueFull++;
@@ -174,11 +174,11 @@ export async function startSdk(options: SpanOptions, otel: OtelEnvironment): Pro
 
 	async function end(timeoutMs: number): Promise<void> {
 		const before = exportFailed;
-		const closing = setTimeout(() => wire.transport.close(), timeoutMs);
+		const closing = setTimeout(() => collector.transport.close(), timeoutMs);
 		// the SDK also waits for timers and channels of its own, which a busy machine delays
 		const ended = await withinMs(sdk.shutdown(), timeoutMs + closeMs);
 		clearTimeout(closing);
-		wire.transport.close();
+		collector.transport.close();
 		const lost = exportFailed - before + (ended ? 0n : BigInt(pending));
 		if (lost > 0n) logLine(logger, logLines.spansLost, { spans: lost });
 		trace.disable();
