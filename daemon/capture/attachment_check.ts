@@ -103,7 +103,7 @@ export class AttachmentCheck {
 	/**
 	 * Runs the check before a stop that keeps everything. Returns what is not kept, for operators.
 	 */
-	last(): readonly string[] {
+	checkBeforeStop(): readonly string[] {
 		const { attachments, pins, bpf, maps } = this.#inputs;
 		try {
 			this.#check();
@@ -220,7 +220,7 @@ export class AttachmentCheck {
 				this.#count('pins');
 				this.#limit.log('pins restored', logLines.pinsRestored, { pins: pins.displayPath, names: all });
 			}
-			if (!pins.isComplete) fault = 'is hidden by another mount, or was moved';
+			if (!pins.isReachable) fault = 'is hidden by another mount, or was moved';
 			else if (all.length > 0) return [{ reason: 'pins_missing', text: `pins were missing in ${pins.displayPath}` }];
 		} catch (error) {
 			fault = `cannot be used: ${error instanceof Error ? error.message : String(error)}`;

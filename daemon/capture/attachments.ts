@@ -41,18 +41,18 @@ export class Attachments {
 	}
 
 	/** Attaches an iterator: it is on no hook, the daemon runs it. */
-	iterator(program: string): void {
+	attachIterator(program: string): void {
 		this.#bpf.attach(program, {});
 		this.#wanted.set(program, 'iterator');
 	}
 
 	/** Attaches a program to the function or tracepoint that its section names. */
-	traced(program: string, hook: 'function' | 'tracepoint'): void {
+	attachTraced(program: string, hook: 'function' | 'tracepoint'): void {
 		this.#attach(program, hook);
 	}
 
 	/** Attaches a program to the sockets of the cgroup, or detaches it. */
-	cgroup(program: string, wanted = true): void {
+	setOnCgroup(program: string, wanted = true): void {
 		const attached = this.#wanted.has(program);
 		if (wanted && !attached) this.#attach(program, 'cgroup');
 		else if (!wanted && attached) this.detach(program);

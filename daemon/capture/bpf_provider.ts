@@ -103,10 +103,10 @@ export class BpfProvider implements Provider, Tracker {
 		this.#settings = new KernelSettings(bpf, reader.name);
 		this.#connections = new Connections(bpf, profileName);
 		this.#sockets = new ListeningSockets(bpf, probed.features.listeningSockets);
-		const visible = isInitialPidNamespace();
-		if (!visible) logLine(log, logLines.pidNamespace, { hint: hostPidNamespaceHint });
-		this.#owners = new Owners(this.#sockets, visible);
-		this.#savedSyns = new SavedSyns(bpf, this.#sockets, log, visible);
+		const sharesHostPids = isInitialPidNamespace();
+		if (!sharesHostPids) logLine(log, logLines.pidNamespace, { hint: hostPidNamespaceHint });
+		this.#owners = new Owners(this.#sockets, sharesHostPids);
+		this.#savedSyns = new SavedSyns(bpf, this.#sockets, log, sharesHostPids);
 		const maps = stateMaps(reader.name);
 		const onCgroup = () => this.#followCgroup();
 		const checked = { bpf, pins, attachments, cgroup, maps, savedSyns: this.#savedSyns, reader, onCgroup };
@@ -142,7 +142,7 @@ export class BpfProvider implements Provider, Tracker {
 			attachments = new Attachments(bpf, pins, cgroup);
 			provider = new BpfProvider(config, reader, cgroup, bpf, pins, attachments, probed, log);
 			provider.#start(log);
-			pins?.dropOtherLayouts();
+			pins?.removeOtherLayouts();
 			return provider;
 		} catch (error) {
 			// leave TCP_SAVE_SYN on if an earlier daemon set it: its programs still count
@@ -150,7 +150,7 @@ export class BpfProvider implements Provider, Tracker {
 			bpf?.close();
 			// until sockops is attached, an earlier daemon's programs count, and new pins of
 			// another provider would make its pins look incomplete
-			if (attachments?.has('toascope_sockops') !== true) pins?.dropNew();
+			if (attachments?.has('toascope_sockops') !== true) pins?.unpinNew();
 			pins?.close(pins.adopted);
 			throw toOperatorError(error, config);
 		}
@@ -165,28 +165,28 @@ export class BpfProvider implements Provider, Tracker {
 		this.#bpf.map('listener_index').update(Buffer.alloc(listenerKeyLayout.size), u32(constant.OTHER_LISTENER), 1);
 		writeScope(this.#bpf, this.#cgroup);
 		this.#apply(this.#config);
-		if (this.features.listeningSockets === '') this.#attachments.iterator('toascope_listeners');
-		for (const program of this.#fexit) this.#attachments.traced(program, 'function');
+		if (this.features.listeningSockets === '') this.#attachments.attachIterator('toascope_listeners');
+		for (const program of this.#fexit) this.#attachments.attachTraced(program, 'function');
 		// attach first: a verdict of the module must be recorded before another program needs it
 		if (this.name === 'module') {
-			for (const program of modulePrograms) this.#attachments.traced(program, 'tracepoint');
+			for (const program of modulePrograms) this.#attachments.attachTraced(program, 'tracepoint');
 		}
 		this.#attachCgroup();
 		if (this.#pins !== undefined) migrateCounters(this.#bpf, this.#pins, this.#cgroup, log);
 		// a later daemon of another layout uses it to count what is left in this layout's table
 		if (this.#pins !== undefined) this.#bpf.pinProgram(sweepProgram, this.#pins.map(sweepProgram));
-		this.#attachments.cgroup('toascope_sockops');
+		this.#attachments.setOnCgroup('toascope_sockops');
 		this.#saveSyns(this.adopted);
 		this.#attachments.dropOthers([...stateMaps(this.name), sweepProgram]);
 	}
 
 	/** Attaches the hooks that slow down every caller, and only while they are needed. */
 	#attachCgroup(): void {
-		const names = this.#config.transparent.enabled || this.acceptProgram === 'getpeername';
+		const needsGetpeername = this.#config.transparent.enabled || this.acceptProgram === 'getpeername';
 		// the module answers getsockopt() itself
-		this.#attachments.cgroup('toascope_getsockopt', this.#config.sockopt.enabled && this.name === 'bpf');
-		this.#attachments.cgroup('toascope_getpeername4', names);
-		this.#attachments.cgroup('toascope_getpeername6', names);
+		this.#attachments.setOnCgroup('toascope_getsockopt', this.#config.sockopt.enabled && this.name === 'bpf');
+		this.#attachments.setOnCgroup('toascope_getpeername4', needsGetpeername);
+		this.#attachments.setOnCgroup('toascope_getpeername6', needsGetpeername);
 	}
 
 	/**
@@ -300,7 +300,7 @@ export class BpfProvider implements Provider, Tracker {
 				try {
 					const event = readEvent(this.#events, at, name);
 					if (event === undefined) throw new Error('a record lacks the endpoints of its connection');
-					onEvent({ type: event.type, connection: this.#owned(event.connection, onFailure) });
+					onEvent({ type: event.type, connection: this.#withOwner(event.connection, onFailure) });
 				} catch (error) {
 					onFailure('events', error);
 				}
@@ -324,7 +324,7 @@ export class BpfProvider implements Provider, Tracker {
 	lookup(query: LookupQuery, onFailure: OnFailure): Connection[] {
 		const retainNs = BigInt(this.#config.connections.retainMs) * 1_000_000n;
 		const found = this.#connections.find(query, native().monotonicNs(), retainNs);
-		return found.map((connection) => this.#owned(connection, onFailure));
+		return found.map((connection) => this.#withOwner(connection, onFailure));
 	}
 
 	unknownOptions(): UnknownOption[] {
@@ -340,7 +340,7 @@ export class BpfProvider implements Provider, Tracker {
 	}
 
 	/** Adds the owner of a connection, if it can be determined. */
-	#owned(connection: Connection, onFailure: OnFailure): Connection {
+	#withOwner(connection: Connection, onFailure: OnFailure): Connection {
 		if (connection.seen !== 'unseen') return connection;
 		try {
 			return { ...connection, owner: this.#owners.of(connection) };
@@ -365,7 +365,7 @@ export class BpfProvider implements Provider, Tracker {
 	close(keep: boolean, started = true): readonly string[] {
 		if (this.#closed) return [];
 		this.#closed = true;
-		const notKept = keep && this.#pins !== undefined ? this.#check.last() : [];
+		const notKept = keep && this.#pins !== undefined ? this.#check.checkBeforeStop() : [];
 		this.#check.close();
 		let attached: readonly string[] = [];
 		try {

@@ -76,13 +76,13 @@ export class ListeningSockets {
 	/** Walks all descriptors, which takes milliseconds. */
 	read(): Listening[] {
 		if (this.refused !== '') return [];
-		const begun = performance.now();
+		const began = performance.now();
 		try {
 			return this.#decode(this.#walk());
 		} finally {
 			// a failed walk costs as much, so it delays the next one too
 			this.#endedMs = performance.now();
-			this.#walkMs = this.#endedMs - begun;
+			this.#walkMs = this.#endedMs - began;
 		}
 	}
 

@@ -133,7 +133,7 @@ export function load({ config, probed, reader }: LoadInputs, pinning?: Pinning):
 	const startOver = (why: LogLine | undefined) => loadFresh(why, () => pins.clear());
 	// connections have opened and closed unobserved, or the maps contradict each other: slots and
 	// clients would stay in use forever
-	if (pins.adopted && !isComplete(pins)) {
+	if (pins.adopted && !hasAllPins(pins)) {
 		// next to another layout, these pins are of a start that was killed before it counted: the
 		// other layout still has everything
 		return startOver(pins.otherLayouts.length > 0 ? undefined : logLines.pinsMissing);
@@ -151,7 +151,7 @@ export function load({ config, probed, reader }: LoadInputs, pinning?: Pinning):
 }
 
 /** Whether an earlier daemon left everything that its counters need to be exact. */
-function isComplete(pins: Pins): boolean {
+function hasAllPins(pins: Pins): boolean {
 	const reader = pins.has([moduleReports], []) ? 'module' : 'bpf';
 	const programs = reader === 'module' ? ['toascope_sockops', ...modulePrograms] : ['toascope_sockops'];
 	return pins.has(stateMaps(reader), programs);

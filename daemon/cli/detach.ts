@@ -58,7 +58,7 @@ function removePins(pin: string): void {
 		// a detached cgroup link runs no longer, even if another process has a descriptor of it
 		native().detachLinks(readdirSync(pins.links).map((name) => pins.link(name)));
 		for (const layout of pins.otherLayouts) native().detachLinks(pins.linksOf(layout));
-		pins.dropOtherLayouts();
+		pins.removeOtherLayouts();
 	} finally {
 		pins.close(false);
 	}

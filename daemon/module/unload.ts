@@ -52,7 +52,7 @@ function withInUseError<T>(act: () => T): T {
 function dropLinks(pin: string): void {
 	const pins = Pins.open(native(), pin);
 	try {
-		pins.dropLinksWith(modulePrograms);
+		pins.detachLinksWith(modulePrograms);
 	} finally {
 		pins.close(true);
 	}

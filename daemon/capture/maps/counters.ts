@@ -24,8 +24,8 @@ import { admissionAt, encodeAdmissions, Listeners, readExported, readListenerSin
 
 /** Entries are counted one by one, so not at every collection. */
 const usageMs = 10_000;
-/** The map whose entries show how full a table is. */
-const counted = { clients: 'clients', connections: 'connections', exported: 'exported', listeners: 'listener_index' };
+/** For each table, the map whose entries show how full it is. */
+const usageMaps = { clients: 'clients', connections: 'connections', exported: 'exported', listeners: 'listener_index' };
 
 /** The results of bpf/fold.bpf.c with which the client has left the table. */
 const foldResults: Readonly<Record<number, FoldResult>> = {
@@ -233,7 +233,7 @@ export class Counters implements Source {
 	maps(): readonly MapUsage[] {
 		if (performance.now() - this.#usageAt > usageMs) {
 			this.#usageAt = performance.now();
-			this.#usage = Object.entries(counted).map(([map, counts]) => ({
+			this.#usage = Object.entries(usageMaps).map(([map, counts]) => ({
 				map,
 				// the collection has just read it
 				entries: map === 'clients' ? this.#clients.entries : this.#bpf.map(counts).count(),

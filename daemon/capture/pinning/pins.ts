@@ -88,7 +88,7 @@ export class Pins {
 	 * False: the path leads elsewhere, because another mount hides the directory or another process
 	 * moved it.
 	 */
-	get isComplete(): boolean {
+	get isReachable(): boolean {
 		return isSame(fstatSync(this.#lock), statSync(this.root, { throwIfNoEntry: false }));
 	}
 
@@ -176,7 +176,7 @@ export class Pins {
 	 */
 	get unreachable(): string | undefined {
 		if (this.removed) return `the directory of pins ${this.displayPath} was removed`;
-		return this.isComplete
+		return this.isReachable
 			? undefined
 			: `the directory of pins ${this.displayPath} is hidden by another mount, or was moved`;
 	}
@@ -208,7 +208,7 @@ export class Pins {
 	 * Detaches all links of each layout that has a link of one of these programs, and keeps the
 	 * counters.
 	 */
-	dropLinksWith(programs: readonly string[]): void {
+	detachLinksWith(programs: readonly string[]): void {
 		for (const layout of readdirSync(this.#at()).filter(isLayout)) {
 			const links = this.linksOf(layout);
 			if (links.some((link) => programs.includes(basename(link)))) this.#detach(links);
@@ -247,15 +247,15 @@ export class Pins {
 	 * Detaches the links of another layout. When it returns, none of their programs is running any
 	 * more.
 	 */
-	dropLinksOf(layout: string): void {
+	detachLinksOf(layout: string): void {
 		this.#detach(this.linksOf(layout));
 	}
 
 	/** Detaches and unpins everything of other layouts. */
-	dropOtherLayouts(): void {
+	removeOtherLayouts(): void {
 		for (const name of this.otherLayouts) {
 			const layout = this.#at(name);
-			this.dropLinksOf(name);
+			this.detachLinksOf(name);
 			for (const part of ['links', 'maps'].map((each) => join(layout, each)).filter((each) => existsSync(each))) {
 				for (const pin of readdirSync(part)) unlinkSync(join(part, pin));
 				rmdirSync(part);
@@ -264,8 +264,11 @@ export class Pins {
 		}
 	}
 
-	/** Detaches and unpins what was pinned since the directory was opened. */
-	dropNew(): void {
+	/**
+	 * Unpins what was pinned since the directory was opened. The caller has closed the object, so
+	 * links detach with their pins.
+	 */
+	unpinNew(): void {
 		for (const pin of this.#pinned()) if (!this.#found.has(pin)) unlinkSync(join(this.#layout, pin));
 	}
 
@@ -274,8 +277,8 @@ export class Pins {
 	 * migrated.
 	 */
 	setAside(): void {
-		// drop them: no later start would migrate these
-		this.dropOtherLayouts();
+		// no later start would migrate these: remove them
+		this.removeOtherLayouts();
 		renameSync(this.#layout, this.#at(asideName));
 		for (const directory of [this.#layout, this.maps, this.links]) mkdirSync(directory, 0o700);
 		this.#found = new Set();

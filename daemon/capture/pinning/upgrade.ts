@@ -22,7 +22,7 @@ export function migrateCounters(bpf: BpfObject, pins: Pins, cgroup: ServedCgroup
 	const [layout] = pins.otherLayouts;
 	// the daemon was killed after it had migrated them
 	if (layout === undefined || pins.adopted) return;
-	pins.dropLinksOf(layout);
+	pins.detachLinksOf(layout);
 	const maps = pins.mapsOf(layout);
 	if (!isScope(metaOf(maps, metaEntry.META_SCOPE), cgroup)) {
 		logLine(log, logLines.otherScope, { pins: join(pins.root, layout) });
