@@ -30,7 +30,7 @@ export function rankOf(moved: number, weight: number): number {
 
 export class Candidates {
 	readonly #limit: number;
-	readonly #fresh: Candidate[] = [];
+	readonly #newClients: Candidate[] = [];
 	readonly #others: { readonly candidate: Candidate; readonly rank: number }[] = [];
 	/** A client whose rank is not above this gets no series. */
 	#minRank = Number.NEGATIVE_INFINITY;
@@ -40,12 +40,12 @@ export class Candidates {
 	}
 
 	/** Whether there is room for one more new client. */
-	get open(): boolean {
-		return this.#fresh.length < this.#limit;
+	get hasRoom(): boolean {
+		return this.#newClients.length < this.#limit;
 	}
 
 	addNew(candidate: Candidate): void {
-		this.#fresh.push(candidate);
+		this.#newClients.push(candidate);
 	}
 
 	/** Whether a client of "other" with this rank can still be among those that get a series. */
@@ -63,7 +63,7 @@ export class Candidates {
 
 	inOrder(): readonly Candidate[] {
 		this.#sort();
-		return [...this.#fresh, ...this.#others.map(({ candidate }) => candidate)];
+		return [...this.#newClients, ...this.#others.map(({ candidate }) => candidate)];
 	}
 
 	#sort(): void {

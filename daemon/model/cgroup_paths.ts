@@ -30,11 +30,11 @@ export class CgroupPaths {
 	of(id: bigint): string | undefined {
 		const known = this.#paths.get(id);
 		if (known !== undefined || performance.now() < this.#nextWalkMs) return known;
-		const begun = performance.now();
+		const began = performance.now();
 		// a new map, so that cgroups that are gone are forgotten
 		this.#paths = new Map();
 		this.#walk('/');
-		const tookMs = performance.now() - begun;
+		const tookMs = performance.now() - began;
 		this.#nextWalkMs = performance.now() + Math.max(walkEveryMs, tookMs / walkShare);
 		return this.#paths.get(id);
 	}

@@ -101,7 +101,7 @@ export class ListenerRows {
 	#sinceOf(key: string): bigint | undefined {
 		const recorded = this.#since.get(key);
 		if (recorded !== undefined) return recorded === 0n ? undefined : recorded;
-		const beginNs = this.#readNs ?? this.#beginBefore();
+		const beginNs = this.#readNs ?? this.#estimateStart();
 		this.#source.writeListenerSince(key, beginNs);
 		return beginNs;
 	}
@@ -110,7 +110,7 @@ export class ListenerRows {
 	 * The start of a listener that the first collection finds, and that no previous daemon
 	 * recorded.
 	 */
-	#beginBefore(): bigint {
+	#estimateStart(): bigint {
 		// no collection has ever ended: counting has just begun, or at least nothing of it was
 		// shown
 		if (this.#classifiedNs === 0n) return this.#startNs;

@@ -135,8 +135,8 @@ export interface Source {
 	 */
 	dropExported(key: string): boolean;
 	/**
-	 * Clients created until then have been given a series or put into "other"; later ones neither
-	 * (CLOCK_MONOTONIC nanoseconds).
+	 * Clients created until then have been given a series or put into "other"; later ones are not
+	 * classified yet (CLOCK_MONOTONIC nanoseconds).
 	 */
 	classifiedNs: bigint;
 	clientsFolded(): bigint;

@@ -183,7 +183,7 @@ export class Store implements SnapshotStore {
 		if (page.retired(index)) {
 			// retired by a daemon that was killed before it showed the client: it gets a series for
 			// one collection, so that its counts are folded from a series
-			if (this.#isFresh(page, index, number) && pass.candidates.open) return 'retiring';
+			if (this.#isNew(page, index, number) && pass.candidates.hasRoom) return 'retiring';
 			if (!this.#exported.fold(number, page.key(index))) return 'kept';
 			this.#clients.remove(number);
 			return 'folded';
@@ -212,11 +212,11 @@ export class Store implements SnapshotStore {
 	#classify(page: ClientPage, index: number, number: number, retiring: boolean, pass: CollectionPass): void {
 		const { candidates } = pass;
 		const { states, weights } = this.#clients;
-		const fresh = this.#isFresh(page, index, number);
+		const isNew = this.#isNew(page, index, number);
 		const weight = page.weight(index);
 		const moved = states[number] === clientState.other ? weight - (weights[number] ?? weight) : 0;
 		weights[number] = weight;
-		if (fresh && candidates.open) {
+		if (isNew && candidates.hasRoom) {
 			candidates.addNew(candidateOf(page, index, number, noTraffic));
 			return;
 		}
@@ -231,7 +231,7 @@ export class Store implements SnapshotStore {
 	}
 
 	/** Whether "other" has never shown the client's traffic, not even under the previous daemon. */
-	#isFresh(page: ClientPage, index: number, number: number): boolean {
+	#isNew(page: ClientPage, index: number, number: number): boolean {
 		if (this.#clients.states[number] !== clientState.new) return false;
 		return this.#snapshot !== undefined || page.createdNs(index) > this.#classifiedNs;
 	}

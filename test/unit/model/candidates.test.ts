@@ -47,14 +47,14 @@ it('puts new clients first, in order of arrival, while there is room for each', 
 	const candidates = new Candidates(2);
 	offer(candidates, 7);
 	for (const number of [2, 1]) {
-		expect(candidates.open).toBe(true);
+		expect(candidates.hasRoom).toBe(true);
 		candidates.addNew(candidate(number));
 	}
-	expect(candidates.open).toBe(false);
+	expect(candidates.hasRoom).toBe(false);
 	expect(numbers(candidates)).toEqual([2, 1, 7]);
 });
 
 it('accepts no client without room', () => {
 	const candidates = new Candidates(0);
-	expect([candidates.open, candidates.accepts(Number.MAX_VALUE)]).toEqual([false, false]);
+	expect([candidates.hasRoom, candidates.accepts(Number.MAX_VALUE)]).toEqual([false, false]);
 });
