@@ -21,7 +21,7 @@ export interface CheckOutput {
  * Returns the exit code.
  * @throws {ToascopeError} CONFIG_UNREADABLE, unless the output is JSON
  */
-export function configCheck(file: string, output: CheckOutput): number {
+export function checkConfig(file: string, output: CheckOutput): number {
 	try {
 		const found = changes(defaultConfig(), loadConfig({ path: file, env: {} }));
 		const differences = found.map(({ key, from, to }) => ({ key, value: to, default: from }));

@@ -181,7 +181,7 @@ function endpointText({ address, port }: ClientEndpointJson): string {
 
 async function read(path: string, daemon: DaemonAddress): Promise<readonly ConnectionJson[]> {
 	const { status, body } = await getFromDaemon(daemon, path).catch((error: unknown) => {
-		throw askError(error, formatDaemonAddress(daemon));
+		throw toLookupError(error, formatDaemonAddress(daemon));
 	});
 	const { connections, detail } = parse(body);
 	if (status === 200 && Array.isArray(connections)) return connections as ConnectionJson[];
@@ -196,7 +196,7 @@ async function read(path: string, daemon: DaemonAddress): Promise<readonly Conne
 	}
 	throw new ToascopeError(
 		'NOT_RUNNING',
-		`what answers at ${formatDaemonAddress(daemon)} is not toascope (status ${status})`,
+		`${formatDaemonAddress(daemon)} is not a toascope daemon (HTTP status ${status})`,
 		{
 			hint: 'see http.listen and http.socket in its configuration, and toascope doctor',
 		},
@@ -212,7 +212,7 @@ function parse(body: string): { readonly connections?: unknown; readonly detail?
 	}
 }
 
-function askError(error: unknown, where: string): ToascopeError {
+function toLookupError(error: unknown, where: string): ToascopeError {
 	const kind = errorKindOf(error);
 	if (kind === 'denied') {
 		return new ToascopeError('NO_PRIVILEGE', `this user is not allowed to use ${where}`, {

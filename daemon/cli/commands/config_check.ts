@@ -15,7 +15,7 @@ export const configCheckCommand: CommandSpec<JsonOption> = {
 		unsupported: 'the file is missing or cannot be read',
 	},
 	async run({ json }, file = '') {
-		const { configCheck } = await import('../config.ts');
-		return configCheck(file, { json: json === true, write });
+		const { checkConfig } = await import('../config.ts');
+		return checkConfig(file, { json: json === true, write });
 	},
 };

@@ -4,7 +4,7 @@
 /** Connections of a batch: all of them are looked up before the table of connections is full. */
 const batchSize = 10_000;
 
-/** The clients of one batch, and its connections. */
+/** Which clients make the connections of one batch, and how many. */
 interface BatchPlan {
 	/** Number of the first client, from 0. */
 	readonly first: number;
@@ -17,14 +17,14 @@ interface BatchPlan {
  * there.
  */
 export function batchesOf(clients: number, connections: number): BatchPlan[] {
-	const parts: BatchPlan[] = [];
+	const batches: BatchPlan[] = [];
 	for (let made = 0; made < connections; ) {
 		const first = clients > batchSize ? made % clients : 0;
 		const room = Math.min(batchSize, connections - made);
-		const part = Math.min(clients - first, room);
-		const count = clients > batchSize ? part : room;
-		parts.push({ first, clients: part, count });
+		const some = Math.min(clients - first, room);
+		const count = clients > batchSize ? some : room;
+		batches.push({ first, clients: some, count });
 		made += count;
 	}
-	return parts;
+	return batches;
 }

@@ -45,7 +45,7 @@ export class LabCheck {
 	}
 
 	/** Adds the server's records of connections that have ended. */
-	served(records: readonly EchoRecord[]): void {
+	addServed(records: readonly EchoRecord[]): void {
 		for (const record of records) {
 			this.#served.set(record.id, record);
 			this.#awaited?.ids.delete(record.id);
@@ -104,7 +104,7 @@ export class BackendCheck {
 	/** The most clients that wait for their counterpart: further ones are not remembered. */
 	static readonly #awaitedMax = 10_000;
 
-	made(results: readonly ConnectionResult[]): void {
+	addMade(results: readonly ConnectionResult[]): void {
 		const { clients, connections, failed } = this.#tally;
 		const good = results.filter(({ error }) => error === undefined);
 		this.#tally = {
@@ -113,15 +113,15 @@ export class BackendCheck {
 			connections: connections + results.length,
 			failed: failed + results.length - good.length,
 		};
-		for (const { client, clientPort } of good) this.#note(`${client} ${clientPort}`, this.#made, this.#found);
+		for (const { client, clientPort } of good) this.#pair(`${client} ${clientPort}`, this.#made, this.#found);
 	}
 
 	/** Adds a closed connection as toascope recorded it. */
-	found({ client }: Connection): void {
-		if (client !== undefined) this.#note(`${client.text} ${client.port}`, this.#found, this.#made);
+	addFound({ client }: Connection): void {
+		if (client !== undefined) this.#pair(`${client.text} ${client.port}`, this.#found, this.#made);
 	}
 
-	#note(key: string, own: Set<string>, other: Set<string>): void {
+	#pair(key: string, own: Set<string>, other: Set<string>): void {
 		if (other.delete(key)) this.#tally = { ...this.#tally, resolved: this.#tally.resolved + 1 };
 		else if (own.size < BackendCheck.#awaitedMax) own.add(key);
 	}

@@ -26,7 +26,7 @@ export async function demo(options: DemoOptions): Promise<number> {
 	requirePrivileges('the demo', ['CAP_SYS_ADMIN']);
 	const stop = stopSignal();
 	try {
-		return await show(options, stop);
+		return await run(options, stop);
 	} catch (error) {
 		// Ctrl-C ends the processes of the lab as well as this one, even during the start
 		if (stop.stopped && options.once === undefined) return exitCode.done;
@@ -40,10 +40,10 @@ export async function demo(options: DemoOptions): Promise<number> {
  * Standard output. When its reader has gone it stops the demo, which would otherwise run until a
  * signal stops it.
  */
-function screenUntil(stop: Stop): LogDestination {
+function openScreen(stop: Stop): LogDestination {
 	const screen = new LogDestination({
 		fd: 1,
-		onResumed: (lost) => screen.write(`(${lost} lines left out)\n`),
+		onResumed: (dropped) => screen.write(`(${dropped} lines left out)\n`),
 		onReaderGone: () => stop.now(),
 	});
 	return screen;
@@ -52,16 +52,16 @@ function screenUntil(stop: Stop): LogDestination {
 /** How long an exit waits for a stalled terminal. */
 const lastLinesMs = 300;
 
-async function show(options: DemoOptions, stop: Stop): Promise<number> {
-	return options.backend === undefined ? showLab(options, stop) : showBackend(options, options.backend, stop);
+async function run(options: DemoOptions, stop: Stop): Promise<number> {
+	return options.backend === undefined ? runLab(options, stop) : runBackend(options, options.backend, stop);
 }
 
-async function showLab(options: DemoOptions, stop: Stop): Promise<number> {
+async function runLab(options: DemoOptions, stop: Stop): Promise<number> {
 	await using lab = await Lab.open({ routes: [{ listenPort: publicPort, backendPort: port, profile: 'nat64' }] });
 	const truth = new LabCheck(lab.netnsInode('server'));
 	// a paused pager must not block the daemon, which runs in this process
-	const screen = screenUntil(stop);
-	await lab.echoServer({ port, onRecords: (records) => truth.served(records) });
+	const screen = openScreen(stop);
+	await lab.echoServer({ port, onRecords: (records) => truth.addServed(records) });
 	const service = await startService(options, (event) => {
 		// another demo on this machine has the same addresses
 		const ours = event.connection.netns === lab.netnsInode('server');
@@ -91,7 +91,7 @@ async function showLab(options: DemoOptions, stop: Stop): Promise<number> {
 /**
  * The lab's gateway connects to a server in the network namespace of this process, over loopback.
  */
-async function showBackend(options: DemoOptions, backend: number, stop: Stop): Promise<number> {
+async function runBackend(options: DemoOptions, backend: number, stop: Stop): Promise<number> {
 	await requireListener(backend);
 	await using lab = await Lab.open({
 		routes: [{ listenPort: publicPort, backendPort: backend, profile: 'nat64' }],
@@ -99,10 +99,10 @@ async function showBackend(options: DemoOptions, backend: number, stop: Stop): P
 	});
 	const truth = new BackendCheck();
 	const netns = statSync('/proc/self/ns/net').ino;
-	const screen = screenUntil(stop);
+	const screen = openScreen(stop);
 	const service = await startService(options, ({ type, connection }) => {
 		if (type !== 'closed' || connection.netns !== netns) return;
-		truth.found(connection);
+		truth.addFound(connection);
 		screen.write(eventLine(connection));
 	});
 	let seconds: number;
@@ -110,7 +110,7 @@ async function showBackend(options: DemoOptions, backend: number, stop: Stop): P
 		const text = `GET / HTTP/1.1\r\nHost: 127.0.0.1:${backend}\r\nUser-Agent: toascope-demo\r\nConnection: close\r\n\r\n`;
 		seconds = await runUntilStopped(options, lab, service, stop, screen, {
 			batch: () => ({ to: hostServer, text }),
-			check: async (results) => truth.made(results),
+			check: async (results) => truth.addMade(results),
 		});
 	} finally {
 		await service.stop('detach');

@@ -24,7 +24,7 @@ export async function runOnce(
 ): Promise<number> {
 	const { connections = defaultConnections } = options;
 	const client = await lab.client();
-	const begun = performance.now();
+	const began = performance.now();
 	let tally: Tally = emptyTally;
 	for (const { first, clients, count } of batchesOf(options.clients, connections)) {
 		const run = client.run({
@@ -40,7 +40,7 @@ export async function runOnce(
 		if (results === undefined) throw new ToascopeError('LAB_FAILED', 'interrupted before the end');
 		tally = await truth.check(results, tally, (question) => service.lookup(question));
 	}
-	const seconds = (performance.now() - begun) / 1000;
+	const seconds = (performance.now() - began) / 1000;
 	const report = { provider: 'bpf', accept_program: service.acceptProgram, ...reportOf(tally, seconds) };
 	process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : tallyText(report));
 	const allCorrect = tally.resolved === connections && tally.mismatched === 0 && tally.bytesMismatched === 0;
@@ -66,7 +66,7 @@ export async function runUntilStopped(
 	traffic: Traffic,
 ): Promise<number> {
 	const client = await lab.client();
-	const begun = performance.now();
+	const began = performance.now();
 	const url = service.listening === undefined ? undefined : `http://${formatEndpoint(service.listening)}`;
 	screen.write(demoHeader(url, options.backend));
 	while (!stop.stopped) {
@@ -84,7 +84,7 @@ export async function runUntilStopped(
 		if (stop.stopped) break;
 		await Promise.race([delay(400 * Math.random()), stop.promise]);
 	}
-	return (performance.now() - begun) / 1000;
+	return (performance.now() - began) / 1000;
 }
 
 const delay = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms).unref());

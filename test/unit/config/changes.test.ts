@@ -3,7 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { configCheck } from '../../../daemon/cli/config.ts';
+import { checkConfig } from '../../../daemon/cli/config.ts';
 import { changedRestartKeys, fileValues } from '../../../daemon/config/config.ts';
 import { defaultConfig } from '../../../daemon/config/load.ts';
 import { keys } from '../../../daemon/config/schema.ts';
@@ -107,7 +107,7 @@ describe('config check', () => {
 		const file = join(folder, 'c.yaml');
 		writeFileSync(file, text);
 		let output = '';
-		const exit = configCheck(file, { json, write: (part) => (output += part) });
+		const exit = checkConfig(file, { json, write: (part) => (output += part) });
 		return { exit, output: output.replaceAll(`${folder}/`, '') };
 	}
 
@@ -147,7 +147,7 @@ describe('config check', () => {
 	it('reports that a file is missing', () => {
 		let output = '';
 		const write = (part: string) => (output += part);
-		expect(() => configCheck(join(folder, 'none'), { json: false, write })).toThrow(
+		expect(() => checkConfig(join(folder, 'none'), { json: false, write })).toThrow(
 			expect.objectContaining({
 				code: 'CONFIG_UNREADABLE',
 				exitCode: 3,
@@ -155,7 +155,7 @@ describe('config check', () => {
 			}),
 		);
 		expect(output).toBe('');
-		expect(configCheck(join(folder, 'none'), { json: true, write })).toBe(3);
+		expect(checkConfig(join(folder, 'none'), { json: true, write })).toBe(3);
 		expect(JSON.parse(output)).toMatchObject({ ok: false, code: 'CONFIG_UNREADABLE', problems: [] });
 	});
 });
