@@ -37,13 +37,13 @@ step() {
 	name=$1
 	shift
 	log=$root/build/setup-$(printf %s "$name" | tr -cs 'a-z0-9' - | cut -c1-40).log
-	begun=$(date +%s)
+	step_began=$(date +%s)
 	printf 'setup: %s ... ' "$name"
 	if "$@" >"$log" 2>&1 </dev/null; then
-		printf 'done (%s s)\n' $(($(date +%s) - begun))
+		printf 'done (%s s)\n' $(($(date +%s) - step_began))
 		return 0
 	fi
-	printf 'failed (%s s)\n' $(($(date +%s) - begun))
+	printf 'failed (%s s)\n' $(($(date +%s) - step_began))
 	tail -n 40 "$log" | sed 's/^/  | /'
 	say "the whole log: $log"
 	return 1
@@ -60,8 +60,8 @@ attempt() {
 
 # --- packages of the distribution ---------------------------------------------------------------
 
-# present PROBE: runs a probe of scripts/packages.txt
-present() {
+# probe PROBE: runs a probe of scripts/packages.txt
+probe() {
 	case $1 in
 	cmd:*) command -v "${1#cmd:}" >/dev/null 2>&1 ;;
 	run:*) "${1#run:}" version >/dev/null 2>&1 ;;
@@ -85,8 +85,8 @@ present() {
 
 # Ubuntu installs a bpftool with the tools of each kernel, and the command on PATH fails if there is
 # none for the running kernel. Any of them works.
-adopt_bpftool() {
-	present run:bpftool && return
+link_bpftool() {
+	probe run:bpftool && return
 	for candidate in /usr/lib/linux-tools/*/bpftool /usr/lib/linux-tools-*/bpftool; do
 		if [ -x "$candidate" ] && "$candidate" version >/dev/null 2>&1; then
 			mkdir -p "$tools/bin"
@@ -103,7 +103,7 @@ missing() {
 	while read -r when probe apt dnf zypper; do
 		case $when in "" | \#*) continue ;; esac
 		[ "$when" = all ] || [ "$when" = "${2:-$goal}" ] || continue
-		present "$probe" && continue
+		probe "$probe" && continue
 		case $1 in
 		probe) echo "${probe#*:}" ;;
 		apt) echo "$apt" ;;
@@ -139,7 +139,7 @@ apt_install() {
 	attempt apt_get install --no-install-recommends $(apt_choose "$1")
 }
 
-lacking() {
+fail_missing() {
 	say "missing on this machine: $(missing probe)"
 	apt=$(apt_choose "$(missing apt)")
 	found=
@@ -156,17 +156,17 @@ lacking() {
 	exit 3
 }
 
-packages() {
-	adopt_bpftool
+install_packages() {
+	link_bpftool
 	wanted=$(missing apt)
 	[ -z "$wanted" ] && return
 	if [ "$goal" = package ] || [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-		lacking
+		fail_missing
 	fi
-	step "apt: $(printf %s "$wanted" | sed 's/|[^ ]*//g')" apt_install "$wanted" || lacking
+	step "apt: $(printf %s "$wanted" | sed 's/|[^ ]*//g')" apt_install "$wanted" || fail_missing
 	hash -r
-	adopt_bpftool
-	[ -z "$(missing probe)" ] || lacking
+	link_bpftool
+	[ -z "$(missing probe)" ] || fail_missing
 }
 
 # optional_packages KIND TESTS: installs the packages of KIND. If that is not possible, the tests
@@ -215,7 +215,7 @@ fetch_tools() {
 	done
 }
 
-test_tools() {
+install_test_servers() {
 	wanted=
 	for pair in nginx:nginx haproxy:haproxy apache2:apache2-bin prometheus:prometheus promtool:prometheus \
 		vsftpd:vsftpd sshd:openssh-server; do
@@ -239,7 +239,7 @@ test_tools() {
 
 # --- npm packages -------------------------------------------------------------------------------
 
-modules() {
+install_npm_packages() {
 	stamp=node_modules/.toascope-setup
 	inputs="$(uname -m) $(sha256sum <package-lock.json)"
 	# an installation by an older Node can lack the bundler's native part
@@ -263,7 +263,7 @@ compile() {
 	sh scripts/node.sh $cmake_js build -G 'Unix Makefiles' -p "$(nproc)" --CDBPFTOOL="$bpftool"
 }
 
-native() {
+build_native() {
 	stamp=build/.native
 	inputs=$({
 		printf '%s\n' "$root" "$(uname -m)"
@@ -291,11 +291,11 @@ if command -v flock >/dev/null 2>&1; then
 	}
 fi
 began=$(date +%s)
-packages
-[ "$goal" = package ] || modules
-native
+install_packages
+[ "$goal" = package ] || install_npm_packages
+build_native
 if [ "$goal" = test ]; then
-	test_tools
+	install_test_servers
 	optional_packages vm 'in guests'
 	for version in 16 19 22; do
 		optional_packages "clang-$version" "with clang $version"
