@@ -101,7 +101,7 @@ function report(error: unknown): number {
 	return error.exitCode;
 }
 
-// The reader of standard output may exit early (`head`, `true`): the rest of the output is lost,
+// The reader of standard output can exit early (`head`, `true`): the rest of the output is lost,
 // and the exit code is still that of the command.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 	if (error.code === 'EPIPE') return;

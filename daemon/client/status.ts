@@ -3,7 +3,7 @@
 import type { PeersJson, ReloadJson, StatusJson } from '../api/status.ts';
 import { type Answer, type DaemonAddress, errorKindOf, getFromDaemon } from './daemon_client.ts';
 
-/** Fields that an earlier version may lack. */
+/** Fields that an earlier version can lack. */
 type NewerField = 'attachments' | 'not_ready' | 'own_http';
 
 export type Status = Omit<StatusJson, NewerField | 'peers'> &

@@ -175,7 +175,7 @@ const ruled = ruledKeys.transform(
 	({ name, priority, pick, uses }): Profile => ({ ...builtInNamed(name), priority, pick, uses }),
 );
 
-/** Names that users may try here, and what to write instead. */
+/** Names that users could try here, and what to write instead. */
 const otherNames: Readonly<Record<string, string>> = {
 	ucloud: 'akamai4 for kind 253 with length 8, or balancer: ucloud-ulb for all that UCloud sends',
 };

@@ -20,7 +20,7 @@ export const httpLines = {
 		level: 'warn',
 		text: 'the previous HTTP server could not be closed',
 		meaning:
-			'Another process removed the socket of `endpoint`, and the daemon listens there again; connections to the previous server may stay open.',
+			'Another process removed the socket of `endpoint`, and the daemon listens there again; connections to the previous server can stay open.',
 		fields: ['endpoint', 'err'],
 	},
 	socketFileLost: {

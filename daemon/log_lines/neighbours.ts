@@ -14,7 +14,7 @@ export const neighbourLines = {
 		level: 'warn',
 		text: 'programs of a toascope that is no longer running are attached to the same sockets',
 		meaning:
-			'They still apply its settings, `trust` among them. Another mount may hide their pins: `umount` it, and start again. Or detach each link that `bpftool link show` lists with one of `programs`: `bpftool link detach id LINK`.',
+			'They still apply its settings, `trust` among them. Another mount can hide their pins: `umount` it, and start again. Or detach each link that `bpftool link show` lists with one of `programs`: `bpftool link detach id LINK`.',
 		fields: ['cgroup', 'programs', 'trust'],
 	},
 	programNamesHidden: {
