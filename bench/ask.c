@@ -123,9 +123,9 @@ static void *work(void *argument)
 	struct worker *worker = argument;
 	uint64_t cpu_ns = thread_cpu_ns();
 	int fd = connect_to(worker->path), next = worker->first;
-	double begun = monotonic_seconds();
+	double began = monotonic_seconds();
 
-	while (fd >= 0 && begun < worker->until && worker->lookups < LOOKUPS_MAX) {
+	while (fd >= 0 && began < worker->until && worker->lookups < LOOKUPS_MAX) {
 		const struct peer *peer = &peers[next++ % peer_count];
 		double ended;
 
@@ -134,8 +134,8 @@ static void *work(void *argument)
 			break;
 		}
 		ended = monotonic_seconds();
-		worker->micros[worker->lookups++] = (ended - begun) * 1e6;
-		begun = ended;
+		worker->micros[worker->lookups++] = (ended - began) * 1e6;
+		began = ended;
 	}
 	if (fd < 0)
 		worker->errors++;
@@ -188,7 +188,7 @@ static bool report(const struct worker *workers, int count, double seconds)
 static bool run(const char *path, double seconds, int count)
 {
 	struct worker workers[THREADS_MAX] = {};
-	double begun = monotonic_seconds();
+	double began = monotonic_seconds();
 	bool fine = true;
 
 	for (int i = 0; i < count; i++) {
@@ -196,7 +196,7 @@ static bool run(const char *path, double seconds, int count)
 
 		worker->path = path;
 		worker->first = i * (peer_count / count);
-		worker->until = begun + seconds;
+		worker->until = began + seconds;
 		worker->micros = malloc(LOOKUPS_MAX * sizeof(*worker->micros));
 		worker->started = worker->micros && !pthread_create(&worker->thread, NULL, work, worker);
 		fine &= worker->started;
@@ -205,7 +205,7 @@ static bool run(const char *path, double seconds, int count)
 		if (workers[i].started)
 			pthread_join(workers[i].thread, NULL);
 	}
-	fine = fine && report(workers, count, monotonic_seconds() - begun);
+	fine = fine && report(workers, count, monotonic_seconds() - began);
 	for (int i = 0; i < count; i++)
 		free(workers[i].micros);
 	return fine;

@@ -22,7 +22,7 @@
 
 struct run {
 	const struct client *client;
-	double begun;
+	double began;
 	double until;
 	double rate;    /* connections per second; 0: no limit */
 	uint64_t first; /* number of the first connection */
@@ -92,7 +92,7 @@ static void finish(struct worker *worker, int fd, char *buffer)
 /* Sleeps until the connection of that number is due. */
 static void wait_until_due(const struct run *run, uint64_t number)
 {
-	double due = run->begun + (number - run->first) / run->rate;
+	double due = run->began + (number - run->first) / run->rate;
 	struct timespec at = { .tv_sec = due, .tv_nsec = (due - (time_t)due) * 1e9 };
 
 	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
@@ -148,11 +148,11 @@ int client_use_http(struct client *client, const char *path)
 struct report client_run(const struct client *client, double seconds, uint64_t connections, double rate)
 {
 	uint64_t first = atomic_load(&next_number);
-	double begun = monotonic_seconds();
+	double began = monotonic_seconds();
 	struct run run = {
 		.client = client,
-		.begun = begun,
-		.until = begun + seconds,
+		.began = began,
+		.until = began + seconds,
 		.rate = rate,
 		.first = first,
 		.limit = connections ? first + connections : 0,

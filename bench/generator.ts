@@ -5,8 +5,8 @@
  */
 
 import {
-	agree,
 	Client,
+	combineReports,
 	type EndpointCgroups,
 	type Limits,
 	type Load,
@@ -49,7 +49,7 @@ export class Generator implements Load {
 		this.#sandbox.move(this.#client.child, cgroups.client);
 		await this.#server.ask('open');
 		const client = await this.#client.run(limits);
-		return agree(client, await this.#server.ask<Report>('close'));
+		return combineReports(client, await this.#server.ask<Report>('close'));
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {

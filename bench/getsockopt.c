@@ -83,10 +83,10 @@ static int accept_one(void)
  */
 static double time_calls(int fd, const struct option *option, int calls)
 {
-	struct timespec begun, ended;
+	struct timespec began, ended;
 	char value[512];
 
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begun);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &began);
 	for (int i = 0; i < calls; i++) {
 		socklen_t length = option->length;
 
@@ -94,7 +94,7 @@ static double time_calls(int fd, const struct option *option, int calls)
 			return -1;
 	}
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ended);
-	return ((ended.tv_sec - begun.tv_sec) * 1e9 + (ended.tv_nsec - begun.tv_nsec)) / calls;
+	return ((ended.tv_sec - began.tv_sec) * 1e9 + (ended.tv_nsec - began.tv_nsec)) / calls;
 }
 
 static bool run_round(struct socket *sockets, int count, int calls)

@@ -57,8 +57,8 @@ function summarise(rounds: readonly Round[], others: number): Part {
 	const figures: Record<string, object> = {};
 	const rows: Row[] = [];
 	for (const [option, label] of Object.entries(options) as [Option, string][]) {
-		const difference = (arm: Arm, than: Arm) =>
-			compare(rounds, rounds, (round) => round[arm][option] - round[than][option]);
+		const difference = (arm: Arm, baseline: Arm) =>
+			compare(rounds, rounds, (round) => round[arm][option] - round[baseline][option]);
 		const added = difference('with', 'empty');
 		const control = difference('control', 'empty');
 		const hook = difference('with', 'without');

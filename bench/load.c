@@ -102,7 +102,7 @@ static bool execute(const char *line, struct client *client, struct server *serv
 	unsigned short port = client->exchange.port;
 	unsigned long long connections = 0;
 	struct report report;
-	double seconds, begun, rate = 0;
+	double seconds, began, rate = 0;
 
 	if (server && !*open && !strcmp(line, "open\n")) {
 		int error = server_open(server, &client->exchange, serve_exchange);
@@ -127,9 +127,9 @@ static bool execute(const char *line, struct client *client, struct server *serv
 		struct client there = *client;
 
 		there.exchange.port = port;
-		begun = monotonic_seconds();
+		began = monotonic_seconds();
 		report = client_run(&there, seconds, connections, rate);
-		report_print("client", &report, monotonic_seconds() - begun);
+		report_print("client", &report, monotonic_seconds() - began);
 		return true;
 	}
 	fprintf(stderr, "invalid command in this state: %s", line);

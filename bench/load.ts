@@ -91,7 +91,7 @@ export class Client implements AsyncDisposable {
  * Combines the reports of both ends on a run.
  * @throws {ToascopeError} LAB_FAILED unless they agree and neither counted an error
  */
-export function agree(client: Report, server: Pick<Report, 'connections' | 'errors' | 'cpu_seconds'>): Run {
+export function combineReports(client: Report, server: Pick<Report, 'connections' | 'errors' | 'cpu_seconds'>): Run {
 	if (client.errors + server.errors > 0 || client.connections !== server.connections) {
 		const reports = `client ${JSON.stringify(client)}, server ${JSON.stringify(server)}`;
 		throw new ToascopeError('LAB_FAILED', `the load failed: ${reports}`);

@@ -35,7 +35,7 @@ await using load = await Streams.start(sandbox);
 async function measure(): Promise<{ result: ModuleSample; connections: number }> {
 	const [connectionMicros, rates, segmentMicros]: [number[], number[], number[]] = [[], [], []];
 	let [connections, segments, calls] = [0, 0, 0];
-	const [daemonBefore, begun] = [sandbox.cpuSeconds(daemonCgroup), performance.now()];
+	const [daemonBefore, began] = [sandbox.cpuSeconds(daemonCgroup), performance.now()];
 	for (let index = 0; index <= runs; index++) {
 		const run = await generator.run({ server: cgroup, client: cgroup }, { seconds });
 		connections += run.connections;
@@ -58,7 +58,7 @@ async function measure(): Promise<{ result: ModuleSample; connections: number }>
 			rate: median(rates.slice(1)),
 			segmentMicros: median(segmentMicros.slice(1)),
 			segmentsForACall: segments / calls,
-			daemonShare: daemonSeconds / ((performance.now() - begun) / 1000),
+			daemonShare: daemonSeconds / ((performance.now() - began) / 1000),
 		},
 		connections,
 	};

@@ -5,8 +5,8 @@
  */
 
 import {
-	agree,
 	Client,
+	combineReports,
 	type EndpointCgroups,
 	type Limits,
 	type Load,
@@ -52,7 +52,7 @@ export class NginxLoad implements Load {
 		const before = this.#nginx.cpuSeconds;
 		const client = await this.#client.run(limits, this.#nginx.port(cgroups.server));
 		const cpuSeconds = this.#nginx.cpuSeconds - before;
-		return agree(client, { connections: this.#nginx.takeLogged(), errors: 0, cpu_seconds: cpuSeconds });
+		return combineReports(client, { connections: this.#nginx.takeLogged(), errors: 0, cpu_seconds: cpuSeconds });
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {

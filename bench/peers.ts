@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { PartUnavailable, runInGuest, tree } from './in_guest.ts';
 import { fetchTools } from './peer_tools.ts';
 import type { Stretch, ToolRun } from './peers_guest.ts';
-import { aim, atMost, leaveOut, rowTitle } from './peers_here.ts';
+import { aim, atMost, rowTitle, skippedPart } from './peers_here.ts';
 import type { Part, Plan, Row } from './result.ts';
 import type { Sandbox } from './sandbox.ts';
 import { median } from './statistics.ts';
@@ -29,7 +29,7 @@ export async function measurePeers(_ground: Sandbox, plan: Plan): Promise<Part> 
 		});
 		return summarise(result, release);
 	} catch (error) {
-		if (error instanceof PartUnavailable) return leaveOut('peers', error.message);
+		if (error instanceof PartUnavailable) return skippedPart('peers', error.message);
 		throw error;
 	}
 }

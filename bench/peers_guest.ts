@@ -56,7 +56,7 @@ async function measure(
 
 async function withTool(sandbox: Sandbox, generator: Generator, tool: ComparedTool): Promise<Stretch> {
 	await using peer = await ToolProcess.start(sandbox, tool, folder);
-	// the tool may still be attaching further programs
+	// the tool can still be attaching further programs
 	await setTimeout(3000);
 	const { runs: measured, all } = await measure(sandbox, generator, toolCgroup);
 	return { name: tool.name, what: tool.what, runs: measured, lines: countReported(tool, await peer.end()) / all };

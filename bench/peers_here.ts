@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Compares toascope, on this machine's own processors, with those of the other tools that its
- * kernel can run.
+ * Compares the cost of toascope with that of the other tools that this kernel can run, on this
+ * machine's own processors.
  */
 import { daemonCgroup, startDaemon, untilClosed } from './daemon.ts';
 import { Generator } from './generator.ts';
@@ -27,7 +27,7 @@ const bounds = { least: 12, most: 36, step: 4, quick: 2 };
 const tracepointTools: readonly string[] = ['tcplife', 'tcpstates'];
 
 /** One arm in one round: the medians of its runs. */
-interface Stretch {
+interface ArmResult {
 	readonly rate: number;
 	/** CPU time per connection, of both ends and the tool. */
 	readonly cpuMicros: number;
@@ -37,10 +37,10 @@ interface Stretch {
 	readonly reported?: number;
 }
 
-const cpuRatio = (run: Stretch, without: Stretch) => run.cpuMicros / without.cpuMicros;
-const control: Control<string, Stretch> = { arm: 'control', against: 'bare', how: cpuRatio };
+const cpuRatio = (run: ArmResult, without: ArmResult) => run.cpuMicros / without.cpuMicros;
+const control: Control<string, ArmResult> = { arm: 'control', against: 'bare', how: cpuRatio };
 
-export function leaveOut(name: string, reason: string): Part {
+export function skippedPart(name: string, reason: string): Part {
 	return {
 		figures: { left_out: reason },
 		rows: [{ name, what: rowTitle, value: 'left out', aim, verdict: 'none', note: reason }],
@@ -57,14 +57,14 @@ export async function measurePeersHere(sandbox: Sandbox, plan: Plan): Promise<Pa
 		for (const tool of tools) await (await ToolProcess.start(sandbox, tool, folder)).end();
 	} catch (error) {
 		if (sandbox.signal.aborted) throw error;
-		return leaveOut('peers_here', (error as Error).message.split('\n', 1)[0] ?? '');
+		return skippedPart('peers_here', (error as Error).message.split('\n', 1)[0] ?? '');
 	}
 	await using daemon = await startDaemon(sandbox, 'with');
 	await using generator = await Generator.start(sandbox, clients);
 	let watched = 0;
 
-	const measure = async (cgroup: string, toolCgroup: string): Promise<Stretch & { all: number }> => {
-		const runs: Stretch[] = [];
+	const measure = async (cgroup: string, toolCgroup: string): Promise<ArmResult & { all: number }> => {
+		const runs: ArmResult[] = [];
 		let all = 0;
 		// the first run is a warm-up
 		for (let index = 0; index <= runsEach; index++) {
@@ -75,7 +75,7 @@ export async function measurePeersHere(sandbox: Sandbox, plan: Plan): Promise<Pa
 			const cpuMicros = ((run.cpuSeconds + tool) / run.connections) * 1e6;
 			if (index > 0) runs.push({ rate: run.rate, cpuMicros, toolShare: tool / run.seconds });
 		}
-		const middle = (read: (run: Stretch) => number) => median(runs.map(read));
+		const middle = (read: (run: ArmResult) => number) => median(runs.map(read));
 		return {
 			rate: middle(({ rate }) => rate),
 			cpuMicros: middle(({ cpuMicros }) => cpuMicros),
@@ -86,16 +86,16 @@ export async function measurePeersHere(sandbox: Sandbox, plan: Plan): Promise<Pa
 	const bare = () => measure('without', toolCgroup);
 	const withToascope = async () => {
 		daemon.child.kill('SIGCONT');
-		const stretch = await measure('with', daemonCgroup);
-		watched += stretch.all;
+		const result = await measure('with', daemonCgroup);
+		watched += result.all;
 		await untilClosed(sandbox, daemon, watched);
 		daemon.child.kill('SIGSTOP');
-		return stretch;
+		return result;
 	};
 	const withTool = async (tool: ComparedTool) => {
 		await using peer = await ToolProcess.start(sandbox, tool, folder);
-		const stretch = await measure('without', toolCgroup);
-		return { ...stretch, reported: countReported(tool, await peer.end()) / stretch.all };
+		const result = await measure('without', toolCgroup);
+		return { ...result, reported: countReported(tool, await peer.end()) / result.all };
 	};
 
 	sandbox.cgroup(toolCgroup);
@@ -112,14 +112,14 @@ export async function measurePeersHere(sandbox: Sandbox, plan: Plan): Promise<Pa
 	return summarise(runs, tools);
 }
 
-function summarise(runs: Readonly<Record<string, readonly Stretch[]>>, tools: readonly ComparedTool[]): Part {
+function summarise(runs: Readonly<Record<string, readonly ArmResult[]>>, tools: readonly ComparedTool[]): Part {
 	const of = (name: string) => runs[name] ?? [];
 	const bare = of('bare');
-	const more = (run: Stretch, without: Stretch) => run.cpuMicros - without.cpuMicros;
+	const more = (run: ArmResult, without: ArmResult) => run.cpuMicros - without.cpuMicros;
 	const added = (name: string) => compare(of(name), bare, more);
 	const rate = (name: string) => compare(of(name), bare, (run, without) => run.rate / without.rate);
 	const ofControl = compare(of('control'), bare, cpuRatio);
-	const costs = (name: string) => of(name).map((run, round) => more(run, bare[round] as Stretch));
+	const costs = (name: string) => of(name).map((run, round) => more(run, bare[round] as ArmResult));
 	const share = compare(costs('toascope'), costs('tcplife'), (ours, theirs) => ours / theirs);
 	const names = { toascope: 'toascope', ...Object.fromEntries(tools.map(({ name, what }) => [name, what])) };
 	const measured = Object.entries({ ...names, control: 'control, no tool' });
@@ -147,9 +147,9 @@ function summarise(runs: Readonly<Record<string, readonly Stretch[]>>, tools: re
 	};
 }
 
-function rowOf(name: string, what: string, stretches: readonly Stretch[], ratio: string, added: string): Row {
-	const middle = (read: (stretch: Stretch) => number) => median(stretches.map(read));
-	const lines = middle((stretch) => stretch.reported ?? Number.NaN);
+function rowOf(name: string, what: string, results: readonly ArmResult[], ratio: string, added: string): Row {
+	const middle = (read: (result: ArmResult) => number) => median(results.map(read));
+	const lines = middle((result) => result.reported ?? Number.NaN);
 	return {
 		name: `peers_here_${name}`,
 		what: `accepted connections per second, ${what} / no tool`,

@@ -17,7 +17,7 @@ import { Generator } from './generator.ts';
 import type { EndpointCgroups, Load } from './load.ts';
 import { watchOtherProcesses } from './machine.ts';
 import { NginxLoad } from './nginx_load.ts';
-import { type Arm, armsOf, control, type Kind, leaveOut, summarise } from './rate_rows.ts';
+import { type Arm, armsOf, control, type Kind, skippedPart, summarise } from './rate_rows.ts';
 import type { Part, Plan } from './result.ts';
 import { runRounds } from './rounds.ts';
 import type { Sandbox } from './sandbox.ts';
@@ -47,7 +47,8 @@ export function measureRate(sandbox: Sandbox, plan: Plan): Promise<Part> {
 export async function measureNginxRate(sandbox: Sandbox, plan: Plan): Promise<Part> {
 	const kind = { name: 'rate_nginx', server: 'nginx', atLeast: 0.97 };
 	const nginx = findProgram('nginx');
-	if (nginx === undefined) return leaveOut(kind, 'nginx is neither installed nor available from the package archive');
+	if (nginx === undefined)
+		return skippedPart(kind, 'nginx is neither installed nor available from the package archive');
 	const cgroups = [...new Set(armsOf(plan).map((arm) => cgroupsOf[arm].server))];
 	return measure(sandbox, plan, kind, () => NginxLoad.start(sandbox, nginx, clients, cgroups));
 }

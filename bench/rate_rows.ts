@@ -46,7 +46,7 @@ function whole(value: number | undefined): string {
 }
 
 /** The result of a part that cannot be measured on this machine. */
-export function leaveOut(kind: Kind, reason: string): Part {
+export function skippedPart(kind: Kind, reason: string): Part {
 	return {
 		figures: { left_out: reason },
 		rows: [
@@ -61,11 +61,11 @@ export function summarise(
 	measured: Partial<Runs>,
 	seconds: number,
 	others: number,
-	than?: ComparedVersion,
+	older?: ComparedVersion,
 ): Part {
 	const runs: Runs = { with: [], without: [], control: [], floor: [], server: [], against: [], ...measured };
 	const arms = (Object.keys(runs) as Arm[]).filter((arm) => runs[arm].length > 0);
-	const older = than && compareVersions(runs);
+	const comparison = older && compareVersions(runs);
 	const against = (arm: Arm, how: (run: Run, without: Run) => number) => compare(runs[arm], runs.without, how);
 	const rate = against('with', rateRatio);
 	const server = against('server', rateRatio);
@@ -92,12 +92,12 @@ export function summarise(
 	return {
 		figures: {
 			ratio: rate,
-			ratio_server_end_alone: server,
+			ratio_server_end_only: server,
 			ratio_control: ofControl,
 			ratio_floor: floor,
 			ratio_cpu_per_connection: cpu,
 			added_cpu_microseconds: added,
-			added_cpu_microseconds_server_end_alone: addedServer,
+			added_cpu_microseconds_server_end_only: addedServer,
 			added_cpu_microseconds_floor: addedFloor,
 			daemon_cpu_microseconds: Number(daemon.toFixed(3)),
 			connections_per_second: perSecond,
@@ -107,7 +107,7 @@ export function summarise(
 			seconds_each: seconds,
 			connections: arms.flatMap((arm) => runs[arm]).reduce((all, { connections }) => all + connections, 0),
 			runs_per_second: Object.fromEntries(arms.map((arm) => [arm, runs[arm].map((run) => Math.round(run.rate))])),
-			...(older && { against: { commit: than?.commit, ...older } }),
+			...(comparison && { against: { commit: older?.commit, ...comparison } }),
 		},
 		rows: [
 			{
@@ -154,19 +154,19 @@ export function summarise(
 					verdict: added.median + daemon <= kind.addsAtMost ? 'met' : 'falls short',
 				}),
 			},
-			...(older && than
+			...(comparison && older
 				? [
 						row(
 							'against',
-							`accepted connections per second, with toascope / with ${than.name}`,
-							formatEstimate(older.ratio),
+							`accepted connections per second, with toascope / with ${older.name}`,
+							formatEstimate(comparison.ratio),
 							`${whole(perSecond.with)} / ${whole(perSecond.against)} per second`,
 						),
 						row(
 							'against_added',
-							`CPU time that toascope and its daemon add per connection / that ${than.name} adds`,
-							formatEstimate(older.added_ratio),
-							`${formatEstimate(older.added, 2)} / ${formatEstimate(older.added_by_other, 2)} µs`,
+							`CPU time that toascope and its daemon add per connection / that ${older.name} adds`,
+							formatEstimate(comparison.added_ratio),
+							`${formatEstimate(comparison.added, 2)} / ${formatEstimate(comparison.added_by_other, 2)} µs`,
 						),
 					]
 				: []),

@@ -82,14 +82,14 @@ async function drainBursts(sandbox: Sandbox, connections: number, times: number)
 			counts[type] = (counts[type] ?? 0) + 1;
 		};
 		const all = () => types.reduce((sum, type) => sum + (counts[type] ?? 0), 0);
-		const begun = performance.now();
+		const began = performance.now();
 		for (let before = -1; all() > before; ) {
 			before = all();
 			provider.drain(count, (step, cause) => {
 				throw new ToascopeError('LAB_FAILED', `cannot read records: ${step} failed`, { cause });
 			});
 		}
-		const seconds = (performance.now() - begun) / 1000;
+		const seconds = (performance.now() - began) / 1000;
 		if (types.some((type) => counts[type] !== connections)) {
 			const found = `${connections} connections had ${JSON.stringify(counts)} records`;
 			throw new ToascopeError('LAB_FAILED', `${found}, ${provider.counters.drops().ring_full} were dropped`);

@@ -27,11 +27,11 @@ const agent = new Agent({ keepAlive: true });
 const answers: Answer[] = [];
 
 async function scrape(): Promise<Answer> {
-	const begun = performance.now();
+	const began = performance.now();
 	const request = get(url, { agent, headers: { 'accept-encoding': encoding } });
 	const [response] = (await once(request, 'response')) as [IncomingMessage];
 	const chunks = await response.toArray();
-	const ms = performance.now() - begun;
+	const ms = performance.now() - began;
 	const body = Buffer.concat(chunks);
 	const text = body.toString('latin1');
 	return {

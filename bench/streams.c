@@ -170,7 +170,7 @@ static bool execute(const char *line, const struct source *source, struct server
 	/* one thread for each stream, up to the maximum */
 	static const struct exchange exchange = { .port = PORT, .threads = THREADS_MAX };
 	struct report report;
-	double seconds, begun;
+	double seconds, began;
 	size_t segment_bytes = 0;
 	int count, error;
 
@@ -192,9 +192,9 @@ static bool execute(const char *line, const struct source *source, struct server
 	}
 	if (source && sscanf(line, "run %lf %d %zu", &seconds, &count, &segment_bytes) >= 2 && count > 0 &&
 	    count <= THREADS_MAX && segment_bytes <= CHUNK) {
-		begun = monotonic_seconds();
+		began = monotonic_seconds();
 		report = run(source, seconds, count, segment_bytes);
-		report_print("client", &report, monotonic_seconds() - begun);
+		report_print("client", &report, monotonic_seconds() - began);
 		return true;
 	}
 	fprintf(stderr, "invalid command in this state: %s", line);
