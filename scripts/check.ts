@@ -96,9 +96,9 @@ const others: Check[] = [
 let failed = 0;
 const checks = fix ? formatters : [...formatters, ...others];
 for (const check of checks) {
-	const begun = performance.now();
+	const began = performance.now();
 	const problem = await check.run();
-	const seconds = ((performance.now() - begun) / 1000).toFixed(1);
+	const seconds = ((performance.now() - began) / 1000).toFixed(1);
 	console.log(`${problem === '' ? 'ok    ' : 'failed'}  ${check.name} (${seconds} s)`);
 	if (problem !== '') {
 		failed++;

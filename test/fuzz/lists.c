@@ -100,7 +100,7 @@ static void print_counts(const unsigned long long *verdicts, double seconds)
 static enum exit_code generate_lists(unsigned long long seed, unsigned long long most, double seconds)
 {
 	unsigned long long verdicts[TOA_VERDICT_CONFLICT + 1] = { 0 };
-	double begun = seconds_now(), printed = 0, elapsed = 0;
+	double began = seconds_now(), printed = 0, elapsed = 0;
 	struct random random;
 	enum toa_verdict verdict;
 
@@ -108,7 +108,7 @@ static enum exit_code generate_lists(unsigned long long seed, unsigned long long
 	for (unsigned long long i = 0; !most || i < most; i++) {
 		if (i % LISTS_FOR_CLOCK == 0) {
 			keep_alive();
-			elapsed = seconds_now() - begun;
+			elapsed = seconds_now() - began;
 			if (elapsed - printed >= 1) {
 				print_counts(verdicts, elapsed);
 				printed = elapsed;
@@ -120,12 +120,12 @@ static enum exit_code generate_lists(unsigned long long seed, unsigned long long
 			generate_layouts(&current_case, &random);
 		generate_list(&current_case, &random);
 		if (!readings_agree(&verdict)) {
-			print_counts(verdicts, seconds_now() - begun);
+			print_counts(verdicts, seconds_now() - began);
 			return EXIT_FINDING;
 		}
 		verdicts[verdict]++;
 	}
-	print_counts(verdicts, seconds_now() - begun);
+	print_counts(verdicts, seconds_now() - began);
 	return EXIT_AGREED;
 }
 

@@ -31,9 +31,9 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 }
 try {
 	const { minutes, seed } = readArguments();
-	const begun = performance.now();
+	const began = performance.now();
 	const say = (text: string) =>
-		console.log(`${((performance.now() - begun) / 1000).toFixed(1).padStart(8)} s  ${text}`);
+		console.log(`${((performance.now() - began) / 1000).toFixed(1).padStart(8)} s  ${text}`);
 	console.log(`${minutes} minutes, seed ${seed}`);
 	const checks = await soak({ minutes, seed, say, signal: interrupted.signal });
 	const failed = checks.filter(({ ok }) => !ok);

@@ -21,7 +21,7 @@ trouble='WARNING:|BUG:|Oops|Call Trace|general protection|INFO:|still has object
 step() {
 	name=$1
 	shift
-	begun=$(cut -d. -f1 /proc/uptime)
+	began=$(cut -d. -f1 /proc/uptime)
 	dmesg -C
 	echo "step $name"
 	if "$@"; then
@@ -35,7 +35,7 @@ step() {
 		dmesg | grep -Ev 'TOA: |toa: '
 		echo "not ok $name: errors in the kernel log"
 	fi
-	echo "step $name took $(($(cut -d. -f1 /proc/uptime) - begun)) s"
+	echo "step $name took $(($(cut -d. -f1 /proc/uptime) - began)) s"
 }
 
 dmesg -n 1

@@ -129,8 +129,8 @@ function stepsFor({ module, foreign, noMemory }: Modules, { times, tests }: Work
 }
 
 async function runKernel(kernel: Kernel, plan: Plan, print: (line: string) => void): Promise<KernelReport> {
-	const begun = performance.now();
-	const seconds = () => (performance.now() - begun) / 1000;
+	const began = performance.now();
+	const seconds = () => (performance.now() - began) / 1000;
 	const directory = join(work, kernel.name);
 	mkdirSync(directory, { recursive: true });
 	let release: string | undefined;
@@ -182,11 +182,11 @@ export async function runMatrix(
 	const waiting = [...kernels.entries()];
 	const nameWidth = Math.max(...kernels.map(({ name }) => name.length));
 	const reports: KernelReport[] = [];
-	const begun = performance.now();
+	const began = performance.now();
 	const worker = async () => {
 		for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
 			const [index, kernel] = next;
-			const left = plan.allSeconds - (performance.now() - begun) / 1000;
+			const left = plan.allSeconds - (performance.now() - began) / 1000;
 			const limitSeconds = Math.max(1, Math.min(plan.limitSeconds, Math.floor(left)));
 			const own = { ...plan, limitSeconds };
 			reports[index] = await runKernel(kernel, own, (line) => print(`${kernel.name.padEnd(nameWidth)} ${line}`));

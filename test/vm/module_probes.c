@@ -156,9 +156,9 @@ static void toggle(void)
 	}
 }
 
-static bool in_time(time_t begun)
+static bool in_time(time_t began)
 {
-	return time(NULL) - begun < 60;
+	return time(NULL) - began < 60;
 }
 
 /*
@@ -168,7 +168,7 @@ static bool in_time(time_t begun)
  */
 void return_probe_missed(void)
 {
-	time_t begun = time(NULL);
+	time_t began = time(NULL);
 	bool found = false;
 	uint16_t port;
 	int listener = listen_on(AF_INET, false, &port);
@@ -176,7 +176,7 @@ void return_probe_missed(void)
 
 	probes_switch = KPROBES;
 	toggler = start(toggle);
-	while (!found && in_time(begun)) {
+	while (!found && in_time(began)) {
 		long long repaired = counter("repaired");
 		struct host host = wire_host(4, port);
 		int fd = connection(listener, &host, "", NAT64);
@@ -211,7 +211,7 @@ static void call(void)
 void interrupted_probe(void)
 {
 	struct utsname system;
-	time_t begun = time(NULL);
+	time_t began = time(NULL);
 	uint16_t port;
 	int listener, found = 0;
 	pid_t caller;
@@ -229,7 +229,7 @@ void interrupted_probe(void)
 	caller = start(call);
 	pin(1);
 	listener = listen_on(AF_INET, false, &port);
-	while (found < 3 && in_time(begun)) {
+	while (found < 3 && in_time(began)) {
 		long long repaired = counter("repaired"), missed = counter("missed_tcp_v4_syn_recv_sock");
 		long long state = counter("missed_tcp_rcv_state_process");
 		struct host host = wire_host(4, port);

@@ -53,7 +53,7 @@ static pid_t start_second(void)
 void lost_race(void)
 {
 	long long lost = counter("lost_race"), toa = counter("verdict_toa"), repaired = counter("repaired");
-	time_t begun = time(NULL);
+	time_t began = time(NULL);
 	uint16_t port;
 	int listener = listen_on(AF_INET, false, &port), handshakes = 0, fd;
 	pid_t second;
@@ -64,7 +64,7 @@ void lost_race(void)
 	second = start_second();
 	pin(0);
 	add_slow_probes("tcp_create_openreq_child", SLOW_PROBES);
-	while (counter("lost_race") - lost < LOST && time(NULL) - begun < 30) {
+	while (counter("lost_race") - lost < LOST && time(NULL) - began < 30) {
 		struct host host = wire_host(4, port);
 
 		CHECK_NUMBER(wire_syn(wire, &host, no_options), 0, "SYN-ACK");

@@ -46,14 +46,14 @@ export function expectMonotonic(before: Snapshot, after: Snapshot): void {
 	const [seriesBefore, seriesAfter] = [[...before.clients], [...after.clients]];
 	const absorbed = emptySum();
 	let gone = 0;
-	for (const { listener, sinceNs: begun, total, folded } of before.listeners) {
+	for (const { listener, sinceNs: began, total, folded } of before.listeners) {
 		const now = after.listeners.find((one) => one.listener === listener);
 		if (now === undefined) {
 			gone++;
 			addTo(absorbed, total);
 			continue;
 		}
-		if (now.sinceNs !== undefined) expect(now.sinceNs, `beginning of ${listener}`).toBe(begun);
+		if (now.sinceNs !== undefined) expect(now.sinceNs, `beginning of ${listener}`).toBe(began);
 		expectNoDecrease(`total of ${listener}`, total, now.total);
 		const ended = emptySum();
 		addTo(ended, folded);
