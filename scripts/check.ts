@@ -8,6 +8,7 @@ import { execFile } from 'node:child_process';
 import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { commentNameProblems } from './comment_names.ts';
 import { formatDocument } from './documents.ts';
 import { licenceProblems } from './spdx.ts';
 import { vocabularyProblems } from './vocabulary.ts';
@@ -81,6 +82,7 @@ const others: Check[] = [
 		run: () => node('node_modules/knip/bin/knip.js', '--no-progress', '--treat-config-hints-as-errors'),
 	},
 	{ name: 'licence lines', run: async () => licenceProblems(root, files).join('\n') },
+	{ name: 'functions that comments name', run: async () => commentNameProblems(root, files).join('\n') },
 	{ name: 'vocabulary', run: async () => vocabularyProblems(root, files).join('\n') },
 	{
 		name: 'shell syntax',
