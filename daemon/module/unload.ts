@@ -26,7 +26,7 @@ export function unloadModule(pin: string | undefined, roots: Roots = hostRoots):
 		});
 	}
 	requireCapabilities('unloading a kernel module', ['CAP_SYS_MODULE']);
-	if (pin !== undefined && existsSync(pin)) withInUseError(() => dropLinks(pin));
+	if (pin !== undefined && existsSync(pin)) withInUseError(() => detachLinks(pin));
 	const lock = withInUseError(() => HostLock.acquire(roots));
 	try {
 		removeModule(roots);
@@ -49,7 +49,7 @@ function withInUseError<T>(act: () => T): T {
 	}
 }
 
-function dropLinks(pin: string): void {
+function detachLinks(pin: string): void {
 	const pins = Pins.open(native(), pin);
 	try {
 		pins.detachLinksWith(modulePrograms);
