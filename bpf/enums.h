@@ -37,7 +37,7 @@ enum accept_kind {
 	ACCEPT_FEXIT = 1,
 	ACCEPT_GETPEERNAME = 2,
 	ACCEPT_UNOBSERVED = 3,
-	ACCEPT_KINDS = 4
+	ACCEPT_KINDS,
 };
 
 /*
@@ -49,7 +49,7 @@ enum without_option {
 	WITHOUT_UNTRUSTED_DATA = 1,
 	WITHOUT_TRUSTED_NO_DATA = 2,
 	WITHOUT_TRUSTED_DATA = 3,
-	WITHOUT_KINDS = 4,
+	WITHOUT_KINDS,
 };
 
 /* Everything that is not recorded, by reason. */
@@ -98,7 +98,7 @@ enum drop {
 	 * A connection was counted under its client's prefix, whose share of the table is used up.
 	 */
 	DROP_CLIENTS_PER_PREFIX = 18,
-	DROPS = 19,
+	DROPS,
 };
 
 /* What counted the connections that had closed. */
@@ -106,7 +106,7 @@ enum counted_by {
 	COUNTED_BY_SWEEP = 0,
 	COUNTED_BY_REUSE = 1, /* a new connection needed the slot: the sweep is too slow */
 	COUNTED_BY_CLOSE = 2, /* it was in socket storage */
-	COUNTED_BYS = 3,
+	COUNTED_BYS,
 };
 
 /* What the programs that the daemon runs return: fold, retire, free_listener, recount, sweep. */

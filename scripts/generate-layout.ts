@@ -75,7 +75,7 @@ const text = `${[
 
 if (process.argv.includes('--check')) {
 	if (readFileSync(target, 'utf8') !== text) {
-		process.stderr.write('daemon/capture/records/layout.gen.ts is stale: run npm run build\n');
+		process.stderr.write('daemon/capture/records/layout.gen.ts is stale: run npm run generate\n');
 		process.exitCode = 1;
 	}
 } else {

@@ -4,6 +4,7 @@
  * module includes. With --check it only compares the file, and exits with 1 if it is stale.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
+import { checkLayout } from '../daemon/config/profile_layout.ts';
 
 const table = new URL('../kernel/toa_profiles.def', import.meta.url);
 const target = new URL('../daemon/config/built_in_profiles.gen.ts', import.meta.url);
@@ -17,39 +18,75 @@ const constants: Readonly<Record<string, number>> = {
 };
 const vniForms = ['be24', 'be32', 'le32'] as const;
 
-const row = /^TOA_PROFILE\(("\w+"(?:,\s*[\w]+){12}),\s*("(?:[^"\\\n]|\\.)*")\)$/gm;
+const row = /^TOA_PROFILE\("(\w+)",((?:\s*\w+,){12})\s*("(?:[^"\\\n]|\\.)*")\)$/gm;
 
-function profile(fields: string, source: string): string {
-	const [name = '', ...words] = fields.split(/,\s*/);
+/** Ids of built-in profiles: an operator's own profiles have those between. */
+const isBuiltInId = (id: number) => (id >= 1 && id <= 7) || (id >= 24 && id <= 31);
+
+function readProfile([, name = '', fields = '', source = '']: RegExpExecArray) {
+	const words = fields.match(/\w+/g) ?? [];
 	const numbers = words.map((word) => constants[word] ?? Number(word));
-	if (numbers.some((number) => !Number.isInteger(number))) throw new Error(`${table.pathname}: ${fields}`);
-	const [id, kind, length, family, portAt, addressAt, onSyn, version, vipAt, vportAt, vniAt, vniForm = 0] = numbers;
-	const present = (value: number | undefined) => (value === 0 ? 'undefined' : value);
-	return `\t{
-\t\tid: ${id},
-\t\tname: ${name.replaceAll('"', "'")},
-\t\tkind: ${kind},
-\t\tlength: ${length},
-\t\tfamily: ${family},
-\t\tportAt: ${present(portAt)},
-\t\taddressAt: ${present(addressAt)},
-\t\tonSyn: ${onSyn === 1},
-\t\tversion: ${present(version)},
-\t\tvipAt: ${present(vipAt)},
-\t\tvportAt: ${present(vportAt)},
-\t\tvniAt: ${present(vniAt)},
-\t\tvniForm: '${vniForms[vniForm]}',
-\t\tpriority: 0,
-\t\tpick: undefined,
-\t\tuses: ['sockopt', 'transparent'],
-\t\tsource: ${source},
-\t},`;
+	if (numbers.some((number) => !Number.isInteger(number))) throw new Error(`${table.pathname}: ${name}: ${fields}`);
+	const present = (value = 0) => (value === 0 ? undefined : value);
+	const [id = 0, kind = 0, length = 0, family, portAt, addressAt, onSyn, version, vipAt, vportAt, vniAt, form = 0] =
+		numbers;
+	return {
+		id,
+		name,
+		kind,
+		length,
+		family: family === 6 ? 6 : 4,
+		portAt: present(portAt),
+		addressAt: present(addressAt),
+		onSyn: onSyn === 1,
+		version: present(version),
+		vipAt: present(vipAt),
+		vportAt: present(vportAt),
+		vniAt: present(vniAt),
+		vniForm: vniForms[form] ?? 'be24',
+		source: JSON.parse(source) as string,
+	} as const;
+}
+
+type Row = ReturnType<typeof readProfile>;
+
+/** @throws Error when a row cannot be used, or two of them have something in common */
+function checkRows(rows: readonly Row[]): void {
+	for (const profile of rows) {
+		const fail = (problem: string) => {
+			throw new Error(`${table.pathname}: ${profile.name} ${problem}`);
+		};
+		if (!isBuiltInId(profile.id)) fail(`has the id ${profile.id}, which is not in 1 to 7 or 24 to 31`);
+		checkLayout(profile);
+		for (const other of rows.slice(0, rows.indexOf(profile))) {
+			if (other.id === profile.id) fail(`has the id of ${other.name}`);
+			if (other.name === profile.name) fail('is there twice');
+			if (other.kind === profile.kind && other.length === profile.length) {
+				fail(`has the kind and the length of ${other.name}`);
+			}
+		}
+	}
+}
+
+function render({ source, ...fields }: Row): string {
+	const quote = (value: unknown) => (typeof value === 'string' ? `'${value}'` : String(value));
+	const lines = Object.entries({ ...fields, priority: 0, pick: undefined }).map(
+		([field, value]) => `\t\t${field}: ${quote(value)},`,
+	);
+	return [
+		'\t{',
+		...lines,
+		`\t\tuses: ['sockopt', 'transparent'],`,
+		`\t\tsource: ${JSON.stringify(source)},`,
+		'\t},',
+	].join('\n');
 }
 
 const definitions = readFileSync(table, 'utf8');
-const rows = [...definitions.matchAll(row)];
+const rows = [...definitions.matchAll(row)].map(readProfile);
 const expected = definitions.match(/^TOA_PROFILE\(/gm)?.length ?? 0;
 if (rows.length !== expected) throw new Error(`${table.pathname}: parsed ${rows.length} of ${expected} profiles`);
+checkRows(rows);
 
 const text = `// SPDX-License-Identifier: Apache-2.0
 /** Generated from kernel/toa_profiles.def by scripts/generate-profiles.ts: built-in profiles. */
@@ -61,15 +98,13 @@ export interface BuiltInProfile extends Profile {
 }
 
 export const builtInProfiles: readonly BuiltInProfile[] = [
-${rows.map(([, fields = '', source = '']) => profile(fields, source)).join('\n')}
+${rows.map(render).join('\n')}
 ];
 `;
 
 if (process.argv.includes('--check')) {
 	if (readFileSync(target, 'utf8') !== text) {
-		process.stderr.write(
-			'daemon/config/built_in_profiles.gen.ts is stale: run sh scripts/node.sh scripts/generate-profiles.ts\n',
-		);
+		process.stderr.write('daemon/config/built_in_profiles.gen.ts is stale: run npm run generate\n');
 		process.exitCode = 1;
 	}
 } else {

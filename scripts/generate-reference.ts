@@ -289,7 +289,7 @@ for (const [name, render] of Object.entries(references)) {
 	const text = name.endsWith('.md') ? await formatDocument(render()) : render();
 	if (check) {
 		if (existsSync(file) && readFileSync(file, 'utf8') === text) continue;
-		console.error(`${name} is stale: run scripts/generate-reference.ts`);
+		console.error(`${name} is stale: run npm run generate`);
 		process.exitCode = 1;
 	} else {
 		mkdirSync(dirname(file), { recursive: true });

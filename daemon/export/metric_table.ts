@@ -7,9 +7,17 @@
 
 export type MetricType = 'counter' | 'gauge' | 'histogram' | 'summary';
 
+/**
+ * Where the values come from: the latest snapshot (prometheus/snapshot_collectors.ts), each series
+ * of a client in it (client_families.ts), the daemon itself (daemon_metrics.ts), or its HTTP
+ * servers (http_metrics.ts).
+ */
+export type MetricSource = 'snapshot' | 'client' | 'daemon' | 'http';
+
 export interface MetricDefinition {
 	/** As exposed in the Prometheus text format: counters end in `_total`. */
 	readonly name: string;
+	readonly source: MetricSource;
 	readonly type: MetricType;
 	readonly labels: readonly string[];
 	/** Base unit; undefined for plain numbers. */
@@ -24,18 +32,21 @@ const listener = ['listener'] as const;
 export const metricTable = [
 	{
 		name: 'toascope_build_info',
+		source: 'daemon',
 		type: 'gauge',
 		labels: ['version', 'node', 'libbpf'],
 		help: 'Versions of toascope, Node.js and libbpf; always 1',
 	},
 	{
 		name: 'toascope_provider_info',
+		source: 'daemon',
 		type: 'gauge',
 		labels: ['provider', 'kernel', 'mode'],
 		help: 'What reads the TOA option, on which kernel and in which mode; 1 while attached',
 	},
 	{
 		name: 'toascope_snapshot_timestamp_seconds',
+		source: 'snapshot',
 		type: 'gauge',
 		labels: [],
 		unit: 'seconds',
@@ -43,12 +54,14 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_task_failures_total',
+		source: 'daemon',
 		type: 'counter',
 		labels: ['task'],
 		help: 'Failed runs of a periodic task, or failed steps of one',
 	},
 	{
 		name: 'toascope_task_duration_seconds',
+		source: 'daemon',
 		type: 'summary',
 		labels: ['task'],
 		unit: 'seconds',
@@ -56,60 +69,70 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_log_lines_lost_total',
+		source: 'daemon',
 		type: 'counter',
 		labels: [],
 		help: 'Log lines that were discarded because the reader of the log stalled or refused them',
 	},
 	{
 		name: 'toascope_program_attached',
+		source: 'daemon',
 		type: 'gauge',
 		labels: ['program'],
 		help: 'Whether the kernel reported the program as attached at the latest check, which runs once a second',
 	},
 	{
 		name: 'toascope_attachments_lost_total',
+		source: 'daemon',
 		type: 'counter',
 		labels: ['attachment'],
 		help: 'Times that a part of toascope was found detached, removed or switched off by another process: a program, `pins`, `http_socket`, `syns`, `module`, `module_parameters`, `module_probes`',
 	},
 	{
 		name: 'toascope_handshakes_total',
+		source: 'snapshot',
 		type: 'counter',
 		labels: ['listener', 'result'],
 		help: 'Connections by the verdict on their TOA option',
 	},
 	{
 		name: 'toascope_handshakes_without_option_total',
+		source: 'snapshot',
 		type: 'counter',
 		labels: ['listener', 'peer', 'data'],
 		help: 'Connections with result="none", by whether the peer is trusted and whether it sent data: from trusted peers, those without data are health checks, and those with data have lost their option',
 	},
 	{
 		name: 'toascope_options_total',
+		source: 'snapshot',
 		type: 'counter',
 		labels: ['listener', 'profile', 'segment'],
 		help: 'TOA options found, by profile and by the segment that carried them',
 	},
 	{
 		name: 'toascope_connections_hidden_by_family_total',
+		source: 'snapshot',
 		type: 'counter',
 		labels: listener,
 		help: 'Connections from IPv6 clients that `transparent` cannot show because the listener is AF_INET',
 	},
 	{
 		name: 'toascope_connections_opened_total',
+		source: 'snapshot',
 		type: 'counter',
 		labels: listener,
 		help: 'Connections opened',
 	},
 	{
 		name: 'toascope_connections_closed_total',
+		source: 'snapshot',
 		type: 'counter',
 		labels: listener,
 		help: 'Connections closed',
 	},
 	{
 		name: 'toascope_received_bytes_total',
+		source: 'snapshot',
 		type: 'counter',
 		labels: listener,
 		unit: 'bytes',
@@ -117,6 +140,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_sent_bytes_total',
+		source: 'snapshot',
 		type: 'counter',
 		labels: listener,
 		unit: 'bytes',
@@ -124,24 +148,28 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_retransmitted_segments_total',
+		source: 'snapshot',
 		type: 'counter',
 		labels: listener,
 		help: 'Segments retransmitted to clients',
 	},
 	{
 		name: 'toascope_client_folded_connections_opened_total',
+		source: 'snapshot',
 		type: 'counter',
 		labels: listener,
 		help: 'Connections opened by clients whose series have ended',
 	},
 	{
 		name: 'toascope_client_folded_connections_closed_total',
+		source: 'snapshot',
 		type: 'counter',
 		labels: listener,
 		help: 'Closed connections of clients whose series have ended',
 	},
 	{
 		name: 'toascope_client_folded_received_bytes_total',
+		source: 'snapshot',
 		type: 'counter',
 		labels: listener,
 		unit: 'bytes',
@@ -149,6 +177,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_client_folded_sent_bytes_total',
+		source: 'snapshot',
 		type: 'counter',
 		labels: listener,
 		unit: 'bytes',
@@ -156,12 +185,14 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_client_folded_retransmitted_segments_total',
+		source: 'snapshot',
 		type: 'counter',
 		labels: listener,
 		help: 'Segments retransmitted to clients whose series have ended',
 	},
 	{
 		name: 'toascope_rtt_seconds',
+		source: 'snapshot',
 		type: 'histogram',
 		labels: listener,
 		unit: 'seconds',
@@ -169,6 +200,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_connection_duration_seconds',
+		source: 'snapshot',
 		type: 'histogram',
 		labels: listener,
 		unit: 'seconds',
@@ -176,6 +208,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_accept_wait_seconds',
+		source: 'snapshot',
 		type: 'histogram',
 		labels: listener,
 		unit: 'seconds',
@@ -183,78 +216,91 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_accepts_total',
+		source: 'snapshot',
 		type: 'counter',
 		labels: ['listener', 'seen'],
 		help: 'Accepts by how they were observed',
 	},
 	{
 		name: 'toascope_clients_tracked',
+		source: 'snapshot',
 		type: 'gauge',
 		labels: [],
 		help: 'Pairs of client and listener in the kernel table',
 	},
 	{
 		name: 'toascope_clients_capacity',
+		source: 'snapshot',
 		type: 'gauge',
 		labels: [],
 		help: 'Pairs of client and listener that the kernel table can hold',
 	},
 	{
 		name: 'toascope_clients_exported',
+		source: 'snapshot',
 		type: 'gauge',
 		labels: [],
 		help: 'Pairs of client and listener with series of their own',
 	},
 	{
 		name: 'toascope_clients_folded_total',
+		source: 'snapshot',
 		type: 'counter',
 		labels: [],
 		help: 'Pairs of client and listener that were folded: their series have ended',
 	},
 	{
 		name: 'toascope_listeners_folded_total',
+		source: 'snapshot',
 		type: 'counter',
 		labels: [],
 		help: 'Closed listeners whose counts moved to listener="other" because other listeners needed their slots',
 	},
 	{
 		name: 'toascope_clients_overflowed_total',
+		source: 'snapshot',
 		type: 'counter',
 		labels: [],
 		help: 'Connections of new clients that are counted as client="other" because the kernel table was full',
 	},
 	{
 		name: 'toascope_drops_total',
+		source: 'snapshot',
 		type: 'counter',
 		labels: ['reason'],
 		help: 'What was not recorded, by reason',
 	},
 	{
 		name: 'toascope_connections_counted_total',
+		source: 'snapshot',
 		type: 'counter',
 		labels: ['by'],
 		help: 'Closed connections that were added to the counters, by what added them',
 	},
 	{
 		name: 'toascope_map_entries',
+		source: 'snapshot',
 		type: 'gauge',
 		labels: ['map'],
 		help: 'Entries in a BPF map; for `connections`, slots that have ever been used: once full, it stays full',
 	},
 	{
 		name: 'toascope_map_capacity',
+		source: 'snapshot',
 		type: 'gauge',
 		labels: ['map'],
 		help: 'Entries that a BPF map can hold',
 	},
 	{
 		name: 'toascope_bpf_program_runs_total',
+		source: 'snapshot',
 		type: 'counter',
 		labels: ['program'],
 		help: 'Runs of a BPF program; only while kernel.bpf_stats_enabled is on',
 	},
 	{
 		name: 'toascope_bpf_program_run_seconds_total',
+		source: 'snapshot',
 		type: 'counter',
 		labels: ['program'],
 		unit: 'seconds',
@@ -262,30 +308,35 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_bpf_program_misses_total',
+		source: 'snapshot',
 		type: 'counter',
 		labels: ['program'],
 		help: 'Runs of a BPF program on a function or a tracepoint that the kernel skipped because the program was already running on that CPU',
 	},
 	{
 		name: 'toascope_module_events_total',
+		source: 'snapshot',
 		type: 'counter',
 		labels: ['event'],
 		help: 'Events counted by toa.ko, as in /proc/net/toa_counters and /proc/net/toa_stats; only with the module provider',
 	},
 	{
 		name: 'toascope_module_connections',
+		source: 'snapshot',
 		type: 'gauge',
 		labels: [],
 		help: 'Connections for which toa.ko keeps an object; only with the module provider',
 	},
 	{
 		name: 'toascope_config_last_reload_successful',
+		source: 'daemon',
 		type: 'gauge',
 		labels: [],
 		help: 'Whether the last load of the configuration succeeded',
 	},
 	{
 		name: 'toascope_config_last_reload_success_timestamp_seconds',
+		source: 'daemon',
 		type: 'gauge',
 		labels: [],
 		unit: 'seconds',
@@ -293,42 +344,49 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_http_listen_failures_total',
+		source: 'daemon',
 		type: 'counter',
 		labels: ['endpoint'],
 		help: 'Failed attempts of the HTTP server to listen',
 	},
 	{
 		name: 'toascope_http_requests_total',
+		source: 'http',
 		type: 'counter',
 		labels: ['path', 'code'],
 		help: 'HTTP requests that were answered, or whose response was aborted',
 	},
 	{
 		name: 'toascope_http_limited_total',
+		source: 'http',
 		type: 'counter',
 		labels: ['limit'],
 		help: 'HTTP requests refused and connections closed because of a limit',
 	},
 	{
 		name: 'toascope_client_connections_opened_total',
+		source: 'client',
 		type: 'counter',
 		labels: client,
 		help: 'Connections opened by a client',
 	},
 	{
 		name: 'toascope_client_connections_closed_total',
+		source: 'client',
 		type: 'counter',
 		labels: client,
 		help: 'Closed connections of a client',
 	},
 	{
 		name: 'toascope_client_connections_active',
+		source: 'client',
 		type: 'gauge',
 		labels: client,
 		help: 'Open connections of a client',
 	},
 	{
 		name: 'toascope_client_received_bytes_total',
+		source: 'client',
 		type: 'counter',
 		labels: client,
 		unit: 'bytes',
@@ -336,6 +394,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_client_sent_bytes_total',
+		source: 'client',
 		type: 'counter',
 		labels: client,
 		unit: 'bytes',
@@ -343,12 +402,14 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_client_retransmitted_segments_total',
+		source: 'client',
 		type: 'counter',
 		labels: client,
 		help: 'Segments retransmitted to a client',
 	},
 	{
 		name: 'toascope_client_rtt_seconds',
+		source: 'client',
 		type: 'summary',
 		labels: client,
 		unit: 'seconds',
@@ -356,6 +417,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_client_connection_duration_seconds',
+		source: 'client',
 		type: 'summary',
 		labels: client,
 		unit: 'seconds',
@@ -364,6 +426,9 @@ export const metricTable = [
 ] as const satisfies readonly MetricDefinition[];
 
 export type MetricName = (typeof metricTable)[number]['name'];
+
+/** The names of the metrics that have this source. */
+export type MetricOf<Source extends MetricSource> = Extract<(typeof metricTable)[number], { source: Source }>['name'];
 
 const byName = new Map<MetricName, MetricDefinition>(metricTable.map((definition) => [definition.name, definition]));
 

@@ -14,6 +14,7 @@
 // The table uses these names of the parser's header, which is not included here.
 #define TOA_ABSENT 0
 #define TOA_VNI_24 0
+#define TOA_VNI_32 1
 #define TOA_VNI_32_LITTLE 2
 
 const struct layout built_in_layouts[BUILT_IN] = {

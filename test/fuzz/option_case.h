@@ -12,7 +12,12 @@
 
 #define OPTIONS_MAX 40
 #define LAYOUTS_MAX 16
-#define BUILT_IN 10
+#define TOA_PROFILE(...) +1
+enum {
+	BUILT_IN = 0
+#include "../../kernel/toa_profiles.def"
+};
+#undef TOA_PROFILE
 #define BUILT_IN_FIRST \
 	7 /* ids 1 to 7; own profiles count from FIRST_OWN_ID, other built-in ones follow them */
 #define FIRST_OWN_ID (BUILT_IN_FIRST + 1)
@@ -92,6 +97,7 @@ void ensure_layout(struct option_case *tc);
  * none), address_at, priority (bits 6 and 7: pick), vip_at, vport_at, vni_at. The rest is the list.
  * Invalid profiles are left out.
  */
+_Static_assert(BUILT_IN <= 14, "decode_case() has a bit for each built-in profile");
 void decode_case(struct option_case *tc, const uint8_t *input, size_t size);
 
 /* Reads "fd14..." to at most OPTIONS_MAX bytes, up to the first character that is not hex. */

@@ -7,7 +7,7 @@
 import type { Series } from '../../model/series.ts';
 import type { SeriesTable } from '../../model/series_table.ts';
 import type { Traffic } from '../../model/traffic.ts';
-import { type MetricName, metricDefinition } from '../metric_table.ts';
+import { type MetricName, type MetricOf, metricDefinition } from '../metric_table.ts';
 import type { ChunkPool } from './chunk_pool.ts';
 import type { Family } from './family.ts';
 import { LineWriter } from './line_writer.ts';
@@ -29,28 +29,22 @@ const seconds =
 const active: Value = (out, table, row) => out.integer(table.active(row));
 
 /** In output order: the name of a family, and the suffix and value of each of its samples. */
-const families: readonly (readonly [MetricName, readonly (readonly [suffix: string, value: Value])[]])[] = [
-	['toascope_client_connections_opened_total', [['', integer('opened')]]],
-	['toascope_client_connections_closed_total', [['', integer('closed')]]],
-	['toascope_client_connections_active', [['', active]]],
-	['toascope_client_received_bytes_total', [['', integer('receivedBytes')]]],
-	['toascope_client_sent_bytes_total', [['', integer('sentBytes')]]],
-	['toascope_client_retransmitted_segments_total', [['', integer('retransmittedSegments')]]],
-	[
-		'toascope_client_rtt_seconds',
-		[
-			['_sum', seconds('rttSumNs')],
-			['_count', integer('rttCount')],
-		],
+const families: Readonly<Record<MetricOf<'client'>, readonly (readonly [suffix: string, value: Value])[]>> = {
+	toascope_client_connections_opened_total: [['', integer('opened')]],
+	toascope_client_connections_closed_total: [['', integer('closed')]],
+	toascope_client_connections_active: [['', active]],
+	toascope_client_received_bytes_total: [['', integer('receivedBytes')]],
+	toascope_client_sent_bytes_total: [['', integer('sentBytes')]],
+	toascope_client_retransmitted_segments_total: [['', integer('retransmittedSegments')]],
+	toascope_client_rtt_seconds: [
+		['_sum', seconds('rttSumNs')],
+		['_count', integer('rttCount')],
 	],
-	[
-		'toascope_client_connection_duration_seconds',
-		[
-			['_sum', seconds('durationSumNs')],
-			['_count', integer('closed')],
-		],
+	toascope_client_connection_duration_seconds: [
+		['_sum', seconds('durationSumNs')],
+		['_count', integer('closed')],
 	],
-];
+};
 
 /**
  * Caches `{client="...",listener="..."} ` of each series: the bytes do not change while the series
@@ -119,5 +113,8 @@ export function clientFamilies(table: SeriesTable, labels: SeriesLabels, pool: C
 		if (out.length > 0) yield out.take();
 	}
 
-	return families.map(([name, samples]) => ({ head: metricDefinition(name), lines: lines(name, samples) }));
+	return Object.entries(families).map(([key, samples]) => {
+		const name = key as MetricOf<'client'>;
+		return { head: metricDefinition(name), lines: lines(name, samples) };
+	});
 }

@@ -3,9 +3,9 @@
  * The metrics that prom-client keeps itself: those of the daemon, and the usual process_* and
  * nodejs_*.
  */
-import { Counter, collectDefaultMetrics, Gauge, type Registry } from 'prom-client';
+import { collectDefaultMetrics, Gauge, type Registry } from 'prom-client';
 import type { TaskStatistics } from '../../model/tasks.ts';
-import { type MetricName, metricDefinition } from '../metric_table.ts';
+import { type MetricName, type MetricOf, metricDefinition } from '../metric_table.ts';
 import type { Sample } from './family.ts';
 
 /** What the exporter reads from the daemon, anew at each scrape. */
@@ -46,36 +46,35 @@ const unwanted = [
 	'nodejs_eventloop_utilization_histogram',
 ];
 
-/** Registers the metrics about the daemon itself. */
-export function registerDaemonMetrics(registry: Registry, facts: DaemonState): void {
-	gauge(registry, 'toascope_build_info', (self) => self.set({ ...facts.build }, 1));
-	gauge(registry, 'toascope_provider_info', (self) => {
+/** Registers a metric whose values are read from the daemon at each scrape. */
+type Register = (registry: Registry, metric: MetricName, state: DaemonState) => void;
+
+const metrics: Readonly<Record<MetricOf<'daemon'>, Register>> = {
+	toascope_build_info: gauge((self, state) => self.set({ ...state.build }, 1)),
+	toascope_provider_info: gauge((self, state) => {
 		self.reset();
-		const provider = facts.provider();
+		const provider = state.provider();
 		if (provider !== undefined) self.set({ ...provider }, 1);
-	});
-	gauge(registry, 'toascope_program_attached', (self) => {
+	}),
+	toascope_program_attached: gauge((self, state) => {
 		self.reset();
-		for (const { program, attached } of facts.attachments().programs) self.set({ program }, Number(attached));
-	});
-	counter(registry, 'toascope_attachments_lost_total', (self) => {
-		self.reset();
-		for (const [attachment, times] of Object.entries(facts.attachments().lost)) self.inc({ attachment }, Number(times));
-	});
-	gauge(registry, 'toascope_config_last_reload_successful', (self) =>
-		self.set(Number(facts.configReload().successful)),
-	);
-	gauge(registry, 'toascope_config_last_reload_success_timestamp_seconds', (self) =>
-		self.set(facts.configReload().successAtMs / 1000),
-	);
-	computed(registry, 'toascope_http_listen_failures_total', () =>
-		Object.entries(facts.listenFailures()).map(([endpoint, count]) => ({ labels: { endpoint }, value: Number(count) })),
-	);
-	computed(registry, 'toascope_task_failures_total', () =>
-		facts.tasks().map(({ task, failures }) => ({ labels: { task }, value: failures })),
-	);
-	computed(registry, 'toascope_task_duration_seconds', (name) =>
-		facts.tasks().flatMap(({ task, runs, seconds }) =>
+		for (const { program, attached } of state.attachments().programs) self.set({ program }, Number(attached));
+	}),
+	toascope_attachments_lost_total: computed((state) =>
+		Object.entries(state.attachments().lost).map(([attachment, times]) => ({ labels: { attachment }, value: times })),
+	),
+	toascope_config_last_reload_successful: gauge((self, state) => self.set(Number(state.configReload().successful))),
+	toascope_config_last_reload_success_timestamp_seconds: gauge((self, state) =>
+		self.set(state.configReload().successAtMs / 1000),
+	),
+	toascope_http_listen_failures_total: computed((state) =>
+		Object.entries(state.listenFailures()).map(([endpoint, value]) => ({ labels: { endpoint }, value })),
+	),
+	toascope_task_failures_total: computed((state) =>
+		state.tasks().map(({ task, failures }) => ({ labels: { task }, value: failures })),
+	),
+	toascope_task_duration_seconds: computed((state, name) =>
+		state.tasks().flatMap(({ task, runs, seconds }) =>
 			// a step is not timed
 			runs === 0
 				? []
@@ -84,46 +83,43 @@ export function registerDaemonMetrics(registry: Registry, facts: DaemonState): v
 						{ metricName: `${name}_count`, labels: { task }, value: runs },
 					],
 		),
-	);
-	computed(registry, 'toascope_log_lines_lost_total', () => [{ labels: {}, value: facts.logLinesDropped() }]);
+	),
+	toascope_log_lines_lost_total: computed((state) => [{ labels: {}, value: state.logLinesDropped() }]),
+};
+
+/** Registers the metrics about the daemon itself. */
+export function registerDaemonMetrics(registry: Registry, state: DaemonState): void {
+	for (const [metric, register] of Object.entries(metrics)) register(registry, metric as MetricOf<'daemon'>, state);
 }
 
-/** Registers a metric whose samples are computed at each scrape. */
-function computed(registry: Registry, metric: MetricName, read: (name: string) => readonly Sample[]): void {
-	const { name, help, type } = metricDefinition(metric);
-	const collector = { name, help, type, aggregator: 'sum', get: () => ({ ...collector, values: read(name) }) };
-	// the registry accepts any object with get(); its type names only the library's own classes
-	registry.registerMetric(collector as unknown as Gauge);
+/** A gauge that is set at each scrape. */
+function gauge(collect: (self: Gauge<string>, state: DaemonState) => void): Register {
+	return (registry, metric, state) => {
+		const { name, help, labels } = metricDefinition(metric);
+		new Gauge<string>({
+			name,
+			help,
+			labelNames: labels,
+			registers: [registry],
+			collect() {
+				collect(this, state);
+			},
+		});
+	};
+}
+
+/** A metric whose samples are computed at each scrape. */
+function computed(read: (state: DaemonState, name: string) => readonly Sample[]): Register {
+	return (registry, metric, state) => {
+		const { name, help, type } = metricDefinition(metric);
+		const collector = { name, help, type, aggregator: 'sum', get: () => ({ ...collector, values: read(state, name) }) };
+		// the registry accepts any object with get(); its type names only the library's own classes
+		registry.registerMetric(collector as unknown as Gauge);
+	};
 }
 
 /** Registers the usual metrics about the process and its runtime. */
 export function registerProcessMetrics(registry: Registry): void {
 	collectDefaultMetrics({ register: registry });
 	for (const name of unwanted) registry.removeSingleMetric(name);
-}
-
-function gauge(registry: Registry, metric: MetricName, collect: (self: Gauge<string>) => void): void {
-	const { name, help, labels } = metricDefinition(metric);
-	new Gauge<string>({
-		name,
-		help,
-		labelNames: labels,
-		registers: [registry],
-		collect() {
-			collect(this);
-		},
-	});
-}
-
-function counter(registry: Registry, metric: MetricName, collect: (self: Counter<string>) => void): void {
-	const { name, help, labels } = metricDefinition(metric);
-	new Counter<string>({
-		name,
-		help,
-		labelNames: labels,
-		registers: [registry],
-		collect() {
-			collect(this);
-		},
-	});
 }

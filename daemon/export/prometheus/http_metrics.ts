@@ -2,7 +2,7 @@
 /** The counters of the HTTP servers; the TCP address and the Unix socket share them. */
 import { Counter, type Registry } from 'prom-client';
 import { httpLimitMeanings } from '../http_limits.ts';
-import { type MetricName, metricDefinition } from '../metric_table.ts';
+import { type MetricOf, metricDefinition } from '../metric_table.ts';
 
 export type HttpLimit = keyof typeof httpLimitMeanings;
 
@@ -24,7 +24,7 @@ export function registerHttpMetrics(registry: Registry): HttpMetrics {
 	};
 }
 
-function counter(registry: Registry, metric: MetricName): Counter<string> {
+function counter(registry: Registry, metric: MetricOf<'http'>): Counter<string> {
 	const { name, help, labels } = metricDefinition(metric);
 	return new Counter<string>({ name, help, labelNames: [...labels], registers: [registry] });
 }
