@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * From the segment that creates the socket to the verdict. The rules are those of bpf/segments.h
- * and bpf/verdict.h.
+ * From the segment that creates the socket to the verdict, by the rules of toa_rules.h.
  */
 #include <linux/irqflags.h>
 #include <net/sock.h>

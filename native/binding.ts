@@ -40,7 +40,10 @@ export interface BpfOptions {
 	readonly pin?: undefined | { readonly directory: string; readonly maps: readonly string[] };
 }
 
-/** A map of a BpfObject. Every method throws NativeError; after the object is closed, EBADF. */
+/**
+ * A map of a BpfObject, which its handles do not keep alive. Every method throws NativeError; after
+ * the object is closed or collected, EBADF.
+ */
 export interface BpfMap {
 	/**
 	 * The sizes of a key and a value, in bytes. The value of a per-CPU map is the sum over all

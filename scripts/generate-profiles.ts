@@ -30,12 +30,16 @@ function readProfile([, name = '', fields = '', source = '']: RegExpExecArray) {
 	const present = (value = 0) => (value === 0 ? undefined : value);
 	const [id = 0, kind = 0, length = 0, family, portAt, addressAt, onSyn, version, vipAt, vportAt, vniAt, form = 0] =
 		numbers;
+	const vniForm = vniForms[form];
+	if ((family !== 4 && family !== 6) || (onSyn !== 0 && onSyn !== 1) || vniForm === undefined) {
+		throw new Error(`${table.pathname}: ${name}: ${fields}`);
+	}
 	return {
 		id,
 		name,
 		kind,
 		length,
-		family: family === 6 ? 6 : 4,
+		family,
 		portAt: present(portAt),
 		addressAt: present(addressAt),
 		onSyn: onSyn === 1,
@@ -43,7 +47,7 @@ function readProfile([, name = '', fields = '', source = '']: RegExpExecArray) {
 		vipAt: present(vipAt),
 		vportAt: present(vportAt),
 		vniAt: present(vniAt),
-		vniForm: vniForms[form] ?? 'be24',
+		vniForm,
 		source: JSON.parse(source) as string,
 	} as const;
 }

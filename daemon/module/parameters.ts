@@ -18,7 +18,7 @@ const shownMax = 200;
 const pageMax = 4095;
 
 /**
- * Formats profiles as kernel/toa_profiles.c reads and shows them. The module delivers only clients:
+ * Formats profiles as kernel/toa_profiles_param.c reads and shows them. The module delivers only clients:
  * it supports neither `uses` nor the offsets of a virtual server. A user-defined profile without a
  * client is left out.
  */

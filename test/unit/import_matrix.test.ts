@@ -53,14 +53,15 @@ interface Import {
 	readonly type: boolean;
 }
 
-function readImports(file: string): Import[] {
-	const text = readFileSync(join(root, file), 'utf8');
+/** The relative imports of a source. */
+function readImports(file: string, text = readFileSync(join(root, file), 'utf8')): Import[] {
 	const target = (path = '') => normalize(join(dirname(file), path));
 	const statements = text.matchAll(/^(?:import|export)( type)?\b[^;']*? from '(\.[^']*)'/gm);
+	const effects = text.matchAll(/^import '(\.[^']*)'/gm);
 	const calls = text.matchAll(/\bimport\('(\.[^']*)'\)/g);
 	return [
 		...[...statements].map(([, type, path]) => ({ from: file, to: target(path), type: type !== undefined })),
-		...[...calls].map(([, path]) => ({ from: file, to: target(path), type: false })),
+		...[...effects, ...calls].map(([, path]) => ({ from: file, to: target(path), type: false })),
 	];
 }
 
@@ -71,19 +72,62 @@ function roomOf(file: string): string | undefined {
 	return room === 'daemon' && dirname(file) !== 'daemon' ? undefined : room;
 }
 
+function isAllowed({ from, to, type }: Import): boolean {
+	const [room = '', target = to] = [roomOf(from), roomOf(to)];
+	const allowed = matrix[room] ?? [];
+	return room === target || allowed.includes(target) || (type && allowed.includes(`type ${target}`));
+}
+
 const files = globSync('{native,daemon,scripts,bench,test/kit,test/vm}/**/*.ts', { cwd: root });
-const imports = files.flatMap(readImports);
+const imports = files.flatMap((file) => readImports(file));
+
+it('finds the imports of a source in all of their forms', () => {
+	const source = [
+		"import { a } from './a.ts';",
+		"import type { B } from '../b.ts';",
+		"import {\n\tc,\n} from './c.ts';",
+		"export * from './d.ts';",
+		"import './e.ts';",
+		"import fs from 'node:fs';",
+		"const f = await import('./f.ts');",
+	].join('\n');
+	expect(readImports('daemon/http/x.ts', source).map(({ to, type }) => (type ? `type ${to}` : to))).toEqual([
+		'daemon/http/a.ts',
+		'type daemon/b.ts',
+		'daemon/http/c.ts',
+		'daemon/http/d.ts',
+		'daemon/http/e.ts',
+		'daemon/http/f.ts',
+	]);
+	expect(imports.length).toBeGreaterThan(1500);
+});
+
+it.each([
+	['daemon/capture/provider.ts', 'daemon/export/metric_table.ts'],
+	['daemon/capture/provider.ts', 'daemon/service/service.ts'],
+	['daemon/model/store.ts', 'daemon/capture/load.ts'],
+	['daemon/model/store.ts', 'daemon/http/app.ts'],
+	['daemon/export/prometheus/exporter.ts', 'native/binding.ts'],
+	['daemon/http/app.ts', 'daemon/service/service.ts'],
+	['daemon/lab/lab.ts', 'daemon/capture/load.ts'],
+	['daemon/main.ts', 'native/binding.ts'],
+	['daemon/cli/doctor.ts', 'test/kit/daemon/daemon.ts'],
+	['native/binding.ts', 'daemon/host/mounts.ts'],
+])('%s is not allowed to import %s', (from, to) => {
+	expect(isAllowed({ from, to, type: false })).toBe(false);
+});
+
+it('only types of the configuration are for the model', () => {
+	const edge = { from: 'daemon/model/store.ts', to: 'daemon/config/profile.ts' };
+	expect([true, false].map((type) => isAllowed({ ...edge, type }))).toEqual([true, false]);
+});
 
 it('every file belongs to a room of the matrix', () => {
 	expect(files.filter((file) => roomOf(file) === undefined)).toEqual([]);
 });
 
 it('no room imports another one against the matrix', () => {
-	const forbidden = imports.filter(({ from, to, type }) => {
-		const [room = '', target = to] = [roomOf(from), roomOf(to)];
-		const allowed = matrix[room] ?? [];
-		return room !== target && !allowed.includes(target) && !(type && allowed.includes(`type ${target}`));
-	});
+	const forbidden = imports.filter((each) => !isAllowed(each));
 	expect(forbidden.map(({ from, to }) => `${from} imports ${to}`)).toEqual([]);
 });
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Upgrades and downgrades between versions with different layouts of their records. */
+/**
+ * Upgrades from versions with a different layout of their records. A downgrade works the same way,
+ * as far as the version that is started knows the names of the later one.
+ */
 import { join } from 'node:path';
 import type { BpfObject } from '../../../native/binding.ts';
 import { type LogSink, logLine } from '../../log_line.ts';
