@@ -77,9 +77,7 @@ const filters = process.argv.slice(2).map(pathPart);
 const isRoot = process.getuid?.() === 0;
 const missing = missingRequirements(isRoot);
 if (filters.length === 0) {
-	console.log(
-		'All tests take about 45 minutes on 2 cores, most of it in virtual machines; `npm test -- unit` takes a minute.',
-	);
+	console.log('All tests take about an hour on 2 cores; `npm test -- unit` takes three minutes.');
 }
 for (const line of missing) console.log(`!! ${line}`);
 

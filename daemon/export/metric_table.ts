@@ -12,7 +12,7 @@ export type MetricType = 'counter' | 'gauge' | 'histogram' | 'summary';
  * of a client in it (client_families.ts), the daemon itself (daemon_metrics.ts), or its HTTP
  * servers (http_metrics.ts).
  */
-export type MetricSource = 'snapshot' | 'client' | 'daemon' | 'http';
+type MetricSource = 'snapshot' | 'client' | 'daemon' | 'http';
 
 export interface MetricDefinition {
 	/** As exposed in the Prometheus text format: counters end in `_total`. */

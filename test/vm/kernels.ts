@@ -73,7 +73,7 @@ export const kernels: readonly Kernel[] = [
 	{ ...bookwormArm64, name: '6.1-arm64', daily: false, only: elsewhere },
 	{ ...backports, name: '6.12', daily: true },
 	{ ...backports, name: '6.12-confidentiality', daily: false, ...confidentiality },
-	{ ...backports, name: '6.12-signed', daily: false, ...signedOnly },
+	{ ...backports, name: '6.12-signed', daily: true, ...signedOnly },
 	{ ...trixie, name: '6.18', version: /^6\.18\.\d+\+deb13-amd64$/, build: 'nowhere', daily: true },
 	{ ...trixie, name: '7.2', version: /^7\.2\.\d+\+deb13-amd64$/, build: 'trixie', daily: false },
 	{ ...newest, name: 'newest', daily: true },
