@@ -5,7 +5,7 @@
  * Exit code 1 if any check failed. `npm run format` (`--fix`) applies the formatters.
  */
 import { execFile } from 'node:child_process';
-import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs';
+import { globSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { commentNameProblems } from './comment_names.ts';
@@ -42,12 +42,7 @@ const built = new Set(['node_modules', 'build', 'dist', '.git']);
 const files = [...globSync('**/*', { exclude: (name) => built.has(name) }), '.ci/run'];
 const compiled = files.filter((file) => /^(bpf|kernel|native|bench|test)\/.*\.(c|h|cc|cpp)$/.test(file));
 const shell = files.filter((file) => file.endsWith('.sh') || file === 'bin/toascope');
-const generators = [
-	'scripts/generate-layout.ts',
-	'scripts/generate-profiles.ts',
-	'scripts/generate-reference.ts',
-].filter((file) => existsSync(file));
-
+const generators = ['scripts/generate-layout.ts', 'scripts/generate-profiles.ts', 'scripts/generate-reference.ts'];
 const documents = files.filter((file) => file.endsWith('.md'));
 
 /** Resolves to the names of the documents that were not formatted. */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Finds words that the glossary (docs/glossary.md) replaced. The list has the terms that no other meaning excuses; words with an
- * everyday meaning as well ("place", "look", "turn") are left to the reviewer.
+ * Finds words that the glossary (docs/glossary.md) replaced. The list has the terms that no other
+ * meaning excuses; words with an everyday meaning as well ("place", "look", "turn") are left to the
+ * reviewer.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +14,7 @@ interface ReplacedTerm {
 	readonly except?: RegExp;
 }
 
-/** A fixed public name, or a record of an earlier layout. */
+/** Files that name the maps and records of earlier layouts. */
 const earlierLayouts = /layout6\.bpf\.c$|pinning\/migrate\.ts$/;
 
 const replaced: readonly ReplacedTerm[] = [
