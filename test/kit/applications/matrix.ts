@@ -5,6 +5,7 @@
  */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import ipaddr from 'ipaddr.js';
 import type { ConnectionJson } from '../../../daemon/api/connection.ts';
@@ -72,8 +73,6 @@ const firstListenPort = 10_000;
 const routesMax = 64;
 const establishedState = '01';
 const retryMs = 5;
-
-const pause = () => new Promise((resolve) => setTimeout(resolve, retryMs));
 
 /**
  * Parses `0202000A:1F90` or `0000000000000000FFFF0000026433C6:1F90` of /proc/PID/net/tcp, which has
@@ -233,7 +232,7 @@ export class Matrix implements AsyncDisposable {
 			const { connections } = await daemon.json<{ connections: ConnectionJson[] }>(path);
 			const found = connections.find(({ local, state }) => local.port === running.port && state === 'closed');
 			if (found !== undefined) return found;
-			await pause();
+			await pause(retryMs);
 		}
 	}
 

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Lab } from '../../../daemon/lab/lab.ts';
 import { hasEnded, stop } from '../../../daemon/lab/process.ts';
 import { processTree } from '../kernel/bpf_objects.ts';
@@ -24,8 +25,6 @@ const linePattern = /^(\S+) (\d+) (\d+)$/;
 const listenState = '0A';
 const retryMs = 10;
 const outputMax = 4096;
-
-const pause = () => new Promise((resolve) => setTimeout(resolve, retryMs));
 
 /**
  * Returns a directory for temporary files that workers without root privileges can enter: the usual
@@ -92,7 +91,7 @@ export class RunningApplication implements AsyncDisposable {
 		}
 		while (!this.#listens()) {
 			if (hasEnded(this.#child)) throw new Error(`${name} ended: ${output}`);
-			await pause();
+			await pause(retryMs);
 		}
 	}
 
@@ -115,7 +114,7 @@ export class RunningApplication implements AsyncDisposable {
 	async logged(count: number): Promise<readonly Logged[]> {
 		let lines: string[] = [];
 		while (lines.length < this.#read + count) {
-			await pause();
+			await pause(retryMs);
 			lines = existsSync(this.#log) ? readFileSync(this.#log, 'utf8').split('\n').slice(0, -1) : [];
 		}
 		const fresh = lines.slice(this.#read);
