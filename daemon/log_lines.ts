@@ -5,9 +5,9 @@ import { httpLines } from './log_lines/http.ts';
 import { moduleLines } from './log_lines/module.ts';
 import { neighbourLines } from './log_lines/neighbours.ts';
 import { operationLines } from './log_lines/operation.ts';
+import { otlpLines } from './log_lines/otlp.ts';
 import { pinLines } from './log_lines/pins.ts';
 import { processLines } from './log_lines/process.ts';
-import { spanLines } from './log_lines/spans.ts';
 import { startLines } from './log_lines/start.ts';
 
 export const logLines = {
@@ -18,6 +18,6 @@ export const logLines = {
 	...pinLines,
 	...operationLines,
 	...httpLines,
-	...spanLines,
+	...otlpLines,
 	...processLines,
 } as const;

@@ -115,4 +115,6 @@ try {
 	code = report(error);
 	await errorOutput.flush(flushMs);
 }
-process.exitCode = code;
+// everything has ended or was given up: a request to an OTLP receiver that hangs would keep the process
+// alive until its time limit
+process.exit(code);

@@ -2,34 +2,57 @@
 /**
  * The OTEL_* variables that decide what toascope sends, read in one place by the rules of the
  * OpenTelemetry specification: an empty variable counts as not set, words are case-insensitive, and
- * an unknown word is reported and ignored. The SDK itself reads the variables that it uses
- * (headers, timeouts, certificates, batches, the sampler).
+ * an unknown word is reported. The OpenTelemetry packages read the variables that only they use
+ * (headers, timeouts, certificates, compression, batches, the sampler, the resource).
  */
+
+/** In the order in which they are documented. */
+export const otelSignals = ['metrics', 'traces', 'logs'] as const;
+export type OtelSignal = (typeof otelSignals)[number];
 
 const otlpProtocols = ['grpc', 'http/protobuf', 'http/json'] as const;
 export type OtlpProtocol = (typeof otlpProtocols)[number];
 
-/** A variable whose value cannot be used. */
-interface OtelProblem {
+/** By the specification of the OTLP metric exporter. */
+const temporalities = ['cumulative', 'delta', 'lowmemory'] as const;
+export type TemporalityPreference = (typeof temporalities)[number];
+
+interface Variable {
 	readonly variable: string;
 	readonly value: string;
+}
+
+/** A variable whose value cannot be used. */
+export interface OtelProblem extends Variable {
 	/** Which values are allowed, and what is used instead. */
 	readonly message: string;
 }
 
-export interface OtelEnvironment {
-	/** The variable that disables spans, as `VARIABLE=value`; undefined: spans can be sent. */
-	readonly spansOff: string | undefined;
+export interface SignalEnvironment {
+	/** The variable that disables the signal, as `VARIABLE=value`; undefined: it can be sent. */
+	readonly off: string | undefined;
 	/** Undefined: no variable sets it. */
 	readonly protocol: OtlpProtocol | undefined;
-	/** The destination of traces: the variable and its value; undefined: no variable sets it. */
-	readonly endpoint: { readonly variable: string; readonly value: string } | undefined;
+	/** The variable with an unknown protocol: nothing can be sent. */
+	readonly unknownProtocol: Variable | undefined;
+	/** The destination: the variable and its value; undefined: no variable sets it. */
+	readonly endpoint: Variable | undefined;
+}
+
+export interface OtelEnvironment {
+	readonly signals: Readonly<Record<OtelSignal, SignalEnvironment>>;
+	/** OTEL_CONFIG_FILE or its earlier name: with it, an SDK ignores all other variables. */
+	readonly configFile: Variable | undefined;
 	/** The sampler samples every connection. */
 	readonly samplesAll: boolean;
 	/** OTEL_BSP_MAX_QUEUE_SIZE: the most spans that can wait. */
 	readonly maxQueue: number;
-	/** OTEL_NODE_RESOURCE_DETECTORS is set: the environment chooses the resource detectors. */
-	readonly setsDetectors: boolean;
+	/** OTEL_METRIC_EXPORT_INTERVAL, in milliseconds. */
+	readonly metricIntervalMs: number;
+	/** OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE. */
+	readonly temporality: TemporalityPreference;
+	/** OTEL_NODE_RESOURCE_DETECTORS: names of resource detectors; undefined: the default ones. */
+	readonly detectors: readonly string[] | undefined;
 	/** OTEL_LOG_LEVEL. */
 	readonly logLevel: string | undefined;
 	readonly problems: readonly OtelProblem[];
@@ -37,79 +60,104 @@ export interface OtelEnvironment {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The default of the specification. */
+/** The defaults of the specification. */
 const defaultQueue = 2048;
+const defaultIntervalMs = 60_000;
 
 /** Reads all of these variables. Never throws. */
 export function readOtelEnvironment(env: Environment): OtelEnvironment {
-	const problems: OtelProblem[] = [];
-	/** The first of these variables that is set. */
-	const read = (...names: string[]) => {
-		for (const variable of names) {
-			const value = env[variable]?.trim();
-			if (value !== undefined && value !== '') return { variable, value };
-		}
-		return undefined;
-	};
-	const refuse = ({ variable, value }: { variable: string; value: string }, message: string) =>
-		problems.push({ variable, value: value.slice(0, 64), message });
-
-	const disabled = read('OTEL_SDK_DISABLED');
+	const reader = new Reader(env);
+	const disabled = reader.read('OTEL_SDK_DISABLED');
 	if (disabled !== undefined && !/^(true|false)$/i.test(disabled.value)) {
-		refuse(disabled, 'must be true or false: spans are not disabled');
+		reader.refuse(disabled, 'must be true or false: nothing is disabled');
 	}
-	const sampler = read('OTEL_TRACES_SAMPLER')?.value.toLowerCase() ?? 'parentbased_always_on';
+	const sampler = reader.read('OTEL_TRACES_SAMPLER')?.value.toLowerCase() ?? 'parentbased_always_on';
+	const allOff = disabled?.value.toLowerCase() === 'true' ? shown(disabled) : undefined;
+	const noTraces = /^(parentbased_)?always_off$/.test(sampler) ? `OTEL_TRACES_SAMPLER=${sampler}` : undefined;
 	return {
-		spansOff: disabledBy(disabled, read('OTEL_TRACES_EXPORTER'), sampler, refuse),
-		protocol: protocolOf(read('OTEL_EXPORTER_OTLP_TRACES_PROTOCOL', 'OTEL_EXPORTER_OTLP_PROTOCOL'), refuse),
-		endpoint: read('OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', 'OTEL_EXPORTER_OTLP_ENDPOINT'),
+		signals: {
+			metrics: readSignal(reader, 'metrics', allOff),
+			traces: readSignal(reader, 'traces', allOff ?? noTraces),
+			logs: readSignal(reader, 'logs', allOff),
+		},
+		configFile: reader.read('OTEL_CONFIG_FILE', 'OTEL_EXPERIMENTAL_CONFIG_FILE'),
 		samplesAll: /^(parentbased_)?always_on$/.test(sampler),
-		maxQueue: queueOf(read('OTEL_BSP_MAX_QUEUE_SIZE'), refuse),
-		setsDetectors: read('OTEL_NODE_RESOURCE_DETECTORS') !== undefined,
-		logLevel: read('OTEL_LOG_LEVEL')?.value,
-		problems,
+		maxQueue: reader.positive('OTEL_BSP_MAX_QUEUE_SIZE', defaultQueue),
+		metricIntervalMs: reader.positive('OTEL_METRIC_EXPORT_INTERVAL', defaultIntervalMs),
+		temporality: reader.word('OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE', temporalities, 'cumulative'),
+		detectors: reader.read('OTEL_NODE_RESOURCE_DETECTORS')?.value.toLowerCase().split(/\s*,\s*/),
+		logLevel: reader.read('OTEL_LOG_LEVEL')?.value,
+		problems: reader.problems,
 	};
 }
 
-interface Variable {
-	readonly variable: string;
-	readonly value: string;
+function readSignal(reader: Reader, signal: OtelSignal, off: string | undefined): SignalEnvironment {
+	const name = signal.toUpperCase();
+	const protocol = reader.read(`OTEL_EXPORTER_OTLP_${name}_PROTOCOL`, 'OTEL_EXPORTER_OTLP_PROTOCOL');
+	const known = otlpProtocols.find((each) => each === protocol?.value.toLowerCase());
+	return {
+		off: disabledBy(reader, signal, reader.read(`OTEL_${name}_EXPORTER`)) ?? off,
+		protocol: known,
+		unknownProtocol: known === undefined ? protocol : undefined,
+		endpoint: reader.read(`OTEL_EXPORTER_OTLP_${name}_ENDPOINT`, 'OTEL_EXPORTER_OTLP_ENDPOINT'),
+	};
 }
-type Refuse = (variable: Variable, message: string) => void;
 
-function disabledBy(
-	disabled: Variable | undefined,
-	exporters: Variable | undefined,
-	sampler: string,
-	refuse: Refuse,
-): string | undefined {
-	const shown = ({ variable, value }: Variable) => `${variable}=${value.slice(0, 64)}`;
-	if (disabled !== undefined && disabled.value.toLowerCase() === 'true') return shown(disabled);
-	if (/^(parentbased_)?always_off$/.test(sampler)) return `OTEL_TRACES_SAMPLER=${sampler}`;
+function disabledBy(reader: Reader, signal: OtelSignal, exporters: Variable | undefined): string | undefined {
 	if (exporters === undefined) return undefined;
 	const names = exporters.value.split(',').map((name) => name.trim().toLowerCase());
 	const others = names.filter((name) => name !== 'otlp' && name !== 'none' && name !== '');
 	const sends = names.includes('otlp');
 	if (others.length > 0) {
-		refuse(
-			exporters,
-			`must be otlp or none: toascope has no exporter ${others.join(', ')}${sends ? '' : '; no spans are sent'}`,
-		);
+		const effect = sends ? '' : `; no ${signal} are sent`;
+		reader.refuse(exporters, `must be otlp or none: toascope has no exporter ${others.join(', ')}${effect}`);
 	}
 	return sends ? undefined : shown(exporters);
 }
 
-function protocolOf(variable: Variable | undefined, refuse: Refuse): OtlpProtocol | undefined {
-	if (variable === undefined) return undefined;
-	const known = otlpProtocols.find((protocol) => protocol === variable.value.toLowerCase());
-	if (known === undefined) refuse(variable, `must be ${otlpProtocols.join(', ')}: using http/protobuf`);
-	return known;
+/** Why nothing can be sent with a protocol of this name. */
+export function protocolError(name: string): string {
+	return `must be ${otlpProtocols.join(', ')} (found: ${shortened(name)})`;
 }
 
-function queueOf(variable: Variable | undefined, refuse: Refuse): number {
-	if (variable === undefined) return defaultQueue;
-	const number = Number(variable.value);
-	if (Number.isSafeInteger(number) && number > 0) return number;
-	refuse(variable, `must be a whole number above 0: using ${defaultQueue}`);
-	return defaultQueue;
+const shortened = (value: string) => value.slice(0, 64);
+const shown = ({ variable, value }: Variable) => `${variable}=${shortened(value)}`;
+
+class Reader {
+	readonly #env: Environment;
+	readonly problems: OtelProblem[] = [];
+
+	constructor(env: Environment) {
+		this.#env = env;
+	}
+
+	/** The first of these variables that is set. */
+	read(...names: string[]): Variable | undefined {
+		for (const variable of names) {
+			const value = this.#env[variable]?.trim();
+			if (value !== undefined && value !== '') return { variable, value };
+		}
+		return undefined;
+	}
+
+	refuse({ variable, value }: Variable, message: string): void {
+		this.problems.push({ variable, value: shortened(value), message });
+	}
+
+	positive(name: string, otherwise: number): number {
+		const variable = this.read(name);
+		if (variable === undefined) return otherwise;
+		const number = Number(variable.value);
+		if (Number.isSafeInteger(number) && number > 0) return number;
+		this.refuse(variable, `must be a whole number above 0: using ${otherwise}`);
+		return otherwise;
+	}
+
+	word<Word extends string>(name: string, words: readonly Word[], otherwise: Word): Word {
+		const variable = this.read(name);
+		if (variable === undefined) return otherwise;
+		const word = words.find((each) => each === variable.value.toLowerCase());
+		if (word === undefined) this.refuse(variable, `must be ${words.join(', ')}: using ${otherwise}`);
+		return word ?? otherwise;
+	}
 }

@@ -42,7 +42,7 @@ const built = new Set(['node_modules', 'build', 'dist', '.git']);
 const files = [...globSync('**/*', { exclude: (name) => built.has(name) }), '.ci/run'];
 const compiled = files.filter((file) => /^(bpf|kernel|native|bench|test)\/.*\.(c|h|cc|cpp)$/.test(file));
 const shell = files.filter((file) => file.endsWith('.sh') || file === 'bin/toascope');
-const generators = ['scripts/generate-layout.ts', 'scripts/generate-profiles.ts', 'scripts/generate-reference.ts'];
+const generators = ['layout', 'profiles', 'otlp', 'reference'].map((name) => `scripts/generate-${name}.ts`);
 const documents = files.filter((file) => file.endsWith('.md'));
 
 /** Resolves to the names of the documents that were not formatted. */

@@ -58,6 +58,23 @@ export interface PeersJson {
 	readonly listening: readonly ListeningJson[];
 }
 
+/** A signal that is sent over OTLP. */
+export interface OtlpJson {
+	readonly signal: 'metrics' | 'traces' | 'logs';
+	/** Where it is sent, without a password. */
+	readonly url: string;
+	/** Data points, spans or log records that the receiver accepted. */
+	readonly exported: string;
+	readonly rejected: string;
+	readonly failed_requests: string;
+	/** When the receiver last accepted a request; null: never. */
+	readonly succeeded_at: string | null;
+	/** The latest failure; null: the latest request was accepted, or there was none. */
+	readonly failing: { readonly at: string; readonly message: string } | null;
+	/** The latest partial success. */
+	readonly rejection: { readonly at: string; readonly message: string } | null;
+}
+
 export interface ReloadJson {
 	readonly successful: boolean;
 	readonly success_at: string;
@@ -91,7 +108,10 @@ export interface StatusJson {
 	readonly profiles: readonly string[];
 	readonly transparent: boolean;
 	readonly sockopt: boolean;
+	/** Spans are sent. */
 	readonly spans: boolean;
+	/** The signals that are sent over OTLP. */
+	readonly otlp: readonly OtlpJson[];
 	/** Why the daemon is not ready; empty: everything is attached and counted. */
 	readonly not_ready: readonly { readonly reason: string; readonly text: string }[];
 	readonly attachments: readonly {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The configuration as the rest of toascope reads it: frozen, with units in the names. */
-import { type OtlpProtocol, readOtelEnvironment } from '../otel_environment.ts';
+import { type OtelSignal, type OtlpProtocol, readOtelEnvironment } from '../otel_environment.ts';
 import { withoutPassword } from '../secrets.ts';
 import type { BalancerName } from './balancer_names.ts';
 import { profilesOf } from './balancers.ts';
@@ -53,9 +53,12 @@ export interface Config {
 	/** Undefined: off. */
 	readonly http: { readonly listen: ListenAddress | undefined; readonly socket: string | undefined };
 	readonly otel: {
-		/** Undefined: the variables of the SDK apply. */
+		/** Undefined: OTEL_EXPORTER_OTLP_[SIGNAL_]ENDPOINT applies. */
 		readonly endpoint: string | undefined;
-		readonly protocol: OtlpProtocol;
+		/** Undefined: OTEL_EXPORTER_OTLP_[SIGNAL_]PROTOCOL applies, otherwise http/protobuf. */
+		readonly protocol: OtlpProtocol | undefined;
+		readonly headersFile: string | undefined;
+		readonly metrics: boolean;
 		readonly spans: boolean;
 	};
 	readonly log: {
@@ -71,8 +74,8 @@ const defaultProfiles = ['nat64', 'toa6', 'toa4'];
 /** Converts settings to Config. The OTEL_* variables in `env` decide some defaults. */
 export function toConfig(settings: Settings, env: Environment): Config {
 	const { clients, connections, bpf, otel } = settings;
-	const environment = readOtelEnvironment(env);
-	const hasEndpoint = (otel.endpoint ?? environment.endpoint) !== undefined;
+	const { signals } = readOtelEnvironment(env);
+	const hasEndpoint = (signal: OtelSignal) => (otel.endpoint ?? signals[signal].endpoint) !== undefined;
 	return deepFreeze({
 		provider: settings.provider,
 		cgroup: settings.cgroup,
@@ -98,8 +101,10 @@ export function toConfig(settings: Settings, env: Environment): Config {
 		http: settings.http,
 		otel: {
 			endpoint: otel.endpoint,
-			protocol: otel.protocol ?? environment.protocol ?? 'http/protobuf',
-			spans: otel.spans ?? hasEndpoint,
+			protocol: otel.protocol,
+			headersFile: otel.headers_file,
+			metrics: otel.metrics ?? hasEndpoint('metrics'),
+			spans: otel.spans ?? hasEndpoint('traces'),
 		},
 		log: settings.log,
 	});
@@ -147,7 +152,9 @@ export function fileValues(config: Config): Readonly<Record<string, unknown>> {
 		'http.listen': formatListenAddress(config.http.listen),
 		'http.socket': config.http.socket ?? 'off',
 		'otel.endpoint': config.otel.endpoint ?? null,
-		'otel.protocol': config.otel.protocol,
+		'otel.protocol': config.otel.protocol ?? null,
+		'otel.headers_file': config.otel.headersFile ?? null,
+		'otel.metrics': onOff(config.otel.metrics),
 		'otel.spans': onOff(config.otel.spans),
 		'log.level': config.log.level,
 		'log.format': config.log.format,

@@ -5,6 +5,7 @@ import type { Config, Environment } from './config.ts';
 import { toConfig } from './config.ts';
 import { readEnvironment } from './environment.ts';
 import { readBytes, readTree } from './file.ts';
+import { otelProblems } from './otel_problems.ts';
 import type { Tree } from './problem.ts';
 import { ConfigError } from './problem.ts';
 import { fileSchema } from './schema.ts';
@@ -36,6 +37,8 @@ export function loadConfigAndFile(
 	if (problems.length > 0) throw new ConfigError(problems);
 	// both are valid and no key depends on another one, so their combination is valid
 	const config = toConfig(fileSchema.parse(overlay(file.tree, environment.tree)), env);
+	const unusable = otelProblems(config.otel, env);
+	if (unusable.length > 0) throw new ConfigError(unusable);
 	return { config, file: bytes === undefined ? undefined : (path ?? fallback) };
 }
 

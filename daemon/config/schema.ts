@@ -221,14 +221,27 @@ export const fileSchema = section({
 	}).prefault({}),
 	otel: section({
 		endpoint: key(
-			'OTLP endpoint. Without it the variables `OTEL_EXPORTER_OTLP_*` apply.',
+			'OTLP endpoint: a base URL. Without it the variables `OTEL_EXPORTER_OTLP_*` apply.',
 			z.url({ protocol: /^https?$/, error: 'must be a URL such as http://127.0.0.1:4318' }).optional(),
-			{ reloadable: restart, defaultText: '`OTEL_EXPORTER_OTLP_ENDPOINT`' },
+			{ reloadable: restart, defaultText: '`OTEL_EXPORTER_OTLP_[SIGNAL_]ENDPOINT`' },
 		),
 		protocol: key('OTLP protocol.', word('http/protobuf', 'http/json', 'grpc').optional(), {
 			reloadable: restart,
-			defaultText: '`OTEL_EXPORTER_OTLP_[TRACES_]PROTOCOL`, otherwise `http/protobuf`',
+			defaultText: '`OTEL_EXPORTER_OTLP_[SIGNAL_]PROTOCOL`, otherwise `http/protobuf`',
 		}),
+		headers_file: key(
+			'File with headers that are sent with each request, one `NAME: VALUE` a line, in addition to `OTEL_EXPORTER_OTLP_HEADERS`: tokens stay out of the environment. The file is read anew when it has changed.',
+			absolutePath.optional(),
+			{ reloadable: restart, defaultText: 'none' },
+		),
+		metrics: key(
+			'Sends all metrics, unless `OTEL_SDK_DISABLED` or `OTEL_METRICS_EXPORTER` disables them.',
+			onOff.optional(),
+			{
+				reloadable: restart,
+				defaultText: '`on` when an endpoint is set here or by `OTEL_EXPORTER_OTLP_[METRICS_]ENDPOINT`',
+			},
+		),
 		spans: key(
 			'Sends a span for each connection with TOA, unless `OTEL_SDK_DISABLED`, `OTEL_TRACES_EXPORTER` or `OTEL_TRACES_SAMPLER` disables it.',
 			onOff.optional(),

@@ -32,5 +32,16 @@ export const labelMeanings: Readonly<Record<(typeof metricTable)[number]['labels
 	task: 'Tasks: `collect` (the counters), `flush` (open connections), `drain` (records for spans), `clock` (jumps of the wall clock), `attachments` (programs, pins and the Unix socket). Steps that do not stop the rest when they fail: `owners` (a connection was shown without its owner), `events` and `listeners` (a record did not become a span), `neighbours` (other daemons were not searched for), `peers` and `unknown_options` (missing in `/v1/status`, or out of date).',
 	attachment:
 		'Name of a BPF program; `pins`: the pins below `bpf.pin`; `http_socket`: the file of the Unix socket; `syns`: the setting of listeners to keep SYNs; of `toa.ko`: `module` (unloaded), `module_parameters` (changed), `module_probes` (switched off).',
+	signal: 'The signal: `metrics`, `traces` (spans of connections) or `logs` (connection records).',
 	event: 'The event that `toa.ko` counted: [below](#events-of-toascope_module_events_total).',
+};
+
+/**
+ * The OpenTelemetry attributes whose names differ from `toascope.LABEL`. `listener` is
+ * `server.address` and `server.port`.
+ */
+export const labelAttributes: Readonly<Record<string, string>> = {
+	client: 'client.address',
+	result: 'toascope.verdict',
+	seen: 'toascope.accept.seen',
 };

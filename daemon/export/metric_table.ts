@@ -1,22 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * Every metric that toascope defines: the only place with names, types, labels and help. The
- * exporter reads this table, and docs/reference/metrics.md is generated from it. The usual
+ * exporters read this table, and docs/reference/metrics.md is generated from it. The usual
  * `process_*` and `nodejs_*` come from prom-client.
  */
 
 export type MetricType = 'counter' | 'gauge' | 'histogram' | 'summary';
 
 /**
- * Where the values come from: the latest snapshot (prometheus/snapshot_collectors.ts), each series
- * of a client in it (client_families.ts), the daemon itself (daemon_metrics.ts), or its HTTP
- * servers (http_metrics.ts).
+ * Where the values come from: the latest snapshot (snapshot_points.ts), each series of a client in
+ * it (client_columns.ts), the daemon itself (daemon_points.ts), or its HTTP servers
+ * (http_metrics.ts).
  */
 type MetricSource = 'snapshot' | 'client' | 'daemon' | 'http';
 
 export interface MetricDefinition {
 	/** As exposed in the Prometheus text format: counters end in `_total`. */
 	readonly name: string;
+	/**
+	 * The same metric in OpenTelemetry: its name, and its unit by UCUM (case-sensitive), with what is
+	 * counted in braces. The receiver of Prometheus makes `name` of the two.
+	 */
+	readonly otel: { readonly name: string; readonly unit: string };
 	readonly source: MetricSource;
 	readonly type: MetricType;
 	readonly labels: readonly string[];
@@ -32,6 +37,7 @@ const listener = ['listener'] as const;
 export const metricTable = [
 	{
 		name: 'toascope_build_info',
+		otel: { name: 'toascope.build.info', unit: '' },
 		source: 'daemon',
 		type: 'gauge',
 		labels: ['version', 'node', 'libbpf'],
@@ -39,6 +45,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_provider_info',
+		otel: { name: 'toascope.provider.info', unit: '' },
 		source: 'daemon',
 		type: 'gauge',
 		labels: ['provider', 'kernel', 'mode'],
@@ -46,6 +53,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_snapshot_timestamp_seconds',
+		otel: { name: 'toascope.snapshot.timestamp', unit: 's' },
 		source: 'snapshot',
 		type: 'gauge',
 		labels: [],
@@ -54,6 +62,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_task_failures_total',
+		otel: { name: 'toascope.task.failures', unit: '{run}' },
 		source: 'daemon',
 		type: 'counter',
 		labels: ['task'],
@@ -61,6 +70,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_task_duration_seconds',
+		otel: { name: 'toascope.task.duration', unit: 's' },
 		source: 'daemon',
 		type: 'summary',
 		labels: ['task'],
@@ -69,6 +79,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_log_lines_lost_total',
+		otel: { name: 'toascope.log.lines.lost', unit: '{line}' },
 		source: 'daemon',
 		type: 'counter',
 		labels: [],
@@ -76,6 +87,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_program_attached',
+		otel: { name: 'toascope.program.attached', unit: '' },
 		source: 'daemon',
 		type: 'gauge',
 		labels: ['program'],
@@ -83,6 +95,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_attachments_lost_total',
+		otel: { name: 'toascope.attachments.lost', unit: '{loss}' },
 		source: 'daemon',
 		type: 'counter',
 		labels: ['attachment'],
@@ -90,6 +103,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_handshakes_total',
+		otel: { name: 'toascope.handshakes', unit: '{connection}' },
 		source: 'snapshot',
 		type: 'counter',
 		labels: ['listener', 'result'],
@@ -97,6 +111,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_handshakes_without_option_total',
+		otel: { name: 'toascope.handshakes.without_option', unit: '{connection}' },
 		source: 'snapshot',
 		type: 'counter',
 		labels: ['listener', 'peer', 'data'],
@@ -104,6 +119,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_options_total',
+		otel: { name: 'toascope.options', unit: '{option}' },
 		source: 'snapshot',
 		type: 'counter',
 		labels: ['listener', 'profile', 'segment'],
@@ -111,6 +127,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_connections_hidden_by_family_total',
+		otel: { name: 'toascope.connections.hidden_by_family', unit: '{connection}' },
 		source: 'snapshot',
 		type: 'counter',
 		labels: listener,
@@ -118,6 +135,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_connections_opened_total',
+		otel: { name: 'toascope.connections.opened', unit: '{connection}' },
 		source: 'snapshot',
 		type: 'counter',
 		labels: listener,
@@ -125,6 +143,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_connections_closed_total',
+		otel: { name: 'toascope.connections.closed', unit: '{connection}' },
 		source: 'snapshot',
 		type: 'counter',
 		labels: listener,
@@ -132,6 +151,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_received_bytes_total',
+		otel: { name: 'toascope.received', unit: 'By' },
 		source: 'snapshot',
 		type: 'counter',
 		labels: listener,
@@ -140,6 +160,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_sent_bytes_total',
+		otel: { name: 'toascope.sent', unit: 'By' },
 		source: 'snapshot',
 		type: 'counter',
 		labels: listener,
@@ -148,6 +169,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_retransmitted_segments_total',
+		otel: { name: 'toascope.retransmitted_segments', unit: '{segment}' },
 		source: 'snapshot',
 		type: 'counter',
 		labels: listener,
@@ -155,6 +177,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_client_folded_connections_opened_total',
+		otel: { name: 'toascope.client.folded.connections.opened', unit: '{connection}' },
 		source: 'snapshot',
 		type: 'counter',
 		labels: listener,
@@ -162,6 +185,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_client_folded_connections_closed_total',
+		otel: { name: 'toascope.client.folded.connections.closed', unit: '{connection}' },
 		source: 'snapshot',
 		type: 'counter',
 		labels: listener,
@@ -169,6 +193,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_client_folded_received_bytes_total',
+		otel: { name: 'toascope.client.folded.received', unit: 'By' },
 		source: 'snapshot',
 		type: 'counter',
 		labels: listener,
@@ -177,6 +202,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_client_folded_sent_bytes_total',
+		otel: { name: 'toascope.client.folded.sent', unit: 'By' },
 		source: 'snapshot',
 		type: 'counter',
 		labels: listener,
@@ -185,6 +211,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_client_folded_retransmitted_segments_total',
+		otel: { name: 'toascope.client.folded.retransmitted_segments', unit: '{segment}' },
 		source: 'snapshot',
 		type: 'counter',
 		labels: listener,
@@ -192,6 +219,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_rtt_seconds',
+		otel: { name: 'toascope.rtt', unit: 's' },
 		source: 'snapshot',
 		type: 'histogram',
 		labels: listener,
@@ -200,6 +228,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_connection_duration_seconds',
+		otel: { name: 'toascope.connection.duration', unit: 's' },
 		source: 'snapshot',
 		type: 'histogram',
 		labels: listener,
@@ -208,6 +237,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_accept_wait_seconds',
+		otel: { name: 'toascope.accept.wait', unit: 's' },
 		source: 'snapshot',
 		type: 'histogram',
 		labels: listener,
@@ -216,6 +246,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_accepts_total',
+		otel: { name: 'toascope.accepts', unit: '{accept}' },
 		source: 'snapshot',
 		type: 'counter',
 		labels: ['listener', 'seen'],
@@ -223,6 +254,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_clients_tracked',
+		otel: { name: 'toascope.clients.tracked', unit: '{client}' },
 		source: 'snapshot',
 		type: 'gauge',
 		labels: [],
@@ -230,6 +262,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_clients_capacity',
+		otel: { name: 'toascope.clients.capacity', unit: '{client}' },
 		source: 'snapshot',
 		type: 'gauge',
 		labels: [],
@@ -237,6 +270,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_clients_exported',
+		otel: { name: 'toascope.clients.exported', unit: '{client}' },
 		source: 'snapshot',
 		type: 'gauge',
 		labels: [],
@@ -244,6 +278,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_clients_folded_total',
+		otel: { name: 'toascope.clients.folded', unit: '{client}' },
 		source: 'snapshot',
 		type: 'counter',
 		labels: [],
@@ -251,6 +286,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_listeners_folded_total',
+		otel: { name: 'toascope.listeners.folded', unit: '{listener}' },
 		source: 'snapshot',
 		type: 'counter',
 		labels: [],
@@ -258,6 +294,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_clients_overflowed_total',
+		otel: { name: 'toascope.clients.overflowed', unit: '{connection}' },
 		source: 'snapshot',
 		type: 'counter',
 		labels: [],
@@ -265,6 +302,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_drops_total',
+		otel: { name: 'toascope.drops', unit: '{drop}' },
 		source: 'snapshot',
 		type: 'counter',
 		labels: ['reason'],
@@ -272,6 +310,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_connections_counted_total',
+		otel: { name: 'toascope.connections.counted', unit: '{connection}' },
 		source: 'snapshot',
 		type: 'counter',
 		labels: ['by'],
@@ -279,6 +318,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_map_entries',
+		otel: { name: 'toascope.map.entries', unit: '{entry}' },
 		source: 'snapshot',
 		type: 'gauge',
 		labels: ['map'],
@@ -286,6 +326,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_map_capacity',
+		otel: { name: 'toascope.map.capacity', unit: '{entry}' },
 		source: 'snapshot',
 		type: 'gauge',
 		labels: ['map'],
@@ -293,6 +334,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_bpf_program_runs_total',
+		otel: { name: 'toascope.bpf.program.runs', unit: '{run}' },
 		source: 'snapshot',
 		type: 'counter',
 		labels: ['program'],
@@ -300,6 +342,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_bpf_program_run_seconds_total',
+		otel: { name: 'toascope.bpf.program.run', unit: 's' },
 		source: 'snapshot',
 		type: 'counter',
 		labels: ['program'],
@@ -308,6 +351,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_bpf_program_misses_total',
+		otel: { name: 'toascope.bpf.program.misses', unit: '{run}' },
 		source: 'snapshot',
 		type: 'counter',
 		labels: ['program'],
@@ -315,6 +359,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_module_events_total',
+		otel: { name: 'toascope.module.events', unit: '{event}' },
 		source: 'snapshot',
 		type: 'counter',
 		labels: ['event'],
@@ -322,6 +367,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_module_connections',
+		otel: { name: 'toascope.module.connections', unit: '{connection}' },
 		source: 'snapshot',
 		type: 'gauge',
 		labels: [],
@@ -329,6 +375,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_config_last_reload_successful',
+		otel: { name: 'toascope.config.last_reload.successful', unit: '' },
 		source: 'daemon',
 		type: 'gauge',
 		labels: [],
@@ -336,6 +383,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_config_last_reload_success_timestamp_seconds',
+		otel: { name: 'toascope.config.last_reload.success.timestamp', unit: 's' },
 		source: 'daemon',
 		type: 'gauge',
 		labels: [],
@@ -344,6 +392,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_http_listen_failures_total',
+		otel: { name: 'toascope.http.listen.failures', unit: '{attempt}' },
 		source: 'daemon',
 		type: 'counter',
 		labels: ['endpoint'],
@@ -351,6 +400,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_http_requests_total',
+		otel: { name: 'toascope.http.requests', unit: '{request}' },
 		source: 'http',
 		type: 'counter',
 		labels: ['path', 'code'],
@@ -358,13 +408,55 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_http_limited_total',
+		otel: { name: 'toascope.http.limited', unit: '{request}' },
 		source: 'http',
 		type: 'counter',
 		labels: ['limit'],
 		help: 'HTTP requests refused and connections closed because of a limit',
 	},
 	{
+		name: 'toascope_data_points_exported_total',
+		otel: { name: 'toascope.data_points.exported', unit: '{data_point}' },
+		source: 'daemon',
+		type: 'counter',
+		labels: [],
+		help: 'Data points of metrics that the OTLP receiver accepted; only while metrics are sent',
+	},
+	{
+		name: 'toascope_spans_exported_total',
+		otel: { name: 'toascope.spans.exported', unit: '{span}' },
+		source: 'daemon',
+		type: 'counter',
+		labels: [],
+		help: 'Spans that the OTLP receiver accepted; only while spans are sent',
+	},
+	{
+		name: 'toascope_log_records_exported_total',
+		otel: { name: 'toascope.log_records.exported', unit: '{log_record}' },
+		source: 'daemon',
+		type: 'counter',
+		labels: [],
+		help: 'Connection records that the OTLP receiver accepted; only while they are sent',
+	},
+	{
+		name: 'toascope_otlp_rejected_total',
+		otel: { name: 'toascope.otlp.rejected', unit: '{item}' },
+		source: 'daemon',
+		type: 'counter',
+		labels: ['signal'],
+		help: 'Data points, spans and connection records that the OTLP receiver rejected in a request that it accepted',
+	},
+	{
+		name: 'toascope_otlp_failed_requests_total',
+		otel: { name: 'toascope.otlp.failed_requests', unit: '{request}' },
+		source: 'daemon',
+		type: 'counter',
+		labels: ['signal'],
+		help: 'Requests that the OTLP receiver did not accept, after their retries',
+	},
+	{
 		name: 'toascope_client_connections_opened_total',
+		otel: { name: 'toascope.client.connections.opened', unit: '{connection}' },
 		source: 'client',
 		type: 'counter',
 		labels: client,
@@ -372,6 +464,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_client_connections_closed_total',
+		otel: { name: 'toascope.client.connections.closed', unit: '{connection}' },
 		source: 'client',
 		type: 'counter',
 		labels: client,
@@ -379,6 +472,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_client_connections_active',
+		otel: { name: 'toascope.client.connections.active', unit: '{connection}' },
 		source: 'client',
 		type: 'gauge',
 		labels: client,
@@ -386,6 +480,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_client_received_bytes_total',
+		otel: { name: 'toascope.client.received', unit: 'By' },
 		source: 'client',
 		type: 'counter',
 		labels: client,
@@ -394,6 +489,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_client_sent_bytes_total',
+		otel: { name: 'toascope.client.sent', unit: 'By' },
 		source: 'client',
 		type: 'counter',
 		labels: client,
@@ -402,6 +498,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_client_retransmitted_segments_total',
+		otel: { name: 'toascope.client.retransmitted_segments', unit: '{segment}' },
 		source: 'client',
 		type: 'counter',
 		labels: client,
@@ -409,6 +506,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_client_rtt_seconds',
+		otel: { name: 'toascope.client.rtt', unit: 's' },
 		source: 'client',
 		type: 'summary',
 		labels: client,
@@ -417,6 +515,7 @@ export const metricTable = [
 	},
 	{
 		name: 'toascope_client_connection_duration_seconds',
+		otel: { name: 'toascope.client.connection.duration', unit: 's' },
 		source: 'client',
 		type: 'summary',
 		labels: client,

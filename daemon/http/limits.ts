@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The limits of one server for its callers, and what happens when they are exceeded. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { HttpLimit } from '../export/prometheus/http_metrics.ts';
+import type { HttpLimit } from '../export/http_metrics.ts';
 import { createProblemEnder } from './client_error.ts';
 import { type CallerOf, Connections } from './connections.ts';
 import { type LargeResponseLimits, LargeResponses } from './large_responses.ts';

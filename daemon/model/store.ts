@@ -52,6 +52,13 @@ export class Store implements SnapshotStore {
 	#retiring = 0;
 	#collecting = false;
 	#snapshot: Snapshot | undefined;
+	/**
+	 * When the snapshot was replaced, or the store was created (Unix nanoseconds): a client that no
+	 * snapshot has shown yet began no later, as far as readers can tell. Its series must begin
+	 * before the snapshot that first shows it, since readers then count from 0; and after the one
+	 * that last showed an earlier series of the same client.
+	 */
+	#shownNs = unixNs();
 
 	/** `drops`: what was dropped outside the kernel, by reason. */
 	constructor(source: Source, limits: StoreLimits, drops: () => Readonly<Record<string, bigint>> = () => ({})) {
@@ -109,6 +116,7 @@ export class Store implements SnapshotStore {
 			// after folding: the counts of clients that left the table must be in their listener's
 			const readNs = unixNs();
 			this.#snapshot = this.#buildSnapshot(pass, this.#rows.foldIdle(pass.beganNs, pass.idleNs));
+			this.#shownNs = unixNs();
 			this.#rows.collectionEnded(readNs);
 			return this.#snapshot;
 		} finally {
@@ -241,10 +249,10 @@ export class Store implements SnapshotStore {
 		for (let from = 0; from < candidates.length; from += admissionsPerBatch) {
 			if (from > 0) await yieldLoop();
 			const batch = candidates.slice(from, from + admissionsPerBatch);
-			const sinceNs = unixNs();
+			const nowNs = unixNs();
 			const admissions = batch
 				.slice(0, Math.max(0, pass.maxExported - this.#exported.size))
-				.map(({ key, base }) => ({ key, exported: { base, sinceNs } }));
+				.map(({ key, base }) => ({ key, exported: { base, sinceNs: base === noTraffic ? this.#shownNs : nowNs } }));
 			const admitted = this.#exported.admit(admissions);
 			batch.forEach((candidate, index) => {
 				const exported = admitted[index] === true ? admissions[index]?.exported : undefined;

@@ -13,8 +13,9 @@ import { toOperatorError } from '../capture/bpf_errors.ts';
 import type { AcceptProgram, Provider, Tracker } from '../capture/provider.ts';
 import type { Config } from '../config/config.ts';
 import { Deadline, withinMs } from '../deadline.ts';
-import type { SpanExport } from '../export/otel/span_export.ts';
+import { yieldOnce } from '../event_loop.ts';
 import { createPrometheusExporter, type PrometheusExporter } from '../export/prometheus/exporter.ts';
+import { createMetrics, type Metrics } from '../export/registry.ts';
 import { callerOf } from '../host/caller.ts';
 import { descriptorOf } from '../host/descriptor.ts';
 import { createHttp } from '../http/app.ts';
@@ -44,18 +45,18 @@ import { logNeighboursInBackground } from './neighbours.ts';
 import { openProvider } from './open_provider.ts';
 import { PeerSearch } from './peer_search.ts';
 import { logReadiness, Readiness, stopping } from './readiness.ts';
-import { startSpanExport } from './span_export.ts';
 import { logStart } from './start_log.ts';
 import { statusJson } from './status.ts';
 import { Tasks } from './tasks.ts';
+import { Telemetry } from './telemetry.ts';
 
 /**
  * A stop ends within 2 s: this is for its steps that wait; the rest is for those that do not, and
  * for the log.
  */
 const stopMs = 1500;
-/** The part of stopMs for the last spans. */
-const spansMs = 1000;
+/** The part of stopMs for the last telemetry. */
+const telemetryMs = 1000;
 
 export interface ServiceOptions {
 	/** Called for every connection as it opens, is accepted and closes. */
@@ -94,7 +95,8 @@ export class Service implements View {
 	/** Undefined: no connection is tracked. */
 	readonly #peers: PeerSearch | undefined;
 	readonly #config: ActiveConfig;
-	#spans: SpanExport | undefined;
+	readonly #metrics: Metrics;
+	#telemetry: Telemetry | undefined;
 	#events: Events | undefined;
 	#listening: Endpoint | undefined;
 	#served = { http: 'off', socket: 'off' };
@@ -109,9 +111,10 @@ export class Service implements View {
 		this.#provider = provider;
 		this.#tasks = new Tasks(logger);
 		this.#peers = provider.tracker && new PeerSearch(provider.tracker, this.#tasks);
-		const metrics = this.#exporter();
+		this.#metrics = this.#createMetrics();
+		const exporter = this.#exporter();
 		this.#endpoints = new Endpoints({
-			create: () => this.#application(metrics),
+			create: () => this.#application(exporter),
 			log: logger,
 			readiness: this.readiness,
 			retry: options.retryHttp === true,
@@ -159,13 +162,21 @@ export class Service implements View {
 
 	async #begin(): Promise<void> {
 		const config = this.#config.current;
-		this.#spans = await startSpanExport(config.otel, this.clock, this.#logger);
+		this.#telemetry = await Telemetry.start({
+			config,
+			metrics: this.#metrics,
+			clock: this.clock,
+			logger: this.#logger,
+			tasks: this.#tasks,
+			onMetricError: this.#onMetricError,
+		});
 		this.#tasks.start('clock', clockMs, () => this.clock.adjust());
 		const collections = this.#tasks.start('collect', collectMs, (yieldLoop) => this.#collection.run(yieldLoop), {
 			onFailure: (error) => this.#collection.recordFailure(error),
 		});
 		const checks = this.#tasks.start('attachments', attachmentsMs, () => this.#attachments.run());
 		await Promise.all([collections.first, checks.first]);
+		await this.#telemetry.runMetrics();
 		if (this.#provider.tracker !== undefined) this.#track(this.#provider.tracker);
 		await this.#serve(config.http);
 		logStart(
@@ -179,7 +190,7 @@ export class Service implements View {
 
 	#track(tracker: Tracker): void {
 		this.#tasks.start('flush', flushMs, (yieldLoop) => tracker.flush(yieldLoop));
-		if (this.#spans === undefined && this.#onEvent === undefined) return;
+		if (this.#telemetry?.spans === undefined && this.#onEvent === undefined) return;
 		const events = this.#listen(tracker);
 		this.#events = events;
 		this.#tasks.start('drain', drainMs, () => events.drain(), { pauseFactor: drainPauseFactor });
@@ -204,7 +215,7 @@ export class Service implements View {
 	}
 
 	#listen(tracker: Tracker): Events {
-		const [spans, onEvent] = [this.#spans, this.#onEvent];
+		const [spans, onEvent] = [this.#telemetry?.spans, this.#onEvent];
 		const consumers: EventConsumer[] = [];
 		if (spans !== undefined) consumers.push((event) => spans.onEvent(event));
 		if (onEvent !== undefined) consumers.push(onEvent);
@@ -215,12 +226,15 @@ export class Service implements View {
 	}
 
 	#spanDrops(): Readonly<Record<string, bigint>> {
-		return this.#spans?.stats().dropped ?? { span_queue_full: 0n, span_export_failed: 0n };
+		return this.#telemetry?.spans?.stats().dropped ?? { span_queue_full: 0n, span_export_failed: 0n };
 	}
 
-	#exporter(): PrometheusExporter {
-		return createPrometheusExporter({
+	#createMetrics(): Metrics {
+		const startedNs = BigInt(this.#startedMs) * 1_000_000n;
+		return createMetrics({
 			latest: () => this.snapshot(),
+			startedNs,
+			countersSinceNs: this.#provider.tracker?.adopted === true ? undefined : startedNs,
 			facts: {
 				build: { version, node: process.versions.node, libbpf: native().libbpfVersion },
 				provider: () => {
@@ -233,9 +247,16 @@ export class Service implements View {
 				tasks: () => this.#tasks.statistics(),
 				logLinesDropped: this.#logLinesDropped,
 				attachments: () => this.#attachments.report,
+				otlp: () => this.#telemetry?.statistics() ?? [],
 			},
-			onError: (err, metric) => logLine(this.#logger, logLines.metricFailed, { err, metric }),
 		});
+	}
+
+	readonly #onMetricError = (err: unknown, metric: string) =>
+		logLine(this.#logger, logLines.metricFailed, { err, metric });
+
+	#exporter(): PrometheusExporter {
+		return createPrometheusExporter({ metrics: this.#metrics, onError: this.#onMetricError });
 	}
 
 	#application(metrics: PrometheusExporter): FastifyInstance {
@@ -282,7 +303,8 @@ export class Service implements View {
 			configFile: this.#configFile,
 			reload: this.#config.reload,
 			startedMs: this.#startedMs,
-			spans: this.#spans !== undefined,
+			spans: this.#telemetry?.spans !== undefined,
+			otlp: this.#telemetry?.status() ?? [],
 			notReady: this.notReady(),
 			snapshot,
 			recent: this.#collection.recent(),
@@ -306,6 +328,15 @@ export class Service implements View {
 		});
 	}
 
+	/** The last collection: what was counted since the previous one is still exported. */
+	async #collectOnce(deadline: Deadline): Promise<void> {
+		const collecting = this.#store.collect(async (until = yieldOnce()) => {
+			await until;
+			if (deadline.remainingMs === 0) throw new Error('the stop is out of time');
+		});
+		await withinMs(collecting, deadline.remainingMs).catch((error) => this.#tasks.recordFailure('collect', error));
+	}
+
 	/** Whether 'keep' leaves anything in the kernel. */
 	#shouldKeep(onExit: Config['onExit']): boolean {
 		return onExit === 'keep' && this.#config.current.bpf.pin !== undefined;
@@ -327,10 +358,11 @@ export class Service implements View {
 		try {
 			await withinMs(this.#tasks.stop(), deadline.remainingMs);
 			recordsDropped = (await this.#events?.end(kept, deadline)) ?? 0;
+			if (started && this.#telemetry?.sendsMetrics === true) await this.#collectOnce(deadline);
 		} finally {
 			// also where the kernel refuses something: a server that is open keeps the process
 			// alive
-			const ends = [this.#spans?.shutdown(deadline.atMost(spansMs)), this.#endpoints.close()];
+			const ends = [this.#telemetry?.end(deadline.atMost(telemetryMs)), this.#endpoints.close()];
 			await withinMs(Promise.allSettled(ends), deadline.remainingMs);
 			notKept = this.#provider.close(onExit === 'keep', started);
 		}

@@ -5,11 +5,12 @@
  */
 import { release } from 'node:os';
 import { native } from '../../native/binding.ts';
-import type { RecentJson, ReloadJson, StatusJson, TallyJson } from '../api/status.ts';
+import type { OtlpJson, RecentJson, ReloadJson, StatusJson, TallyJson } from '../api/status.ts';
 import type { Provider } from '../capture/provider.ts';
 import { type Config, displayValues } from '../config/config.ts';
 import { setVariables } from '../config/environment.ts';
 import { ToascopeError } from '../errors.ts';
+import type { OtlpStatus } from '../export/otel/signal_health.ts';
 import type { NotReady } from '../http/view.ts';
 import type { Endpoint } from '../model/address.ts';
 import { type ListenerTally, type RecentTraffic, sumOf, type Tally, totalOf } from '../model/recent.ts';
@@ -30,6 +31,8 @@ export interface StatusInput {
 	readonly reload: Reload;
 	readonly startedMs: number;
 	readonly spans: boolean;
+	/** Of each signal that is sent over OTLP. */
+	readonly otlp: readonly OtlpStatus[];
 	readonly notReady: readonly NotReady[];
 	/** Undefined before the first collection. */
 	readonly snapshot: Snapshot | undefined;
@@ -58,6 +61,7 @@ export function statusJson(facts: StatusInput): StatusJson {
 		transparent: config.transparent.enabled,
 		sockopt: config.sockopt.enabled,
 		spans: facts.spans,
+		otlp: facts.otlp.map(otlpJson),
 		not_ready: facts.notReady,
 		attachments: provider.attachments.programs.map(({ program, id, attached }) => ({
 			program,
@@ -83,6 +87,20 @@ export function statusJson(facts: StatusInput): StatusJson {
 		own_http: snapshot === undefined || recent === undefined ? null : ownHttpJson(snapshot, recent, facts.listening),
 		maps: snapshot?.maps ?? [],
 		module: provider.name === 'module' ? moduleJson(snapshot) : null,
+	};
+}
+
+function otlpJson({ signal, url, failing, rejection, ...counts }: OtlpStatus): OtlpJson {
+	const { exported, rejected, failedRequests, succeededAtMs } = counts;
+	const trouble = (one: OtlpStatus['failing']) =>
+		one === undefined ? null : { at: new Date(one.atMs).toISOString(), message: one.message };
+	return {
+		signal,
+		url,
+		...decimals({ exported, rejected, failed_requests: failedRequests }),
+		succeeded_at: succeededAtMs === undefined ? null : new Date(succeededAtMs).toISOString(),
+		failing: trouble(failing),
+		rejection: trouble(rejection),
 	};
 }
 

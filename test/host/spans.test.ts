@@ -16,7 +16,8 @@ import { Daemon } from '../kit/daemon/daemon.ts';
 import { EchoRecords } from '../kit/daemon/echo_records.ts';
 import { metricsAtRest } from '../kit/daemon/expected_traffic.ts';
 import { total } from '../kit/telemetry/metrics.ts';
-import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from '../kit/telemetry/otlp_receiver.ts';
+import type { ReceivedSpan } from '../kit/telemetry/otlp_decode.ts';
+import { type OtlpReceiver, startOtlpReceiver } from '../kit/telemetry/otlp_receiver.ts';
 import { scaleTimeout } from '../kit/timeouts.ts';
 import { somePorts } from '../kit/wire/toa_stage.ts';
 

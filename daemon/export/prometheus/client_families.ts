@@ -7,6 +7,7 @@
 import type { Series } from '../../model/series.ts';
 import type { SeriesTable } from '../../model/series_table.ts';
 import type { Traffic } from '../../model/traffic.ts';
+import { type ClientColumns, clientColumns } from '../client_columns.ts';
 import { type MetricName, type MetricOf, metricDefinition } from '../metric_table.ts';
 import type { ChunkPool } from './chunk_pool.ts';
 import type { Family } from './family.ts';
@@ -28,23 +29,15 @@ const seconds =
 
 const active: Value = (out, table, row) => out.integer(table.active(row));
 
-/** In output order: the name of a family, and the suffix and value of each of its samples. */
-const families: Readonly<Record<MetricOf<'client'>, readonly (readonly [suffix: string, value: Value])[]>> = {
-	toascope_client_connections_opened_total: [['', integer('opened')]],
-	toascope_client_connections_closed_total: [['', integer('closed')]],
-	toascope_client_connections_active: [['', active]],
-	toascope_client_received_bytes_total: [['', integer('receivedBytes')]],
-	toascope_client_sent_bytes_total: [['', integer('sentBytes')]],
-	toascope_client_retransmitted_segments_total: [['', integer('retransmittedSegments')]],
-	toascope_client_rtt_seconds: [
-		['_sum', seconds('rttSumNs')],
-		['_count', integer('rttCount')],
-	],
-	toascope_client_connection_duration_seconds: [
-		['_sum', seconds('durationSumNs')],
-		['_count', integer('closed')],
-	],
-};
+/** The suffix and the value of each sample of a series. */
+function samplesOf(columns: ClientColumns): readonly (readonly [suffix: string, value: Value])[] {
+	if ('active' in columns) return [['', active]];
+	if ('counter' in columns) return [['', integer(columns.counter)]];
+	return [
+		['_sum', seconds(columns.sumNs)],
+		['_count', integer(columns.count)],
+	];
+}
 
 /**
  * Caches `{client="...",listener="..."} ` of each series: the bytes do not change while the series
@@ -113,8 +106,8 @@ export function clientFamilies(table: SeriesTable, labels: SeriesLabels, pool: C
 		if (out.length > 0) yield out.take();
 	}
 
-	return Object.entries(families).map(([key, samples]) => {
+	return Object.entries(clientColumns).map(([key, columns]) => {
 		const name = key as MetricOf<'client'>;
-		return { head: metricDefinition(name), lines: lines(name, samples) };
+		return { head: metricDefinition(name), lines: lines(name, samplesOf(columns)) };
 	});
 }

@@ -1,25 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/**
- * The Prometheus exporter. prom-client's registry has all metrics except the per-client families;
- * this module renders both from the same snapshot.
- */
-import { type Gauge, Registry } from 'prom-client';
-import type { Snapshot } from '../../model/snapshot.ts';
+/** The Prometheus exporter: renders the metrics of the registry and those of each client. */
 import { metricTable } from '../metric_table.ts';
+import { type Metrics, type RegisteredMetric, registeredMetrics } from '../registry.ts';
 import { ChunkPool } from './chunk_pool.ts';
 import { clientFamilies, SeriesLabels } from './client_families.ts';
-import { type DaemonState, registerDaemonMetrics, registerProcessMetrics } from './daemon_metrics.ts';
 import { exposition } from './exposition.ts';
-import { type Family, type Sample, sampleLines } from './family.ts';
-import { type HttpMetrics, registerHttpMetrics } from './http_metrics.ts';
-import { snapshotCollectors } from './snapshot_collectors.ts';
+import { type Family, pointLines, promClientLines } from './family.ts';
 import type { Format } from './text.ts';
 
-export interface PrometheusExporter {
-	/** Other parts of the daemon can register metrics of their own here. */
-	readonly registry: Registry;
-	/** The counters of the HTTP servers. */
-	readonly http: HttpMetrics;
+/** Serves these metrics as text. */
+export interface PrometheusExporter extends Metrics {
 	/**
 	 * The text of one scrape, in chunks of at most 256 KiB. `created`: with the creation times of
 	 * series, which only OpenMetrics has.
@@ -33,53 +23,36 @@ export interface PrometheusExporter {
 }
 
 export interface PrometheusOptions {
-	/** The latest snapshot of the store; undefined before the first. */
-	readonly latest: () => Snapshot | undefined;
-	readonly facts: DaemonState;
-	/** Whether to include `process_*` and `nodejs_*`; the default is true. */
-	readonly processMetrics?: boolean;
+	readonly metrics: Metrics;
 	/** Called for a metric that could not be read; the scrape continues without it. */
 	readonly onError: (error: unknown, metric: string) => void;
 }
 
 const units = new Map(metricTable.map((metric) => [metric.name as string, 'unit' in metric ? metric.unit : undefined]));
 
-export function createPrometheusExporter(options: PrometheusOptions): PrometheusExporter {
-	const registry = new Registry();
+export function createPrometheusExporter({ metrics, onError }: PrometheusOptions): PrometheusExporter {
 	const pool = new ChunkPool();
 	const labels = new SeriesLabels();
-	registerDaemonMetrics(registry, options.facts);
-	const http = registerHttpMetrics(registry);
-	for (const collector of snapshotCollectors(options.latest)) {
-		// the registry accepts any object with get(); its type names only the library's own classes
-		registry.registerMetric(collector as unknown as Gauge);
-	}
-	if (options.processMetrics !== false) registerProcessMetrics(registry);
 
 	/**
-	 * Calls every get() and reads the clients in one iteration of the event loop, so that all of
-	 * them show the same snapshot.
+	 * Reads every metric and the clients in one iteration of the event loop, so that all of them
+	 * show the same snapshot.
 	 */
 	async function collect(created: boolean): Promise<Family[]> {
-		const snapshot = options.latest();
+		const snapshot = metrics.latest();
 		const clients = snapshot === undefined ? [] : clientFamilies(snapshot.clients, labels, pool, created);
-		const metrics = registry.getMetricsAsArray() as unknown as RegisteredMetric[];
-		const collected = await Promise.allSettled(metrics.map(async (metric) => metric.get()));
+		const registered = registeredMetrics(metrics);
+		const collected = await Promise.allSettled(registered.map(async (metric) => familyOf(metric, created, metrics.startedNs)));
 		const families: Family[] = [];
 		for (const [index, result] of collected.entries()) {
-			if (result.status === 'rejected') {
-				options.onError(result.reason, metrics[index]?.name ?? '');
-				continue;
-			}
-			const { name, help, type, values } = result.value;
-			families.push({ head: { name, help, type, unit: units.get(name) }, lines: sampleLines(name, values, created) });
+			if (result.status === 'fulfilled') families.push(result.value);
+			else onError(result.reason, registered[index]?.name ?? '');
 		}
 		return [...families, ...clients];
 	}
 
 	return {
-		registry,
-		http,
+		...metrics,
 		async *render(format, created = true) {
 			yield* exposition(await collect(created && format === 'openmetrics'), format);
 		},
@@ -87,14 +60,10 @@ export function createPrometheusExporter(options: PrometheusOptions): Prometheus
 	};
 }
 
-interface RegisteredMetric {
-	readonly name: string;
-	get(): CollectedMetric | Promise<CollectedMetric>;
-}
-
-interface CollectedMetric {
-	readonly name: string;
-	readonly help: string;
-	readonly type: string;
-	readonly values: Iterable<Sample>;
+/** `startedNs`: when the counters that prom-client keeps began (Unix nanoseconds). */
+async function familyOf(metric: RegisteredMetric, created: boolean, startedNs: bigint): Promise<Family> {
+	const { name, help, type } = metric;
+	const head = { name, help, type, unit: units.get(name) };
+	if (metric.points !== undefined) return { head, lines: pointLines(head, metric.points(), created) };
+	return { head, lines: promClientLines(await metric.get(), created ? startedNs : undefined) };
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A metric family to be rendered: its head, and its lines, which are made during iteration. */
+import { countOf, type Point, type PointValue } from '../point.ts';
+import type { CollectedMetric } from '../registry.ts';
 import { createdName, type FamilyHead, formatLabels, formatSeconds, formatValue } from './text.ts';
 
 export interface Family {
@@ -12,26 +14,53 @@ export interface Family {
 }
 
 /**
- * A sample in the form of prom-client's collectors, except that its value can also be exact: a
- * bigint or a decimal string.
+ * The lines of a family's points; with `created`, also the creation time of each series where it is
+ * known, right after the last sample of the series: Prometheus searches the rest of the family for
+ * it otherwise.
  */
-export interface Sample {
-	/** Set if it differs from the family's name: `_bucket`, `_sum`, `_count`. */
-	readonly metricName?: string;
-	readonly labels: Readonly<Record<string, string | number>>;
-	readonly value: number | bigint | string;
-	/** Set on the last sample of a series: when the series began, in Unix nanoseconds. */
-	readonly createdNs?: bigint | undefined;
+export function* pointLines({ name, type }: FamilyHead, points: Iterable<Point>, created: boolean): Generator<string> {
+	for (const { labels, value, sinceNs } of points) {
+		yield* valueLines(name, type, labels, value);
+		if (created && sinceNs !== undefined && type !== 'gauge') {
+			yield `${createdName(name)}${formatLabels(labels)} ${formatSeconds(sinceNs)}\n`;
+		}
+	}
+}
+
+function* valueLines(name: string, type: string, labels: Point['labels'], value: PointValue): Generator<string> {
+	const text = formatLabels(labels);
+	switch (value.type) {
+		case 'integer':
+		case 'float':
+			yield `${name}${text} ${formatValue(value.value)}\n`;
+			return;
+		case 'time':
+			yield `${name}${text} ${formatSeconds(value.ns)}\n`;
+			return;
+		case 'distribution': {
+			const { sumNs, buckets, boundsNs } = value.histogram;
+			let count = 0n;
+			for (const [index, bucket] of type === 'summary' ? [] : buckets.entries()) {
+				const boundNs = boundsNs[index];
+				const le = boundNs === undefined ? Number.POSITIVE_INFINITY : Number(boundNs) / 1e9;
+				count += bucket;
+				yield `${name}_bucket${formatLabels({ ...labels, le })} ${count}\n`;
+			}
+			yield `${name}_sum${text} ${formatSeconds(sumNs)}\n`;
+			yield `${name}_count${text} ${countOf(value.histogram)}\n`;
+		}
+	}
 }
 
 /**
- * The lines of a family whose samples come from prom-client, or from a collector in its registry;
- * with `created`, also the creation time of each series where it is known.
+ * The lines of a family that prom-client keeps; with `createdNs`, also the creation time of each
+ * series: that of all of them, in Unix nanoseconds.
  */
-export function* sampleLines(name: string, samples: Iterable<Sample>, created = false): Generator<string> {
-	for (const { metricName = name, labels, value, createdNs } of samples) {
+export function* promClientLines({ name, type, values }: CollectedMetric, createdNs?: bigint): Generator<string> {
+	const last = type === 'counter' ? name : `${name}_count`;
+	for (const { metricName = name, labels, value } of values) {
 		yield `${metricName}${formatLabels(labels)} ${formatValue(value)}\n`;
-		if (!created || createdNs === undefined) continue;
+		if (createdNs === undefined || type === 'gauge' || metricName !== last) continue;
 		yield `${createdName(name)}${formatLabels(labels)} ${formatSeconds(createdNs)}\n`;
 	}
 }

@@ -2,6 +2,7 @@
 /** A view and an exporter over data made by hand, for the HTTP interface and the command line. */
 
 import { createPrometheusExporter, type PrometheusExporter } from '../../../daemon/export/prometheus/exporter.ts';
+import { createMetrics } from '../../../daemon/export/registry.ts';
 import type { NotReady, View } from '../../../daemon/http/view.ts';
 import type { Endpoint } from '../../../daemon/model/address.ts';
 import { formatEndpoint } from '../../../daemon/model/address.ts';
@@ -86,7 +87,7 @@ export function fixtureView(
 }
 
 export function fixtureExporter(latest: () => Snapshot | undefined = () => snapshot): PrometheusExporter {
-	return createPrometheusExporter({
+	const metrics = createMetrics({
 		latest,
 		facts: {
 			build: { version: '0.1.0', node: '24.0.0', libbpf: '1.1.2' },
@@ -105,8 +106,18 @@ export function fixtureExporter(latest: () => Snapshot | undefined = () => snaps
 				],
 				lost: { toascope_sockops: 0n, toascope_getsockopt: 2n, pins: 0n },
 			}),
+			otlp: () => [
+				{ signal: 'metrics', exported: 9_007_199_254_740_993n, rejected: 3n, failedRequests: 1n },
+				{ signal: 'traces', exported: 7n, rejected: 0n, failedRequests: 0n },
+				{ signal: 'logs', exported: 0n, rejected: 0n, failedRequests: 2n },
+			],
 		},
+		startedNs: 1_760_000_000_000_000_000n,
+		countersSinceNs: 1_760_000_000_000_000_000n,
 		processMetrics: false,
+	});
+	return createPrometheusExporter({
+		metrics,
 		onError(error) {
 			throw error;
 		},

@@ -2,9 +2,10 @@
 /** Exports spans of one connection to a receiver, for the tests of the export. */
 import { pino } from 'pino';
 import { afterEach, beforeEach, vi } from 'vitest';
-import type { SpanExport, SpanOptions } from '../../../daemon/export/otel/span_export.ts';
-import { startSpans } from '../../../daemon/export/otel/spans.ts';
+import type { SpanExport, SpanStats } from '../../../daemon/export/otel/spans/span_export.ts';
+import { openTelemetry, type TelemetryOptions } from '../../../daemon/export/otel/telemetry.ts';
 import type { Connection } from '../../../daemon/model/connection.ts';
+import { fixtureExporter } from '../model/view.ts';
 import { type OtlpReceiver, startOtlpReceiver } from './otlp_receiver.ts';
 
 /** Wall clock minus monotonic clock. It is not a round number, so that any rounding shows. */
@@ -32,22 +33,36 @@ export const connection: Connection = {
 	srttUs: 12_345,
 };
 
+/** An export with the number of spans that the receiver accepted. */
+interface CountedExport extends SpanExport {
+	stats(): SpanStats & { readonly exported: bigint };
+}
+
+type Options = Partial<Omit<TelemetryOptions, 'config'> & TelemetryOptions['config']>;
+
 const opened: SpanExport[] = [];
 export let receiver: OtlpReceiver;
 
 /** Starts an export that sends to the receiver. */
-export async function start(options: Partial<SpanOptions> = {}): Promise<SpanExport> {
-	const spans = await startSpans({
-		endpoint: receiver.endpoint,
+export async function start({ protocol, headersFile, ...options }: Options = {}): Promise<CountedExport> {
+	const endpoint = 'endpoint' in options ? options.endpoint : receiver.endpoint;
+	const { spans, health } = await openTelemetry({
 		clock: (monotonicNs) => monotonicNs + OFFSET,
 		resolveContainer: () => undefined,
 		logger: pino({ level: 'silent' }),
 		version: '1.2.3',
-		...options,
+		instanceId: 'f1d2c3b4-0000-5000-8000-000000000000',
+		metrics: fixtureExporter(),
+		onMetricError: (error) => {
+			throw error;
+		},
+		...(options as Partial<TelemetryOptions>),
+		config: { endpoint, protocol, headersFile, metrics: false, spans: true },
 	});
 	if (spans === undefined) throw new Error('the environment forbids spans');
 	opened.push(spans);
-	return spans;
+	const exported = () => health.find((one) => one.statistics().signal === 'traces')?.statistics().exported ?? 0n;
+	return { ...spans, stats: () => ({ exported: exported(), ...spans.stats() }) };
 }
 
 /** Reports that a connection has closed. */

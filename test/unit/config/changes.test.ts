@@ -170,7 +170,8 @@ describe('deploy/toascope.yaml', () => {
 	it('shows every key, with its default where it has one', () => {
 		// a commented-out key has its # directly before it or before its two spaces of indentation
 		const text = example.replace(/^#(?=\S| {2})/gm, '');
-		expect(Object.keys(differences(text))).toEqual(['cgroup', 'balancer', 'otel.endpoint', 'otel.spans']);
+		const otel = ['endpoint', 'protocol', 'headers_file', 'metrics', 'spans'];
+		expect(Object.keys(differences(text))).toEqual(['cgroup', 'balancer', ...otel.map((name) => `otel.${name}`)]);
 		for (const { path } of keys) expect(text).toMatch(new RegExp(`^ *${path.split('.').at(-1)}:`, 'm'));
 	});
 });

@@ -41,7 +41,7 @@ describe('defaults', () => {
 			bpf: { pin: '/sys/fs/bpf/toascope', ringBytes: 4_194_304 },
 			onExit: 'detach',
 			http: { listen: { family: 4, text: '127.0.0.1', port: 10646 }, socket: '/run/toascope/toascope.sock' },
-			otel: { endpoint: undefined, protocol: 'http/protobuf', spans: false },
+			otel: { endpoint: undefined, protocol: undefined, headersFile: undefined, metrics: false, spans: false },
 			log: { level: 'info', format: 'auto' },
 		});
 		expect(defaultConfig().profiles.map(({ id, name }) => [id, name])).toEqual([
@@ -96,8 +96,11 @@ describe('values', () => {
 			{ trust: ['10.0.0.0/8', '2001:db8::/32', '0.0.0.0/0', '::/0'] },
 		],
 		['trust: &balancers [192.0.2.1/32]\nprofiles: [cdn6]', { trust: ['192.0.2.1/32'], profiles: ['cdn6'] }],
-		['otel: {endpoint: "https://collector:4318"}', { 'otel.endpoint': 'https://collector:4318', 'otel.spans': 'on' }],
-		['otel: {endpoint: "http://collector:4318", spans: off}', { 'otel.endpoint': 'http://collector:4318' }],
+		['otel: {endpoint: "https://collector:4318"}', { 'otel.endpoint': 'https://collector:4318', 'otel.metrics': 'on', 'otel.spans': 'on' }],
+		[
+			'otel: {endpoint: "http://collector:4318", spans: off}',
+			{ 'otel.endpoint': 'http://collector:4318', 'otel.metrics': 'on' },
+		],
 	])('reads %s', (text, expected) => {
 		expect(differences(text)).toEqual(expected);
 	});
@@ -326,14 +329,13 @@ describe('environment', () => {
 			'',
 			{
 				'otel.spans': 'on',
-				'otel.protocol': 'grpc',
 			},
 		],
 		[
 			'gives otel.protocol precedence over OTEL_*',
 			{ OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' },
 			'otel: {protocol: http/protobuf}',
-			{},
+			{ 'otel.protocol': 'http/protobuf' },
 		],
 		['treats an empty OTEL_* as unset', { OTEL_EXPORTER_OTLP_ENDPOINT: '' }, '', {}],
 	])('%s', (_, env, text, expected) => {
@@ -341,7 +343,7 @@ describe('environment', () => {
 	});
 
 	it('has a variable for every key', () => {
-		const config = fileValues(load('balancer: dpvs', { TOASCOPE_CGROUP: '/x', TOASCOPE_OTEL_ENDPOINT: 'http://x' }));
+		const config = fileValues(load('balancer: dpvs\notel: {endpoint: "http://x", protocol: grpc, headers_file: /x}\ncgroup: /x'));
 		for (const { path, variable, list } of keys) {
 			const value = config[path];
 			const text = list === true && Array.isArray(value) ? value.join(',') || '[]' : String(value);

@@ -1,26 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The reasons of `toascope_drops_total`: each that the code can count is explained, and no other. */
-import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { drop } from '../../../daemon/capture/records/layout.gen.ts';
-import { startSpans } from '../../../daemon/export/otel/spans.ts';
 import { dropReasons } from '../../../daemon/model/drops.ts';
+import { setupPerTest, start } from '../../kit/telemetry/spans.ts';
+
+setupPerTest();
 
 test('every reason of the kernel and of the spans is explained', async () => {
 	const { DROPS, ...reasons } = drop;
 	// the size of the kernel's table: a reason beyond it would not be counted
 	expect(DROPS).toBe(Math.max(...Object.values(reasons)) + 1);
 	const kernel = Object.keys(reasons).map((name) => name.slice('DROP_'.length).toLowerCase());
-	const endpoint = 'http://127.0.0.1:1';
-	const logger = pino({ level: 'silent' });
-	const spans = await startSpans({
-		endpoint,
-		clock: (ns) => ns,
-		resolveContainer: () => undefined,
-		logger,
-		version: '1',
-	});
-	if (spans === undefined) throw new Error('the environment forbids spans');
+	const spans = await start();
 	await spans.shutdown(0);
 	expect(Object.keys(dropReasons).toSorted()).toEqual([...kernel, ...Object.keys(spans.stats().dropped)].toSorted());
 	for (const [name, { meaning }] of Object.entries(dropReasons)) expect(meaning, name).toMatch(/\.$/);

@@ -2,8 +2,8 @@
 /** Spans, from connection events to what a collector reads off the wire. */
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { describe, expect, it, vi } from 'vitest';
-import { connectionSpan, spanTime } from '../../../../daemon/export/otel/connection_span.ts';
-import { decodeTraceRequest } from '../../../kit/telemetry/otlp_receiver.ts';
+import { connectionSpan, spanTime } from '../../../../daemon/export/otel/spans/connection_span.ts';
+import { decodeTraceRequest } from '../../../kit/telemetry/otlp_decode.ts';
 import { close, connection, OFFSET, receiver, setupPerTest, start } from '../../../kit/telemetry/spans.ts';
 
 setupPerTest();

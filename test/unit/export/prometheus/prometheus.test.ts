@@ -4,6 +4,7 @@ import { Counter, Gauge } from 'prom-client';
 import { describe, expect, it } from 'vitest';
 import { metricTable } from '../../../../daemon/export/metric_table.ts';
 import { createPrometheusExporter, type PrometheusExporter } from '../../../../daemon/export/prometheus/exporter.ts';
+import { createMetrics } from '../../../../daemon/export/registry.ts';
 import type { Format } from '../../../../daemon/export/prometheus/text.ts';
 import type { Snapshot } from '../../../../daemon/model/snapshot.ts';
 import { noTraffic } from '../../../../daemon/model/traffic.ts';
@@ -19,6 +20,8 @@ async function text(exporter: PrometheusExporter, format: Format = 'prometheus')
 /** Name of each family, in order. */
 const families = (exposition: string): string[] =>
 	[...exposition.matchAll(/^# TYPE (\S+)/gm)].map(([, name = '']) => name);
+
+const began = { startedNs: 1_760_000_000_000_000_000n, countersSinceNs: undefined };
 
 /** Counters of the module provider. */
 const moduleEvents = { verdict_toa: 2n, connections: 1n };
@@ -53,25 +56,28 @@ describe('the whole response', () => {
 	it('has the same sample lines in both formats except for _created, even after a change of format', async () => {
 		const exporter = fixtureExporter();
 		const samples = (all: string): string[] =>
-			all.split('\n').filter((line) => !line.startsWith('#') && !/^\w+_created\{/.test(line));
+			all.split('\n').filter((line) => !line.startsWith('#') && !/^\w+_created[{ ]/.test(line));
 		const first = samples(await text(exporter));
 		expect(samples(await text(exporter, 'openmetrics'))).toEqual(first);
 		expect(samples(await text(exporter))).toEqual(first);
 	});
 
-	it('has _created in OpenMetrics for each counter, summary and histogram of a client or a listener', async () => {
-		const lines = (await text(fixtureExporter(), 'openmetrics')).split('\n');
-		const own = metricTable.filter(({ type, labels }) => type !== 'gauge' && labels.some((one) => one === 'listener'));
-		for (const { name } of own) {
+	it('has _created in OpenMetrics for each series whose start is known, directly after its last sample', async () => {
+		const exporter = fixtureExporter(() => ({ ...snapshot, programs, moduleEvents }));
+		exporter.http.countResponse('/metrics', '200');
+		const lines = (await text(exporter, 'openmetrics')).split('\n');
+		// the kernel's counters of programs and of the module say nothing about their start
+		const unknown = /^toascope_(bpf_program|module)_/;
+		const known = metricTable.filter(({ name, type }) => type !== 'gauge' && !unknown.test(name));
+		for (const { name } of known) {
 			const base = name.replace(/_total$/, '');
-			const at = lines.findIndex((line) => line.startsWith(`${base}_created{`));
+			const at = lines.findIndex((line) => new RegExp(`^${base}_created[{ ]`).test(line));
 			expect(lines[at], name).toMatch(/ 1760000000(\.000000001)?$/);
-			// directly after the last sample of the same series
-			const labels = /\{.*\}/.exec(lines[at] ?? '')?.[0];
-			expect(lines[at - 1], name).toMatch(new RegExp(`^${base}(_total|_count)\\{`));
+			const labels = /\{.*\}/.exec(lines[at] ?? '')?.[0] ?? '';
+			expect(lines[at - 1], name).toMatch(new RegExp(`^${base}(_total|_count)[{ ]`));
 			expect(lines[at - 1], name).toContain(labels);
 		}
-		const families = new Set(own.map(({ name }) => `${name.replace(/_total$/, '')}_created`));
+		const families = new Set(known.map(({ name }) => `${name.replace(/_total$/, '')}_created`));
 		const created = lines.filter((line) => /^\w+_created[{ ]/.test(line)).map((line) => /^\w+/.exec(line)?.[0]);
 		expect(new Set(created)).toEqual(families);
 	});
@@ -79,15 +85,14 @@ describe('the whole response', () => {
 	it('has no _created for series whose start was not recorded, nor where it is not wanted', async () => {
 		const older = [...clients].map((one) => ({ ...one, sinceUnknown: true }));
 		const unknown = { ...snapshot, clients: tableOf(older), listeners: [{ ...listenerTotals, sinceNs: undefined }] };
-		expect(
-			await text(
-				fixtureExporter(() => unknown),
-				'openmetrics',
-			),
-		).not.toContain('_created');
-		let all = '';
-		for await (const chunk of fixtureExporter().render('openmetrics', false)) all += chunk;
-		expect(all).not.toContain('_created');
+		const all = await text(
+			fixtureExporter(() => unknown),
+			'openmetrics',
+		);
+		expect(all.match(/^\w+_created\{.*listener=.*/gm)).toBeNull();
+		let unwanted = '';
+		for await (const chunk of fixtureExporter().render('openmetrics', false)) unwanted += chunk;
+		expect(unwanted).not.toContain('_created');
 		expect(await text(fixtureExporter())).not.toContain('_created');
 	});
 
@@ -118,13 +123,14 @@ describe('the whole response', () => {
 			'toascope_config_last_reload_successful',
 		];
 		const shown = families(await text(fixtureExporter(() => undefined)));
+		const telemetry = metricTable.flatMap(({ name }) => (/_exported_total$|_otlp_/.test(name) ? [name] : []));
 		const more = [
 			'toascope_config_last_reload_success_timestamp_seconds',
 			'toascope_http_listen_failures_total',
 			'toascope_http_limited_total',
 		];
 		const tasks = ['toascope_task_failures_total', 'toascope_task_duration_seconds', 'toascope_log_lines_lost_total'];
-		expect(shown.toSorted()).toEqual([...own, ...more, ...tasks].toSorted());
+		expect(shown.toSorted()).toEqual([...own, ...more, ...tasks, ...telemetry].toSorted());
 	});
 
 	it('shows the labels that the table names', async () => {
@@ -157,9 +163,10 @@ describe('the registry', () => {
 			tasks: () => [],
 			logLinesDropped: () => 0,
 			attachments: () => ({ programs: [], lost: {} }),
+			otlp: () => [],
 		};
 		const onError = (error: unknown): never => expect.unreachable(String(error));
-		const exporter = createPrometheusExporter({ latest: () => undefined, facts, onError });
+		const exporter = createPrometheusExporter({ metrics: createMetrics({ latest: () => undefined, facts, ...began }), onError });
 		const all = await text(exporter);
 		expect(all).toMatch(/^process_cpu_seconds_total [0-9.]+$/m);
 		expect(all).toMatch(/^nodejs_heap_size_used_bytes \d+$/m);
@@ -170,7 +177,7 @@ describe('the registry', () => {
 
 	it('leaves out a metric that cannot be read, and still answers the scrape', async () => {
 		const failed: string[] = [];
-		const exporter = createPrometheusExporter({
+		const metrics = createMetrics({
 			latest: () => snapshot,
 			facts: {
 				build: { version: '0', node: '0', libbpf: '0' },
@@ -180,10 +187,12 @@ describe('the registry', () => {
 				tasks: () => [],
 				logLinesDropped: () => 0,
 				attachments: () => ({ programs: [], lost: {} }),
+				otlp: () => [],
 			},
 			processMetrics: false,
-			onError: (_error, metric) => failed.push(metric),
+			...began,
 		});
+		const exporter = createPrometheusExporter({ metrics, onError: (_error, metric) => failed.push(metric) });
 		new Gauge({
 			name: 'toascope_broken',
 			help: 'broken',

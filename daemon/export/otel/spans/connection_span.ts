@@ -3,7 +3,7 @@
  * The contents of a connection's span. Names follow the semantic conventions; `toascope.*` is used
  * where these have no name.
  */
-import type { Connection } from '../../model/connection.ts';
+import type { Connection } from '../../../model/connection.ts';
 
 /** Seconds and nanoseconds since 1970: a form of time that the SDK does not round. */
 export type SpanTime = [seconds: number, nanoseconds: number];

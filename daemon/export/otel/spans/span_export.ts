@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The interface between the daemon and its export of spans. */
+import type { Resource } from '@opentelemetry/resources';
+import type { ReadableSpan } from '@opentelemetry/sdk-trace';
 import type { Logger } from 'pino';
-import type { ConnectionEvent, Owner } from '../../model/connection.ts';
-import type { OtlpProtocol } from '../../otel_environment.ts';
+import type { ConnectionEvent, Owner } from '../../../model/connection.ts';
+import type { OtelEnvironment } from '../../../otel_environment.ts';
+import type { Receiver } from '../receiver.ts';
+import type { SignalHealth } from '../signal_health.ts';
 
 export interface SpanOptions {
-	/** Base URL of the collector; if undefined, OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT applies. */
-	readonly endpoint?: string | undefined;
-	/** If undefined, OTEL_EXPORTER_OTLP_[TRACES_]PROTOCOL applies, otherwise http/protobuf. */
-	readonly protocol?: OtlpProtocol | undefined;
+	readonly receiver: Receiver<ReadableSpan[]>;
+	readonly health: SignalHealth;
+	readonly resource: Resource;
+	readonly environment: OtelEnvironment;
 	/** Converts CLOCK_MONOTONIC nanoseconds to nanoseconds since 1970. */
 	readonly clock: (monotonicNs: bigint) => bigint;
 	/** Returns the id of the owner's container; called when an owner is first seen and at close. */
@@ -19,8 +23,6 @@ export interface SpanOptions {
 }
 
 export interface SpanStats {
-	/** Accepted by the collector. */
-	readonly exported: bigint;
 	/** Made, but neither exported nor dropped yet: at most OTEL_BSP_MAX_QUEUE_SIZE (2048). */
 	readonly pending: number;
 	/**
@@ -34,9 +36,6 @@ export interface SpanExport {
 	/** Handles an event; makes the span when it closes a connection with a client. Never waits. */
 	onEvent(event: ConnectionEvent): void;
 	stats(): SpanStats;
-	/**
-	 * Sends the remaining spans, for at most `timeoutMs`; afterwards the exporter does not keep the
-	 * process alive.
-	 */
+	/** Sends the remaining spans, for at most `timeoutMs`. */
 	shutdown(timeoutMs: number): Promise<void>;
 }

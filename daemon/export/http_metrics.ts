@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The counters of the HTTP servers; the TCP address and the Unix socket share them. */
 import { Counter, type Registry } from 'prom-client';
-import { httpLimitMeanings } from '../http_limits.ts';
-import { type MetricOf, metricDefinition } from '../metric_table.ts';
+import { httpLimitMeanings } from './http_limits.ts';
+import { type MetricOf, metricDefinition } from './metric_table.ts';
 
 export type HttpLimit = keyof typeof httpLimitMeanings;
 

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The attributes of a data point, from the labels of its series. */
+import { create } from '@bufbuild/protobuf';
+import type { Series } from '../../../model/series.ts';
+import { labelAttributes } from '../../metric_labels.ts';
+import type { Labels } from '../../point.ts';
+import { type KeyValue, KeyValueSchema } from '../proto/common.gen.ts';
+
+export type AttributeValue = string | bigint;
+
+/** The attributes by name; `metric`: the name in Prometheus of the metric that has the labels. */
+export function attributesOf(metric: string, labels: Labels): Record<string, AttributeValue> {
+	const attributes: Record<string, AttributeValue> = {};
+	for (const [label, value] of Object.entries(labels)) {
+		if (label === 'listener') Object.assign(attributes, listenerAttributes(value));
+		else attributes[labelAttributes[label] ?? `${metric.slice(0, metric.indexOf('_'))}.${label}`] = value;
+	}
+	return attributes;
+}
+
+/** `ADDR:PORT`, with IPv6 in brackets, as an address and a port; `other` has no port. */
+function listenerAttributes(listener: string): Record<string, AttributeValue> {
+	const [, address = listener, port] = /^\[?(.*?)\]?:(\d+)$/.exec(listener) ?? [];
+	return { 'server.address': address, ...(port !== undefined && { 'server.port': BigInt(port) }) };
+}
+
+export function keyValues(attributes: Readonly<Record<string, AttributeValue>>): KeyValue[] {
+	return Object.entries(attributes).map(([key, value]) =>
+		create(KeyValueSchema, {
+			key,
+			value: {
+				value: typeof value === 'bigint' ? { case: 'intValue', value } : { case: 'stringValue', value },
+			},
+		}),
+	);
+}
+
+/** Caches the attributes of each client's series: they do not change while the series exists. */
+export class SeriesAttributes {
+	readonly #attributes = new Map<Series, KeyValue[]>();
+
+	/** Clears the cache when it has more than twice as many entries as there are live series. */
+	prune(liveSeries: number): void {
+		if (this.#attributes.size > 2 * liveSeries) this.#attributes.clear();
+	}
+
+	of(series: Series): KeyValue[] {
+		let attributes = this.#attributes.get(series);
+		if (attributes === undefined) {
+			const { client, listener } = series;
+			attributes = keyValues(attributesOf('toascope_client', { client, listener }));
+			this.#attributes.set(series, attributes);
+		}
+		return attributes;
+	}
+}

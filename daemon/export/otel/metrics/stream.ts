@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * The metric streams: every metric of `/metrics`, under its OpenTelemetry name, with the points that
+ * it shows now. All values are totals since the start of their series.
+ */
+import type { Series } from '../../../model/series.ts';
+import type { SeriesTable } from '../../../model/series_table.ts';
+import { type ClientColumns, clientColumns } from '../../client_columns.ts';
+import { type MetricDefinition, type MetricName, metricDefinition, metricTable } from '../../metric_table.ts';
+import { integer, type Point, type PointValue, summary } from '../../point.ts';
+import { type Metrics, type RegisteredMetric, registeredMetrics } from '../../registry.ts';
+import type { KeyValue } from '../proto/common.gen.ts';
+import { attributesOf, keyValues, type SeriesAttributes } from './attributes.ts';
+import { runtimeMetric } from './runtime_metrics.ts';
+
+export interface MetricStream {
+	readonly name: string;
+	readonly description: string;
+	readonly unit: string;
+	readonly isGauge: boolean;
+	/** When the points were taken (Unix nanoseconds). */
+	readonly atNs: bigint;
+	/** Made during iteration; to be iterated once. */
+	readonly points: Iterable<StreamPoint>;
+}
+
+export interface StreamPoint {
+	/** Identifies the series within its stream for as long as it lives. */
+	readonly series: Series | string;
+	readonly attributes: () => KeyValue[];
+	/** When the series was 0 (Unix nanoseconds); undefined: not known, or a gauge. */
+	readonly sinceNs: bigint | undefined;
+	readonly value: PointValue;
+}
+
+/**
+ * The streams at this moment: those of the latest snapshot, of the daemon, and of its process.
+ * @param nowNs the time of the points that are not from the snapshot (Unix nanoseconds)
+ */
+export async function* metricStreams(
+	metrics: Metrics,
+	attributes: SeriesAttributes,
+	nowNs: bigint,
+	onError: (error: unknown, metric: string) => void,
+): AsyncGenerator<MetricStream> {
+	const snapshot = metrics.latest();
+	const snapshotNs = snapshot === undefined ? nowNs : BigInt(snapshot.atMs) * 1_000_000n;
+	for (const metric of registeredMetrics(metrics)) {
+		try {
+			yield await streamOf(metric, metrics.startedNs, { snapshotNs, nowNs });
+		} catch (error) {
+			onError(error, metric.name);
+		}
+	}
+	if (snapshot === undefined) return;
+	attributes.prune(snapshot.clients.length);
+	for (const [name, columns] of Object.entries(clientColumns)) {
+		const definition = metricDefinition(name as MetricName);
+		yield {
+			...headOf(definition),
+			atNs: snapshotNs,
+			points: clientPoints(snapshot.clients, columns, attributes),
+		};
+	}
+}
+
+const definitions = new Map<string, MetricDefinition>(metricTable.map((definition) => [definition.name, definition]));
+
+function headOf({ otel, help, type }: MetricDefinition) {
+	return { name: otel.name, unit: otel.unit, description: help, isGauge: type === 'gauge' };
+}
+
+async function streamOf(
+	metric: RegisteredMetric,
+	startedNs: bigint,
+	{ snapshotNs, nowNs }: { readonly snapshotNs: bigint; readonly nowNs: bigint },
+): Promise<MetricStream> {
+	const definition = definitions.get(metric.name);
+	const atNs = definition?.source === 'snapshot' ? snapshotNs : nowNs;
+	if (metric.points !== undefined && definition !== undefined) {
+		return { ...headOf(definition), atNs, points: streamPoints(metric.name, metric.points()) };
+	}
+	const { head, points } = runtimeMetric(await metric.get(), startedNs);
+	return {
+		...(definition === undefined ? head : headOf(definition)),
+		atNs,
+		points: streamPoints(metric.name, points),
+	};
+}
+
+function* streamPoints(metric: string, points: Iterable<Point>): Generator<StreamPoint> {
+	for (const { labels, sinceNs, value } of points) {
+		yield {
+			// a listener that was folded and has come back is another series
+			series: `${JSON.stringify(labels)} ${sinceNs}`,
+			attributes: () => keyValues(attributesOf(metric, labels)),
+			sinceNs,
+			value,
+		};
+	}
+}
+
+function* clientPoints(
+	table: SeriesTable,
+	columns: ClientColumns,
+	attributes: SeriesAttributes,
+): Generator<StreamPoint> {
+	for (let row = 0; row < table.length; row++) {
+		const series = table.series(row);
+		yield {
+			series,
+			attributes: () => attributes.of(series),
+			sinceNs: 'active' in columns || series.sinceUnknown === true ? undefined : series.sinceNs,
+			value: valueAt(table, row, columns),
+		};
+	}
+}
+
+function valueAt(table: SeriesTable, row: number, columns: ClientColumns): PointValue {
+	if ('active' in columns) return integer(table.active(row));
+	if ('counter' in columns) return integer(table.value(row, columns.counter));
+	return summary(BigInt(table.value(row, columns.sumNs)), BigInt(table.value(row, columns.count)));
+}

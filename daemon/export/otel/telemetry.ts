@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Opens the export of each signal that the configuration enables and the environment permits. What
+ * is not sent is not loaded.
+ */
+import type { Logger } from 'pino';
+import type { Config } from '../../config/config.ts';
+import { logLine } from '../../log_line.ts';
+import { logLines } from '../../log_lines.ts';
+import type { Owner } from '../../model/connection.ts';
+import { type OtelEnvironment, type OtelSignal, readOtelEnvironment } from '../../otel_environment.ts';
+import { withoutPassword } from '../../secrets.ts';
+import type { Metrics } from '../registry.ts';
+import { HeadersFile } from './headers_file.ts';
+import type { MetricExport } from './metrics/metric_export.ts';
+import type { Receiver, SignalCodec } from './receiver.ts';
+import { SignalHealth } from './signal_health.ts';
+import type { SpanExport } from './spans/span_export.ts';
+
+export interface TelemetryOptions {
+	readonly config: Config['otel'];
+	readonly metrics: Metrics;
+	/** Converts CLOCK_MONOTONIC nanoseconds to nanoseconds since 1970. */
+	readonly clock: (monotonicNs: bigint) => bigint;
+	/** Returns the id of the owner's container; called when an owner is first seen and at close. */
+	readonly resolveContainer: (owner: Owner) => string | undefined;
+	readonly logger: Logger;
+	/** Version of toascope. */
+	readonly version: string;
+	/** Of this daemon: the same after a restart. */
+	readonly instanceId: string;
+	/** Called for a metric that could not be read; the export continues without it. */
+	readonly onMetricError: (error: unknown, metric: string) => void;
+}
+
+/** What is sent; undefined: it is not. */
+export interface Telemetry {
+	readonly metrics: MetricExport | undefined;
+	/** The interval between two exports of the metrics. */
+	readonly metricIntervalMs: number;
+	readonly spans: SpanExport | undefined;
+	/** Of each signal that is sent. */
+	readonly health: readonly SignalHealth[];
+}
+
+const enabledBy = { metrics: 'metrics', traces: 'spans' } as const;
+
+/**
+ * @throws {ToascopeError} CONFIG_INVALID for an endpoint that is not a URL, and for a file of headers
+ * that cannot be used
+ */
+export async function openTelemetry(options: TelemetryOptions): Promise<Telemetry> {
+	const { config, logger, version, instanceId } = options;
+	const environment = readOtelEnvironment(process.env);
+	const signals = sentSignals(config, environment, logger);
+	const health: SignalHealth[] = [];
+	const { metricIntervalMs } = environment;
+	if (signals.length === 0) return { metrics: undefined, metricIntervalMs, spans: undefined, health };
+
+	const headers = config.headersFile === undefined ? undefined : new HeadersFile(config.headersFile);
+	const { openReceiver } = await import('./receiver.ts');
+	const open = async <Items>(signal: OtelSignal, codec: SignalCodec<Items>) => {
+		const protocol = config.protocol ?? environment.signals[signal].protocol ?? 'http/protobuf';
+		const receiver: Receiver<Items> = await openReceiver(
+			{ signal, endpoint: config.endpoint, protocol, headers, version },
+			codec,
+		);
+		const one = new SignalHealth(signal, receiver.url, logger);
+		health.push(one);
+		logLine(logger, logLines.otlpStarted, { signal, protocol, url: withoutPassword(receiver.url) });
+		return { receiver, health: one };
+	};
+	const { createResource } = await import('./resource.ts');
+	const resource = await createResource({ version, instanceId, detectors: environment.detectors });
+	let metrics: MetricExport | undefined;
+	let spans: SpanExport | undefined;
+	if (signals.includes('metrics')) {
+		const [{ MetricExport }, { metricsCodec }] = await Promise.all([
+			import('./metrics/metric_export.ts'),
+			import('./metrics/codec.ts'),
+		]);
+		const { metrics: source, onMetricError: onError } = options;
+		const { temporality } = environment;
+		const opened = await open('metrics', metricsCodec);
+		metrics = new MetricExport({ ...opened, metrics: source, resource, temporality, version, onError });
+	}
+	if (signals.includes('traces')) {
+		const [{ startSdk }, { spansCodec }] = await Promise.all([import('./spans/sdk.ts'), import('./spans/exporter.ts')]);
+		const { clock, resolveContainer } = options;
+		const opened = await open('traces', spansCodec);
+		spans = startSdk({ ...opened, resource, environment, clock, resolveContainer, logger, version });
+	}
+	return { metrics, metricIntervalMs, spans, health };
+}
+
+/** The signals that the configuration enables and no variable disables. */
+function sentSignals(config: Config['otel'], environment: OtelEnvironment, logger: Logger): OtelSignal[] {
+	const enabled = (Object.keys(enabledBy) as (keyof typeof enabledBy)[]).filter((signal) => config[enabledBy[signal]]);
+	// without a signal, a variable that is meant for other programs does not matter
+	if (enabled.length === 0) return [];
+	for (const problem of environment.problems) logLine(logger, logLines.otelVariable, { ...problem });
+	return enabled.filter((signal) => {
+		const { off } = environment.signals[signal];
+		if (off !== undefined) logLine(logger, logLines.otlpOff, { signal, by: off });
+		return off === undefined;
+	});
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Telemetry over OTLP: metrics, spans. */
+import type { LogLine } from '../log_line.ts';
+
+export const otlpLines = {
+	otlpStarted: {
+		level: 'info',
+		text: 'sending telemetry over OTLP',
+		meaning:
+			'`signal` is sent to `url`: `metrics` (every metric of `/metrics`), `traces` (a span for each connection with TOA).',
+		fields: ['signal', 'protocol', 'url'],
+	},
+	otlpOff: {
+		level: 'warn',
+		text: 'telemetry is not sent: the environment disables it',
+		meaning:
+			'The configuration enables `signal` (`otel.metrics`, `otel.spans`); `by` is the variable that disables it: `OTEL_SDK_DISABLED`, `OTEL_METRICS_EXPORTER`, `OTEL_TRACES_EXPORTER` or `OTEL_TRACES_SAMPLER`.',
+		fields: ['signal', 'by'],
+	},
+	otelVariable: {
+		level: 'error',
+		text: 'an OpenTelemetry variable cannot be used',
+		meaning: '`message` says which values are allowed, and what is used instead.',
+		fields: ['variable', 'value', 'message'],
+	},
+	otlpFailing: {
+		level: 'warn',
+		text: 'telemetry is not reaching the OTLP receiver',
+		meaning:
+			'Logged once, until it reaches it again. `toascope_otlp_failed_requests_total` counts the requests. No count is lost: the metrics are totals, which the next request has. Spans are kept as far as the queue has room; `toascope_drops_total` counts those that were dropped.',
+		fields: ['signal', 'url', 'err'],
+	},
+	otlpSucceeding: {
+		level: 'info',
+		text: 'telemetry is reaching the OTLP receiver again',
+		meaning: 'Its last request was accepted.',
+		fields: ['signal', 'url'],
+	},
+	otlpRejected: {
+		level: 'warn',
+		text: 'the OTLP receiver rejected a part of a request',
+		meaning:
+			'Logged once for each reason. `rejected` data points or spans of an accepted request were rejected (partial success): `toascope_otlp_rejected_total` counts them. `rejected` 0: the receiver only warns.',
+		fields: ['signal', 'url', 'rejected', 'reason'],
+	},
+	spansLost: {
+		level: 'warn',
+		text: 'spans were lost while stopping',
+		meaning: 'The receiver did not accept them within the second that a stop waits for it.',
+		fields: ['spans'],
+	},
+} as const satisfies Record<string, LogLine>;

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What this daemon sends over OTLP: opened at the start, and ended with a last export. */
+import type { Logger } from 'pino';
+import type { Config } from '../config/config.ts';
+import { Deadline, withinMs } from '../deadline.ts';
+import type { OtlpStatistics } from '../export/daemon_points.ts';
+import { openTelemetry, type Telemetry as OpenTelemetry } from '../export/otel/telemetry.ts';
+import type { SpanExport } from '../export/otel/spans/span_export.ts';
+import type { OtlpStatus } from '../export/otel/signal_health.ts';
+import type { Metrics } from '../export/registry.ts';
+import { instanceId } from '../host/instance_id.ts';
+import { findCgroup2, readMounts } from '../host/mounts.ts';
+import { isInitialPidNamespace } from '../host/pid_namespace.ts';
+import { CgroupPaths } from '../model/cgroup_paths.ts';
+import { createContainerResolver } from '../model/container.ts';
+import { version } from '../version.ts';
+import type { SystemClock } from './clock.ts';
+import type { Tasks } from './tasks.ts';
+
+export interface TelemetryOptions {
+	readonly config: Config;
+	readonly metrics: Metrics;
+	readonly clock: SystemClock;
+	readonly logger: Logger;
+	readonly tasks: Tasks;
+	/** Called for a metric that could not be read. */
+	readonly onMetricError: (error: unknown, metric: string) => void;
+}
+
+export class Telemetry {
+	readonly #open: OpenTelemetry;
+	readonly #tasks: Tasks;
+
+	private constructor(open: OpenTelemetry, tasks: Tasks) {
+		this.#open = open;
+		this.#tasks = tasks;
+	}
+
+	/** @throws {ToascopeError} CONFIG_INVALID if the configuration names no usable receiver */
+	static async start({ config, clock, tasks, ...options }: TelemetryOptions): Promise<Telemetry> {
+		const open = await openTelemetry({
+			...options,
+			config: config.otel,
+			clock: (ns) => clock.toUnixNs(ns),
+			resolveContainer: createContainerResolver({ cgroups: cgroupPaths() }),
+			version,
+			instanceId: instanceId(config.bpf.pin ?? config.cgroup ?? ''),
+		});
+		return new Telemetry(open, tasks);
+	}
+
+	/** Undefined: spans are not sent. */
+	get spans(): SpanExport | undefined {
+		return this.#open.spans;
+	}
+
+	get sendsMetrics(): boolean {
+		return this.#open.metrics !== undefined;
+	}
+
+	/** Exports the metrics from now on. To be called after the first collection. */
+	async runMetrics(): Promise<void> {
+		const { metrics, metricIntervalMs } = this.#open;
+		if (metrics === undefined) return;
+		await metrics.begin();
+		this.#tasks.start('otlp_metrics', metricIntervalMs, () => metrics.run());
+	}
+
+	/** Of each signal that is sent. */
+	statistics(): OtlpStatistics[] {
+		return this.#open.health.map((one) => one.statistics());
+	}
+
+	/** Of each signal that is sent. */
+	status(): OtlpStatus[] {
+		return this.#open.health.map((one) => one.status());
+	}
+
+	/** Sends what is left, for at most `timeoutMs`. No task of this object is running any more. */
+	async end(timeoutMs: number): Promise<void> {
+		const deadline = new Deadline(timeoutMs);
+		const { metrics, spans } = this.#open;
+		await Promise.allSettled([
+			spans?.shutdown(deadline.remainingMs),
+			metrics !== undefined && withinMs(metrics.run(), deadline.remainingMs),
+		]);
+		metrics?.close();
+	}
+}
+
+/** Set where a pid does not identify the container of a process. */
+function cgroupPaths(): CgroupPaths | undefined {
+	if (isInitialPidNamespace()) return undefined;
+	const root = findCgroup2(readMounts());
+	return root === undefined ? undefined : new CgroupPaths(root);
+}
