@@ -15,7 +15,7 @@ import { customProfileKeys } from '../daemon/config/profiles.ts';
 import { fileSchema, keys } from '../daemon/config/schema.ts';
 import { errorCodes, exitMeanings } from '../daemon/errors.ts';
 import { httpLimitMeanings } from '../daemon/export/http_limits.ts';
-import { labelMeanings } from '../daemon/export/metric_labels.ts';
+import { labelAttributes, labelMeanings } from '../daemon/export/metric_labels.ts';
 import { metricTable } from '../daemon/export/metric_table.ts';
 import { codeOf, type ProblemStatus, problemMeanings } from '../daemon/http/problem.ts';
 import type { LogLine } from '../daemon/log_line.ts';
@@ -228,9 +228,13 @@ function metrics(): string {
 		metric.type,
 		metric.labels.map(code).join(', '),
 		'unit' in metric ? metric.unit : '',
+		code(metric.otel.name),
+		metric.otel.unit === '' ? '' : code(metric.otel.unit),
 		`${metric.help}.`,
 	]);
-	const labels = Object.entries(labelMeanings).map(([name, meaning]) => [code(name), meaning]);
+	const attribute = (label: string) =>
+		label === 'listener' ? '`server.address`, `server.port`' : code(labelAttributes[label] ?? `toascope.${label}`);
+	const labels = Object.entries(labelMeanings).map(([name, meaning]) => [code(name), attribute(name), meaning]);
 	const reasons = Object.entries(dropReasons).map(([name, { meaning, advice = '' }]) => [code(name), meaning, advice]);
 	const limits = Object.entries(httpLimitMeanings).map(([name, meaning]) => [code(name), meaning]);
 	const events = Object.entries(moduleEvents).map(([name, meaning]) => [code(name), meaning]);
@@ -238,14 +242,15 @@ function metrics(): string {
 
 # Metrics
 
-The metrics that \`/metrics\` serves, in addition to the usual \`process_*\` and \`nodejs_*\`.
-[Queries](../queries.md) has the query for each question.
+The metrics that \`/metrics\` serves, in addition to the usual \`process_*\` and \`nodejs_*\`, and the
+names that they have [over OTLP](../telemetry.md). [Queries](../queries.md) has the query for each
+question.
 
-${table(['Name', 'Type', 'Labels', 'Unit', 'Meaning'], rows)}
+${table(['Name', 'Type', 'Labels', 'Unit', 'OTLP name', 'OTLP unit', 'Meaning'], rows)}
 
 ## Labels
 
-${table(['Label', 'Meaning'], labels)}
+${table(['Label', 'OTLP attribute', 'Meaning'], labels)}
 
 ## Reasons of toascope_drops_total
 

@@ -69,7 +69,7 @@ export interface OtlpJson {
 	readonly failed_requests: string;
 	/** When the receiver last accepted a request; null: never. */
 	readonly succeeded_at: string | null;
-	/** The latest failure; null: the latest request was accepted, or there was none. */
+	/** Since when requests fail, and the latest error; null: the latest request was accepted. */
 	readonly failing: { readonly at: string; readonly message: string } | null;
 	/** The latest partial success. */
 	readonly rejection: { readonly at: string; readonly message: string } | null;

@@ -17,6 +17,7 @@ import { choiceChecks, featureChecks, featuresExcept, type ProbeResult } from '.
 import { type Host, hostChecks } from './host.ts';
 import { type Memory, memoryCheck } from './memory.ts';
 import { moduleForecast } from './module.ts';
+import { telemetryChecks } from './telemetry.ts';
 import { arrivalChecks } from './traffic.ts';
 
 export interface ExamineInput {
@@ -82,7 +83,7 @@ export function examine({
 		),
 		...onHost,
 		memoryCheck(memory, values, running, features.tried?.features),
-		...(status === undefined ? [] : attachedChecks(status)),
+		...(status === undefined ? [] : [...attachedChecks(status), ...telemetryChecks(status)]),
 		...otherProgramChecks(others, values),
 		...features.checks,
 	];

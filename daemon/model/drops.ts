@@ -97,11 +97,11 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
 		advice: 'report it: this should not happen',
 	},
 	span_queue_full: {
-		meaning: 'A span was dropped: the collector does not keep up.',
+		meaning: 'A span was dropped because the queue was full: the OTLP receiver does not keep up, or is away.',
 		advice: 'raise OTEL_BSP_MAX_QUEUE_SIZE, or sample',
 	},
 	span_export_failed: {
-		meaning: 'A span was dropped: the collector does not accept it.',
+		meaning: 'A span was dropped because the OTLP receiver refused it, or the daemon stopped before it was accepted.',
 		advice: 'see the log, and check otel.endpoint',
 	},
 };

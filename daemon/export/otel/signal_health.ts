@@ -8,8 +8,9 @@ import type { OtelSignal } from '../../otel_environment.ts';
 import type { OtlpStatistics } from '../daemon_points.ts';
 import type { Outcome } from './receiver.ts';
 
-/** The latest failure or rejection. */
+/** A failure or a rejection. */
 interface Trouble {
+	/** Unix milliseconds; of failures without a success in between, that of the first. */
 	readonly atMs: number;
 	readonly message: string;
 }
@@ -38,7 +39,7 @@ export class SignalHealth {
 			if (this.#failing === undefined) {
 				logLine(this.#logger, logLines.otlpFailing, { signal: this.#signal, url: this.#url, err: error });
 			}
-			this.#failing = { atMs: Date.now(), message: error.message };
+			this.#failing = { atMs: this.#failing?.atMs ?? Date.now(), message: error.message };
 			return 0;
 		}
 		const rejected = Math.min(Math.max(reported, 0), items);

@@ -60,24 +60,25 @@ export class Prometheus {
 	}
 
 	/**
-	 * Starts Prometheus, which scrapes `target` (`ADDR:PORT`) every second. Resolves when it is
-	 * ready; rejects with its output if it ends before that.
+	 * Starts Prometheus, which scrapes `target` (`ADDR:PORT`; undefined: nothing) every second.
+	 * Resolves when it is ready; rejects with its output if it ends before that.
+	 * @param program another one than that of the distribution, and its further arguments
 	 */
-	static async start(target: string): Promise<Prometheus> {
+	static async start(target: string | undefined, program?: readonly [path: string, ...args: string[]]): Promise<Prometheus> {
 		const directory = mkdtempSync(join(tmpdir(), 'toascope-prometheus-'));
 		const config = join(directory, 'prometheus.yml');
-		writeFileSync(
-			config,
-			`global: {scrape_interval: 1s}\nscrape_configs: [{job_name: toascope, static_configs: [{targets: ["${target}"]}]}]\n`,
-		);
-		execFileSync('promtool', ['check', 'config', config], { stdio: 'pipe' });
+		const jobs = target === undefined ? '' : `{job_name: toascope, static_configs: [{targets: ["${target}"]}]}`;
+		writeFileSync(config, `global: {scrape_interval: 1s}\nscrape_configs: [${jobs}]\n`);
+		if (program === undefined) execFileSync('promtool', ['check', 'config', config], { stdio: 'pipe' });
+		const [path, ...args] = program ?? ['prometheus'];
 		const child = spawn(
-			'prometheus',
+			path,
 			[
 				`--config.file=${config}`,
 				`--storage.tsdb.path=${join(directory, 'data')}`,
 				'--web.listen-address=127.0.0.1:0',
 				'--log.format=json',
+				...args,
 			],
 			{ stdio: ['ignore', 'ignore', 'pipe'] },
 		);
@@ -89,6 +90,11 @@ export class Prometheus {
 		}
 	}
 
+	/** Base URL of its OTLP receiver, in the form of OTEL_EXPORTER_OTLP_ENDPOINT. */
+	get otlpEndpoint(): string {
+		return `${this.#url}/api/v1/otlp`;
+	}
+
 	async #get<T>(path: string, parameters: Readonly<Record<string, string>>): Promise<T> {
 		const response = await fetch(`${this.#url}/api/v1/${path}?${new URLSearchParams(parameters)}`);
 		const { status, error, data } = (await response.json()) as Answer<T>;
@@ -96,12 +102,15 @@ export class Prometheus {
 		return data;
 	}
 
-	/** Runs an instant query. A scalar is returned as one element without labels. */
-	async query(expr: string): Promise<readonly Vector[]> {
+	/**
+	 * Runs an instant query, at this time (Unix seconds) or now. A scalar is returned as one
+	 * element without labels.
+	 */
+	async query(expr: string, at?: number): Promise<readonly Vector[]> {
 		const { resultType, result } = await this.#get<{
 			resultType: string;
 			result: readonly Vector[] | Vector['value'];
-		}>('query', { query: expr });
+		}>('query', { query: expr, ...(at !== undefined && { time: String(at) }) });
 		if (resultType === 'scalar') return [{ metric: {}, value: result as Vector['value'] }];
 		return result as readonly Vector[];
 	}

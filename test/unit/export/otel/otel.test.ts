@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Spans, from connection events to what a collector reads off the wire. */
-import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { describe, expect, it, vi } from 'vitest';
 import { connectionSpan, spanTime } from '../../../../daemon/export/otel/spans/connection_span.ts';
+import { startGrpcReceiver } from '../../../kit/telemetry/grpc_receiver.ts';
 import { decodeTraceRequest } from '../../../kit/telemetry/otlp_decode.ts';
 import { close, connection, OFFSET, receiver, setupPerTest, start } from '../../../kit/telemetry/spans.ts';
 
@@ -219,41 +219,14 @@ describe('other protocols', () => {
 	});
 
 	it('grpc', async () => {
-		const bodies: Buffer[] = [];
-		const asIs = (message: Buffer) => message;
-		const server = new Server();
-		const path = '/opentelemetry.proto.collector.trace.v1.TraceService/Export';
-		server.addService(
-			{
-				export: {
-					path,
-					requestStream: false,
-					responseStream: false,
-					requestSerialize: asIs,
-					requestDeserialize: asIs,
-					responseSerialize: asIs,
-					responseDeserialize: asIs,
-				},
-			},
-			{
-				export(call: { request: Buffer }, done: (error: null, response: Buffer) => void) {
-					bodies.push(call.request);
-					done(null, Buffer.alloc(0));
-				},
-			},
-		);
-		const port = await new Promise<number>((resolve, reject) =>
-			server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
-				error ? reject(error) : resolve(bound),
-			),
-		);
-		const spans = await start({ protocol: 'grpc', endpoint: `http://127.0.0.1:${port}` });
+		const server = await startGrpcReceiver();
+		const spans = await start({ protocol: 'grpc', endpoint: server.endpoint });
 		close(spans);
 		await spans.shutdown(2000);
-		server.forceShutdown();
+		server.close();
 		expect(spans.stats().exported).toBe(1n);
-		expect(bodies.flatMap(decodeTraceRequest).map((span) => span.attributes['client.address'])).toEqual([
-			'2001:db8:c::1',
-		]);
+		const received = server.requests.flatMap(({ body }) => decodeTraceRequest(body));
+		expect(received.map((span) => span.attributes['client.address'])).toEqual(['2001:db8:c::1']);
+		expect(server.requests[0]?.metadata.get('user-agent')).toEqual([expect.stringMatching(/^toascope\/1\.2\.3 OTel-/)]);
 	});
 });

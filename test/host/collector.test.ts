@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * The real OpenTelemetry Collector receives the daemon's metrics and spans by all three protocols:
+ * what it writes is compared with `/metrics` and with what the lab made.
+ */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { metricTable } from '../../daemon/export/metric_table.ts';
+import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
+import type { LabClient } from '../../daemon/lab/lab_client.ts';
+import type { ConnectionResult } from '../../daemon/lab/protocol.ts';
+import { Daemon } from '../kit/daemon/daemon.ts';
+import { clientTotals, labTotalsByClient, metricsAtRest } from '../kit/daemon/expected_traffic.ts';
+import { Collector, type CollectedSpan } from '../kit/telemetry/collector.ts';
+import { buildCollector, buildTimeoutMs, hasGo } from '../kit/telemetry/go_programs.ts';
+import type { Sample } from '../kit/telemetry/metrics.ts';
+import { lineOf, samplesOf } from '../kit/telemetry/otlp_series.ts';
+import { receivedOf } from '../kit/telemetry/collected_metrics.ts';
+import { scaleTimeout } from '../kit/timeouts.ts';
+import { somePorts } from '../kit/wire/toa_stage.ts';
+
+const port = somePorts(1);
+const listener = `${network.server}:${port}`;
+const listenPort = 10_001;
+
+/** The counters of the snapshot, whose values do not change at rest. */
+const counters = new Set<string>(
+	metricTable
+		.filter(({ source, type, name }) => /^(client|snapshot)$/.test(source) && type === 'counter' && !/_bpf_/.test(name))
+		.map(({ name }) => name),
+);
+const countersOf = (samples: readonly Sample[]) =>
+	samples.filter(({ name }) => counters.has(name)).map(lineOf).toSorted();
+
+describe.skipIf(!hasGo)('the OpenTelemetry Collector', () => {
+	let program: string;
+	let lab: Lab;
+	let client: LabClient;
+	let collector: Collector;
+
+	beforeAll(async () => {
+		program = await buildCollector();
+		lab = await Lab.open({ routes: [{ listenPort, backendPort: port, profile: 'nat64' }] });
+		await lab.echoServer({ port });
+		client = await lab.client();
+	}, buildTimeoutMs);
+
+	afterAll(async () => {
+		await lab?.close();
+	});
+
+	const start = (protocol: string, more: Readonly<Record<string, string>> = {}): Promise<Daemon> =>
+		Daemon.start({
+			config: `listeners: {ports: [${port}]}\ntrust: [${network.pool}]`,
+			env: {
+				OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint(protocol),
+				OTEL_EXPORTER_OTLP_PROTOCOL: protocol,
+				OTEL_METRIC_EXPORT_INTERVAL: '300',
+				OTEL_BSP_SCHEDULE_DELAY: '100',
+				...more,
+			},
+		});
+
+	async function load(from: string, clients: number, count: number): Promise<ConnectionResult[]> {
+		const results = await client.run({ from, clients, count, to: nat64Server, port: listenPort, send: 300, receive: 5000 });
+		expect(results.filter(({ error }) => error !== undefined)).toEqual([]);
+		return results;
+	}
+
+	/** The latest value of each series that the Collector has written. */
+	function latest(): Sample[] {
+		const samples = samplesOf(collector.metrics().map(receivedOf));
+		return [...new Map(samples.map((sample) => [lineOf({ ...sample, value: '' }), sample])).values()];
+	}
+
+	/** Resolves when the Collector has written what `/metrics` shows at rest; the test's time limit ends it. */
+	async function untilWritten(samples: readonly Sample[]): Promise<void> {
+		const expected = countersOf(samples).join('\n');
+		while (countersOf(latest()).join('\n') !== expected) await new Promise((resolve) => setTimeout(resolve, 200));
+	}
+
+	const endpointOf = ({ attributes }: CollectedSpan) => {
+		const values = new Map(attributes.map(({ key, value }) => [key, Object.values(value)[0]]));
+		return `${values.get('client.address')} ${values.get('client.port')}`;
+	};
+
+	/** Resolves when there is a span of each of these connections. Expects no second one. */
+	async function untilSpans(results: readonly ConnectionResult[]): Promise<void> {
+		const expected = results.map(({ client: address, clientPort }) => `${address} ${clientPort}`).toSorted();
+		while (collector.spans().length < expected.length) await new Promise((resolve) => setTimeout(resolve, 200));
+		expect(collector.spans().map(endpointOf).toSorted()).toEqual(expected);
+	}
+
+	it.each(['http/protobuf', 'http/json', 'grpc'])(
+		'by %s has every number, and a span of each connection',
+		{ timeout: scaleTimeout(120_000) },
+		async (protocol) => {
+			collector = await Collector.start(program);
+			await using _collector = collector;
+			await using daemon = await start(protocol);
+			const results = await load('2001:db8:c::1', 20, 60);
+			const samples = await metricsAtRest(daemon, listener, results.length);
+			await untilWritten(samples);
+			const totals = clientTotals(latest(), listener);
+			for (const [name, expected] of labTotalsByClient(results)) expect(totals.get(name), name).toEqual(expected);
+			await untilSpans(results);
+			expect(await daemon.json('/v1/status')).toMatchObject({
+				otlp: [
+					{ signal: 'metrics', rejected: '0', failed_requests: '0', failing: null },
+					{ signal: 'traces', exported: String(results.length), rejected: '0', failing: null },
+				],
+			});
+		},
+	);
+
+	it.each(['http/protobuf', 'grpc'])(
+		'by %s is killed and started again, and hangs: no count and no span is lost',
+		{ timeout: scaleTimeout(180_000) },
+		async (protocol) => {
+			collector = await Collector.start(program);
+			await using _collector = collector;
+			await using daemon = await start(protocol, { OTEL_EXPORTER_OTLP_TIMEOUT: '1000' });
+			const results = await load('2001:db8:c:1::1', 10, 20);
+			await collector.signal('SIGKILL');
+			results.push(...(await load('2001:db8:c:2::1', 10, 20)));
+			await daemon.logged(/^telemetry is not reaching/);
+			await collector.again();
+			await daemon.logged(/^telemetry is reaching/);
+			await untilWritten(await metricsAtRest(daemon, listener, results.length));
+			const hung = daemon.log.length;
+			await collector.signal('SIGSTOP');
+			results.push(...(await load('2001:db8:c:3::1', 10, 20)));
+			await daemon.logged(/^telemetry is not reaching/, hung);
+			await collector.signal('SIGCONT');
+			await daemon.logged(/^telemetry is reaching/, hung);
+			await untilWritten(await metricsAtRest(daemon, listener, results.length));
+			// a request that was answered too late is sent again: spans can arrive twice
+			const endpoints = () => new Set(collector.spans().map(endpointOf));
+			while (endpoints().size < results.length) await new Promise((resolve) => setTimeout(resolve, 200));
+			const samples = await daemon.metrics();
+			expect(samples.filter(({ name, value }) => name === 'toascope_drops_total' && value !== '0')).toEqual([]);
+		},
+	);
+});
