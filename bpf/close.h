@@ -6,6 +6,29 @@
 #include "fin.h"
 #include "verdict.h"
 
+/* include/uapi/asm-generic/errno-base.h and errno.h */
+#define EPIPE 32
+#define ECONNABORTED 103
+#define ECONNRESET 104
+
+/*
+ * Returns the errno that ends the connection; 0 if both ends close it in an orderly way. The kernel
+ * sets the socket's error before the state: ECONNRESET, or EPIPE after the peer's FIN, for a reset
+ * from the peer (tcp_reset()), and ETIMEDOUT or a routing error where retransmissions are given up
+ * (tcp_write_err()). A server that closes without a FIN resets the connection itself (tcp_close()
+ * with unread data, SO_LINGER 0): ECONNABORTED.
+ */
+static __always_inline __u16 end_error(const struct tcp_sock *tcp, int tcp_state)
+{
+	int error = tcp->inet_conn.icsk_inet.sk.sk_err;
+
+	if (error == EPIPE)
+		return ECONNRESET;
+	if (error)
+		return error;
+	return tcp_state == BPF_TCP_ESTABLISHED || tcp_state == BPF_TCP_CLOSE_WAIT ? ECONNABORTED : 0;
+}
+
 /*
  * For callbacks, which hold the socket, so that the values are exact. `tcp_state` is the state
  * before the change.
@@ -26,12 +49,14 @@ static __always_inline __u16 flags_without_option(const struct settings *set, co
 }
 
 /* The caller holds the entry's lock. */
-static __always_inline void write_last(struct connection *connection, const struct progress *last, __u64 now)
+static __always_inline void write_last(struct connection *connection, const struct progress *last, __u64 now,
+				       __u16 error)
 {
 	connection->received_bytes = last->received;
 	connection->sent_bytes = last->sent;
 	connection->retransmitted_segments = last->retransmitted;
 	connection->srtt_us = last->srtt_us;
+	connection->error = error;
 	connection->closed_ns = now;
 	connection->state = SLOT_CLOSED;
 }
@@ -59,6 +84,7 @@ static __noinline int close_connection(const struct tcp_sock *tcp, struct connec
 	__u64 now = bpf_ktime_get_ns();
 	struct progress last;
 	struct reserved_event reserved;
+	__u16 error = end_error(tcp, tcp_state);
 
 	read_progress(tcp, tcp_state, &last);
 	reserved = reserve_event(set, connection, cookie, EVENT_CLOSED);
@@ -67,7 +93,7 @@ static __noinline int close_connection(const struct tcp_sock *tcp, struct connec
 	if (closed) {
 		if (was_accepted && !connection->accept_kind && set && !set->no_accepts)
 			connection->accept_kind = ACCEPT_UNOBSERVED;
-		write_last(connection, &last, now);
+		write_last(connection, &last, now, error);
 		copy_to_event(&reserved, connection);
 	}
 	bpf_spin_unlock(&connection->lock);

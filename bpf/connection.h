@@ -92,7 +92,8 @@ struct connection {
 	__u64 received_bytes; /* valid once it has closed, like the next two fields */
 	__u64 sent_bytes;
 	__u32 retransmitted_segments;
-	__u32 reserved;
+	__u16 error; /* errno that ended it: see end_error(); 0: none. Valid once it has closed */
+	__u16 reserved;
 };
 
 /* More data of some connections, keyed by cookie. */

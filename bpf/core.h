@@ -63,6 +63,7 @@ struct socket;
 struct sock {
 	struct sock_common __sk_common;
 	struct socket *sk_socket;
+	int sk_err;
 	__u16 sk_protocol;
 } CORE;
 

@@ -51,4 +51,15 @@ export interface ConnectionJson {
 	readonly sent_bytes: string;
 	readonly retransmitted_segments: number;
 	readonly rtt_seconds: number | null;
+	/**
+	 * Name of the errno with which it ended: `ECONNRESET` (the peer reset it), `ECONNABORTED` (the
+	 * server did), `ETIMEDOUT` ...; null: orderly, or still open.
+	 */
+	readonly error: string | null;
+	/**
+	 * Ids of its span, in hexadecimal, also while it is open; null: spans are not sent, or it has no
+	 * client. The sampler can leave the span out.
+	 */
+	readonly trace_id: string | null;
+	readonly span_id: string | null;
 }

@@ -29,13 +29,14 @@ import { fexitPrograms, load, modulePrograms, stateMaps } from './load.ts';
 import { findBusyPeers } from './maps/busy_peers.ts';
 import { Connections } from './maps/connections.ts';
 import { Counters } from './maps/counters.ts';
+import { readMeta } from './maps/meta.ts';
 import { readUnknownOptions } from './maps/tables.ts';
 import { Owners } from './owners.ts';
 import { writeScope } from './pinning/counter_scope.ts';
 import { Pins } from './pinning/pins.ts';
 import { migrateCounters } from './pinning/upgrade.ts';
 import type { AcceptProgram, OnFailure, OptionReader, Provider, ProviderName, Tracker } from './provider.ts';
-import { constant, eventLayout, listenerKeyLayout } from './records/layout.gen.ts';
+import { constant, eventLayout, listenerKeyLayout, metaEntry } from './records/layout.gen.ts';
 import { readEvent, u32 } from './records/records.ts';
 import { SavedSyns } from './saved_syns.ts';
 import { ServedCgroup, servedCgroupId } from './served_cgroup.ts';
@@ -154,6 +155,10 @@ export class BpfProvider implements Provider, Tracker {
 			pins?.close(pins.adopted);
 			throw toOperatorError(error, config);
 		}
+	}
+
+	get secret(): bigint {
+		return readMeta(this.#bpf, metaEntry.META_PEER_HASH_KEY);
 	}
 
 	get adopted(): boolean {

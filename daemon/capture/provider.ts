@@ -68,6 +68,8 @@ export interface Tracker {
 	readonly wholeHost: boolean;
 	/** True: it adopted the counters of an earlier daemon. */
 	readonly adopted: boolean;
+	/** The secret of the counters; the same for every daemon that adopts them. */
+	readonly secret: bigint;
 	/** The counters, as the store reads them. */
 	readonly counters: Source;
 	/** Sets which events the kernel emits. None: the kernel spends no time on them. */

@@ -159,13 +159,18 @@ export function connectionTable(connections: readonly ConnectionJson[], now: num
 			`on ${endpointText(connection.local)}`,
 			profile === null ? '-' : `${profile}/${segment}`,
 			owner === null ? '-' : `${printable(owner.comm)}[${owner.pid}]`,
-			`opened ${formatInstant(connection.opened_at)}, ${connection.state === 'open' ? 'open for' : 'closed after'} ${formatLength(Math.max(0, lengthMs))}`,
+			`opened ${formatInstant(connection.opened_at)}, ${connection.state === 'open' ? 'open for' : 'closed after'} ${formatLength(Math.max(0, lengthMs))}${endText(connection)}`,
 			`${formatBytes(BigInt(connection.received_bytes))} in ${formatBytes(BigInt(connection.sent_bytes))} out`,
 		];
 	});
 	const widths = [0, 1, 2, 3, 4].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
 	const lines = rows.map((row) => `${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}\n`);
 	return lines.map((line, index) => `${line}${virtualServerLine(connections[index]?.virtual_server)}`).join('');
+}
+
+/** Why it ended, unless in an orderly way; a daemon of an earlier version does not report it. */
+function endText({ error }: Partial<ConnectionJson>): string {
+	return error === null || error === undefined ? '' : ` (${error})`;
 }
 
 /** `server` is undefined where a daemon of an earlier version does not report it. */

@@ -9,9 +9,11 @@ import { formatTime } from '../api/time.ts';
 import type { ClientEndpoint, Endpoint } from '../model/address.ts';
 import type { Connection, VirtualServer } from '../model/connection.ts';
 import type { ClientSeries } from '../model/series.ts';
+import type { TraceIds } from '../model/trace_ids.ts';
 import type { Clock } from './view.ts';
 
-export function connectionJson(connection: Connection, clock: Clock): ConnectionJson {
+/** `trace`: the ids of its span; undefined: it has none. */
+export function connectionJson(connection: Connection, clock: Clock, trace?: TraceIds): ConnectionJson {
 	const { owner } = connection;
 	const time = (ns: bigint): string => formatTime(clock.toUnixNs(ns));
 	return {
@@ -36,6 +38,9 @@ export function connectionJson(connection: Connection, clock: Clock): Connection
 		sent_bytes: String(connection.sentBytes),
 		retransmitted_segments: connection.retransmittedSegments,
 		rtt_seconds: connection.srttUs === undefined ? null : connection.srttUs / 1e6,
+		error: connection.error ?? null,
+		trace_id: trace?.traceId ?? null,
+		span_id: trace?.spanId ?? null,
 	};
 }
 

@@ -5,6 +5,7 @@ import type { Connection } from '../model/connection.ts';
 import type { LookupQuery } from '../model/lookup.ts';
 import type { Peers } from '../model/peers.ts';
 import type { Snapshot } from '../model/snapshot.ts';
+import type { TraceIds } from '../model/trace_ids.ts';
 
 /** Converts between CLOCK_MONOTONIC and the wall clock, both in nanoseconds. */
 export interface Clock {
@@ -32,6 +33,8 @@ export interface View {
 	tracksConnections(): boolean;
 	/** All connections that match, newest first. */
 	lookup(query: LookupQuery): readonly Connection[];
+	/** The ids of the connection's span; undefined: it has none. */
+	traceOf(connection: Connection): TraceIds | undefined;
 	/** The contents of `/v1/status`, except `peers`. */
 	status(): StatusJson;
 	/** The peers of the connections of the last minutes; undefined if they cannot be read now. */

@@ -52,6 +52,12 @@ export interface Connection {
 	readonly retransmittedSegments: number;
 	/** The kernel's smoothed RTT in microseconds; undefined before the first sample. */
 	readonly srttUs: number | undefined;
+	/**
+	 * Why it ended other than in an orderly way, as the name of an errno: ECONNRESET (the peer reset
+	 * it), ECONNABORTED (the server did), ETIMEDOUT, a routing error. Undefined: orderly, still open,
+	 * or its end was not observed.
+	 */
+	readonly error: string | undefined;
 }
 
 export type ConnectionEvent = { readonly type: 'opened' | 'accepted' | 'closed'; readonly connection: Connection };

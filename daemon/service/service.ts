@@ -17,6 +17,7 @@ import { yieldOnce } from '../event_loop.ts';
 import { createPrometheusExporter, type PrometheusExporter } from '../export/prometheus/exporter.ts';
 import { createMetrics, type Metrics } from '../export/registry.ts';
 import { callerOf } from '../host/caller.ts';
+import { bootId } from '../host/boot_id.ts';
 import { descriptorOf } from '../host/descriptor.ts';
 import { createHttp } from '../http/app.ts';
 import { listenTcp } from '../http/listen.ts';
@@ -33,6 +34,7 @@ import type { Peers } from '../model/peers.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { SnapshotStore } from '../model/snapshot_store.ts';
 import { Store } from '../model/store.ts';
+import { type TraceIds, TraceIdSource } from '../model/trace_ids.ts';
 import { version } from '../version.ts';
 import { ActiveConfig } from './active_config.ts';
 import { AttachmentTask } from './attachment_task.ts';
@@ -95,6 +97,8 @@ export class Service implements View {
 	/** Undefined: no connection is tracked. */
 	readonly #peers: PeerSearch | undefined;
 	readonly #config: ActiveConfig;
+	/** Undefined: no connection is tracked. */
+	readonly #traceIds: TraceIdSource | undefined;
 	readonly #metrics: Metrics;
 	#telemetry: Telemetry | undefined;
 	#events: Events | undefined;
@@ -111,6 +115,7 @@ export class Service implements View {
 		this.#provider = provider;
 		this.#tasks = new Tasks(logger);
 		this.#peers = provider.tracker && new PeerSearch(provider.tracker, this.#tasks);
+		this.#traceIds = provider.tracker && new TraceIdSource(provider.tracker.secret, bootId());
 		this.#metrics = this.#createMetrics();
 		const exporter = this.#exporter();
 		this.#endpoints = new Endpoints({
@@ -166,6 +171,7 @@ export class Service implements View {
 			config,
 			metrics: this.#metrics,
 			clock: this.clock,
+			traceIds: this.#traceIds,
 			logger: this.#logger,
 			tasks: this.#tasks,
 			onMetricError: this.#onMetricError,
@@ -278,6 +284,11 @@ export class Service implements View {
 
 	lookup(query: LookupQuery): readonly Connection[] {
 		return this.#provider.tracker?.lookup(query, (step, error) => this.#tasks.recordFailure(step, error)) ?? [];
+	}
+
+	traceOf(connection: Connection): TraceIds | undefined {
+		if (this.#telemetry?.spans === undefined || connection.client === undefined) return undefined;
+		return this.#traceIds?.of(connection);
 	}
 
 	/** False: BPF is refused, and only the module works. */

@@ -13,6 +13,7 @@ import { findCgroup2, readMounts } from '../host/mounts.ts';
 import { isInitialPidNamespace } from '../host/pid_namespace.ts';
 import { CgroupPaths } from '../model/cgroup_paths.ts';
 import { createContainerResolver } from '../model/container.ts';
+import type { TraceIdSource } from '../model/trace_ids.ts';
 import { version } from '../version.ts';
 import type { SystemClock } from './clock.ts';
 import type { Tasks } from './tasks.ts';
@@ -21,6 +22,8 @@ export interface TelemetryOptions {
 	readonly config: Config;
 	readonly metrics: Metrics;
 	readonly clock: SystemClock;
+	/** Undefined: no connection is tracked, and so none has a span. */
+	readonly traceIds: TraceIdSource | undefined;
 	readonly logger: Logger;
 	readonly tasks: Tasks;
 	/** Called for a metric that could not be read. */
@@ -37,11 +40,12 @@ export class Telemetry {
 	}
 
 	/** @throws {ToascopeError} CONFIG_INVALID if the configuration names no usable receiver */
-	static async start({ config, clock, tasks, ...options }: TelemetryOptions): Promise<Telemetry> {
+	static async start({ config, clock, traceIds, tasks, ...options }: TelemetryOptions): Promise<Telemetry> {
 		const open = await openTelemetry({
 			...options,
 			config: config.otel,
 			clock: (ns) => clock.toUnixNs(ns),
+			traceIds: (connection) => traceIds?.of(connection) ?? { traceId: '', spanId: '' },
 			resolveContainer: createContainerResolver({ cgroups: cgroupPaths() }),
 			version,
 			instanceId: instanceId(config.bpf.pin ?? config.cgroup ?? ''),

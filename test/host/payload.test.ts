@@ -101,7 +101,9 @@ describe('the end that closes first', () => {
 		expect(await server.closed()).toBe(1000);
 		expect(await client.closed()).toBe(500);
 		expectIdentity(await until(name, { opened: 1n, closed: 1n, received: 1000n, sent: 500n }), listener);
-		expect(await lookUp(server)).toMatchObject([{ state: 'closed', received_bytes: '1000', sent_bytes: '500' }]);
+		expect(await lookUp(server)).toMatchObject([
+			{ state: 'closed', received_bytes: '1000', sent_bytes: '500', error: null },
+		]);
 	});
 
 	it('the server', async () => {
@@ -115,6 +117,7 @@ describe('the end that closes first', () => {
 		expect(await server.closed()).toBe(1000);
 		expect(await client.closed()).toBe(500);
 		expectIdentity(await until(name, { opened: 1n, closed: 1n, received: 1000n, sent: 500n }), listener);
+		expect(await lookUp(server)).toMatchObject([{ error: null }]);
 	});
 
 	it('both at once', async () => {
@@ -151,6 +154,7 @@ describe('a reset', () => {
 		client.reset();
 		expect(await server.closed()).toBe(1010);
 		await until(name, { opened: 1n, closed: 1n, received: 1010n, sent: 500n });
+		expect(await lookUp(server)).toMatchObject([{ error: 'ECONNRESET' }]);
 	});
 
 	it('by the server', async () => {
@@ -160,6 +164,7 @@ describe('a reset', () => {
 		server.reset();
 		await client.closed();
 		await until(name, { opened: 1n, closed: 1n, received: 1000n, sent: 0n });
+		expect(await lookUp(server)).toMatchObject([{ error: 'ECONNABORTED' }]);
 	});
 
 	it('by a client that has sent nothing: the option was on the ACK', async () => {

@@ -2,6 +2,7 @@
 /**
  * Reads and writes the records of bpf/records.h as bytes. Their offsets come from layout.gen.ts.
  */
+import { getSystemErrorName } from 'node:util';
 import { type ClientEndpoint, type Endpoint, type Family, formatAddress } from '../../model/address.ts';
 import type { Connection, ConnectionEvent, Owner, VirtualServer } from '../../model/connection.ts';
 import type { AcceptObservation, Histogram, Segment, Verdict } from '../../model/snapshot.ts';
@@ -154,6 +155,7 @@ export function readConnection(
 		: [connection.receivedBytes, connection.sentBytes, connection.retransmittedSegments];
 	const isMeasured = !isOpen || (bytes.readUInt16LE(at + connection.flags) & connectionFlag.CONN_SWEPT) !== 0;
 	const srttUs = isMeasured ? bytes.readUInt32LE(at + connection.srttUs) : 0;
+	const error = isOpen ? 0 : bytes.readUInt16LE(at + connection.error);
 	return {
 		cookie,
 		netns: bytes.readUInt32LE(at + connection.netns),
@@ -174,6 +176,7 @@ export function readConnection(
 		sentBytes: bytes.readBigUInt64LE(at + sentAt),
 		retransmittedSegments: bytes.readUInt32LE(at + retransmittedAt),
 		srttUs: srttUs < 8 ? undefined : srttUs >> 3,
+		error: error === 0 ? undefined : getSystemErrorName(-error),
 	};
 }
 

@@ -7,7 +7,8 @@ import type { Logger } from 'pino';
 import type { Config } from '../../config/config.ts';
 import { logLine } from '../../log_line.ts';
 import { logLines } from '../../log_lines.ts';
-import type { Owner } from '../../model/connection.ts';
+import type { Connection, Owner } from '../../model/connection.ts';
+import type { TraceIds } from '../../model/trace_ids.ts';
 import { type OtelEnvironment, type OtelSignal, readOtelEnvironment } from '../../otel_environment.ts';
 import { withoutPassword } from '../../secrets.ts';
 import type { Metrics } from '../registry.ts';
@@ -22,6 +23,8 @@ export interface TelemetryOptions {
 	readonly metrics: Metrics;
 	/** Converts CLOCK_MONOTONIC nanoseconds to nanoseconds since 1970. */
 	readonly clock: (monotonicNs: bigint) => bigint;
+	/** The ids of a connection's span. */
+	readonly traceIds: (connection: Connection) => TraceIds;
 	/** Returns the id of the owner's container; called when an owner is first seen and at close. */
 	readonly resolveContainer: (owner: Owner) => string | undefined;
 	readonly logger: Logger;
@@ -86,9 +89,9 @@ export async function openTelemetry(options: TelemetryOptions): Promise<Telemetr
 	}
 	if (signals.includes('traces')) {
 		const [{ startSdk }, { spansCodec }] = await Promise.all([import('./spans/sdk.ts'), import('./spans/exporter.ts')]);
-		const { clock, resolveContainer } = options;
+		const { clock, traceIds, resolveContainer } = options;
 		const opened = await open('traces', spansCodec);
-		spans = startSdk({ ...opened, resource, environment, clock, resolveContainer, logger, version });
+		spans = startSdk({ ...opened, resource, environment, clock, traceIds, resolveContainer, logger, version });
 	}
 	return { metrics, metricIntervalMs, spans, health };
 }

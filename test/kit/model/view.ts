@@ -37,6 +37,7 @@ export const open: Connection = {
 	sentBytes: 9_223_372_036_854_775_807n,
 	retransmittedSegments: 2,
 	srttUs: 1500,
+	error: undefined,
 };
 
 export const closed: Connection = {
@@ -56,6 +57,7 @@ export const closed: Connection = {
 	sentBytes: 0n,
 	retransmittedSegments: 0,
 	srttUs: undefined,
+	error: 'ECONNRESET',
 };
 
 export interface FixtureView extends View {
@@ -80,6 +82,7 @@ export function fixtureView(
 		status: () => statusJson({ now: { opened: 3 } }),
 		peers: async () => ({ connections: 0, busiest: [], listening: [] }),
 		tracksConnections: () => true,
+		traceOf: ({ client }) => (client === undefined ? undefined : { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16) }),
 		nextCollection: async () => {},
 		notReady: () => notReady,
 		clock: { toUnixNs: (ns) => ns + bootNs, toMonotonicNs: (ns) => [ns - bootNs] },

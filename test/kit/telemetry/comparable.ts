@@ -28,6 +28,8 @@ export function comparableConnection(connection: ConnectionJson, port: number, c
 		closed_at: known(connection.closed_at),
 		process: owner === null ? null : { ...owner, pid: set },
 		rtt_seconds: known(connection.rtt_seconds),
+		trace_id: known(connection.trace_id),
+		span_id: known(connection.span_id),
 		// toa.ko does not report virtual servers
 		virtual_server: null,
 	};

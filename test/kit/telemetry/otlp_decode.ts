@@ -18,6 +18,8 @@ export interface ReceivedSpan {
 	readonly name: string;
 	/** 0 unspecified, 1 internal, 2 server, 3 client, 4 producer, 5 consumer. */
 	readonly kind: number;
+	/** 0 unset, 1 OK, 2 error. */
+	readonly status: number;
 	readonly startTimeUnixNano: bigint;
 	readonly endTimeUnixNano: bigint;
 	readonly attributes: Attributes;
@@ -142,6 +144,7 @@ function readSpan(span: Buffer, resource: Attributes, scope: ReceivedSpan['scope
 		parentSpanId: hexOf(span, 4),
 		name: textOf(span, 5),
 		kind: Number(numberOf(span, 6)),
+		status: Number(numberOf(messagesOf(span, 15)[0] ?? Buffer.alloc(0), 3)),
 		startTimeUnixNano: numberOf(span, 7),
 		endTimeUnixNano: numberOf(span, 8),
 		attributes: attributesOf(span, 9),

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, vi } from 'vitest';
 import type { SpanExport, SpanStats } from '../../../daemon/export/otel/spans/span_export.ts';
 import { openTelemetry, type TelemetryOptions } from '../../../daemon/export/otel/telemetry.ts';
 import type { Connection } from '../../../daemon/model/connection.ts';
+import { TraceIdSource } from '../../../daemon/model/trace_ids.ts';
 import { fixtureExporter } from '../model/view.ts';
 import { type OtlpReceiver, startOtlpReceiver } from './otlp_receiver.ts';
 
@@ -31,6 +32,7 @@ export const connection: Connection = {
 	sentBytes: 9_007_199_254_740_991n,
 	retransmittedSegments: 3,
 	srttUs: 12_345,
+	error: undefined,
 };
 
 /** An export with the number of spans that the receiver accepted. */
@@ -40,6 +42,8 @@ interface CountedExport extends SpanExport {
 
 type Options = Partial<Omit<TelemetryOptions, 'config'> & TelemetryOptions['config']>;
 
+export const traceIds = new TraceIdSource(42n, 'this boot');
+
 const opened: SpanExport[] = [];
 export let receiver: OtlpReceiver;
 
@@ -48,6 +52,7 @@ export async function start({ protocol, headersFile, ...options }: Options = {})
 	const endpoint = 'endpoint' in options ? options.endpoint : receiver.endpoint;
 	const { spans, health } = await openTelemetry({
 		clock: (monotonicNs) => monotonicNs + OFFSET,
+		traceIds: (connection) => traceIds.of(connection),
 		resolveContainer: () => undefined,
 		logger: pino({ level: 'silent' }),
 		version: '1.2.3',

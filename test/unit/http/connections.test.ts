@@ -28,6 +28,9 @@ const openJson = {
 	sent_bytes: '9223372036854775807',
 	retransmitted_segments: 2,
 	rtt_seconds: 0.0015,
+	error: null,
+	trace_id: 'a'.repeat(32),
+	span_id: 'b'.repeat(16),
 };
 
 const closedJson = {
@@ -46,6 +49,9 @@ const closedJson = {
 	sent_bytes: '0',
 	retransmitted_segments: 0,
 	rtt_seconds: null,
+	error: 'ECONNRESET',
+	trace_id: null,
+	span_id: null,
 };
 
 describe('/v1/connections', () => {

@@ -50,8 +50,30 @@ function virtualServerAttributes({ virtualServer }: Connection): Record<string, 
 	};
 }
 
+/** The attributes that are known when a connection opens, for the sampler. */
+export function startAttributes(connection: Connection): Record<string, string | number> {
+	const { client, peer, local } = connection;
+	return {
+		...(client !== undefined && { 'client.address': client.text }),
+		...(client?.port !== undefined && { 'client.port': client.port }),
+		'network.peer.address': peer.text,
+		'network.peer.port': peer.port,
+		'network.local.address': local.text,
+		'network.local.port': local.port,
+		'server.address': local.text,
+		'server.port': local.port,
+		'network.transport': 'tcp',
+		'network.type': peer.family === 4 ? 'ipv4' : 'ipv6',
+		...virtualServerAttributes(connection),
+		'toascope.verdict': connection.verdict,
+		...(connection.profile !== undefined && { 'toascope.profile': connection.profile }),
+		...(connection.segment !== undefined && { 'toascope.segment': connection.segment }),
+		'toascope.netns': connection.netns,
+	};
+}
+
 /**
- * The span of a closed connection with a client, or undefined for any other.
+ * The rest of the span of a closed connection with a client, or undefined for any other.
  * @param unixNs converts CLOCK_MONOTONIC nanoseconds to nanoseconds since 1970
  */
 export function connectionSpan(
@@ -59,7 +81,7 @@ export function connectionSpan(
 	unixNs: (monotonicNs: bigint) => bigint,
 	containerId: string | undefined,
 ): ConnectionSpan | undefined {
-	const { client, peer, local, openedNs, acceptedNs, closedNs } = connection;
+	const { client, openedNs, acceptedNs, closedNs, error } = connection;
 	if (client === undefined || closedNs === undefined) return undefined;
 	const startNs = unixNs(openedNs);
 	// if the wall clock was set back meanwhile, the end must not precede the start: the time that
@@ -71,19 +93,7 @@ export function connectionSpan(
 	return {
 		end: endOf(closedNs),
 		attributes: {
-			'client.address': client.text,
-			...(client.port !== undefined && { 'client.port': client.port }),
-			'network.peer.address': peer.text,
-			'network.peer.port': peer.port,
-			'server.address': local.text,
-			'server.port': local.port,
-			'network.transport': 'tcp',
-			'network.type': peer.family === 4 ? 'ipv4' : 'ipv6',
-			...virtualServerAttributes(connection),
 			...ownerAttributes(connection, containerId),
-			'toascope.verdict': connection.verdict,
-			...(connection.profile !== undefined && { 'toascope.profile': connection.profile }),
-			...(connection.segment !== undefined && { 'toascope.segment': connection.segment }),
 			...(connection.seen !== undefined && { 'toascope.accept.seen': connection.seen }),
 			...(acceptedNs !== undefined && { 'toascope.accept.wait_seconds': Number(acceptedNs - openedNs) / 1e9 }),
 			// Exact below 2^53 bytes (9 PB) in one connection: the SDK has no wider numbers.
@@ -91,7 +101,7 @@ export function connectionSpan(
 			'toascope.sent_bytes': Number(connection.sentBytes),
 			'toascope.retransmitted_segments': connection.retransmittedSegments,
 			...(connection.srttUs !== undefined && { 'toascope.rtt_seconds': connection.srttUs / 1e6 }),
-			'toascope.netns': connection.netns,
+			...(error !== undefined && { 'error.type': error }),
 		},
 		events: acceptedNs === undefined ? [] : [{ name: ACCEPTED_EVENT, time: endOf(acceptedNs) }],
 	};

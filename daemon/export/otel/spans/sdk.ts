@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The OpenTelemetry SDK, configured for traces only; its input is closed connections. */
-import { context, DiagLogLevel, diag, logs, ROOT_CONTEXT, SpanKind, TraceFlags, trace } from '@opentelemetry/api';
+import { context, DiagLogLevel, diag, logs, ROOT_CONTEXT, SpanKind, SpanStatusCode, TraceFlags, trace } from '@opentelemetry/api';
 import { diagLogLevelFromString } from '@opentelemetry/core';
 import type { Resource } from '@opentelemetry/resources';
 import { NodeSDK } from '@opentelemetry/sdk-node';
-import type { SpanExporter } from '@opentelemetry/sdk-trace';
+import type { IdGenerator, SpanExporter } from '@opentelemetry/sdk-trace';
 import type { Logger } from 'pino';
 import { withinMs } from '../../../deadline.ts';
 import { logLine } from '../../../log_line.ts';
 import { logLines } from '../../../log_lines.ts';
 import type { ConnectionEvent } from '../../../model/connection.ts';
+import type { TraceIds } from '../../../model/trace_ids.ts';
 import type { OtelEnvironment } from '../../../otel_environment.ts';
-import { connectionSpan, SPAN_NAME, spanTime } from './connection_span.ts';
+import { connectionSpan, SPAN_NAME, spanTime, startAttributes } from './connection_span.ts';
 import { type BatchOutcome, createExporter } from './exporter.ts';
 import type { SpanExport, SpanOptions, SpanStats } from './span_export.ts';
 
@@ -33,8 +34,9 @@ function routeDiagnostics(logger: Logger, { logLevel }: OtelEnvironment): void {
 	);
 }
 
-function createSdk(traceExporter: SpanExporter, resource: Resource): NodeSDK {
+function createSdk(traceExporter: SpanExporter, resource: Resource, idGenerator: IdGenerator): NodeSDK {
 	return new NodeSDK({
+		idGenerator,
 		resource,
 		autoDetectResources: false,
 		traceExporter,
@@ -54,7 +56,7 @@ const closeMs = 200;
  * Starts the export. Load this module only if spans are sent: the SDK needs some 20 MB of memory.
  */
 export function startSdk({ receiver, health, ...options }: SpanOptions): SpanExport {
-	const { clock, resolveContainer, logger, version, environment } = options;
+	const { clock, traceIds, resolveContainer, logger, version, environment } = options;
 	// only the sampler knows which spans are wanted, and only starting a span calls it: a sampler
 	// that takes all spans need not be called
 	const { maxQueue: maxPending, samplesAll } = environment;
@@ -68,7 +70,12 @@ export function startSdk({ receiver, health, ...options }: SpanOptions): SpanExp
 		exportFailed += BigInt(outcome.failed);
 	});
 	diag.disable(); // the SDK's constructor can set a console logger, and warns if it replaces another
-	const sdk = createSdk(exporter, options.resource);
+	/** Of the span that is being started. */
+	let ids: TraceIds = { traceId: '', spanId: '' };
+	const sdk = createSdk(exporter, options.resource, {
+		generateTraceId: () => ids.traceId,
+		generateSpanId: () => ids.spanId,
+	});
 	routeDiagnostics(logger, environment);
 	sdk.start();
 	const tracer = trace.getTracer(SCOPE, version);
@@ -85,10 +92,12 @@ export function startSdk({ receiver, health, ...options }: SpanOptions): SpanExp
 			queueFull++;
 			return;
 		}
-		// attributes are set later: they cost more than all the rest, and the sampler can reject
-		// most spans
+		// INTERNAL: a root of kind SERVER would make toascope a service of its own in service graphs,
+		// with the rate of the server's connections
 		const startTime = spanTime(clock(connection.openedNs));
-		const span = tracer.startSpan(SPAN_NAME, { kind: SpanKind.SERVER, startTime }, ROOT_CONTEXT);
+		ids = traceIds(connection);
+		const options = { kind: SpanKind.INTERNAL, startTime, attributes: startAttributes(connection) };
+		const span = tracer.startSpan(SPAN_NAME, options, ROOT_CONTEXT);
 		if ((span.spanContext().traceFlags & TraceFlags.SAMPLED) === 0) return;
 		if (full) {
 			queueFull++;
@@ -100,6 +109,7 @@ export function startSdk({ receiver, health, ...options }: SpanOptions): SpanExp
 		try {
 			const { end, attributes, events } = shape;
 			span.setAttributes(attributes);
+			if (connection.error !== undefined) span.setStatus({ code: SpanStatusCode.ERROR });
 			for (const event of events) span.addEvent(event.name, event.time);
 			span.end(end);
 		} catch (error) {

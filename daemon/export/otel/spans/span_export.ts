@@ -3,7 +3,8 @@
 import type { Resource } from '@opentelemetry/resources';
 import type { ReadableSpan } from '@opentelemetry/sdk-trace';
 import type { Logger } from 'pino';
-import type { ConnectionEvent, Owner } from '../../../model/connection.ts';
+import type { Connection, ConnectionEvent, Owner } from '../../../model/connection.ts';
+import type { TraceIds } from '../../../model/trace_ids.ts';
 import type { OtelEnvironment } from '../../../otel_environment.ts';
 import type { Receiver } from '../receiver.ts';
 import type { SignalHealth } from '../signal_health.ts';
@@ -15,6 +16,8 @@ export interface SpanOptions {
 	readonly environment: OtelEnvironment;
 	/** Converts CLOCK_MONOTONIC nanoseconds to nanoseconds since 1970. */
 	readonly clock: (monotonicNs: bigint) => bigint;
+	/** The ids of a connection's span. */
+	readonly traceIds: (connection: Connection) => TraceIds;
 	/** Returns the id of the owner's container; called when an owner is first seen and at close. */
 	readonly resolveContainer: (owner: Owner) => string | undefined;
 	readonly logger: Logger;

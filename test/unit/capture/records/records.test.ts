@@ -66,6 +66,7 @@ function connection(): Buffer {
 	bytes.writeUInt32LE(5, connectionLayout.retransmittedSegments);
 	// in eighths of a microsecond, as in the kernel; the fraction is cut off
 	bytes.writeUInt32LE(250 * 8 + 7, connectionLayout.srttUs);
+	bytes.writeUInt16LE(104, connectionLayout.error);
 	bytes.writeUInt32LE(4_026_531_840, connectionLayout.netns);
 	bytes.writeUInt32LE(4_194_304, connectionLayout.pid);
 	endpoint(4, 'c6336401', 65_535).copy(bytes, connectionLayout.peer);

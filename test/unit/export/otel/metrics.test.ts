@@ -55,6 +55,7 @@ async function open(config: Partial<TelemetryOptions['config']> = {}) {
 		},
 		metrics: exporter,
 		clock: (ns) => ns,
+		traceIds: () => ({ traceId: '', spanId: '' }),
 		resolveContainer: () => undefined,
 		logger: pino({ level: 'info' }, { write: (line: string) => void logged.push(line) }),
 		version: '1.2.3',

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Spans, from connection events to what a collector reads off the wire. */
 import { describe, expect, it, vi } from 'vitest';
-import { connectionSpan, spanTime } from '../../../../daemon/export/otel/spans/connection_span.ts';
+import { spanTime, startAttributes } from '../../../../daemon/export/otel/spans/connection_span.ts';
 import { startGrpcReceiver } from '../../../kit/telemetry/grpc_receiver.ts';
 import { decodeTraceRequest } from '../../../kit/telemetry/otlp_decode.ts';
-import { close, connection, OFFSET, receiver, setupPerTest, start } from '../../../kit/telemetry/spans.ts';
+import { close, connection, OFFSET, receiver, setupPerTest, start, traceIds } from '../../../kit/telemetry/spans.ts';
 
 setupPerTest();
 
@@ -12,7 +12,7 @@ const CONTAINER = 'c0ffee'.padEnd(64, '0');
 
 it('a client without a port has no client.port', () => {
 	const client = { family: 4, text: '203.0.113.9', port: undefined } as const;
-	const attributes = connectionSpan({ ...connection, client }, (ns) => ns, undefined)?.attributes;
+	const attributes = startAttributes({ ...connection, client });
 	expect(attributes).toMatchObject({ 'client.address': '203.0.113.9' });
 	expect(attributes).not.toHaveProperty('client.port');
 });
@@ -27,18 +27,21 @@ describe('a span on the wire', () => {
 		const [span] = receiver.spans;
 		expect(span).toMatchObject({
 			name: 'TCP connection',
-			kind: 2,
+			kind: 1,
+			status: 0,
 			parentSpanId: '',
 			scope: { name: 'toascope', version: '1.2.3' },
 			startTimeUnixNano: connection.openedNs + OFFSET,
 			endTimeUnixNano: 1_003_500_000_003n + OFFSET,
 		});
-		expect(span?.traceId).toMatch(/^[0-9a-f]{32}$/);
+		expect(span).toMatchObject(traceIds.of(connection));
 		expect(span?.attributes).toEqual({
 			'client.address': '2001:db8:c::1',
 			'client.port': 51_234n,
 			'network.peer.address': '198.51.100.7',
 			'network.peer.port': 40_001n,
+			'network.local.address': '192.0.2.10',
+			'network.local.port': 80n,
 			'server.address': '192.0.2.10',
 			'server.port': 80n,
 			'network.transport': 'tcp',
@@ -89,6 +92,17 @@ describe('a span on the wire', () => {
 		for (const name of ['process.pid', 'process.executable.name', 'toascope.owner']) {
 			expect(ownerless?.attributes).not.toHaveProperty([name]);
 		}
+	});
+
+	it('has the error that ended the connection, and the status that backends show as failed', async () => {
+		const spans = await start();
+		close(spans, { error: 'ECONNRESET' });
+		close(spans);
+		await spans.shutdown(2000);
+		const [failed, orderly] = receiver.spans;
+		expect(failed).toMatchObject({ status: 2, attributes: { 'error.type': 'ECONNRESET' } });
+		expect(orderly?.status).toBe(0);
+		expect(orderly?.attributes).not.toHaveProperty(['error.type']);
 	});
 
 	it('has the virtual server, as far as the option named it', async () => {
