@@ -28,7 +28,8 @@ static __always_inline void close_gone(struct connection *connection, bool is_tr
 		decide_without_option(connection);
 		connection->flags |= is_trusted ? CONN_TRUSTED : 0;
 	}
-	write_last(connection, &last, closed_ns < connection->opened_ns ? connection->opened_ns : closed_ns, 0);
+	write_last(connection, &last, closed_ns < connection->opened_ns ? connection->opened_ns : closed_ns,
+		   0);
 }
 
 /* Returns 1 if it is closed and must be counted. */

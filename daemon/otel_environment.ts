@@ -6,9 +6,7 @@
  * (headers, timeouts, certificates, compression, batches, the sampler, the resource).
  */
 
-/** In the order in which they are documented. */
-export const otelSignals = ['metrics', 'traces', 'logs'] as const;
-export type OtelSignal = (typeof otelSignals)[number];
+export type OtelSignal = 'metrics' | 'traces' | 'logs';
 
 const otlpProtocols = ['grpc', 'http/protobuf', 'http/json'] as const;
 export type OtlpProtocol = (typeof otlpProtocols)[number];
@@ -23,7 +21,7 @@ interface Variable {
 }
 
 /** A variable whose value cannot be used. */
-export interface OtelProblem extends Variable {
+interface OtelProblem extends Variable {
 	/** Which values are allowed, and what is used instead. */
 	readonly message: string;
 }
@@ -85,7 +83,10 @@ export function readOtelEnvironment(env: Environment): OtelEnvironment {
 		maxQueue: reader.positive('OTEL_BSP_MAX_QUEUE_SIZE', defaultQueue),
 		metricIntervalMs: reader.positive('OTEL_METRIC_EXPORT_INTERVAL', defaultIntervalMs),
 		temporality: reader.word('OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE', temporalities, 'cumulative'),
-		detectors: reader.read('OTEL_NODE_RESOURCE_DETECTORS')?.value.toLowerCase().split(/\s*,\s*/),
+		detectors: reader
+			.read('OTEL_NODE_RESOURCE_DETECTORS')
+			?.value.toLowerCase()
+			.split(/\s*,\s*/),
 		logLevel: reader.read('OTEL_LOG_LEVEL')?.value,
 		problems: reader.problems,
 	};

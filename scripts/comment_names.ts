@@ -15,9 +15,11 @@ const inComment = /\b(\w+)\(\)/g;
 const outside = `
 	__inet_accept check_max_stack_depth inet_accept inet_csk_accept io_uring_enter io_uring_setup
 	ipv6_getsockopt kernel_getpeername kmalloc libbpf_probe_bpf_helper maybe_wait_bpf_programs
-	pidfd_open populate_bpffs same_magic sk_clone sock_graft task_pt_regs tcp_ack tcp_close_state
-	tcp_fin tcp_parse_auth_options tcp_queue_rcv tcp_rcv_state_process tcp_send_fin tcp_set_state
+	pidfd_open populate_bpffs same_magic sk_clone sock_graft task_pt_regs tcp_ack tcp_close tcp_close_state
+	tcp_fin tcp_parse_auth_options tcp_queue_rcv tcp_rcv_state_process tcp_reset tcp_send_fin
+	tcp_set_state
 	tcp_v4_rcv tcp_v4_syn_recv_sock tcp_v6_rcv tcp_v6_syn_recv_sock tcp_validate_incoming
+	tcp_write_err
 `;
 
 /** One line for each such name: `FILE:LINE: no function is called NAME()`. */

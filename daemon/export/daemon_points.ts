@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The metrics that describe the daemon itself. */
 import type { TaskStatistics } from '../model/tasks.ts';
+import type { OtelSignal } from '../otel_environment.ts';
 import type { MetricOf } from './metric_table.ts';
 import { integer, type Point, summary, time } from './point.ts';
 
@@ -30,11 +31,9 @@ export interface DaemonState {
 	otlp(): readonly OtlpStatistics[];
 }
 
-export type OtlpSignal = 'metrics' | 'traces' | 'logs';
-
 /** What became of a signal's telemetry since the daemon's start. */
 export interface OtlpStatistics {
-	readonly signal: OtlpSignal;
+	readonly signal: OtelSignal;
 	/** Data points, spans or log records that the receiver accepted. */
 	readonly exported: bigint;
 	/** Those that it rejected in a request that it accepted (partial success). */
@@ -83,7 +82,7 @@ function byLabel(label: string, counts: Readonly<Record<string, bigint>>): Point
 	return Object.entries(counts).map(([name, count]) => ({ labels: { [label]: name }, value: integer(count) }));
 }
 
-function exportedOf(signal: OtlpSignal): Read {
+function exportedOf(signal: OtelSignal): Read {
 	return (state) =>
 		state
 			.otlp()

@@ -22,7 +22,10 @@ function systemdUnit(cgroups = readText('/proc/self/cgroup') ?? ''): string | un
 }
 
 function uuid5(name: string): string {
-	const hash = createHash('sha1').update(Buffer.from(namespace.replaceAll('-', ''), 'hex')).update(name).digest();
+	const hash = createHash('sha1')
+		.update(Buffer.from(namespace.replaceAll('-', ''), 'hex'))
+		.update(name)
+		.digest();
 	hash.writeUInt8((hash.readUInt8(6) & 0x0f) | 0x50, 6);
 	hash.writeUInt8((hash.readUInt8(8) & 0x3f) | 0x80, 8);
 	return hash.toString('hex', 0, 16).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');

@@ -37,7 +37,9 @@ export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusE
 		if (!view.tracksConnections()) throw new HttpProblem(501, moduleOnly);
 	};
 	const connections = (query: LookupQuery) => ({
-		connections: view.lookup(query).map((connection) => connectionJson(connection, view.clock, view.traceOf(connection))),
+		connections: view
+			.lookup(query)
+			.map((connection) => connectionJson(connection, view.clock, view.traceOf(connection))),
 	});
 	app.addHook('preHandler', async ({ url }) => {
 		if (/^\/v1\/(connections|clients)/.test(url)) requireConnections();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * The trace and span ids of a connection. They are derived from it, so every daemon on these
- * counters, and whoever asks for an open connection, gets the ids that its span will have.
+ * counters derives the same, and an open connection already has the ids that its span will have.
  */
 import { createHash } from 'node:crypto';
 import type { Connection } from './connection.ts';

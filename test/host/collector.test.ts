@@ -10,11 +10,11 @@ import type { LabClient } from '../../daemon/lab/lab_client.ts';
 import type { ConnectionResult } from '../../daemon/lab/protocol.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
 import { clientTotals, labTotalsByClient, metricsAtRest } from '../kit/daemon/expected_traffic.ts';
-import { Collector, type CollectedSpan } from '../kit/telemetry/collector.ts';
+import { receivedOf } from '../kit/telemetry/collected_metrics.ts';
+import { type CollectedSpan, Collector } from '../kit/telemetry/collector.ts';
 import { buildCollector, buildTimeoutMs, hasGo } from '../kit/telemetry/go_programs.ts';
 import type { Sample } from '../kit/telemetry/metrics.ts';
 import { lineOf, samplesOf } from '../kit/telemetry/otlp_series.ts';
-import { receivedOf } from '../kit/telemetry/collected_metrics.ts';
 import { scaleTimeout } from '../kit/timeouts.ts';
 import { somePorts } from '../kit/wire/toa_stage.ts';
 
@@ -29,7 +29,10 @@ const counters = new Set<string>(
 		.map(({ name }) => name),
 );
 const countersOf = (samples: readonly Sample[]) =>
-	samples.filter(({ name }) => counters.has(name)).map(lineOf).toSorted();
+	samples
+		.filter(({ name }) => counters.has(name))
+		.map(lineOf)
+		.toSorted();
 
 describe.skipIf(!hasGo)('the OpenTelemetry Collector', () => {
 	let program: string;
@@ -61,7 +64,15 @@ describe.skipIf(!hasGo)('the OpenTelemetry Collector', () => {
 		});
 
 	async function load(from: string, clients: number, count: number): Promise<ConnectionResult[]> {
-		const results = await client.run({ from, clients, count, to: nat64Server, port: listenPort, send: 300, receive: 5000 });
+		const results = await client.run({
+			from,
+			clients,
+			count,
+			to: nat64Server,
+			port: listenPort,
+			send: 300,
+			receive: 5000,
+		});
 		expect(results.filter(({ error }) => error !== undefined)).toEqual([]);
 		return results;
 	}
@@ -119,16 +130,16 @@ describe.skipIf(!hasGo)('the OpenTelemetry Collector', () => {
 			collector = await Collector.start(program);
 			await using _collector = collector;
 			await using daemon = await start(protocol, { OTEL_EXPORTER_OTLP_TIMEOUT: '1000' });
-			const results = await load('2001:db8:c:1::1', 10, 20);
+			const results = await load('2001:db8:c:0:1::1', 10, 20);
 			await collector.signal('SIGKILL');
-			results.push(...(await load('2001:db8:c:2::1', 10, 20)));
+			results.push(...(await load('2001:db8:c:0:2::1', 10, 20)));
 			await daemon.logged(/^telemetry is not reaching/);
 			await collector.again();
 			await daemon.logged(/^telemetry is reaching/);
 			await untilWritten(await metricsAtRest(daemon, listener, results.length));
 			const hung = daemon.log.length;
 			await collector.signal('SIGSTOP');
-			results.push(...(await load('2001:db8:c:3::1', 10, 20)));
+			results.push(...(await load('2001:db8:c:0:3::1', 10, 20)));
 			await daemon.logged(/^telemetry is not reaching/, hung);
 			await collector.signal('SIGCONT');
 			await daemon.logged(/^telemetry is reaching/, hung);

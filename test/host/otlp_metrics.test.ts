@@ -8,9 +8,9 @@ import { metricTable } from '../../daemon/export/metric_table.ts';
 import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
 import type { ConnectionResult } from '../../daemon/lab/protocol.ts';
+import { toascope } from '../kit/daemon/command.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
 import { clientTotals, labTotalsByClient, metricsAtRest } from '../kit/daemon/expected_traffic.ts';
-import { toascope } from '../kit/daemon/command.ts';
 import { startGrpcReceiver } from '../kit/telemetry/grpc_receiver.ts';
 import { parseMetrics, type Sample } from '../kit/telemetry/metrics.ts';
 import { decodeMetricsRequest, type ReceivedMetric } from '../kit/telemetry/otlp_decode.ts';
@@ -56,7 +56,15 @@ function start(env: Readonly<Record<string, string>> = {}, more = 'otel: {spans:
 }
 
 async function load(from: string, clients: number, count: number): Promise<ConnectionResult[]> {
-	const results = await client.run({ from, clients, count, to: nat64Server, port: listenPort, send: 300, receive: 5000 });
+	const results = await client.run({
+		from,
+		clients,
+		count,
+		to: nat64Server,
+		port: listenPort,
+		send: 300,
+		receive: 5000,
+	});
 	expect(results.filter(({ error }) => error !== undefined)).toEqual([]);
 	return results;
 }
@@ -113,10 +121,10 @@ describe('the metrics of a daemon', () => {
 
 	it('begin when OpenMetrics says that they were created, before their first point', async () => {
 		await using daemon = await start();
-		await load('2001:db8:c:1::1', 5, 10);
+		await load('2001:db8:c:0:1::1', 5, 10);
 		await metricsAtRest(daemon, listener, 10);
 		await nextExport();
-		await load('2001:db8:c:2::1', 5, 10);
+		await load('2001:db8:c:0:2::1', 5, 10);
 		await metricsAtRest(daemon, listener, 20);
 		await nextExport();
 		const accept = { accept: 'application/openmetrics-text; version=1.0.0' };
@@ -133,7 +141,7 @@ describe('the metrics of a daemon', () => {
 
 	it('are sent once more when it stops, with the connections of its last moments', async () => {
 		const daemon = await start({ OTEL_METRIC_EXPORT_INTERVAL: '600000' });
-		const results = await load('2001:db8:c:3::1', 5, 10);
+		const results = await load('2001:db8:c:0:3::1', 5, 10);
 		expect(await daemon.stop()).toBe(0);
 		const totals = clientTotals(latest(receiver.metrics), listener);
 		for (const [name, { opened }] of labTotalsByClient(results)) expect(totals.get(name)?.opened, name).toBe(opened);
@@ -159,7 +167,7 @@ describe('the protocol of the configuration and of the environment', () => {
 		const server = await startGrpcReceiver();
 		try {
 			await using daemon = await start({ ...env, OTEL_EXPORTER_OTLP_ENDPOINT: server.endpoint }, more);
-			const results = await load('2001:db8:c:4::1', 3, 6);
+			const results = await load('2001:db8:c:0:4::1', 3, 6);
 			await metricsAtRest(daemon, listener, results.length);
 			const before = server.requests.length;
 			while (server.requests.length < before + 2) await new Promise((resolve) => setTimeout(resolve, 50));
@@ -208,7 +216,10 @@ describe('the protocol of the configuration and of the environment', () => {
 	});
 
 	it.each([
-		[{ OTEL_EXPORTER_OTLP_PROTOCOL: 'gprc' }, 'OTEL_EXPORTER_OTLP_PROTOCOL: must be grpc, http/protobuf, http/json (found: gprc)'],
+		[
+			{ OTEL_EXPORTER_OTLP_PROTOCOL: 'gprc' },
+			'OTEL_EXPORTER_OTLP_PROTOCOL: must be grpc, http/protobuf, http/json (found: gprc)',
+		],
 		[{ OTEL_CONFIG_FILE: '/etc/otel.yaml' }, 'OTEL_CONFIG_FILE: is not supported'],
 	])('%j prevents the start', async (env, message) => {
 		const all = { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint, ...env } as unknown as Record<string, string>;
@@ -221,31 +232,41 @@ describe('the protocol of the configuration and of the environment', () => {
 describe('a receiver that', () => {
 	const { signal: _signal, ...timeout } = { signal: '', timeout: scaleTimeout(60_000) };
 
-	it('is away at the start and for some time: the counts are right when it is there, and the log has a line for each change', timeout, async () => {
-		answer = () => ({ status: 500 });
-		await using daemon = await start();
-		await daemon.logged(/^telemetry is not reaching/);
-		const results = await load('2001:db8:c:5::1', 10, 40);
-		const samples = await metricsAtRest(daemon, listener, results.length);
-		expect(await daemon.json('/v1/status')).toMatchObject({
-			otlp: [{ signal: 'metrics', exported: '0', failing: { message: 'the receiver responded with 500 Internal Server Error' } }],
-		});
-		answer = () => ({ status: 200 });
-		await daemon.logged(/^telemetry is reaching/);
-		await nextExport();
-		expect(linesAtRest(latest(receiver.metrics))).toEqual(linesAtRest(samples));
-		const lines = daemon.log.filter(({ msg }) => msg.startsWith('telemetry is'));
-		expect(lines.map(({ msg, signal }) => [msg, signal])).toEqual([
-			['telemetry is not reaching the OTLP receiver', 'metrics'],
-			['telemetry is reaching the OTLP receiver again', 'metrics'],
-		]);
-	});
+	it(
+		'is away at the start and for some time: the counts are right when it is there, and the log has a line for each change',
+		timeout,
+		async () => {
+			answer = () => ({ status: 500 });
+			await using daemon = await start();
+			await daemon.logged(/^telemetry is not reaching/);
+			const results = await load('2001:db8:c:0:5::1', 10, 40);
+			const samples = await metricsAtRest(daemon, listener, results.length);
+			expect(await daemon.json('/v1/status')).toMatchObject({
+				otlp: [
+					{
+						signal: 'metrics',
+						exported: '0',
+						failing: { message: 'the receiver responded with 500 Internal Server Error' },
+					},
+				],
+			});
+			answer = () => ({ status: 200 });
+			await daemon.logged(/^telemetry is reaching/);
+			await nextExport();
+			expect(linesAtRest(latest(receiver.metrics))).toEqual(linesAtRest(samples));
+			const lines = daemon.log.filter(({ msg }) => msg.startsWith('telemetry is'));
+			expect(lines.map(({ msg, signal }) => [msg, signal])).toEqual([
+				['telemetry is not reaching the OTLP receiver', 'metrics'],
+				['telemetry is reaching the OTLP receiver again', 'metrics'],
+			]);
+		},
+	);
 
 	it('hangs: the daemon counts, answers and stops as usual', timeout, async () => {
 		answer = () => 'hang';
 		const daemon = await start();
 		await receiver.waitForRequests(1);
-		const results = await load('2001:db8:c:6::1', 5, 10);
+		const results = await load('2001:db8:c:0:6::1', 5, 10);
 		await metricsAtRest(daemon, listener, results.length);
 		const began = performance.now();
 		expect(await daemon.stop()).toBe(0);

@@ -45,7 +45,9 @@ describe.skipIf(!hasGo)('increase() in Prometheus 3', () => {
 		const straight: ConnectionResult[] = [];
 		const request = { to: nat64Server, port: listenPort, send: 300, receive: 5000 };
 		for (let round = 1; round <= 3; round++) {
-			results.push(...(await client.run({ ...request, from: '2001:db8:c::1', clients: 10 * round, count: 40 * round })));
+			results.push(
+				...(await client.run({ ...request, from: '2001:db8:c::1', clients: 10 * round, count: 40 * round })),
+			);
 			straight.push(...(await direct.run({ count: 5, to: network.server, port, send: 10, receive: 20 })));
 			await metricsAtRest(daemon, listener, results.length + straight.length);
 			await new Promise((resolve) => setTimeout(resolve, 1500));
@@ -72,8 +74,14 @@ describe.skipIf(!hasGo)('increase() in Prometheus 3', () => {
 	): Promise<void> {
 		const all = labTotals([...results, ...straight]);
 		// until Prometheus has the last values
-		await prometheus.until(`sum(toascope_sent_bytes_total)`, ([one]) => one?.value[1] === String(all.sent) || undefined);
-		await prometheus.until(`sum(toascope_client_sent_bytes_total)`, ([one]) => one?.value[1] === String(all.sent) || undefined);
+		await prometheus.until(
+			`sum(toascope_sent_bytes_total)`,
+			([one]) => one?.value[1] === String(all.sent) || undefined,
+		);
+		await prometheus.until(
+			`sum(toascope_client_sent_bytes_total)`,
+			([one]) => one?.value[1] === String(all.sent) || undefined,
+		);
 		const byClient = labTotalsByClient(results);
 		for (const [name, field] of [
 			['connections_opened', 'opened'],
@@ -105,11 +113,7 @@ describe.skipIf(!hasGo)('increase() in Prometheus 3', () => {
 	});
 
 	it('by OTLP', timeout, async () => {
-		await using prometheus = await Prometheus.start(undefined, [
-			program,
-			'--web.enable-otlp-receiver',
-			zeroIngestion,
-		]);
+		await using prometheus = await Prometheus.start(undefined, [program, '--web.enable-otlp-receiver', zeroIngestion]);
 		await using daemon = await start({
 			OTEL_EXPORTER_OTLP_ENDPOINT: prometheus.otlpEndpoint,
 			OTEL_METRIC_EXPORT_INTERVAL: '1000',

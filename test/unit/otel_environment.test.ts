@@ -4,7 +4,12 @@ import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../daemon/config/load.ts';
 import { type OtelEnvironment, readOtelEnvironment, type SignalEnvironment } from '../../daemon/otel_environment.ts';
 
-const sent: SignalEnvironment = { off: undefined, protocol: undefined, unknownProtocol: undefined, endpoint: undefined };
+const sent: SignalEnvironment = {
+	off: undefined,
+	protocol: undefined,
+	unknownProtocol: undefined,
+	endpoint: undefined,
+};
 const none: OtelEnvironment = {
 	signals: { metrics: sent, traces: sent, logs: sent },
 	configFile: undefined,
@@ -18,7 +23,10 @@ const none: OtelEnvironment = {
 };
 
 /** The same change of each of these signals; the others are as without variables. */
-function signals(change: Partial<SignalEnvironment>, names: (keyof OtelEnvironment['signals'])[]): OtelEnvironment['signals'] {
+function signals(
+	change: Partial<SignalEnvironment>,
+	names: (keyof OtelEnvironment['signals'])[],
+): OtelEnvironment['signals'] {
 	return { ...none.signals, ...Object.fromEntries(names.map((name) => [name, { ...sent, ...change }])) };
 }
 const all = (change: Partial<SignalEnvironment>) => ({ signals: signals(change, ['metrics', 'traces', 'logs']) });
@@ -43,10 +51,7 @@ it.each<[Record<string, string>, Partial<OtelEnvironment>]>([
 	[{ OTEL_TRACES_EXPORTER: 'otlp' }, {}],
 	[{ OTEL_TRACES_EXPORTER: 'OTLP' }, {}],
 	[{ OTEL_TRACES_EXPORTER: '' }, {}],
-	[
-		{ OTEL_TRACES_SAMPLER: 'always_off' },
-		{ ...traces({ off: 'OTEL_TRACES_SAMPLER=always_off' }), samplesAll: false },
-	],
+	[{ OTEL_TRACES_SAMPLER: 'always_off' }, { ...traces({ off: 'OTEL_TRACES_SAMPLER=always_off' }), samplesAll: false }],
 	[
 		{ OTEL_TRACES_SAMPLER: 'parentbased_always_off' },
 		{ ...traces({ off: 'OTEL_TRACES_SAMPLER=parentbased_always_off' }), samplesAll: false },
@@ -108,7 +113,10 @@ it.each([
 
 describe('nothing could be sent with', () => {
 	it.each([
-		[{ [endpoint]: 'http://a:1', [protocol]: 'gprc' }, `${protocol}: must be grpc, http/protobuf, http/json (found: gprc)`],
+		[
+			{ [endpoint]: 'http://a:1', [protocol]: 'gprc' },
+			`${protocol}: must be grpc, http/protobuf, http/json (found: gprc)`,
+		],
 		[{ [endpoint]: '127.0.0.1:4318' }, `${endpoint}: must be a URL such as http://127.0.0.1:4318`],
 		[{ [metricsEndpoint]: 'collector' }, `${metricsEndpoint}: must be a URL such as http://127.0.0.1:4318`],
 		[

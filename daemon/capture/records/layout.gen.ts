@@ -221,6 +221,7 @@ export const connectionLayout = {
 	receivedBytes: 168,
 	sentBytes: 176,
 	retransmittedSegments: 184,
+	error: 188,
 } as const;
 
 export const toaVirtualLayout = {

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The headers of otel.headers_file: secrets that stay out of the environment and of the log. */
 import { readFileSync, statSync } from 'node:fs';
+import { validateHeaderName, validateHeaderValue } from 'node:http';
 import { ToascopeError } from '../../errors.ts';
-
-/** A token of RFC 9110, section 5.6.2, and a value without control characters. */
-const line = /^([!#$%&'*+.^_`|~\w-]+)\s*:\s*([^\x00-\x08\x0a-\x1f\x7f]*)$/;
 
 export class HeadersFile {
 	readonly #path: string;
@@ -41,11 +39,16 @@ export class HeadersFile {
 	#parse(text: string): Record<string, string> {
 		const headers: Record<string, string> = {};
 		for (const [index, raw] of text.split('\n').entries()) {
-			const trimmed = raw.trim();
-			if (trimmed === '' || trimmed.startsWith('#')) continue;
-			const [, name, value] = line.exec(trimmed) ?? [];
-			if (name === undefined || value === undefined) {
-				// without the text: it can be a secret
+			const line = raw.trim();
+			if (line === '' || line.startsWith('#')) continue;
+			const [name = '', ...rest] = line.split(':');
+			const value = rest.join(':').trim();
+			try {
+				if (rest.length === 0) throw new TypeError('no colon');
+				validateHeaderName(name);
+				validateHeaderValue(name, value);
+			} catch {
+				// without the text and the cause, which can have a secret
 				throw new ToascopeError('CONFIG_INVALID', `otel.headers_file: line ${index + 1} is not a header`, {
 					hint: 'write one NAME: VALUE a line',
 				});

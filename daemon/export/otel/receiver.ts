@@ -155,7 +155,9 @@ function isRetryable(error: ExportError): boolean {
 
 /** The error with the status of an HTTP response, which its message lacks. */
 function readable(error: ExportError): Error {
-	return isHttpStatus(error) ? new Error(`the receiver responded with ${error.code} ${error.message}`.trimEnd()) : error;
+	return isHttpStatus(error)
+		? new Error(`the receiver responded with ${error.code} ${error.message}`.trimEnd())
+		: error;
 }
 
 class HttpReceiver<Items> implements Receiver<Items> {
@@ -210,7 +212,10 @@ class GrpcReceiver<Items> implements Receiver<Items> {
 
 	constructor({ signal, endpoint, headers, version }: ReceiverOptions, codec: SignalCodec<Items>, grpc: GrpcPackage) {
 		const url = endpoint === undefined ? {} : { url: endpoint };
-		const options = grpc.convertLegacyOtlpGrpcOptions({ ...url, userAgent: `toascope/${version}` }, signal.toUpperCase());
+		const options = grpc.convertLegacyOtlpGrpcOptions(
+			{ ...url, userAgent: `toascope/${version}` },
+			signal.toUpperCase(),
+		);
 		const [part, service] = services[signal];
 		this.url = options.url;
 		this.#sender = new Sender(codec, false);

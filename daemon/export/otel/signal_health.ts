@@ -3,8 +3,8 @@
 import type { Logger } from 'pino';
 import { logLine } from '../../log_line.ts';
 import { logLines } from '../../log_lines.ts';
-import { withoutPassword } from '../../secrets.ts';
 import type { OtelSignal } from '../../otel_environment.ts';
+import { withoutPassword } from '../../secrets.ts';
 import type { OtlpStatistics } from '../daemon_points.ts';
 import type { Outcome } from './receiver.ts';
 

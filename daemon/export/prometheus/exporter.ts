@@ -42,7 +42,9 @@ export function createPrometheusExporter({ metrics, onError }: PrometheusOptions
 		const snapshot = metrics.latest();
 		const clients = snapshot === undefined ? [] : clientFamilies(snapshot.clients, labels, pool, created);
 		const registered = registeredMetrics(metrics);
-		const collected = await Promise.allSettled(registered.map(async (metric) => familyOf(metric, created, metrics.startedNs)));
+		const collected = await Promise.allSettled(
+			registered.map(async (metric) => familyOf(metric, created, metrics.startedNs)),
+		);
 		const families: Family[] = [];
 		for (const [index, result] of collected.entries()) {
 			if (result.status === 'fulfilled') families.push(result.value);

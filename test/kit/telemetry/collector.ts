@@ -24,7 +24,11 @@ export interface CollectedPoint {
 export interface CollectedMetric {
 	readonly name: string;
 	readonly unit?: string;
-	readonly sum?: { readonly aggregationTemporality: number; readonly isMonotonic: boolean; readonly dataPoints: CollectedPoint[] };
+	readonly sum?: {
+		readonly aggregationTemporality: number;
+		readonly isMonotonic: boolean;
+		readonly dataPoints: CollectedPoint[];
+	};
 	readonly gauge?: { readonly dataPoints: CollectedPoint[] };
 	readonly histogram?: { readonly aggregationTemporality: number; readonly dataPoints: CollectedPoint[] };
 }
@@ -76,7 +80,8 @@ export class Collector implements AsyncDisposable {
 	}
 
 	#configuration(): string {
-		const file = (signal: string) => `{path: ${join(this.#directory, `${signal}.json`)}, flush_interval: 100ms, append: true}`;
+		const file = (signal: string) =>
+			`{path: ${join(this.#directory, `${signal}.json`)}, flush_interval: 100ms, append: true}`;
 		return `
 receivers:
   otlp:

@@ -58,7 +58,9 @@ export function buildCollector(): Promise<string> {
 /** Prometheus, without its service discoveries: the path of the program. */
 export function buildPrometheus(): Promise<string> {
 	return once('prometheus', prometheus, async (directory) => {
-		const { Dir: source } = JSON.parse(await go(['mod', 'download', '-json', prometheus], directory)) as { Dir: string };
+		const { Dir: source } = JSON.parse(await go(['mod', 'download', '-json', prometheus], directory)) as {
+			Dir: string;
+		};
 		const program = join(directory, 'prometheus');
 		await go(['build', '-tags', 'remove_all_sd', '-o', program, './cmd/prometheus'], source);
 		return program;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** An OTLP/gRPC receiver on loopback, whose responses the test chooses. */
-import { type Metadata, Server, ServerCredentials, type ServiceError, type ServerUnaryCall } from '@grpc/grpc-js';
+import { type Metadata, Server, ServerCredentials, type ServerUnaryCall, type ServiceError } from '@grpc/grpc-js';
 
 type Done = (error: Partial<ServiceError> | null, response: Buffer) => void;
 

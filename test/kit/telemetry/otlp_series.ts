@@ -6,7 +6,11 @@ import type { ReceivedMetric, ReceivedPoint } from './otlp_decode.ts';
 const suffixes: Readonly<Record<string, string>> = { s: '_seconds', By: '_bytes' };
 
 /** The name that the receiver of Prometheus makes of an OpenTelemetry name, its unit and its type. */
-export function prometheusName({ name, unit, isMonotonic }: Pick<ReceivedMetric, 'name' | 'unit' | 'isMonotonic'>): string {
+export function prometheusName({
+	name,
+	unit,
+	isMonotonic,
+}: Pick<ReceivedMetric, 'name' | 'unit' | 'isMonotonic'>): string {
 	return `${name.replaceAll('.', '_')}${suffixes[unit] ?? ''}${isMonotonic ? '_total' : ''}`;
 }
 
@@ -20,7 +24,8 @@ const labelNames: Readonly<Record<string, string>> = {
 function labelsOf(attributes: ReceivedPoint['attributes']): Record<string, string> {
 	const { 'server.address': address, 'server.port': port, ...others } = attributes;
 	const labels: Record<string, string> = {};
-	for (const [name, value] of Object.entries(others)) labels[labelNames[name] ?? name.replace(/^.*\./, '')] = String(value);
+	for (const [name, value] of Object.entries(others))
+		labels[labelNames[name] ?? name.replace(/^.*\./, '')] = String(value);
 	if (address === undefined) return labels;
 	const host = String(address).includes(':') ? `[${address}]` : String(address);
 	return { ...labels, listener: port === undefined ? String(address) : `${host}:${port}` };
@@ -36,7 +41,11 @@ export function samplesOf(metrics: readonly ReceivedMetric[]): Sample[] {
 			let below = 0n;
 			const bucketSamples = buckets.map((bucket, index) => {
 				below += bucket;
-				return { name: `${name}_bucket`, labels: { ...labels, le: String(bounds[index] ?? '+Inf') }, value: String(below) };
+				return {
+					name: `${name}_bucket`,
+					labels: { ...labels, le: String(bounds[index] ?? '+Inf') },
+					value: String(below),
+				};
 			});
 			return [
 				...bucketSamples,
@@ -59,7 +68,9 @@ export function createdOf(metrics: readonly ReceivedMetric[]): Sample[] {
 }
 
 function secondsText(ns: bigint): string {
-	const fraction = String(ns % 1_000_000_000n).padStart(9, '0').replace(/0+$/, '');
+	const fraction = String(ns % 1_000_000_000n)
+		.padStart(9, '0')
+		.replace(/0+$/, '');
 	return `${ns / 1_000_000_000n}${fraction === '' ? '' : '.'}${fraction}`;
 }
 

@@ -64,7 +64,10 @@ export class Prometheus {
 	 * Resolves when it is ready; rejects with its output if it ends before that.
 	 * @param program another one than that of the distribution, and its further arguments
 	 */
-	static async start(target: string | undefined, program?: readonly [path: string, ...args: string[]]): Promise<Prometheus> {
+	static async start(
+		target: string | undefined,
+		program?: readonly [path: string, ...args: string[]],
+	): Promise<Prometheus> {
 		const directory = mkdtempSync(join(tmpdir(), 'toascope-prometheus-'));
 		const config = join(directory, 'prometheus.yml');
 		const jobs = target === undefined ? '' : `{job_name: toascope, static_configs: [{targets: ["${target}"]}]}`;

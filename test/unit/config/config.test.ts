@@ -96,7 +96,10 @@ describe('values', () => {
 			{ trust: ['10.0.0.0/8', '2001:db8::/32', '0.0.0.0/0', '::/0'] },
 		],
 		['trust: &balancers [192.0.2.1/32]\nprofiles: [cdn6]', { trust: ['192.0.2.1/32'], profiles: ['cdn6'] }],
-		['otel: {endpoint: "https://collector:4318"}', { 'otel.endpoint': 'https://collector:4318', 'otel.metrics': 'on', 'otel.spans': 'on' }],
+		[
+			'otel: {endpoint: "https://collector:4318"}',
+			{ 'otel.endpoint': 'https://collector:4318', 'otel.metrics': 'on', 'otel.spans': 'on' },
+		],
 		[
 			'otel: {endpoint: "http://collector:4318", spans: off}',
 			{ 'otel.endpoint': 'http://collector:4318', 'otel.metrics': 'on' },
@@ -343,7 +346,9 @@ describe('environment', () => {
 	});
 
 	it('has a variable for every key', () => {
-		const config = fileValues(load('balancer: dpvs\notel: {endpoint: "http://x", protocol: grpc, headers_file: /x}\ncgroup: /x'));
+		const config = fileValues(
+			load('balancer: dpvs\notel: {endpoint: "http://x", protocol: grpc, headers_file: /x}\ncgroup: /x'),
+		);
 		for (const { path, variable, list } of keys) {
 			const value = config[path];
 			const text = list === true && Array.isArray(value) ? value.join(',') || '[]' : String(value);

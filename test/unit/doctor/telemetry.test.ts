@@ -26,12 +26,21 @@ it.each<[string, Partial<OtlpJson>, string, RegExp]>([
 		'warn',
 		/does not accept them since .*: connect ECONNREFUSED \(12,345 data points accepted\)$/,
 	],
-	['rejected', { rejected: '7', rejection: { at, message: 'too old' } }, 'warn', /rejected 7 of them, last at .*: too old/],
+	[
+		'rejected',
+		{ rejected: '7', rejection: { at, message: 'too old' } },
+		'warn',
+		/rejected 7 of them, last at .*: too old/,
+	],
 	['spans', { signal: 'traces' }, 'ok', /12,345 spans accepted/],
 ])('%s', (_what, change, state, found) => {
 	const [check, ...more] = telemetryChecks({ ...statusOf({}), otlp: [{ ...sent, ...change }] });
 	expect(more).toEqual([]);
-	expect(check).toMatchObject({ name: `otlp.${change.signal ?? 'metrics'}`, state, found: expect.stringMatching(found) });
+	expect(check).toMatchObject({
+		name: `otlp.${change.signal ?? 'metrics'}`,
+		state,
+		found: expect.stringMatching(found),
+	});
 	expect(check?.advice === undefined).toBe(state === 'ok');
 });
 

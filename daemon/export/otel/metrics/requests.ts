@@ -87,7 +87,10 @@ function metricOf(stream: MetricStream, points: readonly SentPoint[], temporalit
 	const head = { name, description, unit };
 	if (first?.value.type === 'distribution') {
 		const dataPoints = points.map((point) => histogramPoint(point, atNs));
-		return create(MetricSchema, { ...head, data: { case: 'histogram', value: { aggregationTemporality, dataPoints } } });
+		return create(MetricSchema, {
+			...head,
+			data: { case: 'histogram', value: { aggregationTemporality, dataPoints } },
+		});
 	}
 	const dataPoints = points.map((point) => numberPoint(point, atNs));
 	return create(MetricSchema, {

@@ -43,7 +43,9 @@ export function createExporter(
 	onBatchDone: (outcome: BatchOutcome) => void,
 ): SpanExporter & { abort(): void } {
 	const ending = new AbortController();
-	const aborted = new Promise<undefined>((resolve) => ending.signal.addEventListener('abort', () => resolve(undefined)));
+	const aborted = new Promise<undefined>((resolve) =>
+		ending.signal.addEventListener('abort', () => resolve(undefined)),
+	);
 	const inFlight = new Set<Promise<void>>();
 
 	async function send(spans: ReadableSpan[]): Promise<BatchOutcome> {

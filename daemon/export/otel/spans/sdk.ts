@@ -1,6 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The OpenTelemetry SDK, configured for traces only; its input is closed connections. */
-import { context, DiagLogLevel, diag, logs, ROOT_CONTEXT, SpanKind, SpanStatusCode, TraceFlags, trace } from '@opentelemetry/api';
+import {
+	context,
+	DiagLogLevel,
+	diag,
+	logs,
+	ROOT_CONTEXT,
+	SpanKind,
+	SpanStatusCode,
+	TraceFlags,
+	trace,
+} from '@opentelemetry/api';
 import { diagLogLevelFromString } from '@opentelemetry/core';
 import type { Resource } from '@opentelemetry/resources';
 import { NodeSDK } from '@opentelemetry/sdk-node';

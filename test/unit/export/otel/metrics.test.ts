@@ -17,6 +17,7 @@ import { fixtureExporter } from '../../../kit/model/view.ts';
 import { startGrpcReceiver } from '../../../kit/telemetry/grpc_receiver.ts';
 import { decodeMetricsRequest, type ReceivedMetric, type ReceivedPoint } from '../../../kit/telemetry/otlp_decode.ts';
 import { type Answer, type OtlpReceiver, startOtlpReceiver } from '../../../kit/telemetry/otlp_receiver.ts';
+import { prometheusName } from '../../../kit/telemetry/otlp_series.ts';
 
 const moduleEvents = { verdict_toa: 2n, connections: 1n };
 const programs = [{ program: 'toa_accept', runs: 9_007_199_254_740_993n, runNs: 1_234_567_891n, misses: 3n }];
@@ -73,12 +74,6 @@ function byName(metrics: readonly ReceivedMetric[], name: string): ReceivedPoint
 	return metrics.filter((metric) => metric.name === name).flatMap(({ points }) => points);
 }
 
-/** The name that the receiver of Prometheus makes of an OpenTelemetry name, its unit and its type. */
-function prometheusName({ name, unit, isMonotonic }: Pick<ReceivedMetric, 'name' | 'unit' | 'isMonotonic'>): string {
-	const suffix = { s: '_seconds', By: '_bytes' }[unit] ?? '';
-	return `${name.replaceAll('.', '_')}${suffix}${isMonotonic ? '_total' : ''}`;
-}
-
 describe('an export', () => {
 	it('has every metric of the table, under the name that Prometheus makes of it', async () => {
 		const { metrics } = await open();
@@ -114,7 +109,7 @@ describe('an export', () => {
 		expect(first('connections.active')).toEqual({ ...point(3n), startTimeUnixNano: 0n });
 		expect(first('rtt')).toEqual({
 			...point(0n),
-			value: 9_223_372_036.854775807,
+			value: Number('9223372036.854775807'),
 			count: 2n,
 			bounds: [],
 			buckets: [],
@@ -331,7 +326,9 @@ describe('delta', () => {
 		seen = receiver.metrics.length;
 		await metrics.run();
 		const second = receiver.metrics.slice(seen);
-		expect(byName(second, 'toascope.client.rtt')).toMatchObject([{ count: 3n, value: 3e-9, startTimeUnixNano: (BigInt(atMs) - 1000n) * 1_000_000n }]);
+		expect(byName(second, 'toascope.client.rtt')).toMatchObject([
+			{ count: 3n, value: 3e-9, startTimeUnixNano: (BigInt(atMs) - 1000n) * 1_000_000n },
+		]);
 		expect(byName(second, 'toascope.rtt')).toMatchObject([{ count: 6n, value: 0, buckets: [1n, 0n, 0n, 5n] }]);
 	});
 

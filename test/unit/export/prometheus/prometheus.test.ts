@@ -4,8 +4,8 @@ import { Counter, Gauge } from 'prom-client';
 import { describe, expect, it } from 'vitest';
 import { metricTable } from '../../../../daemon/export/metric_table.ts';
 import { createPrometheusExporter, type PrometheusExporter } from '../../../../daemon/export/prometheus/exporter.ts';
-import { createMetrics } from '../../../../daemon/export/registry.ts';
 import type { Format } from '../../../../daemon/export/prometheus/text.ts';
+import { createMetrics } from '../../../../daemon/export/registry.ts';
 import type { Snapshot } from '../../../../daemon/model/snapshot.ts';
 import { noTraffic } from '../../../../daemon/model/traffic.ts';
 import { clients, listenerTotals, snapshot, tableOf } from '../../../kit/model/snapshot.ts';
@@ -166,7 +166,10 @@ describe('the registry', () => {
 			otlp: () => [],
 		};
 		const onError = (error: unknown): never => expect.unreachable(String(error));
-		const exporter = createPrometheusExporter({ metrics: createMetrics({ latest: () => undefined, facts, ...began }), onError });
+		const exporter = createPrometheusExporter({
+			metrics: createMetrics({ latest: () => undefined, facts, ...began }),
+			onError,
+		});
 		const all = await text(exporter);
 		expect(all).toMatch(/^process_cpu_seconds_total [0-9.]+$/m);
 		expect(all).toMatch(/^nodejs_heap_size_used_bytes \d+$/m);
