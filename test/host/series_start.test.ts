@@ -95,12 +95,9 @@ describe.skipIf(!hasGo)('increase() in Prometheus 3', () => {
 			expected.set('other', '0');
 			expect(new Map([...ofClients].toSorted()), name).toEqual(new Map([...expected].toSorted()));
 			const ofListeners = await increases(prometheus, `toascope_${name}_total`, labels.listener);
-			expect([...ofListeners.values()], name).toEqual([String(all[field])]);
+			// the other series is of the listener "other"
+			expect([...ofListeners.values()].toSorted(), name).toEqual(['0', String(all[field])].toSorted());
 		}
-		const waits = await increases(prometheus, 'toascope_accept_wait_seconds_count', labels.listener);
-		const rtts = await increases(prometheus, 'toascope_rtt_seconds_count', labels.listener);
-		expect([...rtts.values()].map(Number)).toEqual([expect.any(Number)]);
-		expect([...waits.values()]).toHaveLength(1);
 	}
 
 	const timeout = { timeout: scaleTimeout(180_000) };

@@ -69,9 +69,9 @@ test("keys that the daemon's environment sets are not reported as differences of
 	const variables = ['TOASCOPE_SOCKOPT', 'TOASCOPE_TRANSPARENT'];
 	expect(reloadCheck({ ...set, config: { ...set.config, variables } }, file({})).state).toBe('ok');
 	expect(reloadCheck(set, file({})).state).toBe('warn');
-	const decided = running({ otel: { spans: 'on', protocol: 'grpc' } });
+	const decided = running({ otel: { spans: 'on', metrics: 'on' } });
 	expect(reloadCheck(decided, file({})).state).toBe('ok');
-	expect(reloadCheck(decided, file({ otel: { protocol: 'http/protobuf', spans: 'off' } })).state).toBe('ok');
+	expect(reloadCheck(decided, file({ otel: { metrics: 'off', spans: 'off' } })).state).toBe('ok');
 });
 
 test('a password in a URL is neither shown nor reported as a difference', () => {

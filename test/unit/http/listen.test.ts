@@ -213,7 +213,7 @@ describe('toascope lookup', () => {
 			/^10\.0\.0\.1:4711 -> \[2001:db8::1\]:5555 {2}on 192\.0\.2\.10:443 {2}nat64\/ack {2}nginx\[123\] {2}opened 2025-10-09T08:53:20\.123Z, open for [\d.]+ d +3\.2 kB in 9\.2 EB out$/,
 		);
 		expect(second).toMatch(
-			/^10\.0\.0\.1:4711 -> \(none\) +on 192\.0\.2\.10:443 +- +- +opened 2025-10-09T08:53:20\.123Z, closed after 4\.9 s {2,}17 B in 0 B out$/,
+			/^10\.0\.0\.1:4711 -> \(none\) +on 192\.0\.2\.10:443 +- +- +opened 2025-10-09T08:53:20\.123Z, closed after 4\.9 s \(ECONNRESET\) {2,}17 B in 0 B out$/,
 		);
 		expect(rest).toEqual(['']);
 	});

@@ -174,6 +174,7 @@ describe('connections', () => {
 			sentBytes: 2n ** 53n + 1n,
 			retransmittedSegments: 5,
 			srttUs: 250,
+			error: 'ECONNRESET',
 		});
 	});
 
