@@ -120,7 +120,7 @@ static __always_inline __u32 copy_list(struct bpf_sock_ops *ctx, struct parse_sc
 		}
 	}
 	scratch->list.length = length;
-	scratch->list.source = segment[TCP_FLAGS_AT] & TCP_FLAG_SYN ? TOA_SYN_DATA : TOA_SYN_NONE;
+	scratch->list.source = segment[TCP_FLAGS_AT] & TCP_FLAG_SYN ? TOA_SOURCE_FAST_OPEN : TOA_SOURCE_SEGMENT;
 	scratch->list.use = use;
 	return length;
 }
@@ -145,7 +145,7 @@ static __always_inline void copy_syn(struct parse_scratch *scratch, const __u8 *
 {
 	__builtin_memcpy(scratch->list.bytes, syn + TCP_HEADER, TOA_OPTIONS_MAX);
 	scratch->list.length = size - TCP_HEADER;
-	scratch->list.source = TOA_SYN_HANDSHAKE;
+	scratch->list.source = TOA_SOURCE_SYN;
 	scratch->list.use = use;
 }
 

@@ -121,6 +121,8 @@ static struct reading translate(enum toa_found found, const struct toa_list *lis
 	case TOA_FOUND_CONFLICT:
 		reading.verdict = TOA_VERDICT_CONFLICT;
 		break;
+	case TOA_FOUND_ON_SYN:
+		abort(); // toa_find_client() does not return it
 	}
 	reading.id = client->profile;
 	reading.family = client->family;
