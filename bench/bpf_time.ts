@@ -78,7 +78,7 @@ export async function measureBpfTime(
 		return difference(await runtime.ask<Counts>('read'), before);
 	};
 
-	plan.say(`${name}: filling the table of connections`);
+	plan.say(`${name}: filling the connection table`);
 	for (const arm of arms) await runArm(arm, warmUp);
 	await runEmpty();
 	const runs = arms.map((): Counts[] => []);

@@ -23,7 +23,7 @@ export interface Run {
 	readonly seconds: number;
 	/** Accepted connections per second. */
 	readonly rate: number;
-	/** Of both ends, with the interrupts that are accounted to them. */
+	/** The processor time of both ends, with the interrupts that are accounted to them. */
 	readonly cpuSeconds: number;
 }
 

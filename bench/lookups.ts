@@ -47,7 +47,7 @@ export async function measureLookups(sandbox: Sandbox, plan: Plan): Promise<Part
 	await using asker = await Tool.start(sandbox, 'toascope-ask', [daemon.socket, file]);
 	const ask = (forSeconds: number) => asker.ask<Answer>(`run ${forSeconds} ${askers}`, forSeconds * 1000);
 
-	plan.say('lookups: filling the table of connections');
+	plan.say('lookups: filling the connection table');
 	await generator.run(cgroups, { seconds: longest, connections: warmUp });
 	await ask(1);
 	plan.say(`lookups: ${perSecond} connections a second`);

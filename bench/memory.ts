@@ -42,8 +42,8 @@ interface ConnectionUse {
 }
 
 /**
- * Twice the number of open connections, as docs/notes/one-table.md recommends. The kernel side rounds
- * up to a power of two.
+ * Twice the number of open connections, as docs/notes/one-table.md recommends. The kernel side
+ * rounds up to a power of two.
  */
 const slotsFor = (connections: number) => 2 ** Math.ceil(Math.log2(2 * connections));
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the daemon sets before it loads the programs: sizes from the configuration, and what it probed
- * of this kernel. The verifier treats these as constants, so it never sees the branch that they
- * exclude.
+ * What the daemon sets before it loads the programs: sizes from the configuration, and what it
+ * probed of this kernel. The verifier treats these as constants, so it never sees the branch that
+ * they exclude.
  */
 #ifndef TOASCOPE_CFG_H
 #define TOASCOPE_CFG_H

@@ -129,7 +129,7 @@ static __noinline int attribute(const struct toa_client *of, __u32 listener, str
 /*
  * Finds the client of a connection whose opening is counted. The open connection keeps that entry
  * in the table: if the client is just being folded, the fold sees the connection and stops. An
- * additional subflow (mptcp.h) can outlive the first one, so its client may have left the table.
+ * additional subflow (mptcp.h) can outlive the first one, so its client can have left the table.
  */
 static __noinline struct client *find_attributed_client(const struct sums *sums)
 {

@@ -36,8 +36,8 @@ enum connection_flag {
 	CONN_HELD_SENT = 1 << 8,
 	CONN_FALLBACK = 1 << 9,           /* in socket storage, which no sweep reads */
 	CONN_JOINED = 1 << 10,            /* an additional subflow of MPTCP: see mptcp.h */
-	CONN_TRUSTED = 1 << 11,           /* valid with TOA_VERDICT_NONE, like the next one */
-	CONN_DATA = 1 << 12,              /* the peer has sent data */
+	CONN_TRUSTED = 1 << 11,           /* trusted peer; valid with TOA_VERDICT_NONE */
+	CONN_DATA = 1 << 12,              /* the peer has sent data; valid with TOA_VERDICT_NONE */
 	CONN_HIDDEN = 1 << 13,            /* transparent, but an IPv6 client on an AF_INET socket */
 	CONN_EXTRA = 1 << 14,             /* `extras` has more of it */
 	CONN_HAD_STRUCT_SOCKET = 1 << 15, /* a sweep of open connections found it accepted */
@@ -68,8 +68,8 @@ struct connection {
 	__u8 accept_kind;
 	__u8 segment;
 
-	__u64 counted_received; /* bytes that are already counted, like the next field */
-	__u64 counted_sent;
+	__u64 counted_received; /* bytes already counted */
+	__u64 counted_sent;     /* bytes already counted */
 	__u32 counted_retransmitted;
 	__u32 gone; /* in 2^30 ns, valid with CONN_GONE: when a sweep did not find its socket */
 	struct endpoint peer;
@@ -84,6 +84,7 @@ struct connection {
 	__u16 local_port;
 	__u32 local4; /* its own address if that is IPv4; 0: see struct extra */
 
+<<<<<<< HEAD
 	__u64 accepted_ns; /* valid if `accept_kind` says so, like the next three fields */
 	__u64 cgroup_id;   /* of the accepting process */
 	__u8 comm[COMM_SIZE];
@@ -94,6 +95,21 @@ struct connection {
 	__u32 retransmitted_segments;
 	__u16 error; /* errno that ended it: see end_error(); 0: none. Valid once it has closed */
 	__u16 reserved;
+=======
+	__u64 accepted_ns; /* valid if accept_kind is FEXIT or GETPEERNAME */
+	/* of the accepting process; valid if accept_kind is FEXIT or GETPEERNAME */
+	__u64 cgroup_id;
+	__u8 comm[COMM_SIZE]; /* valid if accept_kind is FEXIT or GETPEERNAME */
+	/*
+	 * in the initial pid namespace; 0: unknown; valid if accept_kind is FEXIT or GETPEERNAME
+	 */
+	__u32 pid;
+	__u32 srtt_us;                /* in eighths of a us; valid with CONN_SWEPT or once closed */
+	__u64 received_bytes;         /* valid once closed */
+	__u64 sent_bytes;             /* valid once closed */
+	__u32 retransmitted_segments; /* valid once closed */
+	__u32 reserved;
+>>>>>>> words
 };
 
 /* More data of some connections, keyed by cookie. */

@@ -20,6 +20,20 @@
 #define AF_INET 2
 #define AF_INET6 10
 
+/* include/uapi/linux/in.h */
+#define IPPROTO_IP 0
+#define IPPROTO_TCP 6
+#define IPPROTO_IPV6 41
+#define IPPROTO_MPTCP 262
+
+/* include/uapi/asm-generic/errno-base.h and errno.h */
+#define ENOENT 2
+#define ESRCH 3
+#define EBUSY 16
+#define EINVAL 22
+#define ENOPROTOOPT 92
+#define EOPNOTSUPP 95
+
 /* enum sock_flags, include/net/sock.h: set when the peer's FIN has been received (tcp_fin()) */
 enum sock_flags { SOCK_DONE = 1 };
 

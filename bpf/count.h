@@ -5,9 +5,6 @@
 
 #include "maps.h"
 
-/* include/uapi/asm-generic/errno-base.h */
-#define EBUSY 16
-
 /*
  * Relaxed: for a stronger order, clang 21 and later emit an instruction that returns the old value
  * even if the result is unused, and 5.10 does not know that instruction.

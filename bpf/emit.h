@@ -14,26 +14,27 @@ static __always_inline bool event_enabled(const struct settings *set, __u32 type
 }
 
 /* Reads the local end from the listener, the entry or `extras`; and the virtual server. */
-static __always_inline void read_local(const struct connection *of, __u64 cookie, struct event *event)
+static __always_inline void read_local(const struct connection *connection, __u64 cookie, struct event *event)
 {
-	__u32 slot = of->listener;
+	__u32 slot = connection->listener;
 	const struct listener_slot *listener = bpf_map_lookup_elem(&listener_keys, &slot);
-	const struct extra *extra = of->flags & CONN_EXTRA ? bpf_map_lookup_elem(&extras, &cookie) : 0;
+	const struct extra *extra =
+		connection->flags & CONN_EXTRA ? bpf_map_lookup_elem(&extras, &cookie) : 0;
 
 	if (extra)
 		event->virtual_server = extra->virtual_server;
-	if (of->local4) {
-		__builtin_memcpy(event->local.address, &of->local4, sizeof(of->local4));
+	if (connection->local4) {
+		__builtin_memcpy(event->local.address, &connection->local4, sizeof(connection->local4));
 		event->local.family = FAMILY_IPV4;
-		event->local.port = of->local_port;
+		event->local.port = connection->local_port;
 	} else if (extra) {
 		event->local = extra->local;
-	} else if (listener && listener->service >> 1 == of->listener_service >> 1) {
+	} else if (listener && listener->service >> 1 == connection->listener_service >> 1) {
 		event->local = listener->key.local;
 	}
 }
 
-/* Not inlined: the stack of the callers is full on 5.10. */
+/* Not inlined, to keep its stack frame out of its caller's: a chain of calls has 512 bytes. */
 static __noinline int begin_event(struct event *event, const struct connection *connection, __u64 cookie,
 				  __u32 type)
 {

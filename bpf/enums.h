@@ -84,9 +84,15 @@ enum drop {
 	DROP_CLOSE_UNHEARD = 11,
 	/* There was no room for what toa.ko reported: the connection counts as one without TOA. */
 	DROP_ANNOUNCED_FULL = 12,
-	/* Like DROP_CLIENTS_FULL, but the table was in use on the same CPU. */
+	/*
+	 * A connection was counted under client="other" because the client table was in use on the
+	 * same CPU.
+	 */
 	DROP_CLIENTS_BUSY = 13,
-	/* Like DROP_ANNOUNCED_FULL, but both tables were in use on the same CPU. */
+	/*
+	 * Both tables for the reports of toa.ko were in use on the same CPU: the connection counts
+	 * as one without TOA.
+	 */
 	DROP_ANNOUNCED_BUSY = 14,
 	/* A report of toa.ko was stale: another socket has that address now. */
 	DROP_ANNOUNCED_STALE = 15,

@@ -61,7 +61,8 @@ int toascope_fold(struct __sk_buff *skb)
 		return RUN_MISSING;
 	client = bpf_map_lookup_elem(&clients, &request.key);
 	/*
-	 * a signal makes the daemon repeat the run, before 5.13 even a finished one that has folded
+	 * the daemon repeats a run that a signal interrupted, before 5.13 even a completed one: the
+	 * client can already be folded
 	 */
 	if (!client)
 		return RUN_OK;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * getpeername(), and the address that accept() returns: they run the same hook. Shows the real
- * client where that is switched on, and serves as the accept program where fexit is refused.
+ * The getpeername hooks, which run for getpeername() and for the address that accept() returns.
+ * They show the client instead of the peer on transparent ports, and record accepts on kernels that
+ * refuse fexit.
  */
 #include "accept.h"
 #include "mptcp.h"
@@ -34,8 +35,8 @@ enum syscall_number {
 	NR_I386_ACCEPT4 = 364,
 	NR_ARM64_ACCEPT = 202,
 	NR_ARM64_ACCEPT4 = 242,
-	NR_IO_URING_SETUP = 425, /* on all architectures, like the next one */
-	NR_IO_URING_ENTER = 426,
+	NR_IO_URING_SETUP = 425, /* on all architectures */
+	NR_IO_URING_ENTER = 426, /* on all architectures */
 };
 
 /*
@@ -59,8 +60,8 @@ static __always_inline bool from_user_space(struct pt_regs___x86 *registers)
 }
 
 /*
- * Returns whether the task is in accept(). Only there is it known that a process accepts; a later
- * getpeername() can be another process's.
+ * Returns whether the task is in accept(). Outside accept(), a getpeername() call does not identify
+ * the accepting process: another process can make it.
  */
 static __always_inline bool in_accept(void)
 {

@@ -7,8 +7,6 @@
 
 /* include/uapi/linux/net.h */
 #define SOCK_STREAM 1
-#define ENOPROTOOPT 92
-#define EOPNOTSUPP 95
 #define PAGE 4096
 
 /*

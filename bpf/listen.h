@@ -6,8 +6,7 @@
 #include "module_verdict.h"
 #include "transparent.h"
 
-/* include/uapi/linux/in.h and tcp.h */
-#define IPPROTO_TCP 6
+/* include/uapi/linux/tcp.h */
 #define TCP_SAVE_SYN 27
 
 /*

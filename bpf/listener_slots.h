@@ -51,9 +51,7 @@ static __noinline __u32 create_listener(const struct listener_key *key)
 	return found ? *found : OTHER_LISTENER;
 }
 
-/*
- * Does not write each time: on a busy host this mostly reads a cache line that is seldom written.
- */
+/* Updates active_ns at most once a second, so that busy CPUs only read the cache line. */
 static __always_inline void touch_listener(struct listener_slot *slot, __u64 now)
 {
 	if ((__s64)(now - slot->active_ns) > TOUCH_NS)

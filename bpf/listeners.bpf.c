@@ -10,7 +10,6 @@
 
 #define S_IFMT 0170000 /* include/uapi/linux/stat.h */
 #define S_IFSOCK 0140000
-#define IPPROTO_TCP 6
 
 /*
  * If tracing programs have locks and storage, they have bpf_sock_from_file() as well (5.11), and

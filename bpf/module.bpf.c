@@ -33,15 +33,16 @@ struct sock___cgroup {
 static __always_inline bool in_served_cgroup(const struct settings *set, const struct sock *sk)
 {
 	struct cgroup_subsys_state *state;
-	__u64 of = 0;
+	__u64 cgroup_address = 0;
 	int depth;
 
 	if (!set->served_cgroup)
 		return true;
-	bpf_probe_read_kernel(&of, sizeof(of), &((struct sock___cgroup *)sk)->sk_cgrp_data);
-	if (!of || of & 3)
+	bpf_probe_read_kernel(&cgroup_address, sizeof(cgroup_address),
+			      &((struct sock___cgroup *)sk)->sk_cgrp_data);
+	if (!cgroup_address || cgroup_address & 3)
 		return false;
-	state = &((struct cgroup___self *)of)->self;
+	state = &((struct cgroup___self *)cgroup_address)->self;
 	for (depth = 0; depth < CGROUP_DEPTH_MAX && state; depth++) {
 		struct cgroup *cgroup = BPF_CORE_READ(state, cgroup);
 
@@ -77,9 +78,9 @@ static __always_inline void store_report(struct sock *sk, struct module_report *
 }
 
 /*
- * The verdict on a SYN's option is decided at a later segment, for which there may be no callback,
- * or at the close. By then the socket's state has all that it needs for the verdict, under the same
- * rules. A SYN that creates the socket by itself is an exception.
+ * The verdict on a SYN's option is decided at a later segment, for which there might be no
+ * callback, or at the close. By then the socket's state has all that it needs for the verdict,
+ * under the same rules. A Fast Open SYN, which creates the socket, is an exception.
  */
 static __always_inline bool syn_verdict_known(struct sock *sk, __u8 segment)
 {
@@ -134,9 +135,9 @@ int toascope_toa_pending(struct bpf_raw_tracepoint_args *ctx)
 }
 
 /*
- * The handshake failed after all, or another program has replaced the callback flags, so no
- * callback has taken the report. This event comes from the module, like all the others: a program
- * on the kernel's own tracepoint (tcp_destroy_sock) might be skipped.
+ * Deletes a report that no callback took, because the handshake failed or another program replaced
+ * the callback flags. This event comes from the module, like all the others: a program on the
+ * kernel's own tracepoint (tcp_destroy_sock) might be skipped.
  */
 SEC("?raw_tp/toa_gone")
 int toascope_toa_gone(struct bpf_raw_tracepoint_args *ctx)

@@ -11,9 +11,6 @@
 #include "answers.h"
 #include "sums.h"
 
-/* include/uapi/linux/in.h */
-#define IPPROTO_MPTCP 262
-
 /*
  * Copies the client that the application of a socket can be shown. A client from the SYN is known
  * before the verdict, because accept() returns before the first data. The lock keeps a socket that

@@ -16,11 +16,10 @@ struct observed {
 	bool has_struct_socket;
 	bool gone; /* its socket is gone: nothing but its opening is counted */
 	/*
-	 * Set in the sweeps of open connections that the daemon runs every 5 s. A sweep of new
-	 * connections can come right before one, so a byte that it held back would not have waited
-	 * at all.
+	 * Set in the full sweeps, which run every 5 s. Only they withhold a byte: a sweep of new
+	 * connections can run just before a full one, so its byte would be counted without a wait.
 	 */
-	bool holds;
+	bool is_full_sweep;
 };
 
 enum sweep_result { SWEEP_NOTHING = 0, SWEEP_COUNT_OPEN = 1, SWEEP_COUNT_CLOSED = 2, SWEEP_AGAIN = 3 };
@@ -32,7 +31,7 @@ static __always_inline void take_open(struct connection *connection, const struc
 	const struct progress *progress = &observed->progress;
 	__u8 clock = observed->now >> RTT_SHIFT;
 
-	if (observed->holds) {
+	if (observed->is_full_sweep) {
 		if (observed->has_struct_socket && connection->flags & CONN_HAD_STRUCT_SOCKET &&
 		    !connection->accept_kind)
 			connection->accept_kind = ACCEPT_UNOBSERVED;
@@ -81,7 +80,10 @@ static __always_inline bool attributes_client(const struct sums *sums)
 	return toa_has_client(sums->verdict) && attributed_now(sums);
 }
 
-/* Returns false if the connection has changed since. A separate function, for its stack. */
+/*
+ * Returns false if the connection has changed since it was observed. Not inlined, to keep its stack
+ * frame out of its caller's: a chain of calls has 512 bytes.
+ */
 static __noinline int take_observed(struct connection *connection, const struct observed *observed,
 				    struct sums *sums)
 {
@@ -123,12 +125,12 @@ static __always_inline void read_payload(const struct raw_socket *raw, struct ob
 
 	progress->received =
 		payload(raw->received, entry->counted_received,
-			observed->holds && entry->flags & CONN_HELD_RECEIVED && !raw->received_fin);
+			observed->is_full_sweep && entry->flags & CONN_HELD_RECEIVED && !raw->received_fin);
 	progress->sent = payload(raw->acked, entry->counted_sent,
-				 observed->holds && entry->flags & CONN_HELD_SENT && !raw->sent_fin);
-	if (observed->holds && raw->received != progress->received)
+				 observed->is_full_sweep && entry->flags & CONN_HELD_SENT && !raw->sent_fin);
+	if (observed->is_full_sweep && raw->received != progress->received)
 		observed->held |= CONN_HELD_RECEIVED;
-	if (observed->holds && raw->acked != progress->sent)
+	if (observed->is_full_sweep && raw->acked != progress->sent)
 		observed->held |= CONN_HELD_SENT;
 	/* the kernel resets its count when the socket is disconnected */
 	progress->retransmitted = raw->retransmitted;
@@ -173,7 +175,7 @@ static __noinline int observe(struct connection *connection, struct observed *ob
 		return SWEEP_AGAIN;
 	observed->gone = !read_socket(entry->socket, entry->cookie, &raw) || raw.closed;
 	if (observed->gone) {
-		if (observed->holds && close_missed(connection, entry, observed->now))
+		if (observed->is_full_sweep && close_missed(connection, entry, observed->now))
 			return SWEEP_COUNT_CLOSED;
 		if (entry->flags & CONN_SWEPT)
 			return SWEEP_NOTHING;
@@ -192,9 +194,9 @@ static __noinline int observe(struct connection *connection, struct observed *ob
  * Returns enum sweep_result. A separate function, so that its stack frame is not in the way of
  * closed connections.
  */
-static __noinline int sweep_open(struct connection *connection, __u32 holds)
+static __noinline int sweep_open(struct connection *connection, __u32 is_full_sweep)
 {
-	struct observed observed = { .holds = holds, .attribution = { .drop = DROPS } };
+	struct observed observed = { .is_full_sweep = is_full_sweep, .attribution = { .drop = DROPS } };
 	int result = observe(connection, &observed);
 
 	if (result == SWEEP_COUNT_OPEN)

@@ -11,10 +11,6 @@
 #define TCP_FLAGS_AT 13
 #define TCP_FLAG_SYN 2
 
-/* include/uapi/linux/in.h and include/uapi/asm-generic/errno-base.h */
-#define IPPROTO_TCP 6
-#define ENOENT 2
-
 /* Data offset, RFC 9293 section 3.1. */
 static __always_inline __u32 header_bytes(const __u8 *segment)
 {
@@ -120,15 +116,16 @@ static __always_inline __u32 copy_list(struct bpf_sock_ops *ctx, struct parse_sc
 		}
 	}
 	scratch->list.length = length;
-	scratch->list.source = segment[TCP_FLAGS_AT] & TCP_FLAG_SYN ? TOA_SYN_DATA : TOA_SYN_NONE;
+	scratch->list.source =
+		segment[TCP_FLAGS_AT] & TCP_FLAG_SYN ? TOA_SOURCE_FAST_OPEN : TOA_SOURCE_SEGMENT;
 	scratch->list.use = use;
 	return length;
 }
 
 /*
  * Copies the SYN, which the kernel has kept if the listener has TCP_SAVE_SYN set. Returns its size;
- * 0 or a negative error if there is none. A SYN that created the socket by itself, by Fast Open, is
- * treated like any other segment.
+ * 0 or a negative error if there is none. A Fast Open SYN, which creates the socket, is treated
+ * like any other segment.
  */
 static __always_inline long read_syn(struct bpf_sock_ops *ctx, __u8 syn[TCP_HEADER + TOA_OPTIONS_MAX])
 {
@@ -145,7 +142,7 @@ static __always_inline void copy_syn(struct parse_scratch *scratch, const __u8 *
 {
 	__builtin_memcpy(scratch->list.bytes, syn + TCP_HEADER, TOA_OPTIONS_MAX);
 	scratch->list.length = size - TCP_HEADER;
-	scratch->list.source = TOA_SYN_HANDSHAKE;
+	scratch->list.source = TOA_SOURCE_SYN;
 	scratch->list.use = use;
 }
 

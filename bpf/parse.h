@@ -3,19 +3,19 @@
 #ifndef TOASCOPE_PARSE_H
 #define TOASCOPE_PARSE_H
 
-#include "usual_list.h"
+#include "fast_parse.h"
 
 static __always_inline __u32 answer_of(__u32 use)
 {
 	return use == TOA_USE_PEERNAME ? ANSWER_PEERNAME : ANSWER_SOCKOPT;
 }
 
-/* Reads a usual list into the connection's entry. Returns the result of read_usual(). */
-static __noinline int parse_usual(struct bpf_sock_ops *ctx, const struct settings *set,
-				  struct connection *connection, __u64 cookie)
+/* Stores the client that fast_parse() finds in the connection's entry. Returns its result. */
+static __noinline int fast_parse_and_store(struct bpf_sock_ops *ctx, const struct settings *set,
+					   struct connection *connection, __u64 cookie)
 {
 	struct parsed parsed = {};
-	int found = read_usual(ctx, set, &parsed.client);
+	int found = fast_parse(ctx, set, &parsed.client);
 
 	if (found == TOA_FOUND_ONE)
 		store_list(connection, cookie, found, &parsed);
@@ -36,10 +36,21 @@ static __noinline int syn_client(struct bpf_sock *sk, __u64 cookie, struct toa_c
 	return connection->syn_verdict;
 }
 
+/* Stores the virtual server in the socket's answers, and the rest in the connection's entry. */
+static __always_inline void store_parsed(struct bpf_sock *sk, __u64 cookie, int found,
+					 const struct parsed *parsed, struct socket_answers *to)
+{
+	struct connection *connection;
+
+	store_virtual(found, parsed, to);
+	connection = found || parsed->unknown_kind ? find_connection(sk, cookie) : 0;
+	if (connection)
+		store_list(connection, cookie, found, parsed);
+}
+
 /*
- * Parses the segment's options. Returns enum toa_found, or TOA_FOUND_ON_SYN. The client goes into
- * the connection's entry or, if `use` is not TOA_USE_ALL, into the socket's answers, where it
- * replaces one from the SYN.
+ * Parses the segment's options. Returns enum toa_found. The client goes into the connection's entry
+ * or, if `use` is not TOA_USE_ALL, into the socket's answers, where it replaces one from the SYN.
  */
 __noinline int parse_segment(struct bpf_sock_ops *ctx, __u32 use)
 {
@@ -49,7 +60,6 @@ __noinline int parse_segment(struct bpf_sock_ops *ctx, __u32 use)
 	struct toa_client on_syn = {}, *of_use;
 	__u8 syn_verdict = TOA_VERDICT_PENDING;
 	int found = TOA_FOUND_NONE;
-	struct connection *connection;
 	struct bpf_sock *sk = ctx->sk;
 	struct parsed parsed = {};
 	struct socket_answers *to;
@@ -76,21 +86,20 @@ __noinline int parse_segment(struct bpf_sock_ops *ctx, __u32 use)
 		syn_verdict = syn_client(sk, cookie, &on_syn);
 	if (syn_verdict != TOA_VERDICT_PENDING)
 		found = toa_merge_found(&set->table, &on_syn, syn_verdict, &parsed.client, found);
-	store_virtual(found, &parsed, to);
-	connection = found || parsed.unknown_kind ? find_connection(sk, cookie) : 0;
-	if (connection)
-		store_list(connection, cookie, found, &parsed);
+	store_parsed(sk, cookie, found, &parsed, to);
 	return found;
 }
 
-/* Does the same with the options of the SYN, which the kernel has kept. */
+/*
+ * Parses the options of the saved SYN into the connection's entry or, for a single use, into the
+ * socket's answers. Returns enum toa_found.
+ */
 __noinline int parse_syn(struct bpf_sock_ops *ctx, __u32 use)
 {
 	__u8 syn[TCP_HEADER + TOA_OPTIONS_MAX] = {};
 	struct parse_scratch *scratch = this_scratch();
 	const struct settings *set = current_settings();
 	__u64 cookie = bpf_get_socket_cookie(ctx);
-	struct connection *connection;
 	struct bpf_sock *sk = ctx->sk;
 	struct parsed parsed = {};
 	struct socket_answers *to;
@@ -114,10 +123,7 @@ __noinline int parse_syn(struct bpf_sock_ops *ctx, __u32 use)
 			to->client[answer_of(use)] = parsed.client;
 		return found;
 	}
-	store_virtual(found, &parsed, to);
-	connection = found || parsed.unknown_kind ? find_connection(sk, cookie) : 0;
-	if (connection)
-		store_list(connection, cookie, found, &parsed);
+	store_parsed(sk, cookie, found, &parsed, to);
 	return found;
 }
 

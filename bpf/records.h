@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * Everything that kernel and user space share. The TypeScript side has its offsets from here
- * (daemon/capture/records/layout.gen.ts, generated from the object's BTF).
+ * Everything that kernel and user space share. The TypeScript offsets are generated from it
+ * (daemon/capture/records/layout.gen.ts, from the object's BTF).
  *
  * Integers are in host order, times are CLOCK_MONOTONIC nanoseconds, and byte counts are payload. A
  * change of any layout increments TOASCOPE_LAYOUT: pinned maps of another layout are not adopted,
@@ -48,7 +48,7 @@ struct listener_request {
 };
 
 struct client_key {
-	__u8 address[16]; /* cut to prefix_length */
+	__u8 address[16]; /* masked to prefix_length */
 	__u8 family;
 	__u8 prefix_length;
 	__u16 reserved;
@@ -100,8 +100,8 @@ static inline __u64 client_generation(const struct client_key *key)
 
 /*
  * Finds the counters of a prefix in `prefix_clients`, plus one: one in each of two rows of `slots`,
- * a power of two. The secret (META_PEER_HASH_KEY) comes first in the mix: a host with a network to
- * choose addresses from cannot choose some that share counters with another network.
+ * a power of two. The secret (META_PEER_HASH_KEY) comes first in the mix, so a host that controls a
+ * network cannot pick addresses whose counters collide with another network's.
  */
 static inline void prefix_slots_of(const struct client_key *prefix, __u64 secret, __u32 slots, __u32 at[2])
 {
@@ -135,8 +135,8 @@ struct listener {
 	__u64 without_option[WITHOUT_KINDS];
 	/* Transparent, but the client is IPv6 and the socket AF_INET: applications see the peer. */
 	__u64 hidden_by_family;
-	struct histogram rtt; /* without health checks, like the next one */
-	struct histogram duration;
+	struct histogram rtt;      /* without health checks */
+	struct histogram duration; /* without health checks */
 	struct histogram accept_wait;
 };
 
@@ -150,8 +150,8 @@ struct hash_line {
 
 /*
  * Returns a hash of a peer's address and port; never 0. The multipliers are secret
- * (META_PEER_HASH_KEY): a peer with a network to choose addresses from cannot choose ones with the
- * same hash, which would make lookups read all of them.
+ * (META_PEER_HASH_KEY), so a host that controls a network cannot pick addresses whose hashes
+ * collide, which would make lookups read all of them.
  */
 static inline __u32 peer_hash(const struct endpoint *peer, __u64 key)
 {

@@ -5,7 +5,7 @@
 
 #include "close.h"
 #include "module_verdict.h"
-#include "mptcp_paths.h"
+#include "mptcp_subflows.h"
 #include "parse.h"
 #include "storage.h"
 
@@ -89,7 +89,7 @@ static __always_inline void read_list(struct bpf_sock_ops *ctx, const struct set
 				      const struct sock_common *common, struct connection *connection,
 				      __u64 cookie, struct decision *decision)
 {
-	int found = parse_usual(ctx, set, connection, cookie);
+	int found = fast_parse_and_store(ctx, set, connection, cookie);
 
 	if (found < 0)
 		found = parse_segment(ctx, TOA_USE_ALL);
@@ -179,7 +179,7 @@ __noinline int segment_arrived(struct bpf_sock_ops *ctx)
 			decision.is_hidden = client_hidden(set, common, connection);
 			record_verdict(connection, cookie, &decision);
 		}
-		if (is_path(tcp)) {
+		if (is_subflow(tcp)) {
 			share_answers(ctx, set);
 			share_client(ctx, connection, opening ? BPF_SK_STORAGE_GET_F_CREATE : 0);
 		}

@@ -37,9 +37,10 @@ struct settings {
 	 * Id of the cgroup whose sockets are handled; 0: all. Changes when the cgroup is recreated.
 	 */
 	__u64 served_cgroup;
-	__u8 prefix_length[2];     /* of the address in a client's key; IPv4, IPv6, like the next */
-	__u8 per_prefix_length[2]; /* clients of one such prefix share per_prefix_max entries */
-	__u32 per_prefix_max;      /* 0: no prefix is limited */
+	__u8 prefix_length[2]; /* of the address in a client's key; IPv4, IPv6 */
+	/* clients of one such prefix share per_prefix_max entries; IPv4, IPv6 */
+	__u8 per_prefix_length[2];
+	__u32 per_prefix_max; /* 0: no prefix is limited */
 	struct toa_table table;
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The callbacks of TCP sockets: a connection opens, an option arrives, a connection closes. */
 #include "listen.h"
-#include "opened.h"
+#include "passive_established.h"
 #include "segments.h"
 
 char LICENSE[] SEC("license") = "GPL";

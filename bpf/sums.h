@@ -50,7 +50,7 @@ static __always_inline bool attributed_now(const struct sums *sums)
 	return sums->verdict != TOA_VERDICT_PENDING && !(sums->flags & CONN_ATTRIBUTED);
 }
 
-/* Callers of this and the next two functions hold the entry's lock. */
+/* The caller holds the entry's lock. */
 static __always_inline void take_identity(struct connection *from, struct sums *sums)
 {
 	sums->client = from->client;
@@ -68,7 +68,7 @@ static __always_inline void take_identity(struct connection *from, struct sums *
 
 /*
  * Takes what is new since the last count. Except for the last sums, the caller writes `now` into
- * the counted_* fields.
+ * the counted_* fields. The caller holds the entry's lock.
  */
 static __always_inline void take_progress(const struct connection *from, const struct progress *now,
 					  struct sums *sums)
@@ -91,7 +91,7 @@ static __always_inline void take_rtt(__u32 srtt_us, struct sums *sums)
 
 /*
  * Takes all that is left of a connection whose last sums are in its entry, and makes it
- * SLOT_COUNTED. The caller holds the lock.
+ * SLOT_COUNTED. The caller holds the entry's lock.
  */
 static __always_inline void take_last(struct connection *from, struct sums *sums)
 {

@@ -14,10 +14,10 @@
 #define TRIES 3
 
 /*
- * Sweeps a slot: connections that have closed and new ones, and with `open` all open ones. Returns
- * 1 if the connection changed meanwhile, and the slot must be swept again.
+ * Sweeps a slot: connections that have closed and new ones, and in a full sweep all open ones.
+ * Returns 1 if the connection changed meanwhile, and the slot must be swept again.
  */
-__noinline int sweep_slot(__u32 slot, __u32 open)
+__noinline int sweep_slot(__u32 slot, __u32 is_full_sweep)
 {
 	struct connection *connection = connection_in(slot);
 	int result = SWEEP_NOTHING;
@@ -28,8 +28,9 @@ __noinline int sweep_slot(__u32 slot, __u32 open)
 	state = *(volatile __u8 *)&connection->state;
 	if (state == SLOT_CLOSED)
 		result = SWEEP_COUNT_CLOSED;
-	else if (cfg.kernel_reads && state == SLOT_OPEN && (open || !(connection->flags & CONN_SWEPT)))
-		result = sweep_open(connection, open);
+	else if (cfg.kernel_reads && state == SLOT_OPEN &&
+		 (is_full_sweep || !(connection->flags & CONN_SWEPT)))
+		result = sweep_open(connection, is_full_sweep);
 	if (result == SWEEP_COUNT_CLOSED)
 		count_closed(connection, COUNTED_BY_SWEEP);
 	return result == SWEEP_AGAIN;

@@ -18,7 +18,7 @@
  * thread, and are in the root cgroup. A process for which all of that holds is taken for a kernel
  * thread as well; systemd leaves none in the root cgroup.
  */
-static __always_inline bool like_kernel_thread(void)
+static __always_inline bool looks_like_kernel_thread(void)
 {
 	__u64 ids = bpf_get_current_pid_tgid();
 
@@ -46,7 +46,7 @@ static __always_inline bool in_kernel_thread(void)
 		flags = BPF_CORE_READ(task, flags);
 		mm = BPF_CORE_READ(task, mm);
 	} else {
-		return like_kernel_thread();
+		return looks_like_kernel_thread();
 	}
 	return flags & PF_KTHREAD && !(flags & PF_IO_WORKER) && !mm;
 }

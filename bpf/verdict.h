@@ -107,7 +107,7 @@ static __noinline int record_verdict(struct connection *connection, __u64 cookie
 	return verdict;
 }
 
-/* Not inlined: the stack of the callers is full on 5.10. */
+/* Not inlined, to keep its stack frame out of its caller's: a chain of calls has 512 bytes. */
 static __noinline int peer_trusted(const struct settings *set, const struct sock_common *sk)
 {
 	struct endpoint peer;

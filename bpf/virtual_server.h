@@ -9,13 +9,6 @@
 
 #include "mptcp.h"
 
-/* include/uapi/linux/in.h, in6.h and include/uapi/asm-generic/errno-base.h */
-#define IPPROTO_IP 0
-#define IPPROTO_TCP 6
-#define IPPROTO_IPV6 41
-#define ESRCH 3
-#define EINVAL 22
-
 #define VTOA_SO_GET_VS 1345
 #define VTOA_SO_GET_VS4RDS 1346
 #define HYBRID_VTOA_SO_GET_VS 1347
@@ -28,8 +21,8 @@ struct vtoa_vs {
 };
 
 /*
- * The caller names a connection, but the answer is always about the socket's own, which is written
- * back.
+ * The caller fills in a connection, but it is ignored: the program writes the addresses and ports
+ * of the socket's own connection.
  */
 struct vtoa_get_vs4rds {
 	__u16 protocol;
@@ -77,8 +70,8 @@ static __always_inline void write_vs(const struct toa_virtual *server, struct vt
 }
 
 /*
- * Writes what getpeername() and getsockname() return, as the caller has filled it in. Only for
- * IPv4: the structure has no room for more.
+ * Overwrites the caller's endpoints with those that getpeername() and getsockname() return. Only
+ * for IPv4: the structure has no room for more.
  */
 static __always_inline void write_ends(struct bpf_sock *sk, const struct toa_client *shown,
 				       struct vtoa_get_vs4rds *to)

@@ -6,13 +6,6 @@
 import { writeFileSync } from 'node:fs';
 import process from 'node:process';
 
-// By default Node.js opens its debugger at SIGUSR1: a loopback port through which every local user
-// could run code as this process
-process.on('SIGUSR1', () => onIgnored('SIGUSR1'));
-process.removeAllListeners('warning');
-process.on('warning', (warning) => onWarning(warning));
-name();
-
 /** Their default action ends the process, which is never what their sender wants. */
 const ignoredSignals = [
 	'SIGUSR2',
@@ -29,7 +22,7 @@ const ignoredSignals = [
 let onIgnored: (signal: NodeJS.Signals) => void = () => {};
 let onWarning: (warning: Error) => void = (warning) => process.stderr.write(`toascope: ${warning}\n`);
 
-/** From now on these signals, and SIGUSR1, only call `ignored`. */
+/** Makes these signals, and SIGUSR1, only call `ignored`. */
 export function ignoreSignals(ignored: (signal: NodeJS.Signals) => void): void {
 	onIgnored = ignored;
 	for (const signal of ignoredSignals) process.on(signal, ignored);
@@ -44,7 +37,7 @@ export function routeWarnings(to: (warning: Error) => void): void {
  * Sets the name that pgrep(1) and top(1) show. It is that of the main thread only, and is not set
  * through process.title, which would overwrite the arguments in ps(1).
  */
-function name(): void {
+function setProcessName(): void {
 	try {
 		writeFileSync('/proc/self/comm', 'toascope');
 	} catch {
@@ -52,3 +45,10 @@ function name(): void {
 		process.title = 'toascope';
 	}
 }
+
+// By default Node.js opens its debugger at SIGUSR1: a loopback port through which every local user
+// could run code as this process
+process.on('SIGUSR1', () => onIgnored('SIGUSR1'));
+process.removeAllListeners('warning');
+process.on('warning', (warning) => onWarning(warning));
+setProcessName();

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Differences between kernels. Kbuild defines TOA_* by compiling the files in probes/, never by version. */
+/*
+ * Differences between kernels. Kbuild defines TOA_* by compiling the files in probes/, never by
+ * version.
+ */
 #ifndef TOA_COMPAT_H
 #define TOA_COMPAT_H
 

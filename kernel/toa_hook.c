@@ -32,7 +32,7 @@
 /*
  * Once data has been received, the next segment decides the verdict. The first WATCHED_SEGMENTS
  * segments of a connection are read, whatever they are, and after them those with data or options,
- * up to WATCHED_BYTES: the kernel may have merged the first segments into two of 64 KiB (GRO).
+ * up to WATCHED_BYTES: the kernel can have merged the first segments into two of 64 KiB (GRO).
  */
 #define WATCHED_SEGMENTS 16
 #define WATCHED_BYTES (128 * 1024)
@@ -179,14 +179,14 @@ static void find_tracepoint(struct tracepoint *tracepoint, void *unused)
 			tracepoints[i].tracepoint = tracepoint;
 }
 
-static void unhook_tracepoints(int count)
+static void unregister_tracepoints(int count)
 {
 	while (count--)
 		tracepoint_probe_unregister(tracepoints[count].tracepoint, tracepoints[count].callback, NULL);
 	tracepoint_synchronize_unregister();
 }
 
-static int hook_tracepoints(void)
+static int register_tracepoints(void)
 {
 	int i, err;
 
@@ -197,7 +197,7 @@ static int hook_tracepoints(void)
 						  -ENOENT;
 		if (err) {
 			pr_err("cannot attach to tracepoint %s: %d\n", tracepoints[i].name, err);
-			unhook_tracepoints(i);
+			unregister_tracepoints(i);
 			return err;
 		}
 	}
@@ -215,13 +215,13 @@ int toa_hook_setup(void)
 {
 	int err;
 
-	err = hook_tracepoints();
+	err = register_tracepoints();
 	if (err)
 		return err;
 	err = register_kprobe(&rcv_state_process);
 	if (err) {
 		pr_err("cannot probe %s: %d\n", rcv_state_process.symbol_name, err);
-		goto unhook_tracepoints;
+		goto unregister_tracepoints;
 	}
 	err = register_return_probe(&syn_recv4);
 	if (err) {
@@ -235,17 +235,17 @@ int toa_hook_setup(void)
 	 */
 	if (err && err != -ENOENT) {
 		pr_err("cannot probe %s: %d\n", syn_recv6.kp.symbol_name, err);
-		goto unhook_syn_recv4;
+		goto unregister_syn_recv4;
 	}
 	WRITE_ONCE(all_probes_attached, true);
 	return 0;
 
-unhook_syn_recv4:
+unregister_syn_recv4:
 	unregister_kretprobe(&syn_recv4);
 unregister_rcv_state_process:
 	unregister_kprobe(&rcv_state_process);
-unhook_tracepoints:
-	unhook_tracepoints(ARRAY_SIZE(tracepoints));
+unregister_tracepoints:
+	unregister_tracepoints(ARRAY_SIZE(tracepoints));
 	return err;
 }
 
@@ -256,7 +256,7 @@ void toa_hook_teardown(void)
 		unregister_kretprobe(&syn_recv6);
 	unregister_kretprobe(&syn_recv4);
 	unregister_kprobe(&rcv_state_process);
-	unhook_tracepoints(ARRAY_SIZE(tracepoints));
+	unregister_tracepoints(ARRAY_SIZE(tracepoints));
 }
 
 void toa_hook_show_missed(struct seq_file *seq)

@@ -34,8 +34,8 @@ static int __init toa_init(void)
 	if (err)
 		goto teardown_proc;
 	/*
-	 * the last step that can fail: nothing waits for a getsockopt() that is still running in a
-	 * module that failed to load
+	 * register last: if a later step failed, nothing would wait for getsockopt() calls that are
+	 * already running in this module
 	 */
 	err = toa_sockopt_setup();
 	if (err) {

@@ -43,9 +43,9 @@ enum toa_kind {
 
 /* Which kind of segment an option list is from. */
 enum toa_list_source {
-	TOA_SYN_NONE = 0,
-	TOA_SYN_HANDSHAKE = 1, /* a SYN: only profiles with on_syn count */
-	TOA_SYN_DATA = 2,      /* a SYN that creates the socket (Fast Open): all profiles count */
+	TOA_SOURCE_SEGMENT = 0,
+	TOA_SOURCE_SYN = 1,       /* only profiles with on_syn count */
+	TOA_SOURCE_FAST_OPEN = 2, /* a SYN that creates the socket: all profiles count */
 };
 
 /* Which option counts if a list has several of one profile. */
@@ -148,6 +148,7 @@ enum toa_found {
 	TOA_FOUND_ONE = 1,
 	TOA_FOUND_CONFLICT = 2,  /* several that contradict one another; one is chosen */
 	TOA_FOUND_MALFORMED = 3, /* no option of the list is used */
+	TOA_FOUND_ON_SYN = 4,    /* only from toa_merge_found(): the option on the SYN has priority */
 };
 
 /*
@@ -186,12 +187,12 @@ TOA_INLINE int toa_is_standard(toa_u32 kind, toa_u32 length)
 
 /*
  * Returns whether the option that starts at byte `at` is an experiment of RFC 6994: all of them
- * have the kinds 253 and 254, and an identifier (ExID) where TOA has the port. Of the IANA registry
- * "TCP/UDP Experimental Option Experiment Identifiers", those count that are on SYNs and have a
- * length that TOA can have: TCP Fast Open (RFC 7413; cookies of 4 to 16 bytes, an even number),
- * TCP-ENO (RFC 8547) and HOST_ID (RFC 7974) of any length, Accurate ECN (0 to 3 counters of 3
- * bytes), and SMC-R (RFC 7609), whose ExID has 32 bits and fills the option. On other segments, a
- * port is a port.
+ * have the kinds 253 and 254, and an identifier (ExID) where TOA has the port. From the IANA
+ * registry "TCP/UDP Experimental Option Experiment Identifiers", only those count that occur on
+ * SYNs with a length that TOA can have: TCP Fast Open (RFC 7413; cookies of 4 to 16 bytes, an even
+ * number), TCP-ENO (RFC 8547) and HOST_ID (RFC 7974) of any length, Accurate ECN (0 to 3 counters
+ * of 3 bytes), and SMC-R (RFC 7609), whose ExID has 32 bits and fills the option. On other
+ * segments, a port is a port.
  */
 TOA_INLINE toa_u32 toa_is_experiment(const struct toa_list *list, toa_u32 at)
 {
@@ -225,7 +226,7 @@ TOA_INLINE toa_u32 toa_match_profile(const struct toa_list *list, const struct t
 /* Returns whether the profile counts in this list. */
 TOA_INLINE toa_u32 toa_applies(const struct toa_list *list, const struct toa_profile *profile)
 {
-	toa_u32 not_on_syn = toa_is_zero((list->source ^ TOA_SYN_HANDSHAKE) | profile->on_syn);
+	toa_u32 not_on_syn = toa_is_zero((list->source ^ TOA_SOURCE_SYN) | profile->on_syn);
 
 	return toa_is_zero(not_on_syn | (list->use & ~(toa_u32)profile->uses));
 }

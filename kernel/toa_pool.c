@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Objects come straight from a slab cache of their own. A real-time kernel (CONFIG_PREEMPT_RT) must
- * not allocate with preemption disabled, which it is in probes: there, a worker keeps some objects
- * in reserve, and refills them when half are left.
+ * Allocates the objects from a dedicated slab cache. Probes run with preemption disabled, where a
+ * real-time kernel (CONFIG_PREEMPT_RT) must not allocate; on such kernels a worker keeps a reserve
+ * and refills it when it is half empty.
  */
 #include <linux/atomic.h>
 #include <linux/llist.h>

@@ -39,7 +39,7 @@ static bool parse_number(const char *text, u8 least, u8 most, u8 *value)
 }
 
 /* MSS, window scale, both SACK kinds, timestamps: on ordinary segments, and never an address. */
-static bool is_kind_of_tcp(u8 kind)
+static bool is_core_tcp_kind(u8 kind)
 {
 	return kind == 2 || kind == 3 || kind == 4 || kind == 5 || kind == 8;
 }
@@ -78,7 +78,7 @@ static int parse_custom(char *text, struct toa_profile *profile)
 	while (text && fields < FIELDS_MAX)
 		field[fields++] = strsep(&text, ":");
 	if (text || fields < FIELDS_MIN) {
-		pr_err("%s: no profile has this name; one of your own is written as NAME:KIND:LENGTH:ipv4|ipv6:ADDRESS_AT[:PORT_AT|-][:syn]\n",
+		pr_err("%s: unknown profile; a custom profile has the form NAME:KIND:LENGTH:ipv4|ipv6:ADDRESS_AT[:PORT_AT|-][:syn]\n",
 		       field[0]);
 		return -EINVAL;
 	}
@@ -87,7 +87,7 @@ static int parse_custom(char *text, struct toa_profile *profile)
 		       field[0]);
 		return -EINVAL;
 	}
-	if (!parse_number(field[1], 6, 255, &profile->kind) || is_kind_of_tcp(profile->kind)) {
+	if (!parse_number(field[1], 6, 255, &profile->kind) || is_core_tcp_kind(profile->kind)) {
 		pr_err("%s: the kind must be 6, 7, or from 9 to 255, not %s\n", field[0], field[1]);
 		return -EINVAL;
 	}
@@ -258,7 +258,7 @@ module_param_cb(profiles, &profiles_ops, NULL, 0644);
 MODULE_PARM_DESC(
 	profiles,
 	"Layouts of the option, at most 16, separated by commas (default: " DEFAULT
-	"). Each is a name that modinfo -F toa_profile lists, or one of your own, NAME:KIND:LENGTH:ipv4|ipv6:ADDRESS_AT[:PORT_AT|-][:syn], and can be followed by /priority=N and /pick=first|last.");
+	"). Each is a name that modinfo -F toa_profile lists, or a custom profile, NAME:KIND:LENGTH:ipv4|ipv6:ADDRESS_AT[:PORT_AT|-][:syn], and can be followed by /priority=N and /pick=first|last.");
 
 int toa_profiles_param_setup(void)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * The rules that lead from an option that was found to the answer for an application. The kernel
- * module and the BPF programs compile this file, and TypeScript has its numbers from here, so they
- * cannot disagree. It calls nothing and allocates nothing.
+ * module and the BPF programs compile this file, and the TypeScript constants are generated from
+ * it, so they cannot disagree. It calls nothing and allocates nothing.
  */
 #ifndef TOA_RULES_H
 #define TOA_RULES_H
@@ -27,11 +27,6 @@ enum toa_segment {
 	TOA_SEGMENT_ACK = 2,
 	TOA_SEGMENT_DATA = 3,
 };
-
-/*
- * In addition to enum toa_found: a later segment has an option, but that of the SYN has priority.
- */
-#define TOA_FOUND_ON_SYN 4
 
 /* Returns whether a connection with this verdict has a client. */
 TOA_INLINE toa_u32 toa_has_client(toa_u32 verdict)

@@ -66,7 +66,7 @@ enum toa_found toa_segment_find(const struct sk_buff *skb, bool of_syn, struct t
 		return TOA_FOUND_NONE;
 	memcpy(list.bytes, tcp_hdr(skb) + 1, length);
 	list.length = length;
-	list.source = of_syn ? TOA_SYN_HANDSHAKE : tcp_hdr(skb)->syn ? TOA_SYN_DATA : TOA_SYN_NONE;
+	list.source = of_syn ? TOA_SOURCE_SYN : tcp_hdr(skb)->syn ? TOA_SOURCE_FAST_OPEN : TOA_SOURCE_SEGMENT;
 	rcu_read_lock();
 	profiles = toa_profiles_active();
 	if (profiles)

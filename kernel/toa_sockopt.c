@@ -77,8 +77,8 @@ static int get_lookup(struct sock *sk, int optname, void __user *user, int *leng
 	struct toa_client client;
 
 	/*
-	 * the kernel asks for sockets of every protocol at this level, and returns this itself if
-	 * there is no handler
+	 * the kernel calls this for sockets of every protocol; without a handler it would return
+	 * ENOPROTOOPT
 	 */
 	if (sk->sk_type != SOCK_STREAM || sk->sk_protocol != IPPROTO_TCP)
 		return -ENOPROTOOPT;

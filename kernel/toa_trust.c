@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The parameter `trust`: networks, sorted, so that a lookup takes a number of steps that is
- * logarithmic in theirs. sysfs accepts one page in a write; a longer list is written in parts.
+ * The parameter `trust`: a sorted array of networks that is searched by bisection. A sysfs write
+ * holds at most one page, so a longer list is written in parts.
  */
 #define pr_fmt(fmt) "TOA: trust: " fmt
 
@@ -29,7 +29,6 @@ struct network {
 
 struct networks {
 	u32 count;
-	u32 room;
 	struct network network[];
 };
 
@@ -146,16 +145,15 @@ static int parse_network(const char *word, struct network *network)
 	return 0;
 }
 
-/* Makes room for more networks. NULL: there is no memory, and `from` is unchanged. */
-static struct networks *grow(const struct networks *from, u32 more)
+/* Returns a copy of `from` with room for `more` further networks; NULL if out of memory. */
+static struct networks *copy_with_room(const struct networks *from, u32 more)
 {
-	u32 count = from ? from->count : 0, room = count + more;
-	struct networks *networks = kvmalloc(struct_size(networks, network, room), GFP_KERNEL);
+	u32 count = from ? from->count : 0;
+	struct networks *networks = kvmalloc(struct_size(networks, network, count + more), GFP_KERNEL);
 
 	if (!networks)
 		return NULL;
 	networks->count = count;
-	networks->room = room;
 	if (count)
 		memcpy(networks->network, from->network, flex_array_size(networks, network, count));
 	return networks;
@@ -222,7 +220,7 @@ static int set_trust(const char *value, const struct kernel_param *unused)
 	else
 		free_unfinished();
 	text = kvmalloc(strlen(value) + 1, GFP_KERNEL);
-	networks = grow(unfinished, count_words(value));
+	networks = copy_with_room(unfinished, count_words(value));
 	err = text && networks ? 0 : -ENOMEM;
 	if (!err)
 		err = parse_networks(strcpy(text, value), networks, &more);

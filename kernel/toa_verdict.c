@@ -18,9 +18,9 @@
  * hash can find the lock of its bucket in use on this CPU (EBUSY). A segment from a socket's
  * backlog is handled with softirqs enabled, so the next segment could interrupt it; a real-time
  * kernel preempts softirqs, and from 7.0 on also programs on tracepoints. With interrupts off,
- * neither can happen: only NMIs are left, and they handle no segment. Disabling bottom halves would
- * not do: enabling them runs what is pending in the middle of a probe, where the kernel calls no
- * other probe; and real-time kernels no longer have such a lock.
+ * neither can happen: only NMIs are left, and they handle no segment. Disabling bottom halves is
+ * not enough: enabling them runs what is pending in the middle of a probe, where the kernel calls
+ * no other probe; and real-time kernels no longer have such a lock.
  */
 #define toa_trace_irqsafe(event, ...)           \
 	do {                                    \
@@ -35,9 +35,9 @@
 
 /*
  * Decides the verdict, once. A connection without a client no longer needs its object: later
- * segments and getsockopt() find none, and that is the right answer. But while its socket is being
- * created, the object is kept: the hooks that follow assume that they missed a socket without one.
- * A CPU could not remember the last socket instead: a real-time kernel handles other handshakes in
+ * segments and getsockopt() find none, and that is the right answer. But the object is kept until
+ * the socket is established, because later hooks treat a socket without an object as missed. A
+ * per-CPU note of the last socket would not work: a real-time kernel can handle other handshakes in
  * between.
  */
 static void decide(struct toa_connection *connection, u8 verdict, u8 segment)
@@ -79,8 +79,8 @@ static void trace_pending(const struct toa_connection *connection)
 
 /*
  * An option here overrides one on the SYN, unless that has a higher priority. What is known is
- * reported once, at the segment that brought it: the kernel can process a segment without options
- * without a sockops callback, and then nothing takes the report.
+ * reported once, at the segment that brought it: no sockops callback might run for a segment
+ * without options, and then nothing takes the report.
  */
 static void read_segment(struct toa_connection *connection, const struct sk_buff *skb, u8 segment,
 			 bool is_new)
@@ -141,7 +141,7 @@ bool toa_connection_opened(struct sock *sk, const struct sk_buff *skb)
 
 	rcu_read_lock();
 	connection = toa_store_add(sk, false);
-	/* a SYN that created the socket by itself, by Fast Open, is read like any other segment */
+	/* a Fast Open SYN, which creates the socket, is read like any other segment */
 	if (connection && tcp_hdr(skb)->syn)
 		read_segment(connection, skb, TOA_SEGMENT_SYN, false);
 	else if (connection)

@@ -7,7 +7,7 @@
 #include "instance_data.h"
 #include "links.h"
 #include "map.h"
-#include "module_check.h"
+#include "module_probe.h"
 #include "object.h"
 #include "peer_owner.h"
 #include "pinned.h"
@@ -19,7 +19,7 @@ namespace
 
 Napi::Object init(Napi::Env env, Napi::Object exports)
 {
-	env.SetInstanceData(new toascope::InstanceData{ Napi::Persistent(toascope::Map::define(env)) });
+	env.SetInstanceData(new toascope::InstanceData{ Napi::Persistent(toascope::BpfMap::define(env)) });
 	exports.Set("BpfObject", toascope::BpfObject::define(env));
 	exports.Set("probe", Napi::Function::New<toascope::probe>(env));
 	exports.Set("notify", Napi::Function::New<toascope::notify>(env));

@@ -176,8 +176,8 @@ export interface BpfObject {
 	/** Pins a program, and replaces one that is pinned there. */
 	pinProgram(program: string, path: string): void;
 	/**
-	 * Waits for a grace period: then every program run that had begun is over, on all CPUs. The
-	 * wait is in a separate thread, and takes some milliseconds.
+	 * Waits for a grace period: when it resolves, every BPF program run that had already started
+	 * has ended. The wait is in a separate thread, and lasts some milliseconds.
 	 */
 	synchronize(): Promise<void>;
 	/** Like synchronize(), but blocks: for some milliseconds, or tens of them on a busy host. */
@@ -256,10 +256,14 @@ export interface Native {
 	probe(): Probed;
 	/**
 	 * Opens a connection over loopback, injects a segment with the option, and calls
-	 * getsockopt(4096) before and after that. `without` and `with` are the names of the errnos,
-	 * empty on success. `peer`: the result of the second call, struct toa_nat64_peer.
+	 * getsockopt(4096) before and after that. `errnoBefore` and `errnoAfter` are the names of the
+	 * errnos, empty on success. `peer`: the result of the second call, struct toa_nat64_peer.
 	 */
-	probeModule(option: Uint8Array): { readonly without: string; readonly with: string; readonly peer?: Uint8Array };
+	probeModule(option: Uint8Array): {
+		readonly errnoBefore: string;
+		readonly errnoAfter: string;
+		readonly peer?: Uint8Array;
+	};
 	/**
 	 * Sends one datagram to systemd's socket (sd_notify(3)); never blocks. EAGAIN: the socket is
 	 * full.

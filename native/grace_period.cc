@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Waits until the program runs that have begun are over.
+// Waits for an RCU grace period: when it returns, every BPF program run that had already started
+// has ended.
 #include "grace_period.h"
 
 #include <bpf/bpf.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Waits until every run of a BPF program that had begun is over, on all CPUs.
+// Waits for an RCU grace period: when it returns, every BPF program run that had already started
+// has ended.
 #pragma once
 
 #include <memory>

@@ -3,11 +3,14 @@
 // object finds it closed.
 #pragma once
 
+#include <napi.h>
+
 #include <cstdint>
 #include <memory>
 
 #include "peer_hashes.h"
 
+struct bpf_map;
 struct toascope_bpf;
 
 namespace toascope
@@ -20,5 +23,8 @@ struct LoadedObject {
 	uint32_t rows = 1;
 	std::unique_ptr<PeerHashes> hashes;
 };
+
+// Throws EBADF if the object is closed, and ENOENT if it has no map of that name. In map.cc.
+bpf_map *find_map(Napi::Env env, const LoadedObject &object, const Napi::Value &name);
 
 } // namespace toascope

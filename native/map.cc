@@ -29,32 +29,38 @@ struct Origin {
 
 } // namespace
 
-Napi::Function Map::define(Napi::Env env)
+Napi::Function BpfMap::define(Napi::Env env)
 {
 	return DefineClass(env, "BpfMap",
 			   {
-				   InstanceMethod<&Map::id>("id"),
-				   InstanceMethod<&Map::pin>("pin"),
-				   InstanceMethod<&Map::lookup>("lookup"),
-				   InstanceMethod<&Map::update>("update"),
-				   InstanceMethod<&Map::update_all>("updateAll"),
-				   InstanceMethod<&Map::remove>("remove"),
-				   InstanceMethod<&Map::read_all>("readAll"),
-				   InstanceMethod<&Map::read_page>("readPage"),
-				   InstanceMethod<&Map::count>("count"),
+				   InstanceMethod<&BpfMap::id>("id"),
+				   InstanceMethod<&BpfMap::pin>("pin"),
+				   InstanceMethod<&BpfMap::lookup>("lookup"),
+				   InstanceMethod<&BpfMap::update>("update"),
+				   InstanceMethod<&BpfMap::update_all>("updateAll"),
+				   InstanceMethod<&BpfMap::remove>("remove"),
+				   InstanceMethod<&BpfMap::read_all>("readAll"),
+				   InstanceMethod<&BpfMap::read_page>("readPage"),
+				   InstanceMethod<&BpfMap::count>("count"),
 			   });
 }
 
-Napi::Object Map::make(Napi::Env env, const std::shared_ptr<LoadedObject> &object, const Napi::Value &name)
+bpf_map *find_map(Napi::Env env, const LoadedObject &object, const Napi::Value &name)
 {
-	if (!object->skeleton)
+	if (!object.skeleton)
 		throw system_error(env, EBADF, "use", "a closed BPF object");
 	bpf_map *found = name.IsString() ?
-				 bpf_object__find_map_by_name(object->skeleton->obj,
+				 bpf_object__find_map_by_name(object.skeleton->obj,
 							      name.As<Napi::String>().Utf8Value().c_str()) :
 				 nullptr;
 	if (!found)
 		throw system_error(env, ENOENT, "find map", name.ToString());
+	return found;
+}
+
+Napi::Object BpfMap::make(Napi::Env env, const std::shared_ptr<LoadedObject> &object, const Napi::Value &name)
+{
+	bpf_map *found = find_map(env, *object, name);
 	Origin origin{ object, found };
 	Napi::Object handle =
 		env.GetInstanceData<InstanceData>()->map.New({ Napi::External<Origin>::New(env, &origin) });
@@ -65,7 +71,7 @@ Napi::Object Map::make(Napi::Env env, const std::shared_ptr<LoadedObject> &objec
 	return handle;
 }
 
-Map::Map(const Napi::CallbackInfo &info) : Napi::ObjectWrap<Map>(info)
+BpfMap::BpfMap(const Napi::CallbackInfo &info) : Napi::ObjectWrap<BpfMap>(info)
 {
 	if (!info[0].IsExternal())
 		throw Napi::TypeError::New(info.Env(), "BpfMap: use BpfObject.map() to create one");
@@ -74,32 +80,32 @@ Map::Map(const Napi::CallbackInfo &info) : Napi::ObjectWrap<Map>(info)
 	map_ = origin->map;
 }
 
-bpf_map *Map::map(Napi::Env env) const
+bpf_map *BpfMap::map(Napi::Env env) const
 {
 	if (!object_->skeleton)
 		throw system_error(env, EBADF, "use", "a closed BPF object");
 	return map_;
 }
 
-bool Map::is_listeners() const
+bool BpfMap::is_listeners() const
 {
 	return map_ == object_->skeleton->maps.listeners;
 }
 
 // The number of entries that JavaScript sees as one.
-uint32_t Map::rows() const
+uint32_t BpfMap::rows() const
 {
 	return is_listeners() ? object_->rows : 1;
 }
 
 // Values that contain a lock are copied under it.
-uint64_t Map::lock_flag() const
+uint64_t BpfMap::lock_flag() const
 {
 	return is_listeners() || map_ == object_->skeleton->maps.connections ? BPF_F_LOCK : 0;
 }
 
 // Sums the rows of a listener. Returns 0, or errno.
-int Map::sum_rows(uint32_t slot, uint8_t *sum) const
+int BpfMap::sum_rows(uint32_t slot, uint8_t *sum) const
 {
 	const size_t size = bpf_map__value_size(map_);
 	std::vector<uint8_t> values(size * rows());
@@ -115,7 +121,7 @@ int Map::sum_rows(uint32_t slot, uint8_t *sum) const
 }
 
 // id() -> the id of the map in the kernel
-Napi::Value Map::id(const Napi::CallbackInfo &info)
+Napi::Value BpfMap::id(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	bpf_map *target = map(env);
@@ -128,7 +134,7 @@ Napi::Value Map::id(const Napi::CallbackInfo &info)
 }
 
 // pin(path): pins the map, and replaces whatever is pinned there
-void Map::pin(const Napi::CallbackInfo &info)
+void BpfMap::pin(const Napi::CallbackInfo &info)
 {
 	const std::string path = info[0].ToString();
 	const int error = pin_in_place(bpf_map__fd(map(info.Env())), path);
@@ -137,7 +143,7 @@ void Map::pin(const Napi::CallbackInfo &info)
 }
 
 // lookup(key, value) -> found
-Napi::Value Map::lookup(const Napi::CallbackInfo &info)
+Napi::Value BpfMap::lookup(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	bpf_map *target = map(env);
@@ -162,7 +168,7 @@ Napi::Value Map::lookup(const Napi::CallbackInfo &info)
 
 // update(key, value, flags) -> false if the flags forbid it or the map is full. For a listener, the
 // first of its rows is written.
-Napi::Value Map::update(const Napi::CallbackInfo &info)
+Napi::Value BpfMap::update(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	bpf_map *target = map(env);
@@ -189,7 +195,7 @@ Napi::Value Map::update(const Napi::CallbackInfo &info)
 }
 
 // updateAll(keys, values): entries of a hash map, one after the other in both buffers
-void Map::update_all(const Napi::CallbackInfo &info)
+void BpfMap::update_all(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	bpf_map *target = map(env);
@@ -205,7 +211,7 @@ void Map::update_all(const Napi::CallbackInfo &info)
 }
 
 // remove(key) -> whether there was an entry
-Napi::Value Map::remove(const Napi::CallbackInfo &info)
+Napi::Value BpfMap::remove(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	bpf_map *target = map(env);

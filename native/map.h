@@ -13,7 +13,7 @@ struct bpf_map;
 namespace toascope
 {
 
-class Map : public Napi::ObjectWrap<Map>
+class BpfMap : public Napi::ObjectWrap<BpfMap>
 {
 public:
 	static Napi::Function define(Napi::Env env);
@@ -21,7 +21,7 @@ public:
 	static Napi::Object make(Napi::Env env, const std::shared_ptr<LoadedObject> &object,
 				 const Napi::Value &name);
 
-	explicit Map(const Napi::CallbackInfo &info);
+	explicit BpfMap(const Napi::CallbackInfo &info);
 
 private:
 	// Throws EBADF if the object is closed.

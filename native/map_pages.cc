@@ -28,7 +28,7 @@ void require_hash(Napi::Env env, const bpf_map *map)
 } // namespace
 
 // readAll(keys, values) -> the number of entries read; both buffers must have room for maxEntries
-Napi::Value Map::read_all(const Napi::CallbackInfo &info)
+Napi::Value BpfMap::read_all(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	bpf_map *target = map(env);
@@ -67,7 +67,7 @@ Napi::Value Map::read_all(const Napi::CallbackInfo &info)
  * An entry never moves to another bucket: one that exists from the first page to the last is read
  * exactly once, any other at most once.
  */
-Napi::Value Map::read_page(const Napi::CallbackInfo &info)
+Napi::Value BpfMap::read_page(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	bpf_map *target = map(env);
@@ -92,8 +92,8 @@ Napi::Value Map::read_page(const Napi::CallbackInfo &info)
 	return page;
 }
 
-// count() -> the number of entries of a hash map, or of used slots of the table of connections
-Napi::Value Map::count(const Napi::CallbackInfo &info)
+// count() -> the number of entries of a hash map, or of used slots of the connection table
+Napi::Value BpfMap::count(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	bpf_map *target = map(env);

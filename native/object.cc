@@ -29,7 +29,7 @@ Napi::Function BpfObject::define(Napi::Env env)
 				   InstanceMethod<&BpfObject::links>("links"),
 				   InstanceMethod<&BpfObject::pin>("pin"),
 				   InstanceMethod<&BpfObject::close>("close"),
-				   InstanceMethod<&BpfObject::map_handle>("map"),
+				   InstanceMethod<&BpfObject::map>("map"),
 				   InstanceMethod<&BpfObject::find_peer>("findPeer"),
 				   InstanceMethod<&BpfObject::set_save_syn>("setSaveSyn"),
 				   InstanceMethod<&BpfObject::iterate>("iterate"),
@@ -87,7 +87,7 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 	Napi::Object sizes = options.Get("mapEntries").As<Napi::Object>();
 	for (const auto &name : sizes.GetPropertyNames()) {
 		Napi::Value key = name.second;
-		int error = bpf_map__set_max_entries(map(env, key),
+		int error = bpf_map__set_max_entries(find_map(env, *loaded_, key),
 						     sizes.Get(key).As<Napi::Number>().Uint32Value());
 		if (error)
 			throw system_error(env, error, "size", key.As<Napi::String>());
@@ -118,7 +118,7 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 		std::string directory = pin.Get("directory").ToString();
 		Napi::Array names = pin.Get("maps").As<Napi::Array>();
 		for (uint32_t i = 0; i < names.Length(); i++) {
-			bpf_map *pinned = map(env, names.Get(i));
+			bpf_map *pinned = find_map(env, *loaded_, names.Get(i));
 			bpf_map__set_pin_path(pinned, (directory + "/" + bpf_map__name(pinned)).c_str());
 		}
 	}
@@ -131,9 +131,9 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 		failure.Set("log", Napi::String::New(env, log.last_lines(20)));
 		throw failure;
 	}
-	loaded_->hashes = PeerHashes::map(bpf_map__fd(skeleton()->maps.peer_hashes),
-					  bpf_map__max_entries(skeleton()->maps.peer_hashes),
-					  bpf_map__fd(skeleton()->maps.meta));
+	loaded_->hashes = PeerHashes::open(bpf_map__fd(skeleton()->maps.peer_hashes),
+					   bpf_map__max_entries(skeleton()->maps.peer_hashes),
+					   bpf_map__fd(skeleton()->maps.meta));
 	if (!loaded_->hashes)
 		throw system_error(env, errno, "map", "peer_hashes");
 	grace_period_ = GracePeriod::create();
@@ -141,27 +141,13 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 		throw system_error(env, errno, "create", "toascope_wait");
 }
 
-bpf_map *BpfObject::map(Napi::Env env, const Napi::Value &name) const
-{
-	if (!skeleton())
-		throw system_error(env, EBADF, "use", "a closed BPF object");
-	bpf_map *found = name.IsString() ?
-				 bpf_object__find_map_by_name(skeleton()->obj,
-							      name.As<Napi::String>().Utf8Value().c_str()) :
-				 nullptr;
-	if (!found)
-		throw system_error(env, ENOENT, "find map", name.ToString());
-	return found;
-}
-
 // map(name) -> BpfMap
-Napi::Value BpfObject::map_handle(const Napi::CallbackInfo &info)
+Napi::Value BpfObject::map(const Napi::CallbackInfo &info)
 {
-	return Map::make(info.Env(), loaded_, info[0]);
+	return BpfMap::make(info.Env(), loaded_, info[0]);
 }
 
-// findPeer(endpoint) -> the slots of the table of connections that can have connections of this
-// peer
+// findPeer(endpoint) -> the slots of the connection table that can have connections of this peer
 Napi::Value BpfObject::find_peer(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();

@@ -31,7 +31,7 @@ private:
 	// object.cc
 	void load(Napi::Env env, const Napi::Object &options);
 	Napi::Value attach(const Napi::CallbackInfo &info);
-	Napi::Value map_handle(const Napi::CallbackInfo &info);
+	Napi::Value map(const Napi::CallbackInfo &info);
 	Napi::Value find_peer(const Napi::CallbackInfo &info);
 	void close(const Napi::CallbackInfo &info);
 	void release();
@@ -58,8 +58,7 @@ private:
 	Napi::Value drain(const Napi::CallbackInfo &info);
 	void open_ring(Napi::Env env);
 
-	// They throw if the object is closed or has nothing of that name.
-	bpf_map *map(Napi::Env env, const Napi::Value &name) const;
+	// Throws if the object is closed or has no program of that name.
 	bpf_program *program(Napi::Env env, const Napi::Value &name) const;
 
 	// The buffer for the records of the ring during one drain.

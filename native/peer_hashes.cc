@@ -33,7 +33,7 @@ uint64_t peer_key(int meta_fd)
 
 } // namespace
 
-std::unique_ptr<PeerHashes> PeerHashes::map(int hashes_fd, size_t lines, int meta_fd)
+std::unique_ptr<PeerHashes> PeerHashes::open(int hashes_fd, size_t lines, int meta_fd)
 {
 	const uint64_t key = peer_key(meta_fd);
 	if (!key)

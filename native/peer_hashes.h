@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The hashes of the table of connections, mapped into this process: they say which slots can have
+// The hashes of the connection table, mapped into this process: they say which slots can have
 // connections of a peer.
 #pragma once
 
@@ -19,7 +19,7 @@ class PeerHashes
 public:
 	// Generates the key of peer_hash() if the map `meta` has none yet. Returns null and sets
 	// errno if the map cannot be mapped, or the key cannot be read or written.
-	static std::unique_ptr<PeerHashes> map(int hashes_fd, size_t lines, int meta_fd);
+	static std::unique_ptr<PeerHashes> open(int hashes_fd, size_t lines, int meta_fd);
 	~PeerHashes();
 	PeerHashes(const PeerHashes &) = delete;
 	PeerHashes &operator=(const PeerHashes &) = delete;

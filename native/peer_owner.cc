@@ -111,8 +111,8 @@ Napi::Value peer_owner(const Napi::CallbackInfo &info)
 	if (getpeername(fd, reinterpret_cast<sockaddr *>(&theirs), &length))
 		return env.Undefined();
 	auto local = endpoint_of(theirs), remote = endpoint_of(ours);
-	// without sock_diag the kernel would try to load its module each time, and would not find
-	// our own end either: give up after some failures
+	// without sock_diag each query makes the kernel try to load the module, and even our own
+	// end is not found: stop after more than 1000 failures in a row
 	static unsigned int unanswered;
 	if (unanswered > unanswered_max || !local || !remote)
 		return env.Undefined();

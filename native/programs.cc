@@ -18,15 +18,15 @@ namespace toascope
 Napi::Value BpfObject::iterate(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
-	bpf_program *of = program(env, info[0]);
+	bpf_program *bpf_prog = program(env, info[0]);
 	auto output = bytes_of(env, info[1], 0, "output");
-	auto link = links_.find(bpf_program__name(of));
+	auto link = links_.find(bpf_program__name(bpf_prog));
 	if (link == links_.end())
-		throw system_error(env, ENOTCONN, "iterate", bpf_program__name(of));
+		throw system_error(env, ENOTCONN, "iterate", bpf_program__name(bpf_prog));
 
 	Fd iterator(bpf_iter_create(bpf_link__fd(link->second.get())));
 	if (!iterator)
-		throw system_error(env, errno, "iterate", bpf_program__name(of));
+		throw system_error(env, errno, "iterate", bpf_program__name(bpf_prog));
 	size_t used = 0;
 	for (;;) {
 		uint8_t rest[64];
@@ -36,11 +36,11 @@ Napi::Value BpfObject::iterate(const Napi::CallbackInfo &info)
 		if (got < 0 && (errno == EAGAIN || errno == EINTR))
 			continue;
 		if (got < 0)
-			throw system_error(env, errno, "iterate", bpf_program__name(of));
+			throw system_error(env, errno, "iterate", bpf_program__name(bpf_prog));
 		if (got == 0)
 			break;
 		if (full)
-			throw system_error(env, ENOBUFS, "iterate", bpf_program__name(of));
+			throw system_error(env, ENOBUFS, "iterate", bpf_program__name(bpf_prog));
 		used += got;
 	}
 	return Napi::Number::New(env, static_cast<double>(used));
@@ -70,8 +70,8 @@ Napi::Value run_program(int fd, const std::string &name, const Napi::CallbackInf
 // run(program, input, times) -> the result of the last run; the input is the packet
 Napi::Value BpfObject::run(const Napi::CallbackInfo &info)
 {
-	const bpf_program *of = program(info.Env(), info[0]);
-	return run_program(bpf_program__fd(of), bpf_program__name(of), info);
+	const bpf_program *bpf_prog = program(info.Env(), info[0]);
+	return run_program(bpf_program__fd(bpf_prog), bpf_program__name(bpf_prog), info);
 }
 
 // runPinned(path, input, times): like run(), for a program of any version, by its pin
@@ -94,11 +94,11 @@ void BpfObject::pin_program(const Napi::CallbackInfo &info)
 }
 
 // Returns whether the kernel skips the program if it is already running on that CPU.
-static bool can_be_skipped(const bpf_program *of)
+static bool can_be_skipped(const bpf_program *bpf_prog)
 {
-	return bpf_program__type(of) == BPF_PROG_TYPE_RAW_TRACEPOINT ||
-	       (bpf_program__type(of) == BPF_PROG_TYPE_TRACING &&
-		bpf_program__expected_attach_type(of) != BPF_TRACE_ITER);
+	return bpf_program__type(bpf_prog) == BPF_PROG_TYPE_RAW_TRACEPOINT ||
+	       (bpf_program__type(bpf_prog) == BPF_PROG_TYPE_TRACING &&
+		bpf_program__expected_attach_type(bpf_prog) != BPF_TRACE_ITER);
 }
 
 // programStatistics() -> [{program, runs, runNs, misses?}]; runs and runNs are 0 unless

@@ -24,7 +24,7 @@ namespace toascope
 void BpfObject::set_save_syn(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
-	int marks = bpf_map__fd(map(env, Napi::String::New(env, "syn_kept")));
+	int marks = bpf_map__fd(find_map(env, *loaded_, Napi::String::New(env, "syn_kept")));
 	int pid = info[0].As<Napi::Number>().Int32Value(), fd = info[1].As<Napi::Number>().Int32Value();
 	int on = info[2].ToBoolean();
 	const uint32_t mark = 1;
@@ -41,8 +41,8 @@ void BpfObject::set_save_syn(const Napi::CallbackInfo &info)
 	int listens = 0;
 	socklen_t size = sizeof(listens);
 	if (getsockopt(listener, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) || !listens) {
-		// it can be a file of any kind, also of a file system in user space, where close(2)
-		// can block for as long as its owner likes: close it in a thread
+		// the descriptor can be any file, for example on a FUSE mount, where close(2) can
+		// block indefinitely: close it in a thread
 		try {
 			std::thread([unrelated = std::move(socket)] {}).detach();
 		} catch (const std::system_error &) {

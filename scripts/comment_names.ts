@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Finds functions that a comment names but that no code has: a rename has left the comment behind. */
+/**
+ * Finds functions that a comment names but that no code has: a rename has left the comment behind.
+ */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -7,7 +9,9 @@ const sources = /^(daemon|bpf|kernel|native|test|bench)\/.*\.(ts|c|h|cc|def)$/;
 /** A comment, or a literal, which is matched so that what looks like a comment in it is not one. */
 const token = /\/\*[\s\S]*?\*\/|\/\/.*|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`/g;
 const isComment = (text: string): boolean => /^\/[*/]/.test(text);
-/** A name in code that is called, declared as a function, or has a function as its value or type. */
+/**
+ * A name in code that is called, declared as a function, or has a function as its value or type.
+ */
 const inCode = /\b(\w+)\??(?=\s*\(|<\w|\??\s*[:=]\s*(?:async\s*)?[(<])/g;
 const inComment = /\b(\w+)\(\)/g;
 

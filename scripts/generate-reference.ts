@@ -98,7 +98,7 @@ file, the defaults apply. [toascope.yaml](../../deploy/toascope.yaml) shows ever
 - Durations are \`500 ms\`, \`15 s\`, \`15 min\`, \`2 h\`, or a number of seconds; sizes are
   \`512 KiB\`, \`4 MiB\`, or a number of bytes.
 - In a variable, the items of a list are separated by commas:
-  \`TOASCOPE_TRUST=10.0.0.0/8,2001:db8::/32\`. Profiles of your own are written as in YAML:
+  \`TOASCOPE_TRUST=10.0.0.0/8,2001:db8::/32\`. Custom profiles are written as in YAML:
   \`[nat64, {name: mine, ...}]\`.
 - \`transparent: on\` is short for \`transparent: {enabled: on}\`, and \`sockopt: off\` is short for
   \`sockopt: {enabled: off}\`. The variables \`TOASCOPE_TRANSPARENT=on\` and \`TOASCOPE_SOCKOPT=off\`
@@ -151,9 +151,9 @@ profiles:
   - {name: tencent, uses: [transparent]}
 \`\`\`
 
-## A profile of your own
+## Custom profiles
 
-A map in \`profiles\` defines a profile of your own:
+A map in \`profiles\` defines a custom profile:
 
 \`\`\`yaml
 profiles:

@@ -10,7 +10,10 @@ import { join } from 'node:path';
 interface ReplacedTerm {
 	readonly term: RegExp;
 	readonly by: string;
-	/** Files in which the word is right: they read records of earlier versions, or name something of others. */
+	/**
+	 * Files in which the word is right: they read records of earlier versions, or name something of
+	 * others.
+	 */
 	readonly except?: RegExp;
 }
 
@@ -21,7 +24,7 @@ const replaced: readonly ReplacedTerm[] = [
 	{ term: /\btake_turn\b|\bgive_turn_back\b|\bnextTurn\b|\bNextTurn\b/, by: 'lock, unlock; Yield' },
 	{ term: /\bwish(es|ed)?\b/i, by: 'deferred operation, request' },
 	{ term: /\blet_fall\b|\bverdict (falls|fell|has fallen)\b/, by: 'decide' },
-	{ term: /\bbeliev(e|es|ed|able)\b/, by: 'trusted, has a client' },
+	{ term: /\bbeliev(e|es|ed|able)\b|\bbeliev\w*_/, by: 'trusted, has a client' },
 	{ term: /\blistener_places\b|\bplaces\.h\b/, by: 'slot', except: earlierLayouts },
 	{ term: /\bledger(_|\b)/i, by: 'meta', except: earlierLayouts },
 	{ term: /\bgrafted\b/, by: 'had_struct_socket' },
@@ -34,14 +37,22 @@ const replaced: readonly ReplacedTerm[] = [
 	{ term: /\bpeer_tags?\b|\bclient_tags?\b/, by: 'peer_hash, client_generation' },
 	{ term: /\bunshown\b/, by: 'unexported', except: /layout6\.bpf\.c$|record_converter\.ts$/ },
 	{ term: /\bannounce(d|s|ment)?\b(?!_(full|busy|stale))/i, by: 'report, emit' },
-	{ term: /\btold\b|\bhears?\b/, by: 'reported, emitted' },
+	{ term: /\btold\b|\bhears?\b|\b(un)?heard\b|\btell_/, by: 'reported, emitted, write' },
+	{ term: /\bgranted\b|\bgrant_/, by: 'acquired, run_deferred' },
+	{ term: /\breap(er|s)?\b/, by: 'sweep' },
+	{ term: /PATIENCE/, by: 'TIMEOUT_FACTOR' },
 	{ term: /\bsomebody\b|\b(whoever|whosever)\b/i, by: 'the component' },
 	{ term: /\bhangs? (on|at|above|below)\b/, by: 'attached' },
 	{
 		term: /\bModuleAlone\b|\bGreatest\b|\bstandsOn\b|\bsection5\b/,
 		by: 'ModuleProvider, TopK, matchesScope, contract',
 	},
-	{ term: /^\s*(?:\/?\*+|\/\/|#)\s*(?:(?<!\*\*)Who\b|That which)\b/, by: 'a sentence whose subject is the component' },
+	{ term: /\bruns? that (had|have) begun\b.*\bover\b/, by: 'program runs that had started have ended' },
+	{ term: /\blike the next\b/, by: 'the comment of each field' },
+	{
+		term: /^\s*(?:\/?\*+|\/\/|#)\s*(?:(?<!\*\*)Who\b|That which\b|Of )/,
+		by: 'a sentence whose subject is the component',
+	},
 ];
 
 /** The list itself, and what quotes it. */

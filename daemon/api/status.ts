@@ -32,7 +32,7 @@ export interface ListeningJson {
 export interface RecentJson {
 	readonly seconds: number;
 	readonly total: TallyJson;
-	readonly listeners: readonly (TallyJson & { readonly listener: string; readonly believed_before: string })[];
+	readonly listeners: readonly (TallyJson & { readonly listener: string; readonly had_client_before: string })[];
 	readonly drops: Readonly<Record<string, string>>;
 	readonly unknown_options: readonly {
 		readonly kind: number;

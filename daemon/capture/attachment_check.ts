@@ -12,7 +12,7 @@ import { LogLimit, type LogSink } from '../log_line.ts';
 import { logLines } from '../log_lines.ts';
 import { type AttachmentReport, checkFailed, type MissingAttachment, notYetChecked } from './attachment_report.ts';
 import type { Attachment, Attachments } from './attachments.ts';
-import type { Pins } from './pinning/pins.ts';
+import { hiddenOrMoved, type Pins } from './pinning/pins.ts';
 import type { OptionReader } from './provider.ts';
 import type { SavedSyns } from './saved_syns.ts';
 import type { ServedCgroup } from './served_cgroup.ts';
@@ -110,11 +110,11 @@ export class AttachmentCheck {
 			const pinnedId = (path: string) => native().pinnedId(path);
 			const programs = attachments.unpinned(pinnedId).map((program) => `${program} is not attached, or not pinned`);
 			const unpinned = maps.filter((map) => pins === undefined || pinnedId(pins.map(map)) !== bpf.map(map).id());
-			const unreachable = pins?.unreachable;
+			const unreachableReason = pins?.unreachableReason;
 			return [
 				...programs,
 				...unpinned.map((map) => `the map ${map} is not pinned`),
-				...(unreachable === undefined ? [] : [unreachable]),
+				...(unreachableReason === undefined ? [] : [unreachableReason]),
 			];
 		} catch (error) {
 			return [`the check of the attachments failed (${codeOfError(error)})`];
@@ -210,7 +210,7 @@ export class AttachmentCheck {
 		if (pins === undefined) return [];
 		let fault = '';
 		try {
-			if (pins.removed) pins.remake();
+			if (pins.isRemoved) pins.recreate();
 			const pinnedId = (path: string) => native().pinnedId(path);
 			const lost = attachments.restorePins(pinnedId);
 			const lostMaps = maps.filter((map) => pinnedId(pins.map(map)) !== bpf.map(map).id());
@@ -220,7 +220,7 @@ export class AttachmentCheck {
 				this.#count('pins');
 				this.#limit.log('pins restored', logLines.pinsRestored, { pins: pins.displayPath, names: all });
 			}
-			if (!pins.isReachable) fault = 'is hidden by another mount, or was moved';
+			if (!pins.isReachable) fault = hiddenOrMoved;
 			else if (all.length > 0) return [{ reason: 'pins_missing', text: `pins were missing in ${pins.displayPath}` }];
 		} catch (error) {
 			fault = `cannot be used: ${error instanceof Error ? error.message : String(error)}`;

@@ -6,7 +6,10 @@ import type { Attachment } from './attachments.ts';
 /** The result of the latest check. */
 export interface AttachmentReport {
 	readonly programs: readonly Attachment[];
-	/** How often each attachment was found missing, by program, and `pins`. */
+	/**
+	 * How often each attachment was found missing. The keys are the values of the label
+	 * `attachment`.
+	 */
 	readonly lost: Readonly<Record<string, bigint>>;
 	/** Why the daemon is not ready; empty: everything that should be attached is. */
 	readonly missing: readonly MissingAttachment[];

@@ -202,7 +202,10 @@ export class BpfProvider implements Provider, Tracker {
 		this.#savedSyns.apply(this.name === 'bpf' ? this.#config : { ...this.#config, profiles: [] }, adopted);
 	}
 
-	/** Undoes TCP_SAVE_SYN after a failed start. Ignores errors: that of the start says more. */
+	/**
+	 * Undoes TCP_SAVE_SYN after a failed start. Errors are ignored, because the error of the start
+	 * is reported.
+	 */
 	#releaseSyns(): void {
 		try {
 			this.#savedSyns.release();
@@ -336,7 +339,7 @@ export class BpfProvider implements Provider, Tracker {
 		return readUnknownOptions(this.#bpf);
 	}
 
-	/** Takes a tenth of a second, and yields to the event loop meanwhile. */
+	/** Runs for about 0.1 s and yields to the event loop. */
 	async peers(yieldLoop: Yield): Promise<Peers> {
 		const { trust, connections, listeners } = this.#config;
 		const retainNs = BigInt(connections.retainMs) * 1_000_000n;

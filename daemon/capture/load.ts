@@ -22,8 +22,8 @@ export function fexitPrograms(
 }
 
 /**
- * The programs on the tracepoints of toa.ko. The one that forgets sockets is attached first, so
- * that none is remembered forever.
+ * The programs on the tracepoints of toa.ko. toa_gone is attached first, so that no report outlives
+ * its socket.
  */
 export const modulePrograms = [
 	'toascope_toa_gone',

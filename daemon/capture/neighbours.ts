@@ -47,8 +47,8 @@ export interface Neighbours {
 }
 
 /**
- * The most cgroups that are searched below the given one: a host has hundreds, and each takes four
- * queries.
+ * The most cgroups that are searched below the given one: a host has hundreds, and each requires
+ * four queries.
  */
 const cgroupsMax = 10_000;
 

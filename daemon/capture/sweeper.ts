@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Runs the sweep (bpf/sweep.bpf.c) over the table of connections, one slice at a time. */
+/** Runs the sweep (bpf/sweep.bpf.c) over the connection table, one slice at a time. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type BpfObject, native } from '../../native/binding.ts';
@@ -8,7 +8,9 @@ import { constant, sweepRequestLayout } from './records/layout.gen.ts';
 
 export const sweepProgram = 'toascope_sweep';
 
-/** A slice takes 2 ms if all of its connections are open, and 50 us if there is nothing to do. */
+/**
+ * A slice runs for 2 ms if all of its connections are open, and 50 us if there is nothing to do.
+ */
 const slotsPerSlice = 4096;
 /** Yields to the event loop once the slices since the last yield have taken this long. */
 const sliceMs = 2;

@@ -94,8 +94,8 @@ async function runLogged(config: Config, logger: Logger, options: ServiceOptions
 	} finally {
 		clearInterval(keepAlive);
 		const { kept, notKept, recordsDropped } = await service.stop();
-		const outcome = { on_exit: config.onExit, records_lost: recordsDropped };
-		if (notKept.length > 0) logLine(logger, logLines.stoppedPartlyKept, { ...outcome, lost: notKept });
+		const outcome = { on_exit: config.onExit, records_dropped: recordsDropped };
+		if (notKept.length > 0) logLine(logger, logLines.stoppedPartlyKept, { ...outcome, not_kept: notKept });
 		else logLine(logger, kept ? logLines.stoppedKept : logLines.stopped, outcome);
 	}
 	return exitCode.done;

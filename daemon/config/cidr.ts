@@ -89,7 +89,10 @@ export function formatListenAddress(address: ListenAddress | undefined): string 
 	return address.family === 6 ? `[${address.text}]:${address.port}` : `${address.text}:${address.port}`;
 }
 
-/** Whether one of the networks contains the address: 4 or 16 bytes, as its family has, network order. */
+/**
+ * Whether one of the networks contains the address: 4 or 16 bytes, as its family has, network
+ * order.
+ */
 export function networksInclude(networks: readonly Network[], family: 4 | 6, address: ArrayLike<number>): boolean {
 	const searched = ipaddr.fromByteArray(Array.from(address));
 	const holds = ({ address, prefixLength }: Network) =>

@@ -161,7 +161,7 @@ export function fileValues(config: Config): Readonly<Record<string, unknown>> {
 	};
 }
 
-/** Like `written`, but a URL is without its user name and password. */
+/** Like fileValues(), but without the user name and password of a URL. */
 export function displayValues(config: Config): Readonly<Record<string, unknown>> {
 	const { endpoint } = config.otel;
 	return { ...fileValues(config), 'otel.endpoint': endpoint === undefined ? null : withoutPassword(endpoint) };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Durations: `500 ms`, `15 s`, `15 min`, `2 h`, or a number of seconds. The package `ms` also accepts
- * `-5 s`, `2 d` and `SECONDS`, reads a bare `5` as milliseconds and rounds what it formats (1500 ms
- * is `2s`), so this is not left to it.
+ * Durations: `500 ms`, `15 s`, `15 min`, `2 h`, or a number of seconds. The package `ms` also
+ * accepts `-5 s`, `2 d` and `SECONDS`, reads a bare `5` as milliseconds and rounds what it formats
+ * (1500 ms is `2s`), so this is not left to it.
  */
 import { z } from 'zod';
 import { BadValue, parsing } from './value.ts';

@@ -102,8 +102,7 @@ function put(tree: Tree, path: readonly string[], value: unknown): void {
 }
 
 /**
- * A profile of the user's own cannot be written in words: a text that begins with a bracket is a
- * YAML list.
+ * A custom profile cannot be written in words: a text that begins with a bracket is a YAML list.
  */
 function readValue(text: string, isList: boolean): unknown {
 	const trimmed = text.trim();

@@ -27,7 +27,7 @@ export class ConfigError extends ToascopeError {
 	}
 }
 
-/** `FILE:3:17: clients.max_exported is "many", must be a whole number from 0 to 100000` */
+/** `FILE:3:17: clients.max_exported must be a whole number from 0 to 100000 (found: "many")` */
 export function formatProblem({ at, message }: Problem): string {
 	return `${at}: ${message}`;
 }
@@ -53,12 +53,17 @@ export function problemsOf(tree: unknown): TreeProblem[] {
 	if (result.success) return [];
 	const problems = leaves(result.error.issues).flatMap((issue): TreeProblem[] => {
 		if (issue.code === 'unrecognized_keys') return issue.keys.map((name) => unknownKey(issue.path, name));
-		const value = valueAt(tree, issue.path);
-		const subject = issue.path.length === 0 ? 'the file' : formatPath(issue.path);
-		const found = value === undefined ? 'missing' : show(value);
-		return [{ path: issue.path, unknown: false, message: `${subject} is ${found}, ${issue.message}` }];
+		return [{ path: issue.path, unknown: false, message: describeIssue(issue, valueAt(tree, issue.path)) }];
 	});
 	return problems.slice(0, maxProblems);
+}
+
+function describeIssue(issue: z.core.$ZodIssue, value: unknown): string {
+	const subject = issue.path.length === 0 ? 'the file' : formatPath(issue.path);
+	if (value === undefined) return `${subject} is missing: it ${issue.message}`;
+	const isAboutContent = issue.code === 'custom' || issue.code === 'too_big';
+	const found = isAboutContent && typeof value === 'object' ? '' : ` (found: ${show(value)})`;
+	return `${subject} ${issue.message}${found}`;
 }
 
 /** `profiles[3].port_at` */
@@ -134,7 +139,7 @@ function valueAt(tree: unknown, path: Path): unknown {
 
 /** A value as a message shows it, cut to 64 characters. */
 function show(value: unknown): string {
-	if (value === null || value === '') return 'empty';
+	if (value === null || value === '') return 'an empty value';
 	if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
 	if (typeof value === 'object') return 'a map';
 	const text = typeof value === 'string' ? JSON.stringify(value) : String(value);

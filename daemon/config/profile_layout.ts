@@ -33,7 +33,7 @@ export function checkLayout(
 			`${field.name} (bytes ${field.from} to ${field.end - 1})`,
 			`${other.name} (${other.from} to ${other.end - 1})`,
 		];
-		throw new BadValue(`must not have ${first} and ${second} overlap`);
+		throw new BadValue(`must not have overlapping fields: ${first} and ${second}`);
 	}
 }
 

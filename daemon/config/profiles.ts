@@ -19,8 +19,8 @@ export function hasAllUses({ uses }: Pick<Profile, 'uses'>): boolean {
 
 const listError = 'must be a list of 1 to 16 profiles such as [nat64, toa6, toa4]';
 const profilesMax = 16;
-const firstOwnId = 8;
-const lastOwnId = firstOwnId + profilesMax - 1;
+const firstCustomId = 8;
+const lastCustomId = firstCustomId + profilesMax - 1;
 const priorityMax = 100;
 const optionsMax = 40;
 
@@ -30,7 +30,7 @@ export function namesVirtualServer({ vipAt }: Pick<Profile, 'vipAt'>): boolean {
 
 /** Whether the configuration describes the profile itself; otherwise it is a built-in one. */
 export function isCustomProfile({ id }: Pick<Profile, 'id'>): boolean {
-	return id >= firstOwnId && id <= lastOwnId;
+	return id >= firstCustomId && id <= lastCustomId;
 }
 
 const names = builtInProfiles.map(({ name }) => name);
@@ -38,7 +38,7 @@ const names = builtInProfiles.map(({ name }) => name);
 // MSS, window scale, SACK-permitted, SACK, timestamps: ordinary segments carry them, and they never
 // contain a client's address
 const tcpKinds = [2, 3, 4, 5, 8];
-const kindError = `must be an option kind from 9 to 255, or 6 or 7: ${alternatives(tcpKinds.map(String))} are TCP's own, 0 and 1 have no length`;
+const kindError = "must be 6, 7, or from 9 to 255; 2 to 5 and 8 are TCP's own kinds, 0 and 1 have no length";
 
 const builtInNameError =
 	'must not be the name of a built-in profile: with such a name only priority, pick and uses are allowed';
@@ -123,30 +123,30 @@ export const customProfileKeys = z.strictObject(
 		syn: onOff.prefault('off').meta({ description: 'Whether the SYN is searched as well. Default `off`.' }),
 		...ruleKeys,
 	},
-	{ error: `must be ${alternatives(names)}, or a map that describes a profile of your own` },
+	{ error: `must be ${alternatives(names)}, or a map that describes a custom profile` },
 );
 
-type Own = Omit<Profile, 'id'>;
+type CustomProfile = Omit<Profile, 'id'>;
 
 /** Refuses keys that have a meaning only together with another one. */
 const dependentKeys = customProfileKeys.superRefine((value, context) => {
 	const refuse = (key: string, message: string) => context.addIssue({ code: 'custom', path: [key], message });
-	if (value.vni !== 'be24' && value.vni_at === undefined) refuse('vni', 'which requires vni_at, the offset of the VNI');
+	if (value.vni !== 'be24' && value.vni_at === undefined) refuse('vni', 'requires vni_at, the offset of the VNI');
 	if (value.vip_at !== undefined) {
 		if (value.port_at === undefined || value.address_at !== undefined) return;
-		refuse('port_at', "which requires address_at; the virtual server's port is vport_at");
+		refuse('port_at', "requires address_at; the virtual server's port is vport_at");
 		return;
 	}
 	for (const key of ['vport_at', 'vni_at'] as const) {
 		if (value[key] === undefined) continue;
-		refuse(key, "which requires vip_at, the offset of the virtual server's address");
+		refuse(key, "requires vip_at, the offset of the virtual server's address");
 	}
 	for (const { message } of addressAt.safeParse(value.address_at).error?.issues ?? []) refuse('address_at', message);
 });
 
-const ownProfile = parsing(dependentKeys, (value): Own => {
+const customProfile = parsing(dependentKeys, (value): CustomProfile => {
 	const family = value.family === 'ipv4' ? 4 : 6;
-	const own = {
+	const custom = {
 		name: value.name,
 		kind: value.kind,
 		length: value.length,
@@ -162,9 +162,9 @@ const ownProfile = parsing(dependentKeys, (value): Own => {
 		vniAt: value.vni_at,
 		vniForm: value.vni,
 		uses: value.uses,
-	} satisfies Own;
-	checkLayout(own);
-	return own;
+	} satisfies CustomProfile;
+	checkLayout(custom);
+	return custom;
 });
 
 const builtInNamed = (name: string) => builtInProfiles.find((profile) => profile.name === name) as Profile;
@@ -182,11 +182,12 @@ const otherNames: Readonly<Record<string, string>> = {
 
 /** The message for an entry that has none of the allowed forms. */
 function entryError(input: unknown): string {
-	const allowed = `must be ${alternatives(names)}, or a map that describes a profile of your own`;
+	const allowed = `must be ${alternatives(names)}, or a map that describes a custom profile`;
 	if (typeof input !== 'string') return allowed;
 	const other = otherNames[input];
-	if (other !== undefined) return `not a profile: write ${other}`;
-	if (balancerNames.some((name) => name === input)) return `a balancer, not a profile: write balancer: ${input}`;
+	if (other !== undefined) return `must be a profile: write ${other}`;
+	if (balancerNames.some((name) => name === input))
+		return `must be a profile, not a balancer: write balancer: ${input}`;
 	const near = nearest(input, names);
 	return near === undefined ? allowed : `${allowed}; did you mean ${near}?`;
 }
@@ -195,25 +196,27 @@ function entryError(input: unknown): string {
  * Numbers them in the order of the file, those that name a client first: the module has only these,
  * and must have the same numbers.
  */
-function numberOwn(own: readonly Own[]): Map<Own, number> {
-	const [clients, others] = [true, false].map((names) => own.filter((one) => (one.addressAt !== undefined) === names));
-	return new Map([...(clients ?? []), ...(others ?? [])].map((one, index) => [one, firstOwnId + index]));
+function numberCustom(custom: readonly CustomProfile[]): Map<CustomProfile, number> {
+	const [clients, others] = [true, false].map((names) =>
+		custom.filter((one) => (one.addressAt !== undefined) === names),
+	);
+	return new Map([...(clients ?? []), ...(others ?? [])].map((one, index) => [one, firstCustomId + index]));
 }
 
 /**
  * The active profiles: names of built-in ones, also in maps with further rules, and maps that
- * describe profiles of the user's own.
+ * describe custom profiles.
  */
 export const profiles = parsing(
 	z
-		.array(z.union([named, ownProfile, ruled], { error: ({ input }) => entryError(input) }), { error: listError })
+		.array(z.union([named, customProfile, ruled], { error: ({ input }) => entryError(input) }), { error: listError })
 		.min(1, { error: listError })
 		.max(profilesMax, { error: listError }),
 	(list): Profile[] => {
-		const ids = numberOwn(list.filter((entry) => !('id' in entry)));
+		const ids = numberCustom(list.filter((entry) => !('id' in entry)));
 		const result: Profile[] = [];
 		for (const entry of list) {
-			const profile = 'id' in entry ? entry : { id: ids.get(entry) ?? lastOwnId, ...entry };
+			const profile = 'id' in entry ? entry : { id: ids.get(entry) ?? lastCustomId, ...entry };
 			if (
 				profile.addressAt === undefined &&
 				(profile.priority !== 0 || profile.pick !== undefined || !hasAllUses(profile))

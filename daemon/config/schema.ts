@@ -32,7 +32,7 @@ function key<S extends z.ZodType>(description: string, schema: S, info: KeyInfo)
 }
 
 function section<S extends z.ZodRawShape>(shape: S) {
-	return z.strictObject(shape, { error: `must be a map (keys: ${Object.keys(shape).join(', ')})` });
+	return z.strictObject(shape, { error: `must be a map with the keys ${Object.keys(shape).join(', ')}` });
 }
 
 const restart = false;
@@ -72,7 +72,7 @@ const sockoptKeys = section({
 
 const perPrefixKeys = section({
 	enabled: key(
-		'Limits how many entries the clients of one network have in the table of clients; those beyond the limit are counted together, as one client named after the network. This keeps a subscriber with many addresses from filling the table. `per_prefix: off` is short for `per_prefix: {enabled: off}`.',
+		'Limits how many entries the clients of one network have in the client table; those beyond the limit are counted together, as one client named after the network. This keeps a subscriber with many addresses from filling the table. `per_prefix: off` is short for `per_prefix: {enabled: off}`.',
 		onOff.prefault('on'),
 		{ reloadable: reload },
 	),
@@ -94,7 +94,7 @@ const perPrefixKeys = section({
 /** What a file can contain. Parsing gives values in base units: milliseconds, bytes. */
 export const fileSchema = section({
 	provider: key(
-		'What reads the option: BPF programs or the kernel module `toa.ko`. `auto` uses `bpf` where it works, otherwise `module` where one is loaded or built. Where one is loaded and 32-bit servers are listening, which `bpf` cannot answer, `auto` uses `module`: for servers on ports that `listeners.ports` names, or of a user below 1000. `module` also builds it where necessary.',
+		'What reads the option: BPF programs or the kernel module `toa.ko`. `auto` uses `bpf` where it works, otherwise `module` if toa.ko is loaded or built. `auto` also uses `module` if toa.ko is loaded and a 32-bit server is listening: on a port named in `listeners.ports` or, if that is `all`, as a user below 1000. `bpf` cannot answer 32-bit servers. `module` builds toa.ko if necessary.',
 		word('auto', 'bpf', 'module').prefault('auto'),
 		{ reloadable: restart },
 	),
@@ -114,18 +114,18 @@ export const fileSchema = section({
 		{ reloadable: reload, list: true, defaultText: 'none' },
 	),
 	profiles: key(
-		'Active option layouts: names of built-in ones, maps of such a name with `priority`, `pick` or `uses`, or maps that describe your own. At most 16, no two of the same kind and length.',
+		'Active option layouts: names of built-in ones, maps of such a name with `priority`, `pick` or `uses`, or maps that describe custom ones. At most 16, no two of the same kind and length.',
 		profiles.optional(),
 		{ reloadable: reload, list: true, defaultText: 'those of `balancer`, otherwise `[nat64, toa6, toa4]`' },
 	),
 	transparent: z
 		.union([onOff.transform((enabled) => ({ enabled, ports: 'all' as const })), transparentKeys], {
-			error: 'must be on or off, or a map (keys: enabled, ports)',
+			error: 'must be on or off, or a map with the keys enabled, ports',
 		})
 		.prefault({}),
 	sockopt: z
 		.union([onOff.transform((enabled) => ({ enabled, ipv4: 'mapped' as const })), sockoptKeys], {
-			error: 'must be on or off, or a map (keys: enabled, ipv4)',
+			error: 'must be on or off, or a map with the keys enabled, ipv4',
 		})
 		.prefault({}),
 	accept: key(
@@ -166,7 +166,7 @@ export const fileSchema = section({
 		}),
 		per_prefix: z
 			.union([onOff.transform((enabled) => ({ enabled, prefix4: 24, prefix6: 64, max: 256 })), perPrefixKeys], {
-				error: 'must be on or off, or a map (keys: enabled, prefix4, prefix6, max)',
+				error: 'must be on or off, or a map with the keys enabled, prefix4, prefix6, max',
 			})
 			.prefault({}),
 		capacity: key(
@@ -295,13 +295,13 @@ function keysOf(map: z.ZodObject, above: readonly string[]): Key[] {
 			variable: `TOASCOPE_${at.join('_').toUpperCase()}`,
 			description: (schema as z.ZodType).description ?? '',
 			default: schema instanceof z.ZodPrefault ? schema.def.defaultValue : undefined,
-			allowedValues: mayBe(schema as z.ZodType),
+			allowedValues: allowedValuesOf(schema as z.ZodType),
 		};
 	});
 }
 
 /** Obtained from the message for a symbol, which no key accepts. */
-function mayBe(schema: z.ZodType): string {
+function allowedValuesOf(schema: z.ZodType): string {
 	const [issue] = z.safeParse(schema, Symbol('nothing that a file can hold')).error?.issues ?? [];
 	return issue?.message.replace(/^must be /, '') ?? '';
 }

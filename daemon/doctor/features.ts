@@ -23,6 +23,8 @@ interface Feature {
 }
 
 const vital = 'the bpf provider cannot work without it: the kernel is too old, or was built without it';
+const acceptByGetpeername =
+	"accepts are observed through getpeername: an accept() without an address buffer (Node.js) is unobserved, and the connection's owner is the listening process";
 
 /** What follows when the kernel refuses a feature. State `ok`: toascope has a fallback. */
 const table: Readonly<Record<keyof Features, Feature>> = {
@@ -51,8 +53,7 @@ const table: Readonly<Record<keyof Features, Feature>> = {
 	tracingLocks: {
 		title: 'locks in iterators and fexit',
 		refused: 'ok',
-		advice:
-			"accepts are observed through getpeername: an accept() without an address buffer (Node.js) is unobserved, and the connection's owner is the listening process",
+		advice: acceptByGetpeername,
 	},
 	listeningSockets: {
 		title: 'sockets of processes',
@@ -63,8 +64,7 @@ const table: Readonly<Record<keyof Features, Feature>> = {
 	fexit: {
 		title: 'fexit programs',
 		refused: 'ok',
-		advice:
-			"accepts are observed through getpeername: an accept() without an address buffer (Node.js) is unobserved, and the connection's owner is the listening process",
+		advice: acceptByGetpeername,
 	},
 	memoryAccounting: {
 		title: 'cgroup accounting of map memory',

@@ -24,7 +24,7 @@ export interface Host {
 	readonly lockdown: string | undefined;
 	readonly jit: string | undefined;
 	/** For the doctor's own process, which is run where the daemon runs. See pid_namespace.ts. */
-	readonly pidsAreKernels: boolean;
+	readonly inInitialPidNamespace: boolean;
 	readonly module: ModuleFacts;
 	/** 32-bit programs that listen, on whichever port. */
 	readonly compatServers: readonly CompatServer[];
@@ -70,9 +70,9 @@ function privileges({ status }: Host, runs: boolean): Check {
 }
 
 /** No finding in the host's PID namespace. */
-function pidNamespace({ pidsAreKernels: isInitial }: Host): Check[] {
-	if (isInitial) return [];
-	const found = "not the host's: PIDs in the kernel are not those of this /proc";
+function pidNamespace({ inInitialPidNamespace }: Host): Check[] {
+	if (inInitialPidNamespace) return [];
+	const found = 'not the initial PID namespace: process IDs from the kernel do not match /proc';
 	return [check('pid_namespace', 'PID namespace', 'warn', found, hostPidNamespaceHint)];
 }
 
@@ -183,6 +183,6 @@ export function readHost(kernel: string, machine: string, mounts: readonly Mount
 		exists: existsSync,
 		mode: (path) => statSync(path, { throwIfNoEntry: false })?.mode,
 		isRootCgroup,
-		pidsAreKernels: isInitialPidNamespace(),
+		inInitialPidNamespace: isInitialPidNamespace(),
 	};
 }

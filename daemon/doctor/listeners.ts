@@ -31,7 +31,7 @@ function listed(rows: readonly ListenerRow[], what: (counts: Counts) => string):
 export function listenersWithoutToa({ listeners }: RecentJson, cause: string | undefined): Check[] {
 	const silent = listeners.filter((row) => {
 		const counts = countsOf(row);
-		return BigInt(row.believed_before) > 0n && decidedWithoutHealthChecks(counts) > 0n && withClient(counts) === 0n;
+		return BigInt(row.had_client_before) > 0n && decidedWithoutHealthChecks(counts) > 0n && withClient(counts) === 0n;
 	});
 	if (silent.length === 0) return [];
 	const found = listed(silent, (counts) => `0 of ${number(decidedWithoutHealthChecks(counts))}`);

@@ -17,7 +17,7 @@ import type { Values } from './configuration.ts';
 /** What decides whether toa.ko can be loaded here. */
 export interface ModuleFacts {
 	/** False: this kernel does not support modules (CONFIG_MODULES). */
-	readonly takesModules: boolean;
+	readonly supportsModules: boolean;
 	readonly loaded: LoadedModule | undefined;
 	/** The module that modprobe would load, if it is toascope's and of this version. */
 	readonly installed: Pick<KernelObject, 'signed'> | undefined;
@@ -33,7 +33,7 @@ export interface ModuleFacts {
 export function readModuleFacts(release: string): ModuleFacts {
 	const missing = missingParts(release);
 	return {
-		takesModules: supportsModules(),
+		supportsModules: supportsModules(),
 		loaded: readLoaded(),
 		installed: readInstalled(release),
 		built: existsSync(join(buildDirectory(release), 'toa.ko')),
@@ -61,8 +61,8 @@ export interface ModuleForecast {
 }
 
 export function moduleForecast(facts: ModuleFacts): ModuleForecast {
-	const { takesModules, loaded, installed, built, missing, install, policy } = facts;
-	if (!takesModules)
+	const { loaded, installed, built, missing, install, policy } = facts;
+	if (!facts.supportsModules)
 		return { works: false, ready: false, found: 'this kernel does not support modules', advice: 'set provider to bpf' };
 	if (loaded !== undefined) {
 		const found = `loaded: ${describeLoaded(loaded)}`;

@@ -27,7 +27,7 @@ export function nameOption({ kind, length }: UnknownOption, values: Values) {
 	}
 	const sameKind = builtInProfiles.find((profile) => profile.kind === kind && active.includes(profile.name));
 	const like = sameKind === undefined ? '' : ` (${sameKind.name} has length ${sameKind.length})`;
-	const advice = "if it is your balancer's, define a profile of your own for it (docs/reference/configuration.md)";
+	const advice = "if it is your balancer's, define a custom profile for it (docs/reference/configuration.md)";
 	return { what, like, advice };
 }
 

@@ -95,7 +95,7 @@ export class HttpConnection {
 export interface ConnectionsOptions {
 	readonly server: Server;
 	/** Maximum number of open connections. */
-	readonly most: number;
+	readonly maxConnections: number;
 	readonly callerOf: CallerOf;
 	/** Called once for each request, when its response has been sent or aborted. */
 	readonly onDone: (request: IncomingMessage, response: ServerResponse) => void;
@@ -109,10 +109,10 @@ export class Connections {
 
 	constructor(options: ConnectionsOptions) {
 		this.#options = options;
-		const { server, most } = options;
+		const { server, maxConnections } = options;
 		// the event loop accepts many connections in one iteration, and those that were ended in it
 		// close only in the next
-		server.maxConnections = 2 * most;
+		server.maxConnections = 2 * maxConnections;
 		server.on('drop', (data) => options.onEnded('connections', data?.remoteAddress ?? 'local'));
 		server.on('connection', (socket) => this.#add(socket));
 		server.prependListener('request', (request, response) => this.of(request.socket)?.begin(request, response));
@@ -125,7 +125,7 @@ export class Connections {
 
 	#add(socket: Socket): void {
 		const newest = new HttpConnection(socket, this.#options.callerOf(socket), this.#options.onDone);
-		if (this.#open.size >= this.#options.most) {
+		if (this.#open.size >= this.#options.maxConnections) {
 			const victim = this.#victim(newest.caller);
 			this.#options.onEnded(victim === undefined ? 'connections' : 'connections_idle', (victim ?? newest).caller);
 			(victim ?? newest).socket.destroy();
@@ -161,9 +161,9 @@ export class Connections {
 }
 
 /** Counts the entries of each caller. */
-export function countByCaller(some: Iterable<{ readonly caller: string }>): Map<string, number> {
+export function countByCaller(entries: Iterable<{ readonly caller: string }>): Map<string, number> {
 	const counts = new Map<string, number>();
-	for (const { caller } of some) counts.set(caller, (counts.get(caller) ?? 0) + 1);
+	for (const { caller } of entries) counts.set(caller, (counts.get(caller) ?? 0) + 1);
 	return counts;
 }
 
@@ -171,8 +171,8 @@ export function countByCaller(some: Iterable<{ readonly caller: string }>): Map<
  * The caller with the most entries, where the caller `newest` counts with one more: it cannot
  * displace entries of a caller that would then have fewer.
  */
-function busiestCaller(some: Iterable<{ readonly caller: string }>, newest: string): string {
-	const counts = countByCaller(some);
+function busiestCaller(entries: Iterable<{ readonly caller: string }>, newest: string): string {
+	const counts = countByCaller(entries);
 	let greatest = newest;
 	let most = (counts.get(newest) ?? 0) + 1;
 	for (const [caller, count] of counts) if (count > most) [greatest, most] = [caller, count];
@@ -180,8 +180,8 @@ function busiestCaller(some: Iterable<{ readonly caller: string }>, newest: stri
 }
 
 /** Whether every caller has one entry and `newest` has none. */
-function isTie(some: Iterable<{ readonly caller: string }>, newest: string): boolean {
-	const all = [...some];
+function isTie(entries: Iterable<{ readonly caller: string }>, newest: string): boolean {
+	const all = [...entries];
 	return busiestCaller(all, newest) === newest && !all.some(({ caller }) => caller === newest);
 }
 
@@ -191,17 +191,17 @@ function isTie(some: Iterable<{ readonly caller: string }>, newest: string): boo
  * callers, since users and addresses are easy to get, would keep out every new one.
  */
 export function displaceableCallers(
-	some: Iterable<{ readonly caller: string }>,
+	entries: Iterable<{ readonly caller: string }>,
 	newest: string,
 ): (caller: string) => boolean {
-	const all = [...some];
+	const all = [...entries];
 	if (isTie(all, newest)) return () => true;
 	const greatest = busiestCaller(all, newest);
 	return (caller) => caller === greatest;
 }
 
-function leastRecent(some: readonly HttpConnection[]): HttpConnection | undefined {
-	return some.reduce<HttpConnection | undefined>(
+function leastRecent(entries: readonly HttpConnection[]): HttpConnection | undefined {
+	return entries.reduce<HttpConnection | undefined>(
 		(oldest, one) => (oldest === undefined || one.activeMs < oldest.activeMs ? one : oldest),
 		undefined,
 	);

@@ -30,7 +30,7 @@ const retryMs = 100;
 interface WaitingResponse {
 	readonly connection: HttpConnection;
 	/** Called with false if no slot became free in time, or the connection has closed. */
-	readonly resolve: (granted: boolean) => void;
+	readonly resolve: (acquired: boolean) => void;
 }
 
 interface ActiveResponse {
@@ -62,11 +62,11 @@ export class LargeResponses {
 			const timer = setTimeout(giveUp, this.#options.limits.largeResponseQueueMs).unref();
 			const waiting: WaitingResponse = {
 				connection,
-				resolve: (granted) => {
+				resolve: (acquired) => {
 					clearTimeout(timer);
 					connection.socket.off('close', giveUp);
 					this.#queue.delete(waiting);
-					resolve(granted);
+					resolve(acquired);
 				},
 			};
 			connection.socket.once('close', giveUp);

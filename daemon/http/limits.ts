@@ -67,7 +67,7 @@ export function enforceLimits(app: FastifyInstance, { limits, callerOf, onRespon
 	const paths = new WeakMap<object, string>();
 	const connections = new Connections({
 		server,
-		most: limits.connections,
+		maxConnections: limits.connections,
 		callerOf,
 		onEnded: onLimited,
 		onDone: (request, response) => {
@@ -82,7 +82,7 @@ export function enforceLimits(app: FastifyInstance, { limits, callerOf, onRespon
 	});
 	limitPipelining(server, {
 		connections,
-		most: limits.pipelined,
+		maxPipelined: limits.pipelined,
 		onExceeded: ({ socket }) => end(socket, 429, `at most ${limits.pipelined} requests can wait on one connection`),
 	});
 	server.maxHeadersCount = limits.headers;

@@ -14,7 +14,7 @@ const [lineFeed, carriageReturn] = [10, 13];
 export interface PipeliningOptions {
 	readonly connections: Connections;
 	/** Maximum number of requests on one connection that wait for their responses. */
-	readonly most: number;
+	readonly maxPipelined: number;
 	/** Called at once when a connection has sent one more. Nothing further is read from it. */
 	readonly onExceeded: (connection: HttpConnection) => void;
 }
@@ -35,16 +35,16 @@ export function limitPipelining(server: Server, options: PipeliningOptions): voi
  * line yields at most one request, whatever else it contains. It is harmless to cut a body in this
  * way: it only arrives in more chunks.
  */
-function readByRequest(connection: HttpConnection, { most, onExceeded }: PipeliningOptions): void {
+function readByRequest(connection: HttpConnection, { maxPipelined, onExceeded }: PipeliningOptions): void {
 	const { socket } = connection;
 	const parse = detachReader(socket);
 	const read = (chunk: Buffer): void => {
 		for (let from = 0; from < chunk.length && !connection.ending && !socket.destroyed; ) {
 			const { size } = connection.waiting;
 			// the part that ends a body can also begin one more request, which shows only later
-			if (size > most || (size === most && !connection.inBody)) {
+			if (size > maxPipelined || (size === maxPipelined && !connection.inBody)) {
 				// empty lines before a request are ignored
-				if (size === most && isBlank(chunk, from)) return;
+				if (size === maxPipelined && isBlank(chunk, from)) return;
 				connection.ending = true;
 				socket.pause();
 				onExceeded(connection);

@@ -53,7 +53,7 @@ export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusE
 		const results: ReturnType<typeof connections>[] = [];
 		const slice = new TimeSlice();
 		for (const query of readBatch(await parseJsonBody(app, request), view.clock)) {
-			// each query searches the table of connections, which can have millions of entries
+			// each query searches the connection table, which can have millions of entries
 			if (slice.expired) await slice.yield();
 			results.push(connections(query));
 		}

@@ -12,7 +12,7 @@ export const moduleLines = {
 	},
 	moduleClientsOnly: {
 		level: 'warn',
-		text: 'toa.ko supports neither virtual servers nor uses: set provider to bpf',
+		text: 'toa.ko ignores `vip_at` and `uses` of profiles; provider bpf supports them',
 		meaning:
 			'`profiles` are those with `vip_at` or `uses`. Their clients are known, to every application alike; getsockopt(1345) to 1347 fail, and no connection has a `virtual_server`.',
 		fields: ['profiles'],

@@ -19,7 +19,7 @@ export const neighbourLines = {
 	},
 	programNamesHidden: {
 		level: 'info',
-		text: 'other programs are attached to the same sockets, and this process may not read their names',
+		text: 'other programs are attached to the same sockets; their names are hidden from this process',
 		meaning:
 			'The kernel shows the names of programs only to CAP_SYS_ADMIN: without it this process cannot determine whether one of these `programs` (their number) belongs to another toascope with another `trust`. `cgroups`: where they are attached, the first eight. Run `toascope doctor` as root, which reads all names, or give the daemon that capability.',
 		fields: ['programs', 'cgroups'],

@@ -26,7 +26,7 @@ export const operationLines = {
 		level: 'error',
 		text: 'a periodic task failed',
 		meaning:
-			'`task` is retried: `collect`, `flush`, `reap` and `drain` are tasks, other names are steps that are skipped (`owners`: a connection without its owner). At most one line a minute for each cause; `left_out` says how many were left out before this one. `toascope_task_failures_total` counts them all.',
+			'`task` is retried if it is `clock`, `collect`, `attachments`, `flush` or `drain`; any other name is a step that was skipped (`owners`: a connection without its owner). At most one line a minute for each cause; `left_out` says how many were left out before this one. `toascope_task_failures_total` counts them all.',
 		fields: ['err', 'task', 'left_out'],
 	},
 	taskRecovered: {

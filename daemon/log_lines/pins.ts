@@ -12,7 +12,7 @@ export const pinLines = {
 	},
 	otherScope: {
 		level: 'warn',
-		text: 'the pinned counters are of another cgroup (by its path): counters start from zero',
+		text: 'the pinned counters belong to another cgroup path; counters start from zero',
 		meaning:
 			'The key `cgroup` was changed since the maps were pinned: they count the connections of the previous cgroup.',
 		fields: ['pins'],

@@ -40,20 +40,20 @@ export const processLines = {
 		level: 'info',
 		text: 'stopped: the programs stay attached and count',
 		meaning: '`on_exit: keep`; the next daemon adopts the counters, and the records that wait for spans.',
-		fields: ['on_exit', 'records_lost'],
+		fields: ['on_exit', 'records_dropped'],
 	},
 	stoppedPartlyKept: {
 		level: 'warn',
 		text: 'stopped: not everything stays attached and counts',
 		meaning:
-			'`on_exit: keep`, but `lost` is not kept: what is not attached observes no connection until the next start; what is not pinned, or cannot be reached, starts from zero then.',
-		fields: ['on_exit', 'records_lost', 'lost'],
+			'`on_exit: keep`, but what `not_kept` names is not kept: what is not attached observes no connection until the next start; what is not pinned, or cannot be reached, starts from zero then.',
+		fields: ['on_exit', 'records_dropped', 'not_kept'],
 	},
 	stopped: {
 		level: 'info',
 		text: 'stopped: detached',
 		meaning:
-			'Nothing is left in the kernel. `records_lost`: the number of records for spans that could not be processed in time.',
-		fields: ['on_exit', 'records_lost'],
+			'Nothing is left in the kernel. `records_dropped`: the number of records for spans that could not be processed in time.',
+		fields: ['on_exit', 'records_dropped'],
 	},
 } as const satisfies Record<string, LogLine>;

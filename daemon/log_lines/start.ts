@@ -32,7 +32,7 @@ export const startLines = {
 	},
 	autoModule: {
 		level: 'info',
-		text: 'provider auto: toa.ko is loaded, and 32-bit servers need it: using the module',
+		text: 'provider auto: using toa.ko, which 32-bit servers require',
 		meaning:
 			'getsockopt(4096) calls of `servers` reach no BPF program. With `provider: bpf` in the configuration `bpf` is used nevertheless.',
 		fields: ['servers'],
@@ -51,7 +51,7 @@ export const startLines = {
 	},
 	moduleOnly: {
 		level: 'warn',
-		text: 'BPF is refused: toa.ko answers only getsockopt(4096); no connection, client, owner or transparent address',
+		text: 'BPF is not available: toa.ko answers getsockopt(4096), but connections are not tracked',
 		meaning: '`err` says what refused it. The metrics contain what the module counts.',
 		fields: ['err'],
 	},
@@ -74,7 +74,7 @@ export const startLines = {
 	},
 	pidNamespace: {
 		level: 'warn',
-		text: "in a pid namespace of its own: the kernel's process IDs mean nothing here",
+		text: 'running in a separate PID namespace: process IDs from the kernel do not match /proc',
 		meaning:
 			'The daemon runs in a container with a pid namespace. `process.pid` is the process ID on the host; containers are identified by cgroup v2 only; owners are searched for among the processes of this container; TCP_SAVE_SYN is not set on listeners that existed before. `hint` says what helps.',
 		fields: ['hint'],

@@ -2,7 +2,7 @@
 /**
  * Numbers the clients of the kernel's table. A client keeps its number while it is in the table;
  * then the number is reused. What is remembered about clients between collections is kept in
- * columns, indexed by the number. There are no objects: a million clients take 65 MB, and the
+ * columns, indexed by the number. There are no objects: a million clients use 65 MB, and the
  * garbage collector has nothing to traverse.
  */
 import { getRandomValues } from 'node:crypto';
@@ -25,7 +25,7 @@ const none = 0;
 export class ClientIndex {
 	/** Values of `clientState`. */
 	readonly states: Uint8Array;
-	/** Of clients in "other": the weight at the last collection. */
+	/** The weight of each client in "other" at the last collection. */
 	readonly weights: Float64Array;
 	/** The number of the client's listener. */
 	readonly listenerRows: Uint32Array;

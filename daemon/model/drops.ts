@@ -10,17 +10,19 @@ export interface DropReason {
 	readonly advice?: string;
 }
 
+const memoryAdvice =
+	'raise net.core.optmem_max in the network namespace of the server if it is small; otherwise the host is out of memory';
+
 export const dropReasons: Readonly<Record<string, DropReason>> = {
 	answers: {
 		meaning:
-			'The kernel had no memory for what a connection answers besides its client: no virtual server is reported, and where profiles differ in their `uses`, the client chosen among all profiles applies, for the uses of its own profile.',
-		advice: 'as for `socket_storage`',
+			"The kernel had no memory for a connection's virtual server and its clients by use: no virtual server is reported, and where profiles differ in their `uses`, the client chosen among all profiles applies, for the uses of its own profile.",
+		advice: memoryAdvice,
 	},
 	socket_storage: {
 		meaning:
 			'The kernel had no memory for the state of a connection: the connection is not counted at all. The state is charged to the option memory of its socket (`net.core.optmem_max` of its network namespace) and to the memory of the host.',
-		advice:
-			'raise net.core.optmem_max in the network namespace of the server if it is small; otherwise the host is out of memory',
+		advice: memoryAdvice,
 	},
 	listeners_full: {
 		meaning:

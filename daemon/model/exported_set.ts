@@ -89,9 +89,9 @@ export class ExportedSet {
 	}
 
 	/**
-	 * Deletes the entries of ended series. To be called when all clients have been read: a series
-	 * that has not been resumed by then has no client. A deletion that the kernel refuses is tried
-	 * again at the next collection.
+	 * Deletes the entries of ended series. Call it when all clients have been read: a series that
+	 * has not been resumed by then has no client. A deletion that the kernel refuses is tried again
+	 * at the next collection.
 	 */
 	async sweep(yieldLoop: () => Promise<void>): Promise<void> {
 		for (const key of this.#unresumed.keys()) this.#ended.add(key);

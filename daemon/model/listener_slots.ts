@@ -42,8 +42,8 @@ export class ListenerSlots {
 	}
 
 	/**
-	 * To be called once per collection, when its clients have been read. Returns the listeners as
-	 * they are then, and the keys of those that were folded.
+	 * Call it once per collection, when its clients have been read. Returns the listeners as they
+	 * are then, and the keys of those that were folded.
 	 */
 	foldIdle(limits: FoldLimits): { readonly records: readonly ListenerRecord[]; readonly folded: readonly string[] } {
 		const source = this.#source;

@@ -11,7 +11,7 @@ export const moduleEvents: Readonly<Record<string, string>> = {
 	verdict_untrusted: 'Verdict: the sender is not trusted to name a client.',
 	verdict_conflict: 'Verdict: several options differ; one of them was used.',
 	option_on_syn: 'The trusted option was on the SYN.',
-	option_on_ack: 'The trusted option was on the segment that made the socket, or on one without data after it.',
+	option_on_ack: 'The trusted option was on the segment that created the socket, or on one without data after it.',
 	option_on_data: 'The trusted option was on a segment with data.',
 	asked_ok: 'An application called getsockopt(4096) and got the client.',
 	asked_none: 'An application called getsockopt(4096), but the connection has no client: EINVAL.',
@@ -20,11 +20,12 @@ export const moduleEvents: Readonly<Record<string, string>> = {
 	asked_short: 'An application called getsockopt(4096) with a length below 20: EINVAL.',
 	objects_allocated: 'The object of a connection was allocated.',
 	objects_freed: 'The object of a connection was freed.',
-	drop_no_memory: 'A connection goes on without TOA: there was no memory for its object.',
-	drop_full: 'A connection goes on without TOA: the parameter `connections` allows no further object.',
+	drop_no_memory: 'A connection continues without TOA: there was no memory for its object.',
+	drop_full: 'A connection continues without TOA: the parameter `connections` allows no further object.',
 	lost_race:
-		'Two CPUs made a socket for the same connection: the one that came second was discarded, and nothing is lost.',
-	repaired: 'A probe missed how a socket was made, or had no room for its object, and a later probe made up for it.',
+		'Two CPUs created a socket for the same connection: the one that came second was discarded, and nothing is lost.',
+	repaired:
+		'A probe missed the creation of a socket or could not allocate its object; a later probe created the object.',
 	stale: 'A leftover entry for an earlier socket was replaced.',
 	syn_evicted:
 		'A set of the table of SYNs was full: an older option was discarded or, if the new one names no client, the new one.',

@@ -90,7 +90,7 @@ export class Recent {
 		this.#clock = clock;
 	}
 
-	/** To be called after every collection. Keeps a sample once a minute. */
+	/** Call it after every collection. Keeps a sample once a minute. */
 	add(snapshot: Snapshot, unknownOptions: () => readonly UnknownOption[]): void {
 		const last = this.#samples.at(-1);
 		if (last !== undefined && this.#clock() - last.atMs < stepMs) return;

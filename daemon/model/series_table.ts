@@ -105,7 +105,7 @@ export class SeriesTableBuilder {
 		[this.#words, this.#active] = [words, active];
 	}
 
-	/** To be called once, at the end. */
+	/** Call it once, at the end. */
 	build(): SeriesTable {
 		const rows = this.#series.length;
 		return new SeriesTable(this.#series, this.#words.subarray(0, rows * trafficWords), this.#active.subarray(0, rows));

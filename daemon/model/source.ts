@@ -83,7 +83,7 @@ export interface Source {
 	readListeners(): readonly ListenerRecord[];
 	/** Listeners that the table can hold, without `other`. */
 	readonly listenersCapacity: number;
-	/** From now on new connections of this listener count under `other`. */
+	/** Retires a listener: new connections count under `other`. */
 	retireListener(record: ListenerRecord): void;
 	/** Undoes retireListener(). */
 	restoreListener(record: ListenerRecord): void;
@@ -112,14 +112,13 @@ export interface Source {
 	/** Adds series to the exported set. Returns whether there was room, for each of them. */
 	admit(admissions: readonly Admission[]): readonly boolean[];
 	/**
-	 * From now on programs count new connections of this client elsewhere. False: it has open
-	 * connections again.
+	 * Retires a client: new connections count elsewhere. Returns false if it has open connections.
 	 */
 	retire(key: string): boolean;
 	/**
-	 * Waits for a grace period, so that every program run that had begun is over. Then no run uses
-	 * a client that was retired before, and each client that was created before the call is in the
-	 * table. Takes milliseconds.
+	 * Waits for a grace period: when it resolves, every BPF program run that had already started
+	 * has ended. Then no run uses a client that was retired before, and each client that was
+	 * created before the call is in the table. Resolves after some milliseconds.
 	 */
 	synchronize(): Promise<void>;
 	/** Counts connections that have closed since the last sweep, and new ones. */

@@ -4,7 +4,7 @@
  * the smallest at the root.
  */
 
-/** Of rows with equal values, the one that was offered first is the greater. */
+/** If two rows have equal values, the one offered first ranks higher. */
 export class TopK {
 	readonly #wanted: number;
 	readonly #rows: number[] = [];

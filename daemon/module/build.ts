@@ -58,8 +58,8 @@ export function requireParts(release: string, roots: Roots = hostRoots, installe
 }
 
 /**
- * Whether another user can write to a path. All of the path must be root's or this user's: anyone who
- * can write here can load code into the kernel.
+ * Whether another user can write to a path. All of the path must be root's or this user's: anyone
+ * who can write here can load code into the kernel.
  */
 function writableByOthers(path: string): boolean {
 	const { uid, gid, mode } = statSync(path);

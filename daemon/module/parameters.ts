@@ -18,17 +18,17 @@ const shownMax = 200;
 const pageMax = 4095;
 
 /**
- * Formats profiles as kernel/toa_profiles_param.c reads and shows them. The module delivers only clients:
- * it supports neither `uses` nor the offsets of a virtual server. A user-defined profile without a
- * client is left out.
+ * Formats profiles as kernel/toa_profiles_param.c reads and shows them. The module delivers only
+ * clients: it supports neither `uses` nor the offsets of a virtual server. A custom profile without
+ * a client is left out.
  */
 export function formatProfiles(profiles: readonly Profile[]): string {
 	return profiles
 		.filter((profile) => profile.addressAt !== undefined || !isCustomProfile(profile))
 		.map((profile) => {
 			const { name, kind, length, family, addressAt, portAt, onSyn, priority, pick } = profile;
-			const own = [kind, length, `ipv${family}`, addressAt, portAt ?? '-', ...(onSyn ? ['syn'] : [])];
-			const layout = isCustomProfile(profile) ? [name, ...own].join(':') : name;
+			const fields = [kind, length, `ipv${family}`, addressAt, portAt ?? '-', ...(onSyn ? ['syn'] : [])];
+			const layout = isCustomProfile(profile) ? [name, ...fields].join(':') : name;
 			return [
 				layout,
 				...(priority === 0 ? [] : [`priority=${priority}`]),
@@ -92,8 +92,8 @@ function reduced(networks: readonly Network[]): string[] {
 }
 
 /**
- * Whether the networks that the module shows are this list. Of a list longer than a page, the
- * module shows a part and the number of the others.
+ * Whether the networks that the module shows are this list. If the list is longer than a page, the
+ * module shows a part and the number of the remaining networks.
  */
 export function matchesTrust(shown: string, networks: readonly Network[]): boolean {
 	const [, listed = '', more = '0'] = /^(.*?)(?: \.\.\. and (\d+) more)?$/.exec(shown) ?? [];

@@ -74,9 +74,11 @@ export function verifyModule({ profiles, trust, sockopt }: Config): void {
 
 /** Returns what is wrong; empty: nothing is. */
 function checkTrusted(option: Buffer, client: string): string {
-	const { without, with: errno, peer } = native().probeModule(option);
-	if (without !== 'EINVAL') return `getsockopt(4096) without TOA returned ${without || 'an address'} instead of EINVAL`;
-	if (peer === undefined) return `getsockopt(4096) with TOA failed with ${errno}`;
+	const { errnoBefore, errnoAfter, peer } = native().probeModule(option);
+	if (errnoBefore !== 'EINVAL') {
+		return `getsockopt(4096) without TOA returned ${errnoBefore || 'an address'} instead of EINVAL`;
+	}
+	if (peer === undefined) return `getsockopt(4096) with TOA failed with ${errnoAfter}`;
 	const found = formatClient(peer);
 	return found === client ? '' : `getsockopt(4096) returned ${found} instead of ${client}`;
 }
@@ -85,9 +87,9 @@ function checkTrusted(option: Buffer, client: string): string {
 function checkRefused(option: Buffer, event: string, which: string): string {
 	const count = () => readEvents()[event];
 	const before = count();
-	const { with: errno } = native().probeModule(option);
-	if (errno !== 'EINVAL') {
-		return `getsockopt(4096) for an option ${which} returned ${errno || 'an address'} instead of EINVAL`;
+	const { errnoAfter } = native().probeModule(option);
+	if (errnoAfter !== 'EINVAL') {
+		return `getsockopt(4096) for an option ${which} returned ${errnoAfter || 'an address'} instead of EINVAL`;
 	}
 	const after = count();
 	// only the initial network namespace has the counters; in others EINVAL has to suffice

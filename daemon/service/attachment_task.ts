@@ -44,7 +44,7 @@ export class AttachmentTask {
 	/** When the latest check ended. */
 	#checkedMs: number;
 
-	/** Not ready from now on, until a check has succeeded. */
+	/** Marks the daemon as not ready until the first run succeeds. */
 	constructor(options: AttachmentTaskOptions) {
 		this.#options = options;
 		this.#limit = new LogLimit(options.log);

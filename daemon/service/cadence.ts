@@ -12,8 +12,8 @@ export const collectMs = 1000;
 /** The interval between checks that everything is still attached. */
 export const attachmentsMs = 1000;
 /**
- * The interval between flushes. Open connections are in the counters after two of them: within 15 s
- * (bpf/sweep.bpf.c).
+ * The interval between flushes. A byte of an open connection is counted after two flushes at the
+ * latest, within 15 s: see payload() in bpf/raw_socket.h.
  */
 export const flushMs = 5000;
 /** The interval between drains of the ring: the kernel wakes no process for a record. */

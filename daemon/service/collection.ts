@@ -28,7 +28,7 @@ export class Collection {
 	#succeededAt = 0;
 	#lastError: string | undefined;
 
-	/** Not ready from now on, until one has succeeded. */
+	/** Marks the daemon as not ready until the first run succeeds. */
 	constructor(tracker: Tracker | undefined, store: SnapshotStore, tasks: Tasks, readiness: Readiness) {
 		this.#tracker = tracker;
 		this.#store = store;
@@ -70,7 +70,7 @@ export class Collection {
 		this.#recent.add(snapshot, () => this.#unknownOptions());
 	}
 
-	/** To be called when a collection failed. */
+	/** Call it when a collection has failed. */
 	recordFailure(error: unknown): void {
 		this.#lastError = codeOfError(error);
 		if (this.#store.snapshot === undefined) {

@@ -19,7 +19,7 @@ export class Events {
 	readonly #consumers: readonly EventConsumer[];
 	readonly #onFailure: OnFailure;
 
-	/** From now on the kernel records events of these types, and drain() is to be called. */
+	/** Makes the kernel emit records of these types. The caller must call drain() regularly. */
 	constructor(
 		tracker: Tracker,
 		types: readonly ConnectionEvent['type'][],

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The search for the busiest peers. It reads the whole table of connections, so it does not run for
+ * The search for the busiest peers. It reads the whole connection table, so it does not run for
  * every request.
  */
 

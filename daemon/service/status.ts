@@ -162,7 +162,7 @@ function recentJson({ seconds, total, listeners, drops, unknownOptions }: Recent
 		listeners: listeners.slice(0, listenersMax).map((each: ListenerTally) => ({
 			listener: each.listener,
 			...tallyJson(each),
-			believed_before: String(each.hadClientBefore),
+			had_client_before: String(each.hadClientBefore),
 		})),
 		drops: decimals(drops),
 		unknown_options: unknownOptions.map(({ kind, length, connections }) => ({

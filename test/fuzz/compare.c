@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compares the two readings of a case, and reports findings, also from signal handlers.
+// Compares the results of both parsers for a case, and reports findings, also from signal handlers.
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 
 #include "compare.h"
 #include "parser.h"
-#include "second_reading.h"
+#include "reference_parser.h"
 
 #define SECONDS_WITHOUT_PROGRESS 30
 
@@ -43,7 +43,7 @@ void show_case(void)
 	write_out(text, write_case(text, sizeof(text)));
 }
 
-void report_finding(const char *what, const struct reading *parser, const struct reading *second)
+void report_finding(const char *what, const struct parse_result *parser, const struct parse_result *reference)
 {
 	char text[2048], *at = text;
 	const char *end = text + sizeof(text);
@@ -52,17 +52,17 @@ void report_finding(const char *what, const struct reading *parser, const struct
 	at += write_case(at, end - at);
 	if (parser) {
 		at += snprintf(at, end - at, "parser: ");
-		at += write_reading(at, end - at, parser);
+		at += write_result(at, end - at, parser);
 		at += snprintf(at, end - at, "\n");
 	}
-	if (second) {
-		at += snprintf(at, end - at, "second: ");
-		at += write_reading(at, end - at, second);
+	if (reference) {
+		at += snprintf(at, end - at, "reference: ");
+		at += write_result(at, end - at, reference);
 		at += snprintf(at, end - at, "\n");
 	}
-	if (parser && second)
+	if (parser && reference)
 		at += snprintf(at, end - at, "unknown: %u:%u %u:%u\n", parser->unknown_kind,
-			       parser->unknown_length, second->unknown_kind, second->unknown_length);
+			       parser->unknown_length, reference->unknown_kind, reference->unknown_length);
 	write_out(text, at - text);
 }
 
@@ -72,7 +72,7 @@ static bool same_server(const struct virtual_server *a, const struct virtual_ser
 	       memcmp(a->address, b->address, sizeof(a->address)) == 0;
 }
 
-static bool equal(const struct reading *a, const struct reading *b)
+static bool equal(const struct parse_result *a, const struct parse_result *b)
 {
 	return a->verdict == b->verdict && a->unknown_kind == b->unknown_kind &&
 	       a->unknown_length == b->unknown_length && a->id == b->id && a->family == b->family &&
@@ -80,35 +80,35 @@ static bool equal(const struct reading *a, const struct reading *b)
 	       same_server(&a->virtual_server, &b->virtual_server);
 }
 
-bool readings_agree(enum toa_verdict *verdict)
+bool parsers_agree(enum toa_verdict *verdict)
 {
 	const char *fault;
-	struct reading parser = parser_reading(&current_case, &fault);
-	struct reading second = second_reading(&current_case);
+	struct parse_result parser = run_parser(&current_case, &fault);
+	struct parse_result reference = reference_parse(&current_case);
 
-	*verdict = second.verdict;
-	if (!fault && equal(&parser, &second))
+	*verdict = reference.verdict;
+	if (!fault && equal(&parser, &reference))
 		return true;
-	report_finding(fault ? fault : "the two readings differ", &parser, &second);
+	report_finding(fault ? fault : "the two parsers differ", &parser, &reference);
 	return false;
 }
 
-/* The second reading can be called after a crash, because it has no state of its own. */
+/* The reference can be called after a crash, because it has no state of its own. */
 static void on_abort(int signal)
 {
-	struct reading second = second_reading(&current_case);
+	struct parse_result reference = reference_parse(&current_case);
 
 	(void)signal;
-	report_finding("the parser crashed", NULL, &second);
+	report_finding("the parser crashed", NULL, &reference);
 	_exit(1);
 }
 
 static void on_alarm(int signal)
 {
-	struct reading second = second_reading(&current_case);
+	struct parse_result reference = reference_parse(&current_case);
 
 	(void)signal;
-	report_finding("the parser does not terminate", NULL, &second);
+	report_finding("the parser does not terminate", NULL, &reference);
 	_exit(1);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Compares both readings of a case, and reports findings. */
+/* Compares the results of both parsers for a case, and reports findings. */
 #ifndef TOASCOPE_FUZZ_COMPARE_H
 #define TOASCOPE_FUZZ_COMPARE_H
 
@@ -9,19 +9,20 @@
 extern struct option_case current_case;
 
 /*
- * Returns whether both readings of current_case agree, and reports a finding if not. *verdict is
- * that of the second reading.
+ * Returns whether both parsers agree on current_case, and reports a finding if not. *verdict is
+ * that of the reference.
  */
-bool readings_agree(enum toa_verdict *verdict);
+bool parsers_agree(enum toa_verdict *verdict);
 
 /* Writes current_case to standard output: the lines segment, profiles and options. */
 void show_case(void);
 
 /*
  * Writes the lines of a finding to standard output: finding, segment, profiles, options, parser,
- * second, unknown (test/fuzz/finding.ts parses them). If a reading is NULL, its line is left out.
+ * reference, unknown (test/fuzz/finding.ts parses them). If a result is NULL, its line is left out.
  */
-void report_finding(const char *what, const struct reading *parser, const struct reading *second);
+void report_finding(const char *what, const struct parse_result *parser,
+		    const struct parse_result *reference);
 
 /*
  * After catch_crashes(), crashes and hangs are reported. A hang is a time of 30 s after

@@ -10,7 +10,7 @@ import type { Expected, VectorEntry } from '../kit/model/vectors.ts';
 import { readProfile, readVerdict } from './programs.ts';
 
 export interface Finding {
-	/** What happened: the readings differ, or the parser crashed or did not terminate. */
+	/** What happened: the parsers differ, or the parser crashed or did not terminate. */
 	readonly what: string;
 	readonly segment: 'syn' | 'fastopen' | 'other';
 	/** Hex. */
@@ -18,9 +18,9 @@ export interface Finding {
 	readonly profiles: readonly Profile[];
 	/** Undefined after a crash. */
 	readonly parser: Expected | undefined;
-	readonly second: Expected | undefined;
-	/** `KIND:LENGTH` of the unknown option in each reading; undefined if they agree. */
-	readonly unknown: { readonly parser: string; readonly second: string } | undefined;
+	readonly reference: Expected | undefined;
+	/** `KIND:LENGTH` of the unknown option for each parser; undefined if they agree. */
+	readonly unknown: { readonly parser: string; readonly reference: string } | undefined;
 	/** The report of a sanitizer, with the place in the code. Empty if there is none. */
 	readonly trace: string;
 }
@@ -44,15 +44,15 @@ export function readFinding(stdout: string, stderr = ''): Finding | undefined {
 	const profiles = (field('profiles')?.split(' ') ?? []).map((text) => readProfile(text, builtInProfiles));
 	const verdict = (text: string | undefined) => (text === undefined ? undefined : readVerdict(text, profiles));
 	const segment = field('segment');
-	const [parser = '', second = ''] = field('unknown')?.split(' ') ?? [];
+	const [parser = '', reference = ''] = field('unknown')?.split(' ') ?? [];
 	return {
 		what,
 		segment: segment === 'syn' || segment === 'fastopen' ? segment : 'other',
 		options: field('options') ?? '',
 		profiles,
 		parser: verdict(field('parser')),
-		second: verdict(field('second')),
-		unknown: parser === second ? undefined : { parser, second },
+		reference: verdict(field('reference')),
+		unknown: parser === reference ? undefined : { parser, reference },
 		trace: readTrace(stderr),
 	};
 }
@@ -65,14 +65,14 @@ function formatVerdict(verdict: Expected | undefined): string {
 	return `${client}, virtual server ${server.address} port ${server.port} VNI ${server.vni ?? 'none'}`;
 }
 
-/** The entry for test/vectors/options.json. It expects the verdict of the second reading. */
+/** The entry for test/vectors/options.json. It expects the verdict of the reference parser. */
 export function asVector(finding: Finding): VectorEntry {
 	return {
 		name: 'DESCRIBE WHAT IT SHOWS',
 		...(finding.segment === 'other' ? {} : { segment: finding.segment }),
 		options: finding.options,
 		profiles: finding.profiles.map(formatProfile),
-		expect: finding.second ?? { verdict: 'none' },
+		expect: finding.reference ?? { verdict: 'none' },
 	};
 }
 
@@ -84,13 +84,13 @@ export function formatFinding(finding: Finding): string {
 		`  options         ${finding.options || '(empty)'}`,
 		`  profiles        ${profiles.join('\n                  ') || '(none)'}`,
 		`  parser          ${formatVerdict(finding.parser)}`,
-		`  second reading  ${formatVerdict(finding.second)}`,
+		`  reference       ${formatVerdict(finding.reference)}`,
 		...(finding.unknown === undefined
 			? []
-			: [`  unknown option  ${finding.unknown.parser} by the parser, ${finding.unknown.second} by the second reading`]),
+			: [`  unknown option  ${finding.unknown.parser} by the parser, ${finding.unknown.reference} by the reference`]),
 		...(finding.trace === '' ? [] : ['', finding.trace]),
 		'',
-		'Decide by the rules which reading is right (docs/testing.md, "Fuzzing"). Then add the list with the right',
+		'Decide by the rules which parser is right (docs/testing.md, "Fuzzing"). Then add the list with the right',
 		'verdict to test/vectors/options.json, so that it tests every build of the parser, and fix the wrong one:',
 		'',
 		JSON.stringify(asVector(finding), undefined, '\t'),

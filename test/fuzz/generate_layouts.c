@@ -6,7 +6,8 @@ uint8_t any_kind(struct random *random)
 {
 	uint8_t kind;
 
-	// often a built-in kind, so that own profiles differ from built-in ones only by the length
+	// often a built-in kind, so that custom profiles differ from built-in ones only by the
+	// length
 	if (one_in(random, 2))
 		return built_in_layouts[below(random, BUILT_IN)].kind;
 	do
@@ -39,7 +40,7 @@ static void add_virtual_server(struct layout *layout, struct random *random, uns
 /* Some of these layouts are invalid, and add_layout() leaves them out. */
 static struct layout any_layout(struct random *random)
 {
-	struct layout layout = { .id = FIRST_OWN_ID,
+	struct layout layout = { .id = FIRST_CUSTOM_ID,
 				 .kind = any_kind(random),
 				 .family = one_in(random, 2) ? 4 : 6,
 				 .on_syn = one_in(random, 2),
@@ -57,7 +58,7 @@ static struct layout any_layout(struct random *random)
 	return layout;
 }
 
-static void add_own(struct option_case *tc, struct random *random, unsigned most)
+static void add_custom(struct option_case *tc, struct random *random, unsigned most)
 {
 	for (unsigned i = 1 + below(random, most); i > 0; i--)
 		add_layout(tc, any_layout(random));
@@ -81,13 +82,13 @@ static void shuffle(struct option_case *tc, struct random *random)
 	}
 }
 
-/* Numbers own profiles in order from FIRST_OWN_ID, as the configuration does. */
-static void number_own(struct option_case *tc)
+/* Numbers custom profiles in order from FIRST_CUSTOM_ID, as the configuration does. */
+static void number_custom(struct option_case *tc)
 {
-	unsigned id = FIRST_OWN_ID;
+	unsigned id = FIRST_CUSTOM_ID;
 
 	for (unsigned i = 0; i < tc->layout_count; i++)
-		if (tc->layouts[i].id >= FIRST_OWN_ID && tc->layouts[i].id < FIRST_OWN_ID + LAYOUTS_MAX)
+		if (tc->layouts[i].id >= FIRST_CUSTOM_ID && tc->layouts[i].id < FIRST_CUSTOM_ID + LAYOUTS_MAX)
 			tc->layouts[i].id = id++;
 }
 
@@ -106,16 +107,16 @@ void generate_layouts(struct option_case *tc, struct random *random)
 		add_built_in(tc, 1 + below(random, (1 << BUILT_IN) - 1));
 		break;
 	case 3:
-		add_own(tc, random, 3);
+		add_custom(tc, random, 3);
 		break;
 	case 4:
-		add_own(tc, random, LAYOUTS_MAX);
+		add_custom(tc, random, LAYOUTS_MAX);
 		break;
 	default:
 		add_built_in(tc, next(random));
-		add_own(tc, random, LAYOUTS_MAX);
+		add_custom(tc, random, LAYOUTS_MAX);
 	}
 	ensure_layout(tc);
 	shuffle(tc, random);
-	number_own(tc);
+	number_custom(tc);
 }

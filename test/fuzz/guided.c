@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// libFuzzer's entry point: compares both readings of option lists, guided by coverage.
+// libFuzzer's entry point: compares both parsers on option lists, guided by coverage.
 #include <stdlib.h>
 
 #include "compare.h"
@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 	enum toa_verdict verdict;
 
 	decode_case(&current_case, input, size);
-	if (!readings_agree(&verdict))
+	if (!parsers_agree(&verdict))
 		abort(); // libFuzzer keeps the input
 	return 0;
 }

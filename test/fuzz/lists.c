@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs both readings of option lists, without a fuzzing engine.
+// Runs both parsers on option lists, without a fuzzing engine.
 //
 //   lists read PROFILE...               read hex lists from standard input, one per line; for each,
-//                                       print the parser's verdict, "; ", and the second reading's
+//                                       print the parser's verdict, "; ", and the reference's
 //   lists read-syn PROFILE...           as read, for the lists of SYNs
-//   lists read-fastopen PROFILE...      as read, for the lists of SYNs that made their socket
+//   lists read-fastopen PROFILE...      as read, for the lists of SYNs that create their socket
 //   lists print SEED LISTS PROFILE...   print random lists for these profiles, one in hex per line
-//   lists generate SEED LISTS SECONDS   compare the readings of random lists until either limit is
+//   lists generate SEED LISTS SECONDS   compare both parsers on random lists until either limit is
 //                                       reached (0: no limit); print a line of counts every second
 //                                       and at the end
-//   lists replay FILE                   compare the readings of the case in a fuzzer's input
+//   lists replay FILE                   compare both parsers on the case in a fuzzer's input
 //   lists show FILE                     print the case in a fuzzer's input
 //
-// Exit codes: 0 both readings agree (or nothing was compared), 1 a finding, which is reported on
+// Exit codes: 0 both parsers agree (or nothing was compared), 1 a finding, which is reported on
 // standard output, 2 wrong usage.
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,12 +22,12 @@
 #include "compare.h"
 #include "generate.h"
 #include "parser.h"
-#include "second_reading.h"
+#include "reference_parser.h"
 
 enum exit_code { EXIT_AGREED = 0, EXIT_FINDING = 1, EXIT_USAGE = 2 };
 
 #define LISTS_FOR_PROFILES 64 /* lists until the profiles change */
-#define LISTS_FOR_CLOCK 8192  /* lists between two readings of the clock */
+#define LISTS_FOR_CLOCK 8192  /* lists between two queries of the clock */
 
 static bool read_profiles(char **profiles)
 {
@@ -47,15 +47,15 @@ static enum exit_code read_lists(char **profiles)
 	if (!read_profiles(profiles))
 		return EXIT_USAGE;
 	while (fgets(line, sizeof(line), stdin)) {
-		struct reading reading;
+		struct parse_result result;
 		const char *fault;
 
 		read_list(&current_case, line);
-		reading = parser_reading(&current_case, &fault);
-		write_reading(verdict, sizeof(verdict), &reading);
+		result = run_parser(&current_case, &fault);
+		write_result(verdict, sizeof(verdict), &result);
 		printf("%s; ", fault ? fault : verdict);
-		reading = second_reading(&current_case);
-		write_reading(verdict, sizeof(verdict), &reading);
+		result = reference_parse(&current_case);
+		write_result(verdict, sizeof(verdict), &result);
 		puts(verdict);
 	}
 	return EXIT_AGREED;
@@ -119,7 +119,7 @@ static enum exit_code generate_lists(unsigned long long seed, unsigned long long
 		if (i % LISTS_FOR_PROFILES == 0)
 			generate_layouts(&current_case, &random);
 		generate_list(&current_case, &random);
-		if (!readings_agree(&verdict)) {
+		if (!parsers_agree(&verdict)) {
 			print_counts(verdicts, seconds_now() - began);
 			return EXIT_FINDING;
 		}
@@ -157,7 +157,7 @@ static enum exit_code replay(const char *path)
 
 	read_input(path);
 	keep_alive();
-	return readings_agree(&verdict) ? EXIT_AGREED : EXIT_FINDING;
+	return parsers_agree(&verdict) ? EXIT_AGREED : EXIT_FINDING;
 }
 
 int main(int count, char **arguments)

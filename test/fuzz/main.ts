@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * `npm run fuzz [-- --seconds N] [--lists N] [--seed N] [--json]`: reads option lists with
- * kernel/toa_option.h and with a second, independent reading, until a limit is reached (60 s if
+ * kernel/toa_option.h and with an independent reference parser, until a limit is reached (60 s if
  * none is given; 0: no limit) or they differ. docs/testing.md has the details. Exit codes: 0
  * nothing found, 1 a finding or a failure, 2 wrong usage.
  */
@@ -19,7 +19,7 @@ const defaultSeconds = 60;
 function wholeNumber(name: string, text: string | undefined): number | undefined {
 	if (text === undefined) return undefined;
 	if (!/^\d{1,15}$/.test(text)) {
-		throw new ToascopeError('USAGE', `--${name} is "${text}", must be a whole number`, { hint: usage });
+		throw new ToascopeError('USAGE', `--${name} must be a whole number (found: "${text}")`, { hint: usage });
 	}
 	return Number(text);
 }

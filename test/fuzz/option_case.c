@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cases: checks profiles by the rules of the configuration, decodes a fuzzer's bytes, and converts
-// profiles and readings to and from text.
+// profiles and results to and from text.
 #include <stdio.h>
 #include <string.h>
 
 #include "option_case.h"
 
 #define NO_PORT 255
-#define OWN_BYTES 9
+#define CUSTOM_BYTES 9
 #define PICKS 3
 #define HIGH_BIT 0x80
 
@@ -91,7 +91,7 @@ void ensure_layout(struct option_case *tc)
 void decode_case(struct option_case *tc, const uint8_t *input, size_t size)
 {
 	const uint8_t *end = input + size;
-	unsigned own = 0, id = FIRST_OWN_ID;
+	unsigned custom = 0, id = FIRST_CUSTOM_ID;
 
 	memset(tc, 0, sizeof(*tc));
 	if (size >= 3) {
@@ -101,10 +101,10 @@ void decode_case(struct option_case *tc, const uint8_t *input, size_t size)
 			if (mask >> i & 1)
 				add_layout(tc, built_in_layouts[i]);
 		tc->segment = (mask >> 14) % 3;
-		own = input[2];
+		custom = input[2];
 		input += 3;
 	}
-	for (; own > 0 && end - input >= OWN_BYTES; own--, input += OWN_BYTES) {
+	for (; custom > 0 && end - input >= CUSTOM_BYTES; custom--, input += CUSTOM_BYTES) {
 		struct layout layout = { .id = id,
 					 .kind = input[0],
 					 .length = input[1],
@@ -176,23 +176,22 @@ static int write_virtual_server(char *to, size_t room, const struct virtual_serv
 	return used + write_address(to + used, room - used, server->address);
 }
 
-int write_reading(char *to, size_t room, const struct reading *reading)
+int write_result(char *to, size_t room, const struct parse_result *result)
 {
 	int used;
 
-	switch (reading->verdict) {
+	switch (result->verdict) {
 	case TOA_VERDICT_NONE:
 		used = snprintf(to, room, "none");
 		break;
 	case TOA_VERDICT_MALFORMED:
 		return snprintf(to, room, "malformed");
 	default:
-		used = snprintf(to, room, "%s %u %u %u ",
-				reading->verdict == VERDICT_ONE ? "one" : "conflict", reading->id,
-				reading->family, reading->port);
-		used += write_address(to + used, room - used, reading->address);
+		used = snprintf(to, room, "%s %u %u %u ", result->verdict == VERDICT_ONE ? "one" : "conflict",
+				result->id, result->family, result->port);
+		used += write_address(to + used, room - used, result->address);
 	}
-	if (reading->virtual_server.family)
-		used += write_virtual_server(to + used, room - used, &reading->virtual_server);
+	if (result->virtual_server.family)
+		used += write_virtual_server(to + used, room - used, &result->virtual_server);
 	return used;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The input of both readings, which is an option list with the active profiles, and their result.
+ * The input of both parsers, which is an option list with the active profiles, and their result.
  * Nothing here comes from kernel/toa_option.h.
  */
 #ifndef TOASCOPE_FUZZ_OPTION_CASE_H
@@ -19,8 +19,8 @@ enum {
 };
 #undef TOA_PROFILE
 #define BUILT_IN_FIRST \
-	7 /* ids 1 to 7; own profiles count from FIRST_OWN_ID, other built-in ones follow them */
-#define FIRST_OWN_ID (BUILT_IN_FIRST + 1)
+	7 /* ids 1 to 7; custom profiles count from FIRST_CUSTOM_ID, other built-in ones follow them */
+#define FIRST_CUSTOM_ID (BUILT_IN_FIRST + 1)
 
 /* A profile, as in daemon/config/profile.ts. */
 struct layout {
@@ -64,7 +64,7 @@ struct virtual_server {
 };
 
 /* id to address are zero unless the verdict is VERDICT_ONE or TOA_VERDICT_CONFLICT. */
-struct reading {
+struct parse_result {
 	enum toa_verdict verdict;
 	uint8_t id;
 	uint8_t family;
@@ -92,7 +92,7 @@ void ensure_layout(struct option_case *tc);
 
 /*
  * Decodes a fuzzer's input. Bytes 0 and 1: a bit for each built-in profile, the lowest first; the
- * two highest bits of byte 1 are the segment. Byte 2: the number of own profiles, followed by 9
+ * two highest bits of byte 1 are the segment. Byte 2: the number of custom profiles, followed by 9
  * bytes for each: kind, length, family (bit 7: on_syn, bits 4 and 5: vni_form), port_at (255:
  * none), address_at, priority (bits 6 and 7: pick), vip_at, vport_at, vni_at. The rest is the list.
  * Invalid profiles are left out.
@@ -115,6 +115,6 @@ bool read_layout(struct layout *layout, const char *text);
  * the same fields. If there is a virtual server, " vip FAMILY PORT VNI ADDRESS" follows, with "-"
  * for no VNI.
  */
-int write_reading(char *to, size_t room, const struct reading *reading);
+int write_result(char *to, size_t room, const struct parse_result *result);
 
 #endif

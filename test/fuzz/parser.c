@@ -103,35 +103,37 @@ static bool untouched(const struct toa_client *client)
 	return true;
 }
 
-static struct reading translate(enum toa_found found, const struct toa_list *list,
-				const struct toa_client *client)
+static struct parse_result translate(enum toa_found found, const struct toa_list *list,
+				     const struct toa_client *client)
 {
-	struct reading reading = { .verdict = TOA_VERDICT_NONE,
-				   .unknown_kind = list->unknown_kind,
-				   .unknown_length = list->unknown_length };
+	struct parse_result result = { .verdict = TOA_VERDICT_NONE,
+				       .unknown_kind = list->unknown_kind,
+				       .unknown_length = list->unknown_length };
 
 	switch (found) {
 	case TOA_FOUND_NONE:
-		return reading;
+		return result;
 	case TOA_FOUND_MALFORMED:
-		return (struct reading){ .verdict = TOA_VERDICT_MALFORMED };
+		return (struct parse_result){ .verdict = TOA_VERDICT_MALFORMED };
 	case TOA_FOUND_ONE:
-		reading.verdict = VERDICT_ONE;
+		result.verdict = VERDICT_ONE;
 		break;
 	case TOA_FOUND_CONFLICT:
-		reading.verdict = TOA_VERDICT_CONFLICT;
+		result.verdict = TOA_VERDICT_CONFLICT;
 		break;
+	case TOA_FOUND_ON_SYN:
+		abort(); // toa_find_client() does not return it
 	}
-	reading.id = client->profile;
-	reading.family = client->family;
-	reading.port = client->port;
-	memcpy(reading.address, client->address, sizeof(reading.address));
-	return reading;
+	result.id = client->profile;
+	result.family = client->family;
+	result.port = client->port;
+	memcpy(result.address, client->address, sizeof(result.address));
+	return result;
 }
 
-static void copy_server(struct reading *reading, const struct toa_virtual *server)
+static void copy_server(struct parse_result *result, const struct toa_virtual *server)
 {
-	struct virtual_server *to = &reading->virtual_server;
+	struct virtual_server *to = &result->virtual_server;
 
 	if (!server->family)
 		return;
@@ -142,10 +144,10 @@ static void copy_server(struct reading *reading, const struct toa_virtual *serve
 	memcpy(to->address, server->address, sizeof(to->address));
 }
 
-struct reading parser_reading(const struct option_case *tc, const char **fault)
+struct parse_result run_parser(const struct option_case *tc, const char **fault)
 {
 	uint8_t before[TOA_LIST_SIZE];
-	struct reading reading;
+	struct parse_result result;
 	struct toa_list *list;
 	enum toa_found found;
 
@@ -169,15 +171,15 @@ struct reading parser_reading(const struct option_case *tc, const char **fault)
 		toa_read_virtual(list, parser.table, parser.server);
 	ASAN_UNPOISON_MEMORY_REGION(list->bytes + tc->size, sizeof(list->bytes) - tc->size);
 
-	reading = translate(found, list, parser.client);
-	copy_server(&reading, parser.server);
+	result = translate(found, list, parser.client);
+	copy_server(&result, parser.server);
 	if (memcmp(before, list->bytes, sizeof(before)) != 0 || list->length != tc->size ||
 	    list->source != tc->segment)
 		*fault = "the parser changed the list";
-	else if (reading.verdict != VERDICT_ONE && reading.verdict != TOA_VERDICT_CONFLICT &&
+	else if (result.verdict != VERDICT_ONE && result.verdict != TOA_VERDICT_CONFLICT &&
 		 !untouched(parser.client))
 		*fault = "the parser wrote a client although its verdict has none";
 	else
 		*fault = NULL;
-	return reading;
+	return result;
 }

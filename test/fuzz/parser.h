@@ -9,6 +9,6 @@
  * With AddressSanitizer, the bytes after the list's end are out of bounds, although they are in the
  * parser's buffer. Forbidden writes are detected as well: *fault describes one, or is NULL.
  */
-struct reading parser_reading(const struct option_case *tc, const char **fault);
+struct parse_result run_parser(const struct option_case *tc, const char **fault);
 
 #endif

@@ -8,7 +8,7 @@ import { formatAddress } from '../../daemon/model/address.ts';
 import type { Expected } from '../kit/model/vectors.ts';
 
 const folder = import.meta.dirname;
-const common = ['compare', 'option_case', 'parser', 'second_reading'];
+const common = ['compare', 'option_case', 'parser', 'reference_parser'];
 const sources = { lists: ['lists', 'generate_layouts', 'generate_list', ...common], guided: ['guided', ...common] };
 
 export interface Build {
@@ -49,7 +49,7 @@ export function writeProfile(profile: Profile): string {
 	return [...layout, priority, picks.indexOf(pick), ...server].join(':');
 }
 
-/** Reads a profile that a fuzzer wrote. Own profiles (ids from 8) have no name in the text. */
+/** Reads a profile that a fuzzer wrote. Custom profiles (ids from 8) have no name in the text. */
 export function readProfile(text: string, builtIn: readonly Profile[]): Profile {
 	const numbers = text.split(':').map(Number);
 	const [id = 0, kind = 0, length = 0, family, portAt, addressAt, onSyn, version, priority = 0, pick = 0] = numbers;
@@ -100,9 +100,9 @@ function readVirtualServer(text: string): NonNullable<Expected['virtual_server']
  * PORT ADDRESS`; followed by `vip ...` if an option names a virtual server.
  */
 export function readVerdict(line: string, active: readonly Profile[]): Expected {
-	const [reading = '', server] = line.split(' vip ');
+	const [result = '', server] = line.split(' vip ');
 	const virtual = server === undefined ? {} : { virtual_server: readVirtualServer(server) };
-	const [verdict, id, family, port, address = ''] = reading.split(' ');
+	const [verdict, id, family, port, address = ''] = result.split(' ');
 	if (verdict === 'none' || verdict === 'malformed') return { verdict, ...virtual };
 	if (verdict !== 'one' && verdict !== 'conflict') throw new Error(`not a verdict: ${line}`);
 	return {
@@ -116,8 +116,8 @@ export function readVerdict(line: string, active: readonly Profile[]): Expected 
 }
 
 /**
- * Runs `lists` on lists of such a segment. Returns the parser's verdict and the second reading's
- * for each.
+ * Runs `lists` on lists of such a segment. Returns the parser's verdict and the reference's for
+ * each.
  */
 export function readLists(
 	program: string,
@@ -135,8 +135,8 @@ export function readLists(
 		.trimEnd()
 		.split('\n')
 		.map((line) => {
-			const [parser = '', second = ''] = line.split('; ');
-			return { parser: readVerdict(parser, active), second: readVerdict(second, active) };
+			const [parser = '', reference = ''] = line.split('; ');
+			return { parser: readVerdict(parser, active), reference: readVerdict(reference, active) };
 		});
 }
 

@@ -14,8 +14,8 @@ import { toaOption } from '../kit/wire/toa_option.ts';
 import { somePorts } from '../kit/wire/toa_stage.ts';
 import { Wire, wireNetwork } from '../kit/wire/wire.ts';
 
-const viewer = '203.0.113.9';
-const viewerPort = 4444;
+const client4 = '203.0.113.9';
+const clientPort = 4444;
 const ipv6 = '2001:db8::42';
 const port = somePorts(2);
 
@@ -84,30 +84,30 @@ describe.each(['4', 'dual'] as const)('listener %s', (kind) => {
 	const shown = (address: string) => (kind === 'dual' ? `::ffff:${address}` : address);
 
 	it.each([
-		['nat64', toaOption('nat64', `::ffff:${viewer}`, viewerPort)],
-		['toa6', toaOption('toa6', `::ffff:${viewer}`, viewerPort)],
-		['toa4', toaOption('toa4', viewer, viewerPort)],
-		['toa4 and nat64', toaOption('toa4', viewer, viewerPort) + toaOption('nat64', `::ffff:${viewer}`, viewerPort)],
+		['nat64', toaOption('nat64', `::ffff:${client4}`, clientPort)],
+		['toa6', toaOption('toa6', `::ffff:${client4}`, clientPort)],
+		['toa4', toaOption('toa4', client4, clientPort)],
+		['toa4 and nat64', toaOption('toa4', client4, clientPort) + toaOption('nat64', `::ffff:${client4}`, clientPort)],
 	])('an IPv4 client in %s is reported as an IPv4 client', async (_layout, ack) => {
 		const { accepted, answer, known } = await observe(kind, { ack });
-		expect(accepted).toMatchObject({ address: shown(viewer), port: viewerPort });
-		expect(answer).toMatchObject({ result: 0, bytes: answerFor(viewer, viewerPort) });
-		expect(known).toMatchObject({ verdict: 'toa', client: { address: viewer, port: viewerPort } });
+		expect(accepted).toMatchObject({ address: shown(client4), port: clientPort });
+		expect(answer).toMatchObject({ result: 0, bytes: answerFor(client4, clientPort) });
+		expect(known).toMatchObject({ verdict: 'toa', client: { address: client4, port: clientPort } });
 	});
 
 	it.each([
-		['cdn4 on the SYN', { syn: toaOption('cdn4', viewer) }],
-		['cdn6 on the SYN, of an IPv4 client', { syn: toaOption('cdn6', `::ffff:${viewer}`) }],
-		['toa4 with port 0', { ack: toaOption('toa4', viewer, 0) }],
-		['nat64 with port 0, of an IPv4 client', { ack: toaOption('nat64', `::ffff:${viewer}`, 0) }],
+		['cdn4 on the SYN', { syn: toaOption('cdn4', client4) }],
+		['cdn6 on the SYN, of an IPv4 client', { syn: toaOption('cdn6', `::ffff:${client4}`) }],
+		['toa4 with port 0', { ack: toaOption('toa4', client4, 0) }],
+		['nat64 with port 0, of an IPv4 client', { ack: toaOption('nat64', `::ffff:${client4}`, 0) }],
 	])('an option without a port, %s: the application sees the port of the peer', async (_name, options) => {
 		const { accepted, answer, known, peer, balancerPort } = await observe(kind, options);
 		// otherwise the application could not distinguish two connections of one client
-		expect(accepted).toMatchObject({ address: shown(viewer), port: balancerPort });
-		expect(answer).toMatchObject({ result: 0, bytes: answerFor(viewer, 0) });
-		expect(known).toMatchObject({ verdict: 'toa', client: { address: viewer, port: null } });
+		expect(accepted).toMatchObject({ address: shown(client4), port: balancerPort });
+		expect(answer).toMatchObject({ result: 0, bytes: answerFor(client4, 0) });
+		expect(known).toMatchObject({ verdict: 'toa', client: { address: client4, port: null } });
 		const { out } = await toascope(['lookup', peer, '--url', daemon.url]);
-		expect(out).toMatch(new RegExp(`^${peer} -> ${viewer.replaceAll('.', '[.]')}  `));
+		expect(out).toMatch(new RegExp(`^${peer} -> ${client4.replaceAll('.', '[.]')}  `));
 	});
 });
 
@@ -121,5 +121,5 @@ it('an option without a port, an IPv6 client: the application sees its address a
 
 it('each client has one series, for the prefix length of its own family', async () => {
 	await daemon.until((samples) => samples.some(({ labels }) => labels.client === '2001:db8::/64') || undefined);
-	expect(new Set(await exportedClients())).toEqual(new Set([viewer, '2001:db8::/64', 'direct', 'other']));
+	expect(new Set(await exportedClients())).toEqual(new Set([client4, '2001:db8::/64', 'direct', 'other']));
 });

@@ -88,7 +88,7 @@ test('a stop with on_exit: keep says that pins cannot be reached', async () => {
 		await first.logged(/cannot be reached by its path/);
 		expect(await first.stop()).toBe(0);
 		const line = await first.logged(/^stopped: not everything stays attached/);
-		expect(line).toMatchObject({ level: 40, lost: [expect.stringContaining(`${layout} is hidden`)] });
+		expect(line).toMatchObject({ level: 40, not_kept: [expect.stringContaining(`${layout} is hidden`)] });
 	}
 	await using second = await Daemon.start({ config: own() });
 	expect(await second.stop()).toBe(0);

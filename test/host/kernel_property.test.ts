@@ -20,7 +20,7 @@ import type { Snapshot } from '../../daemon/model/snapshot.ts';
 import { Store } from '../../daemon/model/store.ts';
 import type { Traffic } from '../../daemon/model/traffic.ts';
 import { noTraffic } from '../../daemon/model/traffic.ts';
-import { lockingModes, probed } from '../kit/kernel/locking_modes.ts';
+import { probed, storageModes } from '../kit/kernel/storage_modes.ts';
 import { expectGauges, expectIdentity, expectMonotonic, labels } from '../kit/model/snapshots.ts';
 import { random } from '../kit/random.ts';
 import { scaleTimeout } from '../kit/timeouts.ts';
@@ -57,6 +57,9 @@ const nat64Port = 10_001;
 const listener = `${network.server}:${port}`;
 const aborted = new Error('aborted');
 const emptyRecord = { direct: noTraffic, overflow: noTraffic, folded: noTraffic, unexported: noTraffic };
+const silentLog = { info() {}, warn() {}, error() {} };
+const quiet = () => yieldLoop();
+
 /**
  * Lets about every second removal of the entry of a series that has ended fail, as if the kernel
  * had refused it (EBUSY).
@@ -73,16 +76,235 @@ function refuse(counters: Counters, pick: (below: number) => number): void {
 	counters.dropExported = (key) => pick(2) === 0 && drop(key);
 }
 
-const silentLog = { info() {}, warn() {}, error() {} };
+interface RunOptions {
+	readonly scenario: Scenario;
+	/** A sweep reads open connections. */
+	readonly readsOpen: boolean;
+	/** Returns a random whole number below its argument. */
+	readonly pick: (below: number) => number;
+	/** The client whose connections pass the gateway with an option. */
+	readonly passing: LabClient;
+	/** The client that connects without an option. */
+	readonly direct: LabClient;
+	/** Clients that hold connections open. */
+	readonly holding: readonly LabClient[];
+	readonly start: () => BpfProvider;
+}
 
-const runs = lockingModes.flatMap((one) => scenarios.map((each) => ({ ...one, ...each, seed: randomInt(2 ** 31) })));
+/** A daemon's provider and store, and what the lab knows of their connections. */
+class Run {
+	readonly #options: RunOptions;
+	/** Each client has a slot. */
+	readonly #isRoomy: boolean;
+	readonly #results: ConnectionResult[] = [];
+	/** The connections that each client holds open. */
+	readonly #open = new Map<LabClient, ConnectionResult[]>();
+	readonly #underWay = new Set<Promise<void>>();
+	#provider: BpfProvider;
+	#store: Store;
+	#last: Snapshot | undefined;
+	/** Resolves when the flushes so far have completed. */
+	#flushed: Promise<unknown> = Promise.resolve();
+
+	constructor(options: RunOptions) {
+		this.#options = options;
+		this.#isRoomy = options.scenario.capacity > options.scenario.addresses;
+		this.#provider = options.start();
+		this.#store = new Store(this.#provider.counters, options.scenario);
+	}
+
+	/** The clients that have been folded so far. */
+	get clientsFolded(): bigint {
+		return this.#last?.clientsFolded ?? 0n;
+	}
+
+	/** Opens connections of `clients` clients, one each. */
+	async connect(clients: number): Promise<void> {
+		await this.#run(this.#options.passing, { ...this.#load(), clients, count: clients });
+	}
+
+	/** Does one thing at random, and does not wait until it has ended. */
+	step(): void {
+		const { pick, holding, passing, direct } = this.#options;
+		const holder = holding[pick(holding.length)] as LabClient;
+		switch (pick(8)) {
+			case 0:
+				this.#flushed = Promise.all([this.#flushed, this.#provider.flush(quiet)]);
+				break;
+			case 1:
+			case 2:
+				this.#hold(holder);
+				break;
+			case 3:
+				if ((this.#open.get(holder) ?? []).length === 0) break;
+				this.#open.delete(holder);
+				this.#begin(holder.release());
+				break;
+			case 4:
+				this.#begin(this.#run(direct, { count: 1 + pick(100), to: network.server, port }));
+				break;
+			default:
+				this.#begin(this.#run(passing, this.#load()));
+		}
+	}
+
+	/**
+	 * Retires a random client, with or without open connections: the programs must handle both.
+	 */
+	async retireOne(): Promise<void> {
+		const { counters } = this.#provider;
+		const keys: string[] = [];
+		for (const page of counters.readClients()) {
+			for (let index = 0; index < page.length; index++) keys.push(page.key(index));
+		}
+		if (keys.length > 0) counters.retire(keys[this.#options.pick(keys.length)] as string);
+		await counters.synchronize();
+	}
+
+	async collect(between: Yield = quiet): Promise<Snapshot | undefined> {
+		const snapshot = await this.#store.collect(between).catch((error: unknown) => {
+			expect(error).toBe(aborted);
+			return undefined;
+		});
+		if (snapshot === undefined) return undefined;
+		if (this.#last !== undefined) expectMonotonic(this.#last, snapshot);
+		expect([...snapshot.clients].filter(({ active }) => active < 0)).toEqual([]);
+		expect(labels(snapshot).length).toBeLessThanOrEqual(this.#options.scenario.maxExported);
+		this.#last = snapshot;
+		return snapshot;
+	}
+
+	/** Collects with other work between two pages; sometimes that aborts the collection. */
+	async collectAndWork(): Promise<void> {
+		const { pick, passing } = this.#options;
+		await this.collect(async () => {
+			this.step();
+			await yieldLoop();
+			// clients that are not registered yet, also on pages that the collection has already
+			// read
+			if (this.#isRoomy) await this.#run(passing, this.#load());
+			if (pick(10) === 0) throw aborted;
+		});
+	}
+
+	/** Replaces the daemon by the next one, without an orderly stop. */
+	async kill(): Promise<void> {
+		await this.#flushed;
+		this.#provider.close(true);
+		this.#provider = this.#options.start();
+		expect(this.#provider.adopted).toBe(true);
+		this.#store = new Store(this.#provider.counters, this.#options.scenario);
+	}
+
+	/** Waits until everything has ended, and expects every sum to be exact. */
+	async atRest(): Promise<Snapshot> {
+		while (this.#underWay.size > 0) await Promise.all([...this.#underWay]);
+		const results = this.#results;
+		const stillOpen = new Set([...this.#open.values()].flat());
+		const closed = BigInt(results.length - stillOpen.size);
+		const countedClosed = async () => {
+			await this.#provider.counters.sweep(quiet);
+			return this.#record()?.total.closed ?? 0n;
+		};
+		await expect.poll(countedClosed, { timeout: scaleTimeout(20_000), interval: 5 }).toBe(closed);
+		// the second flush counts what the first has seen
+		await this.#flushed;
+		await this.#provider.flush(quiet);
+		await this.#provider.flush(quiet);
+		const snapshot = (await this.collect()) as Snapshot;
+		expectIdentity(snapshot);
+		expectGauges(snapshot);
+		this.#expectOpen(stillOpen.size);
+		if (this.#isRoomy) this.#expectWhole(snapshot);
+		const read = this.#options.readsOpen ? results : results.filter((one) => !stillOpen.has(one));
+		const sum = (of: (result: ConnectionResult) => number) => read.reduce((all, one) => all + BigInt(of(one)), 0n);
+		expect(snapshot.listeners.find((one) => one.listener === listener)?.total ?? noTraffic).toMatchObject({
+			opened: BigInt(results.length),
+			closed,
+			receivedBytes: sum(({ sent }) => sent),
+			sentBytes: sum(({ received }) => received),
+		});
+		return snapshot;
+	}
+
+	close(): void {
+		this.#provider.close(false);
+	}
+
+	/** Opens connections that stay open, unless the client already has some. */
+	#hold(holder: LabClient): void {
+		if (this.#open.has(holder)) return;
+		this.#open.set(holder, []);
+		const batch = { ...this.#load(), count: 1 + this.#options.pick(8), hold: true };
+		this.#begin(this.#run(holder, batch).then((made) => this.#open.set(holder, made)));
+	}
+
+	async #run(client: LabClient, batch: Partial<Batch>): Promise<ConnectionResult[]> {
+		const made = await client.run({ to: nat64Server, port: nat64Port, ...batch });
+		expect(made.filter(({ error }) => error !== undefined)).toEqual([]);
+		this.#results.push(...made);
+		return made;
+	}
+
+	#begin(work: Promise<unknown>): void {
+		const one: Promise<void> = work.then(() => void this.#underWay.delete(one));
+		this.#underWay.add(one);
+	}
+
+	#load(): Partial<Batch> {
+		const { pick, scenario } = this.#options;
+		return {
+			from: `2001:db8:c::${(1 + pick(scenario.addresses)).toString(16)}`,
+			clients: 1 + pick(this.#isRoomy ? 200 : 4),
+			count: 1 + pick(200),
+			send: 24 + pick(3000),
+			receive: pick(3000),
+		};
+	}
+
+	#record() {
+		return this.#provider.counters.readListeners().find(({ endpoint }) => endpoint?.port === port);
+	}
+
+	/**
+	 * Expects that folded clients had no open connections, and that each open connection counts
+	 * where it was opened.
+	 */
+	#expectOpen(held: number): void {
+		const openOf = (...some: readonly Traffic[]) => some.reduce((sum, one) => sum + one.opened - one.closed, 0n);
+		const { direct, overflow, folded, unexported } = this.#record() ?? emptyRecord;
+		expect(openOf(folded, unexported), 'open, but folded').toBe(0n);
+		expect(openOf(direct), 'open, but direct').toBe(0n);
+		const inTable: bigint[] = [];
+		for (const page of this.#provider.counters.readClients()) {
+			for (let index = 0; index < page.length; index++) inTable.push(page.open(index));
+		}
+		expect(Math.min(0, ...inTable.map(Number)), 'more closed than opened').toBe(0);
+		expect(inTable.reduce((sum, one) => sum + one, openOf(overflow))).toBe(BigInt(held));
+	}
+
+	/**
+	 * With a slot for every client, expects `other` to have only what could not be counted for a
+	 * client.
+	 */
+	#expectWhole(snapshot: Snapshot): void {
+		const { overflow, unexported } = this.#record() ?? emptyRecord;
+		const other = [...snapshot.clients].find((one) => one.client === 'other' && one.listener === listener);
+		expect(other?.traffic ?? noTraffic, 'other').toEqual(overflow);
+		expect(unexported, 'without a series').toEqual(noTraffic);
+		const bases = [...this.#provider.counters.readExported().values()].map(({ base }) => base);
+		expect(bases.filter(({ opened, receivedBytes }) => opened + receivedBytes > 0n)).toEqual([]);
+	}
+}
+
+const runs = storageModes.flatMap((one) => scenarios.map((each) => ({ ...one, ...each, seed: randomInt(2 ** 31) })));
 
 it.each(runs)(
-	'$way, $scenario: every sum is exact and no counter decreases (seed $seed)',
+	'$storage, $scenario: every sum is exact and no counter decreases (seed $seed)',
 	{ timeout: scaleTimeout(120_000) },
-	async ({ way, features, readsOpen, seed, scenario, addresses, capacity, maxExported, idleMs, before }) => {
+	async ({ storage, features, readsOpen, seed, ...scenario }) => {
 		const pick = random(seed);
-		const roomy = capacity > addresses;
+		const isRoomy = scenario.capacity > scenario.addresses;
 		await using lab = await Lab.open({ routes: [{ listenPort: nat64Port, backendPort: port, profile: 'nat64' }] });
 		await lab.echoServer({ port });
 		const [passing, direct, ...holding] = await Promise.all([
@@ -90,12 +312,13 @@ it.each(runs)(
 			lab.client('gateway'),
 			...Array.from({ length: 4 }, () => lab.client()),
 		]);
+		const pins = `toascope-property-${process.pid}-${`${storage} ${scenario.scenario}`.replaceAll(' ', '-')}`;
 		const config = toConfig(
 			fileSchema.parse({
 				listeners: { ports: [port] },
 				trust: [network.pool],
-				clients: { capacity, max_exported: maxExported },
-				bpf: { pin: `/sys/fs/bpf/toascope-property-${process.pid}-${`${way} ${scenario}`.replaceAll(' ', '-')}` },
+				clients: { capacity: scenario.capacity, max_exported: scenario.maxExported },
+				bpf: { pin: `/sys/fs/bpf/${pins}` },
 			}),
 			{},
 		);
@@ -104,186 +327,29 @@ it.each(runs)(
 			refuse(provider.counters, pick);
 			return provider;
 		};
-		const limits = { maxExported, idleMs };
 
-		let provider = start();
+		const run = new Run({ scenario, readsOpen, pick, passing, direct, holding, start });
 		try {
-			let store = new Store(provider.counters, limits);
-			let last: Snapshot | undefined;
-			const results: ConnectionResult[] = [];
-			/** The connections that each client holds open. */
-			const open = new Map<LabClient, ConnectionResult[]>();
-			const underWay = new Set<Promise<void>>();
-			/** Resolves when the flushes so far have completed. */
-			let flushed: Promise<unknown> = Promise.resolve();
-
-			const run = async (client: LabClient, batch: Partial<Batch>): Promise<ConnectionResult[]> => {
-				const made = await client.run({ to: nat64Server, port: nat64Port, ...batch });
-				expect(made.filter(({ error }) => error !== undefined)).toEqual([]);
-				results.push(...made);
-				return made;
-			};
-			const begin = (work: Promise<unknown>) => {
-				const one: Promise<void> = work.then(() => void underWay.delete(one));
-				underWay.add(one);
-			};
-			const load = (): Partial<Batch> => ({
-				from: `2001:db8:c::${(1 + pick(addresses)).toString(16)}`,
-				clients: 1 + pick(roomy ? 200 : 4),
-				count: 1 + pick(200),
-				send: 24 + pick(3000),
-				receive: pick(3000),
-			});
-			const step = () => {
-				const holder = holding[pick(holding.length)] as LabClient;
-				switch (pick(8)) {
-					case 0:
-						flushed = Promise.all([flushed, provider.flush(() => yieldLoop())]);
-						break;
-					case 1:
-					case 2:
-						if (open.has(holder)) break;
-						open.set(holder, []);
-						begin(run(holder, { ...load(), count: 1 + pick(8), hold: true }).then((made) => open.set(holder, made)));
-						break;
-					case 3:
-						if ((open.get(holder) ?? []).length === 0) break;
-						open.delete(holder);
-						begin(holder.release());
-						break;
-					case 4:
-						begin(run(direct as LabClient, { count: 1 + pick(100), to: network.server, port }));
-						break;
-					default:
-						begin(run(passing as LabClient, load()));
-				}
-			};
-			/**
-			 * Retires a random client, with or without open connections: the programs must handle
-			 * both.
-			 */
-			const retireOne = async () => {
-				const keys: string[] = [];
-				for (const page of provider.counters.readClients()) {
-					for (let index = 0; index < page.length; index++) keys.push(page.key(index));
-				}
-				if (keys.length > 0) provider.counters.retire(keys[pick(keys.length)] as string);
-				await provider.counters.synchronize();
-			};
-			const quiet = () => yieldLoop();
-			/**
-			 * Runs between two pages of a collection: other work, and sometimes an abort of the
-			 * collection.
-			 */
-			const busy = async () => {
-				step();
-				await yieldLoop();
-				// clients that are not registered yet, also on pages that the collection has
-				// already read
-				if (roomy) await run(passing as LabClient, load());
-				if (pick(10) === 0) throw aborted;
-			};
-			const collect = async (between: Yield): Promise<Snapshot | undefined> => {
-				const snapshot = await store.collect(between).catch((error: unknown) => {
-					expect(error).toBe(aborted);
-					return undefined;
-				});
-				if (snapshot === undefined) return undefined;
-				if (last !== undefined) expectMonotonic(last, snapshot);
-				expect([...snapshot.clients].filter(({ active }) => active < 0)).toEqual([]);
-				expect(labels(snapshot).length).toBeLessThanOrEqual(maxExported);
-				last = snapshot;
-				return snapshot;
-			};
-			/** Replaces the daemon by the next one, without an orderly stop. */
-			const kill = async () => {
-				await flushed;
-				provider.close(true);
-				provider = start();
-				expect(provider.adopted).toBe(true);
-				store = new Store(provider.counters, limits);
-			};
-			const record = () => provider.counters.readListeners().find(({ endpoint }) => endpoint?.port === port);
-			/**
-			 * Expects that folded clients had no open connections, and that each open connection
-			 * counts where it was opened.
-			 */
-			const expectOpen = (held: number) => {
-				const openOf = (...some: readonly Traffic[]) => some.reduce((sum, one) => sum + one.opened - one.closed, 0n);
-				const { direct, overflow, folded, unexported } = record() ?? emptyRecord;
-				expect(openOf(folded, unexported), 'open, but folded').toBe(0n);
-				expect(openOf(direct), 'open, but direct').toBe(0n);
-				const inTable: bigint[] = [];
-				for (const page of provider.counters.readClients()) {
-					for (let index = 0; index < page.length; index++) inTable.push(page.open(index));
-				}
-				expect(Math.min(0, ...inTable.map(Number)), 'more closed than opened').toBe(0);
-				expect(inTable.reduce((sum, one) => sum + one, openOf(overflow))).toBe(BigInt(held));
-			};
-
-			/**
-			 * With a slot for every client, expects `other` to have only what could not be counted
-			 * for a client.
-			 */
-			const expectWhole = (snapshot: Snapshot) => {
-				const { overflow, unexported } = record() ?? emptyRecord;
-				const other = [...snapshot.clients].find((one) => one.client === 'other' && one.listener === listener);
-				expect(other?.traffic ?? noTraffic, 'other').toEqual(overflow);
-				expect(unexported, 'without a series').toEqual(noTraffic);
-				const bases = [...provider.counters.readExported().values()].map(({ base }) => base);
-				expect(bases.filter(({ opened, receivedBytes }) => opened + receivedBytes > 0n)).toEqual([]);
-			};
-
-			const atRest = async () => {
-				while (underWay.size > 0) await Promise.all([...underWay]);
-				const stillOpen = new Set([...open.values()].flat());
-				const held = stillOpen.size;
-				const closed = BigInt(results.length - held);
-				const countedClosed = async () => {
-					await provider.counters.sweep(quiet);
-					return record()?.total.closed ?? 0n;
-				};
-				await expect.poll(countedClosed, { timeout: scaleTimeout(20_000), interval: 5 }).toBe(closed);
-				// the second flush counts what the first has seen
-				await flushed;
-				await provider.flush(quiet);
-				await provider.flush(quiet);
-				const snapshot = (await collect(quiet)) as Snapshot;
-				expectIdentity(snapshot);
-				expectGauges(snapshot);
-				expectOpen(held);
-				if (roomy) expectWhole(snapshot);
-				const read = readsOpen ? results : results.filter((one) => !stillOpen.has(one));
-				const sum = (of: (result: ConnectionResult) => number) => read.reduce((all, one) => all + BigInt(of(one)), 0n);
-				expect(snapshot.listeners.find((one) => one.listener === listener)?.total ?? noTraffic).toMatchObject({
-					opened: BigInt(results.length),
-					closed,
-					receivedBytes: sum(({ sent }) => sent),
-					sentBytes: sum(({ received }) => received),
-				});
-				return snapshot;
-			};
-
-			if (before > 0) await run(passing as LabClient, { ...load(), clients: before, count: before });
-			for (let round = 0; round < (roomy ? rounds.roomy : rounds.few); round++) {
+			if (scenario.before > 0) await run.connect(scenario.before);
+			for (let round = 0; round < (isRoomy ? rounds.roomy : rounds.few); round++) {
 				for (let steps = 1 + pick(5); steps > 0; steps--) {
-					step();
-					if (pick(roomy ? 8 : 2) === 0) await retireOne();
+					run.step();
+					if (pick(isRoomy ? 8 : 2) === 0) await run.retireOne();
 				}
-				for (let collections = pick(4); collections > 0; collections--) await collect(busy);
-				if (pick(3) === 0) await kill();
-				if (pick(3) === 0) await atRest();
+				for (let collections = pick(4); collections > 0; collections--) await run.collectAndWork();
+				if (pick(3) === 0) await run.kill();
+				if (pick(3) === 0) await run.atRest();
 			}
 			// it is possible that no client has been folded so far
-			for (let tries = 0; tries < 100 && (last?.clientsFolded ?? 0n) === 0n; tries++) {
-				await retireOne();
-				await collect(quiet);
+			for (let tries = 0; tries < 100 && run.clientsFolded === 0n; tries++) {
+				await run.retireOne();
+				await run.collect();
 			}
-			const { clientsFolded, drops } = await atRest();
+			const { clientsFolded, drops } = await run.atRest();
 			expect(clientsFolded).toBeGreaterThan(0n);
 			expect(drops).toMatchObject({ socket_storage: 0n, listeners_full: 0n, close_unheard: 0n });
 		} finally {
-			provider.close(false);
+			run.close();
 		}
 	},
 );

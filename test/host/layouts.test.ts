@@ -141,7 +141,7 @@ test('under load: no counter decreases, and the sums agree', async () => {
 	}
 	const totals = await load.stop();
 	// connections that were open during a change of layout, or opened meanwhile, are counted as
-	// closed unheard or not observed at all
+	// closed without a callback, or are not observed at all
 	const rest = await daemon.until((found) => {
 		const { opened, closed } = listenerTotals(found, load.listener);
 		return opened === closed ? closed : undefined;

@@ -59,7 +59,7 @@ test('spans name the container of the server, not that of the process with the s
 				'container.id': id('server'),
 			});
 			const logged = daemon.log.map(({ msg, code }) => (code === undefined ? msg : `${msg}: ${code}`));
-			expect(logged).toContain("in a pid namespace of its own: the kernel's process IDs mean nothing here");
+			expect(logged).toContain('running in a separate PID namespace: process IDs from the kernel do not match /proc');
 			// the probe was listening before the daemon started, and the daemon does not access its
 			// socket
 			expect(logged).toContain('options on the SYN are not read for listeners that existed before: PID_NAMESPACE');

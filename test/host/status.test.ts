@@ -60,7 +60,9 @@ test('/v1/status shows the active settings, without passwords, and the counts of
 	expect(status.total).toEqual(counts);
 	expect(status.recent).toMatchObject({
 		total: counts,
-		listeners: [{ listener: `${wireNetwork.server4}:${stage.listeners.plain.port}`, ...counts, believed_before: '0' }],
+		listeners: [
+			{ listener: `${wireNetwork.server4}:${stage.listeners.plain.port}`, ...counts, had_client_before: '0' },
+		],
 		unknown_options: [{ kind: 253, length: 12, connections: '1' }],
 	});
 	const listener = `${wireNetwork.server4}:${stage.listeners.plain.port}`;

@@ -88,7 +88,7 @@ test('with on_exit: keep, the next daemon drains what is left', async () => {
 test('the last line of the log has the number of dropped records', async () => {
 	await using daemon = await Daemon.start({ config: `listeners: {ports: [${port}]}` });
 	await daemon.stop();
-	expect(daemon.log.at(-1)).toMatchObject({ msg: 'stopped: detached', on_exit: 'detach', records_lost: 0 });
+	expect(daemon.log.at(-1)).toMatchObject({ msg: 'stopped: detached', on_exit: 'detach', records_dropped: 0 });
 });
 
 test('a stop with spans for a gRPC collector that never responds ends in time, and logs how many spans were dropped', async () => {

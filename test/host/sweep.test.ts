@@ -10,7 +10,7 @@ import { bpfReader } from '../../daemon/capture/provider.ts';
 import { toConfig } from '../../daemon/config/config.ts';
 import { fileSchema } from '../../daemon/config/schema.ts';
 import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
-import { lockingModes, probed } from '../kit/kernel/locking_modes.ts';
+import { probed, storageModes } from '../kit/kernel/storage_modes.ts';
 import { scaleTimeout } from '../kit/timeouts.ts';
 import { somePorts } from '../kit/wire/toa_stage.ts';
 
@@ -20,7 +20,7 @@ const port = somePorts(1);
 /** The address of the gateway's own listener, as the daemon shows it. */
 const gateway = new URL(`http://[${nat64Server}]`).hostname.slice(1, -1);
 
-describe.each(lockingModes)('$way', ({ features }) => {
+describe.each(storageModes)('$storage', ({ features }) => {
 	it('counts no FIN as a byte, and adds no listener, while servers that have sent nothing close', async () => {
 		await using lab = await Lab.open({ routes: [{ listenPort: port, backendPort: port, profile: 'nat64' }] });
 		await lab.echoServer({ port });

@@ -13,7 +13,10 @@ import { total } from '../kit/telemetry/metrics.ts';
 const client = '2001:db8:c::7107';
 const balancer = /^198\.51\.100\./;
 const apps = join(import.meta.dirname, '../kit/apps');
-/** sshd with sockets of its own, and sshd that is started for each connection of a dual-stack socket. */
+/**
+ * sshd with sockets of its own, and sshd that is started for each connection of a dual-stack
+ * socket.
+ */
 const port = { server: 22, inetd: 2222 } as const;
 
 describe.skipIf(findProgram('sshd') === undefined || findProgram('python3') === undefined)('sshd', () => {

@@ -16,9 +16,9 @@ import { wireNetwork } from '../kit/wire/wire.ts';
 import type { WireConnection } from '../kit/wire/wire_connection.ts';
 import { noOption, type ReportedVerdict, WireStage } from '../kit/wire/wire_stage.ts';
 
-const [viewer, stranger, reader] = ['203.0.113.7', '203.0.113.8', '2001:db8::42'] as const;
-const cdn4 = toaOption('cdn4', viewer);
-const cdn6 = toaOption('cdn6', reader);
+const [client4, otherClient4, client6] = ['203.0.113.7', '203.0.113.8', '2001:db8::42'] as const;
+const cdn4 = toaOption('cdn4', client4);
+const cdn6 = toaOption('cdn6', client6);
 
 const toa = (profile: ProfileName, segment: string, address: string, port: number | null = null): ReportedVerdict => ({
 	verdict: 'toa',
@@ -26,7 +26,7 @@ const toa = (profile: ProfileName, segment: string, address: string, port: numbe
 	segment,
 	client: { address, port },
 });
-const onSyn = toa('cdn4', 'syn', viewer);
+const onSyn = toa('cdn4', 'syn', client4);
 
 const profiles = 'profiles: [nat64, toa4, cdn4, cdn6]';
 
@@ -80,7 +80,7 @@ describe('only on the SYN', () => {
 	});
 
 	it('IPv6', async () => {
-		expect(await stage.reportedAfterReset(await opened(cdn6))).toEqual(toa('cdn6', 'syn', reader));
+		expect(await stage.reportedAfterReset(await opened(cdn6))).toEqual(toa('cdn6', 'syn', client6));
 	});
 
 	it('after the options of an ordinary SYN', async () => {
@@ -93,15 +93,15 @@ describe('only on the SYN', () => {
 	});
 
 	it('of a profile that is not marked: not found', async () => {
-		expect(await stage.reportedAfterReset(await opened(toaOption('toa4', viewer)))).toEqual(noOption);
+		expect(await stage.reportedAfterReset(await opened(toaOption('toa4', client4)))).toEqual(noOption);
 	});
 
 	it('next to one of a profile that is not marked', async () => {
-		expect(await stage.reportedAfterReset(await opened(toaOption('toa4', stranger) + cdn4))).toEqual(onSyn);
+		expect(await stage.reportedAfterReset(await opened(toaOption('toa4', otherClient4) + cdn4))).toEqual(onSyn);
 	});
 
 	it('two that differ: a conflict, and the first one counts', async () => {
-		const one = await opened(cdn4 + toaOption('cdn4', stranger));
+		const one = await opened(cdn4 + toaOption('cdn4', otherClient4));
 		expect(await stage.reportedAfterReset(one)).toEqual({ ...onSyn, verdict: 'conflict' });
 	});
 
@@ -122,37 +122,37 @@ describe('only on the SYN', () => {
 
 describe('on the SYN and on a later segment', () => {
 	it('another address on the ACK: a conflict, and the later one counts', async () => {
-		const one = await opened(cdn4, toaOption('nat64', reader));
-		expect(await stage.reportedAfterReset(one)).toEqual({ ...toa('nat64', 'ack', reader, 5555), verdict: 'conflict' });
+		const one = await opened(cdn4, toaOption('nat64', client6));
+		expect(await stage.reportedAfterReset(one)).toEqual({ ...toa('nat64', 'ack', client6, 5555), verdict: 'conflict' });
 	});
 
 	it('another address on the first data: a conflict, and the later one counts', async () => {
 		const one = await opened(cdn4);
-		one.data('x', { options: toaOption('cdn4', stranger) });
+		one.data('x', { options: toaOption('cdn4', otherClient4) });
 		await one.acknowledged(1);
-		expect(await stage.reportedAfterReset(one)).toEqual({ ...toa('cdn4', 'data', stranger), verdict: 'conflict' });
+		expect(await stage.reportedAfterReset(one)).toEqual({ ...toa('cdn4', 'data', otherClient4), verdict: 'conflict' });
 	});
 
 	it('the same option on the ACK', async () => {
-		expect(await stage.reportedAfterReset(await opened(cdn4, cdn4))).toEqual(toa('cdn4', 'ack', viewer));
+		expect(await stage.reportedAfterReset(await opened(cdn4, cdn4))).toEqual(toa('cdn4', 'ack', client4));
 	});
 
 	it('the same address on the ACK, with the port that the SYN has no room for: they agree, as in one list', async () => {
-		const one = await opened(cdn4, toaOption('toa4', viewer));
-		expect(await stage.reportedAfterReset(one)).toEqual(toa('toa4', 'ack', viewer, 5555));
+		const one = await opened(cdn4, toaOption('toa4', client4));
+		expect(await stage.reportedAfterReset(one)).toEqual(toa('toa4', 'ack', client4, 5555));
 	});
 
 	it('another address after the first acknowledged data: too late', async () => {
 		const one = await opened(cdn4);
 		one.data('x');
 		await one.acknowledged(1);
-		one.data('y', { options: toaOption('nat64', reader) });
+		one.data('y', { options: toaOption('nat64', client6) });
 		await one.acknowledged(2);
 		expect(await stage.reportedAfterReset(one)).toEqual(onSyn);
 	});
 
 	it('malformed on the SYN, good on the ACK', async () => {
-		expect(await stage.reportedAfterReset(await opened('1c00ffff', cdn4))).toEqual(toa('cdn4', 'ack', viewer));
+		expect(await stage.reportedAfterReset(await opened('1c00ffff', cdn4))).toEqual(toa('cdn4', 'ack', client4));
 	});
 
 	it('good on the SYN, malformed on the ACK', async () => {
@@ -168,7 +168,7 @@ describe.each([
 ] as const)('$name', ({ to, family }) => {
 	it('the option on the SYN', async () => {
 		const one = await open(stage.connection(to, { family }), cdn6);
-		expect(await stage.reportedAfterReset(one)).toEqual(toa('cdn6', 'syn', reader));
+		expect(await stage.reportedAfterReset(one)).toEqual(toa('cdn6', 'syn', client6));
 	});
 });
 
@@ -207,7 +207,7 @@ describe('other handshakes', () => {
 
 	it('SYN cookies, forced, and the option on the ACK as well', async () => {
 		const one = await open(cookies.connection('plain'), cdn4, cdn4);
-		expect(await cookies.reportedAfterReset(one)).toEqual(toa('cdn4', 'ack', viewer));
+		expect(await cookies.reportedAfterReset(one)).toEqual(toa('cdn4', 'ack', client4));
 	});
 });
 
@@ -301,7 +301,7 @@ describe('listeners that started before the daemon', () => {
 		await using daemon = await Daemon.start({ config });
 		const one = await open(stage.wire.connection({ to, family }), cdn6);
 		one.reset();
-		expect(await closedConnection(daemon, one.peer)).toMatchObject(toa('cdn6', 'syn', reader));
+		expect(await closedConnection(daemon, one.peer)).toMatchObject(toa('cdn6', 'syn', client6));
 	});
 
 	it('do not save SYNs any more when the daemon has stopped', async () => {

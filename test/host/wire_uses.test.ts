@@ -11,11 +11,11 @@ import { toaOption } from '../kit/wire/toa_option.ts';
 import type { WireConnection } from '../kit/wire/wire_connection.ts';
 import { WireStage } from '../kit/wire/wire_stage.ts';
 
-const [snat, reader, viewer, other] = ['203.0.113.7', '2001:db8::42', '203.0.113.8', '203.0.113.9'] as const;
+const [snat, client6, client4, other] = ['203.0.113.7', '2001:db8::42', '203.0.113.8', '203.0.113.9'] as const;
 /**
  * The options that Tencent Cloud's NAT64 sends: the IPv4 address before SNAT, and the IPv6 client.
  */
-const both = toaOption('tencent', snat) + toaOption('nat64', reader);
+const both = toaOption('tencent', snat) + toaOption('nat64', client6);
 
 const config = [
 	'transparent: on',
@@ -72,14 +72,14 @@ describe('options on one segment', () => {
 		expect(await stage.reported(one)).toMatchObject({
 			verdict: 'toa',
 			profile: 'nat64',
-			client: { address: reader, port: 5555 },
+			client: { address: client6, port: 5555 },
 		});
 	});
 
 	it('only one for sockopt', async () => {
-		const { one, visible } = await connectAndAsk(toaOption('nat64', reader));
+		const { one, visible } = await connectAndAsk(toaOption('nat64', client6));
 		expect(visible).toEqual({ sockopt: ipv6, peername: 'peer' });
-		expect(await stage.reported(one)).toMatchObject({ verdict: 'toa', client: { address: reader } });
+		expect(await stage.reported(one)).toMatchObject({ verdict: 'toa', client: { address: client6 } });
 	});
 
 	it('only one for transparent', async () => {
@@ -89,8 +89,8 @@ describe('options on one segment', () => {
 	});
 
 	it('one for both uses', async () => {
-		const { visible } = await connectAndAsk(toaOption('toa4', viewer));
-		expect(visible).toEqual({ sockopt: mapped(viewer), peername: viewer });
+		const { visible } = await connectAndAsk(toaOption('toa4', client4));
+		expect(visible).toEqual({ sockopt: mapped(client4), peername: client4 });
 	});
 
 	it('none', async () => {
@@ -109,18 +109,18 @@ describe('options on one segment', () => {
 
 describe('an option on the SYN, and one on a later segment', () => {
 	it('for different uses: both count', async () => {
-		const { visible } = await connectAndAsk(toaOption('nat64', reader), toaOption('cdn4', viewer));
-		expect(visible).toEqual({ sockopt: ipv6, peername: viewer });
+		const { visible } = await connectAndAsk(toaOption('nat64', client6), toaOption('cdn4', client4));
+		expect(visible).toEqual({ sockopt: ipv6, peername: client4 });
 	});
 
 	it('for the same use: the later one counts', async () => {
-		const { visible } = await connectAndAsk(toaOption('tencent', other), toaOption('cdn4', viewer));
+		const { visible } = await connectAndAsk(toaOption('tencent', other), toaOption('cdn4', client4));
 		expect(visible).toEqual({ sockopt: undefined, peername: other });
 	});
 
 	it('only on the SYN', async () => {
-		const { visible } = await connectAndAsk(undefined, toaOption('cdn4', viewer));
-		expect(visible).toEqual({ sockopt: undefined, peername: viewer });
+		const { visible } = await connectAndAsk(undefined, toaOption('cdn4', client4));
+		expect(visible).toEqual({ sockopt: undefined, peername: client4 });
 	});
 });
 
@@ -130,7 +130,7 @@ describe('a reload that introduces uses', () => {
 		await using before = await WireStage.open({ plain: ['4'] }, { config: alike });
 		const { port } = before.listeners.plain;
 		const probes = [await Probe.start(before.lab, '4', port + 1), await Probe.start(before.lab, '4', port + 2)];
-		const options = [toaOption('tencent', snat), toaOption('toa4', viewer)];
+		const options = [toaOption('tencent', snat), toaOption('toa4', client4)];
 		for (const [index, one] of probes.entries()) {
 			const connection = before.wire.connection({ to: one.port });
 			connection.syn();
@@ -144,13 +144,13 @@ describe('a reload that introduces uses', () => {
 		};
 		expect(await Promise.all(probes.map(visibleTo))).toEqual([
 			[snat, mapped(snat)],
-			[viewer, mapped(viewer)],
+			[client4, mapped(client4)],
 		]);
 		const text = readFileSync(before.daemon.configFile, 'utf8');
 		await before.daemon.reload(text.replace('tencent,', '{name: tencent, uses: [transparent]},'));
 		expect(await Promise.all(probes.map(visibleTo))).toEqual([
 			[snat, undefined],
-			[viewer, mapped(viewer)],
+			[client4, mapped(client4)],
 		]);
 	});
 });

@@ -31,7 +31,7 @@ const vip4 = 'fa0801bbc0000250';
 const vtoa6 = `f92815b3${'20010db8000000000000000000000042'}0a0b0c00${'20010db8000100000000000000000080'}`;
 
 const trusted = '198.18.0.0/16';
-const stranger = { address: '198.19.0.1', port: 2000 } as const;
+const untrustedPeer = { address: '198.19.0.1', port: 2000 } as const;
 
 let stage: WireStage<'plain'>;
 let four: Probe;
@@ -205,7 +205,7 @@ describe('what is not answered', () => {
 	});
 
 	it('of a peer that is not trusted: ESRCH', async () => {
-		const one = await accepted(four, vtoa4, { from: stranger });
+		const one = await accepted(four, vtoa4, { from: untrustedPeer });
 		refused(await four.getsockopt(ipLevel, getVs, vsSize), 'ESRCH');
 		await end(four, one);
 		expect(await stage.reported(one)).toMatchObject({ verdict: 'untrusted', client: null });

@@ -20,16 +20,16 @@ extern int checks_failed;
 		}                                                                   \
 	} while (0)
 
-#define CHECK_NUMBER(is, should, ...)                                                                 \
-	do {                                                                                          \
-		long long is_ = (is), should_ = (should);                                             \
-		if (is_ != should_) {                                                                 \
-			checks_failed++;                                                              \
-			printf("  %s:%d: %s is %lld, should be %lld: ", __FILE__, __LINE__, #is, is_, \
-			       should_);                                                              \
-			printf(__VA_ARGS__);                                                          \
-			printf("\n");                                                                 \
-		}                                                                                     \
+#define CHECK_EQ(actual, expected, ...)                                                                      \
+	do {                                                                                                 \
+		long long actual_ = (actual), expected_ = (expected);                                        \
+		if (actual_ != expected_) {                                                                  \
+			checks_failed++;                                                                     \
+			printf("  %s:%d: %s is %lld, expected %lld: ", __FILE__, __LINE__, #actual, actual_, \
+			       expected_);                                                                   \
+			printf(__VA_ARGS__);                                                                 \
+			printf("\n");                                                                        \
+		}                                                                                            \
 	} while (0)
 
 struct test {

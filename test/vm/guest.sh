@@ -7,15 +7,15 @@
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 HOME=/run LC_ALL=C
 # Node's compile cache is kept for the next guest. Emulated processors are some twenty times slower.
-NODE_COMPILE_CACHE=/run/toascope-node TOA_TEST_PATIENCE=5
-export PATH HOME LC_ALL NODE_COMPILE_CACHE TOA_TEST_PATIENCE
+NODE_COMPILE_CACHE=/run/toascope-node TOA_TEST_TIMEOUT_FACTOR=5
+export PATH HOME LC_ALL NODE_COMPILE_CACHE TOA_TEST_TIMEOUT_FACTOR
 
 # value NAME: toascope.NAME=VALUE of the command line
 value() { sed -n "s/.*toascope\.$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
 
 failed=0
 # messages that a test must not leave in the kernel log
-trouble='WARNING:|BUG:|Oops|Call Trace|general protection|INFO:|still has objects|refcount_t|leaked|UBSAN|KASAN'
+kernel_errors='WARNING:|BUG:|Oops|Call Trace|general protection|INFO:|still has objects|refcount_t|leaked|UBSAN|KASAN'
 
 # step NAME COMMAND...
 step() {
@@ -30,7 +30,7 @@ step() {
 		echo "not ok $name: ended with $?"
 		failed=1
 	fi
-	if dmesg | grep -Eq "$trouble"; then
+	if dmesg | grep -Eq "$kernel_errors"; then
 		failed=1
 		dmesg | grep -Ev 'TOA: |toa: '
 		echo "not ok $name: errors in the kernel log"

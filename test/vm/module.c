@@ -136,7 +136,7 @@ int listen_on(int family, bool six_only, uint16_t *port)
 	return fd;
 }
 
-int ask(int fd, char text[64])
+int get_client(int fd, char text[64])
 {
 	struct toa_nat64_peer peer;
 	socklen_t length = sizeof(peer);

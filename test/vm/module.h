@@ -44,6 +44,6 @@ int listen_on(int family, bool six_only, uint16_t *port);
  * Calls getsockopt(TOA_SO_GET_LOOKUP). Returns 0 or -errno; text is `ADDRESS PORT`, IPv4 as
  * ::ffff:a.b.c.d.
  */
-int ask(int fd, char text[64]);
+int get_client(int fd, char text[64]);
 
 #endif

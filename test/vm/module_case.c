@@ -33,20 +33,20 @@ void end(int fd, struct host *host)
 	close(fd);
 }
 
-void expect_said(int fd, const char *should, const char *when)
+void expect_client(int fd, const char *expected, const char *when)
 {
-	char text[SAID];
-	int result = ask(fd, text);
+	char text[CLIENT_TEXT_SIZE];
+	int result = get_client(fd, text);
 
-	CHECK_NUMBER(result, strcmp(should, "-") ? 0 : -EINVAL, "%s", when);
-	CHECK(!strcmp(text, should), "%s: %s, should be %s", when, text, should);
+	CHECK_EQ(result, strcmp(expected, "-") ? 0 : -EINVAL, "%s", when);
+	CHECK(!strcmp(text, expected), "%s: %s, expected %s", when, text, expected);
 }
 
 void receive(int fd, const char *data)
 {
 	char bytes[256];
 
-	CHECK_NUMBER(recv(fd, bytes, strlen(data), MSG_WAITALL), (long long)strlen(data), "data of the host");
+	CHECK_EQ(recv(fd, bytes, strlen(data), MSG_WAITALL), (long long)strlen(data), "data of the host");
 }
 
 int connection(int listener, struct host *host, const char *on_syn, const char *on_ack)
@@ -68,12 +68,12 @@ static void put(const char *path, int mode, const char *text)
 	close(fd);
 }
 
-void tell_kernel(const char *path, const char *text)
+void write_file(const char *path, const char *text)
 {
 	put(path, O_TRUNC, text);
 }
 
-void append_kernel(const char *path, const char *text)
+void append_file(const char *path, const char *text)
 {
 	put(path, O_APPEND, text);
 }

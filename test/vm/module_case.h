@@ -11,10 +11,10 @@
 #define OTHER "fd1415b320010db8000000000000000000000043"
 #define TOA4 "fe0815b3cb007107"
 #define CDN4 "1c0701cb007107"
-#define NAT64_SAYS "2001:db8::42 5555"
-#define TOA4_SAYS "::ffff:203.0.113.7 5555"
+#define NAT64_CLIENT "2001:db8::42 5555"
+#define TOA4_CLIENT "::ffff:203.0.113.7 5555"
 #define DEFAULT_PROFILES "nat64,toa6,toa4"
-#define SAID 64
+#define CLIENT_TEXT_SIZE 64
 
 extern const char *module_file, *vectors_file, *no_memory_file;
 extern int wire;
@@ -28,16 +28,16 @@ int accept_host(int listener, const struct host *host);
 /* Reads what the host sends, so that the kernel acknowledges it. */
 void receive(int fd, const char *data);
 
-/* Checks the result of ask(): its text, or EINVAL if `should` is `-`. */
-void expect_said(int fd, const char *should, const char *when);
+/* Checks the result of get_client(): its text, or EINVAL if `expected` is `-`. */
+void expect_client(int fd, const char *expected, const char *when);
 
 void end(int fd, struct host *host);
 
 #define TRACING "/sys/kernel/tracing/"
 
-/* Writes text to a file of the kernel; exits if that fails. */
-void tell_kernel(const char *path, const char *text);
-void append_kernel(const char *path, const char *text);
+/* Writes text to a file of the kernel, or appends it; exits if that fails. */
+void write_file(const char *path, const char *text);
+void append_file(const char *path, const char *text);
 
 /* Runs on this CPU from now on. */
 void pin(int cpu);

@@ -34,12 +34,12 @@ static void check_refusals(int fd, const char *kind)
 	CHECK(!memcmp(bytes, untouched, sizeof(bytes)), "%s: the buffer is unchanged", kind);
 	length = sizeof(bytes);
 	if (!getsockopt(fd, IPPROTO_IP, TOA_SO_GET_LOOKUP, bytes, &length)) {
-		CHECK_NUMBER(length, 20, "%s: with a larger buffer", kind);
+		CHECK_EQ(length, 20, "%s: with a larger buffer", kind);
 		CHECK(!memcmp(bytes + 20, untouched + 20, 12), "%s: no more than 20 bytes are written", kind);
 	}
-	CHECK_NUMBER(refusal(fd, IPPROTO_IPV6, TOA_SO_GET_LOOKUP), refusal(fd, IPPROTO_IPV6, 4000),
-		     "%s: another level", kind);
-	CHECK_NUMBER(refusal(fd, IPPROTO_IP, TOA_SO_GET_LOOKUP + 1), ENOPROTOOPT, "%s: another option", kind);
+	CHECK_EQ(refusal(fd, IPPROTO_IPV6, TOA_SO_GET_LOOKUP), refusal(fd, IPPROTO_IPV6, 4000),
+		 "%s: another level", kind);
+	CHECK_EQ(refusal(fd, IPPROTO_IP, TOA_SO_GET_LOOKUP + 1), ENOPROTOOPT, "%s: another option", kind);
 }
 
 void contract(void)
@@ -54,7 +54,9 @@ void contract(void)
 		{ "dual-stack, IPv6", AF_INET6, 6, false },
 		{ "IPv6 only", AF_INET6, 6, true },
 	};
-	static const char *const options[][2] = { { NAT64, NAT64_SAYS }, { TOA4, TOA4_SAYS }, { "", "-" } };
+	static const char *const options[][2] = { { NAT64, NAT64_CLIENT },
+						  { TOA4, TOA4_CLIENT },
+						  { "", "-" } };
 	size_t i, j;
 
 	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
@@ -65,7 +67,7 @@ void contract(void)
 			struct host host = wire_host(kinds[i].family, port);
 			int fd = connection(listener, &host, "", options[j][0]);
 
-			expect_said(fd, options[j][1], kinds[i].name);
+			expect_client(fd, options[j][1], kinds[i].name);
 			check_refusals(fd, kinds[i].name);
 			end(fd, &host);
 		}
@@ -87,7 +89,7 @@ void contract_elsewhere(void)
 		_exit(checks_failed > 0);
 	}
 	waitpid(child, &status, 0);
-	CHECK_NUMBER(status, 0, "in another network namespace");
+	CHECK_EQ(status, 0, "in another network namespace");
 }
 
 /* With a buffer, or a length, that cannot be written. */
@@ -116,13 +118,13 @@ void wrong_pointers(void)
 
 		CHECK(getsockopt(fd, IPPROTO_IP, TOA_SO_GET_LOOKUP, wrong[i], &length) && errno == EFAULT,
 		      "buffer %zu: %s", i, strerror(errno));
-		CHECK_NUMBER(length, sizeof(peer), "buffer %zu: the length is unchanged", i);
+		CHECK_EQ(length, sizeof(peer), "buffer %zu: the length is unchanged", i);
 	}
-	CHECK_NUMBER(counter("asked_ok"), answered, "not counted as answers");
+	CHECK_EQ(counter("asked_ok"), answered, "not counted as answers");
 	for (i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++)
 		CHECK(getsockopt(fd, IPPROTO_IP, TOA_SO_GET_LOOKUP, &peer, lengths[i]) && errno == EFAULT,
 		      "length %zu: %s", i, strerror(errno));
-	expect_said(fd, NAT64_SAYS, "a valid buffer");
+	expect_client(fd, NAT64_CLIENT, "a valid buffer");
 	munmap(pages, 2 * page);
 	end(fd, &host);
 	close(listener);
@@ -144,7 +146,7 @@ void other_protocols(void)
 	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		int fd = socket(kinds[i].family, kinds[i].type | SOCK_CLOEXEC, kinds[i].protocol);
 
-		CHECK_NUMBER(refusal(fd, IPPROTO_IP, TOA_SO_GET_LOOKUP), ENOPROTOOPT, "%s", kinds[i].name);
+		CHECK_EQ(refusal(fd, IPPROTO_IP, TOA_SO_GET_LOOKUP), ENOPROTOOPT, "%s", kinds[i].name);
 		close(fd);
 	}
 }
@@ -159,15 +161,15 @@ void ipv4_refused(void)
 	long long asked = counter("asked_ipv4");
 
 	CHECK(!strcmp(parameter_read("sockopt_ipv4"), "mapped"), "%s", parameter_read("sockopt_ipv4"));
-	expect_said(four, TOA4_SAYS, "mapped");
-	CHECK_NUMBER(parameter_write("sockopt_ipv4", "maybe"), -EINVAL, "an unknown value");
-	CHECK_NUMBER(parameter_write("sockopt_ipv4", "refuse\n"), 0, "refuse");
+	expect_client(four, TOA4_CLIENT, "mapped");
+	CHECK_EQ(parameter_write("sockopt_ipv4", "maybe"), -EINVAL, "an unknown value");
+	CHECK_EQ(parameter_write("sockopt_ipv4", "refuse\n"), 0, "refuse");
 	CHECK(!strcmp(parameter_read("sockopt_ipv4"), "refuse"), "%s", parameter_read("sockopt_ipv4"));
-	expect_said(four, "-", "an IPv4 client");
-	expect_said(six, NAT64_SAYS, "an IPv6 client");
-	CHECK_NUMBER(counter("asked_ipv4") - asked, 1, "counted");
-	CHECK_NUMBER(parameter_write("sockopt_ipv4", "mapped"), 0, "mapped");
-	expect_said(four, TOA4_SAYS, "mapped again");
+	expect_client(four, "-", "an IPv4 client");
+	expect_client(six, NAT64_CLIENT, "an IPv6 client");
+	CHECK_EQ(counter("asked_ipv4") - asked, 1, "counted");
+	CHECK_EQ(parameter_write("sockopt_ipv4", "mapped"), 0, "mapped");
+	expect_client(four, TOA4_CLIENT, "mapped again");
 	end(four, &first);
 	end(six, &second);
 	close(listener);
@@ -181,7 +183,7 @@ void multipath(void)
 	} kinds[] = { { AF_INET, 4 }, { AF_INET6, 4 }, { AF_INET6, 6 } };
 	struct sockaddr_in6 address;
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	char text[SAID];
+	char text[CLIENT_TEXT_SIZE];
 	int client, fd;
 	size_t i;
 
@@ -199,15 +201,15 @@ void multipath(void)
 			err(1, "MPTCP");
 		host = wire_host(kinds[i].family, ntohs(address.sin6_port));
 		fd = connection(listener, &host, "", NAT64);
-		expect_said(fd, NAT64_SAYS, "on the ACK");
+		expect_client(fd, NAT64_CLIENT, "on the ACK");
 		check_refusals(fd, "MPTCP");
 		end(fd, &host);
 		host = wire_host(kinds[i].family, ntohs(address.sin6_port));
 		fd = connection(listener, &host, "", "");
-		expect_said(fd, "-", "no option yet");
+		expect_client(fd, "-", "no option yet");
 		wire_send(wire, &host, ACK | PUSH, hex_options(NAT64), "abc");
 		receive(fd, "abc");
-		expect_said(fd, NAT64_SAYS, "on the first data");
+		expect_client(fd, NAT64_CLIENT, "on the first data");
 		end(fd, &host);
 		if (i == 0) {
 			/*
@@ -216,9 +218,9 @@ void multipath(void)
 			 */
 			to.sin_port = address.sin6_port;
 			client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP);
-			CHECK_NUMBER(connect(client, (struct sockaddr *)&to, sizeof(to)), 0, "MPTCP");
+			CHECK_EQ(connect(client, (struct sockaddr *)&to, sizeof(to)), 0, "MPTCP");
 			fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-			CHECK_NUMBER(ask(fd, text), -EOPNOTSUPP, "between hosts that both speak MPTCP");
+			CHECK_EQ(get_client(fd, text), -EOPNOTSUPP, "between hosts that both speak MPTCP");
 			close(client);
 			close(fd);
 		}

@@ -28,25 +28,25 @@ void counters(void)
 		struct host host = wire_host(4, port);
 		long long before = counter(cases[i].name);
 
-		CHECK_NUMBER(parameter_write("trust", *cases[i].trust ? cases[i].trust : "\n"), 0, "trust");
+		CHECK_EQ(parameter_write("trust", *cases[i].trust ? cases[i].trust : "\n"), 0, "trust");
 		fd = connection(listener, &host, "", cases[i].option);
 		end(fd, &host);
-		CHECK_NUMBER(counter(cases[i].name) - before, cases[i].grows, "%s", cases[i].name);
+		CHECK_EQ(counter(cases[i].name) - before, cases[i].grows, "%s", cases[i].name);
 	}
-	CHECK_NUMBER(parameter_write("trust", "\n"), 0, "trust");
+	CHECK_EQ(parameter_write("trust", "\n"), 0, "trust");
 	toa = vendor_row("syn_recv_sock_toa");
 	no_toa = vendor_row("syn_recv_sock_no_toa");
-	CHECK_NUMBER(toa, counter("verdict_toa") + counter("verdict_conflict"), "the vendor's first row");
-	CHECK_NUMBER(no_toa,
-		     counter("verdict_none") + counter("verdict_malformed") + counter("verdict_untrusted"),
-		     "the vendor's second row");
-	CHECK_NUMBER(vendor_row("getname_toa_ok"), counter("asked_ok"), "the vendor's third row");
-	CHECK_NUMBER(vendor_row("getname_toa_mismatch"), 0, "the vendor's fourth row");
-	CHECK_NUMBER(counter("connections"), 0, "all connections are closed");
-	CHECK_NUMBER(counter("objects_allocated"), counter("objects_freed"), "no object is left");
-	CHECK_NUMBER(counter("drop_no_memory") + counter("drop_full") + counter("stale"), 0,
-		     "nothing was dropped");
-	CHECK_NUMBER(counter("repaired"), 0, "the probes missed nothing");
+	CHECK_EQ(toa, counter("verdict_toa") + counter("verdict_conflict"), "the vendor's first row");
+	CHECK_EQ(no_toa,
+		 counter("verdict_none") + counter("verdict_malformed") + counter("verdict_untrusted"),
+		 "the vendor's second row");
+	CHECK_EQ(vendor_row("getname_toa_ok"), counter("asked_ok"), "the vendor's third row");
+	CHECK_EQ(vendor_row("getname_toa_mismatch"), 0, "the vendor's fourth row");
+	CHECK_EQ(counter("connections"), 0, "all connections are closed");
+	CHECK_EQ(counter("objects_allocated"), counter("objects_freed"), "no object is left");
+	CHECK_EQ(counter("drop_no_memory") + counter("drop_full") + counter("stale"), 0,
+		 "nothing was dropped");
+	CHECK_EQ(counter("repaired"), 0, "the probes missed nothing");
 	close(listener);
 }
 
@@ -86,15 +86,15 @@ void tracepoints(void)
 	size_t i;
 	int j;
 
-	CHECK_NUMBER(parameter_write("profiles", DEFAULT_PROFILES ",cdn4\n"), 0, "profiles");
-	tell_kernel(TRACING "events/toa/enable", "1");
+	CHECK_EQ(parameter_write("profiles", DEFAULT_PROFILES ",cdn4\n"), 0, "profiles");
+	write_file(TRACING "events/toa/enable", "1");
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		uint16_t port;
 		int listener = listen_on(AF_INET6, false, &port), fd;
 		struct host host = wire_host(4, port);
-		char should[128];
+		char expected[128];
 
-		tell_kernel(TRACING "trace", "\n");
+		write_file(TRACING "trace", "\n");
 		fd = connection(listener, &host, cases[i].on_syn, cases[i].on_ack);
 		for (j = 0; j < 2; j++) {
 			wire_send(wire, &host, ACK | PUSH, hex_options(cases[i].on_data), "abc");
@@ -102,27 +102,27 @@ void tracepoints(void)
 		}
 		end(fd, &host);
 		close(listener);
-		snprintf(should, sizeof(should), cases[i].trace, port);
-		CHECK_NUMBER(traced(should), 1, "%s", should);
-		CHECK_NUMBER(traced("toa_peer:") + traced("toa_no_peer:"), 1, "exactly one event");
+		snprintf(expected, sizeof(expected), cases[i].trace, port);
+		CHECK_EQ(traced(expected), 1, "%s", expected);
+		CHECK_EQ(traced("toa_peer:") + traced("toa_no_peer:"), 1, "exactly one event");
 	}
-	tell_kernel(TRACING "events/toa/enable", "0");
-	CHECK_NUMBER(parameter_write("profiles", DEFAULT_PROFILES), 0, "profiles");
+	write_file(TRACING "events/toa/enable", "0");
+	CHECK_EQ(parameter_write("profiles", DEFAULT_PROFILES), 0, "profiles");
 }
 
 /* Tools split the lines at these columns. */
 void vendor_layout(void)
 {
 	FILE *file = fopen("/proc/net/toa_stats", "re");
-	char line[512], should[64];
+	char line[512], expected[64];
 	int length;
 
 	if (!file)
 		err(1, "toa_stats");
-	length = snprintf(should, sizeof(should), "%34sCPU0       ", "");
-	CHECK(fgets(line, sizeof(line), file) && !strncmp(line, should, length), "the header: %s", line);
-	length = snprintf(should, sizeof(should), "syn_recv_sock_toa        :");
-	CHECK(fgets(line, sizeof(line), file) && !strncmp(line, should, length) && line[length + 10] == ' ',
+	length = snprintf(expected, sizeof(expected), "%34sCPU0       ", "");
+	CHECK(fgets(line, sizeof(line), file) && !strncmp(line, expected, length), "the header: %s", line);
+	length = snprintf(expected, sizeof(expected), "syn_recv_sock_toa        :");
+	CHECK(fgets(line, sizeof(line), file) && !strncmp(line, expected, length) && line[length + 10] == ' ',
 	      "the first row: %s", line);
 	fclose(file);
 }

@@ -29,7 +29,7 @@ static void fail_allocations(void)
 	fclose(file);
 	snprintf(parameters, sizeof(parameters), "begin=%llu end=%llu", begin, begin + own);
 	CHECK(begin, "the address of toa.ko");
-	CHECK_NUMBER(module_load(no_memory_file, parameters), 0, "no_memory.ko");
+	CHECK_EQ(module_load(no_memory_file, parameters), 0, "no_memory.ko");
 }
 
 /* Makes a connection, which works with its client or without. Returns whether it has a client. */
@@ -37,13 +37,13 @@ static bool has_client(int listener, uint16_t port)
 {
 	struct host host = wire_host(4, port);
 	int fd = connection(listener, &host, "", NAT64);
-	char text[SAID];
-	bool has = !ask(fd, text);
+	char text[CLIENT_TEXT_SIZE];
+	bool has = !get_client(fd, text);
 
-	expect_said(fd, has ? NAT64_SAYS : "-", "after the handshake");
+	expect_client(fd, has ? NAT64_CLIENT : "-", "after the handshake");
 	wire_send(wire, &host, ACK | PUSH, hex_options(NAT64), "abc");
 	receive(fd, "abc");
-	expect_said(fd, has ? NAT64_SAYS : "-", "after data");
+	expect_client(fd, has ? NAT64_CLIENT : "-", "after data");
 	end(fd, &host);
 	return has;
 }
@@ -57,18 +57,18 @@ void no_memory(void)
 	fail_allocations();
 	for (i = 0; i < RESERVE_GONE && has_client(listener, port); i++)
 		;
-	CHECK_NUMBER(counter("drop_no_memory") - dropped, 1, "the first failure");
+	CHECK_EQ(counter("drop_no_memory") - dropped, 1, "the first failure");
 	verdicts = counter("verdict_toa") + counter("verdict_none");
 	for (i = 0; i < 10; i++)
 		CHECK(!has_client(listener, port), "without memory");
-	CHECK_NUMBER(counter("drop_no_memory") - dropped, 11, "each failure is counted");
-	CHECK_NUMBER(counter("verdict_toa") + counter("verdict_none") - verdicts, 0, "none has a verdict");
-	CHECK_NUMBER(counter("repaired") - repaired, 0, "none counts as missed by the probes");
-	CHECK_NUMBER(module_remove("no_memory"), 0, "memory again");
+	CHECK_EQ(counter("drop_no_memory") - dropped, 11, "each failure is counted");
+	CHECK_EQ(counter("verdict_toa") + counter("verdict_none") - verdicts, 0, "none has a verdict");
+	CHECK_EQ(counter("repaired") - repaired, 0, "none counts as missed by the probes");
+	CHECK_EQ(module_remove("no_memory"), 0, "memory again");
 	for (i = 0; i < REFILLED && !has_client(listener, port); i++)
 		;
 	CHECK(has_client(listener, port), "memory again");
-	CHECK_NUMBER(counter("objects_allocated") - counter("objects_freed"), 0, "objects");
-	CHECK_NUMBER(counter("connections"), 0, "connections");
+	CHECK_EQ(counter("objects_allocated") - counter("objects_freed"), 0, "objects");
+	CHECK_EQ(counter("connections"), 0, "connections");
 	close(listener);
 }

@@ -18,7 +18,7 @@
 #include "architecture.h"
 #include "module_case.h"
 
-#define CDN4_SAYS "::ffff:203.0.113.7 0"
+#define CDN4_CLIENT "::ffff:203.0.113.7 0"
 
 /* Switches of all probes of the kernel. */
 #define KPROBES "/sys/kernel/debug/kprobes/enabled"
@@ -28,7 +28,7 @@ static const char *probes_switch;
 
 static void arm(bool on)
 {
-	tell_kernel(probes_switch, on ? "1" : "0");
+	write_file(probes_switch, on ? "1" : "0");
 }
 
 /* Some kernels have the switch of ftrace but do not allow its use. */
@@ -47,7 +47,7 @@ struct missed_case {
 	const char *on_ack, *on_data, *before, *after, *verdict, *segment;
 };
 
-static void miss(const struct missed_case *c, int listens, int family)
+static void check_missed_handshake(const struct missed_case *c, int listens, int family)
 {
 	long long repaired = counter("repaired"), verdict = counter(c->verdict);
 	long long segment = c->segment ? counter(c->segment) : 0;
@@ -56,25 +56,25 @@ static void miss(const struct missed_case *c, int listens, int family)
 	struct host host = wire_host(family, port);
 
 	arm(c->syn_seen);
-	CHECK_NUMBER(wire_syn(wire, &host, hex_options(c->on_syn)), 0, "SYN-ACK");
+	CHECK_EQ(wire_syn(wire, &host, hex_options(c->on_syn)), 0, "SYN-ACK");
 	arm(false);
 	wire_send(wire, &host, ACK, hex_options(c->on_ack), NULL);
 	arm(true);
 	fd = accept_host(listener, &host);
-	expect_said(fd, c->before, "only the handshake");
+	expect_client(fd, c->before, "only the handshake");
 	wire_send(wire, &host, ACK | PUSH, hex_options(c->on_data), "abc");
 	receive(fd, "abc");
-	expect_said(fd, c->after, "a segment that the probes did not miss");
+	expect_client(fd, c->after, "a segment that the probes did not miss");
 	end(fd, &host);
-	CHECK_NUMBER(counter("repaired") - repaired, 1, "repaired");
-	CHECK_NUMBER(counter(c->verdict) - verdict, 1, "%s", c->verdict);
+	CHECK_EQ(counter("repaired") - repaired, 1, "repaired");
+	CHECK_EQ(counter(c->verdict) - verdict, 1, "%s", c->verdict);
 	if (c->segment)
-		CHECK_NUMBER(counter(c->segment) - segment, 1, "%s", c->segment);
+		CHECK_EQ(counter(c->segment) - segment, 1, "%s", c->segment);
 	close(listener);
 }
 
 /* Neither end sends an option, and only one end has a listener. */
-static void miss_own_client(void)
+static void check_missed_loopback(void)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	long long allocated = counter("objects_allocated"), none = counter("verdict_none");
@@ -84,34 +84,34 @@ static void miss_own_client(void)
 	listener = listen_on(AF_INET, false, &port);
 	to.sin_port = htons(port);
 	arm(false);
-	CHECK_NUMBER(connect(client, (struct sockaddr *)&to, sizeof(to)), 0, "over loopback");
+	CHECK_EQ(connect(client, (struct sockaddr *)&to, sizeof(to)), 0, "over loopback");
 	arm(true);
 	server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	CHECK_NUMBER(write(server, "abc", 3), 3, "data for the client");
+	CHECK_EQ(write(server, "abc", 3), 3, "data for the client");
 	receive(client, "abc");
-	CHECK_NUMBER(write(client, "abc", 3), 3, "data for the server");
+	CHECK_EQ(write(client, "abc", 3), 3, "data for the server");
 	receive(server, "abc");
 	close(client);
 	close(server);
-	CHECK_NUMBER(counter("objects_allocated") - allocated, 1, "only for the server");
-	CHECK_NUMBER(counter("verdict_none") - none, 1, "only for the server");
+	CHECK_EQ(counter("objects_allocated") - allocated, 1, "only for the server");
+	CHECK_EQ(counter("verdict_none") - none, 1, "only for the server");
 	close(listener);
 }
 
 void missed_calls(void)
 {
 	static const struct missed_case cases[] = {
-		{ "", true, "", NAT64, "-", NAT64_SAYS, "verdict_toa", "option_on_data" },
+		{ "", true, "", NAT64, "-", NAT64_CLIENT, "verdict_toa", "option_on_data" },
 		{ "", true, NAT64, "", "-", "-", "verdict_none", NULL },
-		{ CDN4, true, "", "", CDN4_SAYS, CDN4_SAYS, "verdict_toa", "option_on_syn" },
-		{ CDN4, true, "", NAT64, CDN4_SAYS, NAT64_SAYS, "verdict_conflict", "option_on_data" },
-		{ CDN4, false, "", NAT64, "-", NAT64_SAYS, "verdict_toa", "option_on_data" },
+		{ CDN4, true, "", "", CDN4_CLIENT, CDN4_CLIENT, "verdict_toa", "option_on_syn" },
+		{ CDN4, true, "", NAT64, CDN4_CLIENT, NAT64_CLIENT, "verdict_conflict", "option_on_data" },
+		{ CDN4, false, "", NAT64, "-", NAT64_CLIENT, "verdict_toa", "option_on_data" },
 		{ CDN4, false, "", "", "-", "-", "verdict_none", NULL },
 	};
 	static const char *const switches[] = { KPROBES, FTRACE };
 	size_t i, j;
 
-	CHECK_NUMBER(parameter_write("profiles", DEFAULT_PROFILES ",cdn4\n"), 0, "profiles");
+	CHECK_EQ(parameter_write("profiles", DEFAULT_PROFILES ",cdn4\n"), 0, "profiles");
 	for (j = 0; j < 2; j++) {
 		probes_switch = switches[j];
 		/*
@@ -121,14 +121,14 @@ void missed_calls(void)
 		if (j && !ftrace_switches_probes())
 			break;
 		for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-			miss(&cases[i], AF_INET, 4);
-			miss(&cases[i], AF_INET6, 4);
-			miss(&cases[i], AF_INET6, 6);
+			check_missed_handshake(&cases[i], AF_INET, 4);
+			check_missed_handshake(&cases[i], AF_INET6, 4);
+			check_missed_handshake(&cases[i], AF_INET6, 6);
 		}
-		miss_own_client();
+		check_missed_loopback();
 	}
-	CHECK_NUMBER(parameter_write("profiles", DEFAULT_PROFILES), 0, "profiles");
-	CHECK_NUMBER(counter("objects_allocated") - counter("objects_freed"), 0, "objects");
+	CHECK_EQ(parameter_write("profiles", DEFAULT_PROFILES), 0, "profiles");
+	CHECK_EQ(counter("objects_allocated") - counter("objects_freed"), 0, "objects");
 }
 
 static pid_t start(void (*run)(void))
@@ -180,15 +180,15 @@ void return_probe_missed(void)
 		long long repaired = counter("repaired");
 		struct host host = wire_host(4, port);
 		int fd = connection(listener, &host, "", NAT64);
-		char text[SAID];
+		char text[CLIENT_TEXT_SIZE];
 
-		found = counter("repaired") > repaired && !ask(fd, text);
+		found = counter("repaired") > repaired && !get_client(fd, text);
 		end(fd, &host);
 	}
 	end_child(toggler);
 	arm(true);
 	CHECK(found, "repaired by the same segment");
-	CHECK_NUMBER(counter("objects_allocated") - counter("objects_freed"), 0, "objects");
+	CHECK_EQ(counter("objects_allocated") - counter("objects_freed"), 0, "objects");
 	close(listener);
 }
 
@@ -225,7 +225,7 @@ void interrupted_probe(void)
 		return;
 	}
 	add_slow_probes(GETPPID, SLOW_PROBES);
-	tell_kernel(PACKETS_TO, "1");
+	write_file(PACKETS_TO, "1");
 	caller = start(call);
 	pin(1);
 	listener = listen_on(AF_INET, false, &port);
@@ -237,16 +237,16 @@ void interrupted_probe(void)
 
 		wire_send(wire, &host, ACK | PUSH, hex_options(NAT64), "abc");
 		receive(fd, "abc");
-		expect_said(fd, NAT64_SAYS, "on the first data");
+		expect_client(fd, NAT64_CLIENT, "on the first data");
 		missed = counter("missed_tcp_v4_syn_recv_sock") - missed;
 		if (missed && counter("missed_tcp_rcv_state_process") > state)
 			found++;
-		CHECK_NUMBER(counter("repaired") - repaired, missed, "repaired");
+		CHECK_EQ(counter("repaired") - repaired, missed, "repaired");
 		end(fd, &host);
 	}
 	end_child(caller);
-	tell_kernel(PACKETS_TO, "0");
+	write_file(PACKETS_TO, "0");
 	remove_slow_probes();
-	CHECK_NUMBER(found, 3, "connections that the probes missed");
+	CHECK_EQ(found, 3, "connections that the probes missed");
 	close(listener);
 }

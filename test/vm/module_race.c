@@ -67,14 +67,14 @@ void lost_race(void)
 	while (counter("lost_race") - lost < LOST && time(NULL) - began < 30) {
 		struct host host = wire_host(4, port);
 
-		CHECK_NUMBER(wire_syn(wire, &host, no_options), 0, "SYN-ACK");
+		CHECK_EQ(wire_syn(wire, &host, no_options), 0, "SYN-ACK");
 		shared->host = host;
 		atomic_store(&shared->requested, ++handshakes);
 		send_last(host);
 		wait_for(&shared->sent, handshakes);
 		fd = accept_host(listener, &host);
 		receive(fd, "abc");
-		expect_said(fd, NAT64_SAYS, "the client of the one socket");
+		expect_client(fd, NAT64_CLIENT, "the client of the one socket");
 		host.sent += 3;
 		end(fd, &host);
 	}
@@ -83,9 +83,9 @@ void lost_race(void)
 	waitpid(second, NULL, 0);
 	CHECK(counter("lost_race") - lost >= LOST, "%d handshakes, %lld of them lost by a CPU", handshakes,
 	      counter("lost_race") - lost);
-	CHECK_NUMBER(counter("verdict_toa") - toa, handshakes, "one verdict for each handshake");
-	CHECK_NUMBER(counter("repaired") - repaired, 0, "repaired");
-	CHECK_NUMBER(counter("objects_allocated") - counter("objects_freed"), 0, "objects");
+	CHECK_EQ(counter("verdict_toa") - toa, handshakes, "one verdict for each handshake");
+	CHECK_EQ(counter("repaired") - repaired, 0, "repaired");
+	CHECK_EQ(counter("objects_allocated") - counter("objects_freed"), 0, "objects");
 	munmap(shared, sizeof(*shared));
 	close(listener);
 }

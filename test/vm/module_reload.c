@@ -57,7 +57,7 @@ static void send_options(void)
 
 		if (*fd) {
 			wire_send(wire, host, i % 2 ? RST | ACK : FIN | ACK, no_options, NULL);
-			ask(*fd, text);
+			get_client(*fd, text);
 			close(*fd);
 			wire_send(wire, host, RST, no_options, NULL);
 		}
@@ -67,7 +67,7 @@ static void send_options(void)
 		if (!strcmp(on[1], "fd01"))
 			wire_send(wire, host, ACK, no_options, NULL);
 		*fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-		ask(*fd, text);
+		get_client(*fd, text);
 		wire_send(wire, host, ACK | PUSH, hex_options(on[2]), "x");
 		if (recv(*fd, &byte, 1, 0) != 1)
 			err(1, "data of the host");
@@ -75,7 +75,8 @@ static void send_options(void)
 		 * there is no client while the module is not loaded, or if it was not when the
 		 * connection began; but never a wrong client
 		 */
-		if (!ask(*fd, text) && strcmp(text, NAT64_SAYS) && strcmp(text, "::ffff:203.0.113.7 0"))
+		if (!get_client(*fd, text) && strcmp(text, NAT64_CLIENT) &&
+		    strcmp(text, "::ffff:203.0.113.7 0"))
 			errx(1, "%s", text);
 	}
 }
@@ -102,7 +103,7 @@ static void send_plain(void)
 		server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 		if (write(client, "x", 1) != 1 || read(server, text, 1) != 1)
 			err(1, "data");
-		if (!ask(server, text))
+		if (!get_client(server, text))
 			errx(1, "a connection without an option has the client %s", text);
 		close(client);
 		close(server);
@@ -141,13 +142,13 @@ static void reloads(void)
 	for (i = 0; i < cycles; i++) {
 		int result = module_load(module_file, PARAMETERS);
 
-		CHECK_NUMBER(result, 0, "loading, time %d", i);
+		CHECK_EQ(result, 0, "loading, time %d", i);
 		if (result)
 			break;
 		/* the module sees traffic before it is unloaded */
 		while (counter("verdict_toa") < 3 || counter("verdict_none") < 1)
 			sched_yield();
-		CHECK_NUMBER(counter("stale") + counter("drop_no_memory"), 0, "time %d", i);
+		CHECK_EQ(counter("stale") + counter("drop_no_memory"), 0, "time %d", i);
 		if (i % 4 == 1)
 			parameter_write("trust", i % 8 == 1 ? "198.18.0.0/15,::/0" : "\n");
 		if (i % 4 == 2)
@@ -156,7 +157,7 @@ static void reloads(void)
 		none += counter("verdict_none");
 		repaired += counter("repaired");
 		missed += counter("missed_tcp_v4_syn_recv_sock") + counter("missed_tcp_v6_syn_recv_sock");
-		CHECK_NUMBER(unload(), 0, "unloading, time %d", i);
+		CHECK_EQ(unload(), 0, "unloading, time %d", i);
 		if (i % 20 == 19) {
 			printf("toascope: loaded and unloaded %d times\n", i + 1);
 			fflush(stdout);
@@ -165,11 +166,11 @@ static void reloads(void)
 	printf("  %d times; verdicts toa %lld, none %lld; repaired %lld, missed %lld\n", i, toa, none,
 	       repaired, missed);
 	for (i = 0; i < TRAFFIC; i++) {
-		CHECK_NUMBER(waitpid(traffic[i], &status, WNOHANG), 0, "traffic ran to the end");
+		CHECK_EQ(waitpid(traffic[i], &status, WNOHANG), 0, "traffic ran to the end");
 		kill(traffic[i], SIGKILL);
 		waitpid(traffic[i], &status, 0);
 	}
-	CHECK_NUMBER(slab_objects("toa_connection"), -1, "its slab cache is gone");
+	CHECK_EQ(slab_objects("toa_connection"), -1, "its slab cache is gone");
 }
 
 /* All objects are freed while the module stays loaded. */
@@ -178,7 +179,7 @@ static void frees_objects(void)
 	pid_t traffic;
 	int status;
 
-	CHECK_NUMBER(module_load(module_file, PARAMETERS), 0, "loading");
+	CHECK_EQ(module_load(module_file, PARAMETERS), 0, "loading");
 	CHECK(slab_objects("toa_connection") >= 0, "a slab cache of its own");
 	reset_at_close = true;
 	traffic = start(send_options);
@@ -188,8 +189,8 @@ static void frees_objects(void)
 	waitpid(traffic, &status, 0);
 	while (counter("connections") > 0)
 		sched_yield();
-	CHECK_NUMBER(counter("objects_allocated") - counter("objects_freed"), 0, "objects");
-	CHECK_NUMBER(unload(), 0, "unloading");
+	CHECK_EQ(counter("objects_allocated") - counter("objects_freed"), 0, "objects");
+	CHECK_EQ(unload(), 0, "unloading");
 }
 
 int main(int count, char **arguments)

@@ -4,7 +4,7 @@
 #define TOASCOPE_TEST_VM_MODULE_RELOAD_H
 
 #define NAT64 "fd1415b320010db8000000000000000000000042"
-#define NAT64_SAYS "2001:db8::42 5555"
+#define NAT64_CLIENT "2001:db8::42 5555"
 
 extern const char *module_file;
 extern int cycles;

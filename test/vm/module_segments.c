@@ -16,25 +16,25 @@ void later_segments(void)
 	struct host host = wire_host(4, port), forged;
 
 	fd = connection(listener, &host, "", "");
-	expect_said(fd, "-", "no option yet");
+	expect_client(fd, "-", "no option yet");
 	forged = host;
 	forged.received += 1000;
 	wire_send(wire, &forged, ACK, hex_options(OTHER), NULL);
 	forged = host;
 	forged.sent += 1 << 24;
 	wire_send(wire, &forged, ACK, hex_options(OTHER), "x");
-	expect_said(fd, "-", "segments that the kernel discards");
+	expect_client(fd, "-", "segments that the kernel discards");
 	wire_send(wire, &host, ACK, hex_options(NAT64), NULL);
-	expect_said(fd, NAT64_SAYS, "on an ACK without data");
+	expect_client(fd, NAT64_CLIENT, "on an ACK without data");
 	wire_send(wire, &host, ACK, hex_options(OTHER), "a");
-	expect_said(fd, NAT64_SAYS, "the verdict is final");
+	expect_client(fd, NAT64_CLIENT, "the verdict is final");
 	end(fd, &host);
 
 	host = wire_host(4, port);
 	fd = connection(listener, &host, "", "");
 	wire_send(wire, &host, ACK | PUSH, hex_options(NAT64), "abc");
 	receive(fd, "abc");
-	expect_said(fd, NAT64_SAYS, "on the first data");
+	expect_client(fd, NAT64_CLIENT, "on the first data");
 	end(fd, &host);
 
 	host = wire_host(4, port);
@@ -43,7 +43,7 @@ void later_segments(void)
 	receive(fd, "abc");
 	wire_send(wire, &host, ACK | PUSH, hex_options(NAT64), "def");
 	receive(fd, "def");
-	expect_said(fd, "-", "after acknowledged data");
+	expect_client(fd, "-", "after acknowledged data");
 	end(fd, &host);
 
 	host = wire_host(4, port);
@@ -52,7 +52,7 @@ void later_segments(void)
 	host.received++;
 	wire_send(wire, &host, ACK | PUSH, hex_options(NAT64), "abc");
 	receive(fd, "abc");
-	expect_said(fd, NAT64_SAYS, "on data after the server's FIN");
+	expect_client(fd, NAT64_CLIENT, "on data after the server's FIN");
 	end(fd, &host);
 	close(listener);
 }
@@ -62,15 +62,15 @@ void on_the_syn(void)
 	uint16_t port;
 	int listener = listen_on(AF_INET6, false, &port), fd, family;
 
-	CHECK_NUMBER(parameter_write("profiles", DEFAULT_PROFILES ",cdn4\n"), 0, "profiles");
+	CHECK_EQ(parameter_write("profiles", DEFAULT_PROFILES ",cdn4\n"), 0, "profiles");
 	for (family = 4; family <= 6; family += 2) {
 		struct host host = wire_host(family, port);
 
 		fd = connection(listener, &host, CDN4, "");
-		expect_said(fd, "::ffff:203.0.113.7 0", "on the SYN");
+		expect_client(fd, "::ffff:203.0.113.7 0", "on the SYN");
 		wire_send(wire, &host, ACK | PUSH, hex_options(NAT64), "abc");
 		receive(fd, "abc");
-		expect_said(fd, NAT64_SAYS, "a later option wins");
+		expect_client(fd, NAT64_CLIENT, "a later option wins");
 		end(fd, &host);
 
 		host = wire_host(family, port);
@@ -79,15 +79,15 @@ void on_the_syn(void)
 		receive(fd, "abc");
 		wire_send(wire, &host, ACK | PUSH, hex_options(NAT64), "def");
 		receive(fd, "def");
-		expect_said(fd, "::ffff:203.0.113.7 0", "only the SYN");
+		expect_client(fd, "::ffff:203.0.113.7 0", "only the SYN");
 		end(fd, &host);
 
 		host = wire_host(family, port);
 		fd = connection(listener, &host, NAT64, "");
-		expect_said(fd, "-", "nat64 is not read on a SYN");
+		expect_client(fd, "-", "nat64 is not read on a SYN");
 		end(fd, &host);
 	}
-	CHECK_NUMBER(parameter_write("profiles", DEFAULT_PROFILES), 0, "profiles");
+	CHECK_EQ(parameter_write("profiles", DEFAULT_PROFILES), 0, "profiles");
 	close(listener);
 }
 
@@ -113,8 +113,8 @@ void with_cookies(void)
 void fast_open(void)
 {
 	static const struct {
-		const char *on_syn, *on_ack, *says;
-	} cases[] = { { NAT64, "", NAT64_SAYS }, { "", NAT64, "-" }, { "", "", "-" } };
+		const char *on_syn, *on_ack, *client;
+	} cases[] = { { NAT64, "", NAT64_CLIENT }, { "", NAT64, "-" }, { "", "", "-" } };
 	uint16_t port;
 	int listener = listen_on(AF_INET6, false, &port), pending = 16, family;
 	size_t i;
@@ -130,18 +130,18 @@ void fast_open(void)
 			struct host host = wire_host(family, port);
 			int fd;
 
-			CHECK_NUMBER(wire_syn_data(wire, &host, hex_options(cases[i].on_syn), "abc"), 0,
-				     "SYN-ACK");
+			CHECK_EQ(wire_syn_data(wire, &host, hex_options(cases[i].on_syn), "abc"), 0,
+				 "SYN-ACK");
 			fd = accept_host(listener, &host);
-			expect_said(fd, i ? "-" : NAT64_SAYS, "on the SYN that created the socket");
+			expect_client(fd, i ? "-" : NAT64_CLIENT, "on the SYN that created the socket");
 			receive(fd, "abc");
 			wire_send(wire, &host, ACK, hex_options(cases[i].on_ack), NULL);
 			wire_send(wire, &host, ACK, no_options, NULL);
-			expect_said(fd, cases[i].says, "after data that was acknowledged");
+			expect_client(fd, cases[i].client, "after data that was acknowledged");
 			end(fd, &host);
-			CHECK_NUMBER(counter("option_on_syn") - on_syn, !i, "case %zu", i);
-			CHECK_NUMBER(counter("verdict_toa") + counter("verdict_none") - verdicts, 1,
-				     "counted once");
+			CHECK_EQ(counter("option_on_syn") - on_syn, !i, "case %zu", i);
+			CHECK_EQ(counter("verdict_toa") + counter("verdict_none") - verdicts, 1,
+				 "counted once");
 		}
 	}
 	set_ipv4("tcp_fastopen", 1);
@@ -154,16 +154,16 @@ void another_connection(void)
 	uint16_t port;
 	int listener = listen_on(AF_INET, false, &port), fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct host host = wire_host(4, port);
-	char text[SAID];
+	char text[CLIENT_TEXT_SIZE];
 
-	CHECK_NUMBER(ask(fd, text), -ENOPROTOOPT, "a UDP socket");
+	CHECK_EQ(get_client(fd, text), -ENOPROTOOPT, "a UDP socket");
 	close(fd);
 	fd = connection(listener, &host, "", NAT64);
 	wire_send(wire, &host, RST | ACK, no_options, NULL);
-	expect_said(fd, NAT64_SAYS, "the client is still known after the host's reset");
-	CHECK_NUMBER(connect(fd, &any, sizeof(any)), 0, "disconnecting");
-	CHECK_NUMBER(listen(fd, 1), 0, "listening on what was accepted");
-	expect_said(fd, "-", "a socket that is a listener now");
+	expect_client(fd, NAT64_CLIENT, "the client is still known after the host's reset");
+	CHECK_EQ(connect(fd, &any, sizeof(any)), 0, "disconnecting");
+	CHECK_EQ(listen(fd, 1), 0, "listening on what was accepted");
+	expect_client(fd, "-", "a socket that is a listener now");
 	close(fd);
 	close(listener);
 }

@@ -28,14 +28,14 @@ void add_slow_probes(const char *function, int count)
 		for (j = 0; j < 32; j++)
 			length += sprintf(text + length, " @schedule:x8[64]");
 		sprintf(text + length, "\n");
-		append_kernel(TRACING "kprobe_events", text);
+		append_file(TRACING "kprobe_events", text);
 	}
-	tell_kernel(TRACING "events/toascope/enable", "1");
+	write_file(TRACING "events/toascope/enable", "1");
 }
 
 void remove_slow_probes(void)
 {
-	tell_kernel(TRACING "events/toascope/enable", "0");
-	tell_kernel(TRACING "kprobe_events", "\n");
-	tell_kernel(TRACING "trace", "\n");
+	write_file(TRACING "events/toascope/enable", "0");
+	write_file(TRACING "kprobe_events", "\n");
+	write_file(TRACING "trace", "\n");
 }

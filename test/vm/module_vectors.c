@@ -9,8 +9,9 @@
 #include <unistd.h>
 #include "module_case.h"
 
-/* Formats a client as ask() does. */
-static void format_client(const char *family, const char *address, const char *port, char text[SAID])
+/* Formats a client as get_client() does. */
+static void format_client(const char *family, const char *address, const char *port,
+			  char text[CLIENT_TEXT_SIZE])
 {
 	char mapped[INET6_ADDRSTRLEN + 8], usual[INET6_ADDRSTRLEN];
 	struct in6_addr bytes;
@@ -22,7 +23,7 @@ static void format_client(const char *family, const char *address, const char *p
 	if (inet_pton(AF_INET6, mapped, &bytes) != 1)
 		errx(1, "%s in the vectors", mapped);
 	inet_ntop(AF_INET6, &bytes, usual, sizeof(usual));
-	snprintf(text, SAID, "%s %s", usual, port);
+	snprintf(text, CLIENT_TEXT_SIZE, "%s %s", usual, port);
 }
 
 /* There is no connection if the kernel itself discards a list; only malformed lists can be such. */
@@ -32,14 +33,14 @@ static void run_vector(char *line, int family, int listener, uint16_t port)
 	struct host host = wire_host(family, port);
 	const char *on_syn, *on_ack;
 	long long malformed, conflicts;
-	char should[SAID];
+	char expected[CLIENT_TEXT_SIZE];
 	int i, fd;
 	bool of_syn;
 
 	for (i = 0; i < 8; i++)
 		field[i] = strsep(&at, "\t\n");
 	if (strcmp(parameter_read("profiles"), field[1]))
-		CHECK_NUMBER(parameter_write("profiles", field[1]), 0, "%s", field[1]);
+		CHECK_EQ(parameter_write("profiles", field[1]), 0, "%s", field[1]);
 	of_syn = !strcmp(field[2], "syn");
 	on_syn = of_syn ? field[3] : "";
 	on_ack = of_syn ? "" : field[3];
@@ -53,13 +54,13 @@ static void run_vector(char *line, int family, int listener, uint16_t port)
 	if (!strcmp(field[4], "malformed"))
 		wire_send(wire, &host, ACK, no_options, NULL);
 	fd = accept_host(listener, &host);
-	format_client(field[5], field[6], field[7], should);
-	expect_said(fd, should, field[0]);
+	format_client(field[5], field[6], field[7], expected);
+	expect_client(fd, expected, field[0]);
 	end(fd, &host);
 	if (!strcmp(field[4], "conflict"))
-		CHECK_NUMBER(counter("verdict_conflict") - conflicts, 1, "%s", field[0]);
+		CHECK_EQ(counter("verdict_conflict") - conflicts, 1, "%s", field[0]);
 	if (!strcmp(field[4], "none"))
-		CHECK_NUMBER(counter("verdict_malformed") - malformed, 0, "%s", field[0]);
+		CHECK_EQ(counter("verdict_malformed") - malformed, 0, "%s", field[0]);
 }
 
 void vectors(void)
@@ -81,6 +82,6 @@ void vectors(void)
 	}
 	fclose(file);
 	CHECK(count > 100, "%d vectors", count);
-	CHECK_NUMBER(parameter_write("profiles", DEFAULT_PROFILES), 0, "profiles");
+	CHECK_EQ(parameter_write("profiles", DEFAULT_PROFILES), 0, "profiles");
 	close(listener);
 }

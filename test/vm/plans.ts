@@ -20,8 +20,8 @@ export const allTests: Plan = {
 
 /**
  * `npm test`: on each kernel, applications with either provider; on the newest, the tests that
- * depend most on the kernel. A daemon's start takes half a minute in a guest, and all guests together
- * may take no more than the tests on this kernel.
+ * depend most on the kernel. A daemon's start takes half a minute in a guest, and all guests
+ * together may take no more than the tests on this kernel.
  */
 export const dailyPlan: Plan = {
 	times: 10,

@@ -86,7 +86,7 @@ static void check_memory(long long before, const char *when)
 	CHECK(grown < (long long)cycles * NETWORKS * NETWORK_BYTES / 2, "%s: %lld bytes more", when, grown);
 }
 
-static void one_connection(int wire, int listener, uint16_t port, const char *from, const char *should)
+static void one_connection(int wire, int listener, uint16_t port, const char *from, const char *expected)
 {
 	struct host host = wire_host_at(4, from, port);
 	char text[64];
@@ -95,8 +95,8 @@ static void one_connection(int wire, int listener, uint16_t port, const char *fr
 	if (wire_connect(wire, &host, no_options, hex_options(NAT64)))
 		errx(1, "no SYN-ACK");
 	fd = accept(listener, NULL, NULL);
-	ask(fd, text);
-	CHECK(!strcmp(text, should), "%s: %s, should be %s", from, text, should);
+	get_client(fd, text);
+	CHECK(!strcmp(text, expected), "%s: %s, expected %s", from, text, expected);
 	wire_send(wire, &host, RST | ACK, no_options, NULL);
 	close(fd);
 }
@@ -112,34 +112,33 @@ void swap_lists(void)
 
 	sprintf(parameters, "trust=%s", first);
 	listener = listen_on(AF_INET, false, &port);
-	CHECK_NUMBER(module_load(module_file, parameters), 0, "loading with a list of %zu bytes",
-		     strlen(first));
-	CHECK_NUMBER(write_list(second), 0, "the other list");
+	CHECK_EQ(module_load(module_file, parameters), 0, "loading with a list of %zu bytes", strlen(first));
+	CHECK_EQ(write_list(second), 0, "the other list");
 	before = kernel_memory();
 	writer = fork();
 	if (!writer) {
 		int i;
 
 		for (i = 0; i < cycles; i++) {
-			CHECK_NUMBER(write_list(i % 2 ? second : first), 0, "time %d", i);
+			CHECK_EQ(write_list(i % 2 ? second : first), 0, "time %d", i);
 			if (i % 10 == 5)
-				CHECK_NUMBER(write_list(wrong), -EINVAL, "time %d", i);
+				CHECK_EQ(write_list(wrong), -EINVAL, "time %d", i);
 		}
 		fflush(stdout);
 		_exit(checks_failed > 0);
 	}
 	while (!waitpid(writer, &status, WNOHANG)) {
-		one_connection(wire, listener, port, TRUSTED, NAT64_SAYS);
+		one_connection(wire, listener, port, TRUSTED, NAT64_CLIENT);
 		one_connection(wire, listener, port, STRANGER, "-");
 		connections++;
 	}
-	CHECK_NUMBER(status, 0, "the writer");
+	CHECK_EQ(status, 0, "the writer");
 	CHECK(connections > cycles, "%d connections of each", connections);
-	CHECK_NUMBER(counter("verdict_toa"), connections, "trusted");
-	CHECK_NUMBER(counter("verdict_untrusted"), connections, "untrusted");
+	CHECK_EQ(counter("verdict_toa"), connections, "trusted");
+	CHECK_EQ(counter("verdict_untrusted"), connections, "untrusted");
 	printf("  %d swaps, %d connections\n", cycles, 2 * connections);
 	check_memory(before, "after the swaps");
-	CHECK_NUMBER(unload(), 0, "unloading");
+	CHECK_EQ(unload(), 0, "unloading");
 	close(listener);
 	close(wire);
 	free(first);
@@ -157,9 +156,9 @@ void load_lists(void)
 	for (i = 0; i < cycles; i++) {
 		/* every fourth load fails, after the list was read */
 		sprintf(parameters, "trust=%s%s", list, i % 4 ? "" : " profiles=nat65");
-		CHECK_NUMBER(module_load(module_file, parameters), i % 4 ? 0 : -EINVAL, "time %d", i);
+		CHECK_EQ(module_load(module_file, parameters), i % 4 ? 0 : -EINVAL, "time %d", i);
 		if (i % 4)
-			CHECK_NUMBER(unload(), 0, "time %d", i);
+			CHECK_EQ(unload(), 0, "time %d", i);
 	}
 	check_memory(before, "after the loads");
 	free(list);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** A small Debian with systemd, of this machine's release: the root of guests in which systemd is init. */
+/**
+ * A small Debian with systemd, of this machine's release: the root of guests in which systemd is
+ * init.
+ */
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { cache, sourcesOf, Unavailable } from './apt.ts';

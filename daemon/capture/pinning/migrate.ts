@@ -73,10 +73,10 @@ function convertMap(name: MigratedMap, from: string, to: string, lost: string[])
 }
 
 /** The offsets of the 64-bit fields of struct traffic. */
-const words = Object.entries(trafficLayout).flatMap(([name, offset]) => (name === 'size' ? [] : [offset]));
+const trafficOffsets = Object.entries(trafficLayout).flatMap(([name, offset]) => (name === 'size' ? [] : [offset]));
 
 function addTraffic(to: Buffer, toAt: number, from: Buffer, fromAt: number, sign: 1n | -1n = 1n): void {
-	for (const offset of words) {
+	for (const offset of trafficOffsets) {
 		const sum = to.readBigUInt64LE(toAt + offset) + sign * from.readBigUInt64LE(fromAt + offset);
 		to.writeBigUInt64LE(sum > 0n ? sum : 0n, toAt + offset);
 	}
@@ -97,8 +97,8 @@ const openOf = (bytes: Buffer, at: number) =>
 function closeOpen(listener: Buffer, clients: Buffer): bigint {
 	const { total, direct, overflow, folded, unexported, handshakes } = listenerLayout;
 	const open = openOf(listener, total);
-	// connections without a verdict are only in the total: count them as without TOA, as the reaper
-	// does
+	// connections without a verdict are only in the total: count them as without TOA, as
+	// decide_without_option() does at a close
 	const pending = Buffer.alloc(trafficLayout.size);
 	addTraffic(pending, 0, listener, total);
 	for (const part of [direct, overflow, folded, unexported]) addTraffic(pending, 0, listener, part, -1n);

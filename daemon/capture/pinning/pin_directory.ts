@@ -83,12 +83,12 @@ function walk({ from, names, displayPath }: CheckedPath, foreign: (found: OtherO
 			const found = lstatSync(join(descriptorPath(parent), name), { throwIfNoEntry: false });
 			if (found === undefined) return undefined;
 			const anyUserCanCreate = (fstatSync(parent).mode & writableByAll) !== 0;
-			if (!isTrusted(found)) foreign({ path, uid: found.uid, parent, name, anyUserCanCreate });
+			if (!isOwnOrRoot(found)) foreign({ path, uid: found.uid, parent, name, anyUserCanCreate });
 			const next = openSync(join(descriptorPath(parent), name), directoryOnly);
 			closeSync(parent);
 			parent = next;
 			const state = fstatSync(parent);
-			if (!isTrusted(state)) throw notOurs(path, state.uid);
+			if (!isOwnOrRoot(state)) throw notOurs(path, state.uid);
 			const last = index === names.length - 1;
 			if ((state.mode & writableByOthers) !== 0 && (last || (state.mode & sticky) === 0)) throw writable(path, state);
 		}
@@ -99,7 +99,7 @@ function walk({ from, names, displayPath }: CheckedPath, foreign: (found: OtherO
 }
 
 /** Whether the owner is this user or root. */
-function isTrusted({ uid }: Stats): boolean {
+function isOwnOrRoot({ uid }: Stats): boolean {
 	return uid === 0 || uid === process.geteuid?.();
 }
 
@@ -129,7 +129,7 @@ export function ownDirectory(mount: string, root: string, log?: LogSink): Stats 
 
 /**
  * Throws if a directory below an open one belongs to another user, or is writable by others.
- * `shown`: the path of the open one, for errors.
+ * `displayPath`: the path of the open directory, for error messages.
  * @throws {ToascopeError} NO_BPFFS
  */
 export function requireOwn(descriptor: number, inside: string, displayPath: string): void {
@@ -154,7 +154,7 @@ export function openToOthers(path: string): string | undefined {
 export function requireOwnMount(mount: string): void {
 	const state = statSync(mount);
 	const octal = (state.mode & 0o7777).toString(8).padStart(4, '0');
-	if (!isTrusted(state)) {
+	if (!isOwnOrRoot(state)) {
 		throw new ToascopeError(
 			'NO_BPFFS',
 			`${mount} belongs to user ${state.uid}, who could rename what is pinned there`,

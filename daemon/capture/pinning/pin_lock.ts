@@ -16,18 +16,18 @@ import { descriptorPath, isSame, openToOthers, ownDirectory, requireOwn, require
 export const layoutName = `v${constant.TOASCOPE_LAYOUT}`;
 
 /**
- * How often the directory is created before the start fails: what removes it time and again is not
- * a daemon that stops.
+ * How often the directory is created before the start fails: a process that removes it this often
+ * is not a stopping daemon.
  */
 const triesMax = 100;
 
 /**
- * Creates the directories and takes the lock. Other daemons remove the empty directories that they
- * created when they stop or are refused, so the locked directory can be gone from its path, or
+ * Creates the directories and acquires the lock. Other daemons remove the empty directories that
+ * they created when they stop or are refused, so the locked directory can be gone from its path, or
  * another can be there: then it retries. Once the directory is not empty, it stays.
  * @throws {ToascopeError} NO_BPFFS, ALREADY_RUNNING
  */
-export function takeLock(native: Native, root: string, created: string[], log: LogSink | undefined): number {
+export function acquireLock(native: Native, root: string, created: string[], log: LogSink | undefined): number {
 	const mount = findBpffs(readMounts(), root)?.point ?? dirname(root);
 	requireOwnMount(mount);
 	for (let tries = 0; tries < triesMax; tries++) {

@@ -24,7 +24,7 @@ import { ensureBpffs, requireNotMountPoint, unmountBpffs } from '../../host/bpff
 import { findBpffs, readMounts } from '../../host/mounts.ts';
 import type { LogSink } from '../../log_line.ts';
 import { descriptorPath, isSame, openDirectory } from './pin_directory.ts';
-import { alreadyRunning, layoutName, makeParts, takeLock, warnOpenDirectory } from './pin_lock.ts';
+import { acquireLock, alreadyRunning, layoutName, makeParts, warnOpenDirectory } from './pin_lock.ts';
 
 /** Pins of this layout, but with maps of other sizes. */
 const asideName = `${layoutName}-before`;
@@ -32,6 +32,9 @@ const asideName = `${layoutName}-before`;
 const isLayout = (name: string) => /^v\d+(-before)?$/.test(name);
 /** Larger for later layouts. */
 const versionOf = (layout: string) => Number.parseInt(layout.slice(1), 10);
+
+/** What is wrong where `isReachable` is false, after the name of the directory. */
+export const hiddenOrMoved = 'is hidden by another mount, or was moved';
 
 export class Pins {
 	/**
@@ -92,23 +95,23 @@ export class Pins {
 		return isSame(fstatSync(this.#lock), statSync(this.root, { throwIfNoEntry: false }));
 	}
 
-	/** Another process has removed the directory, or one in it. */
-	get removed(): boolean {
+	/** Whether another process has removed the directory, or one in it. */
+	get isRemoved(): boolean {
 		return fstatSync(this.#lock).nlink === 0 || !existsSync(this.maps) || !existsSync(this.links);
 	}
 
 	/**
-	 * Creates what was removed again: nothing is pinned there then. As long as the directory itself
-	 * exists, this daemon holds its lock, and a second lock would conflict with it (flock(2)); a
-	 * directory that is created again has no lock yet.
+	 * Recreates the directories that another process removed; they are empty then. As long as the
+	 * directory itself exists, this daemon holds its lock, and a second lock would conflict with it
+	 * (flock(2)); a directory that is created again has no lock yet.
 	 * @throws {ToascopeError} as open() does
 	 */
-	remake(): void {
+	recreate(): void {
 		if (fstatSync(this.#lock).nlink !== 0) {
 			makeParts(this.#lock, this.root, []);
 			return;
 		}
-		const lock = takeLock(this.#native, this.root, [], undefined);
+		const lock = acquireLock(this.#native, this.root, [], undefined);
 		closeSync(this.#lock);
 		closeSync(this.#parent);
 		this.#lock = lock;
@@ -130,7 +133,7 @@ export class Pins {
 		};
 		let lock = -1;
 		try {
-			lock = takeLock(native, root, created, log);
+			lock = acquireLock(native, root, created, log);
 			if (log !== undefined) warnOpenDirectory(root, log);
 			return new Pins(native, root, lock, undoSetup);
 		} catch (error) {
@@ -174,11 +177,9 @@ export class Pins {
 	/**
 	 * What keeps the next daemon from finding the pins; undefined: nothing, the path leads to them.
 	 */
-	get unreachable(): string | undefined {
-		if (this.removed) return `the directory of pins ${this.displayPath} was removed`;
-		return this.isReachable
-			? undefined
-			: `the directory of pins ${this.displayPath} is hidden by another mount, or was moved`;
+	get unreachableReason(): string | undefined {
+		if (this.isRemoved) return `the directory of pins ${this.displayPath} was removed`;
+		return this.isReachable ? undefined : `the directory of pins ${this.displayPath} ${hiddenOrMoved}`;
 	}
 
 	/** True: an earlier daemon left its state here, and it was not cleared. */
@@ -308,7 +309,7 @@ export class Pins {
 	close(keep: boolean, attached: readonly string[] = []): void {
 		if (this.#lock < 0) return;
 		try {
-			if (!keep && !this.removed) {
+			if (!keep && !this.isRemoved) {
 				this.clear();
 				this.#removeDirectories();
 			}

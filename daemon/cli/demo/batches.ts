@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** How connections are divided into batches. */
 
-/** Connections of a batch: all of them are looked up before the table of connections is full. */
+/** Connections of a batch: all of them are looked up before the connection table is full. */
 const batchSize = 10_000;
 
 /** Which clients make the connections of one batch, and how many. */

@@ -39,8 +39,8 @@ enum {
 };
 
 /*
- * Of linux/socket.h: IP, SOCKET, TCP, UDP, IPV6, ICMPV6, RAW, PACKET, NETLINK, TLS, MPTCP, VSOCK.
- * The last two levels do not exist.
+ * The levels of linux/socket.h: IP, SOCKET, TCP, UDP, IPV6, ICMPV6, RAW, PACKET, NETLINK, TLS,
+ * MPTCP, VSOCK. The last two levels do not exist.
  */
 static const int levels[] = { 0, 1, 6, 17, 41, 58, 255, 263, 270, 282, 284, 287, 4096, -1 };
 static const int more_options[] = { 4095, 4096, 4097, 4098, 65536, -1 };

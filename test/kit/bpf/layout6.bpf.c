@@ -101,7 +101,7 @@ MAP(ledger, BPF_MAP_TYPE_ARRAY, 5, __u32, __u64);
 MAP(drops, BPF_MAP_TYPE_PERCPU_ARRAY, 18, __u32, __u64);
 MAP(unknown_options, BPF_MAP_TYPE_HASH, 64, struct unknown_option, __u64);
 
-/* Of ten connections with TOA, two are open; one more connection has no TOA. */
+/* Two of ten connections with TOA are open; one more connection has no TOA. */
 static const struct traffic of_client = { 10, 8, 1000, 30000, 3, 5000000, 8, 70000000 };
 static const struct listener of_listener = {
 	.total = { 11, 9, 1010, 30300, 3, 5000000, 8, 71000000 },

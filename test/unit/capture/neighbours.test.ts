@@ -36,7 +36,7 @@ it('logs that names cannot be read, and nothing if all of them can', async () =>
 	expect(await logLinesFor({ unnamed: [program(1, ''), program(2, '')] })).toMatchObject([
 		{
 			level: 'info',
-			text: expect.stringMatching(/may not read their names/),
+			text: expect.stringMatching(/their names are hidden from this process/),
 			programs: 2,
 			cgroups: ['/sys/fs/cgroup'],
 		},

@@ -55,7 +55,7 @@ describe('profiles for the kernel', () => {
 		expect([...ruled.subarray(toaTableLayout.pick, toaTableLayout.pick + 6)]).toEqual([0, 0, 0, 0, 0, 2]);
 	});
 
-	it("encodes the virtual server of the user's own profile, and the uses of a profile", () => {
+	it('encodes the virtual server of a custom profile, and the uses of a profile', () => {
 		const own = { name: 'mine', kind: 99, length: 16, family: 'ipv4', vip_at: 2, vport_at: 6, vni_at: 8, vni: 'be32' };
 		const encoded = encodeProfiles(profiles.parse([own, { name: 'toa4', uses: ['transparent'] }]));
 		const at = (slot: number) => encoded.subarray(toaTableLayout.profile + slot * toaProfileLayout.size);

@@ -128,8 +128,8 @@ describe('config check', () => {
 		expect(check('sockopt: perhaps\nlog: {level: loud}')).toEqual({
 			exit: 2,
 			output:
-				'c.yaml:1:10: sockopt is "perhaps", must be on or off, or a map (keys: enabled, ipv4)\n' +
-				'c.yaml:2:14: log.level is "loud", must be trace, debug, info, warn or error\n',
+				'c.yaml:1:10: sockopt must be on or off, or a map with the keys enabled, ipv4 (found: "perhaps")\n' +
+				'c.yaml:2:14: log.level must be trace, debug, info, warn or error (found: "loud")\n',
 		});
 		expect(JSON.parse(check('sockopt: perhaps', true).output)).toMatchObject({
 			ok: false,
@@ -138,7 +138,7 @@ describe('config check', () => {
 				{
 					at: 'c.yaml:1:10',
 					key: 'sockopt',
-					message: 'sockopt is "perhaps", must be on or off, or a map (keys: enabled, ipv4)',
+					message: 'sockopt must be on or off, or a map with the keys enabled, ipv4 (found: "perhaps")',
 				},
 			],
 		});

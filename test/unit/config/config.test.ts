@@ -173,7 +173,7 @@ describe('values', () => {
 		]);
 	});
 
-	it("numbers the user's own profiles from 8 in the order of the file", () => {
+	it('numbers custom profiles from 8 in the order of the file', () => {
 		const own = (name: string, kind: number) =>
 			`{name: ${name}, kind: ${kind}, length: 20, family: ipv6, address_at: 4, syn: on}`;
 		const { profiles } = load(`profiles: [${own('b', 90)}, tencent, ${own('a', 91)}]`);
@@ -280,7 +280,7 @@ describe('environment', () => {
 		],
 		['replaces a list', { TOASCOPE_TRUST: '[]' }, 'trust: [10.0.0.0/8]', {}],
 		[
-			"reads the user's own profiles as YAML",
+			'reads custom profiles as YAML',
 			{ TOASCOPE_PROFILES: '[toa4, {name: mine, kind: 99, length: 8, family: ipv4, port_at: 2, address_at: 4}]' },
 			'',
 			{

@@ -66,58 +66,67 @@ describe('a key', () => {
 
 describe('a value', () => {
 	it.each([
-		['provider: bfp', 'c.yaml:1:11: provider is "bfp", must be auto, bpf or module'],
-		['cgroup: unified', 'c.yaml:1:9: cgroup is "unified", must be an absolute path'],
-		['sockopt: 1', 'c.yaml:1:10: sockopt is 1, must be on or off, or a map (keys: enabled, ipv4)'],
-		['transparent: maybe', 'c.yaml:1:14: transparent is "maybe", must be on or off, or a map (keys: enabled, ports)'],
-		['transparent: {enabled: 1}', 'c.yaml:1:24: transparent.enabled is 1, must be on or off'],
+		['provider: bfp', 'c.yaml:1:11: provider must be auto, bpf or module (found: "bfp")'],
+		['cgroup: unified', 'c.yaml:1:9: cgroup must be an absolute path (found: "unified")'],
+		['sockopt: 1', 'c.yaml:1:10: sockopt must be on or off, or a map with the keys enabled, ipv4 (found: 1)'],
+		[
+			'transparent: maybe',
+			'c.yaml:1:14: transparent must be on or off, or a map with the keys enabled, ports (found: "maybe")',
+		],
+		['transparent: {enabled: 1}', 'c.yaml:1:24: transparent.enabled must be on or off (found: 1)'],
 		[
 			'clients: {max_exported: "5"}',
-			'c.yaml:1:25: clients.max_exported is "5", must be a whole number from 0 to 100000',
+			'c.yaml:1:25: clients.max_exported must be a whole number from 0 to 100000 (found: "5")',
 		],
-		['clients: {max_exported: -1}', 'c.yaml:1:25: clients.max_exported is -1, must be a whole number from 0 to 100000'],
-		['clients: {prefix6: 129}', 'c.yaml:1:20: clients.prefix6 is 129, must be a whole number from 1 to 128'],
-		['clients: {prefix4: 24.5}', 'c.yaml:1:20: clients.prefix4 is 24.5, must be a whole number from 1 to 32'],
-		['clients: {idle: soon}', `c.yaml:1:17: clients.idle is "soon", ${idle}`],
-		['clients: {idle: 50 ms}', `c.yaml:1:17: clients.idle is "50 ms", ${idle}`],
-		['clients: {idle: 0.1005}', `c.yaml:1:17: clients.idle is 0.1005, ${idle}`],
-		['clients: {idle: .inf}', `c.yaml:1:17: clients.idle is Infinity, ${idle}`],
-		['bpf: {ring_bytes: 3 MiB}', `c.yaml:1:19: bpf.ring_bytes is "3 MiB", ${ring}`],
-		['bpf: {ring_bytes: 4 MB}', `c.yaml:1:19: bpf.ring_bytes is "4 MB", ${ring}`],
-		['bpf: {pin: /}', 'c.yaml:1:12: bpf.pin is "/", must be an absolute path of at most 4095 bytes, or off'],
+		[
+			'clients: {max_exported: -1}',
+			'c.yaml:1:25: clients.max_exported must be a whole number from 0 to 100000 (found: -1)',
+		],
+		['clients: {prefix6: 129}', 'c.yaml:1:20: clients.prefix6 must be a whole number from 1 to 128 (found: 129)'],
+		['clients: {prefix4: 24.5}', 'c.yaml:1:20: clients.prefix4 must be a whole number from 1 to 32 (found: 24.5)'],
+		['clients: {idle: soon}', `c.yaml:1:17: clients.idle ${idle} (found: "soon")`],
+		['clients: {idle: 50 ms}', `c.yaml:1:17: clients.idle ${idle} (found: "50 ms")`],
+		['clients: {idle: 0.1005}', `c.yaml:1:17: clients.idle ${idle} (found: 0.1005)`],
+		['clients: {idle: .inf}', `c.yaml:1:17: clients.idle ${idle} (found: Infinity)`],
+		['bpf: {ring_bytes: 3 MiB}', `c.yaml:1:19: bpf.ring_bytes ${ring} (found: "3 MiB")`],
+		['bpf: {ring_bytes: 4 MB}', `c.yaml:1:19: bpf.ring_bytes ${ring} (found: "4 MB")`],
+		['bpf: {pin: /}', 'c.yaml:1:12: bpf.pin must be an absolute path of at most 4095 bytes, or off (found: "/")'],
 		[
 			`http: {socket: /${'s'.repeat(107)}}`,
 			expect.stringContaining('must be an absolute path of at most 107 bytes, or off'),
 		],
-		['http: {listen: localhost:80}', `c.yaml:1:16: http.listen is "localhost:80", ${listen}`],
-		['http: {listen: "::1:80"}', `c.yaml:1:16: http.listen is "::1:80", ${listen}`],
-		['http: {listen: "127.0.0.1:65536"}', `c.yaml:1:16: http.listen is "127.0.0.1:65536", ${listen}`],
-		['http: {listen: "[127.0.0.1]:80"}', `c.yaml:1:16: http.listen is "[127.0.0.1]:80", ${listen}`],
+		['http: {listen: localhost:80}', `c.yaml:1:16: http.listen ${listen} (found: "localhost:80")`],
+		['http: {listen: "::1:80"}', `c.yaml:1:16: http.listen ${listen} (found: "::1:80")`],
+		['http: {listen: "127.0.0.1:65536"}', `c.yaml:1:16: http.listen ${listen} (found: "127.0.0.1:65536")`],
+		['http: {listen: "[127.0.0.1]:80"}', `c.yaml:1:16: http.listen ${listen} (found: "[127.0.0.1]:80")`],
 		[
 			'http: {listen: ":80"}',
-			'c.yaml:1:16: http.listen is ":80", must name an address: 0.0.0.0:80 is every IPv4 address, [::]:80 every address',
+			'c.yaml:1:16: http.listen must name an address: 0.0.0.0:80 is every IPv4 address, [::]:80 every address (found: ":80")',
 		],
-		['listeners: {ports: 443}', `c.yaml:1:20: listeners.ports is 443, ${list}`],
-		['listeners: {ports: []}', `c.yaml:1:20: listeners.ports is an empty list, ${list}`],
-		['listeners: {ports: [443, 0]}', `c.yaml:1:26: listeners.ports[1] is 0, ${range}`],
-		['listeners: {ports: [443, http]}', `c.yaml:1:26: listeners.ports[1] is "http", ${range}`],
-		['listeners: {ports: [1-65536]}', `c.yaml:1:21: listeners.ports[0] is "1-65536", ${range}`],
+		['listeners: {ports: 443}', `c.yaml:1:20: listeners.ports ${list} (found: 443)`],
+		['listeners: {ports: []}', `c.yaml:1:20: listeners.ports ${list} (found: an empty list)`],
+		['listeners: {ports: [443, 0]}', `c.yaml:1:26: listeners.ports[1] ${range} (found: 0)`],
+		['listeners: {ports: [443, http]}', `c.yaml:1:26: listeners.ports[1] ${range} (found: "http")`],
+		['listeners: {ports: [1-65536]}', `c.yaml:1:21: listeners.ports[0] ${range} (found: "1-65536")`],
 		[
 			'listeners: {ports: [90-80]}',
-			'c.yaml:1:21: listeners.ports[0] is "90-80", must start with the lower port: 80-90',
+			'c.yaml:1:21: listeners.ports[0] must start with the lower port: 80-90 (found: "90-80")',
 		],
 		[
 			'otel: {endpoint: collector:4317}',
-			'c.yaml:1:18: otel.endpoint is "collector:4317", must be a URL such as http://127.0.0.1:4318',
+			'c.yaml:1:18: otel.endpoint must be a URL such as http://127.0.0.1:4318 (found: "collector:4317")',
 		],
-		['log:', 'c.yaml:1:5: log is empty, must be a map (keys: level, format)'],
-		['trust:', 'c.yaml:1:7: trust is empty, must be a list of at most 1024 networks'],
+		['log:', 'c.yaml:1:5: log must be a map with the keys level, format (found: an empty value)'],
+		['trust:', 'c.yaml:1:7: trust must be a list of at most 1024 networks (found: an empty value)'],
 		[
 			'trust: 10.0.0.0/8',
-			'c.yaml:1:8: trust is "10.0.0.0/8", must be a list of at most 1024 networks: write [10.0.0.0/8]',
+			'c.yaml:1:8: trust must be a list of at most 1024 networks: write [10.0.0.0/8] (found: "10.0.0.0/8")',
 		],
-		['trust: balancers', 'c.yaml:1:8: trust is "balancers", must be a list of at most 1024 networks'],
-		['just a text', expect.stringMatching(/^c.yaml:1:1: the file is "just a text", must be a map \(keys: provider, /)],
+		['trust: balancers', 'c.yaml:1:8: trust must be a list of at most 1024 networks (found: "balancers")'],
+		[
+			'just a text',
+			expect.stringMatching(/^c.yaml:1:1: the file must be a map with the keys provider, .* \(found: "just a text"\)$/),
+		],
 	])('%s', (text, message) => {
 		expect(problems(text)).toEqual([message]);
 	});
@@ -140,7 +149,7 @@ describe('a network', () => {
 		['example.org/8', network],
 	])('%s', (text, message) => {
 		expect(problems(`trust:\n  - 192.0.2.0/24\n  - "${text}"`)).toEqual([
-			`c.yaml:3:5: trust[1] is "${text}", ${message}`,
+			`c.yaml:3:5: trust[1] ${message} (found: "${text}")`,
 		]);
 	});
 });
@@ -150,107 +159,113 @@ describe('a profile', () => {
 	it.each([
 		[
 			'toa7',
-			'profiles[0] is "toa7", must be nat64, toa6, toa4, akamai4, tencent, cdn4, cdn6, vtoa4, vtoa6 or vip4, or a map that describes a profile of your own; did you mean toa6?',
+			'profiles[0] must be nat64, toa6, toa4, akamai4, tencent, cdn4, cdn6, vtoa4, vtoa6 or vip4, or a map that describes a custom profile; did you mean toa6? (found: "toa7")',
 		],
 		[
 			'ucloud',
-			'profiles[0] is "ucloud", not a profile: write akamai4 for kind 253 with length 8, or balancer: ucloud-ulb for all that UCloud sends',
+			'profiles[0] must be a profile: write akamai4 for kind 253 with length 8, or balancer: ucloud-ulb for all that UCloud sends (found: "ucloud")',
 		],
-		['huawei-elb', 'profiles[0] is "huawei-elb", a balancer, not a profile: write balancer: huawei-elb'],
-		['{name: toa4, priority: 101}', 'profiles[0].priority is 101, must be a whole number from 0 to 100'],
-		['{name: toa4, pick: any}', 'profiles[0].pick is "any", must be first or last'],
-		[`{${own}, kind: 99, length: 8}`, 'profiles[0].address_at is missing, must be a whole number from 2 to 36'],
+		['huawei-elb', 'profiles[0] must be a profile, not a balancer: write balancer: huawei-elb (found: "huawei-elb")'],
+		['{name: toa4, priority: 101}', 'profiles[0].priority must be a whole number from 0 to 100 (found: 101)'],
+		['{name: toa4, pick: any}', 'profiles[0].pick must be first or last (found: "any")'],
+		[`{${own}, kind: 99, length: 8}`, 'profiles[0].address_at is missing: it must be a whole number from 2 to 36'],
 		[
 			'{name: toa4, family: ipv4, kind: 99, length: 8, address_at: 4}',
-			'profiles[0].name is "toa4", must not be the name of a built-in profile: with such a name only priority, pick and uses are allowed',
+			'profiles[0].name must not be the name of a built-in profile: with such a name only priority, pick and uses are allowed (found: "toa4")',
 		],
 		[
 			'{name: toa4, prio: 1}',
-			'profiles[0].name is "toa4", must not be the name of a built-in profile: with such a name only priority, pick and uses are allowed',
+			'profiles[0].name must not be the name of a built-in profile: with such a name only priority, pick and uses are allowed (found: "toa4")',
 		],
 		[
 			`{${own}, kind: 8, length: 10, address_at: 4}`,
-			"profiles[0].kind is 8, must be an option kind from 9 to 255, or 6 or 7: 2, 3, 4, 5 or 8 are TCP's own, 0 and 1 have no length",
+			"profiles[0].kind must be 6, 7, or from 9 to 255; 2 to 5 and 8 are TCP's own kinds, 0 and 1 have no length (found: 8)",
 		],
-		[`{${own}, kind: 99, length: 41, address_at: 4}`, 'profiles[0].length is 41, must be a whole number from 6 to 40'],
+		[
+			`{${own}, kind: 99, length: 41, address_at: 4}`,
+			'profiles[0].length must be a whole number from 6 to 40 (found: 41)',
+		],
 		[
 			`{${own}, kind: 99, length: 7, address_at: 4}`,
-			'profiles[0] is a map, must have room for the address: bytes 4 to 7 of an option of 7 bytes',
+			'profiles[0] must have room for the address: bytes 4 to 7 of an option of 7 bytes',
 		],
 		[
 			`{${own}, kind: 99, length: 8, address_at: 4, port_at: 7}`,
-			'profiles[0] is a map, must have room for the port: bytes 7 to 8 of an option of 8 bytes',
+			'profiles[0] must have room for the port: bytes 7 to 8 of an option of 8 bytes',
 		],
 		[
 			`{${own}, kind: 99, length: 8, address_at: 4, port_at: 3}`,
-			'profiles[0] is a map, must not have port (bytes 3 to 4) and address (4 to 7) overlap',
+			'profiles[0] must not have overlapping fields: port (bytes 3 to 4) and address (4 to 7)',
 		],
 		[
 			`{${own}, kind: 99, length: 12, address_at: 4, vip_at: 10}`,
-			"profiles[0] is a map, must have room for the virtual server's address: bytes 10 to 13 of an option of 12 bytes",
+			"profiles[0] must have room for the virtual server's address: bytes 10 to 13 of an option of 12 bytes",
 		],
 		[
 			`{${own}, kind: 99, length: 12, address_at: 4, vip_at: 6}`,
-			"profiles[0] is a map, must not have virtual server's address (bytes 6 to 9) and address (4 to 7) overlap",
+			"profiles[0] must not have overlapping fields: virtual server's address (bytes 6 to 9) and address (4 to 7)",
 		],
 		[
 			`{${own}, kind: 99, length: 12, vip_at: 4, vport_at: 11}`,
-			"profiles[0] is a map, must have room for the virtual server's port: bytes 11 to 12 of an option of 12 bytes",
+			"profiles[0] must have room for the virtual server's port: bytes 11 to 12 of an option of 12 bytes",
 		],
 		[
 			`{${own}, kind: 99, length: 12, vip_at: 4, vport_at: 3}`,
-			"profiles[0] is a map, must not have virtual server's port (bytes 3 to 4) and virtual server's address (4 to 7) overlap",
+			"profiles[0] must not have overlapping fields: virtual server's port (bytes 3 to 4) and virtual server's address (4 to 7)",
 		],
 		[
 			`{${own}, kind: 99, length: 12, vip_at: 2, vni_at: 9, vni: le32}`,
-			'profiles[0] is a map, must have room for the VNI: bytes 9 to 12 of an option of 12 bytes',
+			'profiles[0] must have room for the VNI: bytes 9 to 12 of an option of 12 bytes',
 		],
 		[
 			`{${own}, kind: 99, length: 16, address_at: 10, port_at: 8, vip_at: 2, vni_at: 6}`,
-			'profiles[0] is a map, must not have VNI (bytes 6 to 8) and port (8 to 9) overlap',
+			'profiles[0] must not have overlapping fields: VNI (bytes 6 to 8) and port (8 to 9)',
 		],
 		[
 			`toa4, {${own}, kind: 99, length: 12, port_at: 8, vip_at: 2}`,
-			"profiles[1].port_at is 8, which requires address_at; the virtual server's port is vport_at",
+			"profiles[1].port_at requires address_at; the virtual server's port is vport_at (found: 8)",
 		],
 		[
 			`{${own}, kind: 99, length: 12, address_at: 4, vip_at: 8, vni: le32}`,
-			'profiles[0].vni is "le32", which requires vni_at, the offset of the VNI',
+			'profiles[0].vni requires vni_at, the offset of the VNI (found: "le32")',
 		],
-		[
-			'toa4, {name: vip4, priority: 1}',
-			'profiles is a list, must not set priority, pick or uses for vip4, which names no client',
-		],
+		['toa4, {name: vip4, priority: 1}', 'profiles must not set priority, pick or uses for vip4, which names no client'],
 		[
 			`toa4, {${own}, kind: 99, length: 12, vip_at: 4, uses: [sockopt]}`,
-			'profiles is a list, must not set priority, pick or uses for mine, which names no client',
+			'profiles must not set priority, pick or uses for mine, which names no client',
 		],
 		[
 			`{${own}, kind: 99, length: 12, address_at: 4, vport_at: 8}`,
-			"profiles[0].vport_at is 8, which requires vip_at, the offset of the virtual server's address",
+			"profiles[0].vport_at requires vip_at, the offset of the virtual server's address (found: 8)",
 		],
 		[
 			`{${own}, kind: 99, length: 12, address_at: 4, vni_at: 8}`,
-			"profiles[0].vni_at is 8, which requires vip_at, the offset of the virtual server's address",
+			"profiles[0].vni_at requires vip_at, the offset of the virtual server's address (found: 8)",
 		],
 		[
 			`toa4, {${own}, kind: 99, length: 12, vip_at: 4, vni_at: 8, vni: le24}`,
-			'profiles[1].vni is "le24", must be be24, be32 or le32',
+			'profiles[1].vni must be be24, be32 or le32 (found: "le24")',
 		],
-		['{name: toa4, uses: [getsockopt]}', 'profiles[0].uses[0] is "getsockopt", must be sockopt or transparent'],
-		['{name: toa4, uses: []}', 'profiles[0].uses is an empty list, must be a list of sockopt, transparent or both'],
-		['{name: toa4, uses: sockopt}', 'profiles[0].uses is "sockopt", must be a list of sockopt, transparent or both'],
-		['vip4', 'profiles is a list, must have a profile that names a client: vip4 has no client address'],
+		['{name: toa4, uses: [getsockopt]}', 'profiles[0].uses[0] must be sockopt or transparent (found: "getsockopt")'],
+		[
+			'{name: toa4, uses: []}',
+			'profiles[0].uses must be a list of sockopt, transparent or both (found: an empty list)',
+		],
+		[
+			'{name: toa4, uses: sockopt}',
+			'profiles[0].uses must be a list of sockopt, transparent or both (found: "sockopt")',
+		],
+		['vip4', 'profiles must have a profile that names a client: vip4 has no client address'],
 		[
 			`vip4, {${own}, kind: 99, length: 12, vip_at: 4}`,
-			'profiles is a list, must have a profile that names a client: vip4 and mine have no client address',
+			'profiles must have a profile that names a client: vip4 and mine have no client address',
 		],
-		['toa4, toa4', 'profiles is a list, must not name toa4 twice'],
+		['toa4, toa4', 'profiles must not name toa4 twice'],
 		[
 			`toa4, {${own}, kind: 254, length: 8, address_at: 4}`,
-			'profiles is a list, must not have two profiles of kind 254 and length 8: toa4 and mine',
+			'profiles must not have two profiles of kind 254 and length 8: toa4 and mine',
 		],
-		['', 'profiles is an empty list, must be a list of 1 to 16 profiles such as [nat64, toa6, toa4]'],
+		['', 'profiles must be a list of 1 to 16 profiles such as [nat64, toa6, toa4] (found: an empty list)'],
 	])('%s', (entries, message) => {
 		const [problem, ...others] = problems(`profiles: [${entries}]`);
 		expect(problem?.replace(/^c.yaml:1:\d+: /, '')).toBe(message);
@@ -270,13 +285,13 @@ describe('a balancer', () => {
 	const names =
 		'must be huawei-elb, aliyun-slb, aliyun-vtoa, aliyun-cdn, tencent-clb, tencent-gaap, ucloud-ulb, dpvs, lvs-fullnat or ip-vs-ca, or a list of them';
 	it.each([
-		['huawei', `balancer is "huawei", ${names}; did you mean huawei-elb?`],
-		['Tencent Cloud CLB', `balancer is "Tencent Cloud CLB", ${names}; did you mean tencent-clb?`],
-		['VTOA of RDS', `balancer is "VTOA of RDS", ${names}; did you mean aliyun-vtoa?`],
-		['[dpvs, lvs]', `balancer[1] is "lvs", ${names}; did you mean lvs-fullnat?`],
-		['f5', `balancer is "f5", ${names}`],
-		['[]', `balancer is an empty list, ${names}`],
-		['7', `balancer is 7, ${names}`],
+		['huawei', `balancer ${names}; did you mean huawei-elb? (found: "huawei")`],
+		['Tencent Cloud CLB', `balancer ${names}; did you mean tencent-clb? (found: "Tencent Cloud CLB")`],
+		['VTOA of RDS', `balancer ${names}; did you mean aliyun-vtoa? (found: "VTOA of RDS")`],
+		['[dpvs, lvs]', `balancer[1] ${names}; did you mean lvs-fullnat? (found: "lvs")`],
+		['f5', `balancer ${names} (found: "f5")`],
+		['[]', `balancer ${names} (found: an empty list)`],
+		['7', `balancer ${names} (found: 7)`],
 	])('%s', (value, message) => {
 		expect(problems(`balancer: ${value}`).map((line) => line.replace(/^c.yaml:1:\d+: /, ''))).toEqual([message]);
 	});
@@ -286,7 +301,7 @@ describe('a variable', () => {
 	it.each<[Environment, string]>([
 		[
 			{ TOASCOPE_CLIENTS_MAX_EXPORTED: 'many' },
-			'TOASCOPE_CLIENTS_MAX_EXPORTED: clients.max_exported is "many", must be a whole number from 0 to 100000',
+			'TOASCOPE_CLIENTS_MAX_EXPORTED: clients.max_exported must be a whole number from 0 to 100000 (found: "many")',
 		],
 		[
 			{ TOASCOPE_CLIENTS_MAX_SERIES: '1' },
@@ -297,16 +312,16 @@ describe('a variable', () => {
 			{ TOASCOPE_LISTENERS_PORT: '443' },
 			'TOASCOPE_LISTENERS_PORT: unknown variable; did you mean TOASCOPE_LISTENERS_PORTS?',
 		],
-		[{ TOASCOPE_TRUST: '' }, 'TOASCOPE_TRUST: trust is empty, must be a list of at most 1024 networks'],
+		[{ TOASCOPE_TRUST: '' }, 'TOASCOPE_TRUST: trust must be a list of at most 1024 networks (found: an empty value)'],
 		[
 			{ TOASCOPE_TRUST: '10.0.0.0/8,10.0.0.1/8' },
-			'TOASCOPE_TRUST: trust[1] is "10.0.0.1/8", must have no bits set beyond its prefix: the network is 10.0.0.0/8',
+			'TOASCOPE_TRUST: trust[1] must have no bits set beyond its prefix: the network is 10.0.0.0/8 (found: "10.0.0.1/8")',
 		],
 		[
 			{ TOASCOPE_TRUST: '[10.0.0.0/8' },
-			'TOASCOPE_TRUST: trust is "[10.0.0.0/8", must be a list of at most 1024 networks',
+			'TOASCOPE_TRUST: trust must be a list of at most 1024 networks (found: "[10.0.0.0/8")',
 		],
-		[{ TOASCOPE_TRANSPARENT: 'yes' }, 'TOASCOPE_TRANSPARENT: transparent.enabled is "yes", must be on or off'],
+		[{ TOASCOPE_TRANSPARENT: 'yes' }, 'TOASCOPE_TRANSPARENT: transparent.enabled must be on or off (found: "yes")'],
 		[
 			{ TOASCOPE_TRANSPARENT: 'on', TOASCOPE_TRANSPARENT_ENABLED: 'off' },
 			'TOASCOPE_TRANSPARENT_ENABLED: transparent.enabled is already set by TOASCOPE_TRANSPARENT',
@@ -382,7 +397,7 @@ it('lists every problem: those of the file by line, then those of the environmen
 
 it('finds a bad value in the file even if the environment sets the key', () => {
 	expect(problems('sockopt: x', { TOASCOPE_SOCKOPT: 'on' })).toEqual([
-		'c.yaml:1:10: sockopt is "x", must be on or off, or a map (keys: enabled, ipv4)',
+		'c.yaml:1:10: sockopt must be on or off, or a map with the keys enabled, ipv4 (found: "x")',
 	]);
 });
 

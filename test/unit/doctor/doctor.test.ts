@@ -20,7 +20,7 @@ const cgroup2 = '32 25 0:27 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup
 const bpffs = '33 25 0:28 / /sys/fs/bpf rw,nosuid shared:10 - bpf bpf rw,mode=700';
 
 const facts: ModuleFacts = {
-	takesModules: true,
+	supportsModules: true,
 	loaded: undefined,
 	installed: undefined,
 	built: false,
@@ -41,7 +41,7 @@ const goodHost: Host = {
 	compatServers: [],
 	exists: (path) => !path.includes('/sys/fs/bpf/'),
 	isRootCgroup: () => true,
-	pidsAreKernels: true,
+	inInitialPidNamespace: true,
 };
 
 const states = (checks: readonly Check[]) => Object.fromEntries(checks.map(({ name, state }) => [name, state]));
@@ -98,7 +98,7 @@ test.each<[string, string, Partial<Host>, object, Check['state'], RegExp]>([
 	['cgroup', 'a directory on another file system', {}, { cgroup: '/tmp' }, 'fail', /not on cgroup v2/],
 	['cgroup', 'a cgroup of its own', { isRootCgroup: () => false }, { cgroup: '/sys/fs/cgroup/a' }, 'ok', /cgroup\/a/],
 	['cgroup', "a container's own root", { isRootCgroup: () => false }, {}, 'warn', /not the root cgroup of this host/],
-	['pid_namespace', 'a pid namespace of its own', { pidsAreKernels: false }, {}, 'warn', /not those of this \/proc/],
+	['pid_namespace', 'a pid namespace of its own', { inInitialPidNamespace: false }, {}, 'warn', /do not match \/proc/],
 	['bpffs', 'no bpffs where it can be mounted', { mounts: mounts(cgroup2) }, {}, 'warn', /not mounted at/],
 	['bpffs', 'pins elsewhere', {}, { bpf: { pin: '/var/pins' } }, 'fail', /not on a bpffs/],
 	['bpffs', 'pins on the mount', {}, { bpf: { pin: '/sys/fs/bpf' } }, 'fail', /is itself a bpffs mount/],
@@ -179,7 +179,7 @@ test("the kernel's refusal of the programs is a FAIL that quotes the error", () 
 	expect(result).toMatchObject({ state: 'fail', found: expect.stringContaining('toascope_sockops') });
 });
 
-const noModule = moduleForecast({ ...facts, takesModules: false });
+const noModule = moduleForecast({ ...facts, supportsModules: false });
 const loaded: LoadedModule = {
 	origin: 'own',
 	version: '0.1.0',
@@ -190,7 +190,7 @@ const loaded: LoadedModule = {
 };
 
 test.each<[string, Partial<ModuleFacts>, boolean, RegExp]>([
-	['a kernel without modules', { takesModules: false }, false, /does not support modules/],
+	['a kernel without modules', { supportsModules: false }, false, /does not support modules/],
 	["toascope's own is loaded", { loaded }, true, /^loaded: version 0\.1\.0, srcversion ABC: toascope's own$/],
 	['a foreign module is loaded', { loaded: { ...loaded, origin: 'foreign' } }, false, /not toascope's$/],
 	['another version is loaded', { loaded: { ...loaded, origin: 'other' } }, false, /of another version$/],

@@ -114,14 +114,14 @@ test.each<[string, StatusParts, Check['state'], RegExp, RegExp]>([
 		{ now: { none: 10 }, recent: option(253, 12, 10) },
 		'warn',
 		/^0 of 10/,
-		/kind 253 and length 12, .* \(nat64 has length 20\): .* profile of your own/,
+		/kind 253 and length 12, .* \(nat64 has length 20\): .* custom profile/,
 	],
 	[
 		'a kind that no profile has',
 		{ now: { none: 10 }, recent: option(99, 8, 10) },
 		'warn',
 		/^0 of 10/,
-		/kind 99 and length 8, which no active profile matches: .* profile of your own/,
+		/kind 99 and length 8, which no active profile matches: .* custom profile/,
 	],
 	[
 		'an unknown option now and then, which explains nothing',
@@ -209,7 +209,7 @@ test('a listener that had TOA and has none any more is named; one that never had
 	const row = (listener: string, counts: Counts, before: number) => ({
 		listener,
 		...tally(counts),
-		believed_before: String(before),
+		had_client_before: String(before),
 	});
 	const listeners = [
 		row('192.0.2.1:443', { none: 4000 }, 90),
@@ -249,7 +249,7 @@ test('options that no active profile matches are always named, with the profile 
 	expect(named(few, 'unknown_options')).toMatchObject({
 		state: 'warn',
 		found: expect.stringMatching(/an option of kind 200 and length 8 on 50, an option of kind 99 and length 8 on 1;/),
-		advice: expect.stringMatching(/kind 200: .* add tencent to profiles; kind 99: .* profile of your own/),
+		advice: expect.stringMatching(/kind 200: .* add tencent to profiles; kind 99: .* custom profile/),
 	});
 	const all = arrivalChecks(statusOf({ now: { none: 51 }, values: trust, recent: { unknown_options } }));
 	expect(named(all, 'toa')).toMatchObject({ state: 'warn', because: 'unknown_options' });
@@ -259,7 +259,7 @@ test('options that no active profile matches are always named, with the profile 
 const at = (listener: string, counts: Counts, before = 0) => ({
 	listener,
 	...tally(counts),
-	believed_before: String(before),
+	had_client_before: String(before),
 });
 
 test('findings that follow from another finding refer to it', () => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Callers that send nonsense, nothing or too much, or do not read, on real sockets: each gets an
- * error, and other callers do not wait.
+ * Malformed, oversized and stalled requests and responses on real sockets: each gets an error, and
+ * other callers do not wait.
  */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
@@ -139,7 +139,7 @@ const host = 'Host: x\r\nConnection: close\r\n';
 const post = `POST /v1/connections HTTP/1.1\r\n${host}Content-Type: application/json\r\n`;
 const isAlive = async ({ port }: Server) => (await fetch(`http://127.0.0.1:${port}/healthz`)).status === 200;
 
-describe('nonsense', () => {
+describe('malformed requests', () => {
 	it.each([
 		['bytes that are not HTTP', 'hello\r\n\r\n', 400, 'no'],
 		['TLS', '\x16\x03\x01\x02\x00\x01\x00', 400, 'not a valid HTTP'],
@@ -164,7 +164,7 @@ describe('nonsense', () => {
 	});
 });
 
-describe('too much', () => {
+describe('oversized requests', () => {
 	const large = httpLimits.headerBytes;
 	it.each([
 		['a header', `GET / HTTP/1.1\r\n${host}X: ${'x'.repeat(large)}\r\n\r\n`, 431, 'header'],
@@ -182,7 +182,7 @@ describe('too much', () => {
 	});
 });
 
-describe('too slow', () => {
+describe('slow requests', () => {
 	const soon = { requestMs: 200 };
 	it.each([
 		['nothing at all', ''],
@@ -215,7 +215,7 @@ describe('too slow', () => {
 	});
 });
 
-describe('too many', () => {
+describe('limits', () => {
 	it('connections: an idle one is closed for a new one, which is logged once', async () => {
 		const server = await start({ connections: 1 });
 		const first = open(server);

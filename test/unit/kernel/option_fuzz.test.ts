@@ -63,16 +63,16 @@ function broken(name: string, part: string, by: string): { program: string; find
 
 it('reports a difference as an entry of the vectors that reproduces it', () => {
 	const { program: mutant, finding } = broken('kept', 'list->malformed = 1;', '');
-	expect(finding.what).toBe('the two readings differ');
-	expect(finding.second).toEqual({ verdict: 'malformed' });
+	expect(finding.what).toBe('the two parsers differ');
+	expect(finding.reference).toEqual({ verdict: 'malformed' });
 	expect(finding.parser?.verdict).not.toBe('malformed');
 
 	const entry = asVector(finding);
 	const active = profiles.parse(entry.profiles);
 	expect(active.map(writeProfile)).toEqual(finding.profiles.map(writeProfile));
 	const read = (by: string) => readLists(by, active, [entry.options], entry.segment);
-	expect(read(mutant)).toEqual([{ parser: finding.parser, second: finding.second }]);
-	expect(read(program)).toEqual([{ parser: entry.expect, second: entry.expect }]);
+	expect(read(mutant)).toEqual([{ parser: finding.parser, reference: finding.reference }]);
+	expect(read(program)).toEqual([{ parser: entry.expect, reference: entry.expect }]);
 	const text = formatFinding(finding);
 	expect(text).toContain(`  options         ${finding.options}\n`);
 	expect(text).toContain(JSON.stringify(entry, undefined, '\t'));
@@ -82,7 +82,7 @@ it('reports a byte read past the end of the list, even if it is in the buffer an
 	const { finding } = broken('past', 'left < 2 ? 0 : ', '');
 	expect(finding.what).toBe('the parser crashed');
 	expect(finding.parser).toBeUndefined();
-	expect(finding.second).toEqual({ verdict: 'malformed' });
+	expect(finding.reference).toEqual({ verdict: 'malformed' });
 	expect(finding.options).toMatch(/^([0-9a-f]{2}){1,40}$/);
 	expect(finding.trace).toMatch(/AddressSanitizer: use-after-poison[\s\S]*toa_option\.h:\d+/);
 });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The vectors against kernel/toa_option.h, compiled for user space, and against the fuzzers' second
- * reading.
+ * The vectors against kernel/toa_option.h, compiled for user space, and against the fuzzers'
+ * reference parser.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -33,6 +33,6 @@ describe.each(builds)('compiled by $compiler, sanitizers: $sanitizers', (build) 
 
 	it.each(vectors)('$name', ({ segment, options, profiles, expect: expected }) => {
 		const verdicts = readLists(program, profiles, [options], segment);
-		expect(verdicts).toEqual([{ parser: expected, second: expected }]);
+		expect(verdicts).toEqual([{ parser: expected, reference: expected }]);
 	});
 });

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The reasons of `toascope_drops_total`: each that the code can count is explained, and no other. */
+/**
+ * The reasons of `toascope_drops_total`: each that the code can count is explained, and no other.
+ */
 import { expect, test } from 'vitest';
 import { drop } from '../../../daemon/capture/records/layout.gen.ts';
 import { dropReasons } from '../../../daemon/model/drops.ts';

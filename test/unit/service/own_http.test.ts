@@ -48,7 +48,7 @@ it.each(['toa', 'conflict', 'untrusted', 'malformed'])('are none if an option ar
 it('do not count in whether TOA arrives, and are named', () => {
 	const listener = '127.0.0.1:10646';
 	const own = (counts: Counts) => ({ listeners: [listener], total: tally(counts), recent: tally(counts) });
-	const row = { listener, ...tally({ none: 6 }), believed_before: '0' };
+	const row = { listener, ...tally({ none: 6 }), had_client_before: '0' };
 	const peers = [{ address: '127.0.0.1', verdict: 'none', listener, trusted: true, connections: 6 }];
 	const scraped = {
 		...statusOf({ now: { none: 6 }, recent: { listeners: [row] }, peers }),

@@ -18,7 +18,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { takeLock } from '../../../../daemon/capture/pinning/pin_lock.ts';
+import { acquireLock } from '../../../../daemon/capture/pinning/pin_lock.ts';
 import type { Native } from '../../../../native/binding.ts';
 
 let mount: string;
@@ -33,13 +33,13 @@ const native = { lock: (path: string) => openSync(path, 'r') } as unknown as Nat
 
 it.each([0o700, 0o755, 0o775, 0o1777])('accepts a mount of mode %o', (mode) => {
 	chmodSync(mount, mode);
-	closeSync(takeLock(native, root, [], undefined));
+	closeSync(acquireLock(native, root, [], undefined));
 });
 
 it('refuses a mount in which every user can rename the pins', () => {
 	chmodSync(mount, 0o777);
 	const hint = expect.stringContaining(`chmod 0700 ${mount}`);
-	expect(() => takeLock(native, root, [], undefined)).toThrow(expect.objectContaining({ code: 'NO_BPFFS', hint }));
+	expect(() => acquireLock(native, root, [], undefined)).toThrow(expect.objectContaining({ code: 'NO_BPFFS', hint }));
 });
 
 it('does not keep the lock on a directory that was replaced in the meantime', () => {
@@ -54,7 +54,7 @@ it('does not keep the lock on a directory that was replaced in the meantime', ()
 		}
 		return fd;
 	};
-	const fd = takeLock({ lock } as unknown as Native, root, [], undefined);
+	const fd = acquireLock({ lock } as unknown as Native, root, [], undefined);
 	expect(fstatSync(fd).ino).toBe(statSync(root).ino);
 	expect(times).toBe(2);
 	closeSync(fd);
@@ -67,6 +67,8 @@ it('gives up if the directory is removed each time it is created', () => {
 		rmdirSync(path);
 		throw Object.assign(new Error('gone'), { code: 'ENOENT' });
 	};
-	expect(() => takeLock({ lock } as unknown as Native, root, [], undefined)).toThrow(/is removed or replaced as often/);
+	expect(() => acquireLock({ lock } as unknown as Native, root, [], undefined)).toThrow(
+		/is removed or replaced as often/,
+	);
 	expect(times).toBe(100);
 });

@@ -20,7 +20,9 @@ const withoutReads: Features = {
  * counted when they close. Any kernel can be treated as one that refuses reads by address
  * (lockdown=confidentiality).
  */
-export const lockingModes = [
-	...(probed.features.kernelReads === '' ? [{ way: 'in the table', features: probed.features, readsOpen: true }] : []),
-	{ way: 'in socket storage', features: withoutReads, readsOpen: false },
+export const storageModes = [
+	...(probed.features.kernelReads === ''
+		? [{ storage: 'in the table', features: probed.features, readsOpen: true }]
+		: []),
+	{ storage: 'in socket storage', features: withoutReads, readsOpen: false },
 ];

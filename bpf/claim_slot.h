@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Opens a connection: in a slot of the table, or in its socket's storage. */
-#ifndef TOASCOPE_OPEN_H
-#define TOASCOPE_OPEN_H
+#ifndef TOASCOPE_CLAIM_SLOT_H
+#define TOASCOPE_CLAIM_SLOT_H
 
 #include "clients.h"
 #include "mptcp.h"

@@ -4,16 +4,16 @@
  * stores distinguishes an additional subflow from the first one. If sockops programs lack
  * bpf_skc_to_mptcp_sock(), each subflow is a connection.
  */
-#ifndef TOASCOPE_MPTCP_PATHS_H
-#define TOASCOPE_MPTCP_PATHS_H
+#ifndef TOASCOPE_MPTCP_SUBFLOWS_H
+#define TOASCOPE_MPTCP_SUBFLOWS_H
 
-#include "open.h"
+#include "claim_slot.h"
 
 /*
  * Returns whether the socket is a subflow of an MPTCP connection. Most are not, and skip the
  * helper.
  */
-static __always_inline bool is_path(const struct tcp_sock *tcp)
+static __always_inline bool is_subflow(const struct tcp_sock *tcp)
 {
 	return cfg.mptcp_helpers && bpf_core_field_exists(tcp->is_mptcp) && tcp->is_mptcp;
 }
@@ -46,7 +46,8 @@ static __noinline int share_answers(struct bpf_sock_ops *ctx, const struct setti
 
 /*
  * Copies the client to the application's socket, once the first subflow has its verdict or is known
- * to have a client before that.
+ * to have a client before that. Not inlined, to keep its stack frame out of its caller's: a chain
+ * of calls has 512 bytes.
  */
 static __noinline int share_client(struct bpf_sock_ops *ctx, struct connection *connection, __u64 create)
 {
@@ -74,10 +75,10 @@ static __noinline int share_client(struct bpf_sock_ops *ctx, struct connection *
 
 /*
  * Returns whether it is an additional subflow. Its bytes count for the connection's client and
- * listener; nothing else of it is counted. Not inlined, like share_client(): the stack of the
- * callers is full on 5.10.
+ * listener; nothing else of it is counted. Not inlined, to keep its stack frame out of its
+ * caller's: a chain of calls has 512 bytes.
  */
-static __noinline int join_path(struct bpf_sock_ops *ctx, struct opening *opening)
+static __noinline int join_subflow(struct bpf_sock_ops *ctx, struct opening *opening)
 {
 	struct mptcp_sock *msk = mptcp_of(ctx);
 	struct mptcp_state *shared = msk ? bpf_sk_storage_get(&mptcp_states, msk, 0, 0) : 0;

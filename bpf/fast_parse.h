@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Reads the option list of nearly all segments with an option: in place, in a few comparisons. */
-#ifndef TOASCOPE_USUAL_LIST_H
-#define TOASCOPE_USUAL_LIST_H
+/*
+ * The fast path of the parser: reads the option list of nearly all segments with an option in
+ * place, in a few comparisons.
+ */
+#ifndef TOASCOPE_FAST_PARSE_H
+#define TOASCOPE_FAST_PARSE_H
 
 #include "options.h"
 
@@ -11,18 +14,18 @@
 #define TIMESTAMPS_LENGTH 10
 #define TIMESTAMPS_PADDED 12
 
-/* Returns whether a profile has the layout that nearly all have, without a version to check. */
-static __always_inline bool is_usual(const struct toa_profile *profile)
+/* Returns whether a profile has the layout that nearly all have, and no version to check. */
+static __always_inline bool has_fast_layout(const struct toa_profile *profile)
 {
 	return profile->port_at == 2 && profile->address_at == 4 && !profile->version;
 }
 
 /*
  * Reads a list as nearly all segments have it: timestamps or none, then one option that ends where
- * the header does. The result is that of toa_find_client(). Returns enum toa_found; -1: the list is
- * another one, or a profile asks for more.
+ * the header does. The result is that of toa_find_client(). Returns enum toa_found; -1 if the list
+ * has another form, or a profile requires more.
  */
-static __noinline int read_usual(struct bpf_sock_ops *ctx, const struct settings *set,
+static __noinline int fast_parse(struct bpf_sock_ops *ctx, const struct settings *set,
 				 struct toa_client *client)
 {
 	__u8 *segment = ctx->skb_data, *end = ctx->skb_data_end, *at;
@@ -45,7 +48,7 @@ static __noinline int read_usual(struct bpf_sock_ops *ctx, const struct settings
 	if (at + 8 > end || at[1] != left)
 		return -1;
 	profile = &set->table.profile[toa_slot(&set->table, at[0], left)];
-	if (!is_usual(profile))
+	if (!has_fast_layout(profile))
 		return -1;
 	if (profile->family == FAMILY_IPV4) {
 		words[0] = *(__u32 *)(at + 4);

@@ -32,17 +32,19 @@ interface Outcome {
 	readonly unknownOptions: unknown;
 }
 
-const viewer = '203.0.113.7';
-const reader = '2001:db8::42';
-const option = toaOption('nat64', reader);
-const cdn4 = toaOption('cdn4', viewer);
+const client4 = '203.0.113.7';
+const client6 = '2001:db8::42';
+const option = toaOption('nat64', client6);
+const cdn4 = toaOption('cdn4', client4);
 /** An address of the hosts of the wire, but outside of the trusted networks. */
 const untrusted = { address: '198.19.0.1', port: 2000 };
 
-type Act = (one: WireConnection, stage: Stage) => Promise<void>;
+type Action = (one: WireConnection, stage: Stage) => Promise<void>;
 
 /** What a connection does, by name; each ends with a reset. */
-const acts: Readonly<Record<string, readonly [to: 'plain' | 'dual' | 'defer', act: Act, from?: typeof untrusted]>> = {
+const cases: Readonly<
+	Record<string, readonly [to: 'plain' | 'dual' | 'defer', action: Action, from?: typeof untrusted]>
+> = {
 	'the option on the ACK': ['plain', async (one) => void (await one.open(option))],
 	'on a second ACK': [
 		'dual',
@@ -179,9 +181,9 @@ async function compared(stage: Stage, { peer }: WireConnection, port: number): P
 }
 
 async function driveActs(stage: Stage, results: Map<string, object[]>, port: number): Promise<void> {
-	for (const [what, [to, act, from]] of Object.entries(acts)) {
+	for (const [what, [to, action, from]] of Object.entries(cases)) {
 		const one = stage.connection(to, from === undefined ? {} : { from });
-		await act(one, stage);
+		await action(one, stage);
 		one.reset();
 		await closedConnection(stage.daemon, one.peer);
 		results.set(what, await compared(stage, one, port));
@@ -265,13 +267,13 @@ describe('the same traffic', () => {
 
 	it('was observed: hand-made connections, and those of lab clients', () => {
 		expect(of('bpf').byHand.get('the option on the ACK')).toMatchObject([
-			{ verdict: 'toa', client: { address: reader, port: 5555 } },
+			{ verdict: 'toa', client: { address: client6, port: 5555 } },
 		]);
 		expect(of('bpf').byHand.size).toBeGreaterThan(300);
 		expect(of('bpf').ofLab).toHaveLength(96);
 	});
 
-	it.each(Object.keys(acts))('%s', (what) => {
+	it.each(Object.keys(cases))('%s', (what) => {
 		expect(of('module').byHand.get(what)).toEqual(of('bpf').byHand.get(what));
 	});
 

@@ -2,7 +2,7 @@
 // First splits the whole list into options, then evaluates the options without the list.
 #include <string.h>
 
-#include "second_reading.h"
+#include "reference_parser.h"
 
 struct option {
 	uint8_t kind;
@@ -65,7 +65,7 @@ static const struct layout *layout_of(const struct option_case *tc, const struct
 
 /*
  * IANA, "TCP Option Kind Numbers": ranges of assigned kinds. Kind 28 counts only with its standard
- * length, which tells it apart from other options of this kind.
+ * length, which distinguishes it from other options of this kind.
  */
 static bool in_registry(const struct option *option)
 {
@@ -81,9 +81,9 @@ static bool in_registry(const struct option *option)
 }
 
 /*
- * RFC 6994: an experiment has an identifier of 16 or 32 bits after the length. Of the identifiers
- * that IANA lists ("TCP/UDP Experimental Option Experiment Identifiers"), these occur on SYNs in
- * options that can be as long as a TOA option.
+ * RFC 6994: an experiment has an identifier of 16 or 32 bits after the length. These identifiers
+ * from IANA's list ("TCP/UDP Experimental Option Experiment Identifiers") occur on SYNs in options
+ * that can be as long as a TOA option.
  */
 static bool is_experiment(const struct option *option)
 {
@@ -166,16 +166,16 @@ static bool same(const struct client *a, const struct client *b)
 	return memcmp(a->address, b->address, a->family == 4 ? 4 : 16) == 0;
 }
 
-struct reading second_reading(const struct option_case *tc)
+struct parse_result reference_parse(const struct option_case *tc)
 {
 	struct option options[OPTIONS_MAX / 2];
 	struct client clients[OPTIONS_MAX / 2];
-	struct reading reading = { .verdict = TOA_VERDICT_NONE };
+	struct parse_result result = { .verdict = TOA_VERDICT_NONE };
 	int kept, option_count = split(tc->bytes, tc->bytes + tc->size, options), client_count = 0;
 
 	// nothing in a malformed list counts, not even the options before the error
 	if (option_count < 0)
-		return (struct reading){ .verdict = TOA_VERDICT_MALFORMED };
+		return (struct parse_result){ .verdict = TOA_VERDICT_MALFORMED };
 
 	for (int i = 0; i < option_count; i++) {
 		const struct layout *layout = layout_of(tc, &options[i]);
@@ -188,18 +188,18 @@ struct reading second_reading(const struct option_case *tc)
 			// the last virtual server counts, unless the option of the client kept has
 			// one
 			if (layout->vip_at)
-				reading.virtual_server = server = server_of(layout, &options[i]);
+				result.virtual_server = server = server_of(layout, &options[i]);
 			if (layout->address_at) {
 				clients[client_count] = client_of(layout, &options[i]);
 				clients[client_count++].server = server;
 			}
 		} else if (!layout && !in_registry(&options[i])) {
-			reading.unknown_kind = options[i].kind;
-			reading.unknown_length = options[i].length;
+			result.unknown_kind = options[i].kind;
+			result.unknown_length = options[i].length;
 		}
 	}
 	if (client_count == 0)
-		return reading;
+		return result;
 
 	kept = 0;
 	for (int i = 0; i < client_count; i++)
@@ -210,7 +210,7 @@ struct reading second_reading(const struct option_case *tc)
 			if (clients[i].layout == clients[kept].layout)
 				kept = i;
 
-	reading.verdict = VERDICT_ONE;
+	result.verdict = VERDICT_ONE;
 	for (int i = 0; i < client_count; i++) {
 		bool picked = clients[i].layout == clients[kept].layout && clients[i].layout->pick != 0;
 
@@ -219,13 +219,13 @@ struct reading second_reading(const struct option_case *tc)
 		if (same(&clients[i], &clients[kept]))
 			clients[kept].port = clients[kept].port ? clients[kept].port : clients[i].port;
 		else if (!picked)
-			reading.verdict = TOA_VERDICT_CONFLICT;
+			result.verdict = TOA_VERDICT_CONFLICT;
 	}
 	if (clients[kept].server.family)
-		reading.virtual_server = clients[kept].server;
-	reading.id = clients[kept].id;
-	reading.family = clients[kept].family;
-	reading.port = clients[kept].port;
-	memcpy(reading.address, clients[kept].address, sizeof(reading.address));
-	return reading;
+		result.virtual_server = clients[kept].server;
+	result.id = clients[kept].id;
+	result.family = clients[kept].family;
+	result.port = clients[kept].port;
+	memcpy(result.address, clients[kept].address, sizeof(result.address));
+	return result;
 }

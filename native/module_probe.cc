@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Makes one connection over loopback, sends a crafted segment with an option for it, and reports
 // what getsockopt(4096) returns.
-#include "module_check.h"
+#include "module_probe.h"
 
 #include <arpa/inet.h>
 #include <netinet/ip.h>
@@ -106,15 +106,15 @@ uint32_t sum_of(const in_addr &address)
 	return (host >> 16) + (host & 0xffff);
 }
 
-// Sends a bare ACK of the client, as it would send it itself, with these options.
+// Sends an ACK without data, as the client's socket would, but with these options.
 void send_ack(Napi::Env env, const Pair &pair, const uint8_t *options, size_t length)
 {
 	int on = 1, off = repair_off_no_wp;
 	if (setsockopt(pair.client.get(), IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on)))
-		fail(env, "read the sequence numbers of");
+		fail(env, "enter repair mode on");
 	uint32_t sent = sequence(env, pair, TCP_SEND_QUEUE), received = sequence(env, pair, TCP_RECV_QUEUE);
 	if (setsockopt(pair.client.get(), IPPROTO_TCP, TCP_REPAIR, &off, sizeof(off)))
-		fail(env, "read the sequence numbers of");
+		fail(env, "leave repair mode on");
 
 	std::array<uint8_t, sizeof(tcphdr) + options_max> segment = {};
 	size_t padded = (length + 3) / 4 * 4, size = sizeof(tcphdr) + padded;
@@ -144,8 +144,8 @@ void send_ack(Napi::Env env, const Pair &pair, const uint8_t *options, size_t le
 
 } // namespace
 
-// probeModule(option) -> {without, with, peer?}: the names of errno ("" is success) before and
-// after a segment with the option
+// probeModule(option) -> {errnoBefore, errnoAfter, peer?}: the names of errno ("" is success)
+// before and after a segment with the option
 Napi::Value probe_module(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
@@ -154,17 +154,17 @@ Napi::Value probe_module(const Napi::CallbackInfo &info)
 		throw system_error(env, EINVAL, "send a segment of", "the connection that checks toa.ko");
 	Pair pair = connect_over_loopback(env);
 	Client client = {};
-	int without = query_client(pair, client);
+	const int before = query_client(pair, client);
 	send_ack(env, pair, option.Data(), option.ByteLength());
 	// the byte arrives after the segment: then the verdict is final
 	char byte = 0;
 	if (send(pair.client.get(), &byte, 1, MSG_NOSIGNAL) != 1 || recv(pair.server.get(), &byte, 1, 0) != 1)
 		fail(env, "send over");
-	int with = query_client(pair, client);
+	const int after = query_client(pair, client);
 	Napi::Object result = Napi::Object::New(env);
-	result.Set("without", Napi::String::New(env, errno_name(without)));
-	result.Set("with", Napi::String::New(env, errno_name(with)));
-	if (!with)
+	result.Set("errnoBefore", Napi::String::New(env, errno_name(before)));
+	result.Set("errnoAfter", Napi::String::New(env, errno_name(after)));
+	if (!after)
 		result.Set("peer", Napi::Buffer<uint8_t>::Copy(env, client.data(), client.size()));
 	return result;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Handles the segment that created the socket. */
-#ifndef TOASCOPE_OPENED_H
-#define TOASCOPE_OPENED_H
+#ifndef TOASCOPE_PASSIVE_ESTABLISHED_H
+#define TOASCOPE_PASSIVE_ESTABLISHED_H
 
 #include "module_verdict.h"
-#include "mptcp_paths.h"
+#include "mptcp_subflows.h"
 #include "storage.h"
-#include "usual_list.h"
+#include "fast_parse.h"
 
 /* Counts the connection that was in the slot of the new one, unless a sweep has done so. */
 __noinline int reuse_slot(__u64 cookie)
@@ -48,13 +48,13 @@ static __noinline int emit_opened(struct bpf_sock *sk, __u64 cookie)
 }
 
 /*
- * Decides the verdict if this segment has a usual list: it is written into the entry with
+ * Decides the verdict if fast_parse() finds the client: it is written into the entry with
  * everything else.
  */
 static __always_inline void decide_at_opening(struct bpf_sock_ops *ctx, const struct settings *set,
 					      const struct sock_common *sk, struct opening *opening)
 {
-	if (cfg.from_module || read_usual(ctx, set, &opening->client) != TOA_FOUND_ONE)
+	if (cfg.from_module || fast_parse(ctx, set, &opening->client) != TOA_FOUND_ONE)
 		return;
 	opening->verdict = toa_verdict_of(TOA_FOUND_ONE, trusted(set, &opening->peer));
 	opening->segment = TOA_SEGMENT_ACK;
@@ -101,9 +101,9 @@ __noinline int connection_opened(struct bpf_sock_ops *ctx, __u64 cookie, __u32 a
 	if (local.family == FAMILY_IPV4)
 		__builtin_memcpy(&opening.local4, local.address, sizeof(opening.local4));
 	opening.local_port = local.port;
-	if (!is_path(tcp))
+	if (!is_subflow(tcp))
 		decide_at_opening(ctx, set, common, &opening);
-	if (!is_path(tcp) || !join_path(ctx, &opening)) {
+	if (!is_subflow(tcp) || !join_subflow(ctx, &opening)) {
 		at = listener_of(set, &local, opening.opened_ns);
 		opening.listener = at.slot;
 		opening.listener_service = at.service;
