@@ -6,11 +6,6 @@
 #include "fin.h"
 #include "verdict.h"
 
-/* include/uapi/asm-generic/errno-base.h and errno.h */
-#define EPIPE 32
-#define ECONNABORTED 103
-#define ECONNRESET 104
-
 /*
  * Returns the errno that ends the connection; 0 if both ends close it in an orderly way. The kernel
  * sets the socket's error before the state: ECONNRESET, or EPIPE after the peer's FIN, for a reset

@@ -84,18 +84,6 @@ struct connection {
 	__u16 local_port;
 	__u32 local4; /* its own address if that is IPv4; 0: see struct extra */
 
-<<<<<<< HEAD
-	__u64 accepted_ns; /* valid if `accept_kind` says so, like the next three fields */
-	__u64 cgroup_id;   /* of the accepting process */
-	__u8 comm[COMM_SIZE];
-	__u32 pid;            /* process id in the initial pid namespace; 0: unknown */
-	__u32 srtt_us;        /* in eighths of a us; valid with CONN_SWEPT or once closed */
-	__u64 received_bytes; /* valid once it has closed, like the next two fields */
-	__u64 sent_bytes;
-	__u32 retransmitted_segments;
-	__u16 error; /* errno that ended it: see end_error(); 0: none. Valid once it has closed */
-	__u16 reserved;
-=======
 	__u64 accepted_ns; /* valid if accept_kind is FEXIT or GETPEERNAME */
 	/* of the accepting process; valid if accept_kind is FEXIT or GETPEERNAME */
 	__u64 cgroup_id;
@@ -108,8 +96,8 @@ struct connection {
 	__u64 received_bytes;         /* valid once closed */
 	__u64 sent_bytes;             /* valid once closed */
 	__u32 retransmitted_segments; /* valid once closed */
-	__u32 reserved;
->>>>>>> words
+	__u16 error;                  /* errno that ended it, see end_error(); valid once closed */
+	__u16 reserved;
 };
 
 /* More data of some connections, keyed by cookie. */

@@ -31,8 +31,11 @@
 #define ESRCH 3
 #define EBUSY 16
 #define EINVAL 22
+#define EPIPE 32
 #define ENOPROTOOPT 92
 #define EOPNOTSUPP 95
+#define ECONNABORTED 103
+#define ECONNRESET 104
 
 /* enum sock_flags, include/net/sock.h: set when the peer's FIN has been received (tcp_fin()) */
 enum sock_flags { SOCK_DONE = 1 };

@@ -31,7 +31,7 @@ export interface StatusInput {
 	readonly reload: Reload;
 	readonly startedMs: number;
 	readonly spans: boolean;
-	/** Of each signal that is sent over OTLP. */
+	/** Each signal that is sent over OTLP. */
 	readonly otlp: readonly OtlpStatus[];
 	readonly notReady: readonly NotReady[];
 	/** Undefined before the first collection. */

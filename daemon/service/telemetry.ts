@@ -70,12 +70,12 @@ export class Telemetry {
 		this.#tasks.start('otlp_metrics', metricIntervalMs, () => metrics.run());
 	}
 
-	/** Of each signal that is sent. */
+	/** Counts the telemetry of each signal that is sent. */
 	statistics(): OtlpStatistics[] {
 		return this.#open.health.map((one) => one.statistics());
 	}
 
-	/** Of each signal that is sent. */
+	/** Describes each signal that is sent, for `/v1/status`. */
 	status(): OtlpStatus[] {
 		return this.#open.health.map((one) => one.status());
 	}

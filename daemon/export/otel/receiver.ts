@@ -91,7 +91,7 @@ export async function openReceiver<Items>(
 class Sender<Items> {
 	readonly #codec: SignalCodec<Items>;
 	readonly #json: boolean;
-	/** Of the response that is being handled: the delegate reports its end in the same call. */
+	/** What the response being handled says: the delegate reports its end in the same call. */
 	#response = { rejected: 0, message: '' };
 
 	constructor(codec: SignalCodec<Items>, json: boolean) {

@@ -30,7 +30,7 @@ export interface TelemetryOptions {
 	readonly logger: Logger;
 	/** Version of toascope. */
 	readonly version: string;
-	/** Of this daemon: the same after a restart. */
+	/** Identifies this daemon, also after a restart. */
 	readonly instanceId: string;
 	/** Called for a metric that could not be read; the export continues without it. */
 	readonly onMetricError: (error: unknown, metric: string) => void;
@@ -42,7 +42,7 @@ export interface Telemetry {
 	/** The interval between two exports of the metrics. */
 	readonly metricIntervalMs: number;
 	readonly spans: SpanExport | undefined;
-	/** Of each signal that is sent. */
+	/** One for each signal that is sent. */
 	readonly health: readonly SignalHealth[];
 }
 

@@ -80,7 +80,7 @@ export function startSdk({ receiver, health, ...options }: SpanOptions): SpanExp
 		exportFailed += BigInt(outcome.failed);
 	});
 	diag.disable(); // the SDK's constructor can set a console logger, and warns if it replaces another
-	/** Of the span that is being started. */
+	/** The ids of the span that is being started. */
 	let ids: TraceIds = { traceId: '', spanId: '' };
 	const sdk = createSdk(exporter, options.resource, {
 		generateTraceId: () => ids.traceId,
