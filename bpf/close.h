@@ -7,21 +7,22 @@
 #include "verdict.h"
 
 /*
- * Returns the errno that ends the connection; 0 if both ends close it in an orderly way. The kernel
- * sets the socket's error before the state: ECONNRESET, or EPIPE after the peer's FIN, for a reset
- * from the peer (tcp_reset()), and ETIMEDOUT or a routing error where retransmissions are given up
- * (tcp_write_err()). A server that closes without a FIN resets the connection itself (tcp_close()
- * with unread data, SO_LINGER 0): ECONNABORTED.
+ * Returns the errno that ends the connection; 0: none. The kernel sets the socket's error before the
+ * state: ECONNRESET, or EPIPE after the peer's FIN, for a reset from the peer (tcp_reset()), and
+ * ETIMEDOUT or a routing error where retransmissions are given up (tcp_write_err()). A server that
+ * closes without a FIN resets the connection itself (tcp_close() with unread data, SO_LINGER 0):
+ * ECONNABORTED. Once the server has sent its FIN, only a time-out is an error: the kernel itself
+ * answers data that arrives after close() with a reset, and sets the same error for it.
  */
 static __always_inline __u16 end_error(const struct tcp_sock *tcp, int tcp_state)
 {
 	int error = tcp->inet_conn.icsk_inet.sk.sk_err;
 
+	if (is_after_fin(tcp_state))
+		return error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH ? error : 0;
 	if (error == EPIPE)
 		return ECONNRESET;
-	if (error)
-		return error;
-	return tcp_state == BPF_TCP_ESTABLISHED || tcp_state == BPF_TCP_CLOSE_WAIT ? ECONNABORTED : 0;
+	return error ? error : ECONNABORTED;
 }
 
 /*

@@ -34,8 +34,11 @@
 #define EPIPE 32
 #define ENOPROTOOPT 92
 #define EOPNOTSUPP 95
+#define ENETUNREACH 101
 #define ECONNABORTED 103
 #define ECONNRESET 104
+#define ETIMEDOUT 110
+#define EHOSTUNREACH 113
 
 /* enum sock_flags, include/net/sock.h: set when the peer's FIN has been received (tcp_fin()) */
 enum sock_flags { SOCK_DONE = 1 };

@@ -115,6 +115,4 @@ try {
 	code = report(error);
 	await errorOutput.flush(flushMs);
 }
-// everything has ended or was given up: a request to an OTLP receiver that hangs would keep the process
-// alive until its time limit
-process.exit(code);
+process.exitCode = code;

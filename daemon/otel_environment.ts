@@ -3,7 +3,7 @@
  * The OTEL_* variables that decide what toascope sends, read in one place by the rules of the
  * OpenTelemetry specification: an empty variable counts as not set, words are case-insensitive, and
  * an unknown word is reported. The OpenTelemetry packages read the variables that only they use
- * (headers, timeouts, certificates, compression, batches, the sampler, the resource).
+ * (headers, timeouts, certificates, compression, the sampler, the resource).
  */
 
 export type OtelSignal = 'metrics' | 'traces' | 'logs';
@@ -45,6 +45,9 @@ export interface OtelEnvironment {
 	readonly samplesAll: boolean;
 	/** OTEL_BSP_MAX_QUEUE_SIZE: the most spans that can wait. */
 	readonly maxQueue: number;
+	/** OTEL_BSP_MAX_EXPORT_BATCH_SIZE, and OTEL_BSP_SCHEDULE_DELAY in milliseconds. */
+	readonly maxBatch: number;
+	readonly batchDelayMs: number;
 	/** OTEL_METRIC_EXPORT_INTERVAL, in milliseconds. */
 	readonly metricIntervalMs: number;
 	/** OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE. */
@@ -60,7 +63,11 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The defaults of the specification. */
 const defaultQueue = 2048;
+const defaultBatch = 512;
+const defaultBatchDelayMs = 5000;
 const defaultIntervalMs = 60_000;
+/** The longest delay of a timer of Node.js. */
+const longestMs = 2 ** 31 - 1;
 
 /** Reads all of these variables. Never throws. */
 export function readOtelEnvironment(env: Environment): OtelEnvironment {
@@ -81,6 +88,8 @@ export function readOtelEnvironment(env: Environment): OtelEnvironment {
 		configFile: reader.read('OTEL_CONFIG_FILE', 'OTEL_EXPERIMENTAL_CONFIG_FILE'),
 		samplesAll: /^(parentbased_)?always_on$/.test(sampler),
 		maxQueue: reader.positive('OTEL_BSP_MAX_QUEUE_SIZE', defaultQueue),
+		maxBatch: reader.positive('OTEL_BSP_MAX_EXPORT_BATCH_SIZE', defaultBatch),
+		batchDelayMs: reader.positive('OTEL_BSP_SCHEDULE_DELAY', defaultBatchDelayMs),
 		metricIntervalMs: reader.positive('OTEL_METRIC_EXPORT_INTERVAL', defaultIntervalMs),
 		temporality: reader.word('OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE', temporalities, 'cumulative'),
 		detectors: reader
@@ -149,8 +158,8 @@ class Reader {
 		const variable = this.read(name);
 		if (variable === undefined) return otherwise;
 		const number = Number(variable.value);
-		if (Number.isSafeInteger(number) && number > 0) return number;
-		this.refuse(variable, `must be a whole number above 0: using ${otherwise}`);
+		if (Number.isSafeInteger(number) && number > 0 && number <= longestMs) return number;
+		this.refuse(variable, `must be a whole number from 1 to ${longestMs}: using ${otherwise}`);
 		return otherwise;
 	}
 

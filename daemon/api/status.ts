@@ -112,6 +112,11 @@ export interface StatusJson {
 	readonly spans: boolean;
 	/** The signals that are sent over OTLP. */
 	readonly otlp: readonly OtlpJson[];
+	/**
+	 * The signals that the configuration enables and an environment variable disables: that
+	 * variable, as `VARIABLE=value`.
+	 */
+	readonly otlp_off: Readonly<Partial<Record<OtlpJson['signal'], string>>>;
 	/** Why the daemon is not ready; empty: everything is attached and counted. */
 	readonly not_ready: readonly { readonly reason: string; readonly text: string }[];
 	readonly attachments: readonly {

@@ -230,7 +230,7 @@ export const fileSchema = section({
 			defaultText: '`OTEL_EXPORTER_OTLP_[SIGNAL_]PROTOCOL`, otherwise `http/protobuf`',
 		}),
 		headers_file: key(
-			'File with headers that are sent with each request, one `NAME: VALUE` a line, in addition to `OTEL_EXPORTER_OTLP_HEADERS`: tokens stay out of the environment. The file is read anew when it has changed.',
+			'File with headers that are sent with each request, one `NAME: VALUE` a line, in addition to `OTEL_EXPORTER_OTLP_HEADERS`: tokens stay out of the environment. The file is read again when it has changed.',
 			absolutePath.optional(),
 			{ reloadable: restart, defaultText: 'none' },
 		),

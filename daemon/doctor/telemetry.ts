@@ -8,9 +8,16 @@ import { number } from './tally.ts';
 const titles = { metrics: 'OTLP metrics', traces: 'OTLP spans', logs: 'OTLP connection records' } as const;
 const items = { metrics: 'data points', traces: 'spans', logs: 'records' } as const;
 
-/** One finding for each signal that the daemon sends. */
-export function telemetryChecks({ otlp = [] }: Status): Check[] {
-	return otlp.map(signalCheck);
+/** An older rejection is only counted. */
+const recentMs = 3_600_000;
+
+/** One finding for each signal that the daemon sends, or would send without a variable. */
+export function telemetryChecks({ otlp = [], otlp_off: off = {} }: Status): Check[] {
+	const disabled = Object.entries(off) as [OtlpJson['signal'], string][];
+	return [
+		...otlp.map(signalCheck),
+		...disabled.map(([signal, by]) => check(`otlp.${signal}`, titles[signal], 'warn', `not sent: ${by} disables them`)),
+	];
 }
 
 function signalCheck(status: OtlpJson): Check {
@@ -21,13 +28,19 @@ function signalCheck(status: OtlpJson): Check {
 	if (failing !== null) {
 		const advice =
 			signal === 'metrics'
-				? 'check otel.endpoint, the network and the receiver; no count is lost meanwhile: the next request that is accepted has them'
-				: 'check otel.endpoint, the network and the receiver; what the queue has no room for is dropped, and counted in toascope_drops_total';
-		return finding('warn', `${url} does not accept them since ${failing.at}: ${failing.message} (${accepted})`, advice);
+				? 'check otel.endpoint, the network and the receiver; the next request that is accepted has the counts of those that failed'
+				: 'check otel.endpoint, the network and the receiver; spans that do not fit in the queue are dropped, and counted in toascope_drops_total';
+		return finding(
+			'warn',
+			`${url} has not accepted them since ${failing.at}: ${failing.message} (${accepted})`,
+			advice,
+		);
 	}
-	if (rejection !== null) {
-		const found = `${url} rejected ${number(BigInt(rejected))} of them, last at ${rejection.at}: ${rejection.message || 'no reason given'} (${accepted})`;
-		return finding('warn', found, 'the receiver names the reason; what it rejected is not sent again');
+	if (rejection !== null && Date.now() - Date.parse(rejection.at) < recentMs) {
+		const reason = rejection.message || 'no reason given';
+		const what = rejected === '0' ? 'warns' : `rejected ${number(BigInt(rejected))} of them`;
+		const advice = 'the receiver names the reason; what it rejected is not sent again';
+		return finding('warn', `${url} ${what}, last at ${rejection.at}: ${reason} (${accepted})`, advice);
 	}
 	if (status.succeeded_at === null) return finding('ok', `sent to ${url}; nothing has been sent yet`);
 	return finding('ok', `sent to ${url}: ${accepted}, the last at ${status.succeeded_at}`);

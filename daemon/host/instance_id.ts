@@ -12,7 +12,9 @@ const namespace = 'b3d0b5d2-53a6-4a4f-8d0c-3d2b3f6a1c57';
  * daemon on it: its systemd unit, otherwise where it pins its maps, or the cgroup that it serves.
  */
 export function instanceId(otherwise: string): string {
-	const machine = readText('/etc/machine-id') || hostname();
+	const id = readText('/etc/machine-id') ?? '';
+	// an image whose machines have not got their ids yet has another text there
+	const machine = /^[0-9a-f]{32}$/.test(id) ? id : hostname();
 	return uuid5(`${machine} ${systemdUnit() ?? otherwise}`);
 }
 

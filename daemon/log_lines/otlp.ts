@@ -27,7 +27,7 @@ export const otlpLines = {
 		level: 'warn',
 		text: 'telemetry is not reaching the OTLP receiver',
 		meaning:
-			'Logged once, until it reaches it again. `toascope_otlp_failed_requests_total` counts the requests. No count is lost: the metrics are totals, which the next request has. Spans are kept as far as the queue has room; `toascope_drops_total` counts those that were dropped.',
+			'Logged when requests begin to fail. `toascope_otlp_failed_requests_total` counts them. Metrics are totals: the next request that is accepted has what these had. Spans wait in the queue; `toascope_drops_total` counts those that were dropped.',
 		fields: ['signal', 'url', 'err'],
 	},
 	otlpSucceeding: {
@@ -40,7 +40,7 @@ export const otlpLines = {
 		level: 'warn',
 		text: 'the OTLP receiver rejected a part of a request',
 		meaning:
-			'Logged once for each reason. `rejected` data points or spans of an accepted request were rejected (partial success): `toascope_otlp_rejected_total` counts them. `rejected` 0: the receiver only warns.',
+			'Logged once a minute. `rejected` data points or spans of an accepted request were rejected (partial success): `toascope_otlp_rejected_total` counts them. `rejected` 0: the receiver only warns.',
 		fields: ['signal', 'url', 'rejected', 'reason'],
 	},
 	spansLost: {

@@ -53,12 +53,12 @@ export class Store implements SnapshotStore {
 	#collecting = false;
 	#snapshot: Snapshot | undefined;
 	/**
-	 * When the snapshot was replaced, or the store was created (Unix nanoseconds): a client that no
-	 * snapshot has shown yet began no later, as far as readers can tell. Its series must begin
+	 * When clients were last shown, by this or an earlier daemon (Unix nanoseconds): one that no
+	 * snapshot has shown yet began no earlier, as far as readers can tell. Its series must begin
 	 * before the snapshot that first shows it, since readers then count from 0; and after the one
 	 * that last showed an earlier series of the same client.
 	 */
-	#shownNs = unixNs();
+	#shownNs: bigint;
 
 	/** `drops`: what was dropped outside the kernel, by reason. */
 	constructor(source: Source, limits: StoreLimits, drops: () => Readonly<Record<string, bigint>> = () => ({})) {
@@ -68,6 +68,7 @@ export class Store implements SnapshotStore {
 		this.#exported = new ExportedSet(source);
 		this.#rows = new ListenerRows(source);
 		this.#classifiedNs = source.classifiedNs;
+		this.#shownNs = lastShownNs(source);
 		this.#clients = new ClientIndex(source.clientsCapacity, source.clientKeyLength);
 	}
 
@@ -328,6 +329,15 @@ function candidateOf(page: ClientPage, index: number, number: number, base: Traf
 /** Never below 0: a connection can open and close between the reading of the two counters. */
 function activeOf(page: ClientPage, index: number): number {
 	return Math.max(0, Number(page.open(index)));
+}
+
+/**
+ * When an earlier daemon last showed clients, otherwise now: those that have appeared since then
+ * have not been shown by any.
+ */
+function lastShownNs(source: Source): bigint {
+	if (source.classifiedNs === 0n) return unixNs();
+	return unixNs() - (source.monotonicNs() - source.classifiedNs);
 }
 
 function openOf({ opened, closed }: Traffic): number {

@@ -182,7 +182,7 @@ export class Service implements View {
 		});
 		const checks = this.#tasks.start('attachments', attachmentsMs, () => this.#attachments.run());
 		await Promise.all([collections.first, checks.first]);
-		await this.#telemetry.runMetrics();
+		await this.#telemetry.runMetrics(this.#provider.tracker?.adopted === true);
 		if (this.#provider.tracker !== undefined) this.#track(this.#provider.tracker);
 		await this.#serve(config.http);
 		logStart(
@@ -316,6 +316,7 @@ export class Service implements View {
 			startedMs: this.#startedMs,
 			spans: this.#telemetry?.spans !== undefined,
 			otlp: this.#telemetry?.status() ?? [],
+			otlpOff: this.#telemetry?.off ?? {},
 			notReady: this.notReady(),
 			snapshot,
 			recent: this.#collection.recent(),
@@ -361,6 +362,7 @@ export class Service implements View {
 		if (!this.#attached) return { kept: this.#shouldKeep(onExit), notKept: [], recordsDropped: 0 };
 		this.#attached = false;
 		this.#peers?.end();
+		this.#telemetry?.stop();
 		this.readiness.set(stopping, 'toascope is stopping');
 		const deadline = new Deadline(stopMs);
 		const kept = this.#shouldKeep(onExit);

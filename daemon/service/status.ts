@@ -33,6 +33,8 @@ export interface StatusInput {
 	readonly spans: boolean;
 	/** Each signal that is sent over OTLP. */
 	readonly otlp: readonly OtlpStatus[];
+	/** The signals that a variable disables, with that variable. */
+	readonly otlpOff: StatusJson['otlp_off'];
 	readonly notReady: readonly NotReady[];
 	/** Undefined before the first collection. */
 	readonly snapshot: Snapshot | undefined;
@@ -62,6 +64,7 @@ export function statusJson(facts: StatusInput): StatusJson {
 		sockopt: config.sockopt.enabled,
 		spans: facts.spans,
 		otlp: facts.otlp.map(otlpJson),
+		otlp_off: facts.otlpOff,
 		not_ready: facts.notReady,
 		attachments: provider.attachments.programs.map(({ program, id, attached }) => ({
 			program,

@@ -2,7 +2,6 @@
 /** What this daemon sends over OTLP: opened at the start, and ended with a last export. */
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
-import { Deadline, withinMs } from '../deadline.ts';
 import type { OtlpStatistics } from '../export/daemon_points.ts';
 import type { OtlpStatus } from '../export/otel/signal_health.ts';
 import type { SpanExport } from '../export/otel/spans/span_export.ts';
@@ -62,12 +61,18 @@ export class Telemetry {
 		return this.#open.metrics !== undefined;
 	}
 
-	/** Exports the metrics from now on. To be called after the first collection. */
-	async runMetrics(): Promise<void> {
+	/**
+	 * Exports the metrics regularly. To be called after the first collection; `adopted`: the counters
+	 * are those of an earlier daemon.
+	 */
+	async runMetrics(adopted: boolean): Promise<void> {
 		const { metrics, metricIntervalMs } = this.#open;
 		if (metrics === undefined) return;
-		await metrics.begin();
-		this.#tasks.start('otlp_metrics', metricIntervalMs, () => metrics.run());
+		await metrics.begin(adopted);
+		this.#tasks.start('otlp_metrics', metricIntervalMs, async () => {
+			// a stop does not wait for the receiver
+			await Promise.race([metrics.run(), metrics.stopped]);
+		});
 	}
 
 	/** Counts the telemetry of each signal that is sent. */
@@ -80,15 +85,20 @@ export class Telemetry {
 		return this.#open.health.map((one) => one.status());
 	}
 
+	/** Lets the tasks of this object end, however the receiver behaves. */
+	stop(): void {
+		this.#open.metrics?.stop();
+	}
+
+	/** The signals that a variable disables, with that variable. */
+	get off(): OpenTelemetry['off'] {
+		return this.#open.off;
+	}
+
 	/** Sends what is left, for at most `timeoutMs`. No task of this object is running any more. */
 	async end(timeoutMs: number): Promise<void> {
-		const deadline = new Deadline(timeoutMs);
 		const { metrics, spans } = this.#open;
-		await Promise.allSettled([
-			spans?.shutdown(deadline.remainingMs),
-			metrics !== undefined && withinMs(metrics.run(), deadline.remainingMs),
-		]);
-		metrics?.close();
+		await Promise.allSettled([spans?.shutdown(timeoutMs), metrics?.finish(timeoutMs)]);
 	}
 }
 

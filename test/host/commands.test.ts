@@ -193,7 +193,7 @@ describe('with a daemon and a connection', () => {
 test('doctor: exit code 2 for a wrong configuration, 3 without privileges', async () => {
 	const wrong = await toascope(['doctor', '--config', file('wrong.yaml', 'clients: {capacity: many}\n')]);
 	expect(wrong.code).toBe(2);
-	expect(wrong.out).toMatch(/^FAIL {2}Configuration .*clients\.capacity is "many"/m);
+	expect(wrong.out).toMatch(/^FAIL {2}Configuration .*clients\.capacity must be .*\(found: "many"\)/m);
 	// with the default socket, it would report what a daemon that runs on this machine has found
 	const ownSocket = file('own_socket.yaml', `http: {socket: ${join(directory, 'own.sock')}}\n`);
 	const limited = await toascope(['doctor', '--config', ownSocket], { by: without('perfmon', 'sys_admin') });
@@ -222,7 +222,7 @@ test('config check: exit code 0 with the differences from the defaults, 2 with e
 	expect(good).toMatchObject({ code: 0, out: expect.stringContaining('clients.capacity: 1000 (default: 65536)') });
 	const bad = await toascope(['config', 'check', file('bad.yaml', 'clients: {capacity: x}\nfoo: 1\n')]);
 	expect(bad.code).toBe(2);
-	expect(bad.out).toMatch(/bad\.yaml:1:\d+: clients\.capacity is "x"/);
+	expect(bad.out).toMatch(/bad\.yaml:1:\d+: clients\.capacity must be .*\(found: "x"\)/);
 	expect(bad.out).toMatch(/bad\.yaml:2:\d+: unknown key "foo"/);
 	const missing = await toascope(['config', 'check', join(directory, 'missing.yaml')]);
 	expect(missing.code).toBe(3);

@@ -211,7 +211,7 @@ describe('the protocol of the configuration and of the environment', () => {
 	])('%j switches the metrics off, and the status says so', async (env, by) => {
 		await using daemon = await start(env as unknown as Record<string, string>);
 		expect(await daemon.logged(/^telemetry is not sent/)).toMatchObject({ signal: 'metrics', by });
-		expect(await daemon.json('/v1/status')).toMatchObject({ otlp: [] });
+		expect(await daemon.json('/v1/status')).toMatchObject({ otlp: [], otlp_off: { metrics: by } });
 		expect(receiver.requests).toEqual([]);
 	});
 

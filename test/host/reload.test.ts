@@ -202,7 +202,7 @@ test('toascope reload reports the outcome, and does not let the daemon read an i
 	});
 	expect(await daemon.json('/v1/status')).toMatchObject({ transparent: true, config_reload: { attempts: before + 1 } });
 	writeFileSync(daemon.configFile, config(both, 'transparent: perhaps'));
-	expect(await reload()).toMatchObject({ code: 2, out: '', err: expect.stringContaining('transparent is "perhaps"') });
+	expect(await reload()).toMatchObject({ code: 2, out: '', err: expect.stringContaining('(found: "perhaps")') });
 	expect(await daemon.json('/v1/status')).toMatchObject({ transparent: true });
 	expect(await attempts()).toBe(before + 1);
 });

@@ -15,6 +15,8 @@ const none: OtelEnvironment = {
 	configFile: undefined,
 	samplesAll: true,
 	maxQueue: 2048,
+	maxBatch: 512,
+	batchDelayMs: 5000,
 	metricIntervalMs: 60_000,
 	temporality: 'cumulative',
 	detectors: undefined,
@@ -71,6 +73,10 @@ it.each<[Record<string, string>, Partial<OtelEnvironment>]>([
 	[{ [metricsEndpoint]: 'http://b:1/x' }, metrics({ endpoint: { variable: metricsEndpoint, value: 'http://b:1/x' } })],
 	[{ OTEL_CONFIG_FILE: '/x.yaml' }, { configFile: { variable: 'OTEL_CONFIG_FILE', value: '/x.yaml' } }],
 	[{ OTEL_BSP_MAX_QUEUE_SIZE: '10' }, { maxQueue: 10 }],
+	[
+		{ OTEL_BSP_MAX_EXPORT_BATCH_SIZE: '4', OTEL_BSP_SCHEDULE_DELAY: '100' },
+		{ maxBatch: 4, batchDelayMs: 100 },
+	],
 	[{ OTEL_METRIC_EXPORT_INTERVAL: '1000' }, { metricIntervalMs: 1000 }],
 	[{ [temporality]: 'DELTA' }, { temporality: 'delta' }],
 	[{ [temporality]: 'lowmemory' }, { temporality: 'lowmemory' }],
@@ -93,8 +99,9 @@ it.each<[Record<string, string>, Partial<OtelEnvironment>, string]>([
 		'must be otlp or none: toascope has no exporter prometheus; no metrics are sent',
 	],
 	[{ OTEL_TRACES_EXPORTER: 'otlp,zipkin' }, {}, 'must be otlp or none: toascope has no exporter zipkin'],
-	[{ OTEL_BSP_MAX_QUEUE_SIZE: '-1' }, {}, 'must be a whole number above 0: using 2048'],
-	[{ OTEL_METRIC_EXPORT_INTERVAL: '0' }, {}, 'must be a whole number above 0: using 60000'],
+	[{ OTEL_BSP_MAX_QUEUE_SIZE: '-1' }, {}, 'must be a whole number from 1 to 2147483647: using 2048'],
+	[{ OTEL_METRIC_EXPORT_INTERVAL: '0' }, {}, 'must be a whole number from 1 to 2147483647: using 60000'],
+	[{ OTEL_METRIC_EXPORT_INTERVAL: '2592000000' }, {}, 'must be a whole number from 1 to 2147483647: using 60000'],
 	[{ [temporality]: 'deltas' }, {}, 'must be cumulative, delta, lowmemory: using cumulative'],
 ])('reports a problem with %j', (env, read, message) => {
 	const [[variable, value] = []] = Object.entries(env);

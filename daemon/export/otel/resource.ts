@@ -11,7 +11,6 @@ import {
 	type Resource,
 	type ResourceDetector,
 	resourceFromAttributes,
-	serviceInstanceIdDetector,
 } from '@opentelemetry/resources';
 import { type AnyValue, AnyValueSchema, KeyValueSchema } from './proto/common.gen.ts';
 import { type Resource as ResourceMessage, ResourceSchema } from './proto/resource.gen.ts';
@@ -21,15 +20,13 @@ const detectorsByName: Readonly<Record<string, ResourceDetector>> = {
 	host: hostDetector,
 	os: osDetector,
 	process: processDetector,
-	serviceinstance: serviceInstanceIdDetector,
-	env: envDetector,
 };
 
 /**
- * Without the detector for our own process, whose process.pid would appear beside that of a span,
- * which is the application's, and without the one whose service.instance.id is random.
+ * Without the detector for our own process: its process.pid would appear beside that of a span,
+ * which is the application's.
  */
-const defaultDetectors = ['host', 'os', 'env'];
+const defaultDetectors = ['host', 'os'];
 
 export interface ResourceOptions {
 	/** Version of toascope. */
@@ -41,8 +38,7 @@ export interface ResourceOptions {
 }
 
 /**
- * Detects the resource. OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME, which the last detector
- * reads, override what toascope states about itself.
+ * Detects the resource. OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME override everything else.
  */
 export async function createResource({ version, instanceId, detectors }: ResourceOptions): Promise<Resource> {
 	const own = resourceFromAttributes({
@@ -52,10 +48,13 @@ export async function createResource({ version, instanceId, detectors }: Resourc
 	});
 	const chosen = detectors ?? defaultDetectors;
 	const isChosen = (name: string) => chosen.includes('all') || chosen.includes(name);
-	const detected = detectResources({
-		detectors: Object.entries(detectorsByName).flatMap(([name, detector]) => (isChosen(name) ? [detector] : [])),
-	});
-	const resource = defaultResource().merge(own).merge(detected);
+	const detect = (detectors: ResourceDetector[]) => detectResources({ detectors });
+	const ofHost = detect(Object.entries(detectorsByName).flatMap(([name, one]) => (isChosen(name) ? [one] : [])));
+	// the variables are not only for a detector that can be switched off
+	const resource = defaultResource()
+		.merge(ofHost)
+		.merge(own)
+		.merge(detect([envDetector]));
 	await resource.waitForAsyncAttributes?.();
 	return resource;
 }

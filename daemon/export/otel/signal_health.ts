@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Counts what becomes of a signal's requests, and logs when they begin to fail and to succeed. */
 import type { Logger } from 'pino';
-import { logLine } from '../../log_line.ts';
+import { LogLimit, logLine } from '../../log_line.ts';
 import { logLines } from '../../log_lines.ts';
 import type { OtelSignal } from '../../otel_environment.ts';
 import { withoutPassword } from '../../secrets.ts';
@@ -19,6 +19,8 @@ export class SignalHealth {
 	readonly #signal: OtelSignal;
 	readonly #url: string;
 	readonly #logger: Logger;
+	/** A receiver that rejects does so with each request. */
+	readonly #limit: LogLimit;
 	#exported = 0n;
 	#rejected = 0n;
 	#failedRequests = 0n;
@@ -30,23 +32,16 @@ export class SignalHealth {
 		this.#signal = signal;
 		this.#url = withoutPassword(url);
 		this.#logger = logger;
+		this.#limit = new LogLimit(logger);
 	}
 
-	/** Records the outcome of a request with so many items. Returns how many were accepted. */
-	record(items: number, { error, rejected: reported, message }: Outcome): number {
+	/** Counts the outcome of a request with so many items. Returns how many were accepted. */
+	count(items: number, { error, rejected: reported, message }: Outcome): number {
 		if (error !== undefined) {
 			this.#failedRequests++;
-			if (this.#failing === undefined) {
-				logLine(this.#logger, logLines.otlpFailing, { signal: this.#signal, url: this.#url, err: error });
-			}
-			this.#failing = { atMs: this.#failing?.atMs ?? Date.now(), message: error.message };
 			return 0;
 		}
 		const rejected = Math.min(Math.max(reported, 0), items);
-		if (this.#failing !== undefined) {
-			logLine(this.#logger, logLines.otlpSucceeding, { signal: this.#signal, url: this.#url });
-			this.#failing = undefined;
-		}
 		if (rejected > 0 || message !== '') this.#recordRejection(rejected, message);
 		this.#succeededAtMs = Date.now();
 		this.#rejected += BigInt(rejected);
@@ -54,12 +49,22 @@ export class SignalHealth {
 		return items - rejected;
 	}
 
-	/** A receiver tends to give the same reason with each request. */
-	#recordRejection(rejected: number, message: string): void {
-		if (this.#rejection?.message !== message) {
-			logLine(this.#logger, logLines.otlpRejected, { signal: this.#signal, url: this.#url, rejected, reason: message });
+	/** Logs when the requests of an export begin to fail, and when all of them are accepted again. */
+	settle(error: Error | undefined): void {
+		const fields = { signal: this.#signal, url: this.#url };
+		if (error !== undefined) {
+			if (this.#failing === undefined) logLine(this.#logger, logLines.otlpFailing, { ...fields, err: error });
+			this.#failing = { atMs: this.#failing?.atMs ?? Date.now(), message: error.message };
+		} else if (this.#failing !== undefined) {
+			logLine(this.#logger, logLines.otlpSucceeding, fields);
+			this.#failing = undefined;
 		}
-		this.#rejection = { atMs: Date.now(), message };
+	}
+
+	#recordRejection(rejected: number, reason: string): void {
+		const fields = { signal: this.#signal, url: this.#url, rejected, reason };
+		this.#limit.log('rejected', logLines.otlpRejected, fields);
+		this.#rejection = { atMs: Date.now(), message: reason };
 	}
 
 	statistics(): OtlpStatistics {

@@ -44,6 +44,8 @@ export interface Telemetry {
 	readonly spans: SpanExport | undefined;
 	/** One for each signal that is sent. */
 	readonly health: readonly SignalHealth[];
+	/** The variables that disable signals that the configuration enables, as `VARIABLE=value`. */
+	readonly off: Readonly<Partial<Record<OtelSignal, string>>>;
 }
 
 const enabledBy = { metrics: 'metrics', traces: 'spans' } as const;
@@ -55,12 +57,17 @@ const enabledBy = { metrics: 'metrics', traces: 'spans' } as const;
 export async function openTelemetry(options: TelemetryOptions): Promise<Telemetry> {
 	const { config, logger, version, instanceId } = options;
 	const environment = readOtelEnvironment(process.env);
-	const signals = sentSignals(config, environment, logger);
+	const enabled = enabledSignals(config);
+	const off = disabledSignals(enabled, environment, logger);
+	const signals = enabled.filter((signal) => off[signal] === undefined);
 	const health: SignalHealth[] = [];
 	const { metricIntervalMs } = environment;
-	if (signals.length === 0) return { metrics: undefined, metricIntervalMs, spans: undefined, health };
+	if (signals.length === 0) return { metrics: undefined, metricIntervalMs, spans: undefined, health, off };
 
 	const headers = config.headersFile === undefined ? undefined : new HeadersFile(config.headersFile);
+	const { routeDiagnostics } = await import('./diagnostics.ts');
+	// first: the packages report variables that they cannot use when they read them
+	routeDiagnostics(logger, environment);
 	const { openReceiver } = await import('./receiver.ts');
 	const open = async <Items>(signal: OtelSignal, codec: SignalCodec<Items>) => {
 		const protocol = config.protocol ?? environment.signals[signal].protocol ?? 'http/protobuf';
@@ -93,18 +100,28 @@ export async function openTelemetry(options: TelemetryOptions): Promise<Telemetr
 		const opened = await open('traces', spansCodec);
 		spans = startSdk({ ...opened, resource, environment, clock, traceIds, resolveContainer, logger, version });
 	}
-	return { metrics, metricIntervalMs, spans, health };
+	return { metrics, metricIntervalMs, spans, health, off };
 }
 
-/** The signals that the configuration enables and no variable disables. */
-function sentSignals(config: Config['otel'], environment: OtelEnvironment, logger: Logger): OtelSignal[] {
-	const enabled = (Object.keys(enabledBy) as (keyof typeof enabledBy)[]).filter((signal) => config[enabledBy[signal]]);
+function enabledSignals(config: Config['otel']): (keyof typeof enabledBy)[] {
+	return (Object.keys(enabledBy) as (keyof typeof enabledBy)[]).filter((signal) => config[enabledBy[signal]]);
+}
+
+/** Logs the variables that cannot be used, and those that disable an enabled signal; returns the latter. */
+function disabledSignals(
+	enabled: readonly OtelSignal[],
+	{ problems, signals }: OtelEnvironment,
+	logger: Logger,
+): Partial<Record<OtelSignal, string>> {
 	// without a signal, a variable that is meant for other programs does not matter
-	if (enabled.length === 0) return [];
-	for (const problem of environment.problems) logLine(logger, logLines.otelVariable, { ...problem });
-	return enabled.filter((signal) => {
-		const { off } = environment.signals[signal];
-		if (off !== undefined) logLine(logger, logLines.otlpOff, { signal, by: off });
-		return off === undefined;
-	});
+	if (enabled.length === 0) return {};
+	for (const problem of problems) logLine(logger, logLines.otelVariable, { ...problem });
+	const off: Partial<Record<OtelSignal, string>> = {};
+	for (const signal of enabled) {
+		const { off: by } = signals[signal];
+		if (by === undefined) continue;
+		logLine(logger, logLines.otlpOff, { signal, by });
+		off[signal] = by;
+	}
+	return off;
 }

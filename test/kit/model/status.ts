@@ -95,5 +95,5 @@ export function statusOf(parts: StatusParts): Status {
 /** The complete response of a daemon of this version, without `peers`. */
 export function statusJson(parts: StatusParts = {}): StatusJson {
 	const { peers: _peers, ...status } = statusOf(parts);
-	return { attachments: [], not_ready: [], otlp: [], own_http: null, ...status };
+	return { attachments: [], not_ready: [], otlp: [], otlp_off: {}, own_http: null, ...status };
 }

@@ -15,7 +15,7 @@ const sent: OtlpJson = {
 	failing: null,
 	rejection: null,
 };
-const at = '2026-01-01T00:04:00.000Z';
+const at = new Date().toISOString();
 
 it.each<[string, Partial<OtlpJson>, string, RegExp]>([
 	['accepted', {}, 'ok', /^sent to http:\/\/127\.0\.0\.1:4318\/v1\/metrics: 12,345 data points accepted, the last at /],
@@ -24,7 +24,7 @@ it.each<[string, Partial<OtlpJson>, string, RegExp]>([
 		'failing',
 		{ failing: { at, message: 'connect ECONNREFUSED' } },
 		'warn',
-		/does not accept them since .*: connect ECONNREFUSED \(12,345 data points accepted\)$/,
+		/has not accepted them since .*: connect ECONNREFUSED \(12,345 data points accepted\)$/,
 	],
 	[
 		'rejected',
@@ -32,6 +32,8 @@ it.each<[string, Partial<OtlpJson>, string, RegExp]>([
 		'warn',
 		/rejected 7 of them, last at .*: too old/,
 	],
+	['warned about', { rejection: { at, message: 'slow down' } }, 'warn', /warns, last at .*: slow down/],
+	['rejected long ago', { rejected: '7', rejection: { at: sent.succeeded_at ?? '', message: 'x' } }, 'ok', /^sent to /],
 	['spans', { signal: 'traces' }, 'ok', /12,345 spans accepted/],
 ])('%s', (_what, change, state, found) => {
 	const [check, ...more] = telemetryChecks({ ...statusOf({}), otlp: [{ ...sent, ...change }] });
@@ -42,6 +44,15 @@ it.each<[string, Partial<OtlpJson>, string, RegExp]>([
 		found: expect.stringMatching(found),
 	});
 	expect(check?.advice === undefined).toBe(state === 'ok');
+});
+
+it('names the variable that disables a signal', () => {
+	const [check] = telemetryChecks({ ...statusOf({}), otlp: [], otlp_off: { traces: 'OTEL_SDK_DISABLED=true' } });
+	expect(check).toMatchObject({
+		name: 'otlp.traces',
+		state: 'warn',
+		found: 'not sent: OTEL_SDK_DISABLED=true disables them',
+	});
 });
 
 it('has no finding where nothing is sent, or the daemon is of an earlier version', () => {

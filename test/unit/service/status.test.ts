@@ -32,6 +32,7 @@ it('reports what toa.ko counted, exactly, and no connections', async () => {
 		startedMs: 0,
 		spans: false,
 		otlp: [],
+		otlpOff: {},
 		notReady: [],
 		snapshot: second,
 		recent: undefined,

@@ -2,6 +2,8 @@
 /** Exports all metrics over OTLP. It keeps no counters, except what the receiver has (delta). */
 import { create } from '@bufbuild/protobuf';
 import type { Resource } from '@opentelemetry/resources';
+import { Deadline, withinMs } from '../../../deadline.ts';
+import { TimeSlice } from '../../../event_loop.ts';
 import type { TemporalityPreference } from '../../../otel_environment.ts';
 import type { Metrics } from '../../registry.ts';
 import { InstrumentationScopeSchema } from '../proto/common.gen.ts';
@@ -30,11 +32,14 @@ export class MetricExport {
 	readonly #requestOptions: RequestOptions;
 	readonly #attributes = new SeriesAttributes();
 	readonly #state: DeltaState;
+	/** The export in progress: two at a time would send the same deltas twice. */
+	#running: Promise<boolean> | undefined;
+	#ending = false;
 
 	constructor(options: MetricExportOptions) {
-		const { metrics, resource, temporality, version } = options;
+		const { resource, temporality, version } = options;
 		this.#options = options;
-		this.#state = new DeltaState(temporality, metrics.startedNs);
+		this.#state = new DeltaState(temporality);
 		this.#requestOptions = {
 			resource: resourceMessage(resource),
 			scope: create(InstrumentationScopeSchema, { name: 'toascope', version }),
@@ -43,36 +48,73 @@ export class MetricExport {
 	}
 
 	/**
-	 * Records what earlier daemons have counted: a series that one of them began is not sent again
-	 * as a delta. To be called once, after the first collection.
+	 * Records what earlier daemons have counted: it is not sent again as a delta. To be called once,
+	 * after the first collection. `adopted`: the counters are those of an earlier daemon.
 	 */
-	async begin(): Promise<void> {
-		this.#state.beginExport();
-		for await (const stream of this.#streams()) for (const _ of this.#state.convert(stream));
-		this.#state.endExport();
+	async begin(adopted: boolean): Promise<void> {
+		if (this.#options.temporality === 'cumulative') return;
+		const slice = new TimeSlice();
+		for await (const stream of this.#streams()) {
+			for (const point of stream.points) {
+				this.#state.begin(stream, point, adopted);
+				if (slice.expired) await slice.yield();
+			}
+		}
 	}
 
 	/**
-	 * Sends what all metrics show now. Ends at the first request that fails: the next export has
-	 * everything that this one would have had. Resolves to whether all requests were accepted.
+	 * Sends what all metrics show now. Ends at the first request that cannot reach the receiver: the
+	 * next export has everything that this one would have had. Resolves to whether all requests were
+	 * accepted. While an export is in progress, resolves with its result.
 	 */
-	async run(): Promise<boolean> {
+	run(): Promise<boolean> {
+		this.#running ??= this.#export().finally(() => {
+			this.#running = undefined;
+		});
+		return this.#running;
+	}
+
+	async #export(): Promise<boolean> {
 		const { receiver, health } = this.#options;
+		let failure: Error | undefined;
 		this.#state.beginExport();
 		for await (const request of metricsRequests(this.#streams(), this.#state, this.#requestOptions)) {
 			const outcome = await receiver.send(request);
-			health.record(request.points, outcome);
-			if (outcome.error !== undefined) return false;
+			health.count(request.points, outcome);
+			failure ??= outcome.error;
 			// what the receiver rejects it has rejected for good: by the specification the request
 			// must not be repeated
-			request.accept();
+			if (outcome.error === undefined) request.accept();
+			// a request that was refused says nothing about the others
+			else if (outcome.retryable) break;
+			if (this.#ending) break;
 		}
-		this.#state.endExport();
-		return true;
+		if (failure === undefined && !this.#ending) this.#state.endExport();
+		health.settle(failure);
+		return failure === undefined;
 	}
 
-	/** Ends the request in progress. */
-	close(): void {
+	/** The export in progress ends with its current request, and resolves `stopped`. */
+	stop(): void {
+		this.#ending = true;
+		this.#stopped.resolve();
+	}
+
+	/** Resolves when stop() is called. */
+	get stopped(): Promise<void> {
+		return this.#stopped.promise;
+	}
+	readonly #stopped = Promise.withResolvers<void>();
+
+	/** The last export, within `timeoutMs`; none if the one in progress does not end by then. */
+	async finish(timeoutMs: number): Promise<void> {
+		const deadline = new Deadline(timeoutMs);
+		this.stop();
+		const hasEnded = this.#running === undefined || (await withinMs(this.#running, deadline.remainingMs));
+		if (hasEnded) {
+			this.#ending = false;
+			await withinMs(this.run(), deadline.remainingMs);
+		}
 		this.#options.receiver.close();
 	}
 

@@ -101,10 +101,10 @@ function metricOf(stream: MetricStream, points: readonly SentPoint[], temporalit
 	});
 }
 
-function numberPoint({ attributes, sinceNs = 0n, value }: SentPoint, atNs: bigint): NumberDataPoint {
+function numberPoint({ attributes, sinceNs, value }: SentPoint, atNs: bigint): NumberDataPoint {
 	return create(NumberDataPointSchema, {
 		attributes: attributes(),
-		startTimeUnixNano: sinceNs,
+		startTimeUnixNano: startOf(sinceNs, atNs),
 		timeUnixNano: atNs,
 		value: numberOf(value),
 	});
@@ -123,13 +123,13 @@ function numberOf(value: PointValue): NumberDataPoint['value'] {
 	}
 }
 
-function histogramPoint({ attributes, sinceNs = 0n, value }: SentPoint, atNs: bigint): HistogramDataPoint {
+function histogramPoint({ attributes, sinceNs, value }: SentPoint, atNs: bigint): HistogramDataPoint {
 	if (value.type !== 'distribution') throw new TypeError('a number is not a distribution');
 	const { sumNs, buckets, boundsNs } = value.histogram;
 	const hasBounds = boundsNs.length > 0;
 	return create(HistogramDataPointSchema, {
 		attributes: attributes(),
-		startTimeUnixNano: sinceNs,
+		startTimeUnixNano: startOf(sinceNs, atNs),
 		timeUnixNano: atNs,
 		count: countOf(value.histogram),
 		sum: secondsOf(sumNs),
@@ -137,6 +137,11 @@ function histogramPoint({ attributes, sinceNs = 0n, value }: SentPoint, atNs: bi
 		bucketCounts: hasBounds ? [...buckets] : [],
 		explicitBounds: hasBounds ? boundsNs.map(secondsOf) : [],
 	});
+}
+
+/** 0, unknown, if the wall clock was set back: a start after its point would be invalid. */
+function startOf(sinceNs: bigint | undefined, atNs: bigint): bigint {
+	return sinceNs === undefined || sinceNs > atNs ? 0n : sinceNs;
 }
 
 /** The double that is nearest to the exact decimal, which `/metrics` prints. */

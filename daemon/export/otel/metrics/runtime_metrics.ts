@@ -13,13 +13,20 @@ interface Head {
 	readonly description: string;
 	readonly unit: string;
 	readonly isGauge: boolean;
+	readonly isPinned: boolean;
 }
 
 const units: Readonly<Record<string, string>> = { seconds: 's', bytes: 'By' };
 
 function headOf({ name, help, type }: CollectedMetric): Head {
 	const [, base = name, unit = ''] = /^(.*?)(?:_(seconds|bytes))?(?:_total)?$/.exec(name) ?? [];
-	return { name: base.replace('_', '.'), description: help, unit: units[unit] ?? '', isGauge: type === 'gauge' };
+	return {
+		name: base.replace('_', '.'),
+		description: help,
+		unit: units[unit] ?? '',
+		isGauge: type === 'gauge',
+		isPinned: false,
+	};
 }
 
 /** `startedNs`: when the daemon started, and with it all of these counters (Unix nanoseconds). */

@@ -18,6 +18,8 @@ export interface MetricStream {
 	readonly description: string;
 	readonly unit: string;
 	readonly isGauge: boolean;
+	/** Its counters outlive the daemon: the next one goes on with them. */
+	readonly isPinned: boolean;
 	/** When the points were taken (Unix nanoseconds). */
 	readonly atNs: bigint;
 	/** Made during iteration; to be iterated once. */
@@ -45,12 +47,14 @@ export async function* metricStreams(
 ): AsyncGenerator<MetricStream> {
 	const snapshot = metrics.latest();
 	const snapshotNs = snapshot === undefined ? nowNs : BigInt(snapshot.atMs) * 1_000_000n;
-	for (const metric of registeredMetrics(metrics)) {
-		try {
-			yield await streamOf(metric, metrics.startedNs, { snapshotNs, nowNs });
-		} catch (error) {
-			onError(error, metric.name);
-		}
+	const registered = registeredMetrics(metrics);
+	// all of them before the first is sent, since sending can last until there is another snapshot
+	const streams = await Promise.allSettled(
+		registered.map(async (metric) => streamOf(metric, metrics.startedNs, { snapshotNs, nowNs })),
+	);
+	for (const [index, result] of streams.entries()) {
+		if (result.status === 'fulfilled') yield result.value;
+		else onError(result.reason, registered[index]?.name ?? '');
 	}
 	if (snapshot === undefined) return;
 	attributes.prune(snapshot.clients.length);
@@ -66,8 +70,9 @@ export async function* metricStreams(
 
 const definitions = new Map<string, MetricDefinition>(metricTable.map((definition) => [definition.name, definition]));
 
-function headOf({ otel, help, type }: MetricDefinition) {
-	return { name: otel.name, unit: otel.unit, description: help, isGauge: type === 'gauge' };
+function headOf({ otel, help, type, source }: MetricDefinition) {
+	const isPinned = source === 'snapshot' || source === 'client';
+	return { name: otel.name, unit: otel.unit, description: help, isGauge: type === 'gauge', isPinned };
 }
 
 async function streamOf(

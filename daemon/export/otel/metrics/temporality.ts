@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * Delta temporality: a point has what was added since the last one that the receiver accepted. What
- * was sent but not accepted is part of the next point, so a receiver that is away costs resolution
- * and no counts.
+ * was sent but not accepted is part of the next point.
  */
 import type { TemporalityPreference } from '../../../otel_environment.ts';
 import type { PointValue } from '../../point.ts';
@@ -34,62 +33,58 @@ export function isDelta({ isGauge }: MetricStream, { type }: PointValue, prefere
 
 export class DeltaState {
 	readonly #preference: TemporalityPreference;
-	/** When this daemon began: series since then have been sent by no other (Unix nanoseconds). */
-	readonly #startedNs: bigint;
+	/** What the receiver has, by stream and series. */
 	readonly #streams = new Map<string, Map<StreamPoint['series'], Accepted>>();
+	/** Names of the streams that the current export has read. */
+	readonly #read = new Set<string>();
 	#export = 0;
 
-	constructor(preference: TemporalityPreference, startedNs: bigint) {
+	constructor(preference: TemporalityPreference) {
 		this.#preference = preference;
-		this.#startedNs = startedNs;
-	}
-
-	/** Begins an export; endExport() forgets series that do not occur in it. */
-	beginExport(): void {
-		this.#export++;
 	}
 
 	/**
-	 * The points to send. A series from before this daemon whose counts an earlier daemon has sent
-	 * begins at its first point here, which is not sent.
+	 * A series that is there when the daemon starts: an earlier daemon has sent what it counted if
+	 * the counters are its own, and nothing says when the series began if it has no start.
 	 */
+	begin(stream: MetricStream, point: StreamPoint, adopted: boolean): void {
+		if (!isDelta(stream, point.value, this.#preference)) return;
+		if (point.sinceNs !== undefined && !(adopted && stream.isPinned)) return;
+		this.#acceptedOf(stream).set(point.series, { value: point.value, atNs: stream.atNs, export: this.#export });
+	}
+
+	/** Begins an export; endExport() forgets series that did not occur in it. */
+	beginExport(): void {
+		this.#export++;
+		this.#read.clear();
+	}
+
+	/** The points to send; none for a series that has not changed. */
 	*convert(stream: MetricStream): Generator<SentPoint> {
+		this.#read.add(stream.name);
 		for (const point of stream.points) {
-			if (!isDelta(stream, point.value, this.#preference)) {
-				yield { ...point, accept: nothing };
-				continue;
-			}
-			const last = this.#last(stream, point);
-			if (last !== undefined) yield* this.#difference(stream, point, last);
+			if (isDelta(stream, point.value, this.#preference)) yield* this.#difference(stream, point);
+			else yield { ...point, accept: nothing };
 		}
 	}
 
+	/** To be called only when the export has read all streams to their end. */
 	endExport(): void {
-		for (const accepted of this.#streams.values()) {
+		for (const [name, accepted] of this.#streams) {
+			// a metric that could not be read says nothing about its series
+			if (!this.#read.has(name)) continue;
 			for (const [series, last] of accepted) if (last.export !== this.#export) accepted.delete(series);
 		}
 	}
 
-	/** What the receiver has of a series; undefined: nothing is known about what it has. */
-	#last(stream: MetricStream, point: StreamPoint): Accepted | undefined {
+	*#difference(stream: MetricStream, point: StreamPoint): Generator<SentPoint> {
 		const accepted = this.#acceptedOf(stream);
-		const last = accepted.get(point.series);
-		if (last !== undefined) {
-			last.export = this.#export;
-			return last;
-		}
-		const { sinceNs, value } = point;
-		if (sinceNs !== undefined && sinceNs >= this.#startedNs) {
-			return { value: zeroOf(value), atNs: sinceNs, export: this.#export };
-		}
-		accepted.set(point.series, { value, atNs: stream.atNs, export: this.#export });
-		return undefined;
-	}
-
-	*#difference(stream: MetricStream, point: StreamPoint, last: Accepted): Generator<SentPoint> {
+		const known = accepted.get(point.series);
+		if (known !== undefined) known.export = this.#export;
+		// a series that appears later began with this daemon
+		const last = known ?? { value: zeroOf(point.value), atNs: point.sinceNs ?? 0n };
 		const value = difference(point.value, last.value);
 		if (value === undefined) return;
-		const accepted = this.#acceptedOf(stream);
 		const next = { value: point.value, atNs: stream.atNs, export: this.#export };
 		yield { ...point, value, sinceNs: last.atNs, accept: () => accepted.set(point.series, next) };
 	}

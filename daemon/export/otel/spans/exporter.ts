@@ -24,8 +24,9 @@ function serializerOf(json: boolean) {
 	return json ? JsonTraceSerializer : ProtobufTraceSerializer;
 }
 
-/** The pause after the packages have given up a request. */
-const pauseMs = 2000;
+/** The pauses after the packages have given up a request: each is twice the one before. */
+const firstPauseMs = 1000;
+const lastPauseMs = 30_000;
 
 /** What became of a batch. */
 export interface BatchOutcome {
@@ -49,13 +50,15 @@ export function createExporter(
 	const inFlight = new Set<Promise<void>>();
 
 	async function send(spans: ReadableSpan[]): Promise<BatchOutcome> {
-		while (!ending.signal.aborted) {
+		for (let pauseMs = firstPauseMs; !ending.signal.aborted; pauseMs = Math.min(2 * pauseMs, lastPauseMs)) {
 			// the packages cannot cancel a request
 			const outcome = await Promise.race([receiver.send(spans), aborted]);
 			if (outcome === undefined) break;
-			const exported = health.record(spans.length, outcome);
+			const exported = health.count(spans.length, outcome);
+			health.settle(outcome.error);
 			if (outcome.error === undefined || !outcome.retryable) return { exported, failed: spans.length - exported };
-			await delay(pauseMs, undefined, { signal: ending.signal }).catch(() => {});
+			// at random, so that not all daemons of a fleet return to a receiver at once
+			await delay(pauseMs * (0.5 + Math.random() / 2), undefined, { signal: ending.signal }).catch(() => {});
 		}
 		return { exported: 0, failed: spans.length };
 	}

@@ -1,55 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The OpenTelemetry SDK, configured for traces only; its input is closed connections. */
-import {
-	context,
-	DiagLogLevel,
-	diag,
-	logs,
-	ROOT_CONTEXT,
-	SpanKind,
-	SpanStatusCode,
-	TraceFlags,
-	trace,
-} from '@opentelemetry/api';
-import { diagLogLevelFromString } from '@opentelemetry/core';
+import { context, diag, logs, ROOT_CONTEXT, SpanKind, SpanStatusCode, TraceFlags, trace } from '@opentelemetry/api';
 import type { Resource } from '@opentelemetry/resources';
 import { NodeSDK } from '@opentelemetry/sdk-node';
-import type { IdGenerator, SpanExporter } from '@opentelemetry/sdk-trace';
-import type { Logger } from 'pino';
+import { BatchSpanProcessor, type IdGenerator, type SpanExporter } from '@opentelemetry/sdk-trace';
 import { withinMs } from '../../../deadline.ts';
 import { logLine } from '../../../log_line.ts';
 import { logLines } from '../../../log_lines.ts';
 import type { ConnectionEvent } from '../../../model/connection.ts';
 import type { TraceIds } from '../../../model/trace_ids.ts';
 import type { OtelEnvironment } from '../../../otel_environment.ts';
+import { routeDiagnostics } from '../diagnostics.ts';
 import { connectionSpan, SPAN_NAME, spanTime, startAttributes } from './connection_span.ts';
 import { type BatchOutcome, createExporter } from './exporter.ts';
 import type { SpanExport, SpanOptions, SpanStats } from './span_export.ts';
 
 const SCOPE = 'toascope';
 
-/** Routes the diagnostics of the SDK to our log. */
-function routeDiagnostics(logger: Logger, { logLevel }: OtelEnvironment): void {
-	const log =
-		(level: 'warn' | 'info' | 'debug') =>
-		(message: string, ...details: unknown[]) => {
-			logger[level](details.length > 0 ? { details: details.map(String) } : {}, `OpenTelemetry: ${message}`);
-		};
-	diag.setLogger(
-		{ error: log('warn'), warn: log('warn'), info: log('info'), debug: log('debug'), verbose: log('debug') },
-		{
-			logLevel: diagLogLevelFromString(logLevel) ?? DiagLogLevel.WARN,
-			suppressOverrideMessage: true,
-		},
-	);
-}
-
-function createSdk(traceExporter: SpanExporter, resource: Resource, idGenerator: IdGenerator): NodeSDK {
+function createSdk(
+	exporter: SpanExporter,
+	resource: Resource,
+	idGenerator: IdGenerator,
+	{ maxQueue, maxBatch, batchDelayMs }: OtelEnvironment,
+): NodeSDK {
+	const batches = new BatchSpanProcessor({
+		exporter,
+		maxQueueSize: maxQueue,
+		maxExportBatchSize: maxBatch,
+		scheduledDelayMillis: batchDelayMs,
+		// no limit: the exporter keeps a batch until the receiver has accepted it
+		exportTimeoutMillis: 2 ** 31 - 1,
+	});
 	return new NodeSDK({
 		idGenerator,
 		resource,
 		autoDetectResources: false,
-		traceExporter,
+		spanProcessors: [batches],
 		// empty rather than omitted: otherwise the SDK starts those that the environment names, by
 		// default OTLP
 		metricReaders: [],
@@ -82,10 +68,8 @@ export function startSdk({ receiver, health, ...options }: SpanOptions): SpanExp
 	diag.disable(); // the SDK's constructor can set a console logger, and warns if it replaces another
 	/** The ids of the span that is being started. */
 	let ids: TraceIds = { traceId: '', spanId: '' };
-	const sdk = createSdk(exporter, options.resource, {
-		generateTraceId: () => ids.traceId,
-		generateSpanId: () => ids.spanId,
-	});
+	const idGenerator = { generateTraceId: () => ids.traceId, generateSpanId: () => ids.spanId };
+	const sdk = createSdk(exporter, options.resource, idGenerator, environment);
 	routeDiagnostics(logger, environment);
 	sdk.start();
 	const tracer = trace.getTracer(SCOPE, version);
@@ -142,7 +126,6 @@ export function startSdk({ receiver, health, ...options }: SpanOptions): SpanExp
 		trace.disable();
 		context.disable();
 		logs.disable();
-		diag.disable();
 	}
 
 	return {

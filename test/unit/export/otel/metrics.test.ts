@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Metrics over OTLP, from the snapshot to what a receiver reads off the wire. */
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -18,6 +20,7 @@ import { startGrpcReceiver } from '../../../kit/telemetry/grpc_receiver.ts';
 import { decodeMetricsRequest, type ReceivedMetric, type ReceivedPoint } from '../../../kit/telemetry/otlp_decode.ts';
 import { type Answer, type OtlpReceiver, startOtlpReceiver } from '../../../kit/telemetry/otlp_receiver.ts';
 import { prometheusName } from '../../../kit/telemetry/otlp_series.ts';
+import { scaleTimeout } from '../../../kit/timeouts.ts';
 
 const moduleEvents = { verdict_toa: 2n, connections: 1n };
 const programs = [{ program: 'toa_accept', runs: 9_007_199_254_740_993n, runNs: 1_234_567_891n, misses: 3n }];
@@ -37,7 +40,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-	for (const one of opened.splice(0)) one.close();
+	await Promise.all(opened.splice(0).map((one) => one.finish(0)));
 	await receiver.close();
 	vi.unstubAllEnvs();
 });
@@ -287,7 +290,7 @@ describe('delta', () => {
 	it('has what was added since the last export; a series that has not changed has no point', async () => {
 		show([a, 5n], [b, 9_007_199_254_740_993n]);
 		const { metrics } = await open();
-		await metrics.begin();
+		await metrics.begin(false);
 		await metrics.run();
 		expect(receiver.metrics.find(({ name }) => name === 'toascope.client.received')?.temporality).toBe('delta');
 		expect(sent()).toEqual([
@@ -333,15 +336,26 @@ describe('delta', () => {
 	});
 
 	it('does not send again what an earlier daemon has counted', async () => {
-		show([a, 5n], [older, 1000n]);
+		show([older, 1000n]);
 		const { metrics } = await open();
-		await metrics.begin();
-		show([a, 6n], [older, 1003n]);
+		await metrics.begin(true);
+		// the wall clock says nothing about who began a series
+		show([a, 6n], [older, 1003n], [seriesOf('b', startNs - 1n), 4n]);
 		await metrics.run();
 		expect(sent()).toEqual([
 			['a', 6n, 'all'],
 			['older', 3n, 1],
+			['b', 4n, expect.any(Number)],
 		]);
+	});
+
+	it('counts everything from the start of the first daemon, whatever the wall clock says', async () => {
+		const before = seriesOf('before', startNs - 1n);
+		show([before, 7n]);
+		const { metrics } = await open();
+		await metrics.begin(false);
+		await metrics.run();
+		expect(sent()).toEqual([['before', 7n, expect.any(Number)]]);
 	});
 
 	it('begins anew with a series that ended and came back', async () => {
@@ -397,6 +411,46 @@ describe('a receiver that', () => {
 		expect(lines().slice(1)).toEqual(['the OTLP receiver rejected a part of a request']);
 	});
 
+	it('refuses one request: the others are sent nevertheless', async () => {
+		const names = Array.from({ length: 300 }, (_, index) => `2001:db8::${index.toString(16)}`);
+		const series = (client: string) => ({ client, listener: '192.0.2.10:443', sinceNs: startNs });
+		const traffic = listenerTotals.total;
+		shown = { ...whole, clients: tableOf(names.map((client) => ({ ...series(client), traffic, active: 0 }))) };
+		answers = [{ status: 200 }, { status: 400, body: Buffer.from('out of order sample') }];
+		const { metrics, status } = await open();
+		expect(await metrics.run()).toBe(false);
+		expect(receiver.requests).toHaveLength(3);
+		const message = 'the receiver responded with 400 Bad Request: out of order sample';
+		expect(status()).toMatchObject({ failing: { message }, failedRequests: 1n });
+		expect(await metrics.run()).toBe(true);
+		expect(lines().slice(1)).toEqual([
+			'telemetry is not reaching the OTLP receiver',
+			'telemetry is reaching the OTLP receiver again',
+		]);
+	});
+
+	it('is slow: a second export does not begin beside the first', async () => {
+		const { metrics } = await open();
+		const [first, second] = [metrics.run(), metrics.run()];
+		expect(second).toBe(first);
+		expect(await first).toBe(true);
+		expect(receiver.requests).toHaveLength(1);
+	});
+
+	it('hangs at the end: that costs no more than the time for it', async () => {
+		answers = ['hang'];
+		const { metrics } = await open();
+		const running = metrics.run();
+		await receiver.waitForRequests(1);
+		const began = performance.now();
+		metrics.stop();
+		await metrics.stopped;
+		await metrics.finish(100);
+		expect(performance.now() - began).toBeLessThan(scaleTimeout(1500));
+		expect(receiver.requests).toHaveLength(1);
+		await running;
+	});
+
 	it('is busy: the request is repeated after the Retry-After of the response', async () => {
 		answers = [{ status: 429, headers: { 'Retry-After': '0' } }];
 		const { metrics, statistics } = await open();
@@ -413,21 +467,56 @@ describe('a receiver that', () => {
 		expect(await metrics.run()).toBe(true);
 	});
 
-	it('over gRPC does not answer, and then is back: the next request dials anew', async () => {
-		vi.stubEnv('OTEL_EXPORTER_OTLP_TIMEOUT', '100');
-		const first = await startGrpcReceiver(() => {});
-		const { metrics, status } = await open({ protocol: 'grpc', endpoint: first.endpoint });
-		expect(await metrics.run()).toBe(false);
-		expect(status()?.failing?.message).toContain('DEADLINE_EXCEEDED');
-		const port = Number(new URL(first.endpoint).port);
-		first.close();
-		const second = await startGrpcReceiver(undefined, port);
+	it('over gRPC vanishes without closing its connections: the next request dials again', async () => {
+		vi.stubEnv('OTEL_EXPORTER_OTLP_TIMEOUT', '300');
+		const server = await startGrpcReceiver();
+		const connections: Socket[] = [];
+		// what is between the daemon and the receiver, and can lose all segments of a connection
+		const between = createServer((near) => {
+			const far = connect(Number(new URL(server.endpoint).port), '127.0.0.1');
+			near.pipe(far).pipe(near);
+			for (const socket of [near, far]) socket.on('error', () => {});
+			connections.push(near, far);
+		}).listen(0, '127.0.0.1');
+		await once(between, 'listening');
 		try {
-			vi.stubEnv('OTEL_EXPORTER_OTLP_TIMEOUT', undefined);
-			expect(await metrics.run()).toBe(true);
-			expect(second.requests).toHaveLength(1);
+			const endpoint = `http://127.0.0.1:${(between.address() as AddressInfo).port}`;
+			// grpc-js shares one connection between clients of the same address
+			const { metrics } = await open({ protocol: 'grpc', endpoint });
+			const { metrics: beside } = await open({ protocol: 'grpc', endpoint });
+			expect([await metrics.run(), await beside.run()]).toEqual([true, true]);
+			const dialled = connections.length;
+			for (const socket of connections) socket.unpipe().removeAllListeners('data').pause();
+			expect([await metrics.run(), await beside.run()]).toEqual([false, false]);
+			expect([await metrics.run(), await beside.run()]).toEqual([true, true]);
+			expect(connections.length).toBeGreaterThan(dialled);
 		} finally {
-			second.close();
+			for (const socket of connections) socket.destroy();
+			between.close();
+			server.close();
+		}
+	});
+
+	it('over gRPC gets new headers when their file changes, and none that gRPC cannot send', async () => {
+		const directory = mkdtempSync(join(tmpdir(), 'toascope-headers-'));
+		const file = join(directory, 'headers');
+		const server = await startGrpcReceiver();
+		try {
+			writeFileSync(file, 'Authorization: Bearer first\n');
+			const { metrics, status } = await open({ protocol: 'grpc', endpoint: server.endpoint, headersFile: file });
+			await metrics.run();
+			writeFileSync(file, 'Authorization: Bearer second\n');
+			await metrics.run();
+			const sent = server.requests.map(({ metadata }) => metadata.get('authorization'));
+			expect(sent).toEqual([['Bearer first'], ['Bearer second']]);
+			writeFileSync(file, 'Authorization: Bearer t\u00f6ken\n');
+			expect(await metrics.run()).toBe(false);
+			expect(
+				JSON.stringify([status(), logged], (_, value) => (typeof value === 'bigint' ? `${value}` : value)),
+			).not.toContain('ken');
+		} finally {
+			rmSync(directory, { recursive: true });
+			server.close();
 		}
 	});
 });
