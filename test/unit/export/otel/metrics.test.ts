@@ -437,7 +437,7 @@ describe('a receiver that', () => {
 		expect(receiver.requests).toHaveLength(1);
 	});
 
-	it('hangs at the end: that costs no more than the time for it', async () => {
+	it('does not answer at the end: that costs no more than the time for it', async () => {
 		answers = ['hang'];
 		const { metrics } = await open();
 		const running = metrics.run();
