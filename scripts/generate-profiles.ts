@@ -4,7 +4,7 @@
  * module includes. With --check it only compares the file, and exits with 1 if it is stale.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { checkLayout } from '../daemon/config/profile_layout.ts';
+import { checkLayout, optionsMax, profileName, tcpKinds } from '../daemon/config/profile_layout.ts';
 
 const table = new URL('../kernel/toa_profiles.def', import.meta.url);
 const target = new URL('../daemon/config/built_in_profiles.gen.ts', import.meta.url);
@@ -61,6 +61,11 @@ function checkRows(rows: readonly Row[]): void {
 			throw new Error(`${table.pathname}: ${profile.name} ${problem}`);
 		};
 		if (!isBuiltInId(profile.id)) fail(`has the id ${profile.id}, which is not in 1 to 7 or 24 to 31`);
+		if (!profileName.test(profile.name)) fail('has a name that a configuration could not contain');
+		if (profile.kind < 6 || profile.kind > 255 || tcpKinds.includes(profile.kind)) {
+			fail(`has the kind ${profile.kind}, which is one of TCP's own or above 255`);
+		}
+		if (profile.length < 6 || profile.length > optionsMax) fail(`has ${profile.length} bytes, not 6 to ${optionsMax}`);
 		checkLayout(profile);
 		for (const other of rows.slice(0, rows.indexOf(profile))) {
 			if (other.id === profile.id) fail(`has the id of ${other.name}`);

@@ -5,9 +5,18 @@
 import type { Profile, VniForm } from './profile.ts';
 import { BadValue } from './value.ts';
 
+/** Bytes of the longest option list: a data offset has 4 bits, in units of 4 bytes (RFC 9293). */
+export const optionsMax = 40;
 export const portBytes = 2;
 export const addressBytes = { 4: 4, 6: 16 } as const;
 const vniBytes: Readonly<Record<VniForm, number>> = { be24: 3, be32: 4, le32: 4 };
+
+/**
+ * MSS, window scale, SACK-permitted, SACK, timestamps: ordinary segments carry them, and they never
+ * contain a client's address.
+ */
+export const tcpKinds: readonly number[] = [2, 3, 4, 5, 8];
+export const profileName = /^[a-z][a-z0-9_-]{0,30}$/;
 
 interface Field {
 	readonly name: string;

@@ -9,7 +9,7 @@ import { balancerNames } from './balancer_names.ts';
 import { builtInProfiles } from './built_in_profiles.gen.ts';
 import { nearest } from './nearest.ts';
 import { type Profile, profileUses, vniForms } from './profile.ts';
-import { addressBytes, checkLayout, portBytes } from './profile_layout.ts';
+import { addressBytes, checkLayout, optionsMax, portBytes, profileName, tcpKinds } from './profile_layout.ts';
 import { alternatives, BadValue, integer, onOff, parsing, word } from './value.ts';
 
 /** Whether the profile has all uses. */
@@ -22,7 +22,6 @@ const profilesMax = 16;
 const firstCustomId = 8;
 const lastCustomId = firstCustomId + profilesMax - 1;
 const priorityMax = 100;
-const optionsMax = 40;
 
 export function namesVirtualServer({ vipAt }: Pick<Profile, 'vipAt'>): boolean {
 	return vipAt !== undefined;
@@ -35,9 +34,6 @@ export function isCustomProfile({ id }: Pick<Profile, 'id'>): boolean {
 
 const names = builtInProfiles.map(({ name }) => name);
 
-// MSS, window scale, SACK-permitted, SACK, timestamps: ordinary segments carry them, and they never
-// contain a client's address
-const tcpKinds = [2, 3, 4, 5, 8];
 const kindError = "must be 6, 7, or from 9 to 255; 2 to 5 and 8 are TCP's own kinds, 0 and 1 have no length";
 
 const builtInNameError =
@@ -80,7 +76,7 @@ export const customProfileKeys = z.strictObject(
 	{
 		name: z
 			.string({ error: 'must be a name' })
-			.regex(/^[a-z][a-z0-9_-]{0,30}$/, {
+			.regex(profileName, {
 				error: 'must be at most 31 lower-case letters, digits, - and _, with a letter first',
 			})
 			.refine((name) => !names.includes(name), { error: builtInNameError })

@@ -9,10 +9,12 @@ import type { Daemon } from '../daemon/daemon.ts';
 type Series = ReadonlyMap<string, bigint | number>;
 
 /**
- * All metrics except those that start again with each daemon: the kernel's program statistics, and
- * the counters of the daemon's own work.
+ * The counters of the snapshot outlive a daemon; only the kernel's statistics of programs start again
+ * with each.
  */
-const lasting = metricTable.filter(({ name }) => !/^toascope_(attachments|bpf_program|http|task|log)_/.test(name));
+const lasting = metricTable.filter(
+	({ source, name }) => (source === 'snapshot' || source === 'client') && !name.startsWith('toascope_bpf_program_'),
+);
 const startsAgain = (reason: string | undefined) => reason?.startsWith('span_') === true;
 const suffixes = { counter: [''], histogram: ['_bucket', '_sum', '_count'], summary: ['_sum', '_count'], gauge: [] };
 const counters = new Set<string>(lasting.flatMap(({ name, type }) => suffixes[type].map((suffix) => name + suffix)));
