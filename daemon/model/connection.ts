@@ -54,8 +54,8 @@ export interface Connection {
 	readonly srttUs: number | undefined;
 	/**
 	 * Why it ended other than in an orderly way, as the name of an errno: ECONNRESET (the peer reset
-	 * it), ECONNABORTED (the server did), ETIMEDOUT, a routing error. Undefined: orderly, still open,
-	 * or its end was not observed.
+	 * it), ECONNABORTED (the server did), ETIMEDOUT, a routing error. Undefined: still open, ended
+	 * after the server's FIN other than by a time-out, or its end was not observed.
 	 */
 	readonly error: string | undefined;
 }
