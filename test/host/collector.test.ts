@@ -12,7 +12,7 @@ import { Daemon } from '../kit/daemon/daemon.ts';
 import { clientTotals, labTotalsByClient, metricsAtRest } from '../kit/daemon/expected_traffic.ts';
 import { receivedOf } from '../kit/telemetry/collected_metrics.ts';
 import { type CollectedSpan, Collector } from '../kit/telemetry/collector.ts';
-import { buildCollector, buildTimeoutMs, hasGo } from '../kit/telemetry/go_programs.ts';
+import { buildCollector } from '../kit/telemetry/go_programs.ts';
 import type { Sample } from '../kit/telemetry/metrics.ts';
 import { lineOf, samplesOf } from '../kit/telemetry/otlp_series.ts';
 import { scaleTimeout } from '../kit/timeouts.ts';
@@ -34,18 +34,18 @@ const countersOf = (samples: readonly Sample[]) =>
 		.map(lineOf)
 		.toSorted();
 
-describe.skipIf(!hasGo)('the OpenTelemetry Collector', () => {
-	let program: string;
+const program = (await buildCollector()) ?? '';
+
+describe.skipIf(program === '')('the OpenTelemetry Collector', () => {
 	let lab: Lab;
 	let client: LabClient;
 	let collector: Collector;
 
 	beforeAll(async () => {
-		program = await buildCollector();
 		lab = await Lab.open({ routes: [{ listenPort, backendPort: port, profile: 'nat64' }] });
 		await lab.echoServer({ port });
 		client = await lab.client();
-	}, buildTimeoutMs);
+	});
 
 	afterAll(async () => {
 		await lab?.close();

@@ -9,7 +9,7 @@ import type { LabClient } from '../../daemon/lab/lab_client.ts';
 import type { ConnectionResult } from '../../daemon/lab/protocol.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
 import { labTotals, labTotalsByClient, metricsAtRest } from '../kit/daemon/expected_traffic.ts';
-import { buildPrometheus, buildTimeoutMs, hasGo } from '../kit/telemetry/go_programs.ts';
+import { buildPrometheus } from '../kit/telemetry/go_programs.ts';
 import { Prometheus } from '../kit/telemetry/prometheus.ts';
 import { scaleTimeout } from '../kit/timeouts.ts';
 import { somePorts } from '../kit/wire/toa_stage.ts';
@@ -19,18 +19,18 @@ const listener = `${network.server}:${port}`;
 const listenPort = 10_001;
 const zeroIngestion = '--enable-feature=created-timestamp-zero-ingestion';
 
-describe.skipIf(!hasGo)('increase() in Prometheus 3', () => {
-	let program: string;
+const program = (await buildPrometheus()) ?? '';
+
+describe.skipIf(program === '')('increase() in Prometheus 3', () => {
 	let lab: Lab;
 	let client: LabClient;
 	let direct: LabClient;
 
 	beforeAll(async () => {
-		program = await buildPrometheus();
 		lab = await Lab.open({ routes: [{ listenPort, backendPort: port, profile: 'nat64' }] });
 		await lab.echoServer({ port });
 		[client, direct] = await Promise.all([lab.client(), lab.client('gateway')]);
-	}, buildTimeoutMs);
+	});
 
 	afterAll(async () => {
 		await lab?.close();
