@@ -6,7 +6,7 @@
  * (headers, timeouts, certificates, compression, the sampler, the resource).
  */
 
-export type OtelSignal = 'metrics' | 'traces' | 'logs';
+export type OtelSignal = 'metrics' | 'traces';
 
 const otlpProtocols = ['grpc', 'http/protobuf', 'http/json'] as const;
 export type OtlpProtocol = (typeof otlpProtocols)[number];
@@ -83,7 +83,6 @@ export function readOtelEnvironment(env: Environment): OtelEnvironment {
 		signals: {
 			metrics: readSignal(reader, 'metrics', allOff),
 			traces: readSignal(reader, 'traces', allOff ?? noTraces),
-			logs: readSignal(reader, 'logs', allOff),
 		},
 		configFile: reader.read('OTEL_CONFIG_FILE', 'OTEL_EXPERIMENTAL_CONFIG_FILE'),
 		samplesAll: /^(parentbased_)?always_on$/.test(sampler),

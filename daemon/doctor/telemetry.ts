@@ -5,8 +5,8 @@ import type { Status } from '../client/status.ts';
 import { type Check, check } from './check.ts';
 import { number } from './tally.ts';
 
-const titles = { metrics: 'OTLP metrics', traces: 'OTLP spans', logs: 'OTLP connection records' } as const;
-const items = { metrics: 'data points', traces: 'spans', logs: 'records' } as const;
+const titles = { metrics: 'OTLP metrics', traces: 'OTLP spans' } as const;
+const items = { metrics: 'data points', traces: 'spans' } as const;
 
 /** An older rejection is only counted. */
 const recentMs = 3_600_000;

@@ -3,7 +3,7 @@
 import type { TaskStatistics } from '../model/tasks.ts';
 import type { OtelSignal } from '../otel_environment.ts';
 import type { MetricOf } from './metric_table.ts';
-import { integer, type Point, summary, time } from './point.ts';
+import { byLabel, integer, type Point, summary, time } from './point.ts';
 
 /** What the exporters read from the daemon, anew each time. */
 export interface DaemonState {
@@ -34,7 +34,7 @@ export interface DaemonState {
 /** What became of a signal's telemetry since the daemon's start. */
 export interface OtlpStatistics {
 	readonly signal: OtelSignal;
-	/** Data points, spans or log records that the receiver accepted. */
+	/** Data points or spans that the receiver accepted. */
 	readonly exported: bigint;
 	/** Those that it rejected in a request that it accepted (partial success). */
 	readonly rejected: bigint;
@@ -69,7 +69,6 @@ export const daemonPoints: Readonly<Record<MetricOf<'daemon'>, Read>> = {
 	toascope_log_lines_lost_total: (state) => [{ labels: {}, value: integer(state.logLinesDropped()) }],
 	toascope_data_points_exported_total: exportedOf('metrics'),
 	toascope_spans_exported_total: exportedOf('traces'),
-	toascope_log_records_exported_total: exportedOf('logs'),
 	toascope_otlp_rejected_total: ofSignals('rejected'),
 	toascope_otlp_failed_requests_total: ofSignals('failedRequests'),
 };
@@ -77,10 +76,6 @@ export const daemonPoints: Readonly<Record<MetricOf<'daemon'>, Read>> = {
 const flag = (value: boolean) => integer(Number(value));
 
 const nsOf = (seconds: number) => BigInt(Math.round(seconds * 1e9));
-
-function byLabel(label: string, counts: Readonly<Record<string, bigint>>): Point[] {
-	return Object.entries(counts).map(([name, count]) => ({ labels: { [label]: name }, value: integer(count) }));
-}
 
 function exportedOf(signal: OtelSignal): Read {
 	return (state) =>

@@ -32,7 +32,7 @@ export const labelMeanings: Readonly<Record<(typeof metricTable)[number]['labels
 	task: 'Tasks: `collect` (the counters), `flush` (open connections), `otlp_metrics` (the export of metrics), `drain` (records for spans), `clock` (jumps of the wall clock), `attachments` (programs, pins and the Unix socket). Steps that do not stop the rest when they fail: `owners` (a connection was shown without its owner), `events` and `listeners` (a record did not become a span), `neighbours` (other daemons were not searched for), `peers` and `unknown_options` (missing in `/v1/status`, or out of date).',
 	attachment:
 		'Name of a BPF program; `pins`: the pins below `bpf.pin`; `http_socket`: the file of the Unix socket; `syns`: the setting of listeners to keep SYNs; of `toa.ko`: `module` (unloaded), `module_parameters` (changed), `module_probes` (switched off).',
-	signal: 'The signal: `metrics`, `traces` (spans of connections) or `logs` (connection records).',
+	signal: 'The signal: `metrics` or `traces` (spans of connections).',
 	event: 'The event that `toa.ko` counted: [below](#events-of-toascope_module_events_total).',
 };
 

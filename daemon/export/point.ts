@@ -37,6 +37,11 @@ export function summary(sumNs: bigint, count: bigint): PointValue {
 	return { type: 'distribution', histogram: { sumNs, buckets: [count], boundsNs: [] } };
 }
 
+/** A point for each count, whose name is the value of `label`. */
+export function byLabel(label: string, counts: Readonly<Record<string, bigint>>): Point[] {
+	return Object.entries(counts).map(([name, count]) => ({ labels: { [label]: name }, value: integer(count) }));
+}
+
 /** How many times a distribution has. */
 export function countOf({ buckets }: Histogram): bigint {
 	return buckets.reduce((count, bucket) => count + bucket, 0n);

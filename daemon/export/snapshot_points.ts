@@ -3,7 +3,7 @@
 import type { ListenerTotals, ProgramUsage, Snapshot } from '../model/snapshot.ts';
 import type { Traffic } from '../model/traffic.ts';
 import type { MetricOf } from './metric_table.ts';
-import { integer, type Point, time } from './point.ts';
+import { byLabel, integer, type Point, time } from './point.ts';
 
 /** The only value of the module that also decreases: a gauge among its counters. */
 const connectionsEvent = 'connections';
@@ -89,10 +89,6 @@ function ofHistogram(part: 'rtt' | 'duration' | 'acceptWait'): Read {
 	return eachListener((totals) => [
 		{ labels: { listener: totals.listener }, value: { type: 'distribution', histogram: totals[part] } },
 	]);
-}
-
-function byLabel(label: string, counts: Readonly<Record<string, bigint>>): Point[] {
-	return Object.entries(counts).map(([name, count]) => ({ labels: { [label]: name }, value: integer(count) }));
 }
 
 function single(

@@ -40,23 +40,22 @@ export class ListenerRows {
 	 * not known.
 	 */
 	readonly #since: Map<string, bigint>;
-	/** The value that the previous daemon wrote. */
-	readonly #classifiedNs: bigint;
 	/**
-	 * Just before the listeners were last read (Unix nanoseconds): the counters of new ones were 0
-	 * then.
+	 * Just before the listeners were last read, at first by an earlier daemon (Unix nanoseconds): the
+	 * counters of new ones were 0 then.
 	 */
-	#readNs: bigint | undefined;
+	#readNs: bigint;
 	readonly #rows: ListenerRow[] = [];
 	/** Indices into #rows, by the listener's key. */
 	readonly #indices = new Map<string, number>();
 	/** Indices of rows whose listener was folded. */
 	readonly #free: number[] = [];
 
-	constructor(source: Source) {
+	/** `shownNs`: when an earlier daemon last showed what it counted (Unix nanoseconds). */
+	constructor(source: Source, shownNs: bigint) {
 		this.#source = source;
 		this.#slots = new ListenerSlots(source);
-		this.#classifiedNs = source.classifiedNs;
+		this.#readNs = shownNs;
 		this.#since = source.readListenerSince();
 	}
 
@@ -101,20 +100,8 @@ export class ListenerRows {
 	#sinceOf(key: string): bigint | undefined {
 		const recorded = this.#since.get(key);
 		if (recorded !== undefined) return recorded === 0n ? undefined : recorded;
-		const beginNs = this.#readNs ?? this.#estimateStart();
-		this.#source.writeListenerSince(key, beginNs);
-		return beginNs;
-	}
-
-	/**
-	 * The start of a listener that the first collection finds, and that no previous daemon
-	 * recorded.
-	 */
-	#estimateStart(): bigint {
-		// no collection has ever ended: counting has just begun, or at least nothing of it was
-		// shown
-		if (this.#classifiedNs === 0n) return this.#startNs;
-		return unixNs() - (this.#source.monotonicNs() - this.#classifiedNs);
+		this.#source.writeListenerSince(key, this.#readNs);
+		return this.#readNs;
 	}
 
 	/** Folds listeners that are gone. Returns those that stay in the table. */

@@ -66,9 +66,9 @@ export class Store implements SnapshotStore {
 		this.#limits = limits;
 		this.#drops = drops;
 		this.#exported = new ExportedSet(source);
-		this.#rows = new ListenerRows(source);
 		this.#classifiedNs = source.classifiedNs;
 		this.#shownNs = lastShownNs(source);
+		this.#rows = new ListenerRows(source, this.#shownNs);
 		this.#clients = new ClientIndex(source.clientsCapacity, source.clientKeyLength);
 	}
 
@@ -332,8 +332,8 @@ function activeOf(page: ClientPage, index: number): number {
 }
 
 /**
- * When an earlier daemon last showed clients, otherwise now: those that have appeared since then
- * have not been shown by any.
+ * When an earlier daemon last showed what it counted (Unix nanoseconds); now, if none has: what has
+ * appeared since then has not been shown.
  */
 function lastShownNs(source: Source): bigint {
 	if (source.classifiedNs === 0n) return unixNs();

@@ -11,7 +11,7 @@ const sent: SignalEnvironment = {
 	endpoint: undefined,
 };
 const none: OtelEnvironment = {
-	signals: { metrics: sent, traces: sent, logs: sent },
+	signals: { metrics: sent, traces: sent },
 	configFile: undefined,
 	samplesAll: true,
 	maxQueue: 2048,
@@ -31,7 +31,7 @@ function signals(
 ): OtelEnvironment['signals'] {
 	return { ...none.signals, ...Object.fromEntries(names.map((name) => [name, { ...sent, ...change }])) };
 }
-const all = (change: Partial<SignalEnvironment>) => ({ signals: signals(change, ['metrics', 'traces', 'logs']) });
+const all = (change: Partial<SignalEnvironment>) => ({ signals: signals(change, ['metrics', 'traces']) });
 const traces = (change: Partial<SignalEnvironment>) => ({ signals: signals(change, ['traces']) });
 const metrics = (change: Partial<SignalEnvironment>) => ({ signals: signals(change, ['metrics']) });
 
@@ -49,7 +49,8 @@ it.each<[Record<string, string>, Partial<OtelEnvironment>]>([
 	[{ OTEL_SDK_DISABLED: '' }, {}],
 	[{ OTEL_TRACES_EXPORTER: 'none' }, traces({ off: 'OTEL_TRACES_EXPORTER=none' })],
 	[{ OTEL_METRICS_EXPORTER: 'none' }, metrics({ off: 'OTEL_METRICS_EXPORTER=none' })],
-	[{ OTEL_LOGS_EXPORTER: 'none' }, { signals: signals({ off: 'OTEL_LOGS_EXPORTER=none' }, ['logs']) }],
+	// no logs are sent
+	[{ OTEL_LOGS_EXPORTER: 'none' }, {}],
 	[{ OTEL_TRACES_EXPORTER: 'otlp' }, {}],
 	[{ OTEL_TRACES_EXPORTER: 'OTLP' }, {}],
 	[{ OTEL_TRACES_EXPORTER: '' }, {}],

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Why a request failed, from what the OpenTelemetry packages report. */
+
+export interface ExportError extends Error {
+	/**
+	 * A number only for a response: a status of HTTP that is not retryable, or any one of gRPC. A
+	 * string is an errno, or a code of Node.js.
+	 */
+	readonly code?: unknown;
+	/** The body of such a response of HTTP. */
+	readonly data?: unknown;
+}
+
+/**
+ * What the OTLP specification defines as retryable ("Failures"), and a network that does not answer.
+ * RESOURCE_EXHAUSTED is not: it is retryable only with a delay, which the packages do not pass on,
+ * and servers report with it that a request is too large.
+ */
+const retryableCodes: ReadonlySet<unknown> = new Set([
+	1, // CANCELLED
+	4, // DEADLINE_EXCEEDED
+	10, // ABORTED
+	11, // OUT_OF_RANGE
+	14, // UNAVAILABLE
+	15, // DATA_LOSS
+	'ECONNRESET',
+	'ECONNREFUSED',
+	'EPIPE',
+	'ETIMEDOUT',
+	'EAI_AGAIN',
+	'ENOTFOUND',
+	'ENETUNREACH',
+	'EHOSTUNREACH',
+]);
+
+const isHttpStatus = ({ name, code }: ExportError) => name === 'OTLPExporterError' && typeof code === 'number';
+
+export function isRetryable(error: ExportError): boolean {
+	if (isHttpStatus(error)) return false;
+	// the packages have no code for 429, 502, 503, 504 and for their own time limit
+	return retryableCodes.has(error.code) || /retryable status|timed out/.test(error.message);
+}
+
+/** The error with the status and the beginning of the body of an HTTP response. */
+export function readable(error: ExportError): Error {
+	if (/retryable status/.test(error.message)) return new Error('the receiver is busy (429, 502, 503 or 504)');
+	if (!isHttpStatus(error)) return error;
+	const body = printable(String(error.data ?? ''));
+	return new Error(
+		`the receiver responded with ${error.code} ${error.message}${body === '' ? '' : `: ${body}`}`.trimEnd(),
+	);
+}
+
+function printable(text: string): string {
+	return text
+		.replaceAll(/[^\x20-\x7e]+/g, ' ')
+		.trim()
+		.slice(0, 200);
+}
