@@ -308,7 +308,7 @@ export class BpfProvider implements Provider, Tracker {
 				try {
 					const event = readEvent(this.#events, at, name);
 					if (event === undefined) throw new Error('a record lacks the endpoints of its connection');
-					onEvent({ type: event.type, connection: this.#withOwner(event.connection, onFailure) });
+					onEvent({ ...event, connection: this.#withOwner(event.connection, onFailure) });
 				} catch (error) {
 					onFailure('events', error);
 				}

@@ -3,7 +3,7 @@
  * What a metric shows at one moment, in the form from which both exporters, Prometheus and OTLP,
  * are made. Every value is as exact as its source.
  */
-import type { Histogram } from '../model/snapshot.ts';
+import type { Exemplar, Histogram } from '../model/snapshot.ts';
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -40,6 +40,11 @@ export function summary(sumNs: bigint, count: bigint): PointValue {
 /** A point for each count, whose name is the value of `label`. */
 export function byLabel(label: string, counts: Readonly<Record<string, bigint>>): Point[] {
 	return Object.entries(counts).map(([name, count]) => ({ labels: { [label]: name }, value: integer(count) }));
+}
+
+/** The exemplar of a bucket that has counted something. */
+export function exemplarOf({ buckets, exemplars }: Histogram, bucket: number): Exemplar | undefined {
+	return (buckets[bucket] ?? 0n) > 0n ? exemplars?.[bucket] : undefined;
 }
 
 /** How many times a distribution has. */

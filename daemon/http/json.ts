@@ -37,7 +37,7 @@ export function connectionJson(connection: Connection, clock: Clock, trace?: Tra
 		received_bytes: String(connection.receivedBytes),
 		sent_bytes: String(connection.sentBytes),
 		retransmitted_segments: connection.retransmittedSegments,
-		rtt_seconds: connection.srttUs === undefined ? null : connection.srttUs / 1e6,
+		rtt_seconds: connection.rttNs === undefined ? null : connection.rttNs / 1e9,
 		error: connection.error ?? null,
 		trace_id: trace?.traceId ?? null,
 		span_id: trace?.spanId ?? null,

@@ -50,8 +50,8 @@ export interface Connection {
 	readonly receivedBytes: bigint;
 	readonly sentBytes: bigint;
 	readonly retransmittedSegments: number;
-	/** The kernel's smoothed RTT in microseconds; undefined before the first sample. */
-	readonly srttUs: number | undefined;
+	/** The kernel's smoothed RTT in nanoseconds; undefined before the first sample. */
+	readonly rttNs: number | undefined;
 	/**
 	 * Why it ended other than in an orderly way, as the name of an errno: ECONNRESET (the peer reset
 	 * it), ECONNABORTED (the server did), ETIMEDOUT, a routing error. Undefined: still open, ended
@@ -60,4 +60,18 @@ export interface Connection {
 	readonly error: string | undefined;
 }
 
-export type ConnectionEvent = { readonly type: 'opened' | 'accepted' | 'closed'; readonly connection: Connection };
+/** A slot of the listener table, and the slot's `service` (struct listener_slot), which says for whom. */
+export interface ListenerUse {
+	readonly slot: number;
+	readonly service: number;
+}
+
+export interface ConnectionEvent {
+	readonly type: 'opened' | 'accepted' | 'closed';
+	readonly connection: Connection;
+	/**
+	 * The listener whose histograms count it; undefined: it is an additional subflow of MPTCP, which
+	 * they leave out.
+	 */
+	readonly listener: ListenerUse | undefined;
+}

@@ -4,6 +4,7 @@
  * collection, and with the time since which its counters count.
  */
 import { type Endpoint, formatEndpoint } from './address.ts';
+import type { ListenerExemplars } from './exemplars.ts';
 import { ListenerSlots } from './listener_slots.ts';
 import type { Series } from './series.ts';
 import type { ListenerTotals } from './snapshot.ts';
@@ -123,12 +124,20 @@ export class ListenerRows {
 		this.#readNs = readNs;
 	}
 
-	/** The totals of a listener that has a row. */
-	totals(record: ListenerRecord): ListenerTotals {
-		const { key, slot: _slot, activeNs: _activeNs, retired: _retired, ...shown } = record;
+	/** The totals of a listener that has a row, with exemplars if it has some. */
+	totals(record: ListenerRecord, exemplars: ListenerExemplars | undefined): ListenerTotals {
+		const { key, slot: _slot, service: _service, activeNs: _activeNs, retired: _retired, ...shown } = record;
 		const { direct: _direct, overflow: _overflow, unexported: _unexported, ...totals } = shown;
 		const row = this.#rows[this.#indices.get(key) ?? 0];
-		return { ...totals, listener: nameOf(record.endpoint), sinceNs: row?.sinceNs };
+		const all = { ...totals, listener: nameOf(record.endpoint), sinceNs: row?.sinceNs };
+		if (exemplars === undefined) return all;
+		const { rtt, duration, acceptWait } = totals;
+		return {
+			...all,
+			rtt: { ...rtt, exemplars: exemplars.rtt },
+			duration: { ...duration, exemplars: exemplars.duration },
+			acceptWait: { ...acceptWait, exemplars: exemplars.acceptWait },
+		};
 	}
 }
 

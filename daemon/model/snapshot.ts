@@ -19,6 +19,17 @@ export interface Histogram {
 	readonly buckets: readonly bigint[];
 	/** Upper bounds (inclusive). */
 	readonly boundsNs: readonly bigint[];
+	/** By bucket, with gaps; undefined: there is none. */
+	readonly exemplars?: readonly (Exemplar | undefined)[] | undefined;
+}
+
+/** A connection that a bucket has counted, by its span. */
+export interface Exemplar {
+	readonly traceId: string;
+	readonly spanId: string;
+	readonly valueNs: bigint;
+	/** When the connection closed (Unix nanoseconds). */
+	readonly timeNs: bigint;
 }
 
 interface WithoutOption {

@@ -21,6 +21,8 @@ export interface ListenerRecord extends Omit<ListenerTotals, 'listener' | 'since
 	 */
 	readonly unexported: Traffic;
 	readonly slot: number;
+	/** `service` of its slot (struct listener_slot). */
+	readonly service: number;
 	/**
 	 * When one of its connections last opened or closed, to about a second (CLOCK_MONOTONIC
 	 * nanoseconds).

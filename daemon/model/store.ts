@@ -13,6 +13,7 @@
 import type { Yield } from '../event_loop.ts';
 import { type Candidate, Candidates, rankOf } from './candidates.ts';
 import { ClientIndex, clientState } from './client_index.ts';
+import type { Exemplars } from './exemplars.ts';
 import { type ExportedClient, ExportedSet } from './exported_set.ts';
 import { type ListenerRow, ListenerRows } from './listener_rows.ts';
 import type { Series } from './series.ts';
@@ -44,6 +45,7 @@ export class Store implements SnapshotStore {
 	readonly #source: Source;
 	#limits: StoreLimits;
 	readonly #drops: () => Readonly<Record<string, bigint>>;
+	readonly #exemplars: Exemplars | undefined;
 	readonly #rows: ListenerRows;
 	/** The value that the previous daemon wrote. */
 	readonly #classifiedNs: bigint;
@@ -60,11 +62,20 @@ export class Store implements SnapshotStore {
 	 */
 	#shownNs: bigint;
 
-	/** `drops`: what was dropped outside the kernel, by reason. */
-	constructor(source: Source, limits: StoreLimits, drops: () => Readonly<Record<string, bigint>> = () => ({})) {
+	/**
+	 * `drops`: what was dropped outside the kernel, by reason; `exemplars`: undefined: no connection
+	 * has a span.
+	 */
+	constructor(
+		source: Source,
+		limits: StoreLimits,
+		drops: () => Readonly<Record<string, bigint>> = () => ({}),
+		exemplars?: Exemplars,
+	) {
 		this.#source = source;
 		this.#limits = limits;
 		this.#drops = drops;
+		this.#exemplars = exemplars;
 		this.#exported = new ExportedSet(source);
 		this.#classifiedNs = source.classifiedNs;
 		this.#shownNs = lastShownNs(source);
@@ -95,6 +106,8 @@ export class Store implements SnapshotStore {
 		if (this.#collecting) throw new Error('another collection is under way');
 		this.#collecting = true;
 		try {
+			// before the sweep, which counts all connections that it has
+			this.#exemplars?.freeze();
 			// connections that have closed since the last collection are in no counter before
 			await this.#source.sweep(yieldLoop);
 			const pass = this.#beginPass();
@@ -304,7 +317,7 @@ export class Store implements SnapshotStore {
 		const drops = { ...this.#source.drops(), ...this.#drops() };
 		return Object.freeze({
 			atMs: Date.now(),
-			listeners: records.map((record) => this.#rows.totals(record)),
+			listeners: records.map((record) => this.#rows.totals(record, this.#exemplars?.of(record))),
 			clients: table.build(),
 			clientsTracked: tracked,
 			clientsCapacity: this.#source.clientsCapacity,

@@ -11,6 +11,7 @@ import { native } from '../../native/binding.ts';
 import type { StatusJson } from '../api/status.ts';
 import { toOperatorError } from '../capture/bpf_errors.ts';
 import type { AcceptProgram, Provider, Tracker } from '../capture/provider.ts';
+import { bounds } from '../capture/records/records.ts';
 import type { Config } from '../config/config.ts';
 import { Deadline, withinMs } from '../deadline.ts';
 import { yieldOnce } from '../event_loop.ts';
@@ -28,6 +29,7 @@ import { logLine } from '../log_line.ts';
 import { logLines } from '../log_lines.ts';
 import { type Endpoint, formatEndpoint } from '../model/address.ts';
 import type { Connection, ConnectionEvent } from '../model/connection.ts';
+import { Exemplars } from '../model/exemplars.ts';
 import type { LookupQuery } from '../model/lookup.ts';
 import { ModuleStore } from '../model/module_store.ts';
 import type { Peers } from '../model/peers.ts';
@@ -99,6 +101,7 @@ export class Service implements View {
 	readonly #config: ActiveConfig;
 	/** Undefined: no connection is tracked. */
 	readonly #traceIds: TraceIdSource | undefined;
+	readonly #exemplars = new Exemplars(bounds);
 	readonly #metrics: Metrics;
 	#telemetry: Telemetry | undefined;
 	#events: Events | undefined;
@@ -136,7 +139,7 @@ export class Service implements View {
 		this.#store =
 			provider.tracker === undefined
 				? new ModuleStore(() => provider.moduleEvents(), config.clients, spanDrops)
-				: new Store(provider.tracker.counters, config.clients, spanDrops);
+				: new Store(provider.tracker.counters, config.clients, spanDrops, this.#exemplars);
 		this.#collection = new Collection(provider.tracker, this.#store, this.#tasks, this.readiness);
 		logReadiness(this.readiness, logger);
 	}
@@ -172,6 +175,7 @@ export class Service implements View {
 			metrics: this.#metrics,
 			clock: this.clock,
 			traceIds: this.#traceIds,
+			onSpan: (event, ids, endNs) => this.#exemplars.add(event, ids, endNs),
 			logger: this.#logger,
 			tasks: this.#tasks,
 			onMetricError: this.#onMetricError,

@@ -11,8 +11,9 @@ import { instanceId } from '../host/instance_id.ts';
 import { findCgroup2, readMounts } from '../host/mounts.ts';
 import { isInitialPidNamespace } from '../host/pid_namespace.ts';
 import { CgroupPaths } from '../model/cgroup_paths.ts';
+import type { ConnectionEvent } from '../model/connection.ts';
 import { createContainerResolver } from '../model/container.ts';
-import type { TraceIdSource } from '../model/trace_ids.ts';
+import type { TraceIdSource, TraceIds } from '../model/trace_ids.ts';
 import { version } from '../version.ts';
 import type { SystemClock } from './clock.ts';
 import type { Tasks } from './tasks.ts';
@@ -23,6 +24,8 @@ export interface TelemetryOptions {
 	readonly clock: SystemClock;
 	/** Undefined: no connection is tracked, and so none has a span. */
 	readonly traceIds: TraceIdSource | undefined;
+	/** Called for each span that is made. `endNs`: Unix nanoseconds. */
+	readonly onSpan: (event: ConnectionEvent, ids: TraceIds, endNs: bigint) => void;
 	readonly logger: Logger;
 	readonly tasks: Tasks;
 	/** Called for a metric that could not be read. */

@@ -7,6 +7,7 @@
  */
 
 import type { BpfMap, BpfObject } from '../../../native/binding.ts';
+import type { ListenerRecord } from '../../model/source.ts';
 import { constant, listenerLayout, listenerSlotLayout } from '../records/layout.gen.ts';
 import { u32 } from '../records/records.ts';
 
@@ -81,10 +82,12 @@ export class ListenerBases {
 	}
 
 	/** Reads struct listener_slot. */
-	slot(slot: number): { readonly retired: boolean; readonly activeNs: bigint } {
+	slot(slot: number): Pick<ListenerRecord, 'service' | 'retired' | 'activeNs'> {
 		this.#slots.lookup(u32(slot), this.#slot);
+		const service = this.#slot.readUInt32LE(listenerSlotLayout.service);
 		return {
-			retired: (this.#slot.readUInt32LE(listenerSlotLayout.service) & 1) === 1,
+			service,
+			retired: (service & 1) === 1,
 			activeNs: this.#slot.readBigUInt64LE(listenerSlotLayout.activeNs),
 		};
 	}

@@ -4,7 +4,7 @@
  */
 import { getSystemErrorName } from 'node:util';
 import { type ClientEndpoint, type Endpoint, type Family, formatAddress } from '../../model/address.ts';
-import type { Connection, ConnectionEvent, Owner, VirtualServer } from '../../model/connection.ts';
+import type { Connection, ConnectionEvent, ListenerUse, Owner, VirtualServer } from '../../model/connection.ts';
 import type { AcceptObservation, Histogram, Segment, Verdict } from '../../model/snapshot.ts';
 import { type Traffic, trafficFields, trafficOf } from '../../model/traffic.ts';
 import {
@@ -122,6 +122,9 @@ function readOwner(bytes: Buffer, at: number): Owner | undefined {
 	return { by: 'accept', pid, comm, cgroupId: bytes.readBigUInt64LE(at + connection.cgroupId) };
 }
 
+/** The kernel has smoothed RTTs in eighths of a microsecond. */
+const srttNs = 125;
+
 /** Parts of a connection that are not in its table entry. */
 export interface OtherParts {
 	readonly local: Endpoint | undefined;
@@ -154,7 +157,7 @@ export function readConnection(
 		? [connection.countedReceived, connection.countedSent, connection.countedRetransmitted]
 		: [connection.receivedBytes, connection.sentBytes, connection.retransmittedSegments];
 	const isMeasured = !isOpen || (bytes.readUInt16LE(at + connection.flags) & connectionFlag.CONN_SWEPT) !== 0;
-	const srttUs = isMeasured ? bytes.readUInt32LE(at + connection.srttUs) : 0;
+	const rttNs = isMeasured ? srttNs * bytes.readUInt32LE(at + connection.srttUs) : 0;
 	const error = isOpen ? 0 : bytes.readUInt16LE(at + connection.error);
 	return {
 		cookie,
@@ -175,7 +178,7 @@ export function readConnection(
 		receivedBytes: bytes.readBigUInt64LE(at + receivedAt),
 		sentBytes: bytes.readBigUInt64LE(at + sentAt),
 		retransmittedSegments: bytes.readUInt32LE(at + retransmittedAt),
-		srttUs: srttUs < 8 ? undefined : srttUs >> 3,
+		rttNs: rttNs === 0 ? undefined : rttNs,
 		error: error === 0 ? undefined : getSystemErrorName(-error),
 	};
 }
@@ -198,5 +201,14 @@ export function readEvent(
 		virtualServer: readVirtualServer(bytes, at + eventLayout.virtualServer),
 	};
 	const record = readConnection(bytes, at + eventLayout.connection, profileName, otherParts);
-	return type === undefined || record === undefined ? undefined : { type, connection: record };
+	if (type === undefined || record === undefined) return undefined;
+	return { type, connection: record, listener: readListenerUse(bytes, at + eventLayout.connection) };
+}
+
+function readListenerUse(bytes: Buffer, at: number): ListenerUse | undefined {
+	if ((bytes.readUInt16LE(at + connection.flags) & connectionFlag.CONN_JOINED) !== 0) return undefined;
+	return {
+		slot: bytes.readUInt16LE(at + connection.listener),
+		service: bytes.readUInt32LE(at + connection.listenerService),
+	};
 }

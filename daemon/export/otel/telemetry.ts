@@ -7,7 +7,7 @@ import type { Logger } from 'pino';
 import type { Config } from '../../config/config.ts';
 import { logLine } from '../../log_line.ts';
 import { logLines } from '../../log_lines.ts';
-import type { Connection, Owner } from '../../model/connection.ts';
+import type { Connection, ConnectionEvent, Owner } from '../../model/connection.ts';
 import type { TraceIds } from '../../model/trace_ids.ts';
 import { type OtelEnvironment, type OtelSignal, readOtelEnvironment } from '../../otel_environment.ts';
 import { withoutPassword } from '../../secrets.ts';
@@ -27,6 +27,8 @@ export interface TelemetryOptions {
 	readonly traceIds: (connection: Connection) => TraceIds;
 	/** Returns the id of the owner's container; called when an owner is first seen and at close. */
 	readonly resolveContainer: (owner: Owner) => string | undefined;
+	/** Called for each span that is made. `endNs`: Unix nanoseconds. */
+	readonly onSpan: (event: ConnectionEvent, ids: TraceIds, endNs: bigint) => void;
 	readonly logger: Logger;
 	/** Version of toascope. */
 	readonly version: string;
@@ -68,7 +70,7 @@ export async function openTelemetry(options: TelemetryOptions): Promise<Telemetr
 	const { routeDiagnostics } = await import('./diagnostics.ts');
 	// first: the packages report variables that they cannot use when they read them
 	routeDiagnostics(logger, environment);
-	const { openReceiver } = await import('./receiver.ts');
+	const { openReceiver } = await import('./open_receiver.ts');
 	const open = async <Items>(signal: OtelSignal, codec: SignalCodec<Items>) => {
 		const protocol = config.protocol ?? environment.signals[signal].protocol ?? 'http/protobuf';
 		const receiver: Receiver<Items> = await openReceiver(
@@ -96,9 +98,9 @@ export async function openTelemetry(options: TelemetryOptions): Promise<Telemetr
 	}
 	if (signals.includes('traces')) {
 		const [{ startSdk }, { spansCodec }] = await Promise.all([import('./spans/sdk.ts'), import('./spans/exporter.ts')]);
-		const { clock, traceIds, resolveContainer } = options;
+		const { clock, traceIds, resolveContainer, onSpan } = options;
 		const opened = await open('traces', spansCodec);
-		spans = startSdk({ ...opened, resource, environment, clock, traceIds, resolveContainer, logger, version });
+		spans = startSdk({ ...opened, resource, environment, clock, traceIds, resolveContainer, onSpan, logger, version });
 	}
 	return { metrics, metricIntervalMs, spans, health, off };
 }

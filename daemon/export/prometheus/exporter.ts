@@ -5,7 +5,7 @@ import { type Metrics, type RegisteredMetric, registeredMetrics } from '../regis
 import { ChunkPool } from './chunk_pool.ts';
 import { clientFamilies, SeriesLabels } from './client_families.ts';
 import { exposition } from './exposition.ts';
-import { type Family, pointLines, promClientLines } from './family.ts';
+import { type Extras, type Family, pointLines, promClientLines } from './family.ts';
 import type { Format } from './text.ts';
 
 /** Serves these metrics as text. */
@@ -38,12 +38,12 @@ export function createPrometheusExporter({ metrics, onError }: PrometheusOptions
 	 * Reads every metric and the clients in one iteration of the event loop, so that all of them
 	 * show the same snapshot.
 	 */
-	async function collect(created: boolean): Promise<Family[]> {
+	async function collect(extras: Extras): Promise<Family[]> {
 		const snapshot = metrics.latest();
-		const clients = snapshot === undefined ? [] : clientFamilies(snapshot.clients, labels, pool, created);
+		const clients = snapshot === undefined ? [] : clientFamilies(snapshot.clients, labels, pool, extras.created);
 		const registered = registeredMetrics(metrics);
 		const collected = await Promise.allSettled(
-			registered.map(async (metric) => familyOf(metric, created, metrics.startedNs)),
+			registered.map(async (metric) => familyOf(metric, extras, metrics.startedNs)),
 		);
 		const families: Family[] = [];
 		for (const [index, result] of collected.entries()) {
@@ -56,16 +56,17 @@ export function createPrometheusExporter({ metrics, onError }: PrometheusOptions
 	return {
 		...metrics,
 		async *render(format, created = true) {
-			yield* exposition(await collect(created && format === 'openmetrics'), format);
+			const exemplars = format === 'openmetrics';
+			yield* exposition(await collect({ created: created && exemplars, exemplars }), format);
 		},
 		release: (chunk) => pool.release(chunk),
 	};
 }
 
 /** `startedNs`: when the counters that prom-client keeps began (Unix nanoseconds). */
-async function familyOf(metric: RegisteredMetric, created: boolean, startedNs: bigint): Promise<Family> {
+async function familyOf(metric: RegisteredMetric, extras: Extras, startedNs: bigint): Promise<Family> {
 	const { name, help, type } = metric;
 	const head = { name, help, type, unit: units.get(name) };
-	if (metric.points !== undefined) return { head, lines: pointLines(head, metric.points(), created) };
-	return { head, lines: promClientLines(await metric.get(), created ? startedNs : undefined) };
+	if (metric.points !== undefined) return { head, lines: pointLines(head, metric.points(), extras) };
+	return { head, lines: promClientLines(await metric.get(), extras.created ? startedNs : undefined) };
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A metric family to be rendered: its head, and its lines, which are made during iteration. */
-import { countOf, type Point, type PointValue } from '../point.ts';
+import { countOf, exemplarOf, type Point, type PointValue } from '../point.ts';
 import type { CollectedMetric } from '../registry.ts';
-import { createdName, type FamilyHead, formatLabels, formatSeconds, formatValue } from './text.ts';
+import { createdName, type FamilyHead, formatExemplar, formatLabels, formatSeconds, formatValue } from './text.ts';
 
 export interface Family {
 	readonly head: FamilyHead;
@@ -13,21 +13,38 @@ export interface Family {
 	readonly lines: Iterable<string | Buffer>;
 }
 
+/** What the lines have that only OpenMetrics has. */
+export interface Extras {
+	/** The creation time of each series where it is known. */
+	readonly created: boolean;
+	/** The exemplars of buckets. */
+	readonly exemplars: boolean;
+}
+
 /**
- * The lines of a family's points; with `created`, also the creation time of each series where it is
- * known, right after the last sample of the series: Prometheus searches the rest of the family for
- * it otherwise.
+ * The lines of a family's points. The creation time of a series comes right after its last sample:
+ * Prometheus searches the rest of the family for it otherwise.
  */
-export function* pointLines({ name, type }: FamilyHead, points: Iterable<Point>, created: boolean): Generator<string> {
+export function* pointLines(
+	{ name, type }: FamilyHead,
+	points: Iterable<Point>,
+	{ created, exemplars }: Extras,
+): Generator<string> {
 	for (const { labels, value, sinceNs } of points) {
-		yield* valueLines(name, type, labels, value);
+		yield* valueLines(name, type, labels, value, exemplars);
 		if (created && sinceNs !== undefined && type !== 'gauge') {
 			yield `${createdName(name)}${formatLabels(labels)} ${formatSeconds(sinceNs)}\n`;
 		}
 	}
 }
 
-function* valueLines(name: string, type: string, labels: Point['labels'], value: PointValue): Generator<string> {
+function* valueLines(
+	name: string,
+	type: string,
+	labels: Point['labels'],
+	value: PointValue,
+	exemplars: boolean,
+): Generator<string> {
 	const text = formatLabels(labels);
 	switch (value.type) {
 		case 'integer':
@@ -44,7 +61,8 @@ function* valueLines(name: string, type: string, labels: Point['labels'], value:
 				const boundNs = boundsNs[index];
 				const le = boundNs === undefined ? Number.POSITIVE_INFINITY : Number(boundNs) / 1e9;
 				count += bucket;
-				yield `${name}_bucket${formatLabels({ ...labels, le })} ${count}\n`;
+				const exemplar = exemplars ? exemplarOf(value.histogram, index) : undefined;
+				yield `${name}_bucket${formatLabels({ ...labels, le })} ${count}${formatExemplar(exemplar)}\n`;
 			}
 			yield `${name}_sum${text} ${formatSeconds(sumNs)}\n`;
 			yield `${name}_count${text} ${countOf(value.histogram)}\n`;

@@ -3,6 +3,7 @@
  * The parts of the two text formats that need care: escaping, exact numbers, the head of a family.
  * Sample lines are the same bytes in both, so a series keeps its identity in either format.
  */
+import type { Exemplar } from '../../model/snapshot.ts';
 
 /** A chunk of the response is complete when it exceeds this many bytes or characters. */
 export const chunkLength = 240 * 1024;
@@ -56,6 +57,16 @@ export function formatLabels(labels: Readonly<Record<string, string | number | u
 		text += `${text === '' ? '{' : ','}${name}="${written}"`;
 	}
 	return text === '' ? '' : `${text}}`;
+}
+
+/**
+ * An exemplar as the end of a sample line of OpenMetrics; an empty string without one. Its label
+ * names and values have 64 characters, of at most 128.
+ */
+export function formatExemplar(exemplar: Exemplar | undefined): string {
+	if (exemplar === undefined) return '';
+	const { traceId, spanId, valueNs, timeNs } = exemplar;
+	return ` # {trace_id="${traceId}",span_id="${spanId}"} ${formatSeconds(valueNs)} ${formatSeconds(timeNs)}`;
 }
 
 /** A sample's value with every digit. */

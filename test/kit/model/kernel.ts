@@ -38,6 +38,7 @@ const endpointOf = (listener: string): Endpoint | undefined =>
 
 type ListenerRow = Record<'total' | 'direct' | 'overflow' | 'folded' | 'unexported', Sum> & {
 	readonly slot: number;
+	readonly service: number;
 	activeNs: bigint;
 	retired: boolean;
 };
@@ -102,6 +103,7 @@ export class KernelModel implements Source {
 				folded: emptySum(),
 				unexported: emptySum(),
 				slot: this.#slots++,
+				service: 0,
 				activeNs: this.#nowNs,
 				retired: false,
 			};

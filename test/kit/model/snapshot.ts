@@ -22,6 +22,18 @@ const histogram = (sumNs: bigint, buckets: readonly bigint[]): Histogram => ({
 	boundsNs: [62_500n, 125_000n, 1_000_000_000n],
 });
 
+/** The second bucket, whose exemplar is not shown, has counted nothing. */
+const rttExemplars = [62_500n, 125_000n, undefined, 9_007_199_254_740_989n].map((valueNs, index) =>
+	valueNs === undefined
+		? undefined
+		: {
+				traceId: '0af7651916cd43dd8448eb211c80319c',
+				spanId: `b7ad6b716920333${index}`,
+				valueNs,
+				timeNs: 1_760_000_000_000_000_001n,
+			},
+);
+
 export const listenerTotals: ListenerTotals = {
 	listener: '192.0.2.10:443',
 	sinceNs: 1_760_000_000_000_000_000n,
@@ -50,7 +62,7 @@ export const listenerTotals: ListenerTotals = {
 		{ profile: 'a "b" \\c\n', segment: 'data', count: 1n },
 	],
 	accepts: { fexit: 0n, getpeername: 8n, unseen: 1n },
-	rtt: histogram(9_007_199_254_740_993n, [1n, 0n, 2n, 4n]),
+	rtt: { ...histogram(9_007_199_254_740_993n, [1n, 0n, 2n, 4n]), exemplars: rttExemplars },
 	duration: histogram(0n, [0n, 0n, 0n, 0n]),
 	acceptWait: histogram(1_500_000_000n, [0n, 0n, 0n, 1n]),
 };

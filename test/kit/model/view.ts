@@ -36,7 +36,7 @@ export const open: Connection = {
 	receivedBytes: 3200n,
 	sentBytes: 9_223_372_036_854_775_807n,
 	retransmittedSegments: 2,
-	srttUs: 1500,
+	rttNs: 1_500_000,
 	error: undefined,
 };
 
@@ -56,7 +56,7 @@ export const closed: Connection = {
 	receivedBytes: 17n,
 	sentBytes: 0n,
 	retransmittedSegments: 0,
-	srttUs: undefined,
+	rttNs: undefined,
 	error: 'ECONNRESET',
 };
 

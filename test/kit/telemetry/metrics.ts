@@ -6,22 +6,37 @@ export interface Sample {
 	readonly labels: Readonly<Record<string, string>>;
 	/** As printed: a float would lose digits. */
 	readonly value: string;
+	/** Only OpenMetrics has some. */
+	readonly exemplar?: ParsedExemplar;
 }
 
-const line = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$/;
+interface ParsedExemplar {
+	readonly labels: Readonly<Record<string, string>>;
+	readonly value: string;
+	/** Unix seconds. */
+	readonly time: string;
+}
+
+const line = /^([a-zA-Z_:][\w:]*)(?:\{(.*?)\})? (\S+)(?: # \{(.*)\} (\S+) (\S+))?$/;
 const label = /([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"/g;
+
+function parseLabels(text: string): Record<string, string> {
+	const pairs = [...text.matchAll(label)].map(([, key = '', quoted = '']) => [
+		key,
+		quoted.replace(/\\(.)/g, (_, letter: string) => (letter === 'n' ? '\n' : letter)),
+	]);
+	return Object.fromEntries(pairs);
+}
 
 export function parseMetrics(text: string): Sample[] {
 	return text
 		.split('\n')
 		.filter((each) => each !== '' && !each.startsWith('#'))
 		.map((each) => {
-			const [, name = '', labels = '', value = ''] = line.exec(each) ?? [];
-			const pairs = [...labels.matchAll(label)].map(([, key = '', quoted = '']) => [
-				key,
-				quoted.replace(/\\(.)/g, (_, letter: string) => (letter === 'n' ? '\n' : letter)),
-			]);
-			return { name, labels: Object.fromEntries(pairs), value };
+			const [, name = '', labels = '', value = '', ofExemplar, exemplarValue = '', time = ''] = line.exec(each) ?? [];
+			const sample = { name, labels: parseLabels(labels), value };
+			if (ofExemplar === undefined) return sample;
+			return { ...sample, exemplar: { labels: parseLabels(ofExemplar), value: exemplarValue, time } };
 		});
 }
 

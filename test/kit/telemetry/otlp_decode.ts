@@ -37,6 +37,16 @@ export interface ReceivedPoint {
 	readonly count?: bigint;
 	readonly bounds?: readonly number[];
 	readonly buckets?: readonly bigint[];
+	/** Set if there are some. */
+	readonly exemplars?: readonly ReceivedExemplar[];
+}
+
+interface ReceivedExemplar {
+	/** Hexadecimal. */
+	readonly traceId: string;
+	readonly spanId: string;
+	readonly timeUnixNano: bigint;
+	readonly value: number;
 }
 
 export interface ReceivedMetric {
@@ -198,7 +208,17 @@ function readNumberPoint(point: Buffer): ReceivedPoint {
 	};
 }
 
+function readExemplar(exemplar: Buffer): ReceivedExemplar {
+	return {
+		traceId: hexOf(exemplar, 5),
+		spanId: hexOf(exemplar, 4),
+		timeUnixNano: numberOf(exemplar, 2),
+		value: doubleOf(numberOf(exemplar, 3)),
+	};
+}
+
 function readHistogramPoint(point: Buffer): ReceivedPoint {
+	const exemplars = messagesOf(point, 8).map(readExemplar);
 	return {
 		attributes: attributesOf(point, 9),
 		startTimeUnixNano: numberOf(point, 2),
@@ -207,6 +227,7 @@ function readHistogramPoint(point: Buffer): ReceivedPoint {
 		count: numberOf(point, 4),
 		bounds: wordsOf(point, 7).map(doubleOf),
 		buckets: wordsOf(point, 6),
+		...(exemplars.length > 0 && { exemplars }),
 	};
 }
 

@@ -31,6 +31,12 @@ export interface Metadata {
 	readonly unit: string;
 }
 
+/** The stored exemplars of one series. */
+export interface StoredExemplars {
+	readonly seriesLabels: Readonly<Record<string, string>>;
+	readonly exemplars: readonly { readonly labels: Readonly<Record<string, string>>; readonly value: string }[];
+}
+
 interface Answer<T> {
 	readonly status: string;
 	readonly error?: string;
@@ -133,6 +139,12 @@ export class Prometheus {
 			if (result !== undefined) return result;
 			await new Promise((resolve) => setTimeout(resolve, 500));
 		}
+	}
+
+	/** The exemplars of the last hour; they are stored with `--enable-feature=exemplar-storage`. */
+	exemplars(selector: string): Promise<readonly StoredExemplars[]> {
+		const now = Date.now() / 1000;
+		return this.#get('query_exemplars', { query: selector, start: String(now - 3600), end: String(now + 60) });
 	}
 
 	/** The metadata by metric family. */

@@ -31,9 +31,12 @@ export const connection: Connection = {
 	receivedBytes: 5_000_000_000n,
 	sentBytes: 9_007_199_254_740_991n,
 	retransmittedSegments: 3,
-	srttUs: 12_345,
+	rttNs: 12_345_125,
 	error: undefined,
 };
+
+/** The listener whose histograms count it. */
+export const listener = { slot: 3, service: 4 };
 
 /** An export with the number of spans that the receiver accepted. */
 interface CountedExport extends SpanExport {
@@ -54,6 +57,7 @@ export async function start({ protocol, headersFile, ...options }: Options = {})
 		clock: (monotonicNs) => monotonicNs + OFFSET,
 		traceIds: (connection) => traceIds.of(connection),
 		resolveContainer: () => undefined,
+		onSpan: () => {},
 		logger: pino({ level: 'silent' }),
 		version: '1.2.3',
 		instanceId: 'f1d2c3b4-0000-5000-8000-000000000000',
@@ -72,7 +76,7 @@ export async function start({ protocol, headersFile, ...options }: Options = {})
 
 /** Reports that a connection has closed. */
 export function close(spans: SpanExport, change: Partial<Connection> = {}): void {
-	spans.onEvent({ type: 'closed', connection: { ...connection, ...change } });
+	spans.onEvent({ type: 'closed', connection: { ...connection, ...change }, listener });
 }
 
 /**

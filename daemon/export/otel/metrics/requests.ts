@@ -2,11 +2,14 @@
 /** Divides streams into requests, each of which a receiver accepts or rejects as a whole. */
 import { create } from '@bufbuild/protobuf';
 import { TimeSlice } from '../../../event_loop.ts';
+import type { Exemplar } from '../../../model/snapshot.ts';
 import type { TemporalityPreference } from '../../../otel_environment.ts';
-import { countOf, type PointValue } from '../../point.ts';
+import { countOf, exemplarOf, type PointValue } from '../../point.ts';
 import type { InstrumentationScope } from '../proto/common.gen.ts';
 import {
 	AggregationTemporality,
+	type Exemplar as ExemplarMessage,
+	ExemplarSchema,
 	type HistogramDataPoint,
 	HistogramDataPointSchema,
 	type Metric,
@@ -136,6 +139,20 @@ function histogramPoint({ attributes, sinceNs, value }: SentPoint, atNs: bigint)
 		// without bounds both are empty: opentelemetry/proto/metrics/v1/metrics.proto
 		bucketCounts: hasBounds ? [...buckets] : [],
 		explicitBounds: hasBounds ? boundsNs.map(secondsOf) : [],
+		exemplars: buckets.flatMap((_, bucket) => {
+			const exemplar = exemplarOf(value.histogram, bucket);
+			// with delta, the connection can be of an earlier point
+			return exemplar === undefined || exemplar.timeNs < (sinceNs ?? 0n) ? [] : [exemplarMessage(exemplar)];
+		}),
+	});
+}
+
+function exemplarMessage({ traceId, spanId, valueNs, timeNs }: Exemplar): ExemplarMessage {
+	return create(ExemplarSchema, {
+		traceId: Buffer.from(traceId, 'hex'),
+		spanId: Buffer.from(spanId, 'hex'),
+		timeUnixNano: timeNs,
+		value: { case: 'asDouble', value: secondsOf(valueNs) },
 	});
 }
 

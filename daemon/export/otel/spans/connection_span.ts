@@ -10,7 +10,8 @@ export type SpanTime = [seconds: number, nanoseconds: number];
 
 /** What is added to a connection's span at its end; the span began when the connection opened. */
 export interface ConnectionSpan {
-	readonly end: SpanTime;
+	/** Unix nanoseconds. */
+	readonly endNs: bigint;
 	readonly attributes: Record<string, string | number>;
 	readonly events: readonly { readonly name: string; readonly time: SpanTime }[];
 }
@@ -86,12 +87,12 @@ export function connectionSpan(
 	const startNs = unixNs(openedNs);
 	// if the wall clock was set back meanwhile, the end must not precede the start: the time that
 	// really elapsed is added to the start
-	const endOf = (ns: bigint): SpanTime => {
+	const endOf = (ns: bigint): bigint => {
 		const wallNs = unixNs(ns);
-		return spanTime(wallNs < startNs ? startNs + (ns - openedNs) : wallNs);
+		return wallNs < startNs ? startNs + (ns - openedNs) : wallNs;
 	};
 	return {
-		end: endOf(closedNs),
+		endNs: endOf(closedNs),
 		attributes: {
 			...ownerAttributes(connection, containerId),
 			...(connection.seen !== undefined && { 'toascope.accept.seen': connection.seen }),
@@ -100,9 +101,9 @@ export function connectionSpan(
 			'toascope.received_bytes': Number(connection.receivedBytes),
 			'toascope.sent_bytes': Number(connection.sentBytes),
 			'toascope.retransmitted_segments': connection.retransmittedSegments,
-			...(connection.srttUs !== undefined && { 'toascope.rtt_seconds': connection.srttUs / 1e6 }),
+			...(connection.rttNs !== undefined && { 'toascope.rtt_seconds': connection.rttNs / 1e9 }),
 			...(error !== undefined && { 'error.type': error }),
 		},
-		events: acceptedNs === undefined ? [] : [{ name: ACCEPTED_EVENT, time: endOf(acceptedNs) }],
+		events: acceptedNs === undefined ? [] : [{ name: ACCEPTED_EVENT, time: spanTime(endOf(acceptedNs)) }],
 	};
 }

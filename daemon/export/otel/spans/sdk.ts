@@ -52,7 +52,7 @@ const closeMs = 200;
  * Starts the export. Load this module only if spans are sent: the SDK needs some 20 MB of memory.
  */
 export function startSdk({ receiver, health, ...options }: SpanOptions): SpanExport {
-	const { clock, traceIds, resolveContainer, logger, version, environment } = options;
+	const { clock, traceIds, resolveContainer, onSpan, logger, version, environment } = options;
 	// only the sampler knows which spans are wanted, and only starting a span calls it: a sampler
 	// that takes all spans need not be called
 	const { maxQueue: maxPending, samplesAll } = environment;
@@ -74,7 +74,8 @@ export function startSdk({ receiver, health, ...options }: SpanOptions): SpanExp
 	sdk.start();
 	const tracer = trace.getTracer(SCOPE, version);
 
-	function onEvent({ type, connection }: ConnectionEvent): void {
+	function onEvent(event: ConnectionEvent): void {
+		const { type, connection } = event;
 		if (ending !== undefined || connection.client === undefined) return;
 		// resolved early, while the process still exists; the result is cached
 		const containerId = connection.owner === undefined ? undefined : resolveContainer(connection.owner);
@@ -101,17 +102,18 @@ export function startSdk({ receiver, health, ...options }: SpanOptions): SpanExp
 		if (shape === undefined) return;
 		pending++;
 		try {
-			const { end, attributes, events } = shape;
+			const { endNs, attributes, events } = shape;
 			span.setAttributes(attributes);
 			if (connection.error !== undefined) span.setStatus({ code: SpanStatusCode.ERROR });
-			for (const event of events) span.addEvent(event.name, event.time);
-			span.end(end);
+			for (const { name, time } of events) span.addEvent(name, time);
+			span.end(spanTime(endNs));
 		} catch (error) {
 			// the span is in no queue: it would otherwise count as pending forever
 			pending--;
 			exportFailed++;
 			throw error;
 		}
+		onSpan(event, ids, shape.endNs);
 	}
 
 	async function end(timeoutMs: number): Promise<void> {

@@ -20,6 +20,8 @@ export interface SpanOptions {
 	readonly traceIds: (connection: Connection) => TraceIds;
 	/** Returns the id of the owner's container; called when an owner is first seen and at close. */
 	readonly resolveContainer: (owner: Owner) => string | undefined;
+	/** Called for each span that is made. `endNs`: Unix nanoseconds. */
+	readonly onSpan: (event: ConnectionEvent, ids: TraceIds, endNs: bigint) => void;
 	readonly logger: Logger;
 	/** Version of toascope. */
 	readonly version: string;

@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { readListening } from '../../../../daemon/capture/listening.ts';
 import {
+	connectionFlag,
 	connectionLayout,
 	constant,
 	endpointLayout,
@@ -64,7 +65,7 @@ function connection(): Buffer {
 	bytes.writeBigUInt64LE(2n ** 53n + 1n, connectionLayout.sentBytes);
 	bytes.writeBigUInt64LE(77n, connectionLayout.cgroupId);
 	bytes.writeUInt32LE(5, connectionLayout.retransmittedSegments);
-	// in eighths of a microsecond, as in the kernel; the fraction is cut off
+	// in eighths of a microsecond, as in the kernel
 	bytes.writeUInt32LE(250 * 8 + 7, connectionLayout.srttUs);
 	bytes.writeUInt16LE(104, connectionLayout.error);
 	bytes.writeUInt32LE(4_026_531_840, connectionLayout.netns);
@@ -173,7 +174,7 @@ describe('connections', () => {
 			receivedBytes: 2n ** 63n - 1n,
 			sentBytes: 2n ** 53n + 1n,
 			retransmittedSegments: 5,
-			srttUs: 250,
+			rttNs: 250_875,
 			error: 'ECONNRESET',
 		});
 	});
@@ -221,7 +222,7 @@ describe('connections', () => {
 			closedNs: undefined,
 			seen: undefined,
 			owner: undefined,
-			srttUs: undefined,
+			rttNs: undefined,
 		});
 	});
 
@@ -299,6 +300,16 @@ describe('events', () => {
 		const read = readEvent(both, eventLayout.size, profileName);
 		expect(read?.type).toBe(name);
 		expect(read?.connection).toEqual(readConnection(connection(), 0, profileName, otherParts));
+	});
+
+	it('name the listener that counts the connection, except for an additional subflow of MPTCP', () => {
+		const bytes = event(3);
+		const at = eventLayout.connection;
+		bytes.writeUInt16LE(65_535, at + connectionLayout.listener);
+		bytes.writeUInt32LE(4_294_967_295, at + connectionLayout.listenerService);
+		expect(readEvent(bytes, 0, profileName)?.listener).toEqual({ slot: 65_535, service: 4_294_967_295 });
+		bytes.writeUInt16LE(connectionFlag.CONN_JOINED, at + connectionLayout.flags);
+		expect(readEvent(bytes, 0, profileName)).toMatchObject({ type: 'closed', listener: undefined });
 	});
 
 	it.each([0, 4])('%i is not an event', (type) => expect(readEvent(event(type), 0, profileName)).toBeUndefined());

@@ -61,6 +61,7 @@ async function open(config: Partial<TelemetryOptions['config']> = {}) {
 		clock: (ns) => ns,
 		traceIds: () => ({ traceId: '', spanId: '' }),
 		resolveContainer: () => undefined,
+		onSpan: () => {},
 		logger: pino({ level: 'info' }, { write: (line: string) => void logged.push(line) }),
 		version: '1.2.3',
 		instanceId: 'f1d2c3b4-0000-5000-8000-000000000000',
@@ -134,6 +135,16 @@ describe('an export', () => {
 			bounds: [0.0000625, 0.000125, 1],
 			buckets: [1n, 0n, 2n, 4n],
 			startTimeUnixNano: startNs,
+			// the second bucket has counted nothing
+			exemplars: [
+				{
+					traceId: '0af7651916cd43dd8448eb211c80319c',
+					spanId: 'b7ad6b7169203330',
+					timeUnixNano: 1_760_000_000_000_000_001n,
+					value: 0.000_062_5,
+				},
+				{ spanId: 'b7ad6b7169203333', value: 9_007_199.254_740_989 },
+			],
 		});
 		const [conflict] = byName(receiver.metrics, 'toascope.handshakes').slice(-1);
 		expect(conflict?.attributes).toEqual({
@@ -332,7 +343,10 @@ describe('delta', () => {
 		expect(byName(second, 'toascope.client.rtt')).toMatchObject([
 			{ count: 3n, value: 3e-9, startTimeUnixNano: (BigInt(atMs) - 1000n) * 1_000_000n },
 		]);
-		expect(byName(second, 'toascope.rtt')).toMatchObject([{ count: 6n, value: 0, buckets: [1n, 0n, 0n, 5n] }]);
+		const [rtt] = byName(second, 'toascope.rtt');
+		expect(rtt).toMatchObject({ count: 6n, value: 0, buckets: [1n, 0n, 0n, 5n] });
+		// the exemplars are of connections that the first point has
+		expect(rtt?.exemplars).toBeUndefined();
 	});
 
 	it('does not send again what an earlier daemon has counted', async () => {

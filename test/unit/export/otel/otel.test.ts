@@ -4,7 +4,16 @@ import { describe, expect, it, vi } from 'vitest';
 import { spanTime, startAttributes } from '../../../../daemon/export/otel/spans/connection_span.ts';
 import { startGrpcReceiver } from '../../../kit/telemetry/grpc_receiver.ts';
 import { decodeTraceRequest } from '../../../kit/telemetry/otlp_decode.ts';
-import { close, connection, OFFSET, receiver, setupPerTest, start, traceIds } from '../../../kit/telemetry/spans.ts';
+import {
+	close,
+	connection,
+	listener,
+	OFFSET,
+	receiver,
+	setupPerTest,
+	start,
+	traceIds,
+} from '../../../kit/telemetry/spans.ts';
 
 setupPerTest();
 
@@ -58,7 +67,7 @@ describe('a span on the wire', () => {
 			'toascope.received_bytes': 5_000_000_000n,
 			'toascope.sent_bytes': 9_007_199_254_740_991n,
 			'toascope.retransmitted_segments': 3n,
-			'toascope.rtt_seconds': 0.012_345,
+			'toascope.rtt_seconds': 0.012_345_125,
 			'toascope.netns': 4_026_531_840n,
 		});
 		expect(span?.events).toEqual([
@@ -73,20 +82,20 @@ describe('a span on the wire', () => {
 
 	it('leaves out what is not known, and marks an owner that is only the listener', async () => {
 		const spans = await start();
-		const unseen = { seen: 'unseen', acceptedNs: undefined, srttUs: undefined } as const;
+		const unseen = { seen: 'unseen', acceptedNs: undefined, rttNs: undefined } as const;
 		close(spans, { ...unseen, owner: { by: 'listener', pid: 7, comm: 'node', cgroupId: 0n } });
 		close(spans, { ...unseen, owner: undefined, peer: { family: 6, text: '2001:db8::5', port: 9 } });
 		await spans.shutdown(2000);
 
-		const [listener, ownerless] = receiver.spans;
-		expect(listener?.attributes).toMatchObject({
+		const [ofListener, ownerless] = receiver.spans;
+		expect(ofListener?.attributes).toMatchObject({
 			'toascope.owner': 'listener',
 			'process.pid': 7n,
 			'toascope.accept.seen': 'unseen',
 		});
-		expect(listener?.events).toEqual([]);
+		expect(ofListener?.events).toEqual([]);
 		for (const name of ['container.id', 'toascope.rtt_seconds', 'toascope.accept.wait_seconds']) {
-			expect(listener?.attributes).not.toHaveProperty([name]);
+			expect(ofListener?.attributes).not.toHaveProperty([name]);
 		}
 		expect(ownerless?.attributes).toMatchObject({ 'network.type': 'ipv6' });
 		for (const name of ['process.pid', 'process.executable.name', 'toascope.owner']) {
@@ -126,12 +135,29 @@ describe('a span on the wire', () => {
 
 	it('is made only at the close, and only for connections with a client', async () => {
 		const spans = await start();
-		spans.onEvent({ type: 'opened', connection: { ...connection, state: 'open', closedNs: undefined } });
-		spans.onEvent({ type: 'accepted', connection: { ...connection, state: 'open', closedNs: undefined } });
+		spans.onEvent({ type: 'opened', connection: { ...connection, state: 'open', closedNs: undefined }, listener });
+		spans.onEvent({ type: 'accepted', connection: { ...connection, state: 'open', closedNs: undefined }, listener });
 		close(spans, { client: undefined, verdict: 'none' });
 		close(spans, { verdict: 'conflict' });
 		await spans.shutdown(2000);
 		expect(receiver.spans.map((span) => span.attributes['toascope.verdict'])).toEqual(['conflict']);
+	});
+
+	it('is reported when it is made, with its ids and its end: not if it is not sampled or not queued', async () => {
+		const made: unknown[] = [];
+		const onSpan = (...span: unknown[]) => void made.push(span);
+		vi.stubEnv('OTEL_BSP_MAX_QUEUE_SIZE', '1');
+		const spans = await start({ onSpan });
+		close(spans);
+		close(spans, { cookie: 78n });
+		close(spans, { client: undefined, verdict: 'none' });
+		const event = { type: 'closed', connection, listener };
+		expect(made).toEqual([[event, traceIds.of(connection), 1_003_500_000_003n + OFFSET]]);
+		await spans.shutdown(2000);
+		vi.stubEnv('OTEL_TRACES_SAMPLER', 'traceidratio');
+		vi.stubEnv('OTEL_TRACES_SAMPLER_ARG', '0');
+		close(await start({ onSpan }));
+		expect(made).toHaveLength(1);
 	});
 
 	it('keeps every time exact to the nanosecond', async () => {
@@ -155,7 +181,7 @@ describe('a span on the wire', () => {
 	it('resolves the container while the process still exists', async () => {
 		const asked: string[] = [];
 		const spans = await start({ resolveContainer: (owner) => void asked.push(owner.comm) });
-		spans.onEvent({ type: 'accepted', connection: { ...connection, state: 'open', closedNs: undefined } });
+		spans.onEvent({ type: 'accepted', connection: { ...connection, state: 'open', closedNs: undefined }, listener });
 		expect(asked).toEqual(['nginx']);
 	});
 });
