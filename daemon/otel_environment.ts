@@ -50,6 +50,8 @@ export interface OtelEnvironment {
 	readonly batchDelayMs: number;
 	/** OTEL_METRIC_EXPORT_INTERVAL, in milliseconds. */
 	readonly metricIntervalMs: number;
+	/** OTEL_METRIC_EXPORT_TIMEOUT, in milliseconds. */
+	readonly metricTimeoutMs: number;
 	/** OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE. */
 	readonly temporality: TemporalityPreference;
 	/** OTEL_NODE_RESOURCE_DETECTORS: names of resource detectors; undefined: the default ones. */
@@ -66,6 +68,7 @@ const defaultQueue = 2048;
 const defaultBatch = 512;
 const defaultBatchDelayMs = 5000;
 const defaultIntervalMs = 60_000;
+const defaultTimeoutMs = 30_000;
 /** The longest delay of a timer of Node.js. */
 const longestMs = 2 ** 31 - 1;
 
@@ -90,6 +93,7 @@ export function readOtelEnvironment(env: Environment): OtelEnvironment {
 		maxBatch: reader.positive('OTEL_BSP_MAX_EXPORT_BATCH_SIZE', defaultBatch),
 		batchDelayMs: reader.positive('OTEL_BSP_SCHEDULE_DELAY', defaultBatchDelayMs),
 		metricIntervalMs: reader.positive('OTEL_METRIC_EXPORT_INTERVAL', defaultIntervalMs),
+		metricTimeoutMs: reader.positive('OTEL_METRIC_EXPORT_TIMEOUT', defaultTimeoutMs),
 		temporality: reader.word('OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE', temporalities, 'cumulative'),
 		detectors: reader
 			.read('OTEL_NODE_RESOURCE_DETECTORS')

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Why a request failed, from what the OpenTelemetry packages report. */
+import { readRetryDelayMs } from './retry_info.ts';
 
 export interface ExportError extends Error {
 	/**
@@ -9,13 +10,11 @@ export interface ExportError extends Error {
 	readonly code?: unknown;
 	/** The body of such a response of HTTP. */
 	readonly data?: unknown;
+	/** The trailers of a response of gRPC. */
+	readonly metadata?: { get(name: string): readonly unknown[] };
 }
 
-/**
- * What the OTLP specification defines as retryable ("Failures"), and a network that does not answer.
- * RESOURCE_EXHAUSTED is not: it is retryable only with a delay, which the packages do not pass on,
- * and servers report with it that a request is too large.
- */
+/** What the OTLP specification defines as retryable ("Failures"), and a network that does not answer. */
 const retryableCodes: ReadonlySet<unknown> = new Set([
 	1, // CANCELLED
 	4, // DEADLINE_EXCEEDED
@@ -33,12 +32,34 @@ const retryableCodes: ReadonlySet<unknown> = new Set([
 	'EHOSTUNREACH',
 ]);
 
+/**
+ * Retryable only with a delay (RetryInfo): without one, servers report with it that a request is too
+ * large.
+ */
+const resourceExhausted = 8;
+
 const isHttpStatus = ({ name, code }: ExportError) => name === 'OTLPExporterError' && typeof code === 'number';
 
 export function isRetryable(error: ExportError): boolean {
 	if (isHttpStatus(error)) return false;
+	if (error.code === resourceExhausted) return retryDelayMs(error) !== undefined;
 	// the packages have no code for 429, 502, 503, 504 and for their own time limit
 	return retryableCodes.has(error.code) || /retryable status|timed out/.test(error.message);
+}
+
+/**
+ * How long the receiver wants to be left alone: the google.rpc.RetryInfo of a response of gRPC, at most
+ * an hour, so that a receiver cannot end the export by mistake. Undefined: it does not say.
+ */
+export function retryDelayMs({ metadata }: ExportError): number | undefined {
+	const [details] = metadata?.get('grpc-status-details-bin') ?? [];
+	if (!(details instanceof Uint8Array)) return undefined;
+	try {
+		return readRetryDelayMs(details);
+	} catch {
+		// a message that cannot be read says nothing
+		return undefined;
+	}
 }
 
 /** The error with the status and the beginning of the body of an HTTP response. */

@@ -23,15 +23,17 @@ export class GrpcReceiver<Items> implements Receiver<Items> {
 	/** The headers that the delegate sends: it reads them only once. */
 	#sentHeaders: object | undefined;
 
-	constructor({ signal, endpoint, headers, version }: ReceiverOptions, codec: SignalCodec<Items>) {
+	constructor({ signal, endpoint, headers, limitMs, version }: ReceiverOptions, codec: SignalCodec<Items>) {
 		const url = endpoint === undefined ? {} : { url: endpoint };
-		const options = convertLegacyOtlpGrpcOptions({ ...url, userAgent: `toascope/${version}` }, signal.toUpperCase());
+		const fixed = { ...url, userAgent: `toascope/${version}` };
+		const options = convertLegacyOtlpGrpcOptions(fixed, signal.toUpperCase());
+		const timeoutMillis = Math.min(options.timeoutMillis, limitMs);
 		// refuses what gRPC cannot send
 		options.metadata();
 		const [part, service] = services[signal];
 		this.url = options.url;
 		this.#headers = headers;
-		this.#limitMs = options.timeoutMillis;
+		this.#limitMs = timeoutMillis;
 		this.#sender = new Sender(codec, false);
 		this.#connect = () => {
 			const sent = headers?.read();
@@ -39,6 +41,7 @@ export class GrpcReceiver<Items> implements Receiver<Items> {
 			return createOtlpGrpcExportDelegate(
 				{
 					...options,
+					timeoutMillis,
 					credentials: () => distinct(options.credentials()),
 					metadata: () => {
 						const metadata = options.metadata();
@@ -65,7 +68,7 @@ export class GrpcReceiver<Items> implements Receiver<Items> {
 		try {
 			if (this.#headers?.read() !== this.#sentHeaders) this.#reconnect(this.#delegate);
 		} catch (error) {
-			return { rejected: 0, error: error as Error, retryable: true, message: '' };
+			return { rejected: 0, error: error as Error, retryable: true, delayMs: 0, message: '' };
 		}
 		const delegate = this.#delegate;
 		const outcome = await this.#sender.send(delegate, items, this.#limitMs, () => this.#reconnect(delegate));

@@ -12,7 +12,7 @@ export class HttpReceiver<Items> implements Receiver<Items> {
 	readonly #agents: Agent[] = [];
 	readonly #limitMs: number;
 
-	constructor({ signal, endpoint, protocol, headers, version }: ReceiverOptions, codec: SignalCodec<Items>) {
+	constructor({ signal, endpoint, protocol, headers, limitMs, version }: ReceiverOptions, codec: SignalCodec<Items>) {
 		const json = protocol === 'http/json';
 		const path = `v1/${signal}`;
 		const url = endpoint === undefined ? {} : { url: urlBelow(endpoint, path) };
@@ -21,11 +21,12 @@ export class HttpReceiver<Items> implements Receiver<Items> {
 			'Content-Type': json ? 'application/json' : 'application/x-protobuf',
 		});
 		this.url = new URL(options.url).href;
-		this.#limitMs = options.timeoutMillis;
+		this.#limitMs = Math.min(options.timeoutMillis, limitMs);
 		this.#sender = new Sender(codec, json);
 		this.#delegate = createOtlpHttpExportDelegate(
 			{
 				...options,
+				timeoutMillis: this.#limitMs,
 				headers: async () => ({ ...(await options.headers()), ...headers?.read() }),
 				agentFactory: async (protocol) => {
 					const agent = await options.agentFactory(protocol);

@@ -23,6 +23,8 @@ export interface Outcome {
 	readonly error: Error | undefined;
 	/** A later attempt can succeed: the receiver has not refused the request itself. */
 	readonly retryable: boolean;
+	/** The receiver demands that a later attempt waits at least so long (RetryInfo); 0: it does not. */
+	readonly delayMs: number;
 	/** What the receiver says about the items that it rejected. */
 	readonly message: string;
 }
@@ -33,6 +35,11 @@ export interface ReceiverOptions {
 	readonly endpoint: string | undefined;
 	readonly protocol: OtlpProtocol;
 	readonly headers: HeadersFile | undefined;
+	/**
+	 * The longest time for a request with its retries; OTEL_EXPORTER_OTLP_[SIGNAL_]TIMEOUT can be
+	 * less.
+	 */
+	readonly limitMs: number;
 	/** Version of toascope, for User-Agent. */
 	readonly version: string;
 }

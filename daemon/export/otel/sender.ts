@@ -2,7 +2,7 @@
 /** Sends a request by an exporter of the OpenTelemetry packages. */
 import { type ExportResult, ExportResultCode } from '@opentelemetry/core';
 import type { OtelSignal } from '../../otel_environment.ts';
-import { type ExportError, isRetryable, readable } from './export_error.ts';
+import { type ExportError, isRetryable, readable, retryDelayMs } from './export_error.ts';
 import type { Outcome, SignalCodec } from './receiver.ts';
 
 /** What is used of an exporter of the OpenTelemetry packages. */
@@ -51,10 +51,16 @@ export class Sender<Items> {
 				resolve(outcome);
 			};
 			const failed = (error: ExportError) =>
-				settle({ rejected: 0, error: readable(error), retryable: isRetryable(error), message: '' });
+				settle({
+					rejected: 0,
+					error: readable(error),
+					retryable: isRetryable(error),
+					delayMs: retryDelayMs(error) ?? 0,
+					message: '',
+				});
 			const limit = setTimeout(() => {
 				const error = new Error(`no response within ${limitMs} ms`);
-				settle({ rejected: 0, error, retryable: true, message: '' });
+				settle({ rejected: 0, error, retryable: true, delayMs: 0, message: '' });
 				onTimeout();
 			}, limitMs + graceMs);
 			try {
@@ -65,7 +71,7 @@ export class Sender<Items> {
 					}
 					const { rejected, message } = this.#response;
 					this.#response = { rejected: 0, message: '' };
-					settle({ rejected, message, error: undefined, retryable: false });
+					settle({ rejected, message, error: undefined, retryable: false, delayMs: 0 });
 				});
 			} catch (error) {
 				failed(error as Error);

@@ -71,10 +71,10 @@ export async function openTelemetry(options: TelemetryOptions): Promise<Telemetr
 	// first: the packages report variables that they cannot use when they read them
 	routeDiagnostics(logger, environment);
 	const { openReceiver } = await import('./open_receiver.ts');
-	const open = async <Items>(signal: OtelSignal, codec: SignalCodec<Items>) => {
+	const open = async <Items>(signal: OtelSignal, codec: SignalCodec<Items>, limitMs: number) => {
 		const protocol = config.protocol ?? environment.signals[signal].protocol ?? 'http/protobuf';
 		const receiver: Receiver<Items> = await openReceiver(
-			{ signal, endpoint: config.endpoint, protocol, headers, version },
+			{ signal, endpoint: config.endpoint, protocol, headers, limitMs, version },
 			codec,
 		);
 		const one = new SignalHealth(signal, receiver.url, logger);
@@ -92,14 +92,14 @@ export async function openTelemetry(options: TelemetryOptions): Promise<Telemetr
 			import('./metrics/codec.ts'),
 		]);
 		const { metrics: source, onMetricError: onError } = options;
-		const { temporality } = environment;
-		const opened = await open('metrics', metricsCodec);
-		metrics = new MetricExport({ ...opened, metrics: source, resource, temporality, version, onError });
+		const { temporality, metricTimeoutMs: timeoutMs } = environment;
+		const opened = await open('metrics', metricsCodec, timeoutMs);
+		metrics = new MetricExport({ ...opened, metrics: source, resource, temporality, timeoutMs, version, onError });
 	}
 	if (signals.includes('traces')) {
 		const [{ startSdk }, { spansCodec }] = await Promise.all([import('./spans/sdk.ts'), import('./spans/exporter.ts')]);
 		const { clock, traceIds, resolveContainer, onSpan } = options;
-		const opened = await open('traces', spansCodec);
+		const opened = await open('traces', spansCodec, Number.POSITIVE_INFINITY);
 		spans = startSdk({ ...opened, resource, environment, clock, traceIds, resolveContainer, onSpan, logger, version });
 	}
 	return { metrics, metricIntervalMs, spans, health, off };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** An OTLP/gRPC receiver on loopback, whose responses the test chooses. */
-import { type Metadata, Server, ServerCredentials, type ServerUnaryCall, type ServiceError } from '@grpc/grpc-js';
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
+import { Metadata, Server, ServerCredentials, type ServerUnaryCall, type ServiceError, status } from '@grpc/grpc-js';
 
 type Done = (error: Partial<ServiceError> | null, response: Buffer) => void;
 
@@ -13,6 +14,31 @@ export interface GrpcReceiver {
 }
 
 const paths = ['metrics.v1.MetricsService', 'trace.v1.TraceService'];
+
+/** A failure with a google.rpc.RetryInfo, unless `delayMs` is undefined. */
+export function busy(code: keyof typeof status, delayMs: number | undefined): Partial<ServiceError> {
+	const metadata = new Metadata();
+	if (delayMs !== undefined) metadata.set('grpc-status-details-bin', statusDetails(delayMs));
+	return { code: status[code], details: 'busy', metadata };
+}
+
+/** A google.rpc.Status with a RetryInfo behind another detail, by the published field numbers. */
+export function statusDetails(delayMs: number): Buffer {
+	const field = (number: number, bytes: Uint8Array) =>
+		new BinaryWriter().tag(number, WireType.LengthDelimited).bytes(bytes).finish();
+	const integer = (number: number, value: number) =>
+		new BinaryWriter().tag(number, WireType.Varint).int64(value).finish();
+	const any = (name: string, value: Uint8Array) =>
+		field(3, Buffer.concat([field(1, Buffer.from(`type.googleapis.com/google.rpc.${name}`)), field(2, value)]));
+	const seconds = Math.floor(delayMs / 1000);
+	const duration = Buffer.concat([integer(1, seconds), integer(2, (delayMs - 1000 * seconds) * 1e6)]);
+	return Buffer.concat([
+		integer(1, 8),
+		field(2, Buffer.from('busy')),
+		any('DebugInfo', field(1, Buffer.from('x'))),
+		any('RetryInfo', field(1, duration)),
+	]);
+}
 
 /** `answer` answers the request with this number (from 0); default: accepted. It can never call `done`. */
 export async function startGrpcReceiver(

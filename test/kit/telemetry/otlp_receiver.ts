@@ -14,10 +14,17 @@ interface ReceivedRequest {
 	readonly body: Buffer;
 }
 
-/** How the receiver answers a request; with `hang` it reads the request and never answers. */
-export type Answer =
-	| { readonly status: number; readonly headers?: Record<string, string>; readonly body?: Buffer }
-	| 'hang';
+interface Response {
+	readonly status: number;
+	readonly headers?: Record<string, string>;
+	readonly body?: Buffer;
+}
+
+/**
+ * How the receiver answers a request; with `hang` it reads the request and never answers. A function
+ * answers when its promise resolves.
+ */
+export type Answer = Response | 'hang' | (() => Promise<Response>);
 
 export interface OtlpReceiver {
 	/** Base URL, in the form of OTEL_EXPORTER_OTLP_ENDPOINT. */
@@ -53,8 +60,9 @@ export async function startOtlpReceiver(
 		for await (const chunk of incoming as AsyncIterable<Buffer>) chunks.push(chunk);
 		const raw = Buffer.concat(chunks);
 		const body = incoming.headers['content-encoding'] === 'gzip' ? gunzipSync(raw) : raw;
-		const reply = answer(requests.length);
+		const chosen = answer(requests.length);
 		requests.push({ path: incoming.url ?? '', headers: incoming.headers, body });
+		const reply = typeof chosen === 'function' ? await chosen() : chosen;
 		const protobuf = incoming.headers['content-type'] === 'application/x-protobuf';
 		if (reply !== 'hang') {
 			if (protobuf && reply.status === 200) {

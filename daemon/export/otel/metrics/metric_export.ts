@@ -12,7 +12,8 @@ import { resourceMessage } from '../resource.ts';
 import type { SignalHealth } from '../signal_health.ts';
 import { SeriesAttributes } from './attributes.ts';
 import { type MetricsRequest, metricsRequests, type RequestOptions } from './requests.ts';
-import { type MetricStream, metricStreams } from './stream.ts';
+import type { MetricStream } from './stream.ts';
+import { metricStreams } from './streams.ts';
 import { DeltaState } from './temporality.ts';
 
 export interface MetricExportOptions {
@@ -21,6 +22,8 @@ export interface MetricExportOptions {
 	readonly health: SignalHealth;
 	readonly resource: Resource;
 	readonly temporality: TemporalityPreference;
+	/** The time for an export: no request begins later. */
+	readonly timeoutMs: number;
 	/** Version of toascope. */
 	readonly version: string;
 	/** Called for a metric that could not be read; the export continues without it. */
@@ -35,6 +38,8 @@ export class MetricExport {
 	/** The export in progress: two at a time would send the same deltas twice. */
 	#running: Promise<boolean> | undefined;
 	#ending = false;
+	/** The receiver does not want a request earlier (performance.now()). */
+	#notBeforeMs = 0;
 
 	constructor(options: MetricExportOptions) {
 		const { resource, temporality, version } = options;
@@ -65,9 +70,11 @@ export class MetricExport {
 	/**
 	 * Sends what all metrics show now. Ends at the first request that cannot reach the receiver: the
 	 * next export has everything that this one would have had. Resolves to whether all requests were
-	 * accepted. While an export is in progress, resolves with its result.
+	 * accepted. While an export is in progress, resolves with its result. Sends nothing as long as the
+	 * receiver has demanded.
 	 */
 	run(): Promise<boolean> {
+		if (this.#running === undefined && performance.now() < this.#notBeforeMs) return Promise.resolve(false);
 		this.#running ??= this.#export().finally(() => {
 			this.#running = undefined;
 		});
@@ -75,10 +82,15 @@ export class MetricExport {
 	}
 
 	async #export(): Promise<boolean> {
-		const { receiver, health } = this.#options;
+		const { receiver, health, timeoutMs } = this.#options;
+		const deadline = new Deadline(timeoutMs);
 		let failure: Error | undefined;
 		this.#state.beginExport();
 		for await (const request of metricsRequests(this.#streams(), this.#state, this.#requestOptions)) {
+			if (deadline.remainingMs === 0) {
+				failure ??= new Error(`the export did not end within ${timeoutMs} ms`);
+				break;
+			}
 			const outcome = await receiver.send(request);
 			health.count(request.points, outcome);
 			failure ??= outcome.error;
@@ -86,7 +98,10 @@ export class MetricExport {
 			// must not be repeated
 			if (outcome.error === undefined) request.accept();
 			// a request that was refused says nothing about the others
-			else if (outcome.retryable) break;
+			else if (outcome.retryable) {
+				this.#notBeforeMs = performance.now() + outcome.delayMs;
+				break;
+			}
 			if (this.#ending) break;
 		}
 		if (failure === undefined && !this.#ending) this.#state.endExport();
@@ -110,12 +125,14 @@ export class MetricExport {
 	async finish(timeoutMs: number): Promise<void> {
 		const deadline = new Deadline(timeoutMs);
 		this.stop();
-		const hasEnded = this.#running === undefined || (await withinMs(this.#running, deadline.remainingMs));
+		let hasEnded = this.#running === undefined || (await withinMs(this.#running, deadline.remainingMs));
 		if (hasEnded) {
 			this.#ending = false;
-			await withinMs(this.run(), deadline.remainingMs);
+			hasEnded = await withinMs(this.run(), deadline.remainingMs);
 		}
-		this.#options.receiver.close();
+		const { health, receiver } = this.#options;
+		if (!hasEnded) health.settle(new Error(`the last export did not end within ${timeoutMs} ms`));
+		receiver.close();
 	}
 
 	#streams(): AsyncGenerator<MetricStream> {

@@ -7,18 +7,11 @@
 import type { Labels, Point, PointValue } from '../../point.ts';
 import { integer } from '../../point.ts';
 import type { CollectedMetric, PromClientSample } from '../../registry.ts';
-
-interface Head {
-	readonly name: string;
-	readonly description: string;
-	readonly unit: string;
-	readonly isGauge: boolean;
-	readonly isPinned: boolean;
-}
+import type { StreamHead } from './stream.ts';
 
 const units: Readonly<Record<string, string>> = { seconds: 's', bytes: 'By' };
 
-function headOf({ name, help, type }: CollectedMetric): Head {
+function headOf({ name, help, type }: CollectedMetric): StreamHead {
 	const [, base = name, unit = ''] = /^(.*?)(?:_(seconds|bytes))?(?:_total)?$/.exec(name) ?? [];
 	return {
 		name: base.replace('_', '.'),
@@ -30,7 +23,7 @@ function headOf({ name, help, type }: CollectedMetric): Head {
 }
 
 /** `startedNs`: when the daemon started, and with it all of these counters (Unix nanoseconds). */
-export function runtimeMetric(metric: CollectedMetric, startedNs: bigint): { head: Head; points: Point[] } {
+export function runtimeMetric(metric: CollectedMetric, startedNs: bigint): { head: StreamHead; points: Point[] } {
 	const sinceNs = metric.type === 'gauge' ? undefined : startedNs;
 	const points =
 		metric.type === 'histogram'

@@ -58,7 +58,8 @@ export function createExporter(
 			health.settle(outcome.error);
 			if (outcome.error === undefined || !outcome.retryable) return { exported, failed: spans.length - exported };
 			// at random, so that not all daemons of a fleet return to a receiver at once
-			await delay(pauseMs * (0.5 + Math.random() / 2), undefined, { signal: ending.signal }).catch(() => {});
+			const waitMs = outcome.delayMs + pauseMs * (0.5 + Math.random() / 2);
+			await delay(waitMs, undefined, { signal: ending.signal }).catch(() => {});
 		}
 		return { exported: 0, failed: spans.length };
 	}

@@ -3,6 +3,7 @@
 import { NodeSDK } from '@opentelemetry/sdk-node';
 import { pino } from 'pino';
 import { describe, expect, it, vi } from 'vitest';
+import { busy, startGrpcReceiver } from '../../../kit/telemetry/grpc_receiver.ts';
 import { close, receiver, replaceReceiver, setupPerTest, start } from '../../../kit/telemetry/spans.ts';
 
 setupPerTest();
@@ -76,6 +77,38 @@ describe('a collector that', () => {
 		await spans.shutdown(5000);
 		expect(receiver.requests).toHaveLength(2);
 		expect(spans.stats()).toMatchObject({ exported: 1n, dropped: { span_export_failed: 0n } });
+	});
+
+	it('is busy over gRPC, with a delay (RetryInfo): the request is repeated after it', async () => {
+		const at: number[] = [];
+		const server = await startGrpcReceiver((request, done) => {
+			at.push(performance.now());
+			// longer than the first of our own pauses
+			done(request === 0 ? busy('RESOURCE_EXHAUSTED', 1200) : null, Buffer.alloc(0));
+		});
+		try {
+			const spans = await start({ protocol: 'grpc', endpoint: server.endpoint });
+			close(spans);
+			await spans.shutdown(10_000);
+			expect(spans.stats()).toMatchObject({ exported: 1n, dropped: { span_export_failed: 0n } });
+			const [first = 0, second = 0] = at;
+			expect(second - first).toBeGreaterThan(1200);
+		} finally {
+			server.close();
+		}
+	});
+
+	it('refuses a request over gRPC as too large (RESOURCE_EXHAUSTED without a delay): it is not repeated', async () => {
+		const server = await startGrpcReceiver((_, done) => done(busy('RESOURCE_EXHAUSTED', undefined), Buffer.alloc(0)));
+		try {
+			const spans = await start({ protocol: 'grpc', endpoint: server.endpoint });
+			close(spans);
+			await spans.shutdown(5000);
+			expect(server.requests).toHaveLength(1);
+			expect(spans.stats()).toMatchObject({ exported: 0n, dropped: { span_export_failed: 1n } });
+		} finally {
+			server.close();
+		}
 	});
 
 	it('refuses: the spans are counted, and the refusal is logged once', async () => {
