@@ -9,6 +9,7 @@ import type { SeriesTable } from '../../model/series_table.ts';
 import type { Traffic } from '../../model/traffic.ts';
 import { type ClientColumns, clientColumns } from '../client_columns.ts';
 import { type MetricName, type MetricOf, metricDefinition } from '../metric_table.ts';
+import type { SeriesCache } from '../series_cache.ts';
 import type { ChunkPool } from './chunk_pool.ts';
 import type { Family } from './family.ts';
 import { LineWriter } from './line_writer.ts';
@@ -39,34 +40,21 @@ function samplesOf(columns: ClientColumns): readonly (readonly [suffix: string, 
 	];
 }
 
-/**
- * Caches `{client="...",listener="..."} ` of each series: the bytes do not change while the series
- * exists.
- */
-export class SeriesLabels {
-	readonly #bytes = new Map<Series, Uint8Array>();
-
-	/** Clears the cache when it has more than twice as many entries as there are live series. */
-	prune(liveSeries: number): void {
-		if (this.#bytes.size > 2 * liveSeries) this.#bytes.clear();
-	}
-
-	of(series: Series): Uint8Array {
-		let bytes = this.#bytes.get(series);
-		if (bytes === undefined) {
-			const { client, listener } = series;
-			bytes = Buffer.from(`{client="${escapeLabelValue(client)}",listener="${escapeLabelValue(listener)}"} `);
-			this.#bytes.set(series, bytes);
-		}
-		return bytes;
-	}
+/** The labels of a series as bytes, with the space that follows them. */
+export function seriesLabels({ client, listener }: Series): Uint8Array {
+	return Buffer.from(`{client="${escapeLabelValue(client)}",listener="${escapeLabelValue(listener)}"} `);
 }
 
 /**
  * The families of these series; with `created`, also the creation time of each series. The lines of
  * each family can be iterated once, one family after the other; they are chunks of the pool.
  */
-export function clientFamilies(table: SeriesTable, labels: SeriesLabels, pool: ChunkPool, created = false): Family[] {
+export function clientFamilies(
+	table: SeriesTable,
+	labels: SeriesCache<Uint8Array>,
+	pool: ChunkPool,
+	created = false,
+): Family[] {
 	const out = new LineWriter(pool);
 	/** Labels by row, looked up once for all families. */
 	const labelsByRow: Uint8Array[] = [];

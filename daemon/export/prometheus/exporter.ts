@@ -2,8 +2,9 @@
 /** The Prometheus exporter: renders the metrics of the registry and those of each client. */
 import { metricTable } from '../metric_table.ts';
 import { type Metrics, type RegisteredMetric, registeredMetrics } from '../registry.ts';
+import { SeriesCache } from '../series_cache.ts';
 import { ChunkPool } from './chunk_pool.ts';
-import { clientFamilies, SeriesLabels } from './client_families.ts';
+import { clientFamilies, seriesLabels } from './client_families.ts';
 import { exposition } from './exposition.ts';
 import { type Extras, type Family, pointLines, promClientLines } from './family.ts';
 import type { Format } from './text.ts';
@@ -32,7 +33,7 @@ const units = new Map(metricTable.map((metric) => [metric.name as string, 'unit'
 
 export function createPrometheusExporter({ metrics, onError }: PrometheusOptions): PrometheusExporter {
 	const pool = new ChunkPool();
-	const labels = new SeriesLabels();
+	const labels = new SeriesCache(seriesLabels);
 
 	/**
 	 * Reads every metric and the clients in one iteration of the event loop, so that all of them

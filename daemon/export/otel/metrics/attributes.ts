@@ -35,22 +35,6 @@ export function keyValues(attributes: Readonly<Record<string, AttributeValue>>):
 	);
 }
 
-/** Caches the attributes of each client's series: they do not change while the series exists. */
-export class SeriesAttributes {
-	readonly #attributes = new Map<Series, KeyValue[]>();
-
-	/** Clears the cache when it has more than twice as many entries as there are live series. */
-	prune(liveSeries: number): void {
-		if (this.#attributes.size > 2 * liveSeries) this.#attributes.clear();
-	}
-
-	of(series: Series): KeyValue[] {
-		let attributes = this.#attributes.get(series);
-		if (attributes === undefined) {
-			const { client, listener } = series;
-			attributes = keyValues(attributesOf('toascope_client', { client, listener }));
-			this.#attributes.set(series, attributes);
-		}
-		return attributes;
-	}
+export function seriesAttributes({ client, listener }: Series): KeyValue[] {
+	return keyValues(attributesOf('toascope_client', { client, listener }));
 }

@@ -6,11 +6,12 @@ import { Deadline, withinMs } from '../../../deadline.ts';
 import { TimeSlice } from '../../../event_loop.ts';
 import type { TemporalityPreference } from '../../../otel_environment.ts';
 import type { Metrics } from '../../registry.ts';
+import { SeriesCache } from '../../series_cache.ts';
 import { InstrumentationScopeSchema } from '../proto/common.gen.ts';
 import type { Receiver } from '../receiver.ts';
 import { resourceMessage } from '../resource.ts';
 import type { SignalHealth } from '../signal_health.ts';
-import { SeriesAttributes } from './attributes.ts';
+import { seriesAttributes } from './attributes.ts';
 import { type MetricsRequest, metricsRequests, type RequestOptions } from './requests.ts';
 import type { MetricStream } from './stream.ts';
 import { metricStreams } from './streams.ts';
@@ -33,7 +34,7 @@ export interface MetricExportOptions {
 export class MetricExport {
 	readonly #options: MetricExportOptions;
 	readonly #requestOptions: RequestOptions;
-	readonly #attributes = new SeriesAttributes();
+	readonly #attributes = new SeriesCache(seriesAttributes);
 	readonly #state: DeltaState;
 	/** The export in progress: two at a time would send the same deltas twice. */
 	#running: Promise<boolean> | undefined;

@@ -8,7 +8,9 @@ import { type ClientColumns, clientColumns } from '../../client_columns.ts';
 import { type MetricDefinition, type MetricName, metricDefinition, metricTable } from '../../metric_table.ts';
 import { integer, type Point, type PointValue, summary } from '../../point.ts';
 import { type Metrics, type RegisteredMetric, registeredMetrics } from '../../registry.ts';
-import { attributesOf, keyValues, type SeriesAttributes } from './attributes.ts';
+import type { SeriesCache } from '../../series_cache.ts';
+import type { KeyValue } from '../proto/common.gen.ts';
+import { attributesOf, keyValues } from './attributes.ts';
 import { runtimeMetric } from './runtime_metrics.ts';
 import type { MetricStream, StreamHead, StreamPoint } from './stream.ts';
 
@@ -18,7 +20,7 @@ import type { MetricStream, StreamHead, StreamPoint } from './stream.ts';
  */
 export async function* metricStreams(
 	metrics: Metrics,
-	attributes: SeriesAttributes,
+	attributes: SeriesCache<KeyValue[]>,
 	nowNs: bigint,
 	onError: (error: unknown, metric: string) => void,
 ): AsyncGenerator<MetricStream> {
@@ -85,7 +87,7 @@ function* streamPoints(metric: string, points: Iterable<Point>): Generator<Strea
 function* clientPoints(
 	table: SeriesTable,
 	columns: ClientColumns,
-	attributes: SeriesAttributes,
+	attributes: SeriesCache<KeyValue[]>,
 ): Generator<StreamPoint> {
 	for (let row = 0; row < table.length; row++) {
 		const series = table.series(row);
