@@ -14,7 +14,7 @@ import { receivedOf } from '../kit/telemetry/collected_metrics.ts';
 import { type CollectedSpan, Collector } from '../kit/telemetry/collector.ts';
 import { buildCollector } from '../kit/telemetry/go_programs.ts';
 import type { Sample } from '../kit/telemetry/metrics.ts';
-import { lineOf, samplesOf } from '../kit/telemetry/otlp_series.ts';
+import { latestSamples, lineOf } from '../kit/telemetry/otlp_series.ts';
 import { scaleTimeout } from '../kit/timeouts.ts';
 import { somePorts } from '../kit/wire/toa_stage.ts';
 
@@ -78,10 +78,7 @@ describe.skipIf(program === '')('the OpenTelemetry Collector', () => {
 	}
 
 	/** The latest value of each series that the Collector has written. */
-	function latest(): Sample[] {
-		const samples = samplesOf(collector.metrics().map(receivedOf));
-		return [...new Map(samples.map((sample) => [lineOf({ ...sample, value: '' }), sample])).values()];
-	}
+	const latest = () => latestSamples(collector.metrics().map(receivedOf));
 
 	/** Resolves when the Collector has written what `/metrics` shows at rest; the test's time limit ends it. */
 	async function untilWritten(samples: readonly Sample[]): Promise<void> {

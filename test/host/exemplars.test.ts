@@ -10,6 +10,7 @@ import type { LabClient } from '../../daemon/lab/lab_client.ts';
 import { isReadyLine, untilReady } from '../../daemon/lab/process.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
 import { metricsAtRest } from '../kit/daemon/expected_traffic.ts';
+import { buildPrometheus } from '../kit/telemetry/go_programs.ts';
 import { parseMetrics, type Sample } from '../kit/telemetry/metrics.ts';
 import type { ReceivedPoint, ReceivedSpan } from '../kit/telemetry/otlp_decode.ts';
 import { type OtlpReceiver, startOtlpReceiver } from '../kit/telemetry/otlp_receiver.ts';
@@ -23,6 +24,8 @@ const port = somePorts(1);
 const listener = `${network.server}:${port}`;
 const listenPort = 10_001;
 const count = 80;
+
+const prometheus3 = hasPython ? await buildPrometheus() : undefined;
 
 let lab: Lab;
 let client: LabClient;
@@ -207,37 +210,66 @@ describe.skipIf(!hasPython)('exemplars', () => {
 		expect([...exported().values()].flat()).toEqual([]);
 	});
 
-	it.skipIf(!hasPrometheus)(
-		'are stored by Prometheus, at the bucket and the time of the scrape',
-		{ timeout: scaleTimeout(60_000) },
-		async () => {
-			await using daemon = await start();
-			await using prometheus = await Prometheus.start(new URL(daemon.url).host, [
-				'prometheus',
-				'--enable-feature=exemplar-storage',
-			]);
-			await load();
-			await receiver.waitForSpans(count);
-			await atRest(daemon);
-			const shown = exemplarsOf(await scrape(daemon));
-			const linesOf = (all: readonly { metric: string; traceId: string; spanId: string; value: number }[]) =>
-				all.map(({ metric, traceId, spanId, value }) => `${metric} ${traceId} ${spanId} ${value}`).toSorted();
-			const stored = async () =>
-				(await prometheus.exemplars('{__name__=~"toascope_.*_bucket"}')).flatMap(({ seriesLabels, exemplars }) =>
-					exemplars.map(({ labels, value }) => ({
+	const storage = '--enable-feature=exemplar-storage';
+
+	/** Resolves when Prometheus has these exemplars; it also keeps those that they replaced. */
+	async function untilStored(prometheus: Prometheus, shown: readonly ShownExemplar[]): Promise<void> {
+		const lineOf = ({ metric, traceId, spanId, value }: Omit<ShownExemplar, 'bounds' | 'timeNs'>) =>
+			`${metric} ${traceId} ${spanId} ${value}`;
+		const stored = async () => {
+			const all = await prometheus.exemplars('{__name__=~"toascope_.*_bucket"}');
+			const lines = all.flatMap(({ seriesLabels, exemplars }) =>
+				exemplars.map(({ labels, value }) =>
+					lineOf({
 						metric: seriesLabels['__name__']?.replace(/_bucket$/, '') ?? '',
 						traceId: labels['trace_id'] ?? '',
 						spanId: labels['span_id'] ?? '',
 						value: Number(value),
-					})),
-				);
-			let lines = linesOf(await stored());
-			// until Prometheus has scraped the last ones; it also keeps those that they replaced
-			while (!linesOf(shown).every((line) => lines.includes(line))) {
-				await new Promise((resolve) => setTimeout(resolve, 200));
-				lines = linesOf(await stored());
-			}
-			expect(await prometheus.lastError()).toBe('');
+					}),
+				),
+			);
+			return new Set(lines);
+		};
+		const isWhole = (lines: ReadonlySet<string>) => shown.every((one) => lines.has(lineOf(one)));
+		while (!isWhole(await stored())) await new Promise((resolve) => setTimeout(resolve, 200));
+	}
+
+	for (const [name, program] of [
+		['of the distribution', hasPrometheus ? 'prometheus' : ''],
+		['3', prometheus3 ?? ''],
+	] as const) {
+		it.skipIf(program === '')(
+			`are stored by Prometheus ${name} from a scrape`,
+			{ timeout: scaleTimeout(60_000) },
+			async () => {
+				await using daemon = await start();
+				await using prometheus = await Prometheus.start(new URL(daemon.url).host, [program, storage]);
+				await load();
+				await receiver.waitForSpans(count);
+				await atRest(daemon);
+				await untilStored(prometheus, exemplarsOf(await scrape(daemon)));
+				expect(await prometheus.lastError()).toBe('');
+			},
+		);
+	}
+
+	it.skipIf(prometheus3 === undefined)(
+		'are stored by Prometheus 3 from OTLP',
+		{ timeout: scaleTimeout(60_000) },
+		async () => {
+			await using prometheus = await Prometheus.start(undefined, [
+				prometheus3 ?? '',
+				'--web.enable-otlp-receiver',
+				storage,
+			]);
+			await using daemon = await start({
+				OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: `${prometheus.otlpEndpoint}/v1/metrics`,
+			});
+			await load();
+			await receiver.waitForSpans(count);
+			await atRest(daemon);
+			await untilStored(prometheus, exemplarsOf(await scrape(daemon)));
+			expect(daemon.log.filter(({ msg }) => /OTLP receiver/.test(msg))).toEqual([]);
 		},
 	);
 });

@@ -13,9 +13,9 @@ import { Daemon } from '../kit/daemon/daemon.ts';
 import { clientTotals, labTotalsByClient, metricsAtRest } from '../kit/daemon/expected_traffic.ts';
 import { startGrpcReceiver } from '../kit/telemetry/grpc_receiver.ts';
 import { parseMetrics, type Sample } from '../kit/telemetry/metrics.ts';
-import { decodeMetricsRequest, type ReceivedMetric } from '../kit/telemetry/otlp_decode.ts';
+import { decodeMetricsRequest } from '../kit/telemetry/otlp_decode.ts';
 import { type Answer, type OtlpReceiver, startOtlpReceiver } from '../kit/telemetry/otlp_receiver.ts';
-import { createdOf, lineOf, samplesOf } from '../kit/telemetry/otlp_series.ts';
+import { createdOf, latestSamples, lineOf } from '../kit/telemetry/otlp_series.ts';
 import { scaleTimeout } from '../kit/timeouts.ts';
 import { somePorts } from '../kit/wire/toa_stage.ts';
 
@@ -69,12 +69,6 @@ async function load(from: string, clients: number, count: number): Promise<Conne
 	return results;
 }
 
-/** The last value of each series, with the labels of `/metrics`. */
-function latest(metrics: readonly ReceivedMetric[]): Sample[] {
-	const series = new Map(samplesOf(metrics).map((sample) => [lineOf({ ...sample, value: '' }), sample]));
-	return [...series.values()];
-}
-
 /** The metrics of the snapshot that do not change at rest. */
 const atRest = new Set(
 	metricTable
@@ -108,7 +102,7 @@ describe('the metrics of a daemon', () => {
 		const straight = await direct.run({ count: 7, to: network.server, port, send: 10, receive: 20 });
 		const samples = await metricsAtRest(daemon, listener, results.length + straight.length);
 		await nextExport();
-		const received = latest(receiver.metrics);
+		const received = latestSamples(receiver.metrics);
 		expect(linesAtRest(received)).toEqual(linesAtRest(samples));
 
 		const totals = clientTotals(received, listener);
@@ -143,7 +137,7 @@ describe('the metrics of a daemon', () => {
 		const daemon = await start({ OTEL_METRIC_EXPORT_INTERVAL: '600000' });
 		const results = await load('2001:db8:c:0:3::1', 5, 10);
 		expect(await daemon.stop()).toBe(0);
-		const totals = clientTotals(latest(receiver.metrics), listener);
+		const totals = clientTotals(latestSamples(receiver.metrics), listener);
 		for (const [name, { opened }] of labTotalsByClient(results)) expect(totals.get(name)?.opened, name).toBe(opened);
 	});
 });
@@ -171,7 +165,10 @@ describe('the protocol of the configuration and of the environment', () => {
 			await metricsAtRest(daemon, listener, results.length);
 			const before = server.requests.length;
 			while (server.requests.length < before + 2) await new Promise((resolve) => setTimeout(resolve, 50));
-			const totals = clientTotals(latest(server.requests.flatMap(({ body }) => decodeMetricsRequest(body))), listener);
+			const totals = clientTotals(
+				latestSamples(server.requests.flatMap(({ body }) => decodeMetricsRequest(body))),
+				listener,
+			);
 			for (const [name, expected] of labTotalsByClient(results)) expect(totals.get(name), name).toEqual(expected);
 		} finally {
 			server.close();
@@ -253,7 +250,7 @@ describe('a receiver that', () => {
 			answer = () => ({ status: 200 });
 			await daemon.logged(/^telemetry is reaching/);
 			await nextExport();
-			expect(linesAtRest(latest(receiver.metrics))).toEqual(linesAtRest(samples));
+			expect(linesAtRest(latestSamples(receiver.metrics))).toEqual(linesAtRest(samples));
 			const lines = daemon.log.filter(({ msg }) => msg.startsWith('telemetry is'));
 			expect(lines.map(({ msg, signal }) => [msg, signal])).toEqual([
 				['telemetry is not reaching the OTLP receiver', 'metrics'],

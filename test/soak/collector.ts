@@ -6,7 +6,7 @@
  */
 import { startOtlpReceiver } from '../kit/telemetry/otlp_receiver.ts';
 
-const receiver = await startOtlpReceiver(undefined, Number(process.argv[2] ?? 0));
+const receiver = await startOtlpReceiver(undefined, { port: Number(process.argv[2] ?? 0) });
 console.log(JSON.stringify(receiver.endpoint));
 let reported = 0;
 for (let requests = 1; ; requests++) {

@@ -14,7 +14,7 @@ export interface ExportError extends Error {
 	readonly metadata?: { get(name: string): readonly unknown[] };
 }
 
-/** What the OTLP specification defines as retryable ("Failures"), and a network that does not answer. */
+/** The codes of gRPC that the OTLP specification defines as retryable ("Failures"). */
 const retryableCodes: ReadonlySet<unknown> = new Set([
 	1, // CANCELLED
 	4, // DEADLINE_EXCEEDED
@@ -22,14 +22,6 @@ const retryableCodes: ReadonlySet<unknown> = new Set([
 	11, // OUT_OF_RANGE
 	14, // UNAVAILABLE
 	15, // DATA_LOSS
-	'ECONNRESET',
-	'ECONNREFUSED',
-	'EPIPE',
-	'ETIMEDOUT',
-	'EAI_AGAIN',
-	'ENOTFOUND',
-	'ENETUNREACH',
-	'EHOSTUNREACH',
 ]);
 
 /**
@@ -43,6 +35,8 @@ const isHttpStatus = ({ name, code }: ExportError) => name === 'OTLPExporterErro
 export function isRetryable(error: ExportError): boolean {
 	if (isHttpStatus(error)) return false;
 	if (error.code === resourceExhausted) return retryDelayMs(error) !== undefined;
+	// of the network, of TLS: the receiver has not refused the request, which did not reach it
+	if (typeof error.code === 'string') return true;
 	// the packages have no code for 429, 502, 503, 504 and for their own time limit
 	return retryableCodes.has(error.code) || /retryable status|timed out/.test(error.message);
 }

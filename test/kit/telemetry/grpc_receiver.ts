@@ -5,15 +5,21 @@ import { Metadata, Server, ServerCredentials, type ServerUnaryCall, type Service
 
 type Done = (error: Partial<ServiceError> | null, response: Buffer) => void;
 
+interface ReceivedRequest {
+	readonly service: keyof typeof services;
+	readonly body: Buffer;
+	readonly metadata: Metadata;
+}
+
 export interface GrpcReceiver {
-	/** In the form of OTEL_EXPORTER_OTLP_ENDPOINT. */
+	/** In the form of OTEL_EXPORTER_OTLP_ENDPOINT, unless the address is a path. */
 	readonly endpoint: string;
-	/** The requests that have arrived, and their metadata. */
-	readonly requests: readonly { readonly body: Buffer; readonly metadata: Metadata }[];
+	/** The requests that have arrived, with the service that they are for, and their metadata. */
+	readonly requests: readonly ReceivedRequest[];
 	close(): void;
 }
 
-const paths = ['metrics.v1.MetricsService', 'trace.v1.TraceService'];
+const services = { metrics: 'metrics.v1.MetricsService', trace: 'trace.v1.TraceService' } as const;
 
 /** A failure with a google.rpc.RetryInfo, unless `delayMs` is undefined. */
 export function busy(code: keyof typeof status, delayMs: number | undefined): Partial<ServiceError> {
@@ -43,14 +49,15 @@ export function statusDetails(delayMs: number): Buffer {
 /** `answer` answers the request with this number (from 0); default: accepted. It can never call `done`. */
 export async function startGrpcReceiver(
 	answer: (request: number, done: Done) => void = (_request, done) => done(null, Buffer.alloc(0)),
-	port = 0,
+	/** `HOST:PORT`, where port 0 selects a free one, or `unix:PATH`. */
+	address = '127.0.0.1:0',
 ): Promise<GrpcReceiver> {
-	const requests: { body: Buffer; metadata: Metadata }[] = [];
+	const requests: ReceivedRequest[] = [];
 	const asIs = (message: Buffer) => message;
 	const server = new Server();
-	for (const service of paths) {
+	for (const [service, name] of Object.entries(services) as [keyof typeof services, string][]) {
 		const method = {
-			path: `/opentelemetry.proto.collector.${service}/Export`,
+			path: `/opentelemetry.proto.collector.${name}/Export`,
 			requestStream: false as const,
 			responseStream: false as const,
 			requestSerialize: asIs,
@@ -62,15 +69,15 @@ export async function startGrpcReceiver(
 			{ export: method },
 			{
 				export({ request, metadata }: ServerUnaryCall<Buffer, Buffer>, done: Done) {
-					answer(requests.push({ body: request, metadata }) - 1, done);
+					answer(requests.push({ service, body: request, metadata }) - 1, done);
 				},
 			},
 		);
 	}
 	const bound = await new Promise<number>((resolve, reject) =>
-		server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, number) =>
+		server.bindAsync(address, ServerCredentials.createInsecure(), (error, number) =>
 			error ? reject(error) : resolve(number),
 		),
 	);
-	return { endpoint: `http://127.0.0.1:${bound}`, requests, close: () => server.forceShutdown() };
+	return { endpoint: `http://${address.replace(/:0$/, `:${bound}`)}`, requests, close: () => server.forceShutdown() };
 }

@@ -2,6 +2,7 @@
 /** An OTLP/HTTP receiver on loopback, whose responses the test chooses. */
 import { once } from 'node:events';
 import * as http from 'node:http';
+import * as https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { gunzipSync } from 'node:zlib';
 import { scaleTimeout } from '../timeouts.ts';
@@ -27,7 +28,7 @@ interface Response {
 export type Answer = Response | 'hang' | (() => Promise<Response>);
 
 export interface OtlpReceiver {
-	/** Base URL, in the form of OTEL_EXPORTER_OTLP_ENDPOINT. */
+	/** Base URL, in the form of OTEL_EXPORTER_OTLP_ENDPOINT; or the path of the socket. */
 	readonly endpoint: string;
 	readonly requests: readonly ReceivedRequest[];
 	/** The spans of the protobuf requests that were answered with 200. */
@@ -41,26 +42,37 @@ export interface OtlpReceiver {
 	close(): Promise<void>;
 }
 
+interface ReceiverOptions {
+	/** 0, the default, selects a free port. */
+	readonly port?: number;
+	/** Default: 127.0.0.1. */
+	readonly host?: string;
+	/** A key and a certificate, in PEM: the receiver speaks HTTPS. */
+	readonly tls?: { readonly key: Buffer; readonly cert: Buffer };
+	/** The path of a Unix socket to listen on instead. */
+	readonly socket?: string;
+}
+
 /**
- * Starts a receiver on a port of 127.0.0.1.
- * @param answer how to answer the request with this number (from 0); default: 200
- * @param port 0 selects a free port
+ * Starts a receiver.
+ * @param answer how to answer the request with this number (from 0), to this path; default: 200
  */
 export async function startOtlpReceiver(
-	answer: (request: number) => Answer = () => ({ status: 200 }),
-	port = 0,
+	answer: (request: number, path: string) => Answer = () => ({ status: 200 }),
+	{ port = 0, host = '127.0.0.1', tls, socket }: ReceiverOptions = {},
 ): Promise<OtlpReceiver> {
 	const requests: ReceivedRequest[] = [];
 	const spans: ReceivedSpan[] = [];
 	const metrics: ReceivedMetric[] = [];
 	const arrivals = new EventTarget();
 
-	const server = http.createServer(async (incoming, response) => {
+	const server = tls === undefined ? http.createServer() : https.createServer(tls);
+	server.on('request', async (incoming: http.IncomingMessage, response: http.ServerResponse) => {
 		const chunks: Buffer[] = [];
 		for await (const chunk of incoming as AsyncIterable<Buffer>) chunks.push(chunk);
 		const raw = Buffer.concat(chunks);
 		const body = incoming.headers['content-encoding'] === 'gzip' ? gunzipSync(raw) : raw;
-		const chosen = answer(requests.length);
+		const chosen = answer(requests.length, incoming.url ?? '');
 		requests.push({ path: incoming.url ?? '', headers: incoming.headers, body });
 		const reply = typeof chosen === 'function' ? await chosen() : chosen;
 		const protobuf = incoming.headers['content-type'] === 'application/x-protobuf';
@@ -75,7 +87,7 @@ export async function startOtlpReceiver(
 		}
 		arrivals.dispatchEvent(new Event('request'));
 	});
-	server.listen(port, '127.0.0.1');
+	server.listen(socket === undefined ? { port, host } : { path: socket });
 	await once(server, 'listening');
 
 	async function waitFor(what: string, have: () => number, count: number, timeoutMs: number): Promise<void> {
@@ -88,7 +100,7 @@ export async function startOtlpReceiver(
 	}
 
 	return {
-		endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+		endpoint: socket ?? `http${tls === undefined ? '' : 's'}://${host}:${(server.address() as AddressInfo).port}`,
 		requests,
 		spans,
 		metrics,

@@ -32,7 +32,7 @@ function labelsOf(attributes: ReceivedPoint['attributes']): Record<string, strin
 }
 
 /** The samples that `/metrics` has for these metrics; doubles as JavaScript prints them. */
-export function samplesOf(metrics: readonly ReceivedMetric[]): Sample[] {
+function samplesOf(metrics: readonly ReceivedMetric[]): Sample[] {
 	return metrics.flatMap((metric) => {
 		const name = prometheusName(metric);
 		return metric.points.flatMap(({ attributes, value, count, bounds = [], buckets = [] }) => {
@@ -72,6 +72,11 @@ function secondsText(ns: bigint): string {
 		.padStart(9, '0')
 		.replace(/0+$/, '');
 	return `${ns / 1_000_000_000n}${fraction === '' ? '' : '.'}${fraction}`;
+}
+
+/** The last value of each series, with the labels of `/metrics`. */
+export function latestSamples(metrics: readonly ReceivedMetric[]): Sample[] {
+	return [...new Map(samplesOf(metrics).map((sample) => [lineOf({ ...sample, value: '' }), sample])).values()];
 }
 
 /** A sample as one line, whose labels are in the order of their names. */

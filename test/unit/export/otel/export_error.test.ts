@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The delay that a receiver demands over gRPC. */
+/** Which requests can succeed later, and the delay that a receiver demands over gRPC. */
 import { describe, expect, it } from 'vitest';
 import { type ExportError, isRetryable, retryDelayMs } from '../../../../daemon/export/otel/export_error.ts';
 import { readRetryDelayMs } from '../../../../daemon/export/otel/retry_info.ts';
@@ -29,6 +29,13 @@ describe('the delay of a google.rpc.Status', () => {
 		}
 	});
 });
+
+it.each(['ECONNREFUSED', 'DEPTH_ZERO_SELF_SIGNED_CERT', 'CERT_HAS_EXPIRED', 'EPROTO'])(
+	'%s is retryable: the request has not reached the receiver',
+	(code) => {
+		expect(isRetryable(Object.assign(new Error(code), { code }))).toBe(true);
+	},
+);
 
 it.each([
 	['UNAVAILABLE', undefined, true],
