@@ -111,6 +111,11 @@ describe.skipIf(program === '')('the OpenTelemetry Collector', () => {
 			const totals = clientTotals(latest(), listener);
 			for (const [name, expected] of labTotalsByClient(results)) expect(totals.get(name), name).toEqual(expected);
 			await untilSpans(results);
+			const idsOf = ({ traceId, spanId }: { traceId: string; spanId: string }) => `${traceId} ${spanId}`;
+			const points = collector.metrics().flatMap(({ histogram }) => histogram?.dataPoints ?? []);
+			const exemplars = points.flatMap((point) => point.exemplars ?? []).map(idsOf);
+			expect(exemplars.length).toBeGreaterThan(0);
+			expect(new Set(collector.spans().map(idsOf)).isSupersetOf(new Set(exemplars))).toBe(true);
 			expect(await daemon.json('/v1/status')).toMatchObject({
 				otlp: [
 					{ signal: 'metrics', rejected: '0', failed_requests: '0', failing: null },

@@ -19,6 +19,7 @@ export interface CollectedPoint {
 	readonly sum?: number;
 	readonly bucketCounts?: readonly string[];
 	readonly explicitBounds?: readonly number[];
+	readonly exemplars?: readonly { readonly traceId: string; readonly spanId: string }[];
 }
 
 export interface CollectedMetric {
@@ -35,6 +36,7 @@ export interface CollectedMetric {
 
 export interface CollectedSpan {
 	readonly traceId: string;
+	readonly spanId: string;
 	readonly name: string;
 	readonly startTimeUnixNano: string;
 	readonly endTimeUnixNano: string;

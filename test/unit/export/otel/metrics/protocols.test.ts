@@ -36,6 +36,31 @@ describe('the protocol', () => {
 		});
 	});
 
+	it('http/json has the ids of exemplars in hexadecimal', async () => {
+		const { metrics } = await open({ protocol: 'http/json' });
+		await metrics.run();
+		const [{ body } = { body: '' }] = receiver.requests;
+		const sent = JSON.parse(String(body)).resourceMetrics[0].scopeMetrics[0].metrics as {
+			name: string;
+			histogram: object;
+		}[];
+		expect(sent.find(({ name }) => name === 'toascope.rtt')?.histogram).toMatchObject({
+			dataPoints: [
+				{
+					exemplars: [
+						{
+							traceId: '0af7651916cd43dd8448eb211c80319c',
+							spanId: 'b7ad6b7169203330',
+							timeUnixNano: '1760000000000000001',
+							asDouble: 0.000_062_5,
+						},
+						{ spanId: 'b7ad6b7169203333' },
+					],
+				},
+			],
+		});
+	});
+
 	it('grpc sends the same metrics as http/protobuf', async () => {
 		const server = await startGrpcReceiver();
 		try {
