@@ -25,6 +25,8 @@ export interface TelemetryOptions {
 	readonly clock: (monotonicNs: bigint) => bigint;
 	/** The ids of a connection's span. */
 	readonly traceIds: (connection: Connection) => TraceIds;
+	/** Sets which connections the kernel samples; see SpanSampling. */
+	readonly setSampleThreshold: (threshold: bigint) => void;
 	/** Returns the id of the owner's container; called when an owner is first seen and at close. */
 	readonly resolveContainer: (owner: Owner) => string | undefined;
 	readonly logger: Logger;
@@ -95,10 +97,17 @@ export async function openTelemetry(options: TelemetryOptions): Promise<Telemetr
 		metrics = new MetricExport({ ...opened, metrics: source, resource, temporality, version, onError });
 	}
 	if (signals.includes('traces')) {
-		const [{ startSdk }, { spansCodec }] = await Promise.all([import('./spans/sdk.ts'), import('./spans/exporter.ts')]);
-		const { clock, traceIds, resolveContainer } = options;
+		const [{ startSdk }, { spansCodec }, { SpanSampling }] = await Promise.all([
+			import('./spans/sdk.ts'),
+			import('./spans/exporter.ts'),
+			import('./spans/span_sampling.ts'),
+		]);
+		const { clock, traceIds, resolveContainer, setSampleThreshold: setThreshold } = options;
 		const opened = await open('traces', spansCodec);
-		spans = startSdk({ ...opened, resource, environment, clock, traceIds, resolveContainer, logger, version });
+		const { ratio } = config.sampling;
+		const sampling = new SpanSampling({ ratio, setThreshold, isFailing: () => opened.health.isFailing, logger });
+		const from = { clock, traceIds, resolveContainer, sampling };
+		spans = startSdk({ ...opened, ...from, resource, environment, logger, version });
 	}
 	return { metrics, metricIntervalMs, spans, health, off };
 }
