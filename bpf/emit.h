@@ -73,9 +73,9 @@ struct reserved_event {
  * the entry into it; then the caller finishes the event. What is read here without the lock does
  * not change while the entry is the connection's, except that a virtual server can be added.
  */
-static __always_inline struct reserved_event
-reserve_event(const struct settings *set, const struct connection *connection, __u64 cookie, __u32 type,
-	      const struct sample_facts *facts)
+static __always_inline struct reserved_event reserve_event(const struct settings *set,
+							   const struct connection *connection, __u64 cookie,
+							   __u32 type, const struct sample_facts *facts)
 {
 	struct reserved_event reserved = {};
 	__u64 threshold;

@@ -180,7 +180,7 @@ struct event {
 	__u16 type;
 	__u16 sampled_by; /* enum sampled_by */
 	struct endpoint local;
-	__u64 sample_threshold; /* the one in force */
+	__u64 sample_threshold;       /* the one in force */
 	struct connection connection; /* without its lock */
 	struct toa_virtual virtual_server;
 };

@@ -126,7 +126,10 @@ function readSampler(reader: Reader): { readonly ratio: number; readonly off?: s
 		case 'traceidratio':
 			return { ratio: reader.ratio('OTEL_TRACES_SAMPLER_ARG') };
 		default:
-			reader.refuse(variable, 'must be [parentbased_]always_on, always_off or traceidratio: every connection is sampled');
+			reader.refuse(
+				variable,
+				'must be [parentbased_]always_on, always_off or traceidratio: every connection is sampled',
+			);
 			return { ratio: 1 };
 	}
 }

@@ -8,8 +8,8 @@
 namespace toascope
 {
 
-// The positions of a BPF_MAP_TYPE_RINGBUF, which the kernel lets processes map
-// (ringbuf_map_mmap_user() in kernel/bpf/ringbuf.c): that of the consumer, and that of the producer.
+// The positions of the consumer and of the producer of a BPF_MAP_TYPE_RINGBUF, which the kernel lets
+// processes map (kernel/bpf/ringbuf.c).
 class RingFill
 {
 public:

@@ -35,7 +35,15 @@ import { Owners } from './owners.ts';
 import { writeScope } from './pinning/counter_scope.ts';
 import { Pins } from './pinning/pins.ts';
 import { migrateCounters } from './pinning/upgrade.ts';
-import type { AcceptProgram, EnabledEvents, OnFailure, OptionReader, Provider, ProviderName, Tracker } from './provider.ts';
+import type {
+	AcceptProgram,
+	EnabledEvents,
+	OnFailure,
+	OptionReader,
+	Provider,
+	ProviderName,
+	Tracker,
+} from './provider.ts';
 import { constant, eventLayout, listenerKeyLayout, metaEntry } from './records/layout.gen.ts';
 import { readEvent, u32 } from './records/records.ts';
 import { SavedSyns } from './saved_syns.ts';

@@ -67,9 +67,9 @@ function useBits({ uses }: Profile): number {
 
 /** Which records go into the ring. */
 export interface Emission {
-	/** Of every connection. */
+	/** The types that every connection has. */
 	readonly every: readonly EventType[];
-	/** Of sampled connections. */
+	/** The types that a sampled connection has. */
 	readonly sampled: readonly EventType[];
 	/** The threshold of the sampling; see daemon/model/sampling.ts. */
 	readonly threshold: bigint;

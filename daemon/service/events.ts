@@ -20,12 +20,7 @@ export class Events {
 	readonly #onFailure: OnFailure;
 
 	/** Makes the kernel emit these records. The caller must call drain() regularly. */
-	constructor(
-		tracker: Tracker,
-		events: EnabledEvents,
-		consumers: readonly EventConsumer[],
-		onFailure: OnFailure,
-	) {
+	constructor(tracker: Tracker, events: EnabledEvents, consumers: readonly EventConsumer[], onFailure: OnFailure) {
 		this.#tracker = tracker;
 		this.#consumers = consumers;
 		this.#onFailure = onFailure;

@@ -5,11 +5,11 @@
  */
 import { setImmediate as yieldLoop } from 'node:timers/promises';
 import { expect } from 'vitest';
-import { noEmission } from '../../../daemon/capture/settings.ts';
 import { KernelSettings } from '../../../daemon/capture/kernel_settings.ts';
 import { load } from '../../../daemon/capture/load.ts';
 import { Counters } from '../../../daemon/capture/maps/counters.ts';
 import { connectionLayout, listenerKeyLayout, slotState } from '../../../daemon/capture/records/layout.gen.ts';
+import { noEmission } from '../../../daemon/capture/settings.ts';
 import { Sweeper } from '../../../daemon/capture/sweeper.ts';
 import { toConfig } from '../../../daemon/config/config.ts';
 import { fileSchema } from '../../../daemon/config/schema.ts';

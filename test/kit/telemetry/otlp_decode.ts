@@ -14,7 +14,7 @@ export interface ReceivedSpan {
 	/** Hexadecimal. */
 	readonly traceId: string;
 	readonly spanId: string;
-	/** Of W3C Trace Context. */
+	/** As W3C Trace Context has it. */
 	readonly traceState: string;
 	readonly parentSpanId: string;
 	readonly name: string;

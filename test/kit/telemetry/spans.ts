@@ -74,7 +74,14 @@ export async function start({ protocol, headersFile, sampling, ...options }: Opt
 			throw error;
 		},
 		...(options as Partial<TelemetryOptions>),
-		config: { endpoint, protocol, headersFile, metrics: false, spans: true, sampling: { ...everyConnection, ...sampling } },
+		config: {
+			endpoint,
+			protocol,
+			headersFile,
+			metrics: false,
+			spans: true,
+			sampling: { ...everyConnection, ...sampling },
+		},
 	});
 	if (spans === undefined) throw new Error('the environment forbids spans');
 	opened.push(spans);

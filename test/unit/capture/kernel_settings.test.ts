@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
-import { noEmission } from '../../../daemon/capture/settings.ts';
 import { KernelSettings } from '../../../daemon/capture/kernel_settings.ts';
 import { settingsLayout } from '../../../daemon/capture/records/layout.gen.ts';
 import { servedCgroupId } from '../../../daemon/capture/served_cgroup.ts';
+import { noEmission } from '../../../daemon/capture/settings.ts';
 import { loadConfig } from '../../../daemon/config/load.ts';
 import type { BpfObject } from '../../../native/binding.ts';
 

@@ -10,7 +10,13 @@ import {
 	toaUse,
 	trustKeyLayout,
 } from '../../../daemon/capture/records/layout.gen.ts';
-import { encodePorts, encodeProfiles, encodeSettings, encodeTrust, noEmission } from '../../../daemon/capture/settings.ts';
+import {
+	encodePorts,
+	encodeProfiles,
+	encodeSettings,
+	encodeTrust,
+	noEmission,
+} from '../../../daemon/capture/settings.ts';
 import { builtInProfiles } from '../../../daemon/config/built_in_profiles.gen.ts';
 import { parseNetwork } from '../../../daemon/config/cidr.ts';
 import type { Config } from '../../../daemon/config/config.ts';
@@ -90,7 +96,12 @@ describe('settings for the kernel', () => {
 	const base = defaultConfig();
 
 	it('the defaults trust every peer', () => {
-		const bytes = encodeSettings(base, 7, { every: ['opened', 'closed'], sampled: ['accepted'], threshold: 1n << 55n }, 99);
+		const bytes = encodeSettings(
+			base,
+			7,
+			{ every: ['opened', 'closed'], sampled: ['accepted'], threshold: 1n << 55n },
+			99,
+		);
 		expect(bytes).toHaveLength(settingsLayout.size);
 		expect(bytes.readUInt32LE(settingsLayout.generation)).toBe(7);
 		expect(bytes.readUInt32LE(settingsLayout.events)).toBe(0b1010);
@@ -155,7 +166,8 @@ describe('settings for the kernel', () => {
 	});
 
 	it('encodes sockopt: off, on, and on without IPv4 clients', () => {
-		const mode = (sockopt: Config['sockopt']) => encodeSettings({ ...base, sockopt }, 0, noEmission, 0)[settingsLayout.sockopt];
+		const mode = (sockopt: Config['sockopt']) =>
+			encodeSettings({ ...base, sockopt }, 0, noEmission, 0)[settingsLayout.sockopt];
 		expect(mode({ enabled: false, ipv4: 'refuse' })).toBe(0);
 		expect(mode({ enabled: true, ipv4: 'mapped' })).toBe(1);
 		expect(mode({ enabled: true, ipv4: 'refuse' })).toBe(2);

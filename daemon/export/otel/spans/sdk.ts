@@ -38,7 +38,7 @@ const SCOPE = 'toascope';
 /** Which connections have a span is decided before one is started: this adds their threshold to it. */
 class ThresholdSampler implements Sampler {
 	readonly #states = new Map<bigint, TraceState>();
-	/** Of the span that is started next. */
+	/** The next span that is started carries it. */
 	threshold = sampleAll;
 
 	shouldSample(): SamplingResult {

@@ -4,7 +4,16 @@ import { describe, expect, it, vi } from 'vitest';
 import { spanTime, startAttributes } from '../../../../daemon/export/otel/spans/connection_span.ts';
 import { startGrpcReceiver } from '../../../kit/telemetry/grpc_receiver.ts';
 import { decodeTraceRequest } from '../../../kit/telemetry/otlp_decode.ts';
-import { close, connection, OFFSET, receiver, sampled, setupPerTest, start, traceIds } from '../../../kit/telemetry/spans.ts';
+import {
+	close,
+	connection,
+	OFFSET,
+	receiver,
+	sampled,
+	setupPerTest,
+	start,
+	traceIds,
+} from '../../../kit/telemetry/spans.ts';
 
 setupPerTest();
 
@@ -126,8 +135,16 @@ describe('a span on the wire', () => {
 
 	it('is made only at the close, and only for connections with a client', async () => {
 		const spans = await start();
-		spans.onEvent({ type: 'opened', connection: { ...connection, state: 'open', closedNs: undefined }, sample: sampled });
-		spans.onEvent({ type: 'accepted', connection: { ...connection, state: 'open', closedNs: undefined }, sample: sampled });
+		spans.onEvent({
+			type: 'opened',
+			connection: { ...connection, state: 'open', closedNs: undefined },
+			sample: sampled,
+		});
+		spans.onEvent({
+			type: 'accepted',
+			connection: { ...connection, state: 'open', closedNs: undefined },
+			sample: sampled,
+		});
 		close(spans, { client: undefined, verdict: 'none' });
 		close(spans, { verdict: 'conflict' });
 		await spans.shutdown(2000);
@@ -155,7 +172,11 @@ describe('a span on the wire', () => {
 	it('resolves the container while the process still exists', async () => {
 		const asked: string[] = [];
 		const spans = await start({ resolveContainer: (owner) => void asked.push(owner.comm) });
-		spans.onEvent({ type: 'accepted', connection: { ...connection, state: 'open', closedNs: undefined }, sample: sampled });
+		spans.onEvent({
+			type: 'accepted',
+			connection: { ...connection, state: 'open', closedNs: undefined },
+			sample: sampled,
+		});
 		expect(asked).toEqual(['nginx']);
 	});
 });

@@ -19,7 +19,10 @@ interface Setup {
 function setup(ratio: number, isFailing = () => false): Setup {
 	const thresholds: bigint[] = [];
 	const logged: string[] = [];
-	const logger = pino({ level: 'info' }, { write: (line) => void logged.push((JSON.parse(line) as { msg: string }).msg) });
+	const logger = pino(
+		{ level: 'info' },
+		{ write: (line) => void logged.push((JSON.parse(line) as { msg: string }).msg) },
+	);
 	const setThreshold = (threshold: bigint) => void thresholds.push(threshold);
 	return { sampling: new SpanSampling({ ratio, setThreshold, isFailing, logger }), thresholds, logged };
 }
