@@ -22,11 +22,13 @@ export interface SpanSamplingOptions {
 
 /** A fuller ring means that the daemon is too slow: it drains the ring every 50 ms. */
 const ringShareMax = 1 / 4;
-/** A lower ratio takes effect on what is in the ring at once, and on its fill level within this time. */
-const stepMs = 100;
+/** A lower ratio takes effect on the fill level of the ring within this time. */
+const ringStepMs = 100;
+/** The same for the queue, which the receiver empties; until then, the queue thins out by itself. */
+const queueStepMs = 1000;
 /** The ratio rises again after this time without overload, by this factor. */
-const calmMs = 5000;
-const riseFactor = 1.25;
+const calmMs = 2000;
+const riseFactor = 1.5;
 /** From here on, each further sixteenth of the queue halves the ratio. */
 const queueThinFrom = 1 / 2;
 const queueSteps = 16;
@@ -40,6 +42,7 @@ export class SpanSampling {
 	#threshold: bigint;
 	/** The queue thinned out spans since the last adjust(). */
 	#thinned = false;
+	#ringShare = 0;
 	#steppedAtMs = Number.NEGATIVE_INFINITY;
 	#busyAtMs = Number.NEGATIVE_INFINITY;
 	/** Connections that the events since `since` stand for. */
@@ -86,12 +89,16 @@ export class SpanSampling {
 
 	/** To be called after each drain of the ring, with the part of it that is still in use. */
 	adjust(ringShare: number, nowMs = performance.now()): void {
-		const isOverloaded = ringShare > ringShareMax || (this.#thinned && !this.#options.isFailing());
+		// a ring that empties already needs no lower ratio
+		const fillsRing = ringShare > ringShareMax && ringShare >= this.#ringShare;
+		const fillsQueue = this.#thinned && !this.#options.isFailing();
+		this.#ringShare = ringShare;
 		this.#thinned = false;
 		if (nowMs - this.#closed.sinceMs >= rateMs) this.#measureRate(nowMs);
-		if (isOverloaded) {
-			this.#busyAtMs = nowMs;
-			if (nowMs - this.#steppedAtMs >= stepMs) this.#stepDown(nowMs);
+		const sinceStepMs = nowMs - this.#steppedAtMs;
+		if (ringShare > ringShareMax || fillsQueue) this.#busyAtMs = nowMs;
+		if ((fillsRing && sinceStepMs >= ringStepMs) || (fillsQueue && sinceStepMs >= queueStepMs)) {
+			this.#stepDown(nowMs);
 		} else if (this.#threshold > this.#configured && nowMs - this.#busyAtMs >= calmMs) {
 			this.#busyAtMs = nowMs;
 			this.#stepUp();
