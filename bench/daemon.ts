@@ -24,19 +24,20 @@ const published = new URL('../dist/daemon/main.js', import.meta.url).pathname;
 
 /**
  * Attaches the daemon to that cgroup of the bench. `more` is further configuration in YAML;
- * `program` is the daemon of another tree.
+ * `program` is the daemon of another tree; `env`: further variables.
  */
 export async function startDaemon(
 	sandbox: Sandbox,
 	cgroup: string,
 	more = '',
 	program: string = published,
+	env: Readonly<Record<string, string>> = {},
 ): Promise<Daemon> {
 	sandbox.signal.throwIfAborted();
 	const daemon = await Daemon.start({
 		config: `cgroup: ${sandbox.cgroup(cgroup)}\nlog: {format: json}\n${more}`,
 		program,
-		env: unitEnvironment,
+		env: { ...unitEnvironment, ...env },
 		parent: sandbox.scratch,
 		through: sandbox.killedWithParent,
 	});

@@ -32,6 +32,7 @@ import { measureRing } from './ring.ts';
 import { measureRss } from './rss.ts';
 import { Sandbox } from './sandbox.ts';
 import { measureScrapes } from './scrape.ts';
+import { measureTelemetry } from './telemetry.ts';
 
 /** In the order in which they run: the parts that are most sensitive to disturbance come first. */
 const parts: Readonly<Record<string, (sandbox: Sandbox, plan: Plan) => Promise<Part>>> = {
@@ -48,6 +49,7 @@ const parts: Readonly<Record<string, (sandbox: Sandbox, plan: Plan) => Promise<P
 	flood: measureFlood,
 	lookups: measureLookups,
 	ring: measureRing,
+	telemetry: measureTelemetry,
 	scrape: measureScrapes,
 	open_connections: measureOpenConnections,
 	growth: measureGrowth,

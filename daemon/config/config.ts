@@ -60,6 +60,15 @@ export interface Config {
 		readonly headersFile: string | undefined;
 		readonly metrics: boolean;
 		readonly spans: boolean;
+		/** Which connections have a span. */
+		readonly sampling: {
+			/** From 0 to 1. */
+			readonly ratio: number;
+			readonly listeners: Ports;
+			/** Undefined: not a condition. */
+			readonly retransmits: number | undefined;
+			readonly acceptWaitMs: number | undefined;
+		};
 	};
 	readonly log: {
 		readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error';
@@ -74,7 +83,8 @@ const defaultProfiles = ['nat64', 'toa6', 'toa4'];
 /** Converts settings to Config. The OTEL_* variables in `env` decide some defaults. */
 export function toConfig(settings: Settings, env: Environment): Config {
 	const { clients, connections, bpf, otel } = settings;
-	const { signals } = readOtelEnvironment(env);
+	const { signals, samplerRatio } = readOtelEnvironment(env);
+	const { sampling } = otel;
 	const hasEndpoint = (signal: OtelSignal) => (otel.endpoint ?? signals[signal].endpoint) !== undefined;
 	return deepFreeze({
 		provider: settings.provider,
@@ -105,6 +115,12 @@ export function toConfig(settings: Settings, env: Environment): Config {
 			headersFile: otel.headers_file,
 			metrics: otel.metrics ?? hasEndpoint('metrics'),
 			spans: otel.spans ?? hasEndpoint('traces'),
+			sampling: {
+				ratio: sampling.ratio ?? samplerRatio,
+				listeners: sampling.listeners,
+				retransmits: sampling.retransmits,
+				acceptWaitMs: sampling.accept_wait,
+			},
 		},
 		log: settings.log,
 	});
@@ -156,6 +172,11 @@ export function fileValues(config: Config): Readonly<Record<string, unknown>> {
 		'otel.headers_file': config.otel.headersFile ?? null,
 		'otel.metrics': onOff(config.otel.metrics),
 		'otel.spans': onOff(config.otel.spans),
+		'otel.sampling.ratio': config.otel.sampling.ratio,
+		'otel.sampling.listeners': formatPorts(config.otel.sampling.listeners),
+		'otel.sampling.retransmits': config.otel.sampling.retransmits ?? 'off',
+		'otel.sampling.accept_wait':
+			config.otel.sampling.acceptWaitMs === undefined ? 'off' : formatDuration(config.otel.sampling.acceptWaitMs),
 		'log.level': config.log.level,
 		'log.format': config.log.format,
 	};

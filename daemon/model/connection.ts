@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A connection as toascope knows it: struct connection of bpf/connection.h, decoded. */
 import type { ClientEndpoint, Endpoint } from './address.ts';
+import type { Sample } from './sampling.ts';
 import type { AcceptObservation, Segment, Verdict } from './snapshot.ts';
 
 /**
@@ -66,12 +67,16 @@ export interface ListenerUse {
 	readonly service: number;
 }
 
+export type EventType = 'opened' | 'accepted' | 'closed';
+
 export interface ConnectionEvent {
-	readonly type: 'opened' | 'accepted' | 'closed';
+	readonly type: EventType;
 	readonly connection: Connection;
 	/**
 	 * The listener whose histograms count it; undefined: it is an additional subflow of MPTCP, which
 	 * they leave out.
 	 */
 	readonly listener: ListenerUse | undefined;
+	/** Undefined: the connection is not sampled, or records of sampled connections are not enabled. */
+	readonly sample: Sample | undefined;
 }

@@ -40,7 +40,11 @@ export class Exemplars {
 	}
 
 	/** Adds a closed connection with a span. `timeNs`: when it closed (Unix nanoseconds). */
-	add({ connection, listener }: ConnectionEvent, { traceId, spanId }: TraceIds, timeNs: bigint): void {
+	add(
+		{ connection, listener }: Pick<ConnectionEvent, 'connection' | 'listener'>,
+		{ traceId, spanId }: TraceIds,
+		timeNs: bigint,
+	): void {
 		if (listener === undefined) return;
 		const row = this.#rowOf(listener);
 		if (row === undefined) return;

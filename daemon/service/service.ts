@@ -10,7 +10,7 @@ import type { Logger } from 'pino';
 import { native } from '../../native/binding.ts';
 import type { StatusJson } from '../api/status.ts';
 import { toOperatorError } from '../capture/bpf_errors.ts';
-import type { AcceptProgram, Provider, Tracker } from '../capture/provider.ts';
+import type { AcceptProgram, EnabledEvents, Provider, Tracker } from '../capture/provider.ts';
 import { bounds } from '../capture/records/records.ts';
 import type { Config } from '../config/config.ts';
 import { Deadline, withinMs } from '../deadline.ts';
@@ -176,6 +176,7 @@ export class Service implements View {
 			clock: this.clock,
 			traceIds: this.#traceIds,
 			onSpan: (event, ids, endNs) => this.#exemplars.add(event, ids, endNs),
+			setSampleThreshold: (threshold) => this.#provider.tracker?.setSampleThreshold(threshold),
 			logger: this.#logger,
 			tasks: this.#tasks,
 			onMetricError: this.#onMetricError,
@@ -203,7 +204,13 @@ export class Service implements View {
 		if (this.#telemetry?.spans === undefined && this.#onEvent === undefined) return;
 		const events = this.#listen(tracker);
 		this.#events = events;
-		this.#tasks.start('drain', drainMs, () => events.drain(), { pauseFactor: drainPauseFactor });
+		const sampling = this.#telemetry?.spans?.sampling;
+		const drain = () => {
+			const more = events.drain();
+			sampling?.adjust(tracker.ringShare());
+			return more;
+		};
+		this.#tasks.start('drain', drainMs, drain, { pauseFactor: drainPauseFactor });
 	}
 
 	async #serve({ listen, socket }: Config['http']): Promise<void> {
@@ -229,10 +236,13 @@ export class Service implements View {
 		const consumers: EventConsumer[] = [];
 		if (spans !== undefined) consumers.push((event) => spans.onEvent(event));
 		if (onEvent !== undefined) consumers.push(onEvent);
-		// spans do not need `opened`
-		const types = onEvent === undefined ? [] : ['opened' as const];
+		const events: EnabledEvents = {
+			every: onEvent === undefined ? [] : ['opened', 'accepted', 'closed'],
+			// spans do not need `opened`
+			sampled: spans === undefined ? [] : ['accepted', 'closed'],
+		};
 		const onFailure = (step: string, error: unknown) => this.#tasks.recordFailure(step, error);
-		return new Events(tracker, [...types, 'accepted', 'closed'], consumers, onFailure);
+		return new Events(tracker, events, consumers, onFailure);
 	}
 
 	#spanDrops(): Readonly<Record<string, bigint>> {
@@ -258,6 +268,7 @@ export class Service implements View {
 				logLinesDropped: this.#logLinesDropped,
 				attachments: () => this.#attachments.report,
 				otlp: () => this.#telemetry?.statistics() ?? [],
+				spanRatio: () => this.#telemetry?.spans?.sampling.ratios.current,
 			},
 		});
 	}
@@ -318,7 +329,7 @@ export class Service implements View {
 			configFile: this.#configFile,
 			reload: this.#config.reload,
 			startedMs: this.#startedMs,
-			spans: this.#telemetry?.spans !== undefined,
+			spanRatios: this.#telemetry?.spans?.sampling.ratios,
 			otlp: this.#telemetry?.status() ?? [],
 			otlpOff: this.#telemetry?.off ?? {},
 			notReady: this.notReady(),
@@ -340,6 +351,7 @@ export class Service implements View {
 		this.#config.replace(read, (config) => {
 			this.#provider.reload(config);
 			this.#store.limits = config.clients;
+			this.#telemetry?.spans?.sampling.configure(config.otel.sampling.ratio);
 			this.#logger.level = config.log.level;
 		});
 	}

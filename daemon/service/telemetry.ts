@@ -26,6 +26,8 @@ export interface TelemetryOptions {
 	readonly traceIds: TraceIdSource | undefined;
 	/** Called for each span that is made. `endNs`: Unix nanoseconds. */
 	readonly onSpan: (event: ConnectionEvent, ids: TraceIds, endNs: bigint) => void;
+	/** Sets which connections the kernel samples. */
+	readonly setSampleThreshold: (threshold: bigint) => void;
 	readonly logger: Logger;
 	readonly tasks: Tasks;
 	/** Called for a metric that could not be read. */

@@ -25,6 +25,8 @@ export interface TelemetryOptions {
 	readonly clock: (monotonicNs: bigint) => bigint;
 	/** The ids of a connection's span. */
 	readonly traceIds: (connection: Connection) => TraceIds;
+	/** Sets which connections the kernel samples; see SpanSampling. */
+	readonly setSampleThreshold: (threshold: bigint) => void;
 	/** Returns the id of the owner's container; called when an owner is first seen and at close. */
 	readonly resolveContainer: (owner: Owner) => string | undefined;
 	/** Called for each span that is made. `endNs`: Unix nanoseconds. */
@@ -97,10 +99,17 @@ export async function openTelemetry(options: TelemetryOptions): Promise<Telemetr
 		metrics = new MetricExport({ ...opened, metrics: source, resource, temporality, timeoutMs, version, onError });
 	}
 	if (signals.includes('traces')) {
-		const [{ startSdk }, { spansCodec }] = await Promise.all([import('./spans/sdk.ts'), import('./spans/exporter.ts')]);
-		const { clock, traceIds, resolveContainer, onSpan } = options;
+		const [{ startSdk }, { spansCodec }, { SpanSampling }] = await Promise.all([
+			import('./spans/sdk.ts'),
+			import('./spans/exporter.ts'),
+			import('./spans/span_sampling.ts'),
+		]);
+		const { clock, traceIds, resolveContainer, onSpan, setSampleThreshold: setThreshold } = options;
 		const opened = await open('traces', spansCodec, Number.POSITIVE_INFINITY);
-		spans = startSdk({ ...opened, resource, environment, clock, traceIds, resolveContainer, onSpan, logger, version });
+		const { ratio } = config.sampling;
+		const sampling = new SpanSampling({ ratio, setThreshold, isFailing: () => opened.health.isFailing, logger });
+		const from = { clock, traceIds, resolveContainer, onSpan, sampling };
+		spans = startSdk({ ...opened, ...from, resource, environment, logger, version });
 	}
 	return { metrics, metricIntervalMs, spans, health, off };
 }

@@ -17,7 +17,7 @@ const idsOf = (number: number) => ({ traceId: `trace ${number}`, spanId: `span $
 /** Adds a connection that closed at this time (Unix nanoseconds), which its ids have, too. */
 function add(at: number, change: Partial<Connection> = {}, counted: typeof listener | undefined = listener): void {
 	exemplars.add(
-		{ type: 'closed', connection: { ...connection, openedNs: 1000n, ...change }, listener: counted },
+		{ connection: { ...connection, openedNs: 1000n, ...change }, listener: counted },
 		idsOf(at),
 		BigInt(at),
 	);
@@ -47,7 +47,7 @@ describe('a connection', () => {
 	});
 
 	it('that no histogram counts (an additional subflow of MPTCP) is nowhere', () => {
-		exemplars.add({ type: 'closed', connection, listener: undefined }, idsOf(1), 1n);
+		exemplars.add({ connection, listener: undefined }, idsOf(1), 1n);
 		exemplars.freeze();
 		expect(exemplars.of(listener)).toBeUndefined();
 	});

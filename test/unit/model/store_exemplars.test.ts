@@ -11,7 +11,7 @@ it('a snapshot has the exemplars of connections whose record was read before its
 	const kernel = new KernelModel();
 	const exemplars = new Exemplars(bounds);
 	const store = new Store(kernel, { maxExported: 10, idleMs: 900_000 }, () => ({}), exemplars);
-	const event = { type: 'closed', connection, listener: { slot: 0, service: 0 } } as const;
+	const event = { connection, listener: { slot: 0, service: 0 } };
 	kernel.openAndClose('x', 1n);
 	exemplars.add(event, { traceId: 'counted', spanId: 'counted' }, 1n);
 	// as if a connection closed while the collection runs, after the sweep

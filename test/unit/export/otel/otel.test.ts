@@ -10,6 +10,7 @@ import {
 	listener,
 	OFFSET,
 	receiver,
+	sampled,
 	setupPerTest,
 	start,
 	traceIds,
@@ -135,8 +136,18 @@ describe('a span on the wire', () => {
 
 	it('is made only at the close, and only for connections with a client', async () => {
 		const spans = await start();
-		spans.onEvent({ type: 'opened', connection: { ...connection, state: 'open', closedNs: undefined }, listener });
-		spans.onEvent({ type: 'accepted', connection: { ...connection, state: 'open', closedNs: undefined }, listener });
+		spans.onEvent({
+			type: 'opened',
+			connection: { ...connection, state: 'open', closedNs: undefined },
+			listener,
+			sample: sampled,
+		});
+		spans.onEvent({
+			type: 'accepted',
+			connection: { ...connection, state: 'open', closedNs: undefined },
+			listener,
+			sample: sampled,
+		});
 		close(spans, { client: undefined, verdict: 'none' });
 		close(spans, { verdict: 'conflict' });
 		await spans.shutdown(2000);
@@ -151,13 +162,10 @@ describe('a span on the wire', () => {
 		close(spans);
 		close(spans, { cookie: 78n });
 		close(spans, { client: undefined, verdict: 'none' });
-		const event = { type: 'closed', connection, listener };
+		const event = { type: 'closed', connection, listener, sample: sampled } as const;
+		spans.onEvent({ ...event, sample: undefined });
 		expect(made).toEqual([[event, traceIds.of(connection), 1_003_500_000_003n + OFFSET]]);
 		await spans.shutdown(2000);
-		vi.stubEnv('OTEL_TRACES_SAMPLER', 'traceidratio');
-		vi.stubEnv('OTEL_TRACES_SAMPLER_ARG', '0');
-		close(await start({ onSpan }));
-		expect(made).toHaveLength(1);
 	});
 
 	it('keeps every time exact to the nanosecond', async () => {
@@ -181,7 +189,12 @@ describe('a span on the wire', () => {
 	it('resolves the container while the process still exists', async () => {
 		const asked: string[] = [];
 		const spans = await start({ resolveContainer: (owner) => void asked.push(owner.comm) });
-		spans.onEvent({ type: 'accepted', connection: { ...connection, state: 'open', closedNs: undefined }, listener });
+		spans.onEvent({
+			type: 'accepted',
+			connection: { ...connection, state: 'open', closedNs: undefined },
+			listener,
+			sample: sampled,
+		});
 		expect(asked).toEqual(['nginx']);
 	});
 });
@@ -222,17 +235,6 @@ describe('the standard variables', () => {
 	])('%s=%s starts nothing, so that no connection events are needed', async (name, value) => {
 		vi.stubEnv(name, value);
 		await expect(start()).rejects.toThrow('the environment forbids spans');
-	});
-
-	it('OTEL_TRACES_SAMPLER leaves spans out without counting them as dropped', async () => {
-		vi.stubEnv('OTEL_TRACES_SAMPLER', 'traceidratio');
-		vi.stubEnv('OTEL_TRACES_SAMPLER_ARG', '0');
-		const spans = await start();
-		close(spans);
-		expect(spans.stats().pending).toBe(0);
-		await spans.shutdown(2000);
-		expect(receiver.requests).toEqual([]);
-		expect(spans.stats().dropped).toEqual({ span_queue_full: 0n, span_export_failed: 0n });
 	});
 
 	it('start neither metrics nor logs', async () => {
