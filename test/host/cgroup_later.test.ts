@@ -67,7 +67,7 @@ test('a stop with on_exit: keep says that programs were never attached', async (
 		await using first = await Daemon.start({ config: `${config}\non_exit: keep` });
 		expect(await first.stop()).toBe(0);
 		const line = await first.logged(/^stopped: not everything stays attached/);
-		expect(line['lost']).toContain('toascope_sockops is not attached, or not pinned');
+		expect(line['not_kept']).toContain('toascope_sockops is not attached, or not pinned');
 	}
 	await using second = await Daemon.start({ config });
 	expect(await second.stop()).toBe(0);
