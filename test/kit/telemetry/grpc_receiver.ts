@@ -12,7 +12,7 @@ export interface GrpcReceiver {
 	close(): void;
 }
 
-const paths = ['metrics.v1.MetricsService', 'trace.v1.TraceService'];
+const paths = ['metrics.v1.MetricsService', 'trace.v1.TraceService', 'logs.v1.LogsService'];
 
 /** `answer` answers the request with this number (from 0); default: accepted. It can never call `done`. */
 export async function startGrpcReceiver(

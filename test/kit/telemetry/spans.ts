@@ -62,7 +62,7 @@ export async function start({ protocol, headersFile, ...options }: Options = {})
 			throw error;
 		},
 		...(options as Partial<TelemetryOptions>),
-		config: { endpoint, protocol, headersFile, metrics: false, spans: true },
+		config: { endpoint, protocol, headersFile, metrics: false, spans: true, logs: false, spanIntervalMs: undefined },
 	});
 	if (spans === undefined) throw new Error('the environment forbids spans');
 	opened.push(spans);

@@ -55,6 +55,8 @@ async function open(config: Partial<TelemetryOptions['config']> = {}) {
 			headersFile: undefined,
 			metrics: true,
 			spans: false,
+			logs: false,
+			spanIntervalMs: undefined,
 			...config,
 		},
 		metrics: exporter,
