@@ -102,8 +102,11 @@ export async function lookup(target: string, options: LookupOptions): Promise<nu
 	}
 	if (connections.length === 0) {
 		const past = span === undefined ? undefined : await pastRecords(options.daemon, endpoint, span);
-		if (past?.query !== undefined) out.write(past.query);
-		throw past?.error ?? notFound(peer, local, known, atLocal);
+		const error = notFound(peer, local, known, atLocal);
+		if (past === undefined) throw error;
+		if (past.query !== undefined) out.write(past.query);
+		const hint = atLocal.length === 0 ? past.hint : `${error.hint}; ${past.hint}`;
+		throw new ToascopeError(error.code, error.message, { hint });
 	}
 	out.write(connectionTable(connections));
 	return exitCode.done;

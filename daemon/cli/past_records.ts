@@ -7,8 +7,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import type { StatusJson } from '../api/status.ts';
 import { type DaemonAddress, getFromDaemon } from '../client/daemon_client.ts';
 import { duration } from '../config/duration.ts';
-import { ToascopeError } from '../errors.ts';
-import { type Endpoint, formatEndpoint } from '../model/address.ts';
+import type { Endpoint } from '../model/address.ts';
 import type { Span } from './when.ts';
 
 /** Where the connection records are documented. */
@@ -20,7 +19,8 @@ const queryFiles = ['../../', '../', '../../../'].map(
 );
 
 export interface PastRecords {
-	readonly error: ToascopeError;
+	/** For the hint of an error. */
+	readonly hint: string;
 	/** A query for ClickHouse; undefined: no records are sent. */
 	readonly query: string | undefined;
 }
@@ -31,25 +31,17 @@ export async function pastRecords(daemon: DaemonAddress, peer: Endpoint, span: S
 	const retain = String(status?.config?.values['connections.retain']);
 	const retainMs = duration(0, Number.MAX_SAFE_INTEGER).safeParse(retain).data;
 	if (retainMs === undefined || span.toMs >= Date.now() - retainMs) return undefined;
+	const kept = `a closed connection is kept here for ${retain} (connections.retain)`;
 	const records = status?.otlp?.find(({ signal }) => signal === 'logs');
-	const found = (hint: string, query?: string) => ({
-		error: new ToascopeError(
-			'NOT_FOUND',
-			`no connection with the peer ${formatEndpoint(peer)} is known for that time: a closed connection is kept here for ${retain} (connections.retain)`,
-			{ hint },
-		),
-		query,
-	});
 	if (records !== undefined) {
-		return found(
-			`connection records go to ${records.url}; the query for the ClickHouse tables of deploy/fleet is on standard output`,
-			filledIn(peer, span),
-		);
+		return {
+			hint: `${kept}, and its record goes to ${records.url}: standard output has the query for the ClickHouse tables of deploy/fleet`,
+			query: filledIn(peer, span),
+		};
 	}
 	const by = status?.otlp_off?.logs;
-	return by === undefined
-		? found(`records of later connections are sent, and can be kept for as long as you need, with otel.logs: on (${documentation})`)
-		: found(`otel.logs is on, but ${by} disables it: no connection records are sent (${documentation})`);
+	const how = by === undefined ? 'with otel.logs: on, its record is sent' : `otel.logs is on, but ${by} disables it`;
+	return { hint: `${kept}; ${how}: ${documentation}`, query: undefined };
 }
 
 /** Undefined if it cannot be read: the lookup itself was answered, so its result is reported. */
