@@ -7,7 +7,10 @@ import { type OtelSignal, protocolError, readOtelEnvironment } from '../otel_env
 import type { Config, Environment } from './config.ts';
 import type { Problem } from './problem.ts';
 
-export function otelProblems({ metrics, spans, logs, protocol, endpoint }: Config['otel'], env: Environment): Problem[] {
+export function otelProblems(
+	{ metrics, spans, logs, protocol, endpoint }: Config['otel'],
+	env: Environment,
+): Problem[] {
 	const { configFile, signals } = readOtelEnvironment(env);
 	const problems = new Map<string, Problem>();
 	const add = (at: string, message: string) => problems.set(at, { at, key: undefined, message });

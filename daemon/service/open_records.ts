@@ -9,7 +9,7 @@ export interface OpenRecordsOptions {
 	readonly intervalMs: number;
 	/** CLOCK_MONOTONIC nanoseconds. */
 	readonly monotonicNs: () => bigint;
-	/** `atNs`: when the connection was looked at. */
+	/** `atNs`: when the connection was read. */
 	readonly onOpen: (connection: Connection, atNs: bigint) => void;
 	readonly onFailure: OnFailure;
 }

@@ -3,8 +3,8 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
 import type { OtlpStatistics } from '../export/daemon_points.ts';
-import type { OtlpStatus } from '../export/otel/signal_health.ts';
 import type { RecordExport } from '../export/otel/logs/record_export.ts';
+import type { OtlpStatus } from '../export/otel/signal_health.ts';
 import type { SpanExport } from '../export/otel/spans/span_export.ts';
 import { type Telemetry as OpenTelemetry, openTelemetry } from '../export/otel/telemetry.ts';
 import type { Metrics } from '../export/registry.ts';

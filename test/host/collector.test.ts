@@ -114,10 +114,10 @@ describe.skipIf(program === '')('the OpenTelemetry Collector', () => {
 		expect(records.map(endpointOf).toSorted()).toEqual(
 			results.map(({ client: address, clientPort }) => `${address} ${clientPort}`).toSorted(),
 		);
-		const valueOf = ({ attributes }: CollectedRecord, name: string) =>
+		const textOf = ({ attributes }: CollectedRecord, name: string) =>
 			Object.values(attributes.find(({ key }) => key === name)?.value ?? {})[0] ?? '';
 		const peers = records.map(
-			(record) => `${valueOf(record, 'network.peer.address')}:${valueOf(record, 'network.peer.port')}`,
+			(record) => `${textOf(record, 'network.peer.address')}:${textOf(record, 'network.peer.port')}`,
 		);
 		const found = (await lookUpAll(daemon, peers)).map((connections) => connections[0]);
 		for (const [index, record] of records.entries()) {
@@ -125,10 +125,10 @@ describe.skipIf(program === '')('the OpenTelemetry Collector', () => {
 			expect(found[index]).toMatchObject({
 				trace_id: record.traceId,
 				span_id: record.spanId,
-				received_bytes: valueOf(record, 'toascope.received_bytes'),
-				sent_bytes: valueOf(record, 'toascope.sent_bytes'),
-				state: valueOf(record, 'toascope.state'),
-				client: { address: valueOf(record, 'client.address') },
+				received_bytes: textOf(record, 'toascope.received_bytes'),
+				sent_bytes: textOf(record, 'toascope.sent_bytes'),
+				state: textOf(record, 'toascope.state'),
+				client: { address: textOf(record, 'client.address') },
 			});
 		}
 	}

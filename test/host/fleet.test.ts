@@ -41,33 +41,30 @@ describe.skipIf(chdb === undefined)('deploy/fleet', () => {
 	let daemon: Daemon;
 	const echoed = new EchoRecords();
 
-	beforeAll(
-		async () => {
-			lab = await Lab.open({ routes: [{ listenPort, backendPort: port, profile: 'nat64' }] });
-			await lab.echoServer({ port, onRecords: echoed.onRecords });
-			client = await lab.client();
-			clickhouse = await ClickHouse.start(chdb ?? '');
-			await clickhouse.run(read('clickhouse/table.sql'));
-			collector = await Collector.start(program, {
-				configuration: read('collector.yaml'),
-				env: { CLICKHOUSE_ENDPOINT: clickhouse.endpoint, COLLECTOR_FLUSH: '200ms' },
-			});
-			daemon = await Daemon.start({
-				config: [
-					`listeners: {ports: [${port}]}`,
-					`trust: [${network.pool}]`,
-					'connections: {retain: 0}',
-					'otel: {logs: on, span_interval: 10 s, metrics: off, spans: off}',
-				].join('\n'),
-				env: {
-					OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint('grpc').replace('//', '//user:secret@'),
-					OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc',
-					OTEL_BLRP_SCHEDULE_DELAY: '100',
-				},
-			});
-		},
-		scaleTimeout(120_000),
-	);
+	beforeAll(async () => {
+		lab = await Lab.open({ routes: [{ listenPort, backendPort: port, profile: 'nat64' }] });
+		await lab.echoServer({ port, onRecords: echoed.onRecords });
+		client = await lab.client();
+		clickhouse = await ClickHouse.start(chdb ?? '');
+		await clickhouse.run(read('clickhouse/table.sql'));
+		collector = await Collector.start(program, {
+			configuration: read('collector.yaml'),
+			env: { CLICKHOUSE_ENDPOINT: clickhouse.endpoint, COLLECTOR_FLUSH: '200ms' },
+		});
+		daemon = await Daemon.start({
+			config: [
+				`listeners: {ports: [${port}]}`,
+				`trust: [${network.pool}]`,
+				'connections: {retain: 0}',
+				'otel: {logs: on, span_interval: 10 s, metrics: off, spans: off}',
+			].join('\n'),
+			env: {
+				OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint('grpc').replace('//', '//user:secret@'),
+				OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc',
+				OTEL_BLRP_SCHEDULE_DELAY: '100',
+			},
+		});
+	}, scaleTimeout(120_000));
 
 	afterAll(async () => {
 		await daemon?.stop();
@@ -122,9 +119,11 @@ describe.skipIf(chdb === undefined)('deploy/fleet', () => {
 		}));
 		const byClient = (a: { client: string; client_port: number }, b: { client: string; client_port: number }) =>
 			a.client_port - b.client_port || a.client.localeCompare(b.client);
-		expect(rows.map((row) => ({ ...row, received_bytes: String(row.received_bytes), sent_bytes: String(row.sent_bytes) })).toSorted(byClient)).toEqual(
-			expected.toSorted(byClient),
-		);
+		expect(
+			rows
+				.map((row) => ({ ...row, received_bytes: String(row.received_bytes), sent_bytes: String(row.sent_bytes) }))
+				.toSorted(byClient),
+		).toEqual(expected.toSorted(byClient));
 
 		const [first] = expected;
 		const peer = `${first?.peer}:${first?.peer_port}`;

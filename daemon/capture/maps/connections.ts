@@ -2,8 +2,8 @@
 /** Reads connections in the table of the kernel: those of a peer, and those that are open. */
 import ipaddr from 'ipaddr.js';
 import type { BpfMap, BpfObject } from '../../../native/binding.ts';
-import { formatAddress, formatEndpoint } from '../../model/address.ts';
 import type { Yield } from '../../event_loop.ts';
+import { formatAddress, formatEndpoint } from '../../model/address.ts';
 import type { Connection } from '../../model/connection.ts';
 import type { LookupQuery } from '../../model/lookup.ts';
 import { connectionFlag, connectionLayout, endpointLayout, extraLayout } from '../records/layout.gen.ts';

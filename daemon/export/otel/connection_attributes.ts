@@ -51,7 +51,7 @@ export function startAttributes(connection: Connection): Attributes {
 	};
 }
 
-/** What is known only later: at the close, or at a look at the open connection. */
+/** What is known only later: at the close, or when the open connection is read. */
 export function laterAttributes(connection: Connection, containerId: string | undefined): Attributes {
 	const { openedNs, acceptedNs, error } = connection;
 	return {

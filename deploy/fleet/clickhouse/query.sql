@@ -9,7 +9,7 @@ FROM toascope.connections FINAL
 WHERE peer_address = toIPv6({peer:String})
     AND peer_port = {port:UInt16}
     AND opened <= toDateTime64({to:String}, 6, 'UTC')
-    -- a connection that is open may still be open some time after the last look at it:
+    -- a connection that is open may still be open some time after it was last read:
     -- twice otel.span_interval
     AND seen + if(state = 'open', INTERVAL 10 MINUTE, INTERVAL 0 SECOND) >= toDateTime64({from:String}, 6, 'UTC')
 ORDER BY opened DESC

@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS toascope.connections
     peer_address IPv6,
     peer_port UInt16,
     opened DateTime64(6, 'UTC') CODEC(T64, ZSTD(3)),
-    -- when it closed; of an open connection, when it was last looked at
+    -- when it closed; of an open connection, when it was last read
     seen DateTime64(6, 'UTC') CODEC(T64, ZSTD(3)),
     state Enum8('open' = 1, 'closed' = 2),
     -- from the TOA option

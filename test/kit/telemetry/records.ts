@@ -30,7 +30,15 @@ export async function startRecords({ endpoint, protocol, spans = false, onLine, 
 		onMetricError: (error) => {
 			throw error;
 		},
-		config: { endpoint, protocol, headersFile: undefined, metrics: false, spans, logs: true, spanIntervalMs: undefined },
+		config: {
+			endpoint,
+			protocol,
+			headersFile: undefined,
+			metrics: false,
+			spans,
+			logs: true,
+			spanIntervalMs: undefined,
+		},
 	});
 	const health = telemetry.health.find((one) => one.statistics().signal === 'logs');
 	const exported = () => health?.statistics().exported ?? 0n;

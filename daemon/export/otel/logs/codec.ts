@@ -44,7 +44,10 @@ export function logsCodec(resource: Resource, version: string): SignalCodec<Reco
 		serialize: (records, json) => (json ? jsonOf(encode(records)) : encode(records)),
 		readResponse(body, json) {
 			const { partialSuccess } = readResponse(body, json);
-			return { rejected: Number(partialSuccess?.rejectedLogRecords ?? 0n), message: partialSuccess?.errorMessage ?? '' };
+			return {
+				rejected: Number(partialSuccess?.rejectedLogRecords ?? 0n),
+				message: partialSuccess?.errorMessage ?? '',
+			};
 		},
 		count: (records) => records.length,
 	};

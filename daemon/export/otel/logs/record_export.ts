@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * Sends a record of each connection with a client as an OTLP log record: when it closes, and while
- * it is open at each look at it.
+ * it is open each time that it is read.
  */
 import type { Logger } from 'pino';
 import { logLine } from '../../../log_line.ts';
@@ -39,7 +39,7 @@ export interface RecordStats {
 	readonly dropped: { readonly log_queue_full: bigint; readonly log_export_failed: bigint };
 }
 
-export const EVENT_NAME = 'toascope.connection';
+const EVENT_NAME = 'toascope.connection';
 
 export class RecordExport {
 	readonly #options: RecordOptions;

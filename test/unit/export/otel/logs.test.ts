@@ -41,7 +41,7 @@ describe('the encoding of a record', () => {
 
 	/** By @bufbuild/protobuf, from its messages. */
 	function encoded({ attributes, ...rest }: LogRecord): Uint8Array {
-		const valueOf = (value: string | number | bigint) =>
+		const anyValueOf = (value: string | number | bigint) =>
 			typeof value === 'bigint'
 				? ({ case: 'intValue', value } as const)
 				: typeof value === 'number'
@@ -57,7 +57,7 @@ describe('the encoding of a record', () => {
 				traceId: Buffer.from(rest.traceId, 'hex'),
 				spanId: Buffer.from(rest.spanId, 'hex'),
 				eventName: rest.eventName,
-				attributes: Object.entries(attributes).map(([key, value]) => ({ key, value: { value: valueOf(value) } })),
+				attributes: Object.entries(attributes).map(([key, value]) => ({ key, value: { value: anyValueOf(value) } })),
 			}),
 		);
 	}
@@ -148,7 +148,7 @@ describe('a record on the wire', () => {
 		});
 	});
 
-	it('of an open connection has the time of the look', async () => {
+	it('of an open connection has the time at which it was read', async () => {
 		const { records } = await startRecords({ endpoint: receiver.endpoint });
 		records.onOpen({ ...connection, state: 'open', closedNs: undefined }, 1_002_000_000_007n);
 		await records.shutdown(5000);
