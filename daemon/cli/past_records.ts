@@ -14,7 +14,7 @@ import type { Span } from './when.ts';
 const documentation = 'docs/telemetry.md#connection-records';
 
 /** The query of deploy/fleet, in the source tree or in the package, as seen from this file. */
-const queryFiles = ['../../', '../', '../../../'].map(
+const queryFiles = ['../../', '../../../'].map(
 	(root) => new URL(`${root}deploy/fleet/clickhouse/query.sql`, import.meta.url),
 );
 
