@@ -73,7 +73,7 @@ async function drainBursts(sandbox: Sandbox, connections: number, times: number)
 	using inside = InProcessDaemon.open(sandbox, cgroups.server, 'bpf: {pin: off, ring_bytes: 128 MiB}');
 	const { provider } = inside;
 	await using generator = await Generator.start(sandbox, clients);
-	provider.enableEvents(...types);
+	provider.enableEvents({ every: types });
 	const perSecond: number[] = [];
 	for (let time = 0; time < times; time++) {
 		await generator.run(cgroups, { seconds: longest, connections });

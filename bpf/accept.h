@@ -33,10 +33,11 @@ static __always_inline void record_accept(struct connection *connection, __u64 c
 	bool first, was_counted = false;
 	struct sums sums = {};
 	__u64 comm[2] = {};
+	struct sample_facts facts = { .accept_wait_ns = now - connection->opened_ns };
 	struct reserved_event reserved;
 
 	process_name((__u8 *)comm);
-	reserved = reserve_event(set, connection, cookie, EVENT_ACCEPTED);
+	reserved = reserve_event(set, connection, cookie, EVENT_ACCEPTED, &facts);
 	bpf_spin_lock(&connection->lock);
 	first = connection->cookie == cookie && !connection->accept_kind;
 	if (first) {

@@ -58,6 +58,19 @@ static __always_inline void write_last(struct connection *connection, const stru
 }
 
 /*
+ * Returns how long the connection waited for accept(); if it was never accepted, until `never_ns`.
+ * 0: the accept was not observed.
+ */
+static __always_inline __u64 accept_wait_ns(const struct connection *connection, __u64 never_ns)
+{
+	__u8 kind = connection->accept_kind;
+
+	if (kind == ACCEPT_FEXIT || kind == ACCEPT_GETPEERNAME)
+		return connection->accepted_ns - connection->opened_ns;
+	return never_ns ? never_ns - connection->opened_ns : 0;
+}
+
+/*
  * A socket that has a struct socket was accepted (sock_graft()). If neither accept program observed
  * that, it counts as unobserved, and lookups name the listener's owner.
  */
@@ -78,12 +91,15 @@ static __noinline int close_connection(const struct tcp_sock *tcp, struct connec
 	struct listener_slot *listener;
 	__u32 slot = connection->listener;
 	__u64 now = bpf_ktime_get_ns();
+	struct sample_facts facts = {};
 	struct progress last;
 	struct reserved_event reserved;
 	__u16 error = end_error(tcp, tcp_state);
 
 	read_progress(tcp, tcp_state, &last);
-	reserved = reserve_event(set, connection, cookie, EVENT_CLOSED);
+	facts.retransmitted = last.retransmitted;
+	facts.accept_wait_ns = accept_wait_ns(connection, was_accepted ? 0 : now);
+	reserved = reserve_event(set, connection, cookie, EVENT_CLOSED, &facts);
 	bpf_spin_lock(&connection->lock);
 	closed = is_open(connection, cookie);
 	if (closed) {

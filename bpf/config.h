@@ -42,6 +42,13 @@ static __always_inline bool port_transparent(const struct settings *set, __u16 p
 	return bits && bits->transparent >> (port & 63) & 1;
 }
 
+static __always_inline bool port_sampled(const struct settings *set, __u16 port)
+{
+	const struct port_bits *bits = port_bits(set, port);
+
+	return bits && bits->sampled >> (port & 63) & 1;
+}
+
 /* Returns whether the sockets of this network namespace are watched. */
 static __always_inline bool namespace_watched(const struct settings *set, const struct sock_common *sk)
 {

@@ -6,8 +6,10 @@
 #include "config.h"
 #include "count.h"
 #include "endpoint.h"
+#include "sampling.h"
 #include "slots.h"
 
+/* Returns whether the records of this type go into the ring for every connection. */
 static __always_inline bool event_enabled(const struct settings *set, __u32 type)
 {
 	return set->events >> type & 1;
@@ -71,17 +73,27 @@ struct reserved_event {
  * the entry into it; then the caller finishes the event. What is read here without the lock does
  * not change while the entry is the connection's, except that a virtual server can be added.
  */
-static __always_inline struct reserved_event
-reserve_event(const struct settings *set, const struct connection *connection, __u64 cookie, __u32 type)
+static __always_inline struct reserved_event reserve_event(const struct settings *set,
+							   const struct connection *connection, __u64 cookie,
+							   __u32 type, const struct sample_facts *facts)
 {
 	struct reserved_event reserved = {};
+	__u64 threshold;
+	__u16 by = SAMPLED_NOT;
 
-	if (!set || !event_enabled(set, type))
+	if (!set)
+		return reserved;
+	threshold = *(const volatile __u64 *)&set->sample_threshold;
+	if (set->sampled_events >> type & 1)
+		by = sampled_by(set, connection, cookie, threshold, facts);
+	if (by == SAMPLED_NOT && !event_enabled(set, type))
 		return reserved;
 	reserved.event = bpf_ringbuf_reserve(&ring, sizeof(*reserved.event), 0);
 	if (reserved.event) {
 		reserved.is_reserved = hide_from_compiler(1);
 		begin_event(reserved.event, connection, cookie, type);
+		reserved.event->sampled_by = by;
+		reserved.event->sample_threshold = threshold;
 	} else {
 		reserved.ring_full = hide_from_compiler(1);
 	}

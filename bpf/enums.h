@@ -6,7 +6,7 @@
 #include "../kernel/toa_rules.h"
 
 enum constant {
-	TOASCOPE_LAYOUT = 8,
+	TOASCOPE_LAYOUT = 9,
 	HISTOGRAM_BUCKETS = 24, /* the last one has no upper bound */
 	SEGMENTS = 3,
 	COMM_SIZE = 16,
@@ -125,5 +125,8 @@ enum run_result {
 };
 
 enum event_type { EVENT_OPENED = 1, EVENT_ACCEPTED = 2, EVENT_CLOSED = 3 };
+
+/* Why a connection is sampled: every connection that meets a condition is. */
+enum sampled_by { SAMPLED_NOT = 0, SAMPLED_BY_RATIO = 1, SAMPLED_BY_CONDITION = 2 };
 
 #endif

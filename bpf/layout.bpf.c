@@ -37,6 +37,7 @@ struct everything {
 	enum counted_by counted_by;
 	enum run_result run_result;
 	enum event_type event_type;
+	enum sampled_by sampled_by;
 	enum sockopt_mode sockopt_mode;
 	enum toa_use toa_use;
 	enum toa_vni toa_vni;

@@ -38,8 +38,12 @@ static __noinline int close_missed(struct connection *connection, const struct e
 	const struct settings *set = current_settings();
 	bool is_trusted = set && trusted(set, &connection->peer), closed;
 	bool was_gone = entry->flags & CONN_GONE;
+	struct sample_facts facts = {
+		.retransmitted = connection->counted_retransmitted,
+		.accept_wait_ns = accept_wait_ns(connection, 0),
+	};
 	struct reserved_event reserved =
-		reserve_event(was_gone ? set : 0, connection, entry->cookie, EVENT_CLOSED);
+		reserve_event(was_gone ? set : 0, connection, entry->cookie, EVENT_CLOSED, &facts);
 
 	bpf_spin_lock(&connection->lock);
 	closed = was_gone && is_unchanged(connection, entry) && connection->flags & CONN_GONE;

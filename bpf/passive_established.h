@@ -33,12 +33,13 @@ __noinline int reuse_slot(__u64 cookie)
 static __noinline int emit_opened(struct bpf_sock *sk, __u64 cookie)
 {
 	struct connection *connection = find_connection(sk, cookie);
+	struct sample_facts facts = {};
 	struct reserved_event reserved;
 	bool is_own;
 
 	if (!connection)
 		return 0;
-	reserved = reserve_event(current_settings(), connection, cookie, EVENT_OPENED);
+	reserved = reserve_event(current_settings(), connection, cookie, EVENT_OPENED, &facts);
 	bpf_spin_lock(&connection->lock);
 	is_own = connection->cookie == cookie;
 	copy_to_event(&reserved, connection);

@@ -163,9 +163,24 @@ static inline __u32 peer_hash(const struct endpoint *peer, __u64 key)
 	return mixed >> 32 | 1;
 }
 
+/*
+ * The randomness of a connection's trace id, its last 56 bits: a good mix of what identifies the
+ * connection. So the kernel knows it without the rest of the id, which is a hash with a key.
+ */
+static inline __u64 trace_randomness(__u64 cookie, __u64 opened_ns)
+{
+	__u64 mixed = cookie * 0x9e3779b97f4a7c15ULL ^ opened_ns;
+
+	mixed = (mixed ^ mixed >> 30) * 0xbf58476d1ce4e5b9ULL;
+	mixed = (mixed ^ mixed >> 27) * 0x94d049bb133111ebULL;
+	return (mixed ^ mixed >> 31) >> 8;
+}
+
 struct event {
-	__u32 type;
+	__u16 type;
+	__u16 sampled_by; /* enum sampled_by */
 	struct endpoint local;
+	__u64 sample_threshold;       /* the one in force */
 	struct connection connection; /* without its lock */
 	struct toa_virtual virtual_server;
 };
@@ -250,7 +265,7 @@ TOA_STATIC_ASSERT(__builtin_offsetof(struct connection, counted_received) == 64,
 		  "connection.counted_received");
 TOA_STATIC_ASSERT(__builtin_offsetof(struct connection, accepted_ns) == 128, "connection.accepted_ns");
 TOA_STATIC_ASSERT(sizeof(struct extra) == 44, "extra");
-TOA_STATIC_ASSERT(sizeof(struct event) == 240, "event");
+TOA_STATIC_ASSERT(sizeof(struct event) == 248, "event");
 TOA_STATIC_ASSERT(sizeof(struct hash_line) == 64, "hash_line");
 TOA_STATIC_ASSERT(sizeof(struct unknown_option) == 2, "unknown_option");
 TOA_STATIC_ASSERT(sizeof(struct sweep_request) == 24, "sweep_request");

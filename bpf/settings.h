@@ -32,6 +32,7 @@ struct settings {
 	__u8 no_accepts;      /* accepts are not observed */
 	__u8 label_port;      /* a listener is a port, at any address */
 	__u32 netns;          /* inode number of the watched network namespace; 0: all */
+	__u32 sampled_events; /* like `events`, but only records of sampled connections */
 	__u64 retain_ns;      /* how long a closed connection stays in the table */
 	/*
 	 * Id of the cgroup whose sockets are handled; 0: all. Changes when the cgroup is recreated.
@@ -41,13 +42,22 @@ struct settings {
 	/* clients of one such prefix share per_prefix_max entries; IPv4, IPv6 */
 	__u8 per_prefix_length[2];
 	__u32 per_prefix_max; /* 0: no prefix is limited */
+	/*
+	 * What samples a connection: see bpf/sampling.h. The threshold has 56 bits; 1 << 56: nothing is
+	 * sampled by ratio. It is also written in place, between two reloads.
+	 */
+	__u64 sample_threshold;
+	__u64 sample_accept_wait_ns; /* 0: not a condition */
+	__u32 sample_retransmits;    /* 0: not a condition */
+	__u32 reserved;
 	struct toa_table table;
 };
 
-/* 64 local ports: which of them are watched, and which are transparent. */
+/* 64 local ports: which of them are watched, transparent, and sampled. */
 struct port_bits {
 	__u64 watched;
 	__u64 transparent;
+	__u64 sampled;
 };
 
 struct trust_key {
@@ -58,6 +68,6 @@ struct trust_key {
 };
 
 TOA_STATIC_ASSERT(sizeof(struct trust_key) == 28, "trust_key");
-TOA_STATIC_ASSERT(__builtin_offsetof(struct settings, table) == 48, "settings.table");
+TOA_STATIC_ASSERT(__builtin_offsetof(struct settings, table) == 72, "settings.table");
 
 #endif

@@ -80,11 +80,12 @@ static __noinline int record_verdict(struct connection *connection, __u64 cookie
 {
 	const struct settings *set = current_settings();
 	__u8 verdict = TOA_VERDICT_PENDING, kind, length;
+	struct sample_facts facts = {};
 	struct reserved_event reserved;
 
 	if (!set)
 		return 0;
-	reserved = reserve_event(set, connection, cookie, EVENT_OPENED);
+	reserved = reserve_event(set, connection, cookie, EVENT_OPENED, &facts);
 	bpf_spin_lock(&connection->lock);
 	if (is_open(connection, cookie) && connection->socket && connection->verdict == TOA_VERDICT_PENDING) {
 		if (decision->verdict == TOA_VERDICT_PENDING) {

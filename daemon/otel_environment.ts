@@ -51,8 +51,8 @@ export interface OtelEnvironment {
 	readonly signals: Readonly<Record<OtelSignal, SignalEnvironment>>;
 	/** OTEL_CONFIG_FILE or its earlier name: with it, an SDK ignores all other variables. */
 	readonly configFile: Variable | undefined;
-	/** The sampler samples every connection. */
-	readonly samplesAll: boolean;
+	/** The part of the connections that the sampler samples, from 0 to 1. */
+	readonly samplerRatio: number;
 	/** OTEL_BSP_MAX_QUEUE_SIZE: the most spans that can wait. */
 	readonly maxQueue: number;
 	/** OTEL_BSP_MAX_EXPORT_BATCH_SIZE, and OTEL_BSP_SCHEDULE_DELAY in milliseconds. */
@@ -94,17 +94,16 @@ export function readOtelEnvironment(env: Environment): OtelEnvironment {
 	if (disabled !== undefined && !/^(true|false)$/i.test(disabled.value)) {
 		reader.refuse(disabled, 'must be true or false: nothing is disabled');
 	}
-	const sampler = reader.read('OTEL_TRACES_SAMPLER')?.value.toLowerCase() ?? 'parentbased_always_on';
+	const sampler = readSampler(reader);
 	const allOff = disabled?.value.toLowerCase() === 'true' ? shown(disabled) : undefined;
-	const noTraces = /^(parentbased_)?always_off$/.test(sampler) ? `OTEL_TRACES_SAMPLER=${sampler}` : undefined;
 	return {
 		signals: {
 			metrics: readSignal(reader, 'metrics', allOff),
-			traces: readSignal(reader, 'traces', allOff ?? noTraces),
+			traces: readSignal(reader, 'traces', allOff ?? sampler.off),
 			logs: readSignal(reader, 'logs', allOff),
 		},
 		configFile: reader.read('OTEL_CONFIG_FILE', 'OTEL_EXPERIMENTAL_CONFIG_FILE'),
-		samplesAll: /^(parentbased_)?always_on$/.test(sampler),
+		samplerRatio: sampler.ratio,
 		maxQueue: reader.positive('OTEL_BSP_MAX_QUEUE_SIZE', defaultQueue),
 		maxBatch: reader.positive('OTEL_BSP_MAX_EXPORT_BATCH_SIZE', defaultBatch),
 		batchDelayMs: reader.positive('OTEL_BSP_SCHEDULE_DELAY', defaultBatchDelayMs),
@@ -134,6 +133,29 @@ function readSignal(reader: Reader, signal: OtelSignal, off: string | undefined)
 		unknownProtocol: known === undefined ? protocol : undefined,
 		endpoint: reader.read(`OTEL_EXPORTER_OTLP_${name}_ENDPOINT`, 'OTEL_EXPORTER_OTLP_ENDPOINT'),
 	};
+}
+
+/**
+ * What OTEL_TRACES_SAMPLER samples. The spans of connections have no parent, so `parentbased_` makes no
+ * difference.
+ */
+function readSampler(reader: Reader): { readonly ratio: number; readonly off?: string } {
+	const variable = reader.read('OTEL_TRACES_SAMPLER');
+	if (variable === undefined) return { ratio: 1 };
+	switch (variable.value.toLowerCase().replace(/^parentbased_/, '')) {
+		case 'always_on':
+			return { ratio: 1 };
+		case 'always_off':
+			return { ratio: 0, off: shown(variable) };
+		case 'traceidratio':
+			return { ratio: reader.ratio('OTEL_TRACES_SAMPLER_ARG') };
+		default:
+			reader.refuse(
+				variable,
+				'must be [parentbased_]always_on, always_off or traceidratio: every connection is sampled',
+			);
+			return { ratio: 1 };
+	}
 }
 
 function disabledBy(reader: Reader, signal: OtelSignal, exporters: Variable | undefined): string | undefined {
@@ -184,6 +206,16 @@ class Reader {
 		if (Number.isSafeInteger(number) && number > 0 && number <= longestMs) return number;
 		this.refuse(variable, `must be a whole number from 1 to ${longestMs}: using ${otherwise}`);
 		return otherwise;
+	}
+
+	/** From 0 to 1, by default 1. */
+	ratio(name: string): number {
+		const variable = this.read(name);
+		if (variable === undefined) return 1;
+		const number = Number(variable.value);
+		if (number >= 0 && number <= 1) return number;
+		this.refuse(variable, 'must be a number from 0 to 1: using 1');
+		return 1;
 	}
 
 	word<Word extends string>(name: string, words: readonly Word[], otherwise: Word): Word {

@@ -188,6 +188,8 @@ export interface BpfObject {
 	 * ring is empty.
 	 */
 	drain(buffer: Uint8Array): number;
+	/** The part of the ring that is in use, from 0 to 1. */
+	ringShare(): number;
 }
 
 /** A part of a record: a scalar, or an array of scalars. */

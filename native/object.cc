@@ -39,6 +39,7 @@ Napi::Function BpfObject::define(Napi::Env env)
 				   InstanceMethod<&BpfObject::synchronize_blocking>("synchronizeBlocking"),
 				   InstanceMethod<&BpfObject::program_statistics>("programStatistics"),
 				   InstanceMethod<&BpfObject::drain>("drain"),
+				   InstanceMethod<&BpfObject::ring_share>("ringShare"),
 			   });
 }
 
@@ -62,6 +63,7 @@ BpfObject::~BpfObject()
 void BpfObject::release()
 {
 	ring_.reset();
+	ring_fill_.reset();
 	loaded_->hashes.reset();
 	grace_period_.reset();
 	links_.clear();

@@ -13,6 +13,7 @@
 #include "grace_period.h"
 #include "handles.h"
 #include "loaded_object.h"
+#include "ring_fill.h"
 
 struct toascope_bpf;
 
@@ -56,6 +57,7 @@ private:
 
 	// ring.cc
 	Napi::Value drain(const Napi::CallbackInfo &info);
+	Napi::Value ring_share(const Napi::CallbackInfo &info);
 	void open_ring(Napi::Env env);
 
 	// Throws if the object is closed or has no program of that name.
@@ -80,6 +82,7 @@ private:
 	// Links to removed cgroups whose last connections are still open.
 	std::vector<Link> draining_;
 	Ring ring_;
+	std::unique_ptr<RingFill> ring_fill_;
 	std::shared_ptr<GracePeriod> grace_period_;
 	Slab slab_;
 };

@@ -37,6 +37,20 @@ void BpfObject::open_ring(Napi::Env env)
 		throw system_error(env, errno, "open", "ring");
 }
 
+// ringShare() -> the part of the ring that is in use, from 0 to 1
+Napi::Value BpfObject::ring_share(const Napi::CallbackInfo &info)
+{
+	Napi::Env env = info.Env();
+	if (!skeleton())
+		throw system_error(env, EBADF, "use", "a closed BPF object");
+	const bpf_map *ring = skeleton()->maps.ring;
+	if (!ring_fill_)
+		ring_fill_ = RingFill::open(bpf_map__fd(ring), bpf_map__max_entries(ring));
+	if (!ring_fill_)
+		throw system_error(env, errno, "map", "ring");
+	return Napi::Number::New(env, ring_fill_->share());
+}
+
 // drain(buffer) -> the number of bytes written, whole records; less than a full buffer means that
 // the ring is empty
 Napi::Value BpfObject::drain(const Napi::CallbackInfo &info)

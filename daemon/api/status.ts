@@ -110,6 +110,11 @@ export interface StatusJson {
 	readonly sockopt: boolean;
 	/** Spans are sent. */
 	readonly spans: boolean;
+	/**
+	 * The part of the connections that have a span, from 0 to 1: as configured, and the one in force,
+	 * which is lower while they close faster than the daemon can process; null: spans are not sent.
+	 */
+	readonly span_sampling: { readonly configured: number; readonly current: number } | null;
 	/** The signals that are sent over OTLP. */
 	readonly otlp: readonly OtlpJson[];
 	/**

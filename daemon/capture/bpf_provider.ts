@@ -35,11 +35,20 @@ import { Owners } from './owners.ts';
 import { writeScope } from './pinning/counter_scope.ts';
 import { Pins } from './pinning/pins.ts';
 import { migrateCounters } from './pinning/upgrade.ts';
-import type { AcceptProgram, OnFailure, OptionReader, Provider, ProviderName, Tracker } from './provider.ts';
+import type {
+	AcceptProgram,
+	EnabledEvents,
+	OnFailure,
+	OptionReader,
+	Provider,
+	ProviderName,
+	Tracker,
+} from './provider.ts';
 import { constant, eventLayout, listenerKeyLayout, metaEntry } from './records/layout.gen.ts';
 import { readEvent, u32 } from './records/records.ts';
 import { SavedSyns } from './saved_syns.ts';
 import { ServedCgroup, servedCgroupId } from './served_cgroup.ts';
+import { type Emission, noEmission } from './settings.ts';
 import { Sweeper, sweepProgram } from './sweeper.ts';
 
 const ringBatchBytes = 256 * eventLayout.size;
@@ -70,7 +79,7 @@ export class BpfProvider implements Provider, Tracker {
 	readonly #profileNames = new Map<number, string>();
 	readonly #events = Buffer.allocUnsafeSlow(ringBatchBytes);
 	#config: Config;
-	#eventMask = 0;
+	#emission: Emission = noEmission;
 	/** The id of the cgroup that the programs are attached to. */
 	#cgroupId: bigint | undefined;
 	#closed = false;
@@ -222,7 +231,7 @@ export class BpfProvider implements Provider, Tracker {
 	}
 
 	#applySettings(config: Config): void {
-		this.#settings.apply(config, this.#eventMask, servedCgroupId(this, this.#cgroupId));
+		this.#settings.apply(config, this.#emission, servedCgroupId(this, this.#cgroupId));
 	}
 
 	/**
@@ -290,10 +299,18 @@ export class BpfProvider implements Provider, Tracker {
 		return errors;
 	}
 
-	enableEvents(...types: ConnectionEvent['type'][]): void {
-		const bits = { opened: 1 << 1, accepted: 1 << 2, closed: 1 << 3 };
-		this.#eventMask = types.reduce((mask, type) => mask | bits[type], 0);
+	enableEvents({ every = [], sampled = [] }: EnabledEvents): void {
+		this.#emission = { ...this.#emission, every, sampled };
 		this.#applySettings(this.#config);
+	}
+
+	setSampleThreshold(threshold: bigint): void {
+		this.#emission = { ...this.#emission, threshold };
+		this.#settings.setSampleThreshold(threshold);
+	}
+
+	ringShare(): number {
+		return this.#bpf.ringShare();
 	}
 
 	/** Leaves what takes longer than `drainMs` for the next call. */
@@ -308,7 +325,7 @@ export class BpfProvider implements Provider, Tracker {
 				try {
 					const event = readEvent(this.#events, at, name);
 					if (event === undefined) throw new Error('a record lacks the endpoints of its connection');
-					onEvent({ type: event.type, connection: this.#withOwner(event.connection, onFailure) });
+					onEvent({ ...event, connection: this.#withOwner(event.connection, onFailure) });
 				} catch (error) {
 					onFailure('events', error);
 				}

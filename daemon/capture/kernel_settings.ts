@@ -9,9 +9,9 @@ import type { Config } from '../config/config.ts';
 import { ToascopeError } from '../errors.ts';
 import { ownNetns } from '../host/netns.ts';
 import type { ProviderName } from './provider.ts';
-import { constant, portBitsLayout } from './records/layout.gen.ts';
+import { constant, portBitsLayout, settingsLayout } from './records/layout.gen.ts';
 import { u32 } from './records/records.ts';
-import { encodePorts, encodeSettings, encodeTrust } from './settings.ts';
+import { type Emission, encodePorts, encodeSettings, encodeTrust } from './settings.ts';
 
 const yes = Buffer.from([1, 0, 0, 0]);
 
@@ -23,6 +23,8 @@ export class KernelSettings {
 	readonly #trust: BpfMap;
 	readonly #provider: ProviderName;
 	#generation = 0;
+	/** The settings in force. */
+	#current: Buffer = Buffer.alloc(settingsLayout.size);
 	#trusted: readonly Buffer[] = [];
 	/** The networks of the previous generation. */
 	#previous: readonly Buffer[] = [];
@@ -38,12 +40,12 @@ export class KernelSettings {
 	}
 
 	/**
-	 * Puts a configuration in force. `events`: the bits 1 << enum event_type of the events that go
-	 * into the ring. `servedCgroup`: the id of the cgroup whose sockets are served; 0n: all.
+	 * Puts a configuration in force. `servedCgroup`: the id of the cgroup whose sockets are served;
+	 * 0n: all.
 	 * @throws {ToascopeError} CONFIG_INVALID if there are too many networks; nothing has changed
 	 * then
 	 */
-	apply(config: Config, events: number, servedCgroup: bigint): void {
+	apply(config: Config, emission: Emission, servedCgroup: bigint): void {
 		const generation = (this.#generation + 1) >>> 0;
 		const slot = generation & 1;
 		// wait for a grace period: a program run that began before the latest switch still uses
@@ -55,8 +57,9 @@ export class KernelSettings {
 		const trusted = config.trust.map((network) => encodeTrust(network, generation));
 		try {
 			this.#writeTrusted(trusted);
-			const settings = encodeSettings(config, generation, events, ownNetns(), servedCgroup, this.#provider);
+			const settings = encodeSettings(config, generation, emission, ownNetns(), servedCgroup, this.#provider);
 			this.#settings.update(u32(slot), settings);
+			this.#current = settings;
 			this.#generations.update(u32(0), u32(generation));
 		} catch (error) {
 			// the next attempt has the same generation: it must not find these
@@ -66,6 +69,15 @@ export class KernelSettings {
 		this.#previous = this.#trusted;
 		this.#trusted = trusted;
 		this.#generation = generation;
+	}
+
+	/**
+	 * Changes the threshold of the sampling at once, without a new generation: everything else that is
+	 * written is as it was, and the kernel writes a word as a whole.
+	 */
+	setSampleThreshold(threshold: bigint): void {
+		this.#current.writeBigUInt64LE(threshold, settingsLayout.sampleThreshold);
+		this.#settings.update(u32(this.#generation & 1), this.#current);
 	}
 
 	#writePorts(config: Config, slot: number): void {

@@ -7,7 +7,7 @@
 import type { Features } from '../../native/binding.ts';
 import type { Config } from '../config/config.ts';
 import type { Yield } from '../event_loop.ts';
-import type { Connection, ConnectionEvent } from '../model/connection.ts';
+import type { Connection, ConnectionEvent, EventType } from '../model/connection.ts';
 import type { LookupQuery } from '../model/lookup.ts';
 import type { Peers } from '../model/peers.ts';
 import type { UnknownOption } from '../model/recent.ts';
@@ -60,6 +60,12 @@ export interface Provider {
 	close(keep: boolean, started?: boolean): readonly string[];
 }
 
+/** Types of events: those of every connection, and those of sampled connections. */
+export interface EnabledEvents {
+	readonly every?: readonly EventType[];
+	readonly sampled?: readonly EventType[];
+}
+
 /** Tracks connections, and keeps their counters. */
 export interface Tracker {
 	/** The cgroup v2 directory whose sockets are observed. */
@@ -73,7 +79,11 @@ export interface Tracker {
 	/** The counters, as the store reads them. */
 	readonly counters: Source;
 	/** Sets which events the kernel emits. None: the kernel spends no time on them. */
-	enableEvents(...types: ConnectionEvent['type'][]): void;
+	enableEvents(events: EnabledEvents): void;
+	/** Sets which connections are sampled by ratio: none before the first call. */
+	setSampleThreshold(threshold: bigint): void;
+	/** The part of the ring that is in use, from 0 to 1. */
+	ringShare(): number;
 	/**
 	 * Passes what has happened since the last call to `onEvent`, for some milliseconds. True: there
 	 * is more. Each event that was read from the kernel is passed on, whatever fails on the way;

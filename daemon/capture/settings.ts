@@ -8,9 +8,12 @@ import type { Config } from '../config/config.ts';
 import type { Ports } from '../config/ports.ts';
 import type { Profile } from '../config/profile.ts';
 import { hasAllUses, namesVirtualServer } from '../config/profiles.ts';
+import type { EventType } from '../model/connection.ts';
+import { sampleNone } from '../model/sampling.ts';
 import type { ProviderName } from './provider.ts';
 import {
 	constant,
+	eventType,
 	portBitsLayout,
 	settingsLayout,
 	sockoptMode,
@@ -62,23 +65,47 @@ function useBits({ uses }: Profile): number {
 	return uses.reduce((bits, use) => bits | useBit[use], 0);
 }
 
+/** Which records go into the ring. */
+export interface Emission {
+	/** The types that every connection has. */
+	readonly every: readonly EventType[];
+	/** The types that a sampled connection has. */
+	readonly sampled: readonly EventType[];
+	/** The threshold of the sampling; see daemon/model/sampling.ts. */
+	readonly threshold: bigint;
+}
+
+export const noEmission: Emission = { every: [], sampled: [], threshold: sampleNone };
+
+const eventBit: Readonly<Record<EventType, number>> = {
+	opened: 1 << eventType.EVENT_OPENED,
+	accepted: 1 << eventType.EVENT_ACCEPTED,
+	closed: 1 << eventType.EVENT_CLOSED,
+};
+
+const eventMask = (types: readonly EventType[]) => types.reduce((mask, type) => mask | eventBit[type], 0);
+
 /**
- * Encodes struct settings. `events` has the bits 1 << enum event_type of the events that go into
- * the ring. `ownNetns` is the inode number of the network namespace of this process. `servedCgroup`
+ * Encodes struct settings. `ownNetns` is the inode number of the network namespace of this process. `servedCgroup`
  * is the id of the cgroup whose sockets are served; 0n: all. With the provider `module` no program
  * reads options, so there are neither virtual servers nor uses.
  */
 export function encodeSettings(
 	config: Config,
 	generation: number,
-	events: number,
+	emission: Emission,
 	ownNetns: number,
 	servedCgroup = 0n,
 	provider: ProviderName = 'bpf',
 ): Buffer {
 	const bytes = Buffer.alloc(settingsLayout.size);
 	bytes.writeUInt32LE(generation, settingsLayout.generation);
-	bytes.writeUInt32LE(events, settingsLayout.events);
+	bytes.writeUInt32LE(eventMask(emission.every), settingsLayout.events);
+	bytes.writeUInt32LE(eventMask(emission.sampled), settingsLayout.sampledEvents);
+	bytes.writeBigUInt64LE(emission.threshold, settingsLayout.sampleThreshold);
+	const { retransmits, acceptWaitMs } = config.otel.sampling;
+	bytes.writeUInt32LE(retransmits ?? 0, settingsLayout.sampleRetransmits);
+	bytes.writeBigUInt64LE(BigInt(acceptWaitMs ?? 0) * 1_000_000n, settingsLayout.sampleAcceptWaitNs);
 	bytes.writeBigUInt64LE(BigInt(config.connections.retainMs) * 1_000_000n, settingsLayout.retainNs);
 	bytes.writeBigUInt64LE(servedCgroup, settingsLayout.servedCgroup);
 	bytes[settingsLayout.trustAny] = config.trust.length === 0 ? 1 : 0;
@@ -127,6 +154,7 @@ export function encodePorts(config: Config): Buffer {
 		const at = index * portBitsLayout.size;
 		bytes.writeBigUInt64LE(word(config.listeners.ports, index), at + portBitsLayout.watched);
 		bytes.writeBigUInt64LE(word(config.transparent.ports, index), at + portBitsLayout.transparent);
+		bytes.writeBigUInt64LE(word(config.otel.sampling.listeners, index), at + portBitsLayout.sampled);
 	}
 	return bytes;
 }

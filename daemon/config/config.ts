@@ -63,6 +63,15 @@ export interface Config {
 		readonly logs: boolean;
 		/** The interval between two records of an open connection; undefined: it has none. */
 		readonly spanIntervalMs: number | undefined;
+		/** Which connections have a span. */
+		readonly sampling: {
+			/** From 0 to 1. */
+			readonly ratio: number;
+			readonly listeners: Ports;
+			/** Undefined: not a condition. */
+			readonly retransmits: number | undefined;
+			readonly acceptWaitMs: number | undefined;
+		};
 	};
 	readonly log: {
 		readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error';
@@ -77,7 +86,8 @@ const defaultProfiles = ['nat64', 'toa6', 'toa4'];
 /** Converts settings to Config. The OTEL_* variables in `env` decide some defaults. */
 export function toConfig(settings: Settings, env: Environment): Config {
 	const { clients, connections, bpf, otel } = settings;
-	const { signals } = readOtelEnvironment(env);
+	const { signals, samplerRatio } = readOtelEnvironment(env);
+	const { sampling } = otel;
 	const hasEndpoint = (signal: OtelSignal) => (otel.endpoint ?? signals[signal].endpoint) !== undefined;
 	return deepFreeze({
 		provider: settings.provider,
@@ -110,6 +120,12 @@ export function toConfig(settings: Settings, env: Environment): Config {
 			spans: otel.spans ?? hasEndpoint('traces'),
 			logs: otel.logs,
 			spanIntervalMs: otel.span_interval,
+			sampling: {
+				ratio: sampling.ratio ?? samplerRatio,
+				listeners: sampling.listeners,
+				retransmits: sampling.retransmits,
+				acceptWaitMs: sampling.accept_wait,
+			},
 		},
 		log: settings.log,
 	});
@@ -163,6 +179,11 @@ export function fileValues(config: Config): Readonly<Record<string, unknown>> {
 		'otel.spans': onOff(config.otel.spans),
 		'otel.logs': onOff(config.otel.logs),
 		'otel.span_interval': config.otel.spanIntervalMs === undefined ? 'off' : formatDuration(config.otel.spanIntervalMs),
+		'otel.sampling.ratio': config.otel.sampling.ratio,
+		'otel.sampling.listeners': formatPorts(config.otel.sampling.listeners),
+		'otel.sampling.retransmits': config.otel.sampling.retransmits ?? 'off',
+		'otel.sampling.accept_wait':
+			config.otel.sampling.acceptWaitMs === undefined ? 'off' : formatDuration(config.otel.sampling.acceptWaitMs),
 		'log.level': config.log.level,
 		'log.format': config.log.format,
 	};

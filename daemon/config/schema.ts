@@ -11,7 +11,7 @@ import { absolutePath, pathOrOff } from './paths.ts';
 import { ports } from './ports.ts';
 import { profiles } from './profiles.ts';
 import { powerOfTwoBytes } from './size.ts';
-import { integer, onOff, word } from './value.ts';
+import { integer, onOff, orOff, word } from './value.ts';
 
 /** What a key has besides its zod schema. */
 interface KeyInfo {
@@ -88,6 +88,30 @@ const perPrefixKeys = section({
 		{
 			reloadable: reload,
 		},
+	),
+});
+
+const ratioError = 'must be a number from 0 to 1';
+
+const samplingKeys = section({
+	ratio: key(
+		'The part of the connections that have a span, chosen at random. Each span carries the ratio as a threshold (`ot=th` in its tracestate).',
+		z.number({ error: ratioError }).min(0, { error: ratioError }).max(1, { error: ratioError }).optional(),
+		{ reloadable: reload, defaultText: 'that of `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`, otherwise 1' },
+	),
+	listeners: key('Local ports whose connections can have spans.', ports.prefault('all'), {
+		reloadable: reload,
+		list: true,
+	}),
+	retransmits: key(
+		'Whatever the ratio, a connection has a span if at least as many segments were retransmitted.',
+		orOff(integer(1, 4_294_967_295)).prefault('off'),
+		{ reloadable: reload },
+	),
+	accept_wait: key(
+		'Whatever the ratio, a connection has a span if it waited at least this long for accept(), or was never accepted and open for this long.',
+		orOff(duration(1, 3_600_000)).prefault('off'),
+		{ reloadable: reload },
 	),
 });
 
@@ -243,7 +267,7 @@ export const fileSchema = section({
 			},
 		),
 		spans: key(
-			'Sends a span for each connection with TOA, unless `OTEL_SDK_DISABLED`, `OTEL_TRACES_EXPORTER` or `OTEL_TRACES_SAMPLER` disables it.',
+			'Sends a span for each connection with TOA, unless `OTEL_SDK_DISABLED`, `OTEL_TRACES_EXPORTER` or `OTEL_TRACES_SAMPLER` disables it; `otel.sampling` can leave out some.',
 			onOff.optional(),
 			{
 				reloadable: restart,
@@ -260,6 +284,7 @@ export const fileSchema = section({
 			durationOrOff(10_000, 24 * 3_600_000).prefault('off'),
 			{ reloadable: restart },
 		),
+		sampling: samplingKeys.prefault({}),
 	}).prefault({}),
 	log: section({
 		level: key('Least severe level that is logged.', word('trace', 'debug', 'info', 'warn', 'error').prefault('info'), {

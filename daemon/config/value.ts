@@ -39,6 +39,12 @@ export const onOff = z
 	.literal(['on', 'off', true, false], { error: 'must be on or off' })
 	.transform((value) => value === 'on' || value === true);
 
+/** What the schema accepts, or `off`, which gives undefined. */
+export function orOff<S extends z.ZodType>(schema: S) {
+	const allowed = z.safeParse(schema, Symbol('nothing that a file can hold')).error?.issues[0]?.message;
+	return z.union([z.literal(['off', false]).transform(() => undefined), schema], { error: `${allowed}, or off` });
+}
+
 /** `a, b or c` */
 export function alternatives(words: readonly string[]): string {
 	return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;

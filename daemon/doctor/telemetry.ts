@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Where telemetry goes over OTLP, whether it is accepted, and what was rejected. */
-import type { OtlpJson } from '../api/status.ts';
+import type { OtlpJson, StatusJson } from '../api/status.ts';
 import type { Status } from '../client/status.ts';
 import { type Check, check } from './check.ts';
 import { number } from './tally.ts';
@@ -12,15 +12,17 @@ const items = { metrics: 'data points', traces: 'spans', logs: 'records' } as co
 const recentMs = 3_600_000;
 
 /** One finding for each signal that the daemon sends, or would send without a variable. */
-export function telemetryChecks({ otlp = [], otlp_off: off = {} }: Status): Check[] {
+export function telemetryChecks({ otlp = [], otlp_off: off = {}, span_sampling = null }: Status): Check[] {
 	const disabled = Object.entries(off) as [OtlpJson['signal'], string][];
 	return [
-		...otlp.map(signalCheck),
+		...otlp.map((one) => signalCheck(one, span_sampling)),
 		...disabled.map(([signal, by]) => check(`otlp.${signal}`, titles[signal], 'warn', `not sent: ${by} disables them`)),
 	];
 }
 
-function signalCheck(status: OtlpJson): Check {
+const percent = (ratio: number) => `${Number((100 * ratio).toPrecision(3))} %`;
+
+function signalCheck(status: OtlpJson, sampling: StatusJson['span_sampling']): Check {
 	const { signal, url, exported, rejected, failing, rejection } = status;
 	const finding = (state: Check['state'], found: string, advice?: string) =>
 		check(`otlp.${signal}`, titles[signal], state, found, advice);
@@ -41,6 +43,11 @@ function signalCheck(status: OtlpJson): Check {
 		const what = rejected === '0' ? 'warns' : `rejected ${number(BigInt(rejected))} of them`;
 		const advice = 'the receiver names the reason; what it rejected is not sent again';
 		return finding('warn', `${url} ${what}, last at ${rejection.at}: ${reason} (${accepted})`, advice);
+	}
+	if (signal === 'traces' && sampling !== null && sampling.current < sampling.configured) {
+		const found = `connections close faster than the daemon can process: ${percent(sampling.current)} of them have a span, not ${percent(sampling.configured)} (${accepted})`;
+		const advice = 'set otel.sampling.ratio to what is needed; the counters are exact in any case';
+		return finding('warn', found, advice);
 	}
 	if (status.succeeded_at === null) return finding('ok', `sent to ${url}; nothing has been sent yet`);
 	return finding('ok', `sent to ${url}: ${accepted}, the last at ${status.succeeded_at}`);

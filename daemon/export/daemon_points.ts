@@ -29,6 +29,8 @@ export interface DaemonState {
 	logLinesDropped(): number;
 	/** Statistics of each signal that is sent over OTLP. */
 	otlp(): readonly OtlpStatistics[];
+	/** The part of the connections that have a span, from 0 to 1; undefined: spans are not sent. */
+	spanRatio(): number | undefined;
 }
 
 /** What became of a signal's telemetry since the daemon's start. */
@@ -70,6 +72,10 @@ export const daemonPoints: Readonly<Record<MetricOf<'daemon'>, Read>> = {
 	toascope_data_points_exported_total: exportedOf('metrics'),
 	toascope_spans_exported_total: exportedOf('traces'),
 	toascope_log_records_exported_total: exportedOf('logs'),
+	toascope_span_sampling_ratio: (state) => {
+		const ratio = state.spanRatio();
+		return ratio === undefined ? [] : [{ labels: {}, value: { type: 'float', value: ratio } }];
+	},
 	toascope_otlp_rejected_total: ofSignals('rejected'),
 	toascope_otlp_failed_requests_total: ofSignals('failedRequests'),
 };

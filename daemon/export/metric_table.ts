@@ -439,6 +439,14 @@ export const metricTable = [
 		help: 'Connection records that the OTLP receiver accepted; only while they are sent',
 	},
 	{
+		name: 'toascope_span_sampling_ratio',
+		otel: { name: 'toascope.span.sampling.ratio', unit: '1' },
+		source: 'daemon',
+		type: 'gauge',
+		labels: [],
+		help: 'Part of the connections with TOA that have a span: otel.sampling.ratio, or less while they close faster than the daemon can process; only while spans are sent',
+	},
+	{
 		name: 'toascope_otlp_rejected_total',
 		otel: { name: 'toascope.otlp.rejected', unit: '{item}' },
 		source: 'daemon',

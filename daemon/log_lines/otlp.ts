@@ -43,6 +43,19 @@ export const otlpLines = {
 			'Logged once a minute. `rejected` data points, spans or connection records of an accepted request were rejected (partial success): `toascope_otlp_rejected_total` counts them. `rejected` 0: the receiver only warns.',
 		fields: ['signal', 'url', 'rejected', 'reason'],
 	},
+	spansSampledDown: {
+		level: 'warn',
+		text: 'fewer connections have a span: they close faster than the daemon can process',
+		meaning:
+			'Logged when the ratio in force becomes lower than `otel.sampling.ratio` (`configured`). Spans carry the ratio in force, so what backends sum up stays right. `toascope_span_sampling_ratio` shows it. Counters are not affected.',
+		fields: ['connections_per_second', 'ratio', 'configured'],
+	},
+	spansSampledAgain: {
+		level: 'info',
+		text: 'as many connections have a span as configured again',
+		meaning: '`otel.sampling.ratio` is in force.',
+		fields: ['ratio'],
+	},
 	spansLost: {
 		level: 'warn',
 		text: 'spans were lost while stopping',

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A connection as toascope knows it: struct connection of bpf/connection.h, decoded. */
 import type { ClientEndpoint, Endpoint } from './address.ts';
+import type { Sample } from './sampling.ts';
 import type { AcceptObservation, Segment, Verdict } from './snapshot.ts';
 
 /**
@@ -60,4 +61,11 @@ export interface Connection {
 	readonly error: string | undefined;
 }
 
-export type ConnectionEvent = { readonly type: 'opened' | 'accepted' | 'closed'; readonly connection: Connection };
+export type EventType = 'opened' | 'accepted' | 'closed';
+
+export interface ConnectionEvent {
+	readonly type: EventType;
+	readonly connection: Connection;
+	/** Undefined: the connection is not sampled, or records of sampled connections are not enabled. */
+	readonly sample: Sample | undefined;
+}

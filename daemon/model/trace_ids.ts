@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Connection } from './connection.ts';
+import { traceRandomness } from './sampling.ts';
 
 /** In hexadecimal, as W3C Trace Context has them. */
 export interface TraceIds {
@@ -25,13 +26,18 @@ export class TraceIdSource {
 		this.#prefix.write(bootId, 8);
 	}
 
-	/** The first 16 and the next 8 bytes of a SHA-256; an id of zeros, which is invalid, cannot be expected. */
-	of({ netns, cookie, openedNs }: Pick<Connection, 'netns' | 'cookie' | 'openedNs'>): TraceIds {
+	/**
+	 * The trace id has 9 bytes of a SHA-256, and the 7 of the randomness that the kernel samples by; the
+	 * span id has the next 8 of the SHA-256. An id of zeros, which is invalid, cannot be expected.
+	 */
+	of(connection: Pick<Connection, 'netns' | 'cookie' | 'openedNs'>): TraceIds {
+		const { netns, cookie, openedNs } = connection;
 		const identity = Buffer.alloc(20);
 		identity.writeUInt32LE(netns);
 		identity.writeBigUInt64LE(cookie, 4);
 		identity.writeBigUInt64LE(openedNs, 12);
 		const hash = createHash('sha256').update(this.#prefix).update(identity).digest('hex');
-		return { traceId: hash.slice(0, 32), spanId: hash.slice(32, 48) };
+		const randomness = traceRandomness(connection).toString(16).padStart(14, '0');
+		return { traceId: hash.slice(0, 18) + randomness, spanId: hash.slice(18, 34) };
 	}
 }

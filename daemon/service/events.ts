@@ -4,7 +4,7 @@
  * records and live views.
  */
 
-import type { OnFailure, Tracker } from '../capture/provider.ts';
+import type { EnabledEvents, OnFailure, Tracker } from '../capture/provider.ts';
 import { Deadline, withinMs } from '../deadline.ts';
 import { yieldOnce } from '../event_loop.ts';
 import type { ConnectionEvent } from '../model/connection.ts';
@@ -19,17 +19,12 @@ export class Events {
 	readonly #consumers: readonly EventConsumer[];
 	readonly #onFailure: OnFailure;
 
-	/** Makes the kernel emit records of these types. The caller must call drain() regularly. */
-	constructor(
-		tracker: Tracker,
-		types: readonly ConnectionEvent['type'][],
-		consumers: readonly EventConsumer[],
-		onFailure: OnFailure,
-	) {
+	/** Makes the kernel emit these records. The caller must call drain() regularly. */
+	constructor(tracker: Tracker, events: EnabledEvents, consumers: readonly EventConsumer[], onFailure: OnFailure) {
 		this.#tracker = tracker;
 		this.#consumers = consumers;
 		this.#onFailure = onFailure;
-		tracker.enableEvents(...types);
+		tracker.enableEvents(events);
 	}
 
 	/** Delivers the events in the ring, for some milliseconds. True: more are waiting. */
@@ -51,7 +46,7 @@ export class Events {
 	 * how many were dropped because time ran out: 0 where the ring is `kept` for the next daemon.
 	 */
 	async end(kept: boolean, deadline: Deadline): Promise<number> {
-		this.#tracker.enableEvents();
+		this.#tracker.enableEvents({});
 		// a program run that had begun can still record one
 		await withinMs(this.#tracker.counters.synchronize(), deadline.remainingMs);
 		const last = new Deadline(deadline.atMost(lastDrainMs));

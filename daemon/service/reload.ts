@@ -34,6 +34,7 @@ export function reloaded(old: Config, next: Config): Config {
 		listeners: { ...next.listeners, max: old.listeners.max },
 		clients: { ...next.clients, capacity: old.clients.capacity },
 		connections: { ...old.connections, retainMs: next.connections.retainMs },
+		otel: { ...old.otel, sampling: next.otel.sampling },
 		log: { ...old.log, level: next.log.level },
 	});
 }

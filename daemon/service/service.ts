@@ -10,7 +10,7 @@ import type { Logger } from 'pino';
 import { native } from '../../native/binding.ts';
 import type { StatusJson } from '../api/status.ts';
 import { toOperatorError } from '../capture/bpf_errors.ts';
-import type { AcceptProgram, Provider, Tracker } from '../capture/provider.ts';
+import type { AcceptProgram, EnabledEvents, Provider, Tracker } from '../capture/provider.ts';
 import type { Config } from '../config/config.ts';
 import { Deadline, withinMs } from '../deadline.ts';
 import { yieldOnce } from '../event_loop.ts';
@@ -174,6 +174,7 @@ export class Service implements View {
 			metrics: this.#metrics,
 			clock: this.clock,
 			traceIds: this.#traceIds,
+			setSampleThreshold: (threshold) => this.#provider.tracker?.setSampleThreshold(threshold),
 			logger: this.#logger,
 			tasks: this.#tasks,
 			onMetricError: this.#onMetricError,
@@ -203,7 +204,13 @@ export class Service implements View {
 		if (spans === undefined && records === undefined && this.#onEvent === undefined) return;
 		const events = this.#listen(tracker);
 		this.#events = events;
-		this.#tasks.start('drain', drainMs, () => events.drain(), { pauseFactor: drainPauseFactor });
+		const sampling = this.#telemetry?.spans?.sampling;
+		const drain = () => {
+			const more = events.drain();
+			sampling?.adjust(tracker.ringShare());
+			return more;
+		};
+		this.#tasks.start('drain', drainMs, drain, { pauseFactor: drainPauseFactor });
 	}
 
 	#recordOpen(tracker: Tracker, records: RecordExport): void {
@@ -245,9 +252,13 @@ export class Service implements View {
 		if (records !== undefined) consumers.push((event) => records.onEvent(event));
 		if (onEvent !== undefined) consumers.push(onEvent);
 		// spans and connection records do not need `opened`
-		const types = onEvent === undefined ? [] : ['opened' as const];
+		const types = ['accepted', 'closed'] as const;
+		const events: EnabledEvents = {
+			every: onEvent === undefined ? (records === undefined ? [] : types) : ['opened', ...types],
+			sampled: spans === undefined ? [] : types,
+		};
 		const onFailure = (step: string, error: unknown) => this.#tasks.recordFailure(step, error);
-		return new Events(tracker, [...types, 'accepted', 'closed'], consumers, onFailure);
+		return new Events(tracker, events, consumers, onFailure);
 	}
 
 	#createMetrics(): Metrics {
@@ -269,6 +280,7 @@ export class Service implements View {
 				logLinesDropped: this.#logLinesDropped,
 				attachments: () => this.#attachments.report,
 				otlp: () => this.#telemetry?.statistics() ?? [],
+				spanRatio: () => this.#telemetry?.spans?.sampling.ratios.current,
 			},
 		});
 	}
@@ -330,7 +342,7 @@ export class Service implements View {
 			configFile: this.#configFile,
 			reload: this.#config.reload,
 			startedMs: this.#startedMs,
-			spans: this.#telemetry?.spans !== undefined,
+			spanRatios: this.#telemetry?.spans?.sampling.ratios,
 			otlp: this.#telemetry?.status() ?? [],
 			otlpOff: this.#telemetry?.off ?? {},
 			notReady: this.notReady(),
@@ -352,6 +364,7 @@ export class Service implements View {
 		this.#config.replace(read, (config) => {
 			this.#provider.reload(config);
 			this.#store.limits = config.clients;
+			this.#telemetry?.spans?.sampling.configure(config.otel.sampling.ratio);
 			this.#logger.level = config.log.level;
 		});
 	}

@@ -30,7 +30,8 @@ export interface StatusInput {
 	readonly configFile: string | undefined;
 	readonly reload: Reload;
 	readonly startedMs: number;
-	readonly spans: boolean;
+	/** Undefined: spans are not sent. */
+	readonly spanRatios: { readonly configured: number; readonly current: number } | undefined;
 	/** Each signal that is sent over OTLP. */
 	readonly otlp: readonly OtlpStatus[];
 	/** The signals that a variable disables, with that variable. */
@@ -62,7 +63,8 @@ export function statusJson(facts: StatusInput): StatusJson {
 		profiles: config.profiles.map(({ name }) => name),
 		transparent: config.transparent.enabled,
 		sockopt: config.sockopt.enabled,
-		spans: facts.spans,
+		spans: facts.spanRatios !== undefined,
+		span_sampling: facts.spanRatios ?? null,
 		otlp: facts.otlp.map(otlpJson),
 		otlp_off: facts.otlpOff,
 		not_ready: facts.notReady,

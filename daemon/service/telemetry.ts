@@ -24,6 +24,8 @@ export interface TelemetryOptions {
 	readonly clock: SystemClock;
 	/** Undefined: no connection is tracked, and so none has a span. */
 	readonly traceIds: TraceIdSource | undefined;
+	/** Sets which connections the kernel samples. */
+	readonly setSampleThreshold: (threshold: bigint) => void;
 	readonly logger: Logger;
 	readonly tasks: Tasks;
 	/** Called for a metric that could not be read. */

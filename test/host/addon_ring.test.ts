@@ -3,9 +3,9 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { constant, drop, eventLayout, eventType, portBitsLayout } from '../../daemon/capture/records/layout.gen.ts';
+import { constant, drop, eventLayout, portBitsLayout } from '../../daemon/capture/records/layout.gen.ts';
 import { readEvent } from '../../daemon/capture/records/records.ts';
-import { encodePorts, encodeSettings } from '../../daemon/capture/settings.ts';
+import { type Emission, encodePorts, encodeSettings, noEmission } from '../../daemon/capture/settings.ts';
 import { toConfig } from '../../daemon/config/config.ts';
 import { fileSchema } from '../../daemon/config/schema.ts';
 import { findCgroup2, readMounts } from '../../daemon/host/mounts.ts';
@@ -35,8 +35,8 @@ describe('the ring', () => {
 			slot.writeUInt32LE(index);
 			object.map('ports').update(slot, ports.subarray(index * portBitsLayout.size, (index + 1) * portBitsLayout.size));
 		}
-		const events = (1 << eventType.EVENT_OPENED) | (1 << eventType.EVENT_CLOSED);
-		object.map('settings').update(key, encodeSettings(config, 0, events, 0));
+		const emission: Emission = { ...noEmission, every: ['opened', 'closed'] };
+		object.map('settings').update(key, encodeSettings(config, 0, emission, 0));
 		object.attach('toascope_sockops', { cgroup: findCgroup2(readMounts()) ?? '' });
 		return {
 			object,

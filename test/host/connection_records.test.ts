@@ -42,10 +42,10 @@ beforeEach(async () => {
 	return () => receiver.close();
 });
 
-/** A daemon that sends only records. */
-function start(otel = '', env: Readonly<Record<string, string>> = {}): Promise<Daemon> {
+/** A daemon that sends records; by default only these. */
+function start(otel = ', spans: off', env: Readonly<Record<string, string>> = {}): Promise<Daemon> {
 	return Daemon.start({
-		config: `listeners: {ports: [${port}]}\ntrust: [${network.pool}]\notel: {logs: on, metrics: off, spans: off${otel}}`,
+		config: `listeners: {ports: [${port}]}\ntrust: [${network.pool}]\notel: {logs: on, metrics: off${otel}}`,
 		env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint, OTEL_BLRP_SCHEDULE_DELAY: '100', ...env },
 	});
 }
@@ -121,7 +121,7 @@ describe('a record', () => {
 	it('of a connection that is open is sent after each span_interval, with what it has done so far', {
 		timeout: scaleTimeout(90_000),
 	}, async () => {
-		await using daemon = await start(', span_interval: 10 s');
+		await using daemon = await start(', spans: off, span_interval: 10 s');
 		const [held] = await load('2001:db8:c:0:1::1', { clients: 1, count: 1, hold: true });
 		const short = await load('2001:db8:c:0:2::1', { clients: 5, count: 10 });
 		// one of each short connection, and two of the one that is held
@@ -145,8 +145,21 @@ describe('a record', () => {
 		expect(total(await daemon.metrics(), 'toascope_task_failures_total', { task: 'open_records' })).toBe(0n);
 	});
 
+	it('is sent of each connection, whichever are sampled, and says which have a span', async () => {
+		await using _daemon = await start(', sampling: {ratio: 0.5}', { OTEL_BSP_SCHEDULE_DELAY: '100' });
+		const results = await load('2001:db8:c:0:5::1');
+		await receiver.waitForRecords(results.length, scaleTimeout(20_000));
+		const sampled = receiver.records.filter(({ flags }) => flags === 1).map(({ spanId }) => spanId);
+		const spans = await receiver.waitForSpans(sampled.length, scaleTimeout(20_000));
+		expect(receiver.records.map(endpointOf).toSorted()).toEqual(endpointsOf(results));
+		expect(spans.map(({ spanId }) => spanId).toSorted()).toEqual(sampled.toSorted());
+		// half of them, give or take seven standard deviations
+		expect(sampled.length).toBeGreaterThan(90);
+		expect(sampled.length).toBeLessThan(210);
+	});
+
 	it('of a connection that closes while the daemon stops is still sent', async () => {
-		await using daemon = await start('', { OTEL_BLRP_SCHEDULE_DELAY: '60000' });
+		await using daemon = await start(undefined, { OTEL_BLRP_SCHEDULE_DELAY: '60000' });
 		const results = await load('2001:db8:c:0:3::1', { clients: 5, count: 5 });
 		expect(await daemon.stop()).toBe(0);
 		expect(receiver.records.map(endpointOf).toSorted()).toEqual(endpointsOf(results));
@@ -156,7 +169,7 @@ describe('a record', () => {
 describe('a receiver', () => {
 	it('that never answers: the queue is bounded, drops are counted, and a stop ends in time', async () => {
 		answer = () => 'hang';
-		await using daemon = await start('', { OTEL_BLRP_MAX_QUEUE_SIZE: '50' });
+		await using daemon = await start(undefined, { OTEL_BLRP_MAX_QUEUE_SIZE: '50' });
 		const results = await load('2001:db8:c:0:4::1');
 		const full = BigInt(results.length - 50);
 		await daemon.until((samples) =>
@@ -174,7 +187,7 @@ describe('a receiver', () => {
 		[{ OTEL_LOGS_EXPORTER: 'none' }, 'OTEL_LOGS_EXPORTER=none'],
 		[{ OTEL_SDK_DISABLED: 'true' }, 'OTEL_SDK_DISABLED=true'],
 	])('is not used with %j', async (env, by) => {
-		await using daemon = await start('', env);
+		await using daemon = await start(undefined, env);
 		expect(await daemon.logged(/^telemetry is not sent/)).toMatchObject({ signal: 'logs', by });
 		expect(await daemon.json('/v1/status')).toMatchObject({ otlp: [], otlp_off: { logs: by } });
 	});

@@ -63,7 +63,7 @@ it('where all connections share one slot, each record has the endpoints of its o
 			() => {},
 		);
 	try {
-		provider.enableEvents('opened', 'closed');
+		provider.enableEvents({ every: ['opened', 'closed'] });
 		const count = 3000;
 		const work = Promise.all([connect(0, count), connect(1, count)]);
 		await expect

@@ -40,7 +40,7 @@ function failed(step: string, cause: unknown): never {
 /** Opens a provider that emits the records of closed connections. */
 function open(refused: Partial<Features>, more: Partial<Probed> = {}): BpfProvider {
 	const provider = BpfProvider.open(config(), bpfReader, log, withRefused(refused, more));
-	provider.enableEvents('closed');
+	provider.enableEvents({ every: ['closed'] });
 	return provider;
 }
 

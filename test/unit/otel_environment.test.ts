@@ -13,7 +13,7 @@ const sent: SignalEnvironment = {
 const none: OtelEnvironment = {
 	signals: { metrics: sent, traces: sent, logs: sent },
 	configFile: undefined,
-	samplesAll: true,
+	samplerRatio: 1,
 	maxQueue: 2048,
 	maxBatch: 512,
 	batchDelayMs: 5000,
@@ -62,13 +62,16 @@ it.each<[Record<string, string>, Partial<OtelEnvironment>]>([
 	[{ OTEL_TRACES_EXPORTER: 'otlp' }, {}],
 	[{ OTEL_TRACES_EXPORTER: 'OTLP' }, {}],
 	[{ OTEL_TRACES_EXPORTER: '' }, {}],
-	[{ OTEL_TRACES_SAMPLER: 'always_off' }, { ...traces({ off: 'OTEL_TRACES_SAMPLER=always_off' }), samplesAll: false }],
+	[{ OTEL_TRACES_SAMPLER: 'always_off' }, { ...traces({ off: 'OTEL_TRACES_SAMPLER=always_off' }), samplerRatio: 0 }],
 	[
 		{ OTEL_TRACES_SAMPLER: 'parentbased_always_off' },
-		{ ...traces({ off: 'OTEL_TRACES_SAMPLER=parentbased_always_off' }), samplesAll: false },
+		{ ...traces({ off: 'OTEL_TRACES_SAMPLER=parentbased_always_off' }), samplerRatio: 0 },
 	],
 	[{ OTEL_TRACES_SAMPLER: 'parentbased_always_on' }, {}],
-	[{ OTEL_TRACES_SAMPLER: 'traceidratio' }, { samplesAll: false }],
+	[{ OTEL_TRACES_SAMPLER: 'traceidratio' }, {}],
+	[{ OTEL_TRACES_SAMPLER: 'traceidratio', OTEL_TRACES_SAMPLER_ARG: '0.25' }, { samplerRatio: 0.25 }],
+	[{ OTEL_TRACES_SAMPLER: 'ParentBased_TraceIdRatio', OTEL_TRACES_SAMPLER_ARG: '0' }, { samplerRatio: 0 }],
+	[{ OTEL_TRACES_SAMPLER: 'always_on', OTEL_TRACES_SAMPLER_ARG: '0.25' }, {}],
 	[{ [protocol]: 'grpc' }, all({ protocol: 'grpc' })],
 	[{ [protocol]: 'http/json' }, all({ protocol: 'http/json' })],
 	[{ [protocol]: 'HTTP/Protobuf' }, all({ protocol: 'http/protobuf' })],
@@ -111,6 +114,11 @@ it.each<[Record<string, string>, Partial<OtelEnvironment>, string]>([
 	[{ OTEL_BSP_MAX_QUEUE_SIZE: '-1' }, {}, 'must be a whole number from 1 to 2147483647: using 2048'],
 	[{ OTEL_METRIC_EXPORT_INTERVAL: '0' }, {}, 'must be a whole number from 1 to 2147483647: using 60000'],
 	[{ OTEL_METRIC_EXPORT_INTERVAL: '2592000000' }, {}, 'must be a whole number from 1 to 2147483647: using 60000'],
+	[
+		{ OTEL_TRACES_SAMPLER: 'jaeger_remote' },
+		{},
+		'must be [parentbased_]always_on, always_off or traceidratio: every connection is sampled',
+	],
 	[{ [temporality]: 'deltas' }, {}, 'must be cumulative, delta, lowmemory: using cumulative'],
 ])('reports a problem with %j', (env, read, message) => {
 	const [[variable, value] = []] = Object.entries(env);

@@ -30,7 +30,7 @@ export const toaTableLayout = {
 } as const;
 
 export const settingsLayout = {
-	size: 17040,
+	size: 17064,
 	generation: 0,
 	events: 4,
 	trustAny: 8,
@@ -42,18 +42,23 @@ export const settingsLayout = {
 	noAccepts: 14,
 	labelPort: 15,
 	netns: 16,
+	sampledEvents: 20,
 	retainNs: 24,
 	servedCgroup: 32,
 	prefixLength: 40,
 	perPrefixLength: 42,
 	perPrefixMax: 44,
-	table: 48,
+	sampleThreshold: 48,
+	sampleAcceptWaitNs: 56,
+	sampleRetransmits: 64,
+	table: 72,
 } as const;
 
 export const portBitsLayout = {
-	size: 16,
+	size: 24,
 	watched: 0,
 	transparent: 8,
+	sampled: 16,
 } as const;
 
 export const trustKeyLayout = {
@@ -234,11 +239,13 @@ export const toaVirtualLayout = {
 } as const;
 
 export const eventLayout = {
-	size: 240,
+	size: 248,
 	type: 0,
+	sampledBy: 2,
 	local: 4,
-	connection: 24,
-	virtualServer: 216,
+	sampleThreshold: 24,
+	connection: 32,
+	virtualServer: 224,
 } as const;
 
 export const extraLayout = {
@@ -269,7 +276,7 @@ export const unknownOptionLayout = {
 } as const;
 
 export const constant = {
-	TOASCOPE_LAYOUT: 8,
+	TOASCOPE_LAYOUT: 9,
 	HISTOGRAM_BUCKETS: 24,
 	SEGMENTS: 3,
 	COMM_SIZE: 16,
@@ -396,6 +403,12 @@ export const eventType = {
 	EVENT_OPENED: 1,
 	EVENT_ACCEPTED: 2,
 	EVENT_CLOSED: 3,
+} as const;
+
+export const sampledBy = {
+	SAMPLED_NOT: 0,
+	SAMPLED_BY_RATIO: 1,
+	SAMPLED_BY_CONDITION: 2,
 } as const;
 
 export const sockoptMode = {

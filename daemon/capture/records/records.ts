@@ -5,6 +5,7 @@
 import { getSystemErrorName } from 'node:util';
 import { type ClientEndpoint, type Endpoint, type Family, formatAddress } from '../../model/address.ts';
 import type { Connection, ConnectionEvent, Owner, VirtualServer } from '../../model/connection.ts';
+import { type Sample, sampleAll } from '../../model/sampling.ts';
 import type { AcceptObservation, Histogram, Segment, Verdict } from '../../model/snapshot.ts';
 import { type Traffic, trafficFields, trafficOf } from '../../model/traffic.ts';
 import {
@@ -17,6 +18,7 @@ import {
 	eventType,
 	firstBound,
 	histogramLayout,
+	sampledBy,
 	toaClientLayout as toaClient,
 	trafficLayout,
 	toaVirtualLayout as virtual,
@@ -186,17 +188,25 @@ const eventTypes: Readonly<Record<number, ConnectionEvent['type']>> = {
 	[eventType.EVENT_CLOSED]: 'closed',
 };
 
+function readSample(bytes: Buffer, at: number): Sample | undefined {
+	const by = bytes.readUInt16LE(at + eventLayout.sampledBy);
+	if (by === sampledBy.SAMPLED_BY_CONDITION) return { by: 'condition', threshold: sampleAll };
+	if (by !== sampledBy.SAMPLED_BY_RATIO) return undefined;
+	return { by: 'ratio', threshold: bytes.readBigUInt64LE(at + eventLayout.sampleThreshold) };
+}
+
 /** Reads struct event; undefined if its type or its connection cannot be decoded. */
 export function readEvent(
 	bytes: Buffer,
 	at: number,
 	profileName: (id: number) => string | undefined,
 ): ConnectionEvent | undefined {
-	const type = eventTypes[bytes.readUInt32LE(at + eventLayout.type)];
+	const type = eventTypes[bytes.readUInt16LE(at + eventLayout.type)];
 	const otherParts = {
 		local: readEndpoint(bytes, at + eventLayout.local),
 		virtualServer: readVirtualServer(bytes, at + eventLayout.virtualServer),
 	};
 	const record = readConnection(bytes, at + eventLayout.connection, profileName, otherParts);
-	return type === undefined || record === undefined ? undefined : { type, connection: record };
+	if (type === undefined || record === undefined) return undefined;
+	return { type, connection: record, sample: readSample(bytes, at) };
 }

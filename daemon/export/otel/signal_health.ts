@@ -61,6 +61,11 @@ export class SignalHealth {
 		}
 	}
 
+	/** The latest request was not accepted. */
+	get isFailing(): boolean {
+		return this.#failing !== undefined;
+	}
+
 	#recordRejection(rejected: number, reason: string): void {
 		const fields = { signal: this.#signal, url: this.#url, rejected, reason };
 		this.#limit.log('rejected', logLines.otlpRejected, fields);

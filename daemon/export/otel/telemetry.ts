@@ -26,6 +26,8 @@ export interface TelemetryOptions {
 	readonly clock: (monotonicNs: bigint) => bigint;
 	/** The ids of a connection's span. */
 	readonly traceIds: (connection: Connection) => TraceIds;
+	/** Sets which connections the kernel samples; see SpanSampling. */
+	readonly setSampleThreshold: (threshold: bigint) => void;
 	/** Returns the id of the owner's container; called when an owner is first seen and at close. */
 	readonly resolveContainer: (owner: Owner) => string | undefined;
 	readonly logger: Logger;
@@ -101,9 +103,17 @@ export async function openTelemetry(options: TelemetryOptions): Promise<Telemetr
 		metrics = new MetricExport({ ...opened, metrics: source, resource, temporality, version, onError });
 	}
 	if (signals.includes('traces')) {
-		const [{ startSdk }, { spansCodec }] = await Promise.all([import('./spans/sdk.ts'), import('./spans/exporter.ts')]);
+		const [{ startSdk }, { spansCodec }, { SpanSampling }] = await Promise.all([
+			import('./spans/sdk.ts'),
+			import('./spans/exporter.ts'),
+			import('./spans/span_sampling.ts'),
+		]);
+		const { setSampleThreshold: setThreshold } = options;
 		const opened = await open('traces', spansCodec);
-		spans = startSdk({ ...opened, resource, environment, clock, traceIds, resolveContainer, logger, version });
+		const { ratio } = config.sampling;
+		const sampling = new SpanSampling({ ratio, setThreshold, isFailing: () => opened.health.isFailing, logger });
+		const from = { clock, traceIds, resolveContainer, sampling };
+		spans = startSdk({ ...opened, ...from, resource, environment, logger, version });
 	}
 	if (signals.includes('logs')) {
 		const [{ RecordExport }, { logsCodec }] = await Promise.all([
@@ -111,10 +121,8 @@ export async function openTelemetry(options: TelemetryOptions): Promise<Telemetr
 			import('./logs/codec.ts'),
 		]);
 		const opened = await open('logs', logsCodec(resource, version));
-		const { samplesAll, logBatches: batches } = environment;
-		// which connections another sampler takes is known only to the export of spans
-		const sampled = spans !== undefined && samplesAll;
-		records = new RecordExport({ ...opened, batches, clock, traceIds, sampled, resolveContainer, logger });
+		const { logBatches: batches } = environment;
+		records = new RecordExport({ ...opened, batches, clock, traceIds, resolveContainer, logger });
 	}
 	return { metrics, metricIntervalMs, spans, records, health, off };
 }

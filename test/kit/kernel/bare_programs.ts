@@ -9,6 +9,7 @@ import { KernelSettings } from '../../../daemon/capture/kernel_settings.ts';
 import { load } from '../../../daemon/capture/load.ts';
 import { Counters } from '../../../daemon/capture/maps/counters.ts';
 import { connectionLayout, listenerKeyLayout, slotState } from '../../../daemon/capture/records/layout.gen.ts';
+import { noEmission } from '../../../daemon/capture/settings.ts';
 import { Sweeper } from '../../../daemon/capture/sweeper.ts';
 import { toConfig } from '../../../daemon/config/config.ts';
 import { fileSchema } from '../../../daemon/config/schema.ts';
@@ -38,7 +39,7 @@ export class BarePrograms implements Disposable {
 			() => undefined,
 			() => ({}),
 		);
-		new KernelSettings(this.bpf).apply(config, 0, 0n);
+		new KernelSettings(this.bpf).apply(config, noEmission, 0n);
 		// the entry of the listener "other"
 		this.bpf.map('listener_index').update(Buffer.alloc(listenerKeyLayout.size), Buffer.alloc(4));
 		this.bpf.attach('toascope_sockops', { cgroup: findCgroup2(readMounts()) ?? '' });

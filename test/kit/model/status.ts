@@ -67,6 +67,7 @@ export function statusOf(parts: StatusParts): Status {
 		transparent: false,
 		sockopt: true,
 		spans: false,
+		span_sampling: null,
 		collected_at: '2026-01-01T00:05:00.000Z',
 		module: null,
 		pid: 812,
@@ -95,5 +96,5 @@ export function statusOf(parts: StatusParts): Status {
 /** The complete response of a daemon of this version, without `peers`. */
 export function statusJson(parts: StatusParts = {}): StatusJson {
 	const { peers: _peers, ...status } = statusOf(parts);
-	return { attachments: [], not_ready: [], otlp: [], otlp_off: {}, own_http: null, ...status };
+	return { attachments: [], not_ready: [], otlp: [], otlp_off: {}, own_http: null, span_sampling: null, ...status };
 }

@@ -14,6 +14,8 @@ export interface ReceivedSpan {
 	/** Hexadecimal. */
 	readonly traceId: string;
 	readonly spanId: string;
+	/** As W3C Trace Context has it. */
+	readonly traceState: string;
 	readonly parentSpanId: string;
 	readonly name: string;
 	/** 0 unspecified, 1 internal, 2 server, 3 client, 4 producer, 5 consumer. */
@@ -157,6 +159,7 @@ function readSpan(span: Buffer, resource: Attributes, scope: ReceivedSpan['scope
 		scope,
 		traceId: hexOf(span, 1),
 		spanId: hexOf(span, 2),
+		traceState: textOf(span, 3),
 		parentSpanId: hexOf(span, 4),
 		name: textOf(span, 5),
 		kind: Number(numberOf(span, 6)),

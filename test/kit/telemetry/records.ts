@@ -4,12 +4,11 @@ import { pino } from 'pino';
 import type { RecordExport } from '../../../daemon/export/otel/logs/record_export.ts';
 import { openTelemetry, type TelemetryOptions } from '../../../daemon/export/otel/telemetry.ts';
 import { fixtureExporter } from '../model/view.ts';
-import { OFFSET, traceIds } from './spans.ts';
+import { everyConnection, OFFSET, traceIds } from './spans.ts';
 
 interface Options {
 	readonly endpoint: string;
 	readonly protocol?: TelemetryOptions['config']['protocol'];
-	readonly spans?: boolean;
 	readonly clock?: TelemetryOptions['clock'];
 	readonly resolveContainer?: TelemetryOptions['resolveContainer'];
 	/** Called for each line of the log, from `warn` on. */
@@ -17,10 +16,11 @@ interface Options {
 }
 
 /** Starts an export. `exported`: the number of records that the receiver accepted. */
-export async function startRecords({ endpoint, protocol, spans = false, onLine, ...options }: Options) {
+export async function startRecords({ endpoint, protocol, onLine, ...options }: Options) {
 	const telemetry = await openTelemetry({
 		clock: (monotonicNs) => monotonicNs + OFFSET,
 		resolveContainer: () => undefined,
+		setSampleThreshold: () => {},
 		...options,
 		traceIds: (connection) => traceIds.of(connection),
 		logger: pino({ level: 'warn' }, { write: (line: string) => onLine?.(line) }),
@@ -35,13 +35,13 @@ export async function startRecords({ endpoint, protocol, spans = false, onLine, 
 			protocol,
 			headersFile: undefined,
 			metrics: false,
-			spans,
+			spans: false,
 			logs: true,
 			spanIntervalMs: undefined,
+			sampling: everyConnection,
 		},
 	});
 	const health = telemetry.health.find((one) => one.statistics().signal === 'logs');
 	const exported = () => health?.statistics().exported ?? 0n;
-	await telemetry.spans?.shutdown(0);
 	return { records: telemetry.records as RecordExport, exported };
 }

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, vi } from 'vitest';
 import type { SpanExport, SpanStats } from '../../../daemon/export/otel/spans/span_export.ts';
 import { openTelemetry, type TelemetryOptions } from '../../../daemon/export/otel/telemetry.ts';
 import type { Connection } from '../../../daemon/model/connection.ts';
+import { type Sample, sampleAll } from '../../../daemon/model/sampling.ts';
 import { TraceIdSource } from '../../../daemon/model/trace_ids.ts';
 import { fixtureExporter } from '../model/view.ts';
 import { type OtlpReceiver, startOtlpReceiver } from './otlp_receiver.ts';
@@ -35,6 +36,9 @@ export const connection: Connection = {
 	error: undefined,
 };
 
+/** As the kernel samples every connection. */
+export const sampled: Sample = { by: 'ratio', threshold: sampleAll };
+
 /** An export with the number of spans that the receiver accepted. */
 interface CountedExport extends SpanExport {
 	stats(): SpanStats & { readonly exported: bigint };
@@ -47,11 +51,19 @@ export const traceIds = new TraceIdSource(42n, 'this boot');
 const opened: SpanExport[] = [];
 export let receiver: OtlpReceiver;
 
+export const everyConnection: TelemetryOptions['config']['sampling'] = {
+	ratio: 1,
+	listeners: 'all',
+	retransmits: undefined,
+	acceptWaitMs: undefined,
+};
+
 /** Starts an export that sends to the receiver. */
-export async function start({ protocol, headersFile, ...options }: Options = {}): Promise<CountedExport> {
+export async function start({ protocol, headersFile, sampling, ...options }: Options = {}): Promise<CountedExport> {
 	const endpoint = 'endpoint' in options ? options.endpoint : receiver.endpoint;
 	const { spans, health } = await openTelemetry({
 		clock: (monotonicNs) => monotonicNs + OFFSET,
+		setSampleThreshold: () => {},
 		traceIds: (connection) => traceIds.of(connection),
 		resolveContainer: () => undefined,
 		logger: pino({ level: 'silent' }),
@@ -62,7 +74,16 @@ export async function start({ protocol, headersFile, ...options }: Options = {})
 			throw error;
 		},
 		...(options as Partial<TelemetryOptions>),
-		config: { endpoint, protocol, headersFile, metrics: false, spans: true, logs: false, spanIntervalMs: undefined },
+		config: {
+			endpoint,
+			protocol,
+			headersFile,
+			metrics: false,
+			spans: true,
+			logs: false,
+			spanIntervalMs: undefined,
+			sampling: { ...everyConnection, ...sampling },
+		},
 	});
 	if (spans === undefined) throw new Error('the environment forbids spans');
 	opened.push(spans);
@@ -71,8 +92,8 @@ export async function start({ protocol, headersFile, ...options }: Options = {})
 }
 
 /** Reports that a connection has closed. */
-export function close(spans: SpanExport, change: Partial<Connection> = {}): void {
-	spans.onEvent({ type: 'closed', connection: { ...connection, ...change } });
+export function close(spans: SpanExport, change: Partial<Connection> = {}, sample: Sample | undefined = sampled): void {
+	spans.onEvent({ type: 'closed', connection: { ...connection, ...change }, sample });
 }
 
 /**

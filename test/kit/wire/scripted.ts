@@ -60,6 +60,10 @@ export class Scripted {
 		return scripted;
 	}
 
+	get pid(): number {
+		return this.#child.pid ?? 0;
+	}
+
 	#command(command: ScriptedCommand): void {
 		this.#child.stdin?.write(`${JSON.stringify(command)}\n`);
 	}

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { KernelSettings } from '../../../daemon/capture/kernel_settings.ts';
 import { settingsLayout } from '../../../daemon/capture/records/layout.gen.ts';
 import { servedCgroupId } from '../../../daemon/capture/served_cgroup.ts';
+import { noEmission } from '../../../daemon/capture/settings.ts';
 import { loadConfig } from '../../../daemon/config/load.ts';
 import type { BpfObject } from '../../../native/binding.ts';
 
@@ -30,16 +31,16 @@ describe('a configuration in the kernel', () => {
 
 	it('takes effect only after all of it is written', () => {
 		const { calls, settings } = recorder();
-		settings.apply(config, 0, 0n);
+		settings.apply(config, noEmission, 0n);
 		expect(calls).toEqual(written);
 	});
 
 	it('replaces an earlier one only after a grace period, when no program uses that any more', () => {
 		const { calls, settings } = recorder();
-		settings.apply(config, 0, 0n);
-		settings.apply(config, 0, 0n);
+		settings.apply(config, noEmission, 0n);
+		settings.apply(config, noEmission, 0n);
 		calls.length = 0;
-		settings.apply(config, 0, 0n);
+		settings.apply(config, noEmission, 0n);
 		expect(calls).toEqual(['wait', 'write ports', 'remove trust', ...written.slice(1)]);
 	});
 });
@@ -60,7 +61,7 @@ it.each([
 		synchronizeBlocking() {},
 	};
 	const config = loadConfig({ path: undefined, env: { TOASCOPE_BALANCER: 'aliyun-vtoa' } });
-	new KernelSettings(bpf as unknown as BpfObject, provider).apply(config, 0, 0n);
+	new KernelSettings(bpf as unknown as BpfObject, provider).apply(config, noEmission, 0n);
 	expect(flag).toBe(expected);
 });
 

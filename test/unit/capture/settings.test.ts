@@ -10,7 +10,13 @@ import {
 	toaUse,
 	trustKeyLayout,
 } from '../../../daemon/capture/records/layout.gen.ts';
-import { encodePorts, encodeProfiles, encodeSettings, encodeTrust } from '../../../daemon/capture/settings.ts';
+import {
+	encodePorts,
+	encodeProfiles,
+	encodeSettings,
+	encodeTrust,
+	noEmission,
+} from '../../../daemon/capture/settings.ts';
 import { builtInProfiles } from '../../../daemon/config/built_in_profiles.gen.ts';
 import { parseNetwork } from '../../../daemon/config/cidr.ts';
 import type { Config } from '../../../daemon/config/config.ts';
@@ -90,10 +96,19 @@ describe('settings for the kernel', () => {
 	const base = defaultConfig();
 
 	it('the defaults trust every peer', () => {
-		const bytes = encodeSettings(base, 7, 0b1010, 99);
+		const bytes = encodeSettings(
+			base,
+			7,
+			{ every: ['opened', 'closed'], sampled: ['accepted'], threshold: 1n << 55n },
+			99,
+		);
 		expect(bytes).toHaveLength(settingsLayout.size);
 		expect(bytes.readUInt32LE(settingsLayout.generation)).toBe(7);
 		expect(bytes.readUInt32LE(settingsLayout.events)).toBe(0b1010);
+		expect(bytes.readUInt32LE(settingsLayout.sampledEvents)).toBe(0b100);
+		expect(bytes.readBigUInt64LE(settingsLayout.sampleThreshold)).toBe(1n << 55n);
+		expect(bytes.readUInt32LE(settingsLayout.sampleRetransmits)).toBe(0);
+		expect(bytes.readBigUInt64LE(settingsLayout.sampleAcceptWaitNs)).toBe(0n);
 		// trust_any, transparent, sockopt
 		expect([...bytes.subarray(8, 11)]).toEqual([1, 0, 1]);
 		expect(bytes.readBigUInt64LE(settingsLayout.retainNs)).toBe(120_000_000_000n);
@@ -111,15 +126,18 @@ describe('settings for the kernel', () => {
 			sockopt: { enabled: false, ipv4: 'mapped' },
 			accept: false,
 			listeners: { ...base.listeners, netns: 'host', label: 'port' },
+			otel: { ...base.otel, sampling: { ratio: 1, listeners: 'all', retransmits: 5, acceptWaitMs: 250 } },
 			clients: { ...base.clients, prefix4: 24, prefix6: 64, perPrefix: { prefix4: 20, prefix6: 48, max: 7 } },
 		};
-		const bytes = encodeSettings(config, 0, 0, 4026531840, 0x1_0000_0007n);
+		const bytes = encodeSettings(config, 0, noEmission, 4026531840, 0x1_0000_0007n);
 		expect(bytes.readBigUInt64LE(settingsLayout.servedCgroup)).toBe(0x1_0000_0007n);
 		expect(bytes.readUInt32LE(settingsLayout.netns)).toBe(4026531840);
 		expect([...bytes.subarray(8, 11)]).toEqual([0, 1, 0]);
 		expect([...bytes.subarray(settingsLayout.prefixLength, settingsLayout.prefixLength + 2)]).toEqual([24, 64]);
 		expect([...bytes.subarray(settingsLayout.perPrefixLength, settingsLayout.perPrefixLength + 2)]).toEqual([20, 48]);
 		expect(bytes.readUInt32LE(settingsLayout.perPrefixMax)).toBe(7);
+		expect(bytes.readUInt32LE(settingsLayout.sampleRetransmits)).toBe(5);
+		expect(bytes.readBigUInt64LE(settingsLayout.sampleAcceptWaitNs)).toBe(250_000_000n);
 		expect([bytes[settingsLayout.noAccepts], bytes[settingsLayout.labelPort]]).toEqual([1, 1]);
 	});
 
@@ -140,7 +158,7 @@ describe('settings for the kernel', () => {
 	])('the flags for profiles %j: split uses, virtual servers', (list, expected) => {
 		const config = { ...base, profiles: profiles.parse(list) };
 		const flags = (provider: 'bpf' | 'module') => {
-			const bytes = encodeSettings(config, 0, 0, 0, 0n, provider);
+			const bytes = encodeSettings(config, 0, noEmission, 0, 0n, provider);
 			return [bytes[settingsLayout.splitUses], bytes[settingsLayout.virtualServers]];
 		};
 		expect(flags('bpf')).toEqual(expected);
@@ -148,7 +166,8 @@ describe('settings for the kernel', () => {
 	});
 
 	it('encodes sockopt: off, on, and on without IPv4 clients', () => {
-		const mode = (sockopt: Config['sockopt']) => encodeSettings({ ...base, sockopt }, 0, 0, 0)[settingsLayout.sockopt];
+		const mode = (sockopt: Config['sockopt']) =>
+			encodeSettings({ ...base, sockopt }, 0, noEmission, 0)[settingsLayout.sockopt];
 		expect(mode({ enabled: false, ipv4: 'refuse' })).toBe(0);
 		expect(mode({ enabled: true, ipv4: 'mapped' })).toBe(1);
 		expect(mode({ enabled: true, ipv4: 'refuse' })).toBe(2);
@@ -164,14 +183,16 @@ describe('settings for the kernel', () => {
 			...base,
 			listeners: { ...base.listeners, ports: watched },
 			transparent: { enabled: true, ports: [{ first: 443, last: 443 }] },
+			otel: { ...base.otel, sampling: { ...base.otel.sampling, listeners: [{ first: 64, last: 65 }] } },
 		});
-		expect(bytes).toHaveLength(65_536 / 8 + 65_536 / 8);
+		expect(bytes).toHaveLength(3 * (65_536 / 8));
 		const bit = (port: number, offset: number) =>
 			(bytes.readBigUInt64LE((port >> 6) * portBitsLayout.size + offset) >> BigInt(port & 63)) & 1n;
 		const set = (offset: number) =>
 			Array.from({ length: 65_536 }, (_, i) => i).filter((port) => bit(port, offset) === 1n);
 		expect(set(portBitsLayout.watched)).toEqual([1, ...Array.from({ length: 66 }, (_, i) => 63 + i), 65_535]);
 		expect(set(portBitsLayout.transparent)).toEqual([443]);
+		expect(set(portBitsLayout.sampled)).toEqual([64, 65]);
 	});
 
 	it('sets every bit for all ports', () => {

@@ -91,6 +91,10 @@ describe('reload', () => {
 			'clients.max_exported',
 			'clients.idle',
 			'connections.retain',
+			'otel.sampling.ratio',
+			'otel.sampling.listeners',
+			'otel.sampling.retransmits',
+			'otel.sampling.accept_wait',
 			'log.level',
 		]);
 		const from = load('');

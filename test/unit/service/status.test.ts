@@ -30,7 +30,7 @@ it('reports what toa.ko counted, exactly, and no connections', async () => {
 		configFile: undefined,
 		reload: { successful: true, successAtMs: 0, attempts: 0, error: undefined, restartKeys: [] },
 		startedMs: 0,
-		spans: false,
+		spanRatios: undefined,
 		otlp: [],
 		otlpOff: {},
 		notReady: [],

@@ -25,8 +25,6 @@ export interface RecordOptions {
 	readonly clock: (monotonicNs: bigint) => bigint;
 	/** The ids of a connection's span. */
 	readonly traceIds: (connection: Connection) => TraceIds;
-	/** Each connection with a client has a span. */
-	readonly sampled: boolean;
 	/** Returns the id of the owner's container; called when an owner is first seen and at close. */
 	readonly resolveContainer: (owner: Owner) => string | undefined;
 	readonly logger: Logger;
@@ -64,17 +62,17 @@ export class RecordExport {
 	}
 
 	/** Handles an event; makes the record when it closes a connection with a client. Never waits. */
-	onEvent({ type, connection }: ConnectionEvent): void {
+	onEvent({ type, connection, sample }: ConnectionEvent): void {
 		const { client, closedNs, owner } = connection;
 		if (client === undefined) return;
 		// resolved early, while the process still exists; the result is cached
 		if (type === 'accepted' && owner !== undefined) this.#options.resolveContainer(owner);
-		if (type === 'closed' && closedNs !== undefined) this.#add(connection, closedNs);
+		if (type === 'closed' && closedNs !== undefined) this.#add(connection, closedNs, sample !== undefined);
 	}
 
 	/** Makes a record of an open connection with a client. `atNs`: now, CLOCK_MONOTONIC. */
 	onOpen(connection: Connection, atNs: bigint): void {
-		if (connection.client !== undefined) this.#add(connection, atNs);
+		if (connection.client !== undefined) this.#add(connection, atNs, false);
 	}
 
 	stats(): RecordStats {
@@ -90,21 +88,22 @@ export class RecordExport {
 		return this.#ending;
 	}
 
-	#add(connection: Connection, atNs: bigint): void {
+	/** `sampled`: the connection is known to have a span. */
+	#add(connection: Connection, atNs: bigint, sampled: boolean): void {
 		const { maxQueue, delayMs } = this.#options.batches;
 		if (this.#ending !== undefined) return;
 		if (this.#queue.length + this.#inFlight >= maxQueue) {
 			this.#queueFull++;
 			return;
 		}
-		this.#queue.push(this.#encode(connection, atNs));
+		this.#queue.push(this.#encode(connection, atNs, sampled));
 		if (this.#sending !== undefined) return;
 		if (this.#queue.length >= this.#maxBatch) this.#send();
 		else this.#timer ??= setTimeout(() => this.#send(), delayMs).unref();
 	}
 
-	#encode(connection: Connection, atNs: bigint): Buffer {
-		const { clock, traceIds, sampled, resolveContainer } = this.#options;
+	#encode(connection: Connection, atNs: bigint, sampled: boolean): Buffer {
+		const { clock, traceIds, resolveContainer } = this.#options;
 		const { owner } = connection;
 		const wallNs = wallTime(connection, clock);
 		return this.#writer.encode({

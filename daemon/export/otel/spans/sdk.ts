@@ -1,13 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The OpenTelemetry SDK, configured for traces only; its input is closed connections. */
-import { context, diag, logs, ROOT_CONTEXT, SpanKind, SpanStatusCode, TraceFlags, trace } from '@opentelemetry/api';
+import {
+	context,
+	createTraceState,
+	diag,
+	logs,
+	ROOT_CONTEXT,
+	SpanKind,
+	SpanStatusCode,
+	type TraceState,
+	trace,
+} from '@opentelemetry/api';
 import type { Resource } from '@opentelemetry/resources';
 import { NodeSDK } from '@opentelemetry/sdk-node';
-import { BatchSpanProcessor, type IdGenerator, type SpanExporter } from '@opentelemetry/sdk-trace';
+import {
+	BatchSpanProcessor,
+	type IdGenerator,
+	type Sampler,
+	SamplingDecision,
+	type SamplingResult,
+	type SpanExporter,
+} from '@opentelemetry/sdk-trace';
 import { withinMs } from '../../../deadline.ts';
 import { logLine } from '../../../log_line.ts';
 import { logLines } from '../../../log_lines.ts';
 import type { ConnectionEvent } from '../../../model/connection.ts';
+import { formatThreshold, sampleAll } from '../../../model/sampling.ts';
 import type { TraceIds } from '../../../model/trace_ids.ts';
 import type { OtelEnvironment } from '../../../otel_environment.ts';
 import type { BatchOutcome } from '../batch_sender.ts';
@@ -18,10 +36,32 @@ import type { SpanExport, SpanOptions, SpanStats } from './span_export.ts';
 
 const SCOPE = 'toascope';
 
+/** Which connections have a span is decided before one is started: this adds their threshold to it. */
+class ThresholdSampler implements Sampler {
+	readonly #states = new Map<bigint, TraceState>();
+	/** The next span that is started carries it. */
+	threshold = sampleAll;
+
+	shouldSample(): SamplingResult {
+		return { decision: SamplingDecision.RECORD_AND_SAMPLED, traceState: this.#state() };
+	}
+
+	/** Thresholds are few: the configured one, and its halvings. */
+	#state(): TraceState {
+		let state = this.#states.get(this.threshold);
+		if (state === undefined) {
+			if (this.#states.size >= 100) this.#states.clear();
+			state = createTraceState(`ot=th:${formatThreshold(this.threshold)}`);
+			this.#states.set(this.threshold, state);
+		}
+		return state;
+	}
+}
+
 function createSdk(
 	exporter: SpanExporter,
 	resource: Resource,
-	idGenerator: IdGenerator,
+	chosen: { readonly idGenerator: IdGenerator; readonly sampler: Sampler },
 	{ maxQueue, maxBatch, batchDelayMs }: OtelEnvironment,
 ): NodeSDK {
 	const batches = new BatchSpanProcessor({
@@ -33,7 +73,7 @@ function createSdk(
 		exportTimeoutMillis: 2 ** 31 - 1,
 	});
 	return new NodeSDK({
-		idGenerator,
+		...chosen,
 		resource,
 		autoDetectResources: false,
 		spanProcessors: [batches],
@@ -53,10 +93,8 @@ const closeMs = 200;
  * Starts the export. Load this module only if spans are sent: the SDK needs some 20 MB of memory.
  */
 export function startSdk({ receiver, health, ...options }: SpanOptions): SpanExport {
-	const { clock, traceIds, resolveContainer, logger, version, environment } = options;
-	// only the sampler knows which spans are wanted, and only starting a span calls it: a sampler
-	// that takes all spans need not be called
-	const { maxQueue: maxPending, samplesAll } = environment;
+	const { clock, traceIds, resolveContainer, logger, version, environment, sampling } = options;
+	const { maxQueue: maxPending } = environment;
 	let pending = 0;
 	let queueFull = 0n;
 	let exportFailed = 0n;
@@ -70,20 +108,23 @@ export function startSdk({ receiver, health, ...options }: SpanOptions): SpanExp
 	/** The ids of the span that is being started. */
 	let ids: TraceIds = { traceId: '', spanId: '' };
 	const idGenerator = { generateTraceId: () => ids.traceId, generateSpanId: () => ids.spanId };
-	const sdk = createSdk(exporter, options.resource, idGenerator, environment);
+	const sampler = new ThresholdSampler();
+	const sdk = createSdk(exporter, options.resource, { idGenerator, sampler }, environment);
 	routeDiagnostics(logger, environment);
 	sdk.start();
 	const tracer = trace.getTracer(SCOPE, version);
 
-	function onEvent({ type, connection }: ConnectionEvent): void {
+	function onEvent(event: ConnectionEvent): void {
+		const { type, connection } = event;
 		if (ending !== undefined || connection.client === undefined) return;
+		const threshold = sampling.admit(event, pending / maxPending);
+		if (threshold === undefined) return;
 		// resolved early, while the process still exists; the result is cached
 		const containerId = connection.owner === undefined ? undefined : resolveContainer(connection.owner);
 		if (type !== 'closed') return;
 		// checked here for queue and requests together, so that the SDK's queue, which drops spans
 		// silently, never fills
-		const full = pending >= maxPending;
-		if (full && samplesAll) {
+		if (pending >= maxPending) {
 			queueFull++;
 			return;
 		}
@@ -91,13 +132,9 @@ export function startSdk({ receiver, health, ...options }: SpanOptions): SpanExp
 		// with the rate of the server's connections
 		const startTime = spanTime(clock(connection.openedNs));
 		ids = traceIds(connection);
+		sampler.threshold = threshold;
 		const options = { kind: SpanKind.INTERNAL, startTime, attributes: spanStartAttributes(connection) };
 		const span = tracer.startSpan(SPAN_NAME, options, ROOT_CONTEXT);
-		if ((span.spanContext().traceFlags & TraceFlags.SAMPLED) === 0) return;
-		if (full) {
-			queueFull++;
-			return;
-		}
 		const shape = connectionSpan(connection, clock, containerId);
 		if (shape === undefined) return;
 		pending++;
@@ -130,6 +167,7 @@ export function startSdk({ receiver, health, ...options }: SpanOptions): SpanExp
 	}
 
 	return {
+		sampling,
 		onEvent,
 		stats: (): SpanStats => ({ pending, dropped: { span_queue_full: queueFull, span_export_failed: exportFailed } }),
 		shutdown(timeoutMs) {

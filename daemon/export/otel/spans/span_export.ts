@@ -8,6 +8,7 @@ import type { TraceIds } from '../../../model/trace_ids.ts';
 import type { OtelEnvironment } from '../../../otel_environment.ts';
 import type { Receiver } from '../receiver.ts';
 import type { SignalHealth } from '../signal_health.ts';
+import type { SpanSampling } from './span_sampling.ts';
 
 export interface SpanOptions {
 	readonly receiver: Receiver<ReadableSpan[]>;
@@ -23,20 +24,22 @@ export interface SpanOptions {
 	readonly logger: Logger;
 	/** Version of toascope. */
 	readonly version: string;
+	readonly sampling: SpanSampling;
 }
 
 export interface SpanStats {
 	/** Made, but neither exported nor dropped yet: at most OTEL_BSP_MAX_QUEUE_SIZE (2048). */
 	readonly pending: number;
 	/**
-	 * Dropped spans, by the reason of `toascope_drops_total`. Spans that the sampler leaves out are
-	 * not dropped.
+	 * Dropped spans, by the reason of `toascope_drops_total`. Connections that are not sampled have
+	 * no span, and nothing is dropped.
 	 */
 	readonly dropped: { readonly span_queue_full: bigint; readonly span_export_failed: bigint };
 }
 
 export interface SpanExport {
-	/** Handles an event; makes the span when it closes a connection with a client. Never waits. */
+	readonly sampling: SpanSampling;
+	/** Handles an event; makes the span when it closes a sampled connection. Never waits. */
 	onEvent(event: ConnectionEvent): void;
 	stats(): SpanStats;
 	/** Sends the remaining spans, for at most `timeoutMs`. */

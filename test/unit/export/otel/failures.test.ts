@@ -3,6 +3,7 @@
 import { NodeSDK } from '@opentelemetry/sdk-node';
 import { pino } from 'pino';
 import { describe, expect, it, vi } from 'vitest';
+import { sampleAll } from '../../../../daemon/model/sampling.ts';
 import { close, receiver, replaceReceiver, setupPerTest, start } from '../../../kit/telemetry/spans.ts';
 
 setupPerTest();
@@ -13,7 +14,8 @@ describe('a collector that', () => {
 		vi.stubEnv('OTEL_BSP_MAX_QUEUE_SIZE', '10');
 		vi.stubEnv('OTEL_BSP_MAX_EXPORT_BATCH_SIZE', '4');
 		const spans = await start();
-		for (let i = 0; i < 25; i++) close(spans);
+		// the queue does not thin out connections that met a condition
+		for (let i = 0; i < 25; i++) close(spans, {}, { by: 'condition', threshold: sampleAll });
 		await receiver.waitForRequests(1);
 		expect(spans.stats()).toMatchObject({ pending: 10, dropped: { span_queue_full: 15n } });
 		const began = performance.now();

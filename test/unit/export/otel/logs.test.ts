@@ -9,7 +9,7 @@ import { startGrpcReceiver } from '../../../kit/telemetry/grpc_receiver.ts';
 import { decodeLogsRequest } from '../../../kit/telemetry/otlp_decode.ts';
 import { type OtlpReceiver, startOtlpReceiver } from '../../../kit/telemetry/otlp_receiver.ts';
 import { startRecords } from '../../../kit/telemetry/records.ts';
-import { connection, OFFSET, traceIds } from '../../../kit/telemetry/spans.ts';
+import { connection, OFFSET, sampled, traceIds } from '../../../kit/telemetry/spans.ts';
 
 const CONTAINER = 'c0ffee'.padEnd(64, '0');
 
@@ -26,7 +26,7 @@ afterEach(async () => {
 });
 
 const closed = (change: Partial<Connection> = {}) =>
-	({ type: 'closed', connection: { ...connection, ...change } }) as const;
+	({ type: 'closed', connection: { ...connection, ...change }, sample: undefined }) as const;
 
 describe('the encoding of a record', () => {
 	const record: LogRecord = {
@@ -164,9 +164,9 @@ describe('a record on the wire', () => {
 		expect(receiver.records[0]?.timeUnixNano).toBe(1_003_500_000_003n + OFFSET);
 	});
 
-	it('is flagged as sampled where every connection has a span', async () => {
-		const { records } = await startRecords({ endpoint: receiver.endpoint, spans: true });
-		records.onEvent(closed());
+	it('is flagged as sampled where the connection has a span', async () => {
+		const { records } = await startRecords({ endpoint: receiver.endpoint });
+		records.onEvent({ ...closed(), sample: sampled });
 		await records.shutdown(5000);
 		expect(receiver.records).toMatchObject([{ flags: 1 }]);
 	});

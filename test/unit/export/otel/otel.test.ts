@@ -5,7 +5,16 @@ import { startAttributes } from '../../../../daemon/export/otel/connection_attri
 import { spanTime } from '../../../../daemon/export/otel/spans/connection_span.ts';
 import { startGrpcReceiver } from '../../../kit/telemetry/grpc_receiver.ts';
 import { decodeTraceRequest } from '../../../kit/telemetry/otlp_decode.ts';
-import { close, connection, OFFSET, receiver, setupPerTest, start, traceIds } from '../../../kit/telemetry/spans.ts';
+import {
+	close,
+	connection,
+	OFFSET,
+	receiver,
+	sampled,
+	setupPerTest,
+	start,
+	traceIds,
+} from '../../../kit/telemetry/spans.ts';
 
 setupPerTest();
 
@@ -127,8 +136,16 @@ describe('a span on the wire', () => {
 
 	it('is made only at the close, and only for connections with a client', async () => {
 		const spans = await start();
-		spans.onEvent({ type: 'opened', connection: { ...connection, state: 'open', closedNs: undefined } });
-		spans.onEvent({ type: 'accepted', connection: { ...connection, state: 'open', closedNs: undefined } });
+		spans.onEvent({
+			type: 'opened',
+			connection: { ...connection, state: 'open', closedNs: undefined },
+			sample: sampled,
+		});
+		spans.onEvent({
+			type: 'accepted',
+			connection: { ...connection, state: 'open', closedNs: undefined },
+			sample: sampled,
+		});
 		close(spans, { client: undefined, verdict: 'none' });
 		close(spans, { verdict: 'conflict' });
 		await spans.shutdown(2000);
@@ -156,7 +173,11 @@ describe('a span on the wire', () => {
 	it('resolves the container while the process still exists', async () => {
 		const asked: string[] = [];
 		const spans = await start({ resolveContainer: (owner) => void asked.push(owner.comm) });
-		spans.onEvent({ type: 'accepted', connection: { ...connection, state: 'open', closedNs: undefined } });
+		spans.onEvent({
+			type: 'accepted',
+			connection: { ...connection, state: 'open', closedNs: undefined },
+			sample: sampled,
+		});
 		expect(asked).toEqual(['nginx']);
 	});
 });
@@ -197,17 +218,6 @@ describe('the standard variables', () => {
 	])('%s=%s starts nothing, so that no connection events are needed', async (name, value) => {
 		vi.stubEnv(name, value);
 		await expect(start()).rejects.toThrow('the environment forbids spans');
-	});
-
-	it('OTEL_TRACES_SAMPLER leaves spans out without counting them as dropped', async () => {
-		vi.stubEnv('OTEL_TRACES_SAMPLER', 'traceidratio');
-		vi.stubEnv('OTEL_TRACES_SAMPLER_ARG', '0');
-		const spans = await start();
-		close(spans);
-		expect(spans.stats().pending).toBe(0);
-		await spans.shutdown(2000);
-		expect(receiver.requests).toEqual([]);
-		expect(spans.stats().dropped).toEqual({ span_queue_full: 0n, span_export_failed: 0n });
 	});
 
 	it('start neither metrics nor logs', async () => {

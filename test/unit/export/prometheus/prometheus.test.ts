@@ -123,7 +123,7 @@ describe('the whole response', () => {
 			'toascope_config_last_reload_successful',
 		];
 		const shown = families(await text(fixtureExporter(() => undefined)));
-		const telemetry = metricTable.flatMap(({ name }) => (/_exported_total$|_otlp_/.test(name) ? [name] : []));
+		const telemetry = metricTable.flatMap(({ name }) => (/_exported_total$|_otlp_|_span_/.test(name) ? [name] : []));
 		const more = [
 			'toascope_config_last_reload_success_timestamp_seconds',
 			'toascope_http_listen_failures_total',
@@ -163,6 +163,7 @@ describe('the registry', () => {
 			tasks: () => [],
 			logLinesDropped: () => 0,
 			attachments: () => ({ programs: [], lost: {} }),
+			spanRatio: () => undefined,
 			otlp: () => [],
 		};
 		const onError = (error: unknown): never => expect.unreachable(String(error));
@@ -190,6 +191,7 @@ describe('the registry', () => {
 				tasks: () => [],
 				logLinesDropped: () => 0,
 				attachments: () => ({ programs: [], lost: {} }),
+				spanRatio: () => undefined,
 				otlp: () => [],
 			},
 			processMetrics: false,

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Which connections have a span. The kernel samples by the configured ratio; while connections close
+ * faster than the daemon can process, a lower ratio is in force. So what would be lost is sampled out
+ * instead, and the spans still stand for the right number of connections.
+ */
+import type { Logger } from 'pino';
+import { logLine } from '../../../log_line.ts';
+import { logLines } from '../../../log_lines.ts';
+import type { ConnectionEvent } from '../../../model/connection.ts';
+import { ratioOf, sampleAll, sampleNone, thresholdOf, traceRandomness } from '../../../model/sampling.ts';
+
+export interface SpanSamplingOptions {
+	/** The configured ratio, from 0 to 1. */
+	readonly ratio: number;
+	/** Puts a threshold in force in the kernel. */
+	readonly setThreshold: (threshold: bigint) => void;
+	/** Whether the receiver accepts nothing: its queue then fills, however few spans there are. */
+	readonly isFailing: () => boolean;
+	readonly logger: Logger;
+}
+
+/** A fuller ring means that the daemon is too slow: it drains the ring every 50 ms. */
+const ringShareMax = 1 / 4;
+/** A lower ratio takes effect on what is in the ring at once, and on its fill level within this time. */
+const stepMs = 100;
+/** The ratio rises again after this time without overload, by this factor. */
+const calmMs = 5000;
+const riseFactor = 1.25;
+/** From here on, each further sixteenth of the queue halves the ratio. */
+const queueThinFrom = 1 / 2;
+const queueSteps = 16;
+/** The rate of connections is measured over this time. */
+const rateMs = 1000;
+
+export class SpanSampling {
+	readonly #options: SpanSamplingOptions;
+	#configured: bigint;
+	/** In force in the kernel; at least the configured one. */
+	#threshold: bigint;
+	/** The queue thinned out spans since the last adjust(). */
+	#thinned = false;
+	#steppedAtMs = Number.NEGATIVE_INFINITY;
+	#busyAtMs = Number.NEGATIVE_INFINITY;
+	/** Connections that the events since `since` stand for. */
+	#closed = { connections: 0, sinceMs: performance.now() };
+	#perSecond = 0;
+
+	constructor(options: SpanSamplingOptions) {
+		this.#options = options;
+		this.#configured = thresholdOf(options.ratio);
+		this.#threshold = this.#configured;
+		options.setThreshold(this.#threshold);
+	}
+
+	/** Puts another configured ratio in force. */
+	configure(ratio: number): void {
+		const threshold = thresholdOf(ratio);
+		if (threshold === this.#configured) return;
+		this.#configured = threshold;
+		this.#set(threshold);
+	}
+
+	/** The configured ratio, and the one in force. */
+	get ratios(): { readonly configured: number; readonly current: number } {
+		return { configured: ratioOf(this.#configured), current: ratioOf(this.#threshold) };
+	}
+
+	/**
+	 * The threshold that the span of this connection carries; undefined: it has none. `queued`: the
+	 * part of the queue that is in use, from 0 to 1.
+	 */
+	admit({ type, connection, sample }: ConnectionEvent, queued: number): bigint | undefined {
+		if (sample === undefined) return undefined;
+		if (sample.by === 'condition') return sampleAll;
+		if (type === 'closed') this.#closed.connections += 1 / ratioOf(sample.threshold);
+		let threshold = sample.threshold > this.#threshold ? sample.threshold : this.#threshold;
+		if (queued > queueThinFrom) {
+			threshold = halved(threshold, Math.ceil((queued - queueThinFrom) * queueSteps));
+			this.#thinned = true;
+		}
+		// what the kernel has already decided need not be decided again
+		if (threshold > sample.threshold && traceRandomness(connection) < threshold) return undefined;
+		return threshold;
+	}
+
+	/** To be called after each drain of the ring, with the part of it that is still in use. */
+	adjust(ringShare: number, nowMs = performance.now()): void {
+		const isOverloaded = ringShare > ringShareMax || (this.#thinned && !this.#options.isFailing());
+		this.#thinned = false;
+		if (nowMs - this.#closed.sinceMs >= rateMs) this.#measureRate(nowMs);
+		if (isOverloaded) {
+			this.#busyAtMs = nowMs;
+			if (nowMs - this.#steppedAtMs >= stepMs) this.#stepDown(nowMs);
+		} else if (this.#threshold > this.#configured && nowMs - this.#busyAtMs >= calmMs) {
+			this.#busyAtMs = nowMs;
+			this.#stepUp();
+		}
+	}
+
+	#measureRate(nowMs: number): void {
+		this.#perSecond = Math.round((1000 * this.#closed.connections) / (nowMs - this.#closed.sinceMs));
+		this.#closed = { connections: 0, sinceMs: nowMs };
+	}
+
+	#stepDown(nowMs: number): void {
+		const before = this.#threshold;
+		const threshold = halved(before, 1);
+		// nothing is sampled by ratio, or nearly nothing: there is nothing left to halve
+		if (threshold >= sampleNone || threshold === before) return;
+		if (this.#perSecond === 0 && nowMs > this.#closed.sinceMs) this.#measureRate(nowMs);
+		this.#steppedAtMs = nowMs;
+		this.#set(threshold);
+		if (before === this.#configured) {
+			logLine(this.#options.logger, logLines.spansSampledDown, {
+				connections_per_second: this.#perSecond,
+				ratio: ratioOf(threshold),
+				configured: ratioOf(this.#configured),
+			});
+		}
+	}
+
+	#stepUp(): void {
+		const risen = thresholdOf(Math.min(1, ratioOf(this.#threshold) * riseFactor));
+		this.#set(risen < this.#configured ? this.#configured : risen);
+		if (this.#threshold === this.#configured) {
+			logLine(this.#options.logger, logLines.spansSampledAgain, { ratio: ratioOf(this.#configured) });
+		}
+	}
+
+	#set(threshold: bigint): void {
+		this.#options.setThreshold(threshold);
+		this.#threshold = threshold;
+	}
+}
+
+/** The threshold for a ratio that is halved so many times. */
+function halved(threshold: bigint, times: number): bigint {
+	return sampleNone - ((sampleNone - threshold) >> BigInt(times));
+}
