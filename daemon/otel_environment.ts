@@ -6,7 +6,7 @@
  * (headers, timeouts, certificates, compression, the sampler, the resource).
  */
 
-export type OtelSignal = 'metrics' | 'traces';
+export type OtelSignal = 'metrics' | 'traces' | 'logs';
 
 const otlpProtocols = ['grpc', 'http/protobuf', 'http/json'] as const;
 export type OtlpProtocol = (typeof otlpProtocols)[number];
@@ -37,6 +37,16 @@ export interface SignalEnvironment {
 	readonly endpoint: Variable | undefined;
 }
 
+/** How items wait and are sent. */
+export interface OtelBatches {
+	/** The most items that can wait. */
+	readonly maxQueue: number;
+	/** The most items in a request. */
+	readonly maxBatch: number;
+	/** How long an item waits for further ones, in milliseconds. */
+	readonly delayMs: number;
+}
+
 export interface OtelEnvironment {
 	readonly signals: Readonly<Record<OtelSignal, SignalEnvironment>>;
 	/** OTEL_CONFIG_FILE or its earlier name: with it, an SDK ignores all other variables. */
@@ -48,6 +58,8 @@ export interface OtelEnvironment {
 	/** OTEL_BSP_MAX_EXPORT_BATCH_SIZE, and OTEL_BSP_SCHEDULE_DELAY in milliseconds. */
 	readonly maxBatch: number;
 	readonly batchDelayMs: number;
+	/** OTEL_BLRP_MAX_QUEUE_SIZE, OTEL_BLRP_MAX_EXPORT_BATCH_SIZE and OTEL_BLRP_SCHEDULE_DELAY. */
+	readonly logBatches: OtelBatches;
 	/** OTEL_METRIC_EXPORT_INTERVAL, in milliseconds. */
 	readonly metricIntervalMs: number;
 	/** OTEL_METRIC_EXPORT_TIMEOUT, in milliseconds. */
@@ -67,6 +79,12 @@ type Environment = Readonly<Record<string, string | undefined>>;
 const defaultQueue = 2048;
 const defaultBatch = 512;
 const defaultBatchDelayMs = 5000;
+const defaultLogDelayMs = 1000;
+/**
+ * The specification has 2048. Records are not sampled, so the queue must bridge a pause of the
+ * receiver at the rate of all connections: 16384 are 16 s of 1000 a second, and some 15 MB.
+ */
+const defaultLogQueue = 16_384;
 const defaultIntervalMs = 60_000;
 const defaultTimeoutMs = 30_000;
 /** The longest delay of a timer of Node.js. */
@@ -85,12 +103,18 @@ export function readOtelEnvironment(env: Environment): OtelEnvironment {
 		signals: {
 			metrics: readSignal(reader, 'metrics', allOff),
 			traces: readSignal(reader, 'traces', allOff ?? sampler.off),
+			logs: readSignal(reader, 'logs', allOff),
 		},
 		configFile: reader.read('OTEL_CONFIG_FILE', 'OTEL_EXPERIMENTAL_CONFIG_FILE'),
 		samplerRatio: sampler.ratio,
 		maxQueue: reader.positive('OTEL_BSP_MAX_QUEUE_SIZE', defaultQueue),
 		maxBatch: reader.positive('OTEL_BSP_MAX_EXPORT_BATCH_SIZE', defaultBatch),
 		batchDelayMs: reader.positive('OTEL_BSP_SCHEDULE_DELAY', defaultBatchDelayMs),
+		logBatches: {
+			maxQueue: reader.positive('OTEL_BLRP_MAX_QUEUE_SIZE', defaultLogQueue),
+			maxBatch: reader.positive('OTEL_BLRP_MAX_EXPORT_BATCH_SIZE', defaultBatch),
+			delayMs: reader.positive('OTEL_BLRP_SCHEDULE_DELAY', defaultLogDelayMs),
+		},
 		metricIntervalMs: reader.positive('OTEL_METRIC_EXPORT_INTERVAL', defaultIntervalMs),
 		metricTimeoutMs: reader.positive('OTEL_METRIC_EXPORT_TIMEOUT', defaultTimeoutMs),
 		temporality: reader.word('OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE', temporalities, 'cumulative'),

@@ -60,10 +60,10 @@ export interface PeersJson {
 
 /** A signal that is sent over OTLP. */
 export interface OtlpJson {
-	readonly signal: 'metrics' | 'traces';
+	readonly signal: 'metrics' | 'traces' | 'logs';
 	/** Where it is sent, without a password. */
 	readonly url: string;
-	/** Data points or spans that the receiver accepted. */
+	/** Data points, spans or log records that the receiver accepted. */
 	readonly exported: string;
 	readonly rejected: string;
 	readonly failed_requests: string;

@@ -352,6 +352,18 @@ export class BpfProvider implements Provider, Tracker {
 		return found.map((connection) => this.#withOwner(connection, onFailure));
 	}
 
+	eachOpen(
+		isWanted: (openedNs: bigint) => boolean,
+		visit: (connection: Connection) => void,
+		yieldLoop: Yield,
+		onFailure: OnFailure,
+	): Promise<void> {
+		const visitClient = (connection: Connection) => {
+			if (connection.client !== undefined) visit(this.#withOwner(connection, onFailure));
+		};
+		return this.#connections.eachOpen(isWanted, visitClient, yieldLoop);
+	}
+
 	unknownOptions(): UnknownOption[] {
 		return readUnknownOptions(this.#bpf);
 	}

@@ -99,6 +99,16 @@ export interface Tracker {
 	flush(yieldLoop: Yield): Promise<void>;
 	/** Finds connections of a peer, newest first. */
 	lookup(query: LookupQuery, onFailure: OnFailure): Connection[];
+	/**
+	 * Calls `visit` for each open connection with a client for which `isWanted` returns true, given
+	 * when it opened (CLOCK_MONOTONIC nanoseconds).
+	 */
+	eachOpen(
+		isWanted: (openedNs: bigint) => boolean,
+		visit: (connection: Connection) => void,
+		yieldLoop: Yield,
+		onFailure: OnFailure,
+	): Promise<void>;
 	/** The options that arrive instead of TOA: counted since the maps were created. */
 	unknownOptions(): UnknownOption[];
 	/** Counts the peers of the connections in the table. */

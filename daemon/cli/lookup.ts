@@ -15,6 +15,7 @@ import { exitCode, ToascopeError } from '../errors.ts';
 import { formatEndpoint } from '../model/address.ts';
 import { parseEndpoint } from '../model/endpoint.ts';
 import { printable } from '../terminal.ts';
+import { pastRecords } from './past_records.ts';
 import { formatBytes } from './units.ts';
 import { formatInstant, formatLength, parseWhen, type Span } from './when.ts';
 
@@ -80,14 +81,16 @@ function configured(path: string | undefined, env: Environment): Config {
 }
 
 /**
- * Prints a line for each connection that the peer has or recently had.
+ * Prints a line for each connection that the peer has or recently had. For a time before that,
+ * prints the query that finds its records where they are kept.
  *
  * @returns the exit code: 0 when there is one; with `json` 1 when there is none
  * @throws {ToascopeError} BAD_ADDRESS, USAGE, NOT_FOUND, NOT_RUNNING, NO_PRIVILEGE
  */
 export async function lookup(target: string, options: LookupOptions): Promise<number> {
 	const { json = false, out = process.stdout } = options;
-	const peer = formatEndpoint(parseEndpoint(target));
+	const endpoint = parseEndpoint(target);
+	const peer = formatEndpoint(endpoint);
 	const local = options.local === undefined ? undefined : readLocal(options.local);
 	const span = options.at === undefined ? undefined : parseWhen(options.at);
 	const known = await read(`/v1/connections?${new URLSearchParams({ peer })}`, options.daemon);
@@ -97,7 +100,14 @@ export async function lookup(target: string, options: LookupOptions): Promise<nu
 		out.write(`${JSON.stringify({ connections })}\n`);
 		return connections.length > 0 ? exitCode.done : exitCode.failed;
 	}
-	if (connections.length === 0) throw notFound(peer, local, known, atLocal);
+	if (connections.length === 0) {
+		const past = span === undefined ? undefined : await pastRecords(options.daemon, endpoint, span);
+		const error = notFound(peer, local, known, atLocal);
+		if (past === undefined) throw error;
+		if (past.query !== undefined) out.write(past.query);
+		const hint = atLocal.length === 0 ? past.hint : `${error.hint}; ${past.hint}`;
+		throw new ToascopeError(error.code, error.message, { hint });
+	}
 	out.write(connectionTable(connections));
 	return exitCode.done;
 }

@@ -60,6 +60,9 @@ export interface Config {
 		readonly headersFile: string | undefined;
 		readonly metrics: boolean;
 		readonly spans: boolean;
+		readonly logs: boolean;
+		/** The interval between two records of an open connection; undefined: it has none. */
+		readonly spanIntervalMs: number | undefined;
 		/** Which connections have a span. */
 		readonly sampling: {
 			/** From 0 to 1. */
@@ -115,6 +118,8 @@ export function toConfig(settings: Settings, env: Environment): Config {
 			headersFile: otel.headers_file,
 			metrics: otel.metrics ?? hasEndpoint('metrics'),
 			spans: otel.spans ?? hasEndpoint('traces'),
+			logs: otel.logs,
+			spanIntervalMs: otel.span_interval,
 			sampling: {
 				ratio: sampling.ratio ?? samplerRatio,
 				listeners: sampling.listeners,
@@ -172,6 +177,8 @@ export function fileValues(config: Config): Readonly<Record<string, unknown>> {
 		'otel.headers_file': config.otel.headersFile ?? null,
 		'otel.metrics': onOff(config.otel.metrics),
 		'otel.spans': onOff(config.otel.spans),
+		'otel.logs': onOff(config.otel.logs),
+		'otel.span_interval': config.otel.spanIntervalMs === undefined ? 'off' : formatDuration(config.otel.spanIntervalMs),
 		'otel.sampling.ratio': config.otel.sampling.ratio,
 		'otel.sampling.listeners': formatPorts(config.otel.sampling.listeners),
 		'otel.sampling.retransmits': config.otel.sampling.retransmits ?? 'off',

@@ -7,14 +7,18 @@ import { type OtelSignal, protocolError, readOtelEnvironment } from '../otel_env
 import type { Config, Environment } from './config.ts';
 import type { Problem } from './problem.ts';
 
-export function otelProblems({ metrics, spans, protocol, endpoint }: Config['otel'], env: Environment): Problem[] {
+export function otelProblems(
+	{ metrics, spans, logs, protocol, endpoint }: Config['otel'],
+	env: Environment,
+): Problem[] {
 	const { configFile, signals } = readOtelEnvironment(env);
 	const problems = new Map<string, Problem>();
 	const add = (at: string, message: string) => problems.set(at, { at, key: undefined, message });
 	if (configFile !== undefined) {
 		add(configFile.variable, 'is not supported: unset it, and set otel.* or the other OTEL_* variables');
 	}
-	const enabled: OtelSignal[] = [...(metrics ? (['metrics'] as const) : []), ...(spans ? (['traces'] as const) : [])];
+	const switches = { metrics, traces: spans, logs } as const satisfies Record<OtelSignal, boolean>;
+	const enabled = (Object.keys(switches) as OtelSignal[]).filter((signal) => switches[signal]);
 	for (const signal of enabled) {
 		const { off, unknownProtocol, protocol: ofSignal, endpoint: variable } = signals[signal];
 		if (off !== undefined) continue;

@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import { balancer } from './balancers.ts';
 import { listenAddress, network } from './cidr.ts';
-import { duration } from './duration.ts';
+import { duration, durationOrOff } from './duration.ts';
 import { absolutePath, pathOrOff } from './paths.ts';
 import { ports } from './ports.ts';
 import { profiles } from './profiles.ts';
@@ -273,6 +273,16 @@ export const fileSchema = section({
 				reloadable: restart,
 				defaultText: '`on` when an endpoint is set here or by `OTEL_EXPORTER_OTLP_[TRACES_]ENDPOINT`',
 			},
+		),
+		logs: key(
+			'Sends a log record of each connection with TOA when it closes, unless `OTEL_SDK_DISABLED` or `OTEL_LOGS_EXPORTER` disables them: [connection records](../telemetry.md#connection-records).',
+			onOff.prefault('off'),
+			{ reloadable: restart },
+		),
+		span_interval: key(
+			'With `otel.logs`, a connection that is open for longer also has a record after each such time, so that long connections are known before they close. `off`: only when it closes.',
+			durationOrOff(10_000, 24 * 3_600_000).prefault('off'),
+			{ reloadable: restart },
 		),
 		sampling: samplingKeys.prefault({}),
 	}).prefault({}),

@@ -5,8 +5,8 @@ import type { Status } from '../client/status.ts';
 import { type Check, check } from './check.ts';
 import { number } from './tally.ts';
 
-const titles = { metrics: 'OTLP metrics', traces: 'OTLP spans' } as const;
-const items = { metrics: 'data points', traces: 'spans' } as const;
+const titles = { metrics: 'OTLP metrics', traces: 'OTLP spans', logs: 'OTLP connection records' } as const;
+const items = { metrics: 'data points', traces: 'spans', logs: 'records' } as const;
 
 /** An older rejection is only counted. */
 const recentMs = 3_600_000;
@@ -31,7 +31,7 @@ function signalCheck(status: OtlpJson, sampling: StatusJson['span_sampling']): C
 		const advice =
 			signal === 'metrics'
 				? 'check otel.endpoint, the network and the receiver; the next request that is accepted has the counts of those that failed'
-				: 'check otel.endpoint, the network and the receiver; spans that do not fit in the queue are dropped, and counted in toascope_drops_total';
+				: `check otel.endpoint, the network and the receiver; ${items[signal]} that do not fit in the queue are dropped, and counted in toascope_drops_total`;
 		return finding(
 			'warn',
 			`${url} has not accepted them since ${failing.at}: ${failing.message} (${accepted})`,

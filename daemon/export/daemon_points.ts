@@ -36,7 +36,7 @@ export interface DaemonState {
 /** What became of a signal's telemetry since the daemon's start. */
 export interface OtlpStatistics {
 	readonly signal: OtelSignal;
-	/** Data points or spans that the receiver accepted. */
+	/** Data points, spans or log records that the receiver accepted. */
 	readonly exported: bigint;
 	/** Those that it rejected in a request that it accepted (partial success). */
 	readonly rejected: bigint;
@@ -71,6 +71,7 @@ export const daemonPoints: Readonly<Record<MetricOf<'daemon'>, Read>> = {
 	toascope_log_lines_lost_total: (state) => [{ labels: {}, value: integer(state.logLinesDropped()) }],
 	toascope_data_points_exported_total: exportedOf('metrics'),
 	toascope_spans_exported_total: exportedOf('traces'),
+	toascope_log_records_exported_total: exportedOf('logs'),
 	toascope_span_sampling_ratio: (state) => {
 		const ratio = state.spanRatio();
 		return ratio === undefined ? [] : [{ labels: {}, value: { type: 'float', value: ratio } }];

@@ -29,10 +29,10 @@ export const labelMeanings: Readonly<Record<(typeof metricTable)[number]['labels
 	limit: 'The limit: [below](#limits-of-toascope_http_limited_total).',
 	map: 'Name of a BPF map.',
 	program: 'Name of a BPF program.',
-	task: 'Tasks: `collect` (the counters), `flush` (open connections), `otlp_metrics` (the export of metrics), `drain` (records for spans), `clock` (jumps of the wall clock), `attachments` (programs, pins and the Unix socket). Steps that do not stop the rest when they fail: `owners` (a connection was shown without its owner), `events` and `listeners` (a record did not become a span), `neighbours` (other daemons were not searched for), `peers` and `unknown_options` (missing in `/v1/status`, or out of date).',
+	task: 'Tasks: `collect` (the counters), `flush` (open connections), `otlp_metrics` (the export of metrics), `drain` (events for spans and connection records), `open_records` (connection records of open connections), `clock` (jumps of the wall clock), `attachments` (programs, pins and the Unix socket). Steps that do not stop the rest when they fail: `owners` (a connection was shown without its owner), `events` and `listeners` (an event did not become a span or a connection record), `neighbours` (other daemons were not searched for), `peers` and `unknown_options` (missing in `/v1/status`, or out of date).',
 	attachment:
 		'Name of a BPF program; `pins`: the pins below `bpf.pin`; `http_socket`: the file of the Unix socket; `syns`: the setting of listeners to keep SYNs; of `toa.ko`: `module` (unloaded), `module_parameters` (changed), `module_probes` (switched off).',
-	signal: 'The signal: `metrics` or `traces` (spans of connections).',
+	signal: 'The signal: `metrics`, `traces` (spans of connections) or `logs` (connection records).',
 	event: 'The event that `toa.ko` counted: [below](#events-of-toascope_module_events_total).',
 };
 

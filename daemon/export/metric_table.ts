@@ -431,6 +431,14 @@ export const metricTable = [
 		help: 'Spans that the OTLP receiver accepted; only while spans are sent',
 	},
 	{
+		name: 'toascope_log_records_exported_total',
+		otel: { name: 'toascope.log_records.exported', unit: '{log_record}' },
+		source: 'daemon',
+		type: 'counter',
+		labels: [],
+		help: 'Connection records that the OTLP receiver accepted; only while they are sent',
+	},
+	{
 		name: 'toascope_span_sampling_ratio',
 		otel: { name: 'toascope.span.sampling.ratio', unit: '1' },
 		source: 'daemon',
@@ -444,7 +452,7 @@ export const metricTable = [
 		source: 'daemon',
 		type: 'counter',
 		labels: ['signal'],
-		help: 'Data points and spans that the OTLP receiver rejected in a request that it accepted',
+		help: 'Data points, spans and connection records that the OTLP receiver rejected in a request that it accepted',
 	},
 	{
 		name: 'toascope_otlp_failed_requests_total',

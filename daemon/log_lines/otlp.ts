@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Telemetry over OTLP: metrics, spans. */
+/** Telemetry over OTLP: metrics, spans, connection records. */
 import type { LogLine } from '../log_line.ts';
 
 export const otlpLines = {
@@ -7,14 +7,14 @@ export const otlpLines = {
 		level: 'info',
 		text: 'sending telemetry over OTLP',
 		meaning:
-			'`signal` is sent to `url`: `metrics` (every metric of `/metrics`), `traces` (a span for each connection with TOA).',
+			'`signal` is sent to `url`: `metrics` (every metric of `/metrics`), `traces` (a span for each connection with TOA), `logs` (a record of each such connection).',
 		fields: ['signal', 'protocol', 'url'],
 	},
 	otlpOff: {
 		level: 'warn',
 		text: 'telemetry is not sent: the environment disables it',
 		meaning:
-			'The configuration enables `signal` (`otel.metrics`, `otel.spans`); `by` is the variable that disables it: `OTEL_SDK_DISABLED`, `OTEL_METRICS_EXPORTER`, `OTEL_TRACES_EXPORTER` or `OTEL_TRACES_SAMPLER`.',
+			'The configuration enables `signal` (`otel.metrics`, `otel.spans`, `otel.logs`); `by` is the variable that disables it: `OTEL_SDK_DISABLED`, `OTEL_METRICS_EXPORTER`, `OTEL_TRACES_EXPORTER`, `OTEL_LOGS_EXPORTER` or `OTEL_TRACES_SAMPLER`.',
 		fields: ['signal', 'by'],
 	},
 	otelVariable: {
@@ -27,7 +27,7 @@ export const otlpLines = {
 		level: 'warn',
 		text: 'telemetry is not reaching the OTLP receiver',
 		meaning:
-			'Logged when requests begin to fail. `toascope_otlp_failed_requests_total` counts them. Metrics are totals: the next request that is accepted has what these had. Spans wait in the queue; `toascope_drops_total` counts those that were dropped.',
+			'Logged when requests begin to fail. `toascope_otlp_failed_requests_total` counts them. Metrics are totals: the next request that is accepted has what these had. Spans and connection records wait in their queues; `toascope_drops_total` counts those that were dropped.',
 		fields: ['signal', 'url', 'err'],
 	},
 	otlpSucceeding: {
@@ -40,7 +40,7 @@ export const otlpLines = {
 		level: 'warn',
 		text: 'the OTLP receiver rejected a part of a request',
 		meaning:
-			'Logged once a minute. `rejected` data points or spans of an accepted request were rejected (partial success): `toascope_otlp_rejected_total` counts them. `rejected` 0: the receiver only warns.',
+			'Logged once a minute. `rejected` data points, spans or connection records of an accepted request were rejected (partial success): `toascope_otlp_rejected_total` counts them. `rejected` 0: the receiver only warns.',
 		fields: ['signal', 'url', 'rejected', 'reason'],
 	},
 	spansSampledDown: {
@@ -61,5 +61,11 @@ export const otlpLines = {
 		text: 'spans were lost while stopping',
 		meaning: 'The receiver did not accept them within the second that a stop waits for it.',
 		fields: ['spans'],
+	},
+	recordsLost: {
+		level: 'warn',
+		text: 'connection records were lost while stopping',
+		meaning: 'The receiver did not accept them within the second that a stop waits for it.',
+		fields: ['records'],
 	},
 } as const satisfies Record<string, LogLine>;

@@ -44,7 +44,7 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
 		advice: 'raise connections.max, or lower connections.retain',
 	},
 	ring_full: {
-		meaning: 'The ring was full, and a record for spans was dropped; no counter depends on it.',
+		meaning: 'The ring was full, and an event for spans and connection records was dropped; no counter depends on it.',
 		advice: 'raise bpf.ring_bytes',
 	},
 	clients_per_prefix: {
@@ -104,6 +104,16 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
 	},
 	span_export_failed: {
 		meaning: 'A span was dropped because the OTLP receiver refused it, or the daemon stopped before it was accepted.',
+		advice: 'see the log, and check otel.endpoint',
+	},
+	log_queue_full: {
+		meaning:
+			'A connection record was dropped because the queue was full: the OTLP receiver does not keep up, or is away.',
+		advice: 'raise OTEL_BLRP_MAX_QUEUE_SIZE, or OTEL_BLRP_MAX_EXPORT_BATCH_SIZE if each request takes long',
+	},
+	log_export_failed: {
+		meaning:
+			'A connection record was dropped because the OTLP receiver refused it, or the daemon stopped before it was accepted.',
 		advice: 'see the log, and check otel.endpoint',
 	},
 };

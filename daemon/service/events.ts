@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Connection events, on their way from the provider's ring to their consumers: spans and live
- * views.
+ * Connection events, on their way from the provider's ring to their consumers: spans, connection
+ * records and live views.
  */
 
 import type { EnabledEvents, OnFailure, Tracker } from '../capture/provider.ts';

@@ -15,6 +15,7 @@ import { bounds } from '../capture/records/records.ts';
 import type { Config } from '../config/config.ts';
 import { Deadline, withinMs } from '../deadline.ts';
 import { yieldOnce } from '../event_loop.ts';
+import type { RecordExport } from '../export/otel/logs/record_export.ts';
 import { createPrometheusExporter, type PrometheusExporter } from '../export/prometheus/exporter.ts';
 import { createMetrics, type Metrics } from '../export/registry.ts';
 import { bootId } from '../host/boot_id.ts';
@@ -40,19 +41,20 @@ import { TraceIdSource, type TraceIds } from '../model/trace_ids.ts';
 import { version } from '../version.ts';
 import { ActiveConfig } from './active_config.ts';
 import { AttachmentTask } from './attachment_task.ts';
-import { attachmentsMs, clockMs, collectMs, drainMs, drainPauseFactor, flushMs } from './cadence.ts';
+import { attachmentsMs, clockMs, collectMs, drainMs, drainPauseFactor, flushMs, openRecordsMs } from './cadence.ts';
 import { SystemClock } from './clock.ts';
 import { Collection } from './collection.ts';
 import { type Attempt, type EndpointName, Endpoints } from './endpoints.ts';
 import { type EventConsumer, Events } from './events.ts';
 import { logNeighboursInBackground } from './neighbours.ts';
 import { openProvider } from './open_provider.ts';
+import { OpenRecords } from './open_records.ts';
 import { PeerSearch } from './peer_search.ts';
 import { logReadiness, Readiness, stopping } from './readiness.ts';
 import { logStart } from './start_log.ts';
 import { statusJson } from './status.ts';
 import { Tasks } from './tasks.ts';
-import { Telemetry } from './telemetry.ts';
+import { noDrops, Telemetry } from './telemetry.ts';
 
 /**
  * A stop ends within 2 s: this is for its steps that wait; the rest is for those that do not, and
@@ -135,11 +137,11 @@ export class Service implements View {
 			socket: config.http.socket,
 			onFailure: (error) => this.#tasks.recordFailure('attachments', error),
 		});
-		const spanDrops = () => this.#spanDrops();
+		const telemetryDrops = () => this.#telemetry?.drops() ?? noDrops;
 		this.#store =
 			provider.tracker === undefined
-				? new ModuleStore(() => provider.moduleEvents(), config.clients, spanDrops)
-				: new Store(provider.tracker.counters, config.clients, spanDrops, this.#exemplars);
+				? new ModuleStore(() => provider.moduleEvents(), config.clients, telemetryDrops)
+				: new Store(provider.tracker.counters, config.clients, telemetryDrops, this.#exemplars);
 		this.#collection = new Collection(provider.tracker, this.#store, this.#tasks, this.readiness);
 		logReadiness(this.readiness, logger);
 	}
@@ -201,7 +203,9 @@ export class Service implements View {
 
 	#track(tracker: Tracker): void {
 		this.#tasks.start('flush', flushMs, (yieldLoop) => tracker.flush(yieldLoop));
-		if (this.#telemetry?.spans === undefined && this.#onEvent === undefined) return;
+		const { spans, records } = this.#telemetry ?? {};
+		if (records !== undefined) this.#recordOpen(tracker, records);
+		if (spans === undefined && records === undefined && this.#onEvent === undefined) return;
 		const events = this.#listen(tracker);
 		this.#events = events;
 		const sampling = this.#telemetry?.spans?.sampling;
@@ -211,6 +215,19 @@ export class Service implements View {
 			return more;
 		};
 		this.#tasks.start('drain', drainMs, drain, { pauseFactor: drainPauseFactor });
+	}
+
+	#recordOpen(tracker: Tracker, records: RecordExport): void {
+		const intervalMs = this.#config.current.otel.spanIntervalMs;
+		if (intervalMs === undefined) return;
+		const open = new OpenRecords({
+			tracker,
+			intervalMs,
+			monotonicNs: () => native().monotonicNs(),
+			onOpen: (connection, atNs) => records.onOpen(connection, atNs),
+			onFailure: (step, error) => this.#tasks.recordFailure(step, error),
+		});
+		this.#tasks.start('open_records', openRecordsMs(intervalMs), (yieldLoop) => open.run(yieldLoop));
 	}
 
 	async #serve({ listen, socket }: Config['http']): Promise<void> {
@@ -232,21 +249,20 @@ export class Service implements View {
 	}
 
 	#listen(tracker: Tracker): Events {
-		const [spans, onEvent] = [this.#telemetry?.spans, this.#onEvent];
+		const { spans, records } = this.#telemetry ?? {};
+		const onEvent = this.#onEvent;
 		const consumers: EventConsumer[] = [];
 		if (spans !== undefined) consumers.push((event) => spans.onEvent(event));
+		if (records !== undefined) consumers.push((event) => records.onEvent(event));
 		if (onEvent !== undefined) consumers.push(onEvent);
+		// spans and connection records do not need `opened`
+		const types = ['accepted', 'closed'] as const;
 		const events: EnabledEvents = {
-			every: onEvent === undefined ? [] : ['opened', 'accepted', 'closed'],
-			// spans do not need `opened`
-			sampled: spans === undefined ? [] : ['accepted', 'closed'],
+			every: onEvent === undefined ? (records === undefined ? [] : types) : ['opened', ...types],
+			sampled: spans === undefined ? [] : types,
 		};
 		const onFailure = (step: string, error: unknown) => this.#tasks.recordFailure(step, error);
 		return new Events(tracker, events, consumers, onFailure);
-	}
-
-	#spanDrops(): Readonly<Record<string, bigint>> {
-		return this.#telemetry?.spans?.stats().dropped ?? { span_queue_full: 0n, span_export_failed: 0n };
 	}
 
 	#createMetrics(): Metrics {
@@ -302,7 +318,8 @@ export class Service implements View {
 	}
 
 	traceOf(connection: Connection): TraceIds | undefined {
-		if (this.#telemetry?.spans === undefined || connection.client === undefined) return undefined;
+		const { spans, records } = this.#telemetry ?? {};
+		if ((spans ?? records) === undefined || connection.client === undefined) return undefined;
 		return this.#traceIds?.of(connection);
 	}
 

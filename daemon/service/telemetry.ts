@@ -3,6 +3,7 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
 import type { OtlpStatistics } from '../export/daemon_points.ts';
+import type { RecordExport } from '../export/otel/logs/record_export.ts';
 import type { OtlpStatus } from '../export/otel/signal_health.ts';
 import type { SpanExport } from '../export/otel/spans/span_export.ts';
 import { type Telemetry as OpenTelemetry, openTelemetry } from '../export/otel/telemetry.ts';
@@ -34,6 +35,14 @@ export interface TelemetryOptions {
 	readonly onMetricError: (error: unknown, metric: string) => void;
 }
 
+/** The reasons that telemetry has. */
+export const noDrops: Readonly<Record<string, bigint>> = {
+	span_queue_full: 0n,
+	span_export_failed: 0n,
+	log_queue_full: 0n,
+	log_export_failed: 0n,
+};
+
 export class Telemetry {
 	readonly #open: OpenTelemetry;
 	readonly #tasks: Tasks;
@@ -60,6 +69,17 @@ export class Telemetry {
 	/** Undefined: spans are not sent. */
 	get spans(): SpanExport | undefined {
 		return this.#open.spans;
+	}
+
+	/** Undefined: connection records are not sent. */
+	get records(): RecordExport | undefined {
+		return this.#open.records;
+	}
+
+	/** What was dropped, by the reason of `toascope_drops_total`; 0 where nothing is sent. */
+	drops(): Readonly<Record<string, bigint>> {
+		const { spans, records } = this.#open;
+		return { ...noDrops, ...spans?.stats().dropped, ...records?.stats().dropped };
 	}
 
 	get sendsMetrics(): boolean {
@@ -102,8 +122,8 @@ export class Telemetry {
 
 	/** Sends what is left, for at most `timeoutMs`. No task of this object is running any more. */
 	async end(timeoutMs: number): Promise<void> {
-		const { metrics, spans } = this.#open;
-		await Promise.allSettled([spans?.shutdown(timeoutMs), metrics?.finish(timeoutMs)]);
+		const { metrics, spans, records } = this.#open;
+		await Promise.allSettled([spans?.shutdown(timeoutMs), records?.shutdown(timeoutMs), metrics?.finish(timeoutMs)]);
 	}
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The real OpenTelemetry Collector receives the daemon's metrics and spans by all three protocols:
- * what it writes is compared with `/metrics` and with what the lab made.
+ * The real OpenTelemetry Collector receives the daemon's metrics, spans and connection records by all
+ * three protocols: what it writes is compared with `/metrics`, with `/v1/connections` and with what
+ * the lab made.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { metricTable } from '../../daemon/export/metric_table.ts';
@@ -10,8 +11,9 @@ import type { LabClient } from '../../daemon/lab/lab_client.ts';
 import type { ConnectionResult } from '../../daemon/lab/protocol.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
 import { clientTotals, labTotalsByClient, metricsAtRest } from '../kit/daemon/expected_traffic.ts';
+import { lookUpAll } from '../kit/daemon/lookup.ts';
 import { receivedOf } from '../kit/telemetry/collected_metrics.ts';
-import { type CollectedSpan, Collector } from '../kit/telemetry/collector.ts';
+import { type CollectedRecord, type CollectedSpan, Collector } from '../kit/telemetry/collector.ts';
 import { buildCollector } from '../kit/telemetry/go_programs.ts';
 import type { Sample } from '../kit/telemetry/metrics.ts';
 import { latestSamples, lineOf } from '../kit/telemetry/otlp_series.ts';
@@ -53,12 +55,13 @@ describe.skipIf(program === '')('the OpenTelemetry Collector', () => {
 
 	const start = (protocol: string, more: Readonly<Record<string, string>> = {}): Promise<Daemon> =>
 		Daemon.start({
-			config: `listeners: {ports: [${port}]}\ntrust: [${network.pool}]`,
+			config: `listeners: {ports: [${port}]}\ntrust: [${network.pool}]\notel: {logs: on}`,
 			env: {
 				OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint(protocol),
 				OTEL_EXPORTER_OTLP_PROTOCOL: protocol,
 				OTEL_METRIC_EXPORT_INTERVAL: '300',
 				OTEL_BSP_SCHEDULE_DELAY: '100',
+				OTEL_BLRP_SCHEDULE_DELAY: '100',
 				...more,
 			},
 		});
@@ -86,7 +89,7 @@ describe.skipIf(program === '')('the OpenTelemetry Collector', () => {
 		while (countersOf(latest()).join('\n') !== expected) await new Promise((resolve) => setTimeout(resolve, 200));
 	}
 
-	const endpointOf = ({ attributes }: CollectedSpan) => {
+	const endpointOf = ({ attributes }: CollectedSpan | CollectedRecord) => {
 		const values = new Map(attributes.map(({ key, value }) => [key, Object.values(value)[0]]));
 		return `${values.get('client.address')} ${values.get('client.port')}`;
 	};
@@ -98,8 +101,37 @@ describe.skipIf(program === '')('the OpenTelemetry Collector', () => {
 		expect(collector.spans().map(endpointOf).toSorted()).toEqual(expected);
 	}
 
+	/**
+	 * Resolves when there is a record of each of these connections. Expects no second one, and each
+	 * to have the ids and the bytes of `/v1/connections`.
+	 */
+	async function untilRecords(daemon: Daemon, results: readonly ConnectionResult[]): Promise<void> {
+		while (collector.records().length < results.length) await new Promise((resolve) => setTimeout(resolve, 200));
+		const records = collector.records();
+		expect(records.map(endpointOf).toSorted()).toEqual(
+			results.map(({ client: address, clientPort }) => `${address} ${clientPort}`).toSorted(),
+		);
+		const textOf = ({ attributes }: CollectedRecord, name: string) =>
+			Object.values(attributes.find(({ key }) => key === name)?.value ?? {})[0] ?? '';
+		const peers = records.map(
+			(record) => `${textOf(record, 'network.peer.address')}:${textOf(record, 'network.peer.port')}`,
+		);
+		const found = (await lookUpAll(daemon, peers)).map((connections) => connections[0]);
+		for (const [index, record] of records.entries()) {
+			expect(record.eventName).toBe('toascope.connection');
+			expect(found[index]).toMatchObject({
+				trace_id: record.traceId,
+				span_id: record.spanId,
+				received_bytes: textOf(record, 'toascope.received_bytes'),
+				sent_bytes: textOf(record, 'toascope.sent_bytes'),
+				state: textOf(record, 'toascope.state'),
+				client: { address: textOf(record, 'client.address') },
+			});
+		}
+	}
+
 	it.each(['http/protobuf', 'http/json', 'grpc'])(
-		'by %s has every number, and a span of each connection',
+		'by %s has every number, and a span and a record of each connection',
 		{ timeout: scaleTimeout(120_000) },
 		async (protocol) => {
 			collector = await Collector.start(program);
@@ -116,17 +148,19 @@ describe.skipIf(program === '')('the OpenTelemetry Collector', () => {
 			const exemplars = points.flatMap((point) => point.exemplars ?? []).map(idsOf);
 			expect(exemplars.length).toBeGreaterThan(0);
 			expect(new Set(collector.spans().map(idsOf)).isSupersetOf(new Set(exemplars))).toBe(true);
+			await untilRecords(daemon, results);
 			expect(await daemon.json('/v1/status')).toMatchObject({
 				otlp: [
 					{ signal: 'metrics', rejected: '0', failed_requests: '0', failing: null },
 					{ signal: 'traces', exported: String(results.length), rejected: '0', failing: null },
+					{ signal: 'logs', exported: String(results.length), rejected: '0', failing: null },
 				],
 			});
 		},
 	);
 
 	it.each(['http/protobuf', 'grpc'])(
-		'by %s ends and is started again, and hangs: no count and no span is lost',
+		'by %s ends and is started again, and hangs: no count, no span and no record is lost',
 		{ timeout: scaleTimeout(180_000) },
 		async (protocol) => {
 			collector = await Collector.start(program);
@@ -147,9 +181,11 @@ describe.skipIf(program === '')('the OpenTelemetry Collector', () => {
 			await collector.signal('SIGCONT');
 			await daemon.logged(/^telemetry is reaching/, hung);
 			await untilWritten(await metricsAtRest(daemon, listener, results.length));
-			// a request that was answered too late is sent again: spans can arrive twice
+			// a request that was answered too late is sent again: spans and records can arrive twice
 			const endpoints = () => new Set(collector.spans().map(endpointOf));
+			const recorded = () => new Set(collector.records().map(endpointOf));
 			while (endpoints().size < results.length) await new Promise((resolve) => setTimeout(resolve, 200));
+			while (recorded().size < results.length) await new Promise((resolve) => setTimeout(resolve, 200));
 			const samples = await daemon.metrics();
 			expect(samples.filter(({ name, value }) => name === 'toascope_drops_total' && value !== '0')).toEqual([]);
 		},

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The published dist/: everything that it loads on demand is found. */
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -24,11 +24,17 @@ test('runs in the environment of the systemd unit', async () => {
 	expect(samples.find(({ name }) => name === 'toascope_build_info')?.labels['version']).toBe(version);
 });
 
-test.each(['http/protobuf', 'grpc'])('can send spans over %s', async (protocol) => {
+test.each(['http/protobuf', 'grpc'])('can send spans and connection records over %s', async (protocol) => {
 	// no client connects, so nothing is sent there
 	const env = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318', OTEL_EXPORTER_OTLP_PROTOCOL: protocol };
-	await using daemon = await Daemon.start({ program, env });
-	expect(await daemon.json('/v1/status')).toMatchObject({ spans: true });
+	await using daemon = await Daemon.start({ program, env, config: 'otel: {logs: on}' });
+	const signals = ['metrics', 'traces', 'logs'].map((signal) => expect.objectContaining({ signal }));
+	expect(await daemon.json('/v1/status')).toMatchObject({ spans: true, otlp: signals });
+	// the query is in a file of its own
+	const args = ['lookup', '192.0.2.1:4711', '--at', '2026-01-01T00:00:00Z', '--socket', daemon.socket];
+	const { status, stdout } = spawnSync(process.execPath, [program, ...args], { encoding: 'utf8' });
+	expect(status).toBe(1);
+	expect(stdout).toContain("toIPv6('192.0.2.1')");
 });
 
 test('writes a readable log', async () => {

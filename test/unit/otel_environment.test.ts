@@ -11,12 +11,13 @@ const sent: SignalEnvironment = {
 	endpoint: undefined,
 };
 const none: OtelEnvironment = {
-	signals: { metrics: sent, traces: sent },
+	signals: { metrics: sent, traces: sent, logs: sent },
 	configFile: undefined,
 	samplerRatio: 1,
 	maxQueue: 2048,
 	maxBatch: 512,
 	batchDelayMs: 5000,
+	logBatches: { maxQueue: 16_384, maxBatch: 512, delayMs: 1000 },
 	metricIntervalMs: 60_000,
 	metricTimeoutMs: 30_000,
 	temporality: 'cumulative',
@@ -32,7 +33,7 @@ function signals(
 ): OtelEnvironment['signals'] {
 	return { ...none.signals, ...Object.fromEntries(names.map((name) => [name, { ...sent, ...change }])) };
 }
-const all = (change: Partial<SignalEnvironment>) => ({ signals: signals(change, ['metrics', 'traces']) });
+const all = (change: Partial<SignalEnvironment>) => ({ signals: signals(change, ['metrics', 'traces', 'logs']) });
 const traces = (change: Partial<SignalEnvironment>) => ({ signals: signals(change, ['traces']) });
 const metrics = (change: Partial<SignalEnvironment>) => ({ signals: signals(change, ['metrics']) });
 
@@ -50,8 +51,15 @@ it.each<[Record<string, string>, Partial<OtelEnvironment>]>([
 	[{ OTEL_SDK_DISABLED: '' }, {}],
 	[{ OTEL_TRACES_EXPORTER: 'none' }, traces({ off: 'OTEL_TRACES_EXPORTER=none' })],
 	[{ OTEL_METRICS_EXPORTER: 'none' }, metrics({ off: 'OTEL_METRICS_EXPORTER=none' })],
-	// no logs are sent
-	[{ OTEL_LOGS_EXPORTER: 'none' }, {}],
+	[{ OTEL_LOGS_EXPORTER: 'none' }, { signals: signals({ off: 'OTEL_LOGS_EXPORTER=none' }, ['logs']) }],
+	[
+		{
+			OTEL_BLRP_MAX_QUEUE_SIZE: '99',
+			OTEL_BLRP_MAX_EXPORT_BATCH_SIZE: '10',
+			OTEL_BLRP_SCHEDULE_DELAY: '200',
+		},
+		{ logBatches: { maxQueue: 99, maxBatch: 10, delayMs: 200 } },
+	],
 	[{ OTEL_TRACES_EXPORTER: 'otlp' }, {}],
 	[{ OTEL_TRACES_EXPORTER: 'OTLP' }, {}],
 	[{ OTEL_TRACES_EXPORTER: '' }, {}],

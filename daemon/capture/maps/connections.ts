@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Looks up connections in the table of the kernel: which client is behind a peer. */
+/** Reads connections in the table of the kernel: those of a peer, and those that are open. */
 import ipaddr from 'ipaddr.js';
 import type { BpfMap, BpfObject } from '../../../native/binding.ts';
+import type { Yield } from '../../event_loop.ts';
 import { formatAddress, formatEndpoint } from '../../model/address.ts';
 import type { Connection } from '../../model/connection.ts';
 import type { LookupQuery } from '../../model/lookup.ts';
 import { connectionFlag, connectionLayout, endpointLayout, extraLayout } from '../records/layout.gen.ts';
 import { type OtherParts, readConnection, readEndpoint, readVirtualServer, writeEndpoint } from '../records/records.ts';
 import { ListenerEndpoints } from './listener_endpoints.ts';
+
+/** Slots that are read before yielding: each takes a system call of about a microsecond. */
+const slotsPerBatch = 2000;
 
 export class Connections {
 	readonly #bpf: BpfObject;
@@ -42,6 +46,28 @@ export class Connections {
 			if (connection !== undefined && matches(connection, query, nowNs, retainNs)) found.push(connection);
 		}
 		return found.sort((a, b) => (a.openedNs < b.openedNs ? 1 : a.openedNs > b.openedNs ? -1 : 0));
+	}
+
+	/**
+	 * Calls `visit` for each open connection for which `isWanted` returns true, given when it opened
+	 * (CLOCK_MONOTONIC nanoseconds). Reads the whole table, and yields in between.
+	 */
+	async eachOpen(
+		isWanted: (openedNs: bigint) => boolean,
+		visit: (connection: Connection) => void,
+		yieldLoop: Yield,
+	): Promise<void> {
+		const { maxEntries } = this.#connections;
+		for (let slot = 0; slot < maxEntries; slot++) {
+			if (slot % slotsPerBatch === slotsPerBatch - 1) await yieldLoop();
+			this.#slot.writeUInt32LE(slot);
+			if (!this.#connections.lookup(this.#slot, this.#value)) continue;
+			if (this.#value.readBigUInt64LE(connectionLayout.cookie) === 0n) continue;
+			if (this.#value.readBigUInt64LE(connectionLayout.closedNs) !== 0n) continue;
+			if (!isWanted(this.#value.readBigUInt64LE(connectionLayout.openedNs))) continue;
+			const connection = readConnection(this.#value, 0, this.#profileName, this.#readOtherParts());
+			if (connection !== undefined) visit(connection);
+		}
 	}
 
 	/** False: the slot has a connection of another peer. */

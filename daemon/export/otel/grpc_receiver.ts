@@ -11,6 +11,7 @@ import { type Delegate, itemNames, Sender } from './sender.ts';
 const services = {
 	metrics: ['metrics', 'MetricsService'],
 	traces: ['trace', 'TraceService'],
+	logs: ['logs', 'LogsService'],
 } as const satisfies Record<OtelSignal, readonly [string, string]>;
 
 export class GrpcReceiver<Items> implements Receiver<Items> {

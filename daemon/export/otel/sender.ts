@@ -12,7 +12,11 @@ export interface Delegate<Items> {
 }
 
 /** What the packages call the items of a signal. */
-export const itemNames = { metrics: 'metric_data_point', traces: 'span' } as const satisfies Record<OtelSignal, string>;
+export const itemNames = {
+	metrics: 'metric_data_point',
+	traces: 'span',
+	logs: 'log',
+} as const satisfies Record<OtelSignal, string>;
 
 /** How much longer than the limit of the packages a request can take: theirs says more. */
 const graceMs = 500;

@@ -13,6 +13,7 @@ import { type OtelEnvironment, type OtelSignal, readOtelEnvironment } from '../.
 import { withoutPassword } from '../../secrets.ts';
 import type { Metrics } from '../registry.ts';
 import { HeadersFile } from './headers_file.ts';
+import type { RecordExport } from './logs/record_export.ts';
 import type { MetricExport } from './metrics/metric_export.ts';
 import type { Receiver, SignalCodec } from './receiver.ts';
 import { SignalHealth } from './signal_health.ts';
@@ -46,13 +47,14 @@ export interface Telemetry {
 	/** The interval between two exports of the metrics. */
 	readonly metricIntervalMs: number;
 	readonly spans: SpanExport | undefined;
+	readonly records: RecordExport | undefined;
 	/** One for each signal that is sent. */
 	readonly health: readonly SignalHealth[];
 	/** The variables that disable signals that the configuration enables, as `VARIABLE=value`. */
 	readonly off: Readonly<Partial<Record<OtelSignal, string>>>;
 }
 
-const enabledBy = { metrics: 'metrics', traces: 'spans' } as const;
+const enabledBy = { metrics: 'metrics', traces: 'spans', logs: 'logs' } as const;
 
 /**
  * @throws {ToascopeError} CONFIG_INVALID for an endpoint that is not a URL, and for a file of headers
@@ -66,7 +68,9 @@ export async function openTelemetry(options: TelemetryOptions): Promise<Telemetr
 	const signals = enabled.filter((signal) => off[signal] === undefined);
 	const health: SignalHealth[] = [];
 	const { metricIntervalMs } = environment;
-	if (signals.length === 0) return { metrics: undefined, metricIntervalMs, spans: undefined, health, off };
+	if (signals.length === 0) {
+		return { metrics: undefined, metricIntervalMs, spans: undefined, records: undefined, health, off };
+	}
 
 	const headers = config.headersFile === undefined ? undefined : new HeadersFile(config.headersFile);
 	const { routeDiagnostics } = await import('./diagnostics.ts');
@@ -88,6 +92,8 @@ export async function openTelemetry(options: TelemetryOptions): Promise<Telemetr
 	const resource = await createResource({ version, instanceId, detectors: environment.detectors });
 	let metrics: MetricExport | undefined;
 	let spans: SpanExport | undefined;
+	let records: RecordExport | undefined;
+	const { clock, traceIds, resolveContainer } = options;
 	if (signals.includes('metrics')) {
 		const [{ MetricExport }, { metricsCodec }] = await Promise.all([
 			import('./metrics/metric_export.ts'),
@@ -104,14 +110,23 @@ export async function openTelemetry(options: TelemetryOptions): Promise<Telemetr
 			import('./spans/exporter.ts'),
 			import('./spans/span_sampling.ts'),
 		]);
-		const { clock, traceIds, resolveContainer, onSpan, setSampleThreshold: setThreshold } = options;
+		const { onSpan, setSampleThreshold: setThreshold } = options;
 		const opened = await open('traces', spansCodec, Number.POSITIVE_INFINITY);
 		const { ratio } = config.sampling;
 		const sampling = new SpanSampling({ ratio, setThreshold, isFailing: () => opened.health.isFailing, logger });
 		const from = { clock, traceIds, resolveContainer, onSpan, sampling };
 		spans = startSdk({ ...opened, ...from, resource, environment, logger, version });
 	}
-	return { metrics, metricIntervalMs, spans, health, off };
+	if (signals.includes('logs')) {
+		const [{ RecordExport }, { logsCodec }] = await Promise.all([
+			import('./logs/record_export.ts'),
+			import('./logs/codec.ts'),
+		]);
+		const opened = await open('logs', logsCodec(resource, version), Number.POSITIVE_INFINITY);
+		const { logBatches: batches } = environment;
+		records = new RecordExport({ ...opened, batches, clock, traceIds, resolveContainer, logger });
+	}
+	return { metrics, metricIntervalMs, spans, records, health, off };
 }
 
 function enabledSignals(config: Config['otel']): (keyof typeof enabledBy)[] {

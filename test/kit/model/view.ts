@@ -113,6 +113,7 @@ export function fixtureExporter(latest: () => Snapshot | undefined = () => snaps
 			otlp: () => [
 				{ signal: 'metrics', exported: 9_007_199_254_740_993n, rejected: 3n, failedRequests: 1n },
 				{ signal: 'traces', exported: 7n, rejected: 0n, failedRequests: 0n },
+				{ signal: 'logs', exported: 0n, rejected: 0n, failedRequests: 2n },
 			],
 		},
 		startedNs: 1_760_000_000_000_000_000n,

@@ -43,6 +43,14 @@ export interface CollectedSpan {
 	readonly attributes: readonly { readonly key: string; readonly value: Readonly<Record<string, string>> }[];
 }
 
+export interface CollectedRecord {
+	readonly timeUnixNano: string;
+	readonly eventName: string;
+	readonly traceId: string;
+	readonly spanId: string;
+	readonly attributes: readonly { readonly key: string; readonly value: Readonly<Record<string, string>> }[];
+}
+
 /** A port of 127.0.0.1 that was free a moment ago. */
 async function freePort(): Promise<number> {
 	const server = createServer().listen(0, '127.0.0.1');
@@ -58,6 +66,7 @@ export class Collector implements AsyncDisposable {
 	readonly #directory: string;
 	readonly #httpPort: number;
 	readonly #grpcPort: number;
+	#env: Readonly<Record<string, string>> = {};
 	#child: ChildProcess | undefined;
 
 	private constructor(program: string, directory: string, httpPort: number, grpcPort: number) {
@@ -67,11 +76,19 @@ export class Collector implements AsyncDisposable {
 		this.#grpcPort = grpcPort;
 	}
 
-	/** Resolves when it is ready; rejects with its output if it ends before that. */
-	static async start(program: string): Promise<Collector> {
+	/**
+	 * Resolves when it is ready; rejects with its output if it ends before that. It writes what it
+	 * receives into files, or does what the configuration `fleet` says: deploy/fleet/collector.yaml,
+	 * with the values of its variables.
+	 */
+	static async start(
+		program: string,
+		fleet?: { readonly configuration: string; readonly env: Readonly<Record<string, string>> },
+	): Promise<Collector> {
 		const directory = mkdtempSync(join(tmpdir(), 'toascope-collector-'));
 		const collector = new Collector(program, directory, await freePort(), await freePort());
-		writeFileSync(join(directory, 'config.yaml'), collector.#configuration());
+		writeFileSync(join(directory, 'config.yaml'), fleet?.configuration ?? collector.#configuration());
+		collector.#env = fleet?.env ?? {};
 		try {
 			await collector.again();
 		} catch (error) {
@@ -93,11 +110,12 @@ receivers:
 exporters:
   file/metrics: ${file('metrics')}
   file/traces: ${file('traces')}
+  file/logs: ${file('logs')}
 service:
-  telemetry: {metrics: {level: none}}
   pipelines:
     metrics: {receivers: [otlp], exporters: [file/metrics]}
     traces: {receivers: [otlp], exporters: [file/traces]}
+    logs: {receivers: [otlp], exporters: [file/logs]}
 `;
 	}
 
@@ -108,8 +126,18 @@ service:
 
 	/** Starts it, or starts it again, with the same files and at the same ports. */
 	async again(): Promise<void> {
-		const child = spawn(this.#program, ['--config', join(this.#directory, 'config.yaml')], {
+		// its own metrics would be served at a fixed port
+		const options = ['--config', join(this.#directory, 'config.yaml'), '--set=service::telemetry::metrics::level=none'];
+		const child = spawn(this.#program, options, {
 			stdio: ['ignore', 'ignore', 'pipe'],
+			env: {
+				...process.env,
+				COLLECTOR_ADDRESS: '127.0.0.1',
+				COLLECTOR_HTTP_PORT: String(this.#httpPort),
+				COLLECTOR_GRPC_PORT: String(this.#grpcPort),
+				COLLECTOR_STORAGE: join(this.#directory, 'storage'),
+				...this.#env,
+			},
 		});
 		this.#child = child;
 		let output = '';
@@ -158,6 +186,16 @@ service:
 		}
 		return this.#lines<Line>('traces').flatMap(({ resourceSpans }) =>
 			resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans)),
+		);
+	}
+
+	/** The log records that it has written so far. */
+	records(): CollectedRecord[] {
+		interface Line {
+			readonly resourceLogs: { readonly scopeLogs: { readonly logRecords: CollectedRecord[] }[] }[];
+		}
+		return this.#lines<Line>('logs').flatMap(({ resourceLogs }) =>
+			resourceLogs.flatMap(({ scopeLogs }) => scopeLogs.flatMap(({ logRecords }) => logRecords)),
 		);
 	}
 

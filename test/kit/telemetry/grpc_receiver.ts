@@ -19,7 +19,11 @@ export interface GrpcReceiver {
 	close(): void;
 }
 
-const services = { metrics: 'metrics.v1.MetricsService', trace: 'trace.v1.TraceService' } as const;
+const services = {
+	metrics: 'metrics.v1.MetricsService',
+	trace: 'trace.v1.TraceService',
+	logs: 'logs.v1.LogsService',
+} as const;
 
 /** A failure with a google.rpc.RetryInfo, unless `delayMs` is undefined. */
 export function busy(code: keyof typeof status, delayMs: number | undefined): Partial<ServiceError> {

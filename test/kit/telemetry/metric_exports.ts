@@ -60,6 +60,8 @@ export async function open(config: Partial<TelemetryOptions['config']> = {}) {
 			headersFile: undefined,
 			metrics: true,
 			spans: false,
+			logs: false,
+			spanIntervalMs: undefined,
 			sampling: { ratio: 1, listeners: 'all', retransmits: undefined, acceptWaitMs: undefined },
 			...config,
 		},

@@ -15,7 +15,7 @@ type Series = ReadonlyMap<string, bigint | number>;
 const lasting = metricTable.filter(
 	({ source, name }) => (source === 'snapshot' || source === 'client') && !name.startsWith('toascope_bpf_program_'),
 );
-const startsAgain = (reason: string | undefined) => reason?.startsWith('span_') === true;
+const startsAgain = (reason: string | undefined) => /^(span|log)_/.test(reason ?? '');
 const suffixes = { counter: [''], histogram: ['_bucket', '_sum', '_count'], summary: ['_sum', '_count'], gauge: [] };
 const counters = new Set<string>(lasting.flatMap(({ name, type }) => suffixes[type].map((suffix) => name + suffix)));
 

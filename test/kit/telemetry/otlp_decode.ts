@@ -28,6 +28,22 @@ export interface ReceivedSpan {
 	readonly events: readonly { readonly name: string; readonly timeUnixNano: bigint; readonly attributes: Attributes }[];
 }
 
+export interface ReceivedRecord {
+	readonly resource: Attributes;
+	readonly scope: { readonly name: string; readonly version: string };
+	readonly eventName: string;
+	readonly timeUnixNano: bigint;
+	readonly observedTimeUnixNano: bigint;
+	readonly severityNumber: number;
+	readonly severityText: string;
+	readonly body: AttributeValue;
+	readonly flags: number;
+	/** Hexadecimal. */
+	readonly traceId: string;
+	readonly spanId: string;
+	readonly attributes: Attributes;
+}
+
 export interface ReceivedPoint {
 	readonly attributes: Attributes;
 	/** 0: not known. */
@@ -182,6 +198,29 @@ function itemsOf<Item>(
 			return messagesOf(ofScope, 2).map((item) => read(item, resource, scope));
 		});
 	});
+}
+
+/** Field numbers of opentelemetry/proto/logs/v1/logs.proto. */
+function readRecord(record: Buffer, resource: Attributes, scope: ReceivedRecord['scope']): ReceivedRecord {
+	return {
+		resource,
+		scope,
+		eventName: textOf(record, 12),
+		timeUnixNano: numberOf(record, 1),
+		observedTimeUnixNano: numberOf(record, 11),
+		severityNumber: Number(numberOf(record, 2)),
+		severityText: textOf(record, 3),
+		body: readAnyValue(messagesOf(record, 5)[0] ?? Buffer.alloc(0)),
+		flags: Number(numberOf(record, 8)),
+		traceId: hexOf(record, 9),
+		spanId: hexOf(record, 10),
+		attributes: attributesOf(record, 6),
+	};
+}
+
+/** The records of an ExportLogsServiceRequest. */
+export function decodeLogsRequest(request: Buffer): ReceivedRecord[] {
+	return itemsOf(request, readRecord);
 }
 
 /** The spans of an ExportTraceServiceRequest. */

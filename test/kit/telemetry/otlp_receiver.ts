@@ -6,7 +6,14 @@ import * as https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { gunzipSync } from 'node:zlib';
 import { scaleTimeout } from '../timeouts.ts';
-import { decodeMetricsRequest, decodeTraceRequest, type ReceivedMetric, type ReceivedSpan } from './otlp_decode.ts';
+import {
+	decodeLogsRequest,
+	decodeMetricsRequest,
+	decodeTraceRequest,
+	type ReceivedMetric,
+	type ReceivedRecord,
+	type ReceivedSpan,
+} from './otlp_decode.ts';
 
 interface ReceivedRequest {
 	readonly path: string;
@@ -35,10 +42,14 @@ export interface OtlpReceiver {
 	readonly spans: readonly ReceivedSpan[];
 	/** The metrics of such requests, in the order of their arrival. */
 	readonly metrics: readonly ReceivedMetric[];
+	/** The log records of such requests. */
+	readonly records: readonly ReceivedRecord[];
 	/** Resolves when this many requests have arrived. Rejects after `timeoutMs`. */
 	waitForRequests(count: number, timeoutMs?: number): Promise<void>;
 	/** Resolves with all spans when this many have arrived. Rejects after `timeoutMs`. */
 	waitForSpans(count: number, timeoutMs?: number): Promise<readonly ReceivedSpan[]>;
+	/** Resolves with all log records when this many have arrived. Rejects after `timeoutMs`. */
+	waitForRecords(count: number, timeoutMs?: number): Promise<readonly ReceivedRecord[]>;
 	close(): Promise<void>;
 }
 
@@ -64,6 +75,7 @@ export async function startOtlpReceiver(
 	const requests: ReceivedRequest[] = [];
 	const spans: ReceivedSpan[] = [];
 	const metrics: ReceivedMetric[] = [];
+	const records: ReceivedRecord[] = [];
 	const arrivals = new EventTarget();
 
 	const server = tls === undefined ? http.createServer() : https.createServer(tls);
@@ -79,6 +91,7 @@ export async function startOtlpReceiver(
 		if (reply !== 'hang') {
 			if (protobuf && reply.status === 200) {
 				if (incoming.url?.endsWith('/v1/metrics')) metrics.push(...decodeMetricsRequest(body));
+				else if (incoming.url?.endsWith('/v1/logs')) records.push(...decodeLogsRequest(body));
 				else spans.push(...decodeTraceRequest(body));
 			}
 			response
@@ -104,11 +117,16 @@ export async function startOtlpReceiver(
 		requests,
 		spans,
 		metrics,
+		records,
 		waitForRequests: (count, timeoutMs = scaleTimeout(10_000)) =>
 			waitFor('requests', () => requests.length, count, timeoutMs),
 		async waitForSpans(count, timeoutMs = scaleTimeout(10_000)) {
 			await waitFor('spans', () => spans.length, count, timeoutMs);
 			return spans;
+		},
+		async waitForRecords(count, timeoutMs = scaleTimeout(10_000)) {
+			await waitFor('records', () => records.length, count, timeoutMs);
+			return records;
 		},
 		async close() {
 			server.closeAllConnections();

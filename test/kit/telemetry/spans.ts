@@ -54,7 +54,7 @@ export const traceIds = new TraceIdSource(42n, 'this boot');
 const opened: SpanExport[] = [];
 export let receiver: OtlpReceiver;
 
-const everyConnection: TelemetryOptions['config']['sampling'] = {
+export const everyConnection: TelemetryOptions['config']['sampling'] = {
 	ratio: 1,
 	listeners: 'all',
 	retransmits: undefined,
@@ -84,6 +84,8 @@ export async function start({ protocol, headersFile, sampling, ...options }: Opt
 			headersFile,
 			metrics: false,
 			spans: true,
+			logs: false,
+			spanIntervalMs: undefined,
 			sampling: { ...everyConnection, ...sampling },
 		},
 	});

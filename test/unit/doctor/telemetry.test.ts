@@ -35,6 +35,7 @@ it.each<[string, Partial<OtlpJson>, string, RegExp]>([
 	['warned about', { rejection: { at, message: 'slow down' } }, 'warn', /warns, last at .*: slow down/],
 	['rejected long ago', { rejected: '7', rejection: { at: sent.succeeded_at ?? '', message: 'x' } }, 'ok', /^sent to /],
 	['spans', { signal: 'traces' }, 'ok', /12,345 spans accepted/],
+	['records', { signal: 'logs' }, 'ok', /12,345 records accepted/],
 ])('%s', (_what, change, state, found) => {
 	const [check, ...more] = telemetryChecks({ ...statusOf({}), otlp: [{ ...sent, ...change }] });
 	expect(more).toEqual([]);

@@ -28,9 +28,10 @@ import type { ConnectionEvent } from '../../../model/connection.ts';
 import { formatThreshold, sampleAll } from '../../../model/sampling.ts';
 import type { TraceIds } from '../../../model/trace_ids.ts';
 import type { OtelEnvironment } from '../../../otel_environment.ts';
+import type { BatchOutcome } from '../batch_sender.ts';
 import { routeDiagnostics } from '../diagnostics.ts';
-import { connectionSpan, SPAN_NAME, spanTime, startAttributes } from './connection_span.ts';
-import { type BatchOutcome, createExporter } from './exporter.ts';
+import { connectionSpan, SPAN_NAME, spanStartAttributes, spanTime } from './connection_span.ts';
+import { createExporter } from './exporter.ts';
 import type { SpanExport, SpanOptions, SpanStats } from './span_export.ts';
 
 const SCOPE = 'toascope';
@@ -132,7 +133,7 @@ export function startSdk({ receiver, health, ...options }: SpanOptions): SpanExp
 		const startTime = spanTime(clock(connection.openedNs));
 		ids = traceIds(connection);
 		sampler.threshold = threshold;
-		const options = { kind: SpanKind.INTERNAL, startTime, attributes: startAttributes(connection) };
+		const options = { kind: SpanKind.INTERNAL, startTime, attributes: spanStartAttributes(connection) };
 		const span = tracer.startSpan(SPAN_NAME, options, ROOT_CONTEXT);
 		const shape = connectionSpan(connection, clock, containerId);
 		if (shape === undefined) return;

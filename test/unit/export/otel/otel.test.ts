@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Spans, from connection events to what a collector reads off the wire. */
 import { describe, expect, it, vi } from 'vitest';
-import { spanTime, startAttributes } from '../../../../daemon/export/otel/spans/connection_span.ts';
+import { startAttributes } from '../../../../daemon/export/otel/connection_attributes.ts';
+import { spanTime } from '../../../../daemon/export/otel/spans/connection_span.ts';
 import { startGrpcReceiver } from '../../../kit/telemetry/grpc_receiver.ts';
 import { decodeTraceRequest } from '../../../kit/telemetry/otlp_decode.ts';
 import {
