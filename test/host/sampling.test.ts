@@ -86,7 +86,9 @@ async function connect(to: 'sampled' | 'other', count: number): Promise<Connecti
 	const peers = results.map(({ id }) => `${records.get(id)?.peer}:${records.get(id)?.peerPort}`);
 	let found: ConnectionJson[];
 	do {
-		found = (await lookUpAll(daemon, peers)).flatMap(([newest]) => newest ?? []);
+		const local = to === 'sampled' ? port : otherPort;
+		// a peer can have used the same port to both listeners
+		found = (await lookUpAll(daemon, peers)).flatMap((all) => all.find((one) => one.local.port === local) ?? []);
 	} while (found.some(({ state }) => state === 'open'));
 	return found;
 }
@@ -143,9 +145,14 @@ it('by condition: one that waited for accept(), and one with a retransmission', 
 	const [near, far] = await Promise.all([Scripted.start(lab, 'client'), Scripted.start(lab, 'server', scriptedPort)]);
 	process.kill(far.pid, 'SIGSTOP');
 	const late = await near.connect({ from: '2001:db8:c::aaaa', to: nat64Server, port: routes.scripted });
+	// the gateway connects to the server later than the client to the gateway
+	const counted = (name: string) =>
+		daemon.until((samples) => total(samples, name, { listener: `${network.server}:${scriptedPort}` }) > 0n || undefined);
+	await counted('toascope_connections_opened_total');
 	// the condition is a time
 	await delay(acceptWaitMs);
 	late.reset();
+	await counted('toascope_connections_closed_total');
 	process.kill(far.pid, 'SIGCONT');
 	const [waited] = await receiver.waitForSpans(already + 1, scaleTimeout(20_000)).then((spans) => spans.slice(already));
 	expect(waited).toMatchObject({ traceState: 'ot=th:0', attributes: { 'client.address': '2001:db8:c::aaaa' } });

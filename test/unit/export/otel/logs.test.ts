@@ -142,7 +142,7 @@ describe('a record on the wire', () => {
 			'toascope.received_bytes': 5_000_000_000n,
 			'toascope.sent_bytes': 2n ** 63n - 1n,
 			'toascope.retransmitted_segments': 3n,
-			'toascope.rtt_seconds': 0.012345,
+			'toascope.rtt_seconds': 0.012_345_125,
 			'toascope.state': 'closed',
 			'toascope.opened_unix_nano': 1_000_000_000_001n + OFFSET,
 		});
