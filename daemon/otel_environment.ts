@@ -53,11 +53,8 @@ export interface OtelEnvironment {
 	readonly configFile: Variable | undefined;
 	/** The part of the connections that the sampler samples, from 0 to 1. */
 	readonly samplerRatio: number;
-	/** OTEL_BSP_MAX_QUEUE_SIZE: the most spans that can wait. */
-	readonly maxQueue: number;
-	/** OTEL_BSP_MAX_EXPORT_BATCH_SIZE, and OTEL_BSP_SCHEDULE_DELAY in milliseconds. */
-	readonly maxBatch: number;
-	readonly batchDelayMs: number;
+	/** OTEL_BSP_MAX_QUEUE_SIZE, OTEL_BSP_MAX_EXPORT_BATCH_SIZE and OTEL_BSP_SCHEDULE_DELAY. */
+	readonly spanBatches: OtelBatches;
 	/** OTEL_BLRP_MAX_QUEUE_SIZE, OTEL_BLRP_MAX_EXPORT_BATCH_SIZE and OTEL_BLRP_SCHEDULE_DELAY. */
 	readonly logBatches: OtelBatches;
 	/** OTEL_METRIC_EXPORT_INTERVAL, in milliseconds. */
@@ -76,17 +73,16 @@ export interface OtelEnvironment {
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The defaults of the specification. */
-const defaultQueue = 2048;
 const defaultBatch = 512;
-const defaultBatchDelayMs = 5000;
+const defaultSpanDelayMs = 5000;
 const defaultLogDelayMs = 1000;
-/**
- * The specification has 2048. Records are not sampled, so the queue must bridge a pause of the
- * receiver at the rate of all connections: 16384 are 16 s of 1000 a second, and some 15 MB.
- */
-const defaultLogQueue = 16_384;
 const defaultIntervalMs = 60_000;
 const defaultTimeoutMs = 30_000;
+/**
+ * The specification has 2048. A host makes an item of each connection, so the queue must bridge a
+ * pause of the receiver at that rate: 16384 are 16 s of 1000 a second, and some 15 MB.
+ */
+const defaultQueue = 16_384;
 /** The longest delay of a timer of Node.js. */
 const longestMs = 2 ** 31 - 1;
 
@@ -107,11 +103,13 @@ export function readOtelEnvironment(env: Environment): OtelEnvironment {
 		},
 		configFile: reader.read('OTEL_CONFIG_FILE', 'OTEL_EXPERIMENTAL_CONFIG_FILE'),
 		samplerRatio: sampler.ratio,
-		maxQueue: reader.positive('OTEL_BSP_MAX_QUEUE_SIZE', defaultQueue),
-		maxBatch: reader.positive('OTEL_BSP_MAX_EXPORT_BATCH_SIZE', defaultBatch),
-		batchDelayMs: reader.positive('OTEL_BSP_SCHEDULE_DELAY', defaultBatchDelayMs),
+		spanBatches: {
+			maxQueue: reader.positive('OTEL_BSP_MAX_QUEUE_SIZE', defaultQueue),
+			maxBatch: reader.positive('OTEL_BSP_MAX_EXPORT_BATCH_SIZE', defaultBatch),
+			delayMs: reader.positive('OTEL_BSP_SCHEDULE_DELAY', defaultSpanDelayMs),
+		},
 		logBatches: {
-			maxQueue: reader.positive('OTEL_BLRP_MAX_QUEUE_SIZE', defaultLogQueue),
+			maxQueue: reader.positive('OTEL_BLRP_MAX_QUEUE_SIZE', defaultQueue),
 			maxBatch: reader.positive('OTEL_BLRP_MAX_EXPORT_BATCH_SIZE', defaultBatch),
 			delayMs: reader.positive('OTEL_BLRP_SCHEDULE_DELAY', defaultLogDelayMs),
 		},

@@ -147,7 +147,9 @@ it('by condition: one that waited for accept(), and one with a retransmission', 
 	const late = await near.connect({ from: '2001:db8:c::aaaa', to: nat64Server, port: routes.scripted });
 	// the gateway connects to the server later than the client to the gateway
 	const counted = (name: string) =>
-		daemon.until((samples) => total(samples, name, { listener: `${network.server}:${scriptedPort}` }) > 0n || undefined);
+		daemon.until(
+			(samples) => total(samples, name, { listener: `${network.server}:${scriptedPort}` }) > 0n || undefined,
+		);
 	await counted('toascope_connections_opened_total');
 	// the condition is a time
 	await delay(acceptWaitMs);

@@ -6,7 +6,8 @@
 import type { Connection } from '../../model/connection.ts';
 
 /** An integer is a bigint, so that it stays exact; a number is a double. */
-export type Attributes = Record<string, string | number | bigint>;
+export type AttributeValue = string | number | bigint;
+export type Attributes = Record<string, AttributeValue>;
 
 function ownerAttributes(connection: Connection, containerId: string | undefined): Attributes {
 	const { owner } = connection;

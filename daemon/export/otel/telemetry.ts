@@ -105,24 +105,25 @@ export async function openTelemetry(options: TelemetryOptions): Promise<Telemetr
 		metrics = new MetricExport({ ...opened, metrics: source, resource, temporality, timeoutMs, version, onError });
 	}
 	if (signals.includes('traces')) {
-		const [{ startSdk }, { spansCodec }, { SpanSampling }] = await Promise.all([
-			import('./spans/sdk.ts'),
-			import('./spans/exporter.ts'),
+		const [{ SpanExport }, { spansCodec }, { SpanSampling }] = await Promise.all([
+			import('./spans/span_export.ts'),
+			import('./encoded_codec.ts'),
 			import('./spans/span_sampling.ts'),
 		]);
 		const { onSpan, setSampleThreshold: setThreshold } = options;
-		const opened = await open('traces', spansCodec, Number.POSITIVE_INFINITY);
+		const opened = await open('traces', spansCodec(resource, version), Number.POSITIVE_INFINITY);
 		const { ratio } = config.sampling;
 		const sampling = new SpanSampling({ ratio, setThreshold, isFailing: () => opened.health.isFailing, logger });
-		const from = { clock, traceIds, resolveContainer, onSpan, sampling };
-		spans = startSdk({ ...opened, ...from, resource, environment, logger, version });
+		const { spanBatches: batches } = environment;
+		const from = { clock, traceIds, resolveContainer };
+		spans = new SpanExport({ ...opened, ...from, batches, onSpan, sampling, logger });
 	}
 	if (signals.includes('logs')) {
-		const [{ RecordExport }, { logsCodec }] = await Promise.all([
+		const [{ RecordExport }, { recordsCodec }] = await Promise.all([
 			import('./logs/record_export.ts'),
-			import('./logs/codec.ts'),
+			import('./encoded_codec.ts'),
 		]);
-		const opened = await open('logs', logsCodec(resource, version), Number.POSITIVE_INFINITY);
+		const opened = await open('logs', recordsCodec(resource, version), Number.POSITIVE_INFINITY);
 		const { logBatches: batches } = environment;
 		records = new RecordExport({ ...opened, batches, clock, traceIds, resolveContainer, logger });
 	}

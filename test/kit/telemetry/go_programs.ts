@@ -19,6 +19,12 @@ const prometheus = 'github.com/prometheus/prometheus@v0.316.0';
 /** scripts/test.ts reports it if not. */
 const hasGo = spawnSync('go', ['version']).error === undefined;
 
+/** Not optimised, which saves a quarter of the time of a build. */
+const gcflags = 'all=-N -l';
+const ldflags = '-s -w';
+const buildFlags = [`-gcflags=${gcflags}`, `-ldflags=${ldflags}`];
+const builderFlags = [`--gcflags=${gcflags}`, `--ldflags=${ldflags}`];
+
 /** What the go command says where it cannot download a module. */
 const unreachable =
 	/dial tcp|no such host|connection refused|i\/o timeout|TLS handshake|unexpected status|GOPROXY|proxyconnect/;
@@ -64,7 +70,7 @@ async function once(
 export function buildCollector(): Promise<string | undefined> {
 	const version = builder + readFileSync(manifest, 'utf8');
 	return once('otelcol', version, async (directory) => {
-		await go(['run', builder, `--config=${manifest}`, `--output-path=${directory}`], directory);
+		await go(['run', builder, `--config=${manifest}`, `--output-path=${directory}`, ...builderFlags], directory);
 		return join(directory, 'otelcol');
 	});
 }
@@ -76,7 +82,7 @@ export function buildPrometheus(): Promise<string | undefined> {
 			Dir: string;
 		};
 		const program = join(directory, 'prometheus');
-		await go(['build', '-tags', 'remove_all_sd', '-o', program, './cmd/prometheus'], source);
+		await go(['build', ...buildFlags, '-tags', 'remove_all_sd', '-o', program, './cmd/prometheus'], source);
 		return program;
 	});
 }

@@ -43,7 +43,7 @@ export const listener = { slot: 3, service: 4 };
 export const sampled: Sample = { by: 'ratio', threshold: sampleAll };
 
 /** An export with the number of spans that the receiver accepted. */
-interface CountedExport extends SpanExport {
+interface CountedExport extends Pick<SpanExport, 'onEvent' | 'sampling' | 'shutdown'> {
 	stats(): SpanStats & { readonly exported: bigint };
 }
 
@@ -92,11 +92,20 @@ export async function start({ protocol, headersFile, sampling, ...options }: Opt
 	if (spans === undefined) throw new Error('the environment forbids spans');
 	opened.push(spans);
 	const exported = () => health.find((one) => one.statistics().signal === 'traces')?.statistics().exported ?? 0n;
-	return { ...spans, stats: () => ({ exported: exported(), ...spans.stats() }) };
+	return {
+		sampling: spans.sampling,
+		onEvent: (event) => spans.onEvent(event),
+		shutdown: (timeoutMs) => spans.shutdown(timeoutMs),
+		stats: () => ({ exported: exported(), ...spans.stats() }),
+	};
 }
 
 /** Reports that a connection has closed. */
-export function close(spans: SpanExport, change: Partial<Connection> = {}, sample: Sample | undefined = sampled): void {
+export function close(
+	spans: Pick<SpanExport, 'onEvent'>,
+	change: Partial<Connection> = {},
+	sample: Sample | undefined = sampled,
+): void {
 	spans.onEvent({ type: 'closed', connection: { ...connection, ...change }, listener, sample });
 }
 

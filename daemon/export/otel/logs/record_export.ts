@@ -9,18 +9,11 @@ import { logLines } from '../../../log_lines.ts';
 import type { Connection, ConnectionEvent, Owner } from '../../../model/connection.ts';
 import type { TraceIds } from '../../../model/trace_ids.ts';
 import { unixNs } from '../../../model/unix_ns.ts';
-import type { OtelBatches } from '../../../otel_environment.ts';
-import { BatchSender } from '../batch_sender.ts';
+import { BatchQueue, type BatchQueueOptions } from '../batch_queue.ts';
 import { laterAttributes, startAttributes, wallTime } from '../connection_attributes.ts';
-import type { Receiver } from '../receiver.ts';
-import type { SignalHealth } from '../signal_health.ts';
-import type { Records } from './codec.ts';
 import { RecordWriter } from './record_writer.ts';
 
-export interface RecordOptions {
-	readonly receiver: Receiver<Records>;
-	readonly health: SignalHealth;
-	readonly batches: OtelBatches;
+export interface RecordOptions extends BatchQueueOptions {
 	/** Converts CLOCK_MONOTONIC nanoseconds to nanoseconds since 1970. */
 	readonly clock: (monotonicNs: bigint) => bigint;
 	/** The ids of a connection's span. */
@@ -41,24 +34,12 @@ const EVENT_NAME = 'toascope.connection';
 
 export class RecordExport {
 	readonly #options: RecordOptions;
-	readonly #sender: BatchSender<Records>;
+	readonly #queue: BatchQueue;
 	readonly #writer = new RecordWriter();
-	readonly #maxBatch: number;
-	/** Encoded records that are in no request yet. */
-	#queue: Buffer[] = [];
-	/** Records of the request in progress. */
-	#inFlight = 0;
-	#sending: Promise<void> | undefined;
-	#timer: NodeJS.Timeout | undefined;
-	#ending: Promise<void> | undefined;
-	#queueFull = 0n;
-	#exportFailed = 0n;
 
 	constructor(options: RecordOptions) {
-		const { receiver, health, batches } = options;
 		this.#options = options;
-		this.#sender = new BatchSender(receiver, health);
-		this.#maxBatch = Math.min(batches.maxBatch, batches.maxQueue);
+		this.#queue = new BatchQueue(options);
 	}
 
 	/** Handles an event; makes the record when it closes a connection with a client. Never waits. */
@@ -76,30 +57,19 @@ export class RecordExport {
 	}
 
 	stats(): RecordStats {
-		return {
-			pending: this.#queue.length + this.#inFlight,
-			dropped: { log_queue_full: this.#queueFull, log_export_failed: this.#exportFailed },
-		};
+		const { full, failed } = this.#queue.dropped;
+		return { pending: this.#queue.pending, dropped: { log_queue_full: full, log_export_failed: failed } };
 	}
 
 	/** Sends the remaining records, for at most `timeoutMs`. */
-	shutdown(timeoutMs: number): Promise<void> {
-		this.#ending ??= this.#end(timeoutMs);
-		return this.#ending;
+	async shutdown(timeoutMs: number): Promise<void> {
+		const records = await this.#queue.end(timeoutMs);
+		if (records > 0n) logLine(this.#options.logger, logLines.recordsLost, { records });
 	}
 
 	/** `sampled`: the connection is known to have a span. */
 	#add(connection: Connection, atNs: bigint, sampled: boolean): void {
-		const { maxQueue, delayMs } = this.#options.batches;
-		if (this.#ending !== undefined) return;
-		if (this.#queue.length + this.#inFlight >= maxQueue) {
-			this.#queueFull++;
-			return;
-		}
-		this.#queue.push(this.#encode(connection, atNs, sampled));
-		if (this.#sending !== undefined) return;
-		if (this.#queue.length >= this.#maxBatch) this.#send();
-		else this.#timer ??= setTimeout(() => this.#send(), delayMs).unref();
+		this.#queue.add(() => this.#encode(connection, atNs, sampled));
 	}
 
 	#encode(connection: Connection, atNs: bigint, sampled: boolean): Buffer {
@@ -119,41 +89,5 @@ export class RecordExport {
 				'toascope.opened_unix_nano': wallNs(connection.openedNs),
 			},
 		});
-	}
-
-	/** Sends what waits, one request at a time, until less than a batch is left. */
-	#send(): void {
-		clearTimeout(this.#timer);
-		this.#timer = undefined;
-		this.#sending ??= this.#sendBatches().then(() => {
-			this.#sending = undefined;
-			// at the end, the next batch is sent by the one that waits for this one
-			if (this.#queue.length === 0 || this.#ending !== undefined) return;
-			this.#timer = setTimeout(() => this.#send(), this.#options.batches.delayMs).unref();
-		});
-	}
-
-	async #sendBatches(): Promise<void> {
-		do {
-			const records = this.#queue.splice(0, this.#maxBatch);
-			this.#inFlight = records.length;
-			const { failed } = await this.#sender.send(records, records.length);
-			this.#inFlight = 0;
-			this.#exportFailed += BigInt(failed);
-		} while (this.#queue.length >= this.#maxBatch);
-	}
-
-	async #end(timeoutMs: number): Promise<void> {
-		const before = this.#exportFailed;
-		const closing = setTimeout(() => this.#sender.abort(), timeoutMs);
-		// an aborted sender gives up each batch at once, so this ends soon after the limit
-		while (this.#queue.length + this.#inFlight > 0) {
-			this.#send();
-			await this.#sending;
-		}
-		clearTimeout(closing);
-		this.#sender.abort();
-		const lost = this.#exportFailed - before;
-		if (lost > 0n) logLine(this.#options.logger, logLines.recordsLost, { records: lost });
 	}
 }

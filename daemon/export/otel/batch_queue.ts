@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Encoded items on their way to the receiver: they wait in a bounded queue, and leave in batches, one
+ * request at a time.
+ */
+import type { OtelBatches } from '../../otel_environment.ts';
+import { BatchSender } from './batch_sender.ts';
+import type { EncodedItems } from './encoded_codec.ts';
+import type { Receiver } from './receiver.ts';
+import type { SignalHealth } from './signal_health.ts';
+
+export interface BatchQueueOptions {
+	readonly receiver: Receiver<EncodedItems>;
+	readonly health: SignalHealth;
+	readonly batches: OtelBatches;
+}
+
+export class BatchQueue {
+	readonly #sender: BatchSender<EncodedItems>;
+	readonly #batches: OtelBatches;
+	readonly #maxBatch: number;
+	/** Items that are in no request yet. */
+	#waiting: Uint8Array[] = [];
+	/** Items of the request in progress. */
+	#inFlight = 0;
+	#sending: Promise<void> | undefined;
+	#timer: NodeJS.Timeout | undefined;
+	#ending: Promise<bigint> | undefined;
+	/** Items that did not fit. */
+	#refused = 0n;
+	#failed = 0n;
+
+	constructor({ receiver, health, batches }: BatchQueueOptions) {
+		this.#sender = new BatchSender(receiver, health);
+		this.#batches = batches;
+		this.#maxBatch = Math.min(batches.maxBatch, batches.maxQueue);
+	}
+
+	/** Items that are neither exported nor dropped yet: at most `maxQueue`. */
+	get pending(): number {
+		return this.#waiting.length + this.#inFlight;
+	}
+
+	/** The part of the queue that is in use, from 0 to 1. */
+	get share(): number {
+		return this.pending / this.#batches.maxQueue;
+	}
+
+	/** Items that were dropped: there was no room, or the receiver did not accept them. */
+	get dropped(): { readonly full: bigint; readonly failed: bigint } {
+		return { full: this.#refused, failed: this.#failed };
+	}
+
+	/** end() was called: nothing is added any more. */
+	get hasEnded(): boolean {
+		return this.#ending !== undefined;
+	}
+
+	/** Adds an item; `encode` is not called if there is no room for it. Never waits. False: it was dropped. */
+	add(encode: () => Uint8Array): boolean {
+		if (this.hasEnded) return false;
+		if (this.pending >= this.#batches.maxQueue) {
+			this.#refused++;
+			return false;
+		}
+		this.#waiting.push(encode());
+		if (this.#sending !== undefined) return true;
+		if (this.#waiting.length >= this.#maxBatch) this.#send();
+		else this.#timer ??= setTimeout(() => this.#send(), this.#batches.delayMs).unref();
+		return true;
+	}
+
+	/** Sends the remaining items, for at most `timeoutMs`. Resolves with the number of those that were lost. */
+	end(timeoutMs: number): Promise<bigint> {
+		this.#ending ??= this.#end(timeoutMs);
+		return this.#ending;
+	}
+
+	/** Sends what waits, one request at a time, until less than a batch is left. */
+	#send(): void {
+		clearTimeout(this.#timer);
+		this.#timer = undefined;
+		this.#sending ??= this.#sendBatches().then(() => {
+			this.#sending = undefined;
+			// at the end, the next batch is sent by the one that waits for this one
+			if (this.#waiting.length === 0 || this.hasEnded) return;
+			this.#timer = setTimeout(() => this.#send(), this.#batches.delayMs).unref();
+		});
+	}
+
+	async #sendBatches(): Promise<void> {
+		do {
+			const items = this.#waiting.splice(0, this.#maxBatch);
+			this.#inFlight = items.length;
+			const { failed } = await this.#sender.send(items, items.length);
+			this.#inFlight = 0;
+			this.#failed += BigInt(failed);
+		} while (this.#waiting.length >= this.#maxBatch);
+	}
+
+	async #end(timeoutMs: number): Promise<bigint> {
+		const before = this.#failed;
+		const closing = setTimeout(() => this.#sender.abort(), timeoutMs);
+		// an aborted sender gives up each batch at once, so this ends soon after the limit
+		while (this.pending > 0) {
+			this.#send();
+			await this.#sending;
+		}
+		clearTimeout(closing);
+		this.#sender.abort();
+		return this.#failed - before;
+	}
+}
