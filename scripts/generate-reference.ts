@@ -216,7 +216,7 @@ The daemon logs to standard error: readable lines on a terminal, otherwise JSON 
 object per line with \`level\`, \`time\` (RFC 3339, UTC), \`pid\`, \`hostname\`, \`msg\` and the fields
 below. \`err\` has \`code\`, \`message\` and \`hint\` ([codes](errors.md#codes)). For an error that has
 no code of toascope, it has Node.js's description, with a \`stack\`. \`log.level\` is the lowest level
-that is logged. Lines that begin with \`OpenTelemetry:\` come from the SDK.
+that is logged. Lines that begin with \`OpenTelemetry:\` come from the OpenTelemetry packages.
 
 ${table(['Level', 'Message', 'Fields', 'Meaning'], rows)}
 `;

@@ -30,7 +30,7 @@ function virtualServerAttributes({ virtualServer }: Connection): Attributes {
 	};
 }
 
-/** The attributes that are known when a connection opens, for the sampler. */
+/** The attributes that are known when a connection opens. */
 export function startAttributes(connection: Connection): Attributes {
 	const { client, peer, local } = connection;
 	return {
