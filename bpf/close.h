@@ -59,14 +59,18 @@ static __always_inline void write_last(struct connection *connection, const stru
 
 /*
  * Returns how long the connection waited for accept(); if it was never accepted, until `never_ns`.
- * 0: the accept was not observed.
+ * 0: accepts are not observed, this one was not, or accept() is writing it at this moment.
  */
-static __always_inline __u64 accept_wait_ns(const struct connection *connection, __u64 never_ns)
+static __always_inline __u64 accept_wait_ns(const struct settings *set, const struct connection *connection,
+					    __u64 never_ns)
 {
+	__u64 accepted_ns = connection->accepted_ns;
 	__u8 kind = connection->accept_kind;
 
+	if (!set || set->no_accepts)
+		return 0;
 	if (kind == ACCEPT_FEXIT || kind == ACCEPT_GETPEERNAME)
-		return connection->accepted_ns - connection->opened_ns;
+		return accepted_ns > connection->opened_ns ? accepted_ns - connection->opened_ns : 0;
 	return never_ns ? never_ns - connection->opened_ns : 0;
 }
 
@@ -98,7 +102,7 @@ static __noinline int close_connection(const struct tcp_sock *tcp, struct connec
 
 	read_progress(tcp, tcp_state, &last);
 	facts.retransmitted = last.retransmitted;
-	facts.accept_wait_ns = accept_wait_ns(connection, was_accepted ? 0 : now);
+	facts.accept_wait_ns = accept_wait_ns(set, connection, was_accepted ? 0 : now);
 	reserved = reserve_event(set, connection, cookie, EVENT_CLOSED, &facts);
 	bpf_spin_lock(&connection->lock);
 	closed = is_open(connection, cookie);

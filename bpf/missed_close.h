@@ -40,7 +40,7 @@ static __noinline int close_missed(struct connection *connection, const struct e
 	bool was_gone = entry->flags & CONN_GONE;
 	struct sample_facts facts = {
 		.retransmitted = connection->counted_retransmitted,
-		.accept_wait_ns = accept_wait_ns(connection, 0),
+		.accept_wait_ns = accept_wait_ns(set, connection, 0),
 	};
 	struct reserved_event reserved =
 		reserve_event(was_gone ? set : 0, connection, entry->cookie, EVENT_CLOSED, &facts);

@@ -23,8 +23,9 @@ static __always_inline bool meets_condition(const struct settings *set, const st
 }
 
 /*
- * Returns enum sampled_by. Only connections with a client have spans. What is read here of the entry without its
- * lock does not change any more once the verdict is decided.
+ * Returns enum sampled_by. Only connections with a client have spans. The verdict, the port and the
+ * time of the opening are read without the entry's lock: once the verdict is decided, they do not
+ * change.
  */
 static __always_inline __u16 sampled_by(const struct settings *set, const struct connection *connection,
 					__u64 cookie, __u64 threshold, const struct sample_facts *facts)

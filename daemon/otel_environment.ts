@@ -3,7 +3,7 @@
  * The OTEL_* variables that decide what toascope sends, read in one place by the rules of the
  * OpenTelemetry specification: an empty variable counts as not set, words are case-insensitive, and
  * an unknown word is reported. The OpenTelemetry packages read the variables that only they use
- * (headers, timeouts, certificates, compression, the sampler, the resource).
+ * (headers, timeouts, certificates, compression, the resource).
  */
 
 export type OtelSignal = 'metrics' | 'traces' | 'logs';

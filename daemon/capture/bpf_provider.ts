@@ -39,6 +39,7 @@ import type {
 	AcceptProgram,
 	EnabledEvents,
 	OnFailure,
+	OpenVisitor,
 	OptionReader,
 	Provider,
 	ProviderName,
@@ -352,16 +353,17 @@ export class BpfProvider implements Provider, Tracker {
 		return found.map((connection) => this.#withOwner(connection, onFailure));
 	}
 
-	eachOpen(
-		isWanted: (openedNs: bigint) => boolean,
-		visit: (connection: Connection) => void,
-		yieldLoop: Yield,
-		onFailure: OnFailure,
-	): Promise<void> {
-		const visitClient = (connection: Connection) => {
-			if (connection.client !== undefined) visit(this.#withOwner(connection, onFailure));
+	eachOpen({ visit, ...visitor }: OpenVisitor, yieldLoop: Yield, onFailure: OnFailure): Promise<void> {
+		const visitClient: OpenVisitor['visit'] = (connection, atNs) => {
+			if (connection.client === undefined) return;
+			// one that fails must not keep the others from being visited
+			try {
+				visit(this.#withOwner(connection, onFailure), atNs);
+			} catch (error) {
+				onFailure('open_records', error);
+			}
 		};
-		return this.#connections.eachOpen(isWanted, visitClient, yieldLoop);
+		return this.#connections.eachOpen({ ...visitor, visit: visitClient }, yieldLoop);
 	}
 
 	unknownOptions(): UnknownOption[] {

@@ -55,11 +55,11 @@ export class KernelSettings {
 		for (const network of this.#previous) this.#trust.remove(network);
 		this.#previous = [];
 		const trusted = config.trust.map((network) => encodeTrust(network, generation));
+		let settings: Buffer;
 		try {
 			this.#writeTrusted(trusted);
-			const settings = encodeSettings(config, generation, emission, ownNetns(), servedCgroup, this.#provider);
+			settings = encodeSettings(config, generation, emission, ownNetns(), servedCgroup, this.#provider);
 			this.#settings.update(u32(slot), settings);
-			this.#current = settings;
 			this.#generations.update(u32(0), u32(generation));
 		} catch (error) {
 			// the next attempt has the same generation: it must not find these
@@ -69,11 +69,13 @@ export class KernelSettings {
 		this.#previous = this.#trusted;
 		this.#trusted = trusted;
 		this.#generation = generation;
+		this.#current = settings;
 	}
 
 	/**
-	 * Changes the threshold of the sampling at once, without a new generation: everything else that is
-	 * written is as it was, and the kernel writes a word as a whole.
+	 * Changes the threshold of the sampling in place, without a new generation: everything else that is
+	 * written is as it was. A program that reads a threshold of which half is written samples one
+	 * connection by another ratio, and its record has the threshold that was used.
 	 */
 	setSampleThreshold(threshold: bigint): void {
 		this.#current.writeBigUInt64LE(threshold, settingsLayout.sampleThreshold);

@@ -66,6 +66,16 @@ export interface EnabledEvents {
 	readonly sampled?: readonly EventType[];
 }
 
+/** Visits open connections, in Tracker.eachOpen(). */
+export interface OpenVisitor {
+	/** `openedNs`: when the connection opened (CLOCK_MONOTONIC nanoseconds). */
+	isWanted(openedNs: bigint): boolean;
+	/** `atNs`: a time at which the connection was open (CLOCK_MONOTONIC nanoseconds). */
+	visit(connection: Connection, atNs: bigint): void;
+	/** False: no further connection is visited for the moment. */
+	hasRoom(): boolean;
+}
+
 /** Tracks connections, and keeps their counters. */
 export interface Tracker {
 	/** The cgroup v2 directory whose sockets are observed. */
@@ -99,16 +109,8 @@ export interface Tracker {
 	flush(yieldLoop: Yield): Promise<void>;
 	/** Finds connections of a peer, newest first. */
 	lookup(query: LookupQuery, onFailure: OnFailure): Connection[];
-	/**
-	 * Calls `visit` for each open connection with a client for which `isWanted` returns true, given
-	 * when it opened (CLOCK_MONOTONIC nanoseconds).
-	 */
-	eachOpen(
-		isWanted: (openedNs: bigint) => boolean,
-		visit: (connection: Connection) => void,
-		yieldLoop: Yield,
-		onFailure: OnFailure,
-	): Promise<void>;
+	/** Visits open connections with a client. */
+	eachOpen(visitor: OpenVisitor, yieldLoop: Yield, onFailure: OnFailure): Promise<void>;
 	/** The options that arrive instead of TOA: counted since the maps were created. */
 	unknownOptions(): UnknownOption[];
 	/** Counts the peers of the connections in the table. */

@@ -13,6 +13,8 @@ import type { Span } from './when.ts';
 /** Where the connection records are documented. */
 const documentation = 'docs/telemetry.md#connection-records';
 
+const defaultGraceSeconds = 600;
+
 /** The query of deploy/fleet, in the source tree or in the package, as seen from this file. */
 const queryFiles = ['../../', '../../../'].map(
 	(root) => new URL(`${root}deploy/fleet/clickhouse/query.sql`, import.meta.url),
@@ -21,7 +23,7 @@ const queryFiles = ['../../', '../../../'].map(
 export interface PastRecords {
 	/** For the hint of an error. */
 	readonly hint: string;
-	/** A query for ClickHouse; undefined: no records are sent. */
+	/** A query for ClickHouse; undefined: no records are sent, or this package has no deploy/fleet. */
 	readonly query: string | undefined;
 }
 
@@ -34,10 +36,12 @@ export async function pastRecords(daemon: DaemonAddress, peer: Endpoint, span: S
 	const kept = `a closed connection is kept here for ${retain} (connections.retain)`;
 	const records = status?.otlp?.find(({ signal }) => signal === 'logs');
 	if (records !== undefined) {
-		return {
-			hint: `${kept}, and its record goes to ${records.url}: standard output has the query for the ClickHouse tables of deploy/fleet`,
-			query: filledIn(peer, span),
-		};
+		const query = filledIn(peer, span, graceSeconds(status));
+		const where =
+			query === undefined
+				? `see ${documentation} for a query`
+				: 'standard output has the query for the ClickHouse tables of deploy/fleet';
+		return { hint: `${kept}, and its record goes to ${records.url}: ${where}`, query };
 	}
 	const by = status?.otlp_off?.logs;
 	const how = by === undefined ? 'with otel.logs: on, its record is sent' : `otel.logs is on, but ${by} disables it`;
@@ -54,13 +58,21 @@ async function readStatus(daemon: DaemonAddress): Promise<Partial<StatusJson> | 
 	}
 }
 
+/** A connection of which an open record is the latest can still be open for so long. */
+function graceSeconds(status: Partial<StatusJson> | undefined): number {
+	const interval = String(status?.config?.values['otel.span_interval']);
+	const intervalMs = duration(0, Number.MAX_SAFE_INTEGER).safeParse(interval).data;
+	return intervalMs === undefined ? defaultGraceSeconds : Math.ceil((2 * intervalMs) / 1000);
+}
+
 /** The query with its parameters replaced by their values. */
-function filledIn({ text, port }: Endpoint, { fromMs, toMs }: Span): string {
+function filledIn({ text, port }: Endpoint, { fromMs, toMs }: Span, grace: number): string | undefined {
 	const file = queryFiles.find((each) => existsSync(each));
-	if (file === undefined) return '';
+	if (file === undefined) return undefined;
 	const values: Readonly<Record<string, string>> = {
 		peer: `'${text}'`,
 		port: String(port),
+		grace: String(grace),
 		from: `'${sqlTime(fromMs)}'`,
 		// to the end of that millisecond
 		to: `'${sqlTime(toMs)}999'`,

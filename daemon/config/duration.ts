@@ -22,19 +22,6 @@ export function duration(minMs: number, maxMs: number) {
 	});
 }
 
-/** Like duration(), or `off`; undefined when off. */
-export function durationOrOff(minMs: number, maxMs: number) {
-	const error =
-		`must be off, or from ${formatDuration(minMs)} to ${formatDuration(maxMs)}, ` +
-		'written as 500 ms, 15 s, 15 min or 2 h, or as a number of seconds';
-	return parsing(z.union([z.literal(false), z.number(), z.string()], { error }), (value) => {
-		if (value === false || value === 'off') return undefined;
-		const ms = parseDuration(value);
-		if (!Number.isInteger(ms) || ms < minMs || ms > maxMs) throw new BadValue(error);
-		return ms;
-	});
-}
-
 /**
  * Milliseconds; NaN when the text is not a duration. Decimal fractions are exact to the
  * millisecond.

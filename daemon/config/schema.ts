@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import { balancer } from './balancers.ts';
 import { listenAddress, network } from './cidr.ts';
-import { duration, durationOrOff } from './duration.ts';
+import { duration } from './duration.ts';
 import { absolutePath, pathOrOff } from './paths.ts';
 import { ports } from './ports.ts';
 import { profiles } from './profiles.ts';
@@ -109,7 +109,7 @@ const samplingKeys = section({
 		{ reloadable: reload },
 	),
 	accept_wait: key(
-		'Whatever the ratio, a connection has a span if it waited at least this long for accept(), or was never accepted and open for this long.',
+		'Whatever the ratio, a connection has a span if it waited at least this long for accept(), or was never accepted and open for this long. Requires `accept: on`.',
 		orOff(duration(1, 3_600_000)).prefault('off'),
 		{ reloadable: reload },
 	),
@@ -281,7 +281,7 @@ export const fileSchema = section({
 		),
 		span_interval: key(
 			'With `otel.logs`, a connection that is open for longer also has a record after each such time, so that long connections are known before they close. `off`: only when it closes.',
-			durationOrOff(10_000, 24 * 3_600_000).prefault('off'),
+			orOff(duration(10_000, 24 * 3_600_000)).prefault('off'),
 			{ reloadable: restart },
 		),
 		sampling: samplingKeys.prefault({}),

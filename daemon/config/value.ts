@@ -42,7 +42,8 @@ export const onOff = z
 /** What the schema accepts, or `off`, which gives undefined. */
 export function orOff<S extends z.ZodType>(schema: S) {
 	const allowed = z.safeParse(schema, Symbol('nothing that a file can hold')).error?.issues[0]?.message;
-	return z.union([z.literal(['off', false]).transform(() => undefined), schema], { error: `${allowed}, or off` });
+	const error = allowed?.replace(/^must be /, 'must be off, or ');
+	return z.union([z.literal(['off', false]).transform(() => undefined), schema], { error });
 }
 
 /** `a, b or c` */

@@ -45,7 +45,7 @@ function signalCheck(status: OtlpJson, sampling: StatusJson['span_sampling']): C
 		return finding('warn', `${url} ${what}, last at ${rejection.at}: ${reason} (${accepted})`, advice);
 	}
 	if (signal === 'traces' && sampling !== null && sampling.current < sampling.configured) {
-		const found = `connections close faster than the daemon can process: ${percent(sampling.current)} of them have a span, not ${percent(sampling.configured)} (${accepted})`;
+		const found = `connections close faster than spans can be sent: ${percent(sampling.current)} of them have a span, not ${percent(sampling.configured)} (${accepted})`;
 		const advice = 'set otel.sampling.ratio to what is needed; the counters are exact in any case';
 		return finding('warn', found, advice);
 	}

@@ -45,9 +45,9 @@ export const otlpLines = {
 	},
 	spansSampledDown: {
 		level: 'warn',
-		text: 'fewer connections have a span: they close faster than the daemon can process',
+		text: 'fewer connections have a span: they close faster than spans can be sent',
 		meaning:
-			'Logged when the ratio in force becomes lower than `otel.sampling.ratio` (`configured`). Spans carry the ratio in force, so what backends sum up stays right. `toascope_span_sampling_ratio` shows it. Counters are not affected.',
+			'Logged when the ratio in force becomes lower than `otel.sampling.ratio` (`configured`), because the daemon or the receiver is too slow. Spans carry the ratio in force, so what backends sum up stays right. `toascope_span_sampling_ratio` shows it. Counters are not affected.',
 		fields: ['connections_per_second', 'ratio', 'configured'],
 	},
 	spansSampledAgain: {

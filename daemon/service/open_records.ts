@@ -9,8 +9,10 @@ export interface OpenRecordsOptions {
 	readonly intervalMs: number;
 	/** CLOCK_MONOTONIC nanoseconds. */
 	readonly monotonicNs: () => bigint;
-	/** `atNs`: when the connection was read. */
+	/** `atNs`: a time at which the connection was open. */
 	readonly onOpen: (connection: Connection, atNs: bigint) => void;
+	/** False: records have to wait. */
+	readonly hasRoom: () => boolean;
 	readonly onFailure: OnFailure;
 }
 
@@ -31,10 +33,10 @@ export class OpenRecords {
 	 * connection has at most one.
 	 */
 	async run(yieldLoop: Yield): Promise<void> {
-		const { tracker, monotonicNs, onOpen, onFailure } = this.#options;
+		const { tracker, monotonicNs, onOpen, hasRoom, onFailure } = this.#options;
 		const nowNs = monotonicNs();
 		const isDue = (openedNs: bigint) => this.#intervals(openedNs, nowNs) > this.#intervals(openedNs, this.#sinceNs);
-		await tracker.eachOpen(isDue, (connection) => onOpen(connection, monotonicNs()), yieldLoop, onFailure);
+		await tracker.eachOpen({ isWanted: isDue, visit: onOpen, hasRoom }, yieldLoop, onFailure);
 		this.#sinceNs = nowNs;
 	}
 

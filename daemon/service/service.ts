@@ -211,7 +211,11 @@ export class Service implements View {
 		const sampling = this.#telemetry?.spans?.sampling;
 		const drain = () => {
 			const more = events.drain();
-			sampling?.adjust(tracker.ringShare());
+			try {
+				sampling?.adjust(tracker.ringShare());
+			} catch (error) {
+				this.#tasks.recordFailure('sampling', error);
+			}
 			return more;
 		};
 		this.#tasks.start('drain', drainMs, drain, { pauseFactor: drainPauseFactor });
@@ -225,6 +229,7 @@ export class Service implements View {
 			intervalMs,
 			monotonicNs: () => native().monotonicNs(),
 			onOpen: (connection, atNs) => records.onOpen(connection, atNs),
+			hasRoom: () => records.hasRoom,
 			onFailure: (step, error) => this.#tasks.recordFailure(step, error),
 		});
 		this.#tasks.start('open_records', openRecordsMs(intervalMs), (yieldLoop) => open.run(yieldLoop));
@@ -252,8 +257,14 @@ export class Service implements View {
 		const { spans, records } = this.#telemetry ?? {};
 		const onEvent = this.#onEvent;
 		const consumers: EventConsumer[] = [];
-		if (spans !== undefined) consumers.push((event) => spans.onEvent(event));
-		if (records !== undefined) consumers.push((event) => records.onEvent(event));
+		consumers.push((event) => {
+			let hasSpan = false;
+			try {
+				hasSpan = spans?.onEvent(event) ?? false;
+			} finally {
+				records?.onEvent(event, hasSpan);
+			}
+		});
 		if (onEvent !== undefined) consumers.push(onEvent);
 		// spans and connection records do not need `opened`
 		const types = ['accepted', 'closed'] as const;

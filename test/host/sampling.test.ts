@@ -26,13 +26,15 @@ const scriptedPort = port + 2;
 const routes = { sampled: 10_001, other: 10_002, scripted: 10_003 };
 const acceptWaitMs = 400;
 
-function configuration(ratio: number): string {
+const conditions = `retransmits: 1, accept_wait: ${acceptWaitMs} ms`;
+
+function configuration(ratio: number, ...more: readonly string[]): string {
 	return [
 		`listeners: {ports: [${port}-${scriptedPort}]}`,
 		`trust: [${network.pool}]`,
 		// some 250 records
 		'bpf: {ring_bytes: 65536}',
-		`otel: {metrics: off, sampling: {ratio: ${ratio}, listeners: [${port}, ${scriptedPort}], retransmits: 1, accept_wait: ${acceptWaitMs} ms}}`,
+		`otel: {metrics: off, sampling: {ratio: ${ratio}, listeners: [${port}, ${scriptedPort}]${more.map((key) => `, ${key}`).join('')}}}`,
 	].join('\n');
 }
 
@@ -42,6 +44,13 @@ let receiver: OtlpReceiver;
 let daemon: Daemon;
 const echoed = new EchoRecords();
 let made = 0;
+
+function start(config: string): Promise<Daemon> {
+	return Daemon.start({
+		config,
+		env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint, OTEL_BSP_SCHEDULE_DELAY: '100' },
+	});
+}
 
 beforeAll(async () => {
 	lab = await Lab.open({
@@ -57,10 +66,7 @@ beforeAll(async () => {
 		lab.echoServer({ port, onRecords: echoed.onRecords }),
 		lab.echoServer({ port: otherPort, onRecords: echoed.onRecords }),
 	]);
-	daemon = await Daemon.start({
-		config: configuration(0.25),
-		env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint, OTEL_BSP_SCHEDULE_DELAY: '100' },
-	});
+	daemon = await start(configuration(0.25));
 }, scaleTimeout(60_000));
 
 afterAll(async () => {
@@ -129,6 +135,8 @@ it('after a reload with the ratio 0: none, and none of them has a record in the 
 	}
 	const samples = await metricsAtRest(daemon, `${network.server}:${port}`, 1600);
 	expect(total(samples, 'toascope_drops_total')).toBe(0n);
+	// a stop sends what is queued
+	await daemon.stop();
 	expect(receiver.spans).toHaveLength(already);
 });
 
@@ -142,6 +150,7 @@ it('by condition: one that waited for accept(), and one with a retransmission', 
 	timeout: scaleTimeout(120_000),
 }, async () => {
 	const already = receiver.spans.length;
+	daemon = await start(configuration(0, conditions));
 	const [near, far] = await Promise.all([Scripted.start(lab, 'client'), Scripted.start(lab, 'server', scriptedPort)]);
 	process.kill(far.pid, 'SIGSTOP');
 	const late = await near.connect({ from: '2001:db8:c::aaaa', to: nat64Server, port: routes.scripted });

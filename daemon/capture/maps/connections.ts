@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Reads connections in the table of the kernel: those of a peer, and those that are open. */
+import { setTimeout as delay } from 'node:timers/promises';
 import ipaddr from 'ipaddr.js';
-import type { BpfMap, BpfObject } from '../../../native/binding.ts';
+import { type BpfMap, type BpfObject, native } from '../../../native/binding.ts';
 import type { Yield } from '../../event_loop.ts';
 import { formatAddress, formatEndpoint } from '../../model/address.ts';
 import type { Connection } from '../../model/connection.ts';
 import type { LookupQuery } from '../../model/lookup.ts';
+import type { OpenVisitor } from '../provider.ts';
 import { connectionFlag, connectionLayout, endpointLayout, extraLayout } from '../records/layout.gen.ts';
 import { type OtherParts, readConnection, readEndpoint, readVirtualServer, writeEndpoint } from '../records/records.ts';
 import { ListenerEndpoints } from './listener_endpoints.ts';
 
 /** Slots that are read before yielding: each takes a system call of about a microsecond. */
 const slotsPerBatch = 2000;
+/** A visitor that has no room is asked again after this time. */
+const roomMs = 50;
 
 export class Connections {
 	readonly #bpf: BpfObject;
@@ -49,24 +53,29 @@ export class Connections {
 	}
 
 	/**
-	 * Calls `visit` for each open connection for which `isWanted` returns true, given when it opened
-	 * (CLOCK_MONOTONIC nanoseconds). Reads the whole table, and yields in between.
+	 * Calls `visit` for each open connection for which `isWanted` returns true, given when it opened,
+	 * with a time at which it was still open (CLOCK_MONOTONIC nanoseconds). Reads the whole table, and
+	 * yields in between, for as long as `hasRoom` returns false.
 	 */
-	async eachOpen(
-		isWanted: (openedNs: bigint) => boolean,
-		visit: (connection: Connection) => void,
-		yieldLoop: Yield,
-	): Promise<void> {
+	async eachOpen({ isWanted, visit, hasRoom }: OpenVisitor, yieldLoop: Yield): Promise<void> {
 		const { maxEntries } = this.#connections;
+		let nowNs = native().monotonicNs();
 		for (let slot = 0; slot < maxEntries; slot++) {
-			if (slot % slotsPerBatch === slotsPerBatch - 1) await yieldLoop();
+			if (slot % slotsPerBatch === slotsPerBatch - 1) {
+				await yieldLoop();
+				nowNs = native().monotonicNs();
+			}
+			while (!hasRoom()) {
+				await yieldLoop(delay(roomMs));
+				nowNs = native().monotonicNs();
+			}
 			this.#slot.writeUInt32LE(slot);
 			if (!this.#connections.lookup(this.#slot, this.#value)) continue;
 			if (this.#value.readBigUInt64LE(connectionLayout.cookie) === 0n) continue;
 			if (this.#value.readBigUInt64LE(connectionLayout.closedNs) !== 0n) continue;
 			if (!isWanted(this.#value.readBigUInt64LE(connectionLayout.openedNs))) continue;
 			const connection = readConnection(this.#value, 0, this.#profileName, this.#readOtherParts());
-			if (connection !== undefined) visit(connection);
+			if (connection !== undefined) visit(connection, nowNs);
 		}
 	}
 

@@ -15,14 +15,18 @@ export interface BatchQueueOptions {
 	readonly batches: OtelBatches;
 }
 
+/** A receiver that takes longer than this for a batch is not merely busy with the previous ones. */
+const stalledMs = 1000;
+
 export class BatchQueue {
 	readonly #sender: BatchSender<EncodedItems>;
 	readonly #batches: OtelBatches;
 	readonly #maxBatch: number;
 	/** Items that are in no request yet. */
 	#waiting: Uint8Array[] = [];
-	/** Items of the request in progress. */
+	/** Items of the request in progress, and when it began. */
 	#inFlight = 0;
+	#sentAtMs = 0;
 	#sending: Promise<void> | undefined;
 	#timer: NodeJS.Timeout | undefined;
 	#ending: Promise<bigint> | undefined;
@@ -33,7 +37,8 @@ export class BatchQueue {
 	constructor({ receiver, health, batches }: BatchQueueOptions) {
 		this.#sender = new BatchSender(receiver, health);
 		this.#batches = batches;
-		this.#maxBatch = Math.min(batches.maxBatch, batches.maxQueue);
+		// a batch that waits for its last items must not look like a queue that fills
+		this.#maxBatch = Math.max(1, Math.min(batches.maxBatch, Math.floor(batches.maxQueue / 4)));
 	}
 
 	/** Items that are neither exported nor dropped yet: at most `maxQueue`. */
@@ -44,6 +49,11 @@ export class BatchQueue {
 	/** The part of the queue that is in use, from 0 to 1. */
 	get share(): number {
 		return this.pending / this.#batches.maxQueue;
+	}
+
+	/** The receiver has not answered a request for a while. */
+	get isStalled(): boolean {
+		return this.#inFlight > 0 && performance.now() - this.#sentAtMs > stalledMs;
 	}
 
 	/** Items that were dropped: there was no room, or the receiver did not accept them. */
@@ -92,6 +102,7 @@ export class BatchQueue {
 		do {
 			const items = this.#waiting.splice(0, this.#maxBatch);
 			this.#inFlight = items.length;
+			this.#sentAtMs = performance.now();
 			const { failed } = await this.#sender.send(items, items.length);
 			this.#inFlight = 0;
 			this.#failed += BigInt(failed);

@@ -113,7 +113,7 @@ export async function openTelemetry(options: TelemetryOptions): Promise<Telemetr
 		const { onSpan, setSampleThreshold: setThreshold } = options;
 		const opened = await open('traces', spansCodec(resource, version), Number.POSITIVE_INFINITY);
 		const { ratio } = config.sampling;
-		const sampling = new SpanSampling({ ratio, setThreshold, isFailing: () => opened.health.isFailing, logger });
+		const sampling = new SpanSampling({ ratio, setThreshold, relievesRing: !signals.includes('logs'), logger });
 		const { spanBatches: batches } = environment;
 		const from = { clock, traceIds, resolveContainer };
 		spans = new SpanExport({ ...opened, ...from, batches, onSpan, sampling, logger });

@@ -32,16 +32,19 @@ CREATE TABLE IF NOT EXISTS toascope.connections
     -- how it ended, if not in an orderly way: ECONNRESET and the like
     error LowCardinality(String),
     trace_id FixedString(16),
+    -- of two records the one with the higher version stays: the close, whatever the clock did
+    version UInt64 DEFAULT bitShiftLeft(toUInt64(state = 'closed'), 62) + toUInt64(toUnixTimestamp64Micro(seen)) CODEC(T64, ZSTD(3)),
 
     -- for people: IPv4 without ::ffff:
     peer String ALIAS if(startsWith(toString(peer_address), '::ffff:'), substring(toString(peer_address), 8), toString(peer_address)),
     client String ALIAS if(startsWith(toString(client_address), '::ffff:'), substring(toString(client_address), 8), toString(client_address)),
     local String ALIAS if(startsWith(toString(local_address), '::ffff:'), substring(toString(local_address), 8), toString(local_address))
 )
-ENGINE = ReplacingMergeTree(seen)
-PARTITION BY toDate(opened)
+ENGINE = ReplacingMergeTree(version)
+-- an insert can have records of connections that opened on many days
+PARTITION BY toYYYYMM(opened)
 ORDER BY (peer_address, peer_port, trace_id)
--- whole days are dropped
+-- whole parts are dropped
 TTL toDate(opened) + INTERVAL 1 YEAR
 SETTINGS ttl_only_drop_parts = 1;
 

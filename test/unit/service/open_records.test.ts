@@ -21,13 +21,14 @@ function harness(connections: readonly Connection[]) {
 	const made: [cookie: bigint, atSecond: bigint][] = [];
 	const records = new OpenRecords({
 		tracker: {
-			async eachOpen(isWanted, visit) {
-				for (const each of connections) if (each.openedNs <= nowNs && isWanted(each.openedNs)) visit(each);
+			async eachOpen({ isWanted, visit }) {
+				for (const each of connections) if (each.openedNs <= nowNs && isWanted(each.openedNs)) visit(each, nowNs);
 				if (fails) throw new Error('the kernel refuses');
 			},
 		},
 		intervalMs: 300_000,
 		monotonicNs: () => nowNs,
+		hasRoom: () => true,
 		onOpen: ({ cookie }, atNs) => made.push([cookie, atNs / second]),
 		onFailure: () => {},
 	});

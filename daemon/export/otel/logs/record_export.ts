@@ -42,13 +42,16 @@ export class RecordExport {
 		this.#queue = new BatchQueue(options);
 	}
 
-	/** Handles an event; makes the record when it closes a connection with a client. Never waits. */
-	onEvent({ type, connection, sample }: ConnectionEvent): void {
+	/**
+	 * Handles an event; makes the record when it closes a connection with a client. Never waits.
+	 * `hasSpan`: the connection has a span.
+	 */
+	onEvent({ type, connection }: ConnectionEvent, hasSpan = false): void {
 		const { client, closedNs, owner } = connection;
 		if (client === undefined) return;
 		// resolved early, while the process still exists; the result is cached
 		if (type === 'accepted' && owner !== undefined) this.#options.resolveContainer(owner);
-		if (type === 'closed' && closedNs !== undefined) this.#add(connection, closedNs, sample !== undefined);
+		if (type === 'closed' && closedNs !== undefined) this.#add(connection, closedNs, hasSpan);
 	}
 
 	/** Makes a record of an open connection with a client. `atNs`: now, CLOCK_MONOTONIC. */
@@ -65,6 +68,11 @@ export class RecordExport {
 	async shutdown(timeoutMs: number): Promise<void> {
 		const records = await this.#queue.end(timeoutMs);
 		if (records > 0n) logLine(this.#options.logger, logLines.recordsLost, { records });
+	}
+
+	/** False: records of open connections have to wait, so that those of closed ones find room. */
+	get hasRoom(): boolean {
+		return this.#queue.share <= 1 / 2;
 	}
 
 	/** `sampled`: the connection is known to have a span. */

@@ -55,16 +55,17 @@ export class SpanExport {
 		this.#queue = new BatchQueue(options);
 	}
 
-	/** Handles an event; makes the span when it closes a sampled connection. Never waits. */
-	onEvent(event: ConnectionEvent): void {
+	/** Handles an event; makes the span when it closes a sampled connection. Never waits. True: it has made one. */
+	onEvent(event: ConnectionEvent): boolean {
 		const { type, connection } = event;
 		const { client, owner, closedNs } = connection;
-		if (this.#queue.hasEnded || client === undefined) return;
-		const threshold = this.sampling.admit(event, this.#queue.share);
-		if (threshold === undefined) return;
+		if (this.#queue.hasEnded || client === undefined) return false;
+		const { share, isStalled } = this.#queue;
+		const threshold = this.sampling.admit(event, share, isStalled || this.#options.health.isFailing);
+		if (threshold === undefined) return false;
 		// resolved early, while the process still exists; the result is cached
 		const containerId = owner === undefined ? undefined : this.#options.resolveContainer(owner);
-		if (type !== 'closed' || closedNs === undefined) return;
+		if (type !== 'closed' || closedNs === undefined) return false;
 		const wallNs = wallTime(connection, this.#options.clock);
 		const ids = this.#options.traceIds(connection);
 		const [startNs, endNs] = [wallNs(connection.openedNs), wallNs(closedNs)];
@@ -82,6 +83,7 @@ export class SpanExport {
 			}),
 		);
 		if (isMade) this.#options.onSpan(event, ids, endNs);
+		return isMade;
 	}
 
 	#traceState(threshold: bigint): string {

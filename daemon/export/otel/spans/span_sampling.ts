@@ -15,8 +15,11 @@ export interface SpanSamplingOptions {
 	readonly ratio: number;
 	/** Puts a threshold in force in the kernel. */
 	readonly setThreshold: (threshold: bigint) => void;
-	/** Whether the receiver accepts nothing: its queue then fills, however few spans there are. */
-	readonly isFailing: () => boolean;
+	/**
+	 * False: other telemetry needs the records of all connections, so a lower ratio does not empty the
+	 * ring.
+	 */
+	readonly relievesRing: boolean;
 	readonly logger: Logger;
 }
 
@@ -47,7 +50,7 @@ export class SpanSampling {
 	#ringShare = 0;
 	#steppedAtMs = Number.NEGATIVE_INFINITY;
 	#busyAtMs = Number.NEGATIVE_INFINITY;
-	/** Connections that the events since `since` stand for. */
+	/** Connections that the events since `sinceMs` stand for. */
 	#closed = { connections: 0, sinceMs: performance.now() };
 	#perSecond = 0;
 
@@ -58,12 +61,14 @@ export class SpanSampling {
 		options.setThreshold(this.#threshold);
 	}
 
-	/** Puts another configured ratio in force. */
+	/** Puts another configured ratio in force; a lower one that overload requires stays in force. */
 	configure(ratio: number): void {
 		const threshold = thresholdOf(ratio);
 		if (threshold === this.#configured) return;
+		const wasLowered = this.#threshold > this.#configured;
 		this.#configured = threshold;
-		this.#set(threshold);
+		this.#set(wasLowered && this.#threshold > threshold ? this.#threshold : threshold);
+		if (wasLowered) this.#logIfRestored();
 	}
 
 	/** The configured ratio, and the one in force. */
@@ -73,16 +78,17 @@ export class SpanSampling {
 
 	/**
 	 * The threshold that the span of this connection carries; undefined: it has none. `queued`: the
-	 * part of the queue that is in use, from 0 to 1.
+	 * part of the queue that is in use, from 0 to 1. `isAway`: the receiver accepts nothing; the queue
+	 * then fills, however few spans there are.
 	 */
-	admit({ type, connection, sample }: ConnectionEvent, queued: number): bigint | undefined {
+	admit({ type, connection, sample }: ConnectionEvent, queued: number, isAway = false): bigint | undefined {
 		if (sample === undefined) return undefined;
 		if (sample.by === 'condition') return sampleAll;
 		if (type === 'closed') this.#closed.connections += 1 / ratioOf(sample.threshold);
 		let threshold = sample.threshold > this.#threshold ? sample.threshold : this.#threshold;
 		if (queued > queueThinFrom) {
 			threshold = halved(threshold, Math.ceil((queued - queueThinFrom) * queueSteps));
-			this.#thinned = true;
+			this.#thinned ||= !isAway;
 		}
 		// what the kernel has already decided need not be decided again
 		if (threshold > sample.threshold && traceRandomness(connection) < threshold) return undefined;
@@ -92,13 +98,14 @@ export class SpanSampling {
 	/** To be called after each drain of the ring, with the part of it that is still in use. */
 	adjust(ringShare: number, nowMs = performance.now()): void {
 		// a ring that empties already needs no lower ratio
-		const fillsRing = ringShare > ringShareMax && ringShare >= this.#ringShare;
-		const fillsQueue = this.#thinned && !this.#options.isFailing();
+		const isFull = this.#options.relievesRing && ringShare > ringShareMax;
+		const fillsRing = isFull && ringShare >= this.#ringShare;
+		const fillsQueue = this.#thinned;
 		this.#ringShare = ringShare;
 		this.#thinned = false;
 		if (nowMs - this.#closed.sinceMs >= rateMs) this.#measureRate(nowMs);
 		const sinceStepMs = nowMs - this.#steppedAtMs;
-		if (ringShare > ringShareMax || fillsQueue) this.#busyAtMs = nowMs;
+		if (isFull || fillsQueue) this.#busyAtMs = nowMs;
 		if ((fillsRing && sinceStepMs >= ringStepMs) || (fillsQueue && sinceStepMs >= queueStepMs)) {
 			this.#stepDown(nowMs);
 		} else if (this.#threshold > this.#configured && nowMs - this.#busyAtMs >= calmMs) {
@@ -132,9 +139,12 @@ export class SpanSampling {
 	#stepUp(): void {
 		const risen = thresholdOf(Math.min(1, ratioOf(this.#threshold) * riseFactor));
 		this.#set(risen < this.#configured ? this.#configured : risen);
-		if (this.#threshold === this.#configured) {
-			logLine(this.#options.logger, logLines.spansSampledAgain, { ratio: ratioOf(this.#configured) });
-		}
+		this.#logIfRestored();
+	}
+
+	#logIfRestored(): void {
+		if (this.#threshold !== this.#configured) return;
+		logLine(this.#options.logger, logLines.spansSampledAgain, { ratio: ratioOf(this.#configured) });
 	}
 
 	#set(threshold: bigint): void {

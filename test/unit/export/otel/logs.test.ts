@@ -166,7 +166,7 @@ describe('a record on the wire', () => {
 
 	it('is flagged as sampled where the connection has a span', async () => {
 		const { records } = await startRecords({ endpoint: receiver.endpoint });
-		records.onEvent({ ...closed(), sample: sampled });
+		records.onEvent({ ...closed(), sample: sampled }, true);
 		await records.shutdown(5000);
 		expect(receiver.records).toMatchObject([{ flags: 1 }]);
 	});

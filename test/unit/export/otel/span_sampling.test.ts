@@ -16,7 +16,7 @@ interface Setup {
 	readonly logged: string[];
 }
 
-function setup(ratio: number, isFailing = () => false): Setup {
+function setup(ratio: number, relievesRing = true): Setup {
 	const thresholds: bigint[] = [];
 	const logged: string[] = [];
 	const logger = pino(
@@ -24,7 +24,7 @@ function setup(ratio: number, isFailing = () => false): Setup {
 		{ write: (line) => void logged.push((JSON.parse(line) as { msg: string }).msg) },
 	);
 	const setThreshold = (threshold: bigint) => void thresholds.push(threshold);
-	return { sampling: new SpanSampling({ ratio, setThreshold, isFailing, logger }), thresholds, logged };
+	return { sampling: new SpanSampling({ ratio, setThreshold, relievesRing, logger }), thresholds, logged };
 }
 
 function closed(index: number, sample: Sample | undefined): ConnectionEvent {
@@ -80,13 +80,11 @@ describe('a queue that fills', () => {
 	});
 
 	it('lets the kernel sample less, unless it is full because the receiver is away', () => {
-		let isFailing = true;
-		const { sampling, thresholds } = setup(1, () => isFailing);
-		sampling.admit(closed(1, { by: 'ratio', threshold: sampleAll }), 0.9);
+		const { sampling, thresholds } = setup(1);
+		sampling.admit(closed(1, { by: 'ratio', threshold: sampleAll }), 0.9, true);
 		sampling.adjust(0, 1000);
 		expect(thresholds).toEqual([sampleAll]);
-		isFailing = false;
-		sampling.admit(closed(1, { by: 'ratio', threshold: sampleAll }), 0.9);
+		sampling.admit(closed(1, { by: 'ratio', threshold: sampleAll }), 0.9, false);
 		sampling.adjust(0, 2000);
 		expect(thresholds).toEqual([sampleAll, thresholdOf(0.5)]);
 	});
@@ -107,9 +105,26 @@ describe('a ring that fills', () => {
 		expect(sampling.ratios.current).toBe(0.5);
 		expect(thresholds.at(-1)).toBe(thresholdOf(0.5));
 		expect(logged).toEqual([
-			'fewer connections have a span: they close faster than the daemon can process',
+			'fewer connections have a span: they close faster than spans can be sent',
 			'as many connections have a span as configured again',
 		]);
+	});
+
+	it('changes nothing if its records are needed in any case', () => {
+		const { sampling, thresholds } = setup(1, false);
+		for (let drain = 0; drain < 20; drain++) sampling.adjust(1, drain * 100);
+		expect(thresholds).toEqual([sampleAll]);
+	});
+
+	it('keeps its lower ratio over a reload, unless that asks for less', () => {
+		const { sampling, logged } = setup(1);
+		sampling.adjust(0.6, 1000);
+		sampling.adjust(0.6, 1100);
+		sampling.configure(0.5);
+		expect(sampling.ratios).toEqual({ configured: 0.5, current: 0.25 });
+		sampling.configure(0.125);
+		expect(sampling.ratios).toEqual({ configured: 0.125, current: 0.125 });
+		expect(logged.at(-1)).toBe('as many connections have a span as configured again');
 	});
 
 	it('is halved at most ten times, and a configured 0 is left alone', () => {

