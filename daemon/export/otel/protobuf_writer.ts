@@ -18,8 +18,8 @@ const anyValue = { string: lengthDelimited(1), int: varint(3), double: fixed64(4
 
 /** More than a field has besides its name and its text. */
 const fieldBytes = 32;
-/** The bytes that a length has as a varint. */
-const varintBytes = (value: number) => (value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x20_0000 ? 3 : 4);
+/** The bytes that a length below 2^28 has as a varint. */
+export const varintBytes = (value: number) => (value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x20_0000 ? 3 : 4);
 
 export class ProtobufWriter {
 	/** A message is written here, and then copied. */
