@@ -30,6 +30,8 @@ const atOnce = 2;
 export interface Plan extends Work {
 	/** Additional tests, by the names of their kernels. */
 	readonly testsOf?: Readonly<Record<string, readonly string[]>>;
+	/** The names of kernels on which only the module is tested, without a daemon. */
+	readonly moduleOnly?: readonly string[];
 	/** The time limit of each guest. */
 	readonly limitSeconds: number;
 	/** The time limit of all guests together. */
@@ -110,6 +112,7 @@ interface Modules {
 
 function workOf({ name, only }: Kernel, plan: Plan): Work {
 	const { times, tests } = only ?? plan;
+	if (plan.moduleOnly?.includes(name) === true) return { times, tests: [] };
 	return { times, tests: [...tests, ...(plan.testsOf?.[name] ?? [])] };
 }
 
