@@ -75,7 +75,7 @@ process.chdir(root);
 process.env.PATH = `${join(root, 'build/tools/bin')}:${process.env.PATH}`;
 const filters = process.argv.slice(2).map(pathPart);
 // before the tests are loaded: see test/kit/thorough.ts
-if (filters.length > 0) process.env['TOASCOPE_TEST_THOROUGH'] = '1';
+if (filters.length > 0) process.env['TEST_THOROUGH'] = '1';
 const isRoot = process.getuid?.() === 0;
 const missing = missingRequirements(isRoot);
 if (filters.length === 0) {

@@ -46,6 +46,9 @@ const logs: Service<typeof ExportLogsServiceRequestSchema, typeof ExportLogsServ
 	}),
 };
 
+/** Requests differ in size: the next ones should find room. */
+const roomFactor = 1.25;
+
 /** `version`: of toascope. */
 export function spansCodec(resource: Resource, version: string): SignalCodec<EncodedItems> {
 	return encodedCodec(traces, resource, version);
@@ -60,19 +63,26 @@ export function recordsCodec(resource: Resource, version: string): SignalCodec<E
 const field = { ofResource: 1, resource: 1, ofScope: 2, scope: 1, item: 2 } as const;
 
 function encodedCodec<Request extends DescMessage, Response extends DescMessage>(
-	{ request, response, rejected }: Service<Request, Response>,
+	{ request: schema, response, rejected }: Service<Request, Response>,
 	resource: Resource,
 	version: string,
 ): SignalCodec<EncodedItems> {
 	const resourceField = fieldOf(field.resource, toBinary(ResourceSchema, resourceMessage(resource)));
 	const scope = create(InstrumentationScopeSchema, { name: 'toascope', version });
 	const scopeField = fieldOf(field.scope, toBinary(InstrumentationScopeSchema, scope));
-	/** Allocated once: a request can have half a megabyte. */
-	const encode = (items: EncodedItems): Buffer<ArrayBuffer> => {
+	/**
+	 * Every request is written here: it can have half a megabyte, and with one of each, 60 MB of them
+	 * would await garbage collection. A queue has one request at a time; one that is given up is not
+	 * needed any more, since its connections are ended.
+	 */
+	let request = Buffer.alloc(0);
+	const encode = (items: EncodedItems): Buffer => {
 		const itemBytes = items.reduce((sum, item) => sum + sizeOf(item.length), 0);
 		const scopeBytes = scopeField.length + itemBytes;
 		const resourceBytes = resourceField.length + sizeOf(scopeBytes);
-		const out = Buffer.allocUnsafeSlow(sizeOf(resourceBytes));
+		const size = sizeOf(resourceBytes);
+		if (size > request.length) request = Buffer.allocUnsafeSlow(Math.ceil(size * roomFactor));
+		const out = request.subarray(0, size);
 		let at = writeHead(out, 0, field.ofResource, resourceBytes);
 		at = append(out, at, resourceField);
 		at = writeHead(out, at, field.ofScope, scopeBytes);
@@ -81,7 +91,7 @@ function encodedCodec<Request extends DescMessage, Response extends DescMessage>
 		return out;
 	};
 	return {
-		serialize: (items, json) => (json ? jsonOf(request, encode(items)) : encode(items)),
+		serialize: (items, json) => (json ? jsonOf(schema, encode(items)) : encode(items)),
 		readResponse(body, json) {
 			const { count = 0n, message = '' } = rejected(readResponse(response, body, json));
 			return { rejected: Number(count), message };
