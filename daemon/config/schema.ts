@@ -104,12 +104,12 @@ const samplingKeys = section({
 		list: true,
 	}),
 	retransmits: key(
-		'Whatever the ratio, a connection has a span if at least as many segments were retransmitted.',
+		'Whatever the ratio, a connection on the ports of `otel.sampling.listeners` has a span if at least as many segments were retransmitted.',
 		orOff(integer(1, 4_294_967_295)).prefault('off'),
 		{ reloadable: reload },
 	),
 	accept_wait: key(
-		'Whatever the ratio, a connection has a span if it waited at least this long for accept(), or was never accepted and open for this long. Requires `accept: on`.',
+		'Whatever the ratio, a connection on the ports of `otel.sampling.listeners` has a span if it waited at least this long for accept(), or was never accepted and open for this long. With `accept: off` it has no effect.',
 		orOff(duration(1, 3_600_000)).prefault('off'),
 		{ reloadable: reload },
 	),
@@ -224,7 +224,7 @@ export const fileSchema = section({
 			{ reloadable: restart },
 		),
 		ring_bytes: key(
-			'Size of the ring that carries connections to spans. No counter depends on it.',
+			'Size of the ring that carries events for spans and connection records. No counter depends on it.',
 			powerOfTwoBytes(65_536, 1024 ** 3).prefault('4 MiB'),
 			{ reloadable: restart },
 		),
@@ -280,7 +280,7 @@ export const fileSchema = section({
 			{ reloadable: restart },
 		),
 		span_interval: key(
-			'With `otel.logs`, a connection that is open for longer also has a record after each such time, so that long connections are known before they close. `off`: only when it closes.',
+			'With `otel.logs`, a connection that is open for longer also has a record after each such time, so that long connections are known before they close. `off`: only when it closes. Without `otel.logs` it has no effect.',
 			orOff(duration(10_000, 24 * 3_600_000)).prefault('off'),
 			{ reloadable: restart },
 		),
