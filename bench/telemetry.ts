@@ -27,7 +27,8 @@ const signals = {
 	none: 'metrics: off, spans: off',
 	metrics: 'metrics: on, spans: off',
 	spans: 'metrics: off, spans: on',
-	all: 'metrics: on, spans: on',
+	records: 'metrics: off, spans: off, logs: on',
+	all: 'metrics: on, spans: on, logs: on',
 } as const;
 
 type Signals = keyof typeof signals;
