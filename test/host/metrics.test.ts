@@ -134,7 +134,7 @@ describe('the text', () => {
 		const samples = await metricsAtRest(daemon, listener, 5);
 		const perRun = /^toascope_bpf_program_/;
 		// toa.ko is not loaded, and nothing is sent over OTLP
-		const ofOthers = /^toascope_(module|otlp)_|_exported_total$/;
+		const ofOthers = /^toascope_(module|otlp|span)_|_exported_total$/;
 		const hasStatistics = readFileSync('/proc/sys/kernel/bpf_stats_enabled', 'utf8').trim() !== '0';
 		const ours = samples.filter(({ name }) => name.startsWith('toascope_'));
 		const suffix = /_(bucket|sum|count)$/;

@@ -149,7 +149,7 @@ describe.skipIf(!hasPrometheus)('the real Prometheus', () => {
 			const family = type === 'counter' ? name.replace(/_total$/, '') : name;
 			// the metric families of toa.ko and of OTLP have no samples here, nor do those of fexit
 			// where the kernel refuses it
-			const ofOthers = /^toascope_(module|otlp)_|_exported_total$/;
+			const ofOthers = /^toascope_(module|otlp|span)_|_exported_total$/;
 			const empty = ofOthers.test(name) || (name === 'toascope_bpf_program_misses_total' && !fexit);
 			if (empty) expect(metadata[family], family).toBeUndefined();
 			else expect(metadata[family], family).toEqual([{ type, unit: unit ?? '', help: expect.stringContaining(help) }]);
