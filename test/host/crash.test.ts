@@ -15,7 +15,6 @@ import { expectIdentity, listenerTotals, metricsAtRest } from '../kit/daemon/exp
 import { allGone, kernelObjectsOf, remaining } from '../kit/kernel/bpf_objects.ts';
 import { total } from '../kit/telemetry/metrics.ts';
 import { MonotonicWatch } from '../kit/telemetry/monotonic_watch.ts';
-import { isThorough } from '../kit/thorough.ts';
 import { scaleTimeout } from '../kit/timeouts.ts';
 import { SteadyLoad } from '../kit/wire/steady_load.ts';
 import { clientAddress, Stage, somePorts } from '../kit/wire/toa_stage.ts';
@@ -23,7 +22,7 @@ import { clientAddress, Stage, somePorts } from '../kit/wire/toa_stage.ts';
 const pin = `/sys/fs/bpf/toascope-test-${process.pid}`;
 const port = somePorts(3);
 const loadPort = port + 2;
-const kills = isThorough ? 20 : 6;
+const kills = 20;
 
 /**
  * A small table, and clients that return soon after they were idle: at any time some are folded and
