@@ -1,15 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Requests and responses of the trace and logs services, in protobuf and in JSON, from encoded items. */
-import {
-	create,
-	type DescMessage,
-	fromBinary,
-	fromJsonString,
-	type MessageShape,
-	toBinary,
-	toJson,
-} from '@bufbuild/protobuf';
+import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf';
 import type { Resource } from '@opentelemetry/resources';
+import { readResponse, toOtlpJson } from './otlp_json.ts';
 import { InstrumentationScopeSchema } from './proto/common.gen.ts';
 import { ExportLogsServiceRequestSchema, ExportLogsServiceResponseSchema } from './proto/logs_service.gen.ts';
 import { ResourceSchema } from './proto/resource.gen.ts';
@@ -91,7 +84,7 @@ function encodedCodec<Request extends DescMessage, Response extends DescMessage>
 		return out;
 	};
 	return {
-		serialize: (items, json) => (json ? jsonOf(schema, encode(items)) : encode(items)),
+		serialize: (items, json) => (json ? toOtlpJson(schema, fromBinary(schema, encode(items))) : encode(items)),
 		readResponse(body, json) {
 			const { count = 0n, message = '' } = rejected(readResponse(response, body, json));
 			return { rejected: Number(count), message };
@@ -124,22 +117,4 @@ function fieldOf(number: number, message: Uint8Array): Buffer {
 	const out = Buffer.alloc(sizeOf(message.length));
 	append(out, writeHead(out, 0, number, message.length), message);
 	return out;
-}
-
-/** OTLP specification, "JSON Protobuf Encoding": enumerations are numbers, and ids are hexadecimal. */
-function jsonOf<Request extends DescMessage>(schema: Request, request: Uint8Array): Uint8Array {
-	const json = toJson(schema, fromBinary(schema, request), { enumAsInteger: true });
-	const hexadecimal = (key: string, value: unknown) =>
-		key === 'traceId' || key === 'spanId' ? Buffer.from(String(value), 'base64').toString('hex') : value;
-	return Buffer.from(JSON.stringify(json, hexadecimal));
-}
-
-function readResponse<Response extends DescMessage>(
-	schema: Response,
-	body: Uint8Array,
-	json: boolean,
-): MessageShape<Response> {
-	if (!json) return fromBinary(schema, body);
-	const text = Buffer.from(body).toString();
-	return fromJsonString(schema, text === '' ? '{}' : text, { ignoreUnknownFields: true });
 }
