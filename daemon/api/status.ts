@@ -112,7 +112,7 @@ export interface StatusJson {
 	readonly spans: boolean;
 	/**
 	 * The part of the connections that have a span, from 0 to 1: as configured, and the one in force,
-	 * which is lower while they close faster than the daemon can process; null: spans are not sent.
+	 * which is lower while they close faster than spans can be sent; null: spans are not sent.
 	 */
 	readonly span_sampling: { readonly configured: number; readonly current: number } | null;
 	/** The signals that are sent over OTLP. */

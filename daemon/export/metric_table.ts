@@ -444,7 +444,7 @@ export const metricTable = [
 		source: 'daemon',
 		type: 'gauge',
 		labels: [],
-		help: 'Part of the connections with TOA that have a span: otel.sampling.ratio, or less while they close faster than the daemon can process; only while spans are sent',
+		help: 'Part of the connections with TOA that have a span: otel.sampling.ratio, or less while they close faster than spans can be sent; only while spans are sent',
 	},
 	{
 		name: 'toascope_otlp_rejected_total',

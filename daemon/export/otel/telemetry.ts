@@ -5,6 +5,7 @@
  */
 import type { Logger } from 'pino';
 import type { Config } from '../../config/config.ts';
+import { enabledSignals } from '../../config/enabled_signals.ts';
 import { logLine } from '../../log_line.ts';
 import { logLines } from '../../log_lines.ts';
 import type { Connection, ConnectionEvent, Owner } from '../../model/connection.ts';
@@ -53,8 +54,6 @@ export interface Telemetry {
 	/** The variables that disable signals that the configuration enables, as `VARIABLE=value`. */
 	readonly off: Readonly<Partial<Record<OtelSignal, string>>>;
 }
-
-const enabledBy = { metrics: 'metrics', traces: 'spans', logs: 'logs' } as const;
 
 /**
  * @throws {ToascopeError} CONFIG_INVALID for an endpoint that is not a URL, and for a file of headers
@@ -128,10 +127,6 @@ export async function openTelemetry(options: TelemetryOptions): Promise<Telemetr
 		records = new RecordExport({ ...opened, batches, clock, traceIds, resolveContainer, logger });
 	}
 	return { metrics, metricIntervalMs, spans, records, health, off };
-}
-
-function enabledSignals(config: Config['otel']): (keyof typeof enabledBy)[] {
-	return (Object.keys(enabledBy) as (keyof typeof enabledBy)[]).filter((signal) => config[enabledBy[signal]]);
 }
 
 /** Logs the variables that cannot be used, and those that disable an enabled signal; returns the latter. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * Which connections have a span. The kernel samples by the configured ratio; while connections close
- * faster than the daemon can process, a lower ratio is in force. So what would be lost is sampled out
+ * faster than spans can be sent, a lower ratio is in force. So what would be lost is sampled out
  * instead, and the spans still stand for the right number of connections.
  */
 import type { Logger } from 'pino';

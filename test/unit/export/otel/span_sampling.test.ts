@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Sampling by ratio, and down while connections close faster than the daemon can process. */
+/** Sampling by ratio, and by a lower one while connections close faster than spans can be sent. */
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { SpanSampling } from '../../../../daemon/export/otel/spans/span_sampling.ts';
