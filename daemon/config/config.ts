@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The configuration as the rest of toascope reads it: frozen, with units in the names. */
 import { type OtelSignal, type OtlpProtocol, readOtelEnvironment } from '../otel_environment.ts';
-import { withoutPassword } from '../secrets.ts';
+import { withoutSecrets } from '../secrets.ts';
 import type { BalancerName } from './balancer_names.ts';
 import { profilesOf } from './balancers.ts';
 import type { ListenAddress, Network } from './cidr.ts';
@@ -192,7 +192,7 @@ export function fileValues(config: Config): Readonly<Record<string, unknown>> {
 /** Like fileValues(), but without the user name and password of a URL. */
 export function displayValues(config: Config): Readonly<Record<string, unknown>> {
 	const { endpoint } = config.otel;
-	return { ...fileValues(config), 'otel.endpoint': endpoint === undefined ? null : withoutPassword(endpoint) };
+	return { ...fileValues(config), 'otel.endpoint': endpoint === undefined ? null : withoutSecrets(endpoint) };
 }
 
 /** A key whose value differs, with both values as they would be in the file. */

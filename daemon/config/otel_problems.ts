@@ -4,8 +4,8 @@
  * that cannot be used have a default, and are logged.
  */
 import { protocolError, readOtelEnvironment } from '../otel_environment.ts';
+import { enabledSignals } from '../otel_signals.ts';
 import type { Config, Environment } from './config.ts';
-import { enabledSignals } from './enabled_signals.ts';
 import type { Problem } from './problem.ts';
 
 export function otelProblems(config: Config['otel'], env: Environment): Problem[] {

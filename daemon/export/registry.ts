@@ -25,7 +25,7 @@ export interface Metrics {
 
 export interface MetricsOptions {
 	readonly latest: () => Snapshot | undefined;
-	readonly facts: DaemonState;
+	readonly state: DaemonState;
 	readonly startedNs: bigint;
 	/**
 	 * When the pinned counters were 0 (Unix nanoseconds); undefined: an earlier daemon began them.
@@ -88,13 +88,13 @@ const pinned: ReadonlySet<string> = new Set<MetricOf<'snapshot'>>([
 ]);
 
 export function createMetrics(options: MetricsOptions): Metrics {
-	const { latest, facts, startedNs, countersSinceNs, processMetrics = true } = options;
+	const { latest, state, startedNs, countersSinceNs, processMetrics = true } = options;
 	const registry = new Registry();
 	const collect = (name: string, sinceNs: bigint | undefined, points: () => Iterable<Point>) => {
 		// the registry accepts any object with get(); its type names only the library's own classes
 		registry.registerMetric(new Collector(name as MetricName, sinceNs, points) as unknown as Gauge);
 	};
-	for (const [name, read] of Object.entries(daemonPoints)) collect(name, startedNs, () => read(facts));
+	for (const [name, read] of Object.entries(daemonPoints)) collect(name, startedNs, () => read(state));
 	const http = registerHttpMetrics(registry);
 	for (const [name, read] of Object.entries(snapshotPoints)) {
 		collect(name, pinned.has(name) ? countersSinceNs : undefined, () => {

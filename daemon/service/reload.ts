@@ -4,7 +4,7 @@
  * changed.
  */
 import { type Change, type Config, changes } from '../config/config.ts';
-import { withoutPassword } from '../secrets.ts';
+import { withoutSecrets } from '../secrets.ts';
 
 export interface Reload {
 	/** The result of the last attempt; true before the first. */
@@ -55,5 +55,5 @@ export function shownChanges(from: Config, to: Config): string[] {
 
 function show(value: unknown): string {
 	if (value === null) return 'not set';
-	return typeof value === 'string' ? withoutPassword(value) : JSON.stringify(value);
+	return typeof value === 'string' ? withoutSecrets(value) : JSON.stringify(value);
 }

@@ -10,12 +10,11 @@ import type { Logger } from 'pino';
 import { native } from '../../native/binding.ts';
 import type { StatusJson } from '../api/status.ts';
 import { toOperatorError } from '../capture/bpf_errors.ts';
-import type { AcceptProgram, EnabledEvents, Provider, Tracker } from '../capture/provider.ts';
+import type { AcceptProgram, Provider, Tracker } from '../capture/provider.ts';
 import { bounds } from '../capture/records/records.ts';
 import type { Config } from '../config/config.ts';
 import { Deadline, withinMs } from '../deadline.ts';
 import { yieldOnce } from '../event_loop.ts';
-import type { RecordExport } from '../export/otel/logs/record_export.ts';
 import { createPrometheusExporter, type PrometheusExporter } from '../export/prometheus/exporter.ts';
 import { createMetrics, type Metrics } from '../export/registry.ts';
 import { bootId } from '../host/boot_id.ts';
@@ -41,20 +40,20 @@ import { TraceIdSource, type TraceIds } from '../model/trace_ids.ts';
 import { version } from '../version.ts';
 import { ActiveConfig } from './active_config.ts';
 import { AttachmentTask } from './attachment_task.ts';
-import { attachmentsMs, clockMs, collectMs, drainMs, drainPauseFactor, flushMs, openRecordsMs } from './cadence.ts';
+import { attachmentsMs, clockMs, collectMs } from './cadence.ts';
 import { SystemClock } from './clock.ts';
 import { Collection } from './collection.ts';
 import { type Attempt, type EndpointName, Endpoints } from './endpoints.ts';
-import { type EventConsumer, Events } from './events.ts';
+import type { Events } from './events.ts';
 import { logNeighboursInBackground } from './neighbours.ts';
 import { openProvider } from './open_provider.ts';
-import { OpenRecords } from './open_records.ts';
 import { PeerSearch } from './peer_search.ts';
 import { logReadiness, Readiness, stopping } from './readiness.ts';
 import { logStart } from './start_log.ts';
 import { statusJson } from './status.ts';
 import { Tasks } from './tasks.ts';
 import { noDrops, Telemetry } from './telemetry.ts';
+import { startTracking } from './tracking.ts';
 
 /**
  * A stop ends within 2 s: this is for its steps that wait; the rest is for those that do not, and
@@ -202,37 +201,14 @@ export class Service implements View {
 	}
 
 	#track(tracker: Tracker): void {
-		this.#tasks.start('flush', flushMs, (yieldLoop) => tracker.flush(yieldLoop));
-		const { spans, records } = this.#telemetry ?? {};
-		if (records !== undefined) this.#recordOpen(tracker, records);
-		if (spans === undefined && records === undefined && this.#onEvent === undefined) return;
-		const events = this.#listen(tracker);
-		this.#events = events;
-		const sampling = this.#telemetry?.spans?.sampling;
-		const drain = () => {
-			const more = events.drain();
-			try {
-				sampling?.adjust(tracker.ringShare());
-			} catch (error) {
-				this.#tasks.recordFailure('sampling', error);
-			}
-			return more;
-		};
-		this.#tasks.start('drain', drainMs, drain, { pauseFactor: drainPauseFactor });
-	}
-
-	#recordOpen(tracker: Tracker, records: RecordExport): void {
-		const intervalMs = this.#config.current.otel.spanIntervalMs;
-		if (intervalMs === undefined) return;
-		const open = new OpenRecords({
+		this.#events = startTracking({
 			tracker,
-			intervalMs,
-			monotonicNs: () => native().monotonicNs(),
-			onOpen: (connection, atNs) => records.onOpen(connection, atNs),
-			hasRoom: () => records.hasRoom,
-			onFailure: (step, error) => this.#tasks.recordFailure(step, error),
+			tasks: this.#tasks,
+			spans: this.#telemetry?.spans,
+			records: this.#telemetry?.records,
+			spanIntervalMs: this.#config.current.otel.spanIntervalMs,
+			onEvent: this.#onEvent,
 		});
-		this.#tasks.start('open_records', openRecordsMs(intervalMs), (yieldLoop) => open.run(yieldLoop));
 	}
 
 	async #serve({ listen, socket }: Config['http']): Promise<void> {
@@ -253,36 +229,13 @@ export class Service implements View {
 		}
 	}
 
-	#listen(tracker: Tracker): Events {
-		const { spans, records } = this.#telemetry ?? {};
-		const onEvent = this.#onEvent;
-		const consumers: EventConsumer[] = [];
-		consumers.push((event) => {
-			let hasSpan = false;
-			try {
-				hasSpan = spans?.onEvent(event) ?? false;
-			} finally {
-				records?.onEvent(event, hasSpan);
-			}
-		});
-		if (onEvent !== undefined) consumers.push(onEvent);
-		// spans and connection records do not need `opened`
-		const types = ['accepted', 'closed'] as const;
-		const events: EnabledEvents = {
-			every: onEvent === undefined ? (records === undefined ? [] : types) : ['opened', ...types],
-			sampled: spans === undefined ? [] : types,
-		};
-		const onFailure = (step: string, error: unknown) => this.#tasks.recordFailure(step, error);
-		return new Events(tracker, events, consumers, onFailure);
-	}
-
 	#createMetrics(): Metrics {
 		const startedNs = BigInt(this.#startedMs) * 1_000_000n;
 		return createMetrics({
 			latest: () => this.snapshot(),
 			startedNs,
 			countersSinceNs: this.#provider.tracker?.adopted === true ? undefined : startedNs,
-			facts: {
+			state: {
 				build: { version, node: process.versions.node, libbpf: native().libbpfVersion },
 				provider: () => {
 					const { name, acceptProgram } = this.#provider;

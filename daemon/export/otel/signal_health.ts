@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import { LogLimit, logLine } from '../../log_line.ts';
 import { logLines } from '../../log_lines.ts';
 import type { OtelSignal } from '../../otel_environment.ts';
-import { withoutPassword } from '../../secrets.ts';
+import { withoutSecrets } from '../../secrets.ts';
 import type { OtlpStatistics } from '../daemon_points.ts';
 import type { Outcome } from './receiver.ts';
 
@@ -30,7 +30,7 @@ export class SignalHealth {
 
 	constructor(signal: OtelSignal, url: string, logger: Logger) {
 		this.#signal = signal;
-		this.#url = withoutPassword(url);
+		this.#url = withoutSecrets(url);
 		this.#logger = logger;
 		this.#limit = new LogLimit(logger);
 	}

@@ -5,13 +5,13 @@
  */
 import type { Logger } from 'pino';
 import type { Config } from '../../config/config.ts';
-import { enabledSignals } from '../../config/enabled_signals.ts';
 import { logLine } from '../../log_line.ts';
 import { logLines } from '../../log_lines.ts';
 import type { Connection, ConnectionEvent, Owner } from '../../model/connection.ts';
 import type { TraceIds } from '../../model/trace_ids.ts';
 import { type OtelEnvironment, type OtelSignal, readOtelEnvironment } from '../../otel_environment.ts';
-import { withoutPassword } from '../../secrets.ts';
+import { enabledSignals } from '../../otel_signals.ts';
+import { withoutSecrets } from '../../secrets.ts';
 import type { Metrics } from '../registry.ts';
 import { HeadersFile } from './headers_file.ts';
 import type { RecordExport } from './logs/record_export.ts';
@@ -84,7 +84,7 @@ export async function openTelemetry(options: TelemetryOptions): Promise<Telemetr
 		);
 		const one = new SignalHealth(signal, receiver.url, logger);
 		health.push(one);
-		logLine(logger, logLines.otlpStarted, { signal, protocol, url: withoutPassword(receiver.url) });
+		logLine(logger, logLines.otlpStarted, { signal, protocol, url: withoutSecrets(receiver.url) });
 		return { receiver, health: one };
 	};
 	const { createResource } = await import('./resource.ts');

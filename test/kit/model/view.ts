@@ -92,7 +92,7 @@ export function fixtureView(
 export function fixtureExporter(latest: () => Snapshot | undefined = () => snapshot): PrometheusExporter {
 	const metrics = createMetrics({
 		latest,
-		facts: {
+		state: {
 			build: { version: '0.1.0', node: '24.0.0', libbpf: '1.1.2' },
 			provider: () => ({ provider: 'bpf', kernel: '6.1.0', mode: 'getpeername' }),
 			configReload: () => ({ successful: true, successAtMs: 1_760_000_000_123 }),

@@ -3,12 +3,12 @@
 import { pino } from 'pino';
 import { afterEach, beforeEach, vi } from 'vitest';
 import type { MetricExport } from '../../../daemon/export/otel/metrics/metric_export.ts';
-import { openTelemetry, type TelemetryOptions } from '../../../daemon/export/otel/telemetry.ts';
 import type { Snapshot } from '../../../daemon/model/snapshot.ts';
 import { snapshot } from '../model/snapshot.ts';
 import { fixtureExporter } from '../model/view.ts';
 import type { ReceivedMetric, ReceivedPoint } from './otlp_decode.ts';
 import { type Answer, type OtlpReceiver, startOtlpReceiver } from './otlp_receiver.ts';
+import { openTestTelemetry, type TestOptions } from './test_telemetry.ts';
 
 const moduleEvents = { verdict_toa: 2n, connections: 1n };
 const programs = [{ program: 'toa_accept', runs: 9_007_199_254_740_993n, runNs: 1_234_567_891n, misses: 3n }];
@@ -50,33 +50,13 @@ export function setupPerTest(): void {
 }
 
 /** Opens an export to the receiver. */
-export async function open(config: Partial<TelemetryOptions['config']> = {}) {
+export async function open(config: TestOptions['config'] = {}) {
 	const exporter = fixtureExporter(() => stage.shown);
 	exporter.http.countResponse('/metrics', '200');
-	const { metrics, health } = await openTelemetry({
-		config: {
-			endpoint: receiver.endpoint,
-			protocol: undefined,
-			headersFile: undefined,
-			metrics: true,
-			spans: false,
-			logs: false,
-			spanIntervalMs: undefined,
-			sampling: { ratio: 1, listeners: 'all', retransmits: undefined, acceptWaitMs: undefined },
-			...config,
-		},
-		setSampleThreshold: () => {},
+	const { metrics, health } = await openTestTelemetry({
+		config: { endpoint: receiver.endpoint, metrics: true, ...config },
 		metrics: exporter,
-		clock: (ns) => ns,
-		traceIds: () => ({ traceId: '', spanId: '' }),
-		resolveContainer: () => undefined,
-		onSpan: () => {},
 		logger: pino({ level: 'info' }, { write: (line: string) => void stage.logged.push(line) }),
-		version: '1.2.3',
-		instanceId: 'f1d2c3b4-0000-5000-8000-000000000000',
-		onMetricError: (error) => {
-			throw error;
-		},
 	});
 	if (metrics === undefined) throw new Error('no metrics are sent');
 	opened.push(metrics);

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Exports spans of one connection to a receiver, for the tests of the export. */
-import { pino } from 'pino';
 import { afterEach, beforeEach, vi } from 'vitest';
 import type { SpanExport, SpanStats } from '../../../daemon/export/otel/spans/span_export.ts';
-import { openTelemetry, type TelemetryOptions } from '../../../daemon/export/otel/telemetry.ts';
 import type { Connection } from '../../../daemon/model/connection.ts';
 import { type Sample, sampleAll } from '../../../daemon/model/sampling.ts';
 import { TraceIdSource } from '../../../daemon/model/trace_ids.ts';
-import { fixtureExporter } from '../model/view.ts';
 import { type OtlpReceiver, startOtlpReceiver } from './otlp_receiver.ts';
+import { openTestTelemetry, type TestOptions } from './test_telemetry.ts';
 
 /** Wall clock minus monotonic clock. It is not a round number, so that any rounding shows. */
 export const OFFSET = 1_795_400_000_123_456_789n;
@@ -36,6 +34,32 @@ export const connection: Connection = {
 	error: undefined,
 };
 
+/** Its attributes, in its span and in its records, but for those in which the tests differ. */
+export const attributesOnTheWire = {
+	'client.address': '2001:db8:c::1',
+	'client.port': 51_234n,
+	'network.peer.address': '198.51.100.7',
+	'network.peer.port': 40_001n,
+	'network.local.address': '192.0.2.10',
+	'network.local.port': 80n,
+	'server.address': '192.0.2.10',
+	'server.port': 80n,
+	'network.transport': 'tcp',
+	'network.type': 'ipv4',
+	'process.pid': 4321n,
+	'process.executable.name': 'nginx',
+	'toascope.owner': 'accept',
+	'toascope.verdict': 'toa',
+	'toascope.profile': 'nat64',
+	'toascope.segment': 'ack',
+	'toascope.accept.seen': 'getpeername',
+	'toascope.accept.wait_seconds': 0.000_250_001,
+	'toascope.received_bytes': 5_000_000_000n,
+	'toascope.retransmitted_segments': 3n,
+	'toascope.rtt_seconds': 0.012_345_125,
+	'toascope.netns': 4_026_531_840n,
+} as const;
+
 /** The listener whose histograms count it. */
 export const listener = { slot: 3, service: 4 };
 
@@ -47,47 +71,21 @@ interface CountedExport extends Pick<SpanExport, 'onEvent' | 'sampling' | 'shutd
 	stats(): SpanStats & { readonly exported: bigint };
 }
 
-type Options = Partial<Omit<TelemetryOptions, 'config'> & TelemetryOptions['config']>;
+type Options = Omit<TestOptions, 'config'> & Pick<TestOptions['config'], 'endpoint' | 'protocol' | 'headersFile'>;
 
 export const traceIds = new TraceIdSource(42n, 'this boot');
 
 const opened: SpanExport[] = [];
 export let receiver: OtlpReceiver;
 
-export const everyConnection: TelemetryOptions['config']['sampling'] = {
-	ratio: 1,
-	listeners: 'all',
-	retransmits: undefined,
-	acceptWaitMs: undefined,
-};
-
 /** Starts an export that sends to the receiver. */
-export async function start({ protocol, headersFile, sampling, ...options }: Options = {}): Promise<CountedExport> {
+export async function start({ protocol, headersFile, ...options }: Options = {}): Promise<CountedExport> {
 	const endpoint = 'endpoint' in options ? options.endpoint : receiver.endpoint;
-	const { spans, health } = await openTelemetry({
+	const { spans, health } = await openTestTelemetry({
 		clock: (monotonicNs) => monotonicNs + OFFSET,
-		setSampleThreshold: () => {},
 		traceIds: (connection) => traceIds.of(connection),
-		resolveContainer: () => undefined,
-		onSpan: () => {},
-		logger: pino({ level: 'silent' }),
-		version: '1.2.3',
-		instanceId: 'f1d2c3b4-0000-5000-8000-000000000000',
-		metrics: fixtureExporter(),
-		onMetricError: (error) => {
-			throw error;
-		},
-		...(options as Partial<TelemetryOptions>),
-		config: {
-			endpoint,
-			protocol,
-			headersFile,
-			metrics: false,
-			spans: true,
-			logs: false,
-			spanIntervalMs: undefined,
-			sampling: { ...everyConnection, ...sampling },
-		},
+		...(options as Omit<TestOptions, 'config'>),
+		config: { endpoint, protocol, headersFile, spans: true },
 	});
 	if (spans === undefined) throw new Error('the environment forbids spans');
 	opened.push(spans);

@@ -9,7 +9,7 @@ import { startGrpcReceiver } from '../../../kit/telemetry/grpc_receiver.ts';
 import { decodeLogsRequest } from '../../../kit/telemetry/otlp_decode.ts';
 import { type OtlpReceiver, startOtlpReceiver } from '../../../kit/telemetry/otlp_receiver.ts';
 import { startRecords } from '../../../kit/telemetry/records.ts';
-import { connection, OFFSET, sampled, traceIds } from '../../../kit/telemetry/spans.ts';
+import { attributesOnTheWire, connection, OFFSET, sampled, traceIds } from '../../../kit/telemetry/spans.ts';
 
 const CONTAINER = 'c0ffee'.padEnd(64, '0');
 
@@ -119,30 +119,9 @@ describe('a record on the wire', () => {
 		expect(record?.observedTimeUnixNano).toBeGreaterThanOrEqual(before);
 		expect(record?.resource).toMatchObject({ 'service.name': 'toascope' });
 		expect(record?.attributes).toEqual({
-			'client.address': '2001:db8:c::1',
-			'client.port': 51_234n,
-			'network.peer.address': '198.51.100.7',
-			'network.peer.port': 40_001n,
-			'network.local.address': '192.0.2.10',
-			'network.local.port': 80n,
-			'server.address': '192.0.2.10',
-			'server.port': 80n,
-			'network.transport': 'tcp',
-			'network.type': 'ipv4',
-			'toascope.verdict': 'toa',
-			'toascope.profile': 'nat64',
-			'toascope.segment': 'ack',
-			'toascope.netns': 4_026_531_840n,
-			'process.pid': 4321n,
-			'process.executable.name': 'nginx',
+			...attributesOnTheWire,
 			'container.id': CONTAINER,
-			'toascope.owner': 'accept',
-			'toascope.accept.seen': 'getpeername',
-			'toascope.accept.wait_seconds': 0.000250001,
-			'toascope.received_bytes': 5_000_000_000n,
 			'toascope.sent_bytes': 2n ** 63n - 1n,
-			'toascope.retransmitted_segments': 3n,
-			'toascope.rtt_seconds': 0.012_345_125,
 			'toascope.state': 'closed',
 			'toascope.opened_unix_nano': 1_000_000_000_001n + OFFSET,
 		});

@@ -5,6 +5,7 @@ import { startAttributes } from '../../../../daemon/export/otel/connection_attri
 import { startGrpcReceiver } from '../../../kit/telemetry/grpc_receiver.ts';
 import { decodeTraceRequest } from '../../../kit/telemetry/otlp_decode.ts';
 import {
+	attributesOnTheWire,
 	close,
 	connection,
 	listener,
@@ -46,30 +47,9 @@ describe('a span on the wire', () => {
 		});
 		expect(span).toMatchObject(traceIds.of(connection));
 		expect(span?.attributes).toEqual({
-			'client.address': '2001:db8:c::1',
-			'client.port': 51_234n,
-			'network.peer.address': '198.51.100.7',
-			'network.peer.port': 40_001n,
-			'network.local.address': '192.0.2.10',
-			'network.local.port': 80n,
-			'server.address': '192.0.2.10',
-			'server.port': 80n,
-			'network.transport': 'tcp',
-			'network.type': 'ipv4',
-			'process.pid': 4321n,
-			'process.executable.name': 'nginx',
+			...attributesOnTheWire,
 			'container.id': CONTAINER,
-			'toascope.owner': 'accept',
-			'toascope.verdict': 'toa',
-			'toascope.profile': 'nat64',
-			'toascope.segment': 'ack',
-			'toascope.accept.seen': 'getpeername',
-			'toascope.accept.wait_seconds': 0.000_250_001,
-			'toascope.received_bytes': 5_000_000_000n,
 			'toascope.sent_bytes': 9_007_199_254_740_991n,
-			'toascope.retransmitted_segments': 3n,
-			'toascope.rtt_seconds': 0.012_345_125,
-			'toascope.netns': 4_026_531_840n,
 		});
 		expect(span?.events).toEqual([
 			{ name: 'toascope.connection.accepted', timeUnixNano: 1_000_000_250_002n + OFFSET, attributes: {} },

@@ -148,6 +148,19 @@ describe('the whole response', () => {
 	});
 });
 
+/** A daemon about which there is nothing to say. */
+const state = {
+	build: { version: '0', node: '0', libbpf: '0' },
+	provider: () => undefined,
+	configReload: () => ({ successful: false, successAtMs: 0 }),
+	listenFailures: () => ({ listen: 2n, socket: 0n }),
+	tasks: () => [],
+	logLinesDropped: () => 0,
+	attachments: () => ({ programs: [], lost: {} }),
+	spanRatio: () => undefined,
+	otlp: () => [],
+};
+
 describe('the registry', () => {
 	it('accepts metrics of other components', async () => {
 		const exporter = fixtureExporter(() => undefined);
@@ -158,20 +171,9 @@ describe('the registry', () => {
 	});
 
 	it('has the default metrics of the process, but none that a linter objects to', async () => {
-		const facts = {
-			build: { version: '0', node: '0', libbpf: '0' },
-			provider: () => undefined,
-			configReload: () => ({ successful: false, successAtMs: 0 }),
-			listenFailures: () => ({ listen: 2n, socket: 0n }),
-			tasks: () => [],
-			logLinesDropped: () => 0,
-			attachments: () => ({ programs: [], lost: {} }),
-			spanRatio: () => undefined,
-			otlp: () => [],
-		};
 		const onError = (error: unknown): never => expect.unreachable(String(error));
 		const exporter = createPrometheusExporter({
-			metrics: createMetrics({ latest: () => undefined, facts, ...began }),
+			metrics: createMetrics({ latest: () => undefined, state, ...began }),
 			onError,
 		});
 		const all = await text(exporter);
@@ -186,17 +188,7 @@ describe('the registry', () => {
 		const failed: string[] = [];
 		const metrics = createMetrics({
 			latest: () => snapshot,
-			facts: {
-				build: { version: '0', node: '0', libbpf: '0' },
-				provider: () => undefined,
-				configReload: () => ({ successful: true, successAtMs: 0 }),
-				listenFailures: () => ({ listen: 2n, socket: 0n }),
-				tasks: () => [],
-				logLinesDropped: () => 0,
-				attachments: () => ({ programs: [], lost: {} }),
-				spanRatio: () => undefined,
-				otlp: () => [],
-			},
+			state,
 			processMetrics: false,
 			...began,
 		});
