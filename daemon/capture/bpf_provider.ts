@@ -23,6 +23,7 @@ import { AttachmentCheck } from './attachment_check.ts';
 import type { AttachmentReport } from './attachment_report.ts';
 import { Attachments } from './attachments.ts';
 import { toOperatorError } from './bpf_errors.ts';
+import { EventRing } from './event_ring.ts';
 import { KernelSettings } from './kernel_settings.ts';
 import { ListeningSockets, listeningOn } from './listening.ts';
 import { fexitPrograms, load, modulePrograms, stateMaps } from './load.ts';
@@ -45,16 +46,12 @@ import type {
 	ProviderName,
 	Tracker,
 } from './provider.ts';
-import { constant, eventLayout, listenerKeyLayout, metaEntry } from './records/layout.gen.ts';
-import { readEvent, u32 } from './records/records.ts';
+import { constant, listenerKeyLayout, metaEntry } from './records/layout.gen.ts';
+import { u32 } from './records/records.ts';
 import { SavedSyns } from './saved_syns.ts';
 import { ServedCgroup, servedCgroupId } from './served_cgroup.ts';
 import { type Emission, noEmission } from './settings.ts';
 import { Sweeper, sweepProgram } from './sweeper.ts';
-
-const ringBatchBytes = 256 * eventLayout.size;
-/** Then drain() returns, so that the event loop can serve other work. */
-const drainMs = 10;
 
 export class BpfProvider implements Provider, Tracker {
 	readonly tracker: Tracker = this;
@@ -72,13 +69,13 @@ export class BpfProvider implements Provider, Tracker {
 	readonly #attachments: Attachments;
 	readonly #check: AttachmentCheck;
 	readonly #connections: Connections;
+	readonly #ring: EventRing;
 	readonly #sockets: ListeningSockets;
 	readonly #owners: Owners;
 	readonly #savedSyns: SavedSyns;
 	readonly #sweeper: Sweeper;
 	readonly #settings: KernelSettings;
 	readonly #profileNames = new Map<number, string>();
-	readonly #events = Buffer.allocUnsafeSlow(ringBatchBytes);
 	#config: Config;
 	#emission: Emission = noEmission;
 	/** The id of the cgroup that the programs are attached to. */
@@ -113,6 +110,7 @@ export class BpfProvider implements Provider, Tracker {
 		this.counters = new Counters(bpf, this.#sweeper, profileName, () => reader.events());
 		this.#settings = new KernelSettings(bpf, reader.name);
 		this.#connections = new Connections(bpf, profileName);
+		this.#ring = new EventRing(bpf, profileName);
 		this.#sockets = new ListeningSockets(bpf, probed.features.listeningSockets);
 		const sharesHostPids = isInitialPidNamespace();
 		if (!sharesHostPids) logLine(log, logLines.pidNamespace, { hint: hostPidNamespaceHint });
@@ -311,36 +309,18 @@ export class BpfProvider implements Provider, Tracker {
 	}
 
 	ringShare(): number {
-		return this.#bpf.ringShare();
+		return this.#ring.share;
 	}
 
-	/** Leaves what takes longer than `drainMs` for the next call. */
 	drain(onEvent: (event: ConnectionEvent) => void, onFailure: OnFailure): boolean {
-		const name = (id: number) => this.#profileNames.get(id);
-		const until = performance.now() + drainMs;
-		let bytes = this.#events.length;
-		while (bytes === this.#events.length && performance.now() < until) {
-			bytes = this.#bpf.drain(this.#events);
-			for (let at = 0; at < bytes; at += eventLayout.size) {
-				// the batch is no longer in the ring: a record that fails must not lose the others
-				try {
-					const event = readEvent(this.#events, at, name);
-					if (event === undefined) throw new Error('a record lacks the endpoints of its connection');
-					onEvent({ ...event, connection: this.#withOwner(event.connection, onFailure) });
-				} catch (error) {
-					onFailure('events', error);
-				}
-			}
-		}
-		return bytes === this.#events.length;
+		return this.#ring.drain(
+			(event) => onEvent({ ...event, connection: this.#withOwner(event.connection, onFailure) }),
+			onFailure,
+		);
 	}
 
 	discard(): number {
-		let all = 0;
-		for (let bytes = this.#events.length; bytes === this.#events.length; all += bytes) {
-			bytes = this.#bpf.drain(this.#events);
-		}
-		return all / eventLayout.size;
+		return this.#ring.discard();
 	}
 
 	flush(yieldLoop: Yield): Promise<void> {
