@@ -2,9 +2,9 @@
 /** Spans, and a collector that fails. */
 import { pino } from 'pino';
 import { describe, expect, it, vi } from 'vitest';
-import { sampleAll } from '../../../../daemon/model/sampling.ts';
-import { busy, startGrpcReceiver } from '../../../kit/telemetry/grpc_receiver.ts';
-import { close, receiver, replaceReceiver, setupPerTest, start } from '../../../kit/telemetry/spans.ts';
+import { sampleAll } from '../../../../../daemon/model/sampling.ts';
+import { busy, startGrpcReceiver } from '../../../../kit/telemetry/grpc_receiver.ts';
+import { close, receiver, replaceReceiver, setupPerTest, start } from '../../../../kit/telemetry/spans.ts';
 
 setupPerTest();
 

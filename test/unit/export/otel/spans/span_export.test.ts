@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Spans, from connection events to what a collector reads off the wire. */
 import { describe, expect, it, vi } from 'vitest';
-import { startAttributes } from '../../../../daemon/export/otel/connection_attributes.ts';
-import { startGrpcReceiver } from '../../../kit/telemetry/grpc_receiver.ts';
-import { decodeTraceRequest } from '../../../kit/telemetry/otlp_decode.ts';
+import { startAttributes } from '../../../../../daemon/export/otel/connection_attributes.ts';
+import { startGrpcReceiver } from '../../../../kit/telemetry/grpc_receiver.ts';
+import { decodeTraceRequest } from '../../../../kit/telemetry/otlp_decode.ts';
 import {
 	attributesOnTheWire,
 	close,
@@ -15,7 +15,7 @@ import {
 	setupPerTest,
 	start,
 	traceIds,
-} from '../../../kit/telemetry/spans.ts';
+} from '../../../../kit/telemetry/spans.ts';
 
 setupPerTest();
 

@@ -6,9 +6,9 @@ import { ProtobufTraceSerializer } from '@opentelemetry/otlp-transformer';
 import { NodeSDK } from '@opentelemetry/sdk-node';
 import { InMemorySpanExporter, SamplingDecision, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
 import { expect, it } from 'vitest';
-import { SpanSchema } from '../../../../daemon/export/otel/proto/trace.gen.ts';
-import { ExportTraceServiceRequestSchema } from '../../../../daemon/export/otel/proto/trace_service.gen.ts';
-import { type ConnectionSpan, SpanWriter } from '../../../../daemon/export/otel/spans/span_writer.ts';
+import { SpanSchema } from '../../../../../daemon/export/otel/proto/trace.gen.ts';
+import { ExportTraceServiceRequestSchema } from '../../../../../daemon/export/otel/proto/trace_service.gen.ts';
+import { type ConnectionSpan, SpanWriter } from '../../../../../daemon/export/otel/spans/span_writer.ts';
 
 const span: ConnectionSpan = {
 	name: 'TCP connection',

@@ -2,14 +2,14 @@
 /** Connection records, from connection events to what a receiver reads off the wire. */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type LogRecord, RecordWriter } from '../../../../daemon/export/otel/logs/record_writer.ts';
-import { LogRecordSchema } from '../../../../daemon/export/otel/proto/logs.gen.ts';
-import type { Connection } from '../../../../daemon/model/connection.ts';
-import { startGrpcReceiver } from '../../../kit/telemetry/grpc_receiver.ts';
-import { decodeLogsRequest } from '../../../kit/telemetry/otlp_decode.ts';
-import { type OtlpReceiver, startOtlpReceiver } from '../../../kit/telemetry/otlp_receiver.ts';
-import { startRecords } from '../../../kit/telemetry/records.ts';
-import { attributesOnTheWire, connection, OFFSET, sampled, traceIds } from '../../../kit/telemetry/spans.ts';
+import { type LogRecord, RecordWriter } from '../../../../../daemon/export/otel/logs/record_writer.ts';
+import { LogRecordSchema } from '../../../../../daemon/export/otel/proto/logs.gen.ts';
+import type { Connection } from '../../../../../daemon/model/connection.ts';
+import { startGrpcReceiver } from '../../../../kit/telemetry/grpc_receiver.ts';
+import { decodeLogsRequest } from '../../../../kit/telemetry/otlp_decode.ts';
+import { type OtlpReceiver, startOtlpReceiver } from '../../../../kit/telemetry/otlp_receiver.ts';
+import { startRecords } from '../../../../kit/telemetry/records.ts';
+import { attributesOnTheWire, connection, OFFSET, sampled, traceIds } from '../../../../kit/telemetry/spans.ts';
 
 const CONTAINER = 'c0ffee'.padEnd(64, '0');
 

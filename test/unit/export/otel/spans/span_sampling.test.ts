@@ -2,10 +2,10 @@
 /** Sampling by ratio, and by a lower one while connections close faster than spans can be sent. */
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
-import { SpanSampling } from '../../../../daemon/export/otel/spans/span_sampling.ts';
-import type { ConnectionEvent } from '../../../../daemon/model/connection.ts';
-import { ratioOf, type Sample, sampleAll, thresholdOf, traceRandomness } from '../../../../daemon/model/sampling.ts';
-import { close, connection, receiver, setupPerTest, start } from '../../../kit/telemetry/spans.ts';
+import { SpanSampling } from '../../../../../daemon/export/otel/spans/span_sampling.ts';
+import type { ConnectionEvent } from '../../../../../daemon/model/connection.ts';
+import { ratioOf, type Sample, sampleAll, thresholdOf, traceRandomness } from '../../../../../daemon/model/sampling.ts';
+import { close, connection, receiver, setupPerTest, start } from '../../../../kit/telemetry/spans.ts';
 
 setupPerTest();
 
