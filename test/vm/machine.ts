@@ -90,10 +90,11 @@ export class Machine {
 		const words = Object.entries(given).map(([name, value]) => `toascope.${name}=${value}`);
 		const line = [...kernelArguments, 'panic=-1 quiet', ...words, ...(options.kernelArguments ?? [])];
 		const qemu = spawn(
-			// QEMU ends with this process, however that ends
-			'setpriv',
+			// QEMU leaves the processors to the tests on this kernel, which run at the same time, and ends
+			// with this process, however that ends
+			'nice',
 			[
-				...['--pdeathsig', 'KILL', '--', program],
+				...['-n', '19', 'setpriv', '--pdeathsig', 'KILL', '--', program],
 				...emulation,
 				...hardware,
 				...['-kernel', join(fetched.image, image), '-initrd', initramfs, '-append', line.join(' ')],

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Runs the tests on each kernel of the matrix, two guests at a time. */
+/** Runs the tests on each kernel of the matrix, two guests at a time, or one beside other tests. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -167,11 +167,15 @@ async function runKernel(kernel: Kernel, plan: Plan, print: (line: string) => vo
 	}
 }
 
-/** Calls `print` with each line about the progress. */
+/**
+ * Until `otherTests` has resolved, only one guest runs at a time. Calls `print` with each line about
+ * the progress.
+ */
 export async function runMatrix(
 	kernels: readonly Kernel[],
 	plan: Plan,
 	print: (line: string) => void,
+	otherTests: Promise<unknown>,
 ): Promise<KernelReport[]> {
 	await buildPrograms(thisMachine);
 	writeFileSync(vectors, vectorLines());
@@ -195,6 +199,7 @@ export async function runMatrix(
 			reports[index] = await runKernel(kernel, own, (line) => print(`${kernel.name.padEnd(nameWidth)} ${line}`));
 		}
 	};
-	await Promise.all(Array.from({ length: atOnce }, worker));
+	const beside = Array.from({ length: atOnce - 1 }, () => otherTests.then(worker));
+	await Promise.all([worker(), ...beside]);
 	return reports;
 }

@@ -19,8 +19,15 @@ function suitesOf({ kernel, release, steps, problems, skipped, seconds }: Kernel
 	return [...suites, { name: whole, passed: 0, failed: problems.length > 0 ? 1 : 0, skips, seconds }];
 }
 
-/** Runs the guests, and prints their progress and what failed. */
-export async function testGuests(kernels: readonly Kernel[], plan: Plan): Promise<Suite[]> {
+/**
+ * Runs the guests, and prints their progress and what failed. `otherTests`: until it has resolved,
+ * other tests need a processor of this machine.
+ */
+export async function testGuests(
+	kernels: readonly Kernel[],
+	plan: Plan,
+	otherTests: Promise<unknown> = Promise.resolve(),
+): Promise<Suite[]> {
 	const skipped: KernelReport[] = [];
 	const able = kernels.filter((kernel) => {
 		const lack = missingRequirement(kernel.architecture);
@@ -29,7 +36,7 @@ export async function testGuests(kernels: readonly Kernel[], plan: Plan): Promis
 		skipped.push({ kernel, steps: [], problems: [], skipped: lack, seconds: 0 });
 		return false;
 	});
-	const ran = able.length === 0 ? [] : await runMatrix(able, plan, (line) => console.log(line));
+	const ran = able.length === 0 ? [] : await runMatrix(able, plan, (line) => console.log(line), otherTests);
 	const reports = kernels.flatMap((kernel) => [...ran, ...skipped].filter((report) => report.kernel === kernel));
 	for (const { kernel, steps, problems } of reports) {
 		for (const { name, failures } of steps) {
