@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Requests and responses of the trace and logs services, in protobuf and in JSON, from encoded items. */
+/** Requests and responses of the services of OTLP, in protobuf and in JSON, from encoded items. */
 import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf';
 import type { Resource } from '@opentelemetry/resources';
+import type { MetricsRequest } from './metrics/requests.ts';
 import { readResponse, toOtlpJson } from './otlp_json.ts';
 import { InstrumentationScopeSchema } from './proto/common.gen.ts';
 import { ExportLogsServiceRequestSchema, ExportLogsServiceResponseSchema } from './proto/logs_service.gen.ts';
+import { ExportMetricsServiceRequestSchema, ExportMetricsServiceResponseSchema } from './proto/metrics_service.gen.ts';
 import { ResourceSchema } from './proto/resource.gen.ts';
 import { ExportTraceServiceRequestSchema, ExportTraceServiceResponseSchema } from './proto/trace_service.gen.ts';
 import { lengthDelimited, varintBytes } from './protobuf_writer.ts';
 import type { SignalCodec } from './receiver.ts';
 import { resourceMessage } from './resource.ts';
 
-/** Encoded spans or log records: messages Span or LogRecord. */
+/** Encoded metrics, spans or log records: messages Metric, Span or LogRecord. */
 export type EncodedItems = readonly Uint8Array[];
 
 /** What differs between the services. */
@@ -23,6 +25,15 @@ interface Service<Request extends DescMessage, Response extends DescMessage> {
 		readonly message: string | undefined;
 	};
 }
+
+const metrics: Service<typeof ExportMetricsServiceRequestSchema, typeof ExportMetricsServiceResponseSchema> = {
+	request: ExportMetricsServiceRequestSchema,
+	response: ExportMetricsServiceResponseSchema,
+	rejected: ({ partialSuccess }) => ({
+		count: partialSuccess?.rejectedDataPoints,
+		message: partialSuccess?.errorMessage,
+	}),
+};
 
 const traces: Service<typeof ExportTraceServiceRequestSchema, typeof ExportTraceServiceResponseSchema> = {
 	request: ExportTraceServiceRequestSchema,
@@ -43,6 +54,16 @@ const logs: Service<typeof ExportLogsServiceRequestSchema, typeof ExportLogsServ
 const roomFactor = 1.25;
 
 /** `version`: of toascope. */
+export function metricsCodec(resource: Resource, version: string): SignalCodec<MetricsRequest> {
+	const { serialize, readResponse } = encodedCodec(metrics, resource, version);
+	return {
+		serialize: (request, json) => serialize(request.metrics, json),
+		readResponse,
+		count: ({ points }) => points,
+	};
+}
+
+/** `version`: of toascope. */
 export function spansCodec(resource: Resource, version: string): SignalCodec<EncodedItems> {
 	return encodedCodec(traces, resource, version);
 }
@@ -52,7 +73,7 @@ export function recordsCodec(resource: Resource, version: string): SignalCodec<E
 	return encodedCodec(logs, resource, version);
 }
 
-/** Field numbers: the messages around spans have the same as those around log records. */
+/** Field numbers: the messages around metrics, spans and log records have the same. */
 const field = { ofResource: 1, resource: 1, ofScope: 2, scope: 1, item: 2 } as const;
 
 function encodedCodec<Request extends DescMessage, Response extends DescMessage>(
@@ -65,7 +86,7 @@ function encodedCodec<Request extends DescMessage, Response extends DescMessage>
 	const scopeField = fieldOf(field.scope, toBinary(InstrumentationScopeSchema, scope));
 	/**
 	 * Every request is written here: it can have half a megabyte, and with one of each, 60 MB of them
-	 * would await garbage collection. A queue has one request at a time; one that is given up is not
+	 * would await garbage collection. A signal has one request at a time; one that is given up is not
 	 * needed any more, since its connections are ended.
 	 */
 	let request = Buffer.alloc(0);

@@ -96,12 +96,12 @@ export async function openTelemetry(options: TelemetryOptions): Promise<Telemetr
 	if (signals.includes('metrics')) {
 		const [{ MetricExport }, { metricsCodec }] = await Promise.all([
 			import('./metrics/metric_export.ts'),
-			import('./metrics/codec.ts'),
+			import('./encoded_codec.ts'),
 		]);
 		const { metrics: source, onMetricError: onError } = options;
 		const { temporality, metricTimeoutMs: timeoutMs } = environment;
-		const opened = await open('metrics', metricsCodec, timeoutMs);
-		metrics = new MetricExport({ ...opened, metrics: source, resource, temporality, timeoutMs, version, onError });
+		const opened = await open('metrics', metricsCodec(resource, version), timeoutMs);
+		metrics = new MetricExport({ ...opened, metrics: source, temporality, timeoutMs, onError });
 	}
 	if (signals.includes('traces')) {
 		const [{ SpanExport }, { spansCodec }, { SpanSampling }] = await Promise.all([

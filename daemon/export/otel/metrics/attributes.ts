@@ -1,16 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The attributes of a data point, from the labels of its series. */
-import { create } from '@bufbuild/protobuf';
 import type { Series } from '../../../model/series.ts';
 import { labelAttributes } from '../../metric_labels.ts';
 import type { Labels } from '../../point.ts';
-import { type KeyValue, KeyValueSchema } from '../proto/common.gen.ts';
+import { ProtobufWriter } from '../protobuf_writer.ts';
+import { attributeField } from './metric_writer.ts';
 
-export type AttributeValue = string | bigint;
+/** Encoded attributes: the fields of a data point, which have another number in a histogram. */
+export interface PointAttributes {
+	readonly number: Uint8Array;
+	readonly histogram: Uint8Array;
+}
 
-/** The attributes by name; `metric`: the name in Prometheus of the metric that has the labels. */
-export function attributesOf(metric: string, labels: Labels): Record<string, AttributeValue> {
-	const attributes: Record<string, AttributeValue> = {};
+type Attributes = Readonly<Record<string, string | bigint>>;
+
+/** `metric`: the name in Prometheus of the metric that has the labels. */
+export function pointAttributes(metric: string, labels: Labels): PointAttributes {
+	const attributes = attributesOf(metric, labels);
+	return {
+		number: encode(attributeField.number, attributes),
+		histogram: encode(attributeField.histogram, attributes),
+	};
+}
+
+export function seriesAttributes({ client, listener }: Series): PointAttributes {
+	return pointAttributes('toascope_client', { client, listener });
+}
+
+function attributesOf(metric: string, labels: Labels): Attributes {
+	const attributes: Record<string, string | bigint> = {};
 	for (const [label, value] of Object.entries(labels)) {
 		if (label === 'listener') Object.assign(attributes, listenerAttributes(value));
 		else attributes[labelAttributes[label] ?? `${metric.slice(0, metric.indexOf('_'))}.${label}`] = value;
@@ -19,22 +37,15 @@ export function attributesOf(metric: string, labels: Labels): Record<string, Att
 }
 
 /** `ADDR:PORT`, with IPv6 in brackets, as an address and a port; `other` has no port. */
-function listenerAttributes(listener: string): Record<string, AttributeValue> {
+function listenerAttributes(listener: string): Attributes {
 	const [, address = listener, port] = /^\[?(.*?)\]?:(\d+)$/.exec(listener) ?? [];
 	return { 'server.address': address, ...(port !== undefined && { 'server.port': BigInt(port) }) };
 }
 
-export function keyValues(attributes: Readonly<Record<string, AttributeValue>>): KeyValue[] {
-	return Object.entries(attributes).map(([key, value]) =>
-		create(KeyValueSchema, {
-			key,
-			value: {
-				value: typeof value === 'bigint' ? { case: 'intValue', value } : { case: 'stringValue', value },
-			},
-		}),
-	);
-}
+const writer = new ProtobufWriter();
 
-export function seriesAttributes({ client, listener }: Series): KeyValue[] {
-	return keyValues(attributesOf('toascope_client', { client, listener }));
+function encode(tag: number, attributes: Attributes): Uint8Array {
+	writer.begin();
+	for (const name in attributes) writer.attribute(tag, name, attributes[name] ?? '');
+	return writer.end();
 }

@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Exports all metrics over OTLP. It keeps no counters, except what the receiver has (delta). */
-import { create } from '@bufbuild/protobuf';
-import type { Resource } from '@opentelemetry/resources';
 import { Deadline, withinMs } from '../../../deadline.ts';
 import { TimeSlice } from '../../../event_loop.ts';
 import type { TemporalityPreference } from '../../../otel_environment.ts';
 import type { Metrics } from '../../registry.ts';
 import { SeriesCache } from '../../series_cache.ts';
-import { InstrumentationScopeSchema } from '../proto/common.gen.ts';
 import type { Receiver } from '../receiver.ts';
-import { resourceMessage } from '../resource.ts';
 import type { SignalHealth } from '../signal_health.ts';
 import { seriesAttributes } from './attributes.ts';
-import { type MetricsRequest, metricsRequests, type RequestOptions } from './requests.ts';
+import { type MetricsRequest, metricsRequests } from './requests.ts';
 import type { MetricStream } from './stream.ts';
 import { metricStreams } from './streams.ts';
 import { DeltaState } from './temporality.ts';
@@ -21,19 +17,15 @@ export interface MetricExportOptions {
 	readonly metrics: Metrics;
 	readonly receiver: Receiver<MetricsRequest>;
 	readonly health: SignalHealth;
-	readonly resource: Resource;
 	readonly temporality: TemporalityPreference;
 	/** The time for an export: no request begins later. */
 	readonly timeoutMs: number;
-	/** Version of toascope. */
-	readonly version: string;
 	/** Called for a metric that could not be read; the export continues without it. */
 	readonly onError: (error: unknown, metric: string) => void;
 }
 
 export class MetricExport {
 	readonly #options: MetricExportOptions;
-	readonly #requestOptions: RequestOptions;
 	readonly #attributes = new SeriesCache(seriesAttributes);
 	readonly #state: DeltaState;
 	/** The export in progress: two at a time would send the same deltas twice. */
@@ -43,14 +35,8 @@ export class MetricExport {
 	#notBeforeMs = 0;
 
 	constructor(options: MetricExportOptions) {
-		const { resource, temporality, version } = options;
 		this.#options = options;
-		this.#state = new DeltaState(temporality);
-		this.#requestOptions = {
-			resource: resourceMessage(resource),
-			scope: create(InstrumentationScopeSchema, { name: 'toascope', version }),
-			temporality,
-		};
+		this.#state = new DeltaState(options.temporality);
 	}
 
 	/**
@@ -83,11 +69,11 @@ export class MetricExport {
 	}
 
 	async #export(): Promise<boolean> {
-		const { receiver, health, timeoutMs } = this.#options;
+		const { receiver, health, temporality, timeoutMs } = this.#options;
 		const deadline = new Deadline(timeoutMs);
 		let failure: Error | undefined;
 		this.#state.beginExport();
-		for await (const request of metricsRequests(this.#streams(), this.#state, this.#requestOptions)) {
+		for await (const request of metricsRequests(this.#streams(), this.#state, temporality)) {
 			if (deadline.remainingMs === 0) {
 				failure ??= new Error(`the export did not end within ${timeoutMs} ms`);
 				break;

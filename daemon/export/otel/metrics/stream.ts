@@ -2,7 +2,7 @@
 /** A metric stream: a metric under its OpenTelemetry name, with the points that it shows now. */
 import type { Series } from '../../../model/series.ts';
 import type { PointValue } from '../../point.ts';
-import type { KeyValue } from '../proto/common.gen.ts';
+import type { PointAttributes } from './attributes.ts';
 
 export interface MetricStream {
 	readonly name: string;
@@ -20,7 +20,7 @@ export interface MetricStream {
 export interface StreamPoint {
 	/** Identifies the series within its stream for as long as it lives. */
 	readonly series: Series | string;
-	readonly attributes: () => KeyValue[];
+	readonly attributes: () => PointAttributes;
 	/** When the series was 0 (Unix nanoseconds); undefined: not known, or a gauge. */
 	readonly sinceNs: bigint | undefined;
 	readonly value: PointValue;

@@ -9,8 +9,7 @@ import { type MetricDefinition, type MetricName, metricDefinition, metricTable }
 import { integer, type Point, type PointValue, summary } from '../../point.ts';
 import { type Metrics, type RegisteredMetric, registeredMetrics } from '../../registry.ts';
 import type { SeriesCache } from '../../series_cache.ts';
-import type { KeyValue } from '../proto/common.gen.ts';
-import { attributesOf, keyValues } from './attributes.ts';
+import { type PointAttributes, pointAttributes } from './attributes.ts';
 import { runtimeMetric } from './runtime_metrics.ts';
 import type { MetricStream, StreamHead, StreamPoint } from './stream.ts';
 
@@ -20,7 +19,7 @@ import type { MetricStream, StreamHead, StreamPoint } from './stream.ts';
  */
 export async function* metricStreams(
 	metrics: Metrics,
-	attributes: SeriesCache<KeyValue[]>,
+	attributes: SeriesCache<PointAttributes>,
 	nowNs: bigint,
 	onError: (error: unknown, metric: string) => void,
 ): AsyncGenerator<MetricStream> {
@@ -77,7 +76,7 @@ function* streamPoints(metric: string, points: Iterable<Point>): Generator<Strea
 		yield {
 			// a listener that was folded and has come back is another series
 			series: `${JSON.stringify(labels)} ${sinceNs}`,
-			attributes: () => keyValues(attributesOf(metric, labels)),
+			attributes: () => pointAttributes(metric, labels),
 			sinceNs,
 			value,
 		};
@@ -87,7 +86,7 @@ function* streamPoints(metric: string, points: Iterable<Point>): Generator<Strea
 function* clientPoints(
 	table: SeriesTable,
 	columns: ClientColumns,
-	attributes: SeriesCache<KeyValue[]>,
+	attributes: SeriesCache<PointAttributes>,
 ): Generator<StreamPoint> {
 	for (let row = 0; row < table.length; row++) {
 		const series = table.series(row);

@@ -18,13 +18,16 @@ interface Accepted {
 
 /** A point as it is sent, and what its acceptance means. */
 export interface SentPoint extends StreamPoint {
-	accept(): void;
+	/** Undefined: nothing has to be remembered. */
+	readonly accept?: () => void;
 }
 
-const nothing = () => {};
-
 /** Whether a stream's points are deltas; a gauge has no temporality. */
-export function isDelta({ isGauge }: MetricStream, { type }: PointValue, preference: TemporalityPreference): boolean {
+export function isDelta(
+	{ isGauge }: MetricStream,
+	type: PointValue['type'],
+	preference: TemporalityPreference,
+): boolean {
 	if (isGauge || preference === 'cumulative') return false;
 	// by the specification "lowmemory" is delta for synchronous counters and histograms only, and
 	// all counters here are read when they are exported
@@ -48,7 +51,7 @@ export class DeltaState {
 	 * the counters are its own, and nothing says when the series began if it has no start.
 	 */
 	begin(stream: MetricStream, point: StreamPoint, adopted: boolean): void {
-		if (!isDelta(stream, point.value, this.#preference)) return;
+		if (!isDelta(stream, point.value.type, this.#preference)) return;
 		if (point.sinceNs !== undefined && !(adopted && stream.isPinned)) return;
 		this.#acceptedOf(stream).set(point.series, { value: point.value, atNs: stream.atNs, export: this.#export });
 	}
@@ -63,8 +66,8 @@ export class DeltaState {
 	*convert(stream: MetricStream): Generator<SentPoint> {
 		this.#read.add(stream.name);
 		for (const point of stream.points) {
-			if (isDelta(stream, point.value, this.#preference)) yield* this.#difference(stream, point);
-			else yield { ...point, accept: nothing };
+			if (isDelta(stream, point.value.type, this.#preference)) yield* this.#difference(stream, point);
+			else yield point;
 		}
 	}
 

@@ -44,7 +44,7 @@ const errorStatus = Uint8Array.of(statusField.code, Status_StatusCode.ERROR);
 
 export class SpanWriter {
 	readonly #out = new ProtobufWriter();
-	readonly #inner = new ProtobufWriter();
+	readonly #event = new ProtobufWriter();
 
 	encode({ name, traceId, spanId, traceState, startNs, endNs, isError, attributes, events }: ConnectionSpan): Buffer {
 		const out = this.#out;
@@ -59,16 +59,16 @@ export class SpanWriter {
 		out.fixed64(field.start, startNs);
 		out.fixed64(field.end, endNs);
 		for (const key in attributes) out.attribute(field.attribute, key, attributes[key] ?? '');
-		for (const event of events) out.message(field.event, this.#event(event));
+		for (const event of events) this.#addEvent(event);
 		if (isError) out.message(field.status, errorStatus);
 		out.fixed32(field.flags, flags);
 		return out.end();
 	}
 
-	#event({ name, timeNs }: ConnectionSpan['events'][number]): Buffer {
-		this.#inner.begin();
-		this.#inner.fixed64(eventField.time, timeNs);
-		this.#inner.text(eventField.name, name);
-		return this.#inner.end();
+	#addEvent({ name, timeNs }: ConnectionSpan['events'][number]): void {
+		this.#event.begin();
+		this.#event.fixed64(eventField.time, timeNs);
+		this.#event.text(eventField.name, name);
+		this.#out.embed(field.event, this.#event);
 	}
 }
