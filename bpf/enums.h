@@ -6,7 +6,7 @@
 #include "../kernel/toa_rules.h"
 
 enum constant {
-	TOASCOPE_LAYOUT = 9,
+	TOASCOPE_LAYOUT = 10,
 	HISTOGRAM_BUCKETS = 24, /* the last one has no upper bound */
 	SEGMENTS = 3,
 	COMM_SIZE = 16,

@@ -232,7 +232,8 @@ enum meta_entry {
 	META_SCOPE = 2,         /* daemon/capture/pinning/counter_scope.ts */
 	META_PEER_HASH_KEY = 3, /* random, the key of peer_hash(); not 0 once the maps are set up */
 	META_LISTENERS_FOLDED = 4,
-	META_ENTRIES = 5,
+	META_SINCE_NS = 5, /* when all counters were 0 (wall clock, nanoseconds since 1970); 0: unknown */
+	META_ENTRIES = 6,
 };
 
 /* A descriptor that listens. The listeners' iterator writes one of these for each. */

@@ -30,7 +30,7 @@ import { fexitPrograms, load, modulePrograms, stateMaps } from './load.ts';
 import { findBusyPeers } from './maps/busy_peers.ts';
 import { Connections } from './maps/connections.ts';
 import { Counters } from './maps/counters.ts';
-import { readMeta } from './maps/meta.ts';
+import { readMeta, writeMeta } from './maps/meta.ts';
 import { readUnknownOptions } from './maps/tables.ts';
 import { Owners } from './owners.ts';
 import { writeScope } from './pinning/counter_scope.ts';
@@ -173,10 +173,15 @@ export class BpfProvider implements Provider, Tracker {
 		return this.#pins?.adopted ?? false;
 	}
 
+	get countersSinceNs(): bigint | undefined {
+		return readMeta(this.#bpf, metaEntry.META_SINCE_NS) || undefined;
+	}
+
 	#start(log: LogSink): void {
 		// "other" must exist before any listener finds the table full
 		this.#bpf.map('listener_index').update(Buffer.alloc(listenerKeyLayout.size), u32(constant.OTHER_LISTENER), 1);
 		writeScope(this.#bpf, this.#cgroup);
+		if (!this.adopted) writeMeta(this.#bpf, metaEntry.META_SINCE_NS, BigInt(Date.now()) * 1_000_000n);
 		this.#apply(this.#config);
 		if (this.features.listeningSockets === '') this.#attachments.attachIterator('toascope_listeners');
 		for (const program of this.#fexit) this.#attachments.attachTraced(program, 'function');

@@ -84,6 +84,8 @@ export interface Tracker {
 	readonly wholeHost: boolean;
 	/** True: it adopted the counters of an earlier daemon. */
 	readonly adopted: boolean;
+	/** When the counters of the whole table were 0 (Unix nanoseconds); undefined: it is not recorded. */
+	readonly countersSinceNs: bigint | undefined;
 	/** The secret of the counters; the same for every daemon that adopts them. */
 	readonly secret: bigint;
 	/** The counters, as the store reads them. */

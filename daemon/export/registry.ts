@@ -27,9 +27,7 @@ export interface MetricsOptions {
 	readonly latest: () => Snapshot | undefined;
 	readonly state: DaemonState;
 	readonly startedNs: bigint;
-	/**
-	 * When the pinned counters were 0 (Unix nanoseconds); undefined: an earlier daemon began them.
-	 */
+	/** When the pinned counters of the whole table were 0 (Unix nanoseconds); undefined: not known. */
 	readonly countersSinceNs: bigint | undefined;
 	/** Whether to include `process_*` and `nodejs_*`; the default is true. */
 	readonly processMetrics?: boolean;
@@ -75,10 +73,7 @@ const unwanted = [
 	'nodejs_eventloop_utilization_histogram',
 ];
 
-/**
- * The counters of the whole table, which are pinned like those of listeners and clients, without a
- * record of when they began.
- */
+/** The counters of the whole table, which are pinned like those of listeners and clients. */
 const pinned: ReadonlySet<string> = new Set<MetricOf<'snapshot'>>([
 	'toascope_clients_folded_total',
 	'toascope_listeners_folded_total',

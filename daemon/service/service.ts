@@ -234,7 +234,7 @@ export class Service implements View {
 		return createMetrics({
 			latest: () => this.snapshot(),
 			startedNs,
-			countersSinceNs: this.#provider.tracker?.adopted === true ? undefined : startedNs,
+			countersSinceNs: this.#provider.tracker?.countersSinceNs,
 			state: {
 				build: { version, node: process.versions.node, libbpf: native().libbpfVersion },
 				provider: () => {

@@ -5,36 +5,25 @@
  * the lab made.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { metricTable } from '../../daemon/export/metric_table.ts';
+import { parseTime } from '../../daemon/api/time.ts';
 import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
 import type { ConnectionResult } from '../../daemon/lab/protocol.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
-import { clientTotals, labTotalsByClient, metricsAtRest } from '../kit/daemon/expected_traffic.ts';
+import { clientTotals, labTotals, labTotalsByClient, metricsAtRest } from '../kit/daemon/expected_traffic.ts';
 import { lookUpAll } from '../kit/daemon/lookup.ts';
+import { createdSamples, distinctLines, linesAtRest } from '../kit/telemetry/at_rest.ts';
 import { receivedOf } from '../kit/telemetry/collected_metrics.ts';
 import { type CollectedRecord, type CollectedSpan, Collector } from '../kit/telemetry/collector.ts';
 import { buildCollector } from '../kit/telemetry/go_programs.ts';
 import type { Sample } from '../kit/telemetry/metrics.ts';
-import { latestSamples, lineOf } from '../kit/telemetry/otlp_series.ts';
+import { createdOf, latestSamples } from '../kit/telemetry/otlp_series.ts';
 import { scaleTimeout } from '../kit/timeouts.ts';
 import { somePorts } from '../kit/wire/toa_stage.ts';
 
 const port = somePorts(1);
 const listener = `${network.server}:${port}`;
 const listenPort = 10_001;
-
-/** The counters of the snapshot, whose values do not change at rest. */
-const counters = new Set<string>(
-	metricTable
-		.filter(({ source, type, name }) => /^(client|snapshot)$/.test(source) && type === 'counter' && !/_bpf_/.test(name))
-		.map(({ name }) => name),
-);
-const countersOf = (samples: readonly Sample[]) =>
-	samples
-		.filter(({ name }) => counters.has(name))
-		.map(lineOf)
-		.toSorted();
 
 const program = (await buildCollector()) ?? '';
 
@@ -85,20 +74,43 @@ describe.skipIf(program === '')('the OpenTelemetry Collector', () => {
 
 	/** Resolves when the Collector has written what `/metrics` shows at rest; the test's time limit ends it. */
 	async function untilWritten(samples: readonly Sample[]): Promise<void> {
-		const expected = countersOf(samples).join('\n');
-		while (countersOf(latest()).join('\n') !== expected) await new Promise((resolve) => setTimeout(resolve, 200));
+		const expected = linesAtRest(samples).join('\n');
+		while (linesAtRest(latest()).join('\n') !== expected) await new Promise((resolve) => setTimeout(resolve, 200));
 	}
 
-	const endpointOf = ({ attributes }: CollectedSpan | CollectedRecord) => {
-		const values = new Map(attributes.map(({ key, value }) => [key, Object.values(value)[0]]));
-		return `${values.get('client.address')} ${values.get('client.port')}`;
-	};
+	const textOf = ({ attributes }: CollectedSpan | CollectedRecord, name: string) =>
+		Object.values(attributes.find(({ key }) => key === name)?.value ?? {})[0] ?? '';
+	const endpointOf = (one: CollectedSpan | CollectedRecord) =>
+		`${textOf(one, 'client.address')} ${textOf(one, 'client.port')}`;
+	const peerOf = (one: CollectedSpan | CollectedRecord) =>
+		`${textOf(one, 'network.peer.address')}:${textOf(one, 'network.peer.port')}`;
+	const bytesOf = (one: CollectedSpan | CollectedRecord) => ({
+		received_bytes: textOf(one, 'toascope.received_bytes'),
+		sent_bytes: textOf(one, 'toascope.sent_bytes'),
+	});
 
-	/** Resolves when there is a span of each of these connections. Expects no second one. */
-	async function untilSpans(results: readonly ConnectionResult[]): Promise<void> {
-		const expected = results.map(({ client: address, clientPort }) => `${address} ${clientPort}`).toSorted();
-		while (collector.spans().length < expected.length) await new Promise((resolve) => setTimeout(resolve, 200));
-		expect(collector.spans().map(endpointOf).toSorted()).toEqual(expected);
+	/**
+	 * Resolves when there is a span of each of these connections. Expects no second one, and each to
+	 * have the bytes that the lab transferred, and the ids, times and bytes of `/v1/connections`.
+	 */
+	async function untilSpans(daemon: Daemon, results: readonly ConnectionResult[]): Promise<void> {
+		while (collector.spans().length < results.length) await new Promise((resolve) => setTimeout(resolve, 200));
+		const spans = collector.spans();
+		const expected = new Map(
+			results.map((one) => {
+				const { received, sent } = labTotals([one]);
+				return [`${one.client} ${one.clientPort}`, { received_bytes: String(received), sent_bytes: String(sent) }];
+			}),
+		);
+		expect(new Map(spans.map((span) => [endpointOf(span), bytesOf(span)]))).toEqual(expected);
+		expect(spans).toHaveLength(expected.size);
+		const found = (await lookUpAll(daemon, spans.map(peerOf))).map((connections) => connections[0]);
+		for (const [index, span] of spans.entries()) {
+			const { opened_at: openedAt = '', closed_at: closedAt, ...one } = found[index] ?? {};
+			expect(one).toMatchObject({ trace_id: span.traceId, span_id: span.spanId, ...bytesOf(span) });
+			expect(BigInt(span.startTimeUnixNano)).toBe(parseTime(openedAt));
+			expect(BigInt(span.endTimeUnixNano)).toBe(parseTime(closedAt ?? ''));
+		}
 	}
 
 	/**
@@ -111,19 +123,13 @@ describe.skipIf(program === '')('the OpenTelemetry Collector', () => {
 		expect(records.map(endpointOf).toSorted()).toEqual(
 			results.map(({ client: address, clientPort }) => `${address} ${clientPort}`).toSorted(),
 		);
-		const textOf = ({ attributes }: CollectedRecord, name: string) =>
-			Object.values(attributes.find(({ key }) => key === name)?.value ?? {})[0] ?? '';
-		const peers = records.map(
-			(record) => `${textOf(record, 'network.peer.address')}:${textOf(record, 'network.peer.port')}`,
-		);
-		const found = (await lookUpAll(daemon, peers)).map((connections) => connections[0]);
+		const found = (await lookUpAll(daemon, records.map(peerOf))).map((connections) => connections[0]);
 		for (const [index, record] of records.entries()) {
 			expect(record.eventName).toBe('toascope.connection');
 			expect(found[index]).toMatchObject({
 				trace_id: record.traceId,
 				span_id: record.spanId,
-				received_bytes: textOf(record, 'toascope.received_bytes'),
-				sent_bytes: textOf(record, 'toascope.sent_bytes'),
+				...bytesOf(record),
 				state: textOf(record, 'toascope.state'),
 				client: { address: textOf(record, 'client.address') },
 			});
@@ -138,11 +144,28 @@ describe.skipIf(program === '')('the OpenTelemetry Collector', () => {
 			await using _collector = collector;
 			await using daemon = await start(protocol);
 			const results = await load('2001:db8:c::1', 20, 60);
+			const ownNs = () => BigInt(Date.now()) * 1_000_000n;
+			// one after the other, each between two times of the lab
+			const bounds = new Map<string, readonly [bigint, bigint]>();
+			for (let made = 0; made < 5; made++) {
+				const before = ownNs();
+				const [one] = await load('2001:db8:c:0:9::1', 1, 1);
+				if (one === undefined) throw new Error('no connection');
+				bounds.set(`${one.client} ${one.clientPort}`, [before, ownNs() + 1_000_000n]);
+				results.push(one);
+			}
 			const samples = await metricsAtRest(daemon, listener, results.length);
 			await untilWritten(samples);
+			const created = createdOf(collector.metrics().map(receivedOf));
+			expect(distinctLines(created)).toEqual(distinctLines(await createdSamples(daemon)));
 			const totals = clientTotals(latest(), listener);
 			for (const [name, expected] of labTotalsByClient(results)) expect(totals.get(name), name).toEqual(expected);
-			await untilSpans(results);
+			await untilSpans(daemon, results);
+			for (const span of collector.spans()) {
+				const [from, to] = bounds.get(endpointOf(span)) ?? [0n, ownNs()];
+				expect(BigInt(span.startTimeUnixNano)).toBeGreaterThanOrEqual(from);
+				expect(BigInt(span.startTimeUnixNano)).toBeLessThanOrEqual(to);
+			}
 			const idsOf = ({ traceId, spanId }: { traceId: string; spanId: string }) => `${traceId} ${spanId}`;
 			const points = collector.metrics().flatMap(({ histogram }) => histogram?.dataPoints ?? []);
 			const exemplars = points.flatMap((point) => point.exemplars ?? []).map(idsOf);

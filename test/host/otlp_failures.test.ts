@@ -99,17 +99,26 @@ interface Received {
 	close(): void | Promise<void>;
 }
 
+/** A key and a certificate, in PEM. */
+interface KeyPair {
+	readonly key: Buffer;
+	readonly cert: Buffer;
+}
+
 /** Starts a receiver on a Unix socket, or at `HOST:PORT`. */
 async function receive(
 	protocol: string,
-	at: { readonly socket: string } | { readonly host: string; readonly port: number },
+	at: { readonly socket: string } | { readonly host: string; readonly port: number; readonly tls?: KeyPair },
 ) {
 	if (protocol !== 'grpc') {
 		const receiver = await startOtlpReceiver(undefined, at);
 		const { metrics, spans, endpoint } = receiver;
 		return { metrics: () => metrics, spans: () => spans, close: () => receiver.close(), endpoint };
 	}
-	const receiver = await startGrpcReceiver(undefined, 'socket' in at ? `unix:${at.socket}` : `${at.host}:${at.port}`);
+	const receiver =
+		'socket' in at
+			? await startGrpcReceiver(undefined, `unix:${at.socket}`)
+			: await startGrpcReceiver(undefined, `${at.host}:${at.port}`, at.tls);
 	const of = (service: string) => receiver.requests.filter((one) => one.service === service).map(({ body }) => body);
 	return {
 		metrics: () => of('metrics').flatMap(decodeMetricsRequest),
@@ -164,65 +173,6 @@ async function untilLogged(daemon: Daemon, ...changes: readonly string[]): Promi
 }
 
 describe('a receiver that', () => {
-	it(
-		'has a certificate that is not trusted: one line, status and doctor; a restart that trusts it',
-		timeout,
-		async () => {
-			const pin = `/sys/fs/bpf/toascope-test-${process.pid}`;
-			const [keyFile, certFile] = [join(directory, 'key.pem'), join(directory, 'cert.pem')];
-			const request = `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=receiver`;
-			const more = ['-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', keyFile, '-out', certFile];
-			execFileSync('openssl', [...request.split(' '), ...more], { stdio: 'ignore' });
-			const tls = { key: readFileSync(keyFile), cert: readFileSync(certFile) };
-			const receiver = await startOtlpReceiver(undefined, { tls });
-			const all = { metrics: () => receiver.metrics, spans: () => receiver.spans, close: () => {} };
-			const env = { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint };
-			const pinned = `bpf: {pin: ${pin}}`;
-			try {
-				// the counters stay, and the next daemon goes on with them
-				await using daemon = await start(env, { more: `${pinned}\non_exit: keep` });
-				await load();
-				expect(await daemon.logged(/^telemetry is not reaching/)).toMatchObject({
-					err: { message: expect.stringContaining('self-signed certificate') },
-				});
-				const failed = (samples: Awaited<ReturnType<Daemon['metrics']>>) =>
-					samples
-						.filter(({ name }) => name === 'toascope_otlp_failed_requests_total')
-						.map(({ value }) => Number(value));
-				await daemon.until((samples) => failed(samples).every((count) => count >= 3) || undefined);
-				expect(changesOf(daemon, 'metrics')).toEqual([failing]);
-				expect(changesOf(daemon, 'traces')).toEqual([failing]);
-				const message = expect.stringContaining('self-signed certificate');
-				expect(await daemon.json('/v1/status')).toMatchObject({
-					otlp: [
-						{ signal: 'metrics', exported: '0', failing: { message } },
-						{ signal: 'traces', exported: '0', failing: { message } },
-					],
-				});
-				const { out } = await toascope(['doctor', '--config', daemon.configFile]);
-				expect(out).toMatch(/OTLP metrics[^\n]*(\n[^\n]*)?has not accepted them since .*: self-signed certificate/);
-				await daemon.stop();
-				// spans that no receiver accepts are lost with their daemon
-				const made = results.length;
-				await using again = await start({ ...env, OTEL_EXPORTER_OTLP_CERTIFICATE: certFile }, { more: pinned });
-				await load();
-				const spans = () => receiver.spans.length;
-				while (spans() < results.length - made) await setTimeout(100);
-				await untilCounted(all);
-				expect(changesOf(again, 'metrics')).toEqual([]);
-				expect((await toascope(['doctor', '--config', again.configFile])).out).toMatch(
-					/OTLP metrics[^\n]*\n?.*sent to https/,
-				);
-			} finally {
-				if (existsSync(pin)) {
-					writeFileSync(join(directory, 'toascope.yaml'), pinned);
-					await toascope(['detach', '--config', join(directory, 'toascope.yaml')]);
-				}
-				await receiver.close();
-			}
-		},
-	);
-
 	it.each([429, 503])('is busy (%i with Retry-After): the request waits, and is sent once', timeout, async (status) => {
 		const at: number[] = [];
 		const receiver = await startOtlpReceiver((_, path) => {
@@ -254,6 +204,63 @@ describe('a receiver that', () => {
 });
 
 describe.each(['http/protobuf', 'grpc'])('by %s, a receiver that', (protocol) => {
+	it(
+		'has a certificate that is not trusted: one line, status and doctor; a restart that trusts it',
+		timeout,
+		async () => {
+			const pin = `/sys/fs/bpf/toascope-test-${process.pid}`;
+			const [keyFile, certFile] = [join(directory, 'key.pem'), join(directory, 'cert.pem')];
+			const request = `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=receiver`;
+			const more = ['-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', keyFile, '-out', certFile];
+			execFileSync('openssl', [...request.split(' '), ...more], { stdio: 'ignore' });
+			const tls = { key: readFileSync(keyFile), cert: readFileSync(certFile) };
+			const receiver = await receive(protocol, { host: '127.0.0.1', port: 0, tls });
+			const env = { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint, OTEL_EXPORTER_OTLP_PROTOCOL: protocol };
+			const pinned = `bpf: {pin: ${pin}}`;
+			try {
+				// the counters stay, and the next daemon goes on with them
+				await using daemon = await start(env, { more: `${pinned}\non_exit: keep` });
+				await load();
+				expect(await daemon.logged(/^telemetry is not reaching/)).toMatchObject({
+					err: { message: expect.stringContaining('self-signed certificate') },
+				});
+				const failed = (samples: Awaited<ReturnType<Daemon['metrics']>>) =>
+					samples
+						.filter(({ name }) => name === 'toascope_otlp_failed_requests_total')
+						.map(({ value }) => Number(value));
+				await daemon.until((samples) => failed(samples).every((count) => count >= 3) || undefined);
+				expect(changesOf(daemon, 'metrics')).toEqual([failing]);
+				expect(changesOf(daemon, 'traces')).toEqual([failing]);
+				const message = expect.stringContaining('self-signed certificate');
+				expect(await daemon.json('/v1/status')).toMatchObject({
+					otlp: [
+						{ signal: 'metrics', exported: '0', failing: { message } },
+						{ signal: 'traces', exported: '0', failing: { message } },
+					],
+				});
+				const { out } = await toascope(['doctor', '--config', daemon.configFile]);
+				expect(out).toMatch(/OTLP metrics[^\n]*(\n[^\n]*)?has not accepted them since .*: self-signed certificate/);
+				await daemon.stop();
+				// spans that no receiver accepts are lost with their daemon
+				const made = results.length;
+				await using again = await start({ ...env, OTEL_EXPORTER_OTLP_CERTIFICATE: certFile }, { more: pinned });
+				await load();
+				while (receiver.spans().length < results.length - made) await setTimeout(100);
+				await untilCounted(receiver);
+				expect(changesOf(again, 'metrics')).toEqual([]);
+				expect((await toascope(['doctor', '--config', again.configFile])).out).toMatch(
+					/OTLP metrics[^\n]*\n?.*sent to https/,
+				);
+			} finally {
+				if (existsSync(pin)) {
+					writeFileSync(join(directory, 'toascope.yaml'), pinned);
+					await toascope(['detach', '--config', join(directory, 'toascope.yaml')]);
+				}
+				await receiver.close();
+			}
+		},
+	);
+
 	it('returns under another address of its name', timeout, async () => {
 		const hosts = join(directory, 'hosts');
 		writeFileSync(hosts, '127.0.0.2 receiver.test\n');

@@ -4,18 +4,18 @@
  * by start, and exactly what the lab made; however the receiver behaves.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { metricTable } from '../../daemon/export/metric_table.ts';
 import { Lab, nat64Server, network } from '../../daemon/lab/lab.ts';
 import type { LabClient } from '../../daemon/lab/lab_client.ts';
 import type { ConnectionResult } from '../../daemon/lab/protocol.ts';
 import { toascope } from '../kit/daemon/command.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
 import { clientTotals, labTotalsByClient, metricsAtRest } from '../kit/daemon/expected_traffic.ts';
+import { createdSamples, distinctLines, linesAtRest } from '../kit/telemetry/at_rest.ts';
 import { startGrpcReceiver } from '../kit/telemetry/grpc_receiver.ts';
-import { parseMetrics, type Sample } from '../kit/telemetry/metrics.ts';
+import type { Sample } from '../kit/telemetry/metrics.ts';
 import { decodeMetricsRequest } from '../kit/telemetry/otlp_decode.ts';
 import { type Answer, type OtlpReceiver, startOtlpReceiver } from '../kit/telemetry/otlp_receiver.ts';
-import { createdOf, latestSamples, lineOf } from '../kit/telemetry/otlp_series.ts';
+import { createdOf, latestSamples } from '../kit/telemetry/otlp_series.ts';
 import { scaleTimeout } from '../kit/timeouts.ts';
 import { somePorts } from '../kit/wire/toa_stage.ts';
 
@@ -69,27 +69,6 @@ async function load(from: string, clients: number, count: number): Promise<Conne
 	return results;
 }
 
-/** The metrics of the snapshot that do not change at rest. */
-const atRest = new Set(
-	metricTable
-		.filter(({ source, type, name }) => /^(client|snapshot)$/.test(source) && type !== 'gauge' && !/_bpf_/.test(name))
-		.flatMap(({ name, type }) =>
-			type === 'counter' ? [name] : ['_bucket', '_sum', '_count'].map((suffix) => name + suffix),
-		),
-);
-
-/** The samples at rest as lines; times as doubles, which is what OTLP has. */
-function linesAtRest(samples: readonly Sample[]): string[] {
-	return samples
-		.filter(({ name }) => atRest.has(name))
-		.map(({ name, labels: { le, ...labels }, value }) => {
-			const bound = le === undefined || le === '+Inf' ? le : String(Number(le));
-			const number = /_seconds_sum$/.test(name) ? String(Number(value)) : value;
-			return lineOf({ name, labels: { ...labels, ...(bound !== undefined && { le: bound }) }, value: number });
-		})
-		.toSorted();
-}
-
 /** Resolves when an export that began after this call has arrived whole. */
 async function nextExport(): Promise<void> {
 	await receiver.waitForRequests(receiver.requests.length + 2);
@@ -121,11 +100,7 @@ describe('the metrics of a daemon', () => {
 		await load('2001:db8:c:0:2::1', 5, 10);
 		await metricsAtRest(daemon, listener, 20);
 		await nextExport();
-		const accept = { accept: 'application/openmetrics-text; version=1.0.0' };
-		const text = await (await fetch(`${daemon.url}/metrics?created=on`, { headers: accept })).text();
-		const created = parseMetrics(text).filter(({ name }) => name.endsWith('_created'));
-		const lines = (all: readonly Sample[]) => [...new Set(all.map(lineOf))].toSorted();
-		expect(lines(createdOf(receiver.metrics))).toEqual(lines(created));
+		expect(distinctLines(createdOf(receiver.metrics))).toEqual(distinctLines(await createdSamples(daemon)));
 		for (const { name, type, points } of receiver.metrics) {
 			for (const { startTimeUnixNano: began, timeUnixNano: at } of points) {
 				if (type !== 'gauge' && began !== 0n) expect(at, name).toBeGreaterThan(began);

@@ -20,6 +20,7 @@ import { native } from '../../native/binding.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
 import { listenOn } from '../kit/daemon/occupied.ts';
 import { allGone, attachedAt, kernelObjectsOf, remaining } from '../kit/kernel/bpf_objects.ts';
+import { createdSamples } from '../kit/telemetry/at_rest.ts';
 import { type Sample, total } from '../kit/telemetry/metrics.ts';
 import { scaleTimeout } from '../kit/timeouts.ts';
 import { clientAddress, Stage, somePorts } from '../kit/wire/toa_stage.ts';
@@ -75,6 +76,13 @@ async function counted(daemon: Daemon, opened: bigint, closed = opened): Promise
 		.toEqual({ opened, closed, toa: opened, client: opened });
 }
 
+/** When the counters of the whole table began, by their names; they are not those of a listener. */
+async function tableCreated(daemon: Daemon): Promise<ReadonlyMap<string, string>> {
+	const ofTable = /^toascope_(clients_folded|listeners_folded|clients_overflowed|drops|connections_counted)_created$/;
+	const created = await createdSamples(daemon);
+	return new Map(created.flatMap(({ name, value }) => (ofTable.test(name) ? [[name, value]] : [])));
+}
+
 /** Waits until the only links left are those that the kernel counts with. */
 async function hooksLeft(before: ReturnType<typeof kernelObjectsOf>): Promise<readonly number[]> {
 	for (;;) {
@@ -96,6 +104,8 @@ test.each([
 	await using first = await Daemon.start({ config: config(`on_exit: ${onExit}`) });
 	await connections(stage, 3);
 	await counted(first, 3n);
+	const created = await tableCreated(first);
+	expect(created.size).toBe(5);
 	const before = kernelObjectsOf(first.child.pid ?? 0);
 	expect(await first.stop(signal)).toBe(code);
 	const links = await hooksLeft(before);
@@ -110,6 +120,7 @@ test.each([
 	expect((await second.logged(/^attached/)).adopted).toBe(true);
 	const after = kernelObjectsOf(second.child.pid ?? 0);
 	expect(links.filter((link) => after.links.includes(link))).toHaveLength(hooks);
+	expect(await tableCreated(second)).toEqual(created);
 	await counted(second, 8n, 7n);
 	const peer = `${held.accepted.address}:${held.accepted.port}`;
 	const { connections: found } = await second.json<{ connections: { state: string; client: object }[] }>(
@@ -180,6 +191,7 @@ describe('pinned maps whose sizes differ from the configuration', () => {
 		await using stage = await Stage.open(port);
 		await using first = await Daemon.start({ config: config('on_exit: keep') });
 		const before = kernelObjectsOf(first.child.pid ?? 0);
+		const created = await tableCreated(first);
 		await connections(stage, 2);
 		await counted(first, 2n);
 		await first.stop();
@@ -188,6 +200,7 @@ describe('pinned maps whose sizes differ from the configuration', () => {
 		expect(await second.logged(/are migrated/)).toMatchObject({ level: 30, layout: `${layout}-before`, open: 0 });
 		expect(readdirSync(pin)).toEqual([layout]);
 		await allGone({ ...before, programs: [] });
+		expect(await tableCreated(second)).toEqual(created);
 		await counted(second, 2n);
 		await connections(stage, 1);
 		await counted(second, 3n);

@@ -247,7 +247,8 @@ export function migrate(bpf: BpfObject, from: string, to: string): MigrationResu
 		put(bpf, 'drops', key, value);
 	}
 	for (const { key, value } of of('counted')) put(bpf, 'counted', key, value);
-	for (const entry of [metaEntry.META_CLASSIFIED_NS, metaEntry.META_FOLDED, metaEntry.META_LISTENERS_FOLDED]) {
+	const { META_CLASSIFIED_NS, META_FOLDED, META_LISTENERS_FOLDED, META_SINCE_NS } = metaEntry;
+	for (const entry of [META_CLASSIFIED_NS, META_FOLDED, META_LISTENERS_FOLDED, META_SINCE_NS]) {
 		const number = Buffer.alloc(8);
 		number.writeBigUInt64LE(metaOf(from, entry));
 		put(bpf, 'meta', u32(entry), number);

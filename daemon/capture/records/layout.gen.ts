@@ -276,7 +276,7 @@ export const unknownOptionLayout = {
 } as const;
 
 export const constant = {
-	TOASCOPE_LAYOUT: 9,
+	TOASCOPE_LAYOUT: 10,
 	HISTOGRAM_BUCKETS: 24,
 	SEGMENTS: 3,
 	COMM_SIZE: 16,
@@ -435,5 +435,6 @@ export const metaEntry = {
 	META_SCOPE: 2,
 	META_PEER_HASH_KEY: 3,
 	META_LISTENERS_FOLDED: 4,
-	META_ENTRIES: 5,
+	META_SINCE_NS: 5,
+	META_ENTRIES: 6,
 } as const;

@@ -55,6 +55,8 @@ export async function startGrpcReceiver(
 	answer: (request: number, done: Done) => void = (_request, done) => done(null, Buffer.alloc(0)),
 	/** `HOST:PORT`, where port 0 selects a free one, or `unix:PATH`. */
 	address = '127.0.0.1:0',
+	/** A key and a certificate, in PEM: the receiver speaks TLS. */
+	tls?: { readonly key: Buffer; readonly cert: Buffer },
 ): Promise<GrpcReceiver> {
 	const requests: ReceivedRequest[] = [];
 	const asIs = (message: Buffer) => message;
@@ -78,10 +80,17 @@ export async function startGrpcReceiver(
 			},
 		);
 	}
+	const credentials =
+		tls === undefined
+			? ServerCredentials.createInsecure()
+			: ServerCredentials.createSsl(null, [{ private_key: tls.key, cert_chain: tls.cert }]);
 	const bound = await new Promise<number>((resolve, reject) =>
-		server.bindAsync(address, ServerCredentials.createInsecure(), (error, number) =>
-			error ? reject(error) : resolve(number),
-		),
+		server.bindAsync(address, credentials, (error, number) => (error ? reject(error) : resolve(number))),
 	);
-	return { endpoint: `http://${address.replace(/:0$/, `:${bound}`)}`, requests, close: () => server.forceShutdown() };
+	const scheme = tls === undefined ? 'http' : 'https';
+	return {
+		endpoint: `${scheme}://${address.replace(/:0$/, `:${bound}`)}`,
+		requests,
+		close: () => server.forceShutdown(),
+	};
 }
