@@ -5,7 +5,8 @@
  */
 import type { OtelBatches } from '../../otel_environment.ts';
 import { BatchSender } from './batch_sender.ts';
-import type { EncodedItems } from './encoded_codec.ts';
+import { EncodedItems } from './encoded_items.ts';
+import type { ProtobufWriter } from './protobuf_writer.ts';
 import type { Receiver } from './receiver.ts';
 import type { SignalHealth } from './signal_health.ts';
 
@@ -22,8 +23,11 @@ export class BatchQueue {
 	readonly #sender: BatchSender<EncodedItems>;
 	readonly #batches: OtelBatches;
 	readonly #maxBatch: number;
-	/** Items that are in no request yet. */
-	#waiting: Uint8Array[] = [];
+	/** Batches that are in no request yet; all but the last are full. */
+	readonly #batchesWaiting: EncodedItems[] = [];
+	#waiting = 0;
+	/** A batch that was sent: its memory serves the next one. */
+	#spare: EncodedItems | undefined;
 	/** Items of the request in progress, and when it began. */
 	#inFlight = 0;
 	#sentAtMs = 0;
@@ -43,7 +47,7 @@ export class BatchQueue {
 
 	/** Items that are neither exported nor dropped yet: at most `maxQueue`. */
 	get pending(): number {
-		return this.#waiting.length + this.#inFlight;
+		return this.#waiting + this.#inFlight;
 	}
 
 	/** The part of the queue that is in use, from 0 to 1. */
@@ -67,15 +71,17 @@ export class BatchQueue {
 	}
 
 	/** Adds an item; `encode` is not called if there is no room for it. Never waits. False: it was dropped. */
-	add(encode: () => Uint8Array): boolean {
+	add(encode: () => ProtobufWriter): boolean {
 		if (this.hasEnded) return false;
 		if (this.pending >= this.#batches.maxQueue) {
 			this.#refused++;
 			return false;
 		}
-		this.#waiting.push(encode());
+		const message = encode();
+		this.#lastBatch().add(message);
+		this.#waiting++;
 		if (this.#sending !== undefined) return true;
-		if (this.#waiting.length >= this.#maxBatch) this.#send();
+		if (this.#waiting >= this.#maxBatch) this.#send();
 		else this.#timer ??= setTimeout(() => this.#send(), this.#batches.delayMs).unref();
 		return true;
 	}
@@ -93,20 +99,34 @@ export class BatchQueue {
 		this.#sending ??= this.#sendBatches().then(() => {
 			this.#sending = undefined;
 			// at the end, the next batch is sent by the one that waits for this one
-			if (this.#waiting.length === 0 || this.hasEnded) return;
+			if (this.#waiting === 0 || this.hasEnded) return;
 			this.#timer = setTimeout(() => this.#send(), this.#batches.delayMs).unref();
 		});
 	}
 
 	async #sendBatches(): Promise<void> {
 		do {
-			const items = this.#waiting.splice(0, this.#maxBatch);
-			this.#inFlight = items.length;
+			const batch = this.#batchesWaiting.shift();
+			if (batch === undefined) return;
+			this.#waiting -= batch.count;
+			this.#inFlight = batch.count;
 			this.#sentAtMs = performance.now();
-			const { failed } = await this.#sender.send(items, items.length);
+			const { failed } = await this.#sender.send(batch, batch.count);
 			this.#inFlight = 0;
 			this.#failed += BigInt(failed);
-		} while (this.#waiting.length >= this.#maxBatch);
+			batch.clear();
+			this.#spare = batch;
+		} while (this.#waiting >= this.#maxBatch);
+	}
+
+	/** The batch that the next item belongs to. */
+	#lastBatch(): EncodedItems {
+		const last = this.#batchesWaiting.at(-1);
+		if (last !== undefined && last.count < this.#maxBatch) return last;
+		const batch = this.#spare ?? new EncodedItems();
+		this.#spare = undefined;
+		this.#batchesWaiting.push(batch);
+		return batch;
 	}
 
 	async #end(timeoutMs: number): Promise<bigint> {

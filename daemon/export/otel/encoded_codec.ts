@@ -2,6 +2,7 @@
 /** Requests and responses of the services of OTLP, in protobuf and in JSON, from encoded items. */
 import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf';
 import type { Resource } from '@opentelemetry/resources';
+import type { EncodedItems } from './encoded_items.ts';
 import type { MetricsRequest } from './metrics/requests.ts';
 import { readResponse, toOtlpJson } from './otlp_json.ts';
 import { InstrumentationScopeSchema } from './proto/common.gen.ts';
@@ -12,9 +13,6 @@ import { ExportTraceServiceRequestSchema, ExportTraceServiceResponseSchema } fro
 import { lengthDelimited, varintBytes } from './protobuf_writer.ts';
 import type { SignalCodec } from './receiver.ts';
 import { resourceMessage } from './resource.ts';
-
-/** Encoded metrics, spans or log records: messages Metric, Span or LogRecord. */
-export type EncodedItems = readonly Uint8Array[];
 
 /** What differs between the services. */
 interface Service<Request extends DescMessage, Response extends DescMessage> {
@@ -74,7 +72,7 @@ export function recordsCodec(resource: Resource, version: string): SignalCodec<E
 }
 
 /** Field numbers: the messages around metrics, spans and log records have the same. */
-const field = { ofResource: 1, resource: 1, ofScope: 2, scope: 1, item: 2 } as const;
+const field = { ofResource: 1, resource: 1, ofScope: 2, scope: 1 } as const;
 
 function encodedCodec<Request extends DescMessage, Response extends DescMessage>(
 	{ request: schema, response, rejected }: Service<Request, Response>,
@@ -90,9 +88,8 @@ function encodedCodec<Request extends DescMessage, Response extends DescMessage>
 	 * needed any more, since its connections are ended.
 	 */
 	let request = Buffer.alloc(0);
-	const encode = (items: EncodedItems): Buffer => {
-		const itemBytes = items.reduce((sum, item) => sum + sizeOf(item.length), 0);
-		const scopeBytes = scopeField.length + itemBytes;
+	const encode = ({ fields }: EncodedItems): Buffer => {
+		const scopeBytes = scopeField.length + fields.length;
 		const resourceBytes = resourceField.length + sizeOf(scopeBytes);
 		const size = sizeOf(resourceBytes);
 		if (size > request.length) request = Buffer.allocUnsafeSlow(Math.ceil(size * roomFactor));
@@ -101,7 +98,7 @@ function encodedCodec<Request extends DescMessage, Response extends DescMessage>
 		at = append(out, at, resourceField);
 		at = writeHead(out, at, field.ofScope, scopeBytes);
 		at = append(out, at, scopeField);
-		for (const item of items) at = append(out, writeHead(out, at, field.item, item.length), item);
+		append(out, at, fields);
 		return out;
 	};
 	return {
@@ -110,7 +107,7 @@ function encodedCodec<Request extends DescMessage, Response extends DescMessage>
 			const { count = 0n, message = '' } = rejected(readResponse(response, body, json));
 			return { rejected: Number(count), message };
 		},
-		count: (items) => items.length,
+		count: ({ count }) => count,
 	};
 }
 

@@ -33,9 +33,9 @@ export class ProtobufWriter {
 		this.#at = 0;
 	}
 
-	/** The message. */
-	end(): Buffer {
-		return Buffer.from(this.#buffer.subarray(0, this.#at));
+	/** What has been written since begin(), until the next call. */
+	get written(): Uint8Array {
+		return this.#buffer.subarray(0, this.#at);
 	}
 
 	/** Integers are int64: from -2^63 to 2^63-1. */
@@ -138,7 +138,7 @@ export class ProtobufWriter {
 
 	/** An embedded message: what another writer has written since its begin(). */
 	embed(tag: number, other: ProtobufWriter): void {
-		this.message(tag, other.#buffer.subarray(0, other.#at));
+		this.message(tag, other.written);
 	}
 
 	/** Whole fields that are encoded already. */

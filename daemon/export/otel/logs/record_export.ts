@@ -11,6 +11,7 @@ import type { TraceIds } from '../../../model/trace_ids.ts';
 import { unixNs } from '../../../model/unix_ns.ts';
 import { BatchQueue, type BatchQueueOptions } from '../batch_queue.ts';
 import { laterAttributes, startAttributes, wallTime } from '../connection_attributes.ts';
+import type { ProtobufWriter } from '../protobuf_writer.ts';
 import { RecordWriter } from './record_writer.ts';
 
 export interface RecordOptions extends BatchQueueOptions {
@@ -80,7 +81,7 @@ export class RecordExport {
 		this.#queue.add(() => this.#encode(connection, atNs, sampled));
 	}
 
-	#encode(connection: Connection, atNs: bigint, sampled: boolean): Buffer {
+	#encode(connection: Connection, atNs: bigint, sampled: boolean): ProtobufWriter {
 		const { clock, traceIds, resolveContainer } = this.#options;
 		const { owner } = connection;
 		const wallNs = wallTime(connection, clock);

@@ -33,7 +33,8 @@ const sampledFlag = 1;
 export class RecordWriter {
 	readonly #out = new ProtobufWriter();
 
-	encode({ eventName, timeNs, observedNs, traceId, spanId, sampled, attributes }: LogRecord): Buffer {
+	/** The record, until the next call. */
+	encode({ eventName, timeNs, observedNs, traceId, spanId, sampled, attributes }: LogRecord): ProtobufWriter {
 		const out = this.#out;
 		out.begin();
 		out.fixed64(field.time, timeNs);
@@ -44,6 +45,6 @@ export class RecordWriter {
 		out.id(field.spanId, spanId);
 		out.fixed64(field.observedTime, observedNs);
 		out.text(field.eventName, eventName);
-		return out.end();
+		return out;
 	}
 }

@@ -47,5 +47,5 @@ const writer = new ProtobufWriter();
 function encode(tag: number, attributes: Attributes): Uint8Array {
 	writer.begin();
 	for (const name in attributes) writer.attribute(tag, name, attributes[name] ?? '');
-	return writer.end();
+	return Buffer.from(writer.written);
 }

@@ -65,8 +65,8 @@ export class MetricWriter {
 		this.#data.embed(dataField.point, out);
 	}
 
-	/** The metric with the points since begin(). `type`: that of their values. */
-	end(stream: MetricStream, type: PointValue['type'], isDelta: boolean): Buffer {
+	/** The metric with the points since begin(), until the next call. `type`: that of their values. */
+	end(stream: MetricStream, type: PointValue['type'], isDelta: boolean): ProtobufWriter {
 		const { name, description, unit, isGauge } = stream;
 		const out = this.#metric;
 		out.begin();
@@ -80,7 +80,7 @@ export class MetricWriter {
 			if (!isHistogram) this.#data.integer(dataField.isMonotonic, 1);
 		}
 		out.embed(isHistogram ? metricField.histogram : isGauge ? metricField.gauge : metricField.sum, this.#data);
-		return out.end();
+		return out;
 	}
 
 	#number(value: Exclude<PointValue, { type: 'distribution' }>): void {

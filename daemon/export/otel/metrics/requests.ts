@@ -3,6 +3,7 @@
 import { TimeSlice } from '../../../event_loop.ts';
 import type { TemporalityPreference } from '../../../otel_environment.ts';
 import type { PointValue } from '../../point.ts';
+import { EncodedItems } from '../encoded_items.ts';
 import { MetricWriter } from './metric_writer.ts';
 import type { MetricStream } from './stream.ts';
 import { type DeltaState, isDelta } from './temporality.ts';
@@ -11,14 +12,16 @@ import { type DeltaState, isDelta } from './temporality.ts';
 const pointsPerRequest = 1000;
 
 export interface MetricsRequest {
-	/** Encoded messages Metric. */
-	readonly metrics: readonly Uint8Array[];
+	readonly metrics: EncodedItems;
 	readonly points: number;
 	/** To be called when the receiver has accepted the request. */
 	accept(): void;
 }
 
-/** The requests that export these streams. Yields to the event loop in between. */
+/**
+ * The requests that export these streams; each until the next one is asked for. Yields to the event
+ * loop in between.
+ */
 export async function* metricsRequests(
 	streams: AsyncIterable<MetricStream>,
 	state: DeltaState,
@@ -26,7 +29,7 @@ export async function* metricsRequests(
 ): AsyncGenerator<MetricsRequest> {
 	const slice = new TimeSlice();
 	const writer = new MetricWriter();
-	let metrics: Uint8Array[] = [];
+	const metrics = new EncodedItems();
 	let accepts: (() => void)[] = [];
 	let points = 0;
 	const take = (): MetricsRequest => {
@@ -38,7 +41,7 @@ export async function* metricsRequests(
 				for (const accept of accepted) accept();
 			},
 		};
-		[metrics, accepts, points] = [[], [], 0];
+		[accepts, points] = [[], 0];
 		return request;
 	};
 	for await (const stream of streams) {
@@ -46,7 +49,7 @@ export async function* metricsRequests(
 		let written: PointValue['type'] | undefined;
 		const endMetric = () => {
 			if (written === undefined) return;
-			metrics.push(writer.end(stream, written, isDelta(stream, written, temporality)));
+			metrics.add(writer.end(stream, written, isDelta(stream, written, temporality)));
 			written = undefined;
 		};
 		for (const point of state.convert(stream)) {
@@ -59,6 +62,7 @@ export async function* metricsRequests(
 			if (points < pointsPerRequest) continue;
 			endMetric();
 			yield take();
+			metrics.clear();
 		}
 		endMetric();
 	}

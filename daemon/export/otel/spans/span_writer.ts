@@ -46,7 +46,9 @@ export class SpanWriter {
 	readonly #out = new ProtobufWriter();
 	readonly #event = new ProtobufWriter();
 
-	encode({ name, traceId, spanId, traceState, startNs, endNs, isError, attributes, events }: ConnectionSpan): Buffer {
+	/** The span, until the next call. */
+	encode(span: ConnectionSpan): ProtobufWriter {
+		const { name, traceId, spanId, traceState, startNs, endNs, isError, attributes, events } = span;
 		const out = this.#out;
 		out.begin();
 		out.id(field.traceId, traceId);
@@ -62,7 +64,7 @@ export class SpanWriter {
 		for (const event of events) this.#addEvent(event);
 		if (isError) out.message(field.status, errorStatus);
 		out.fixed32(field.flags, flags);
-		return out.end();
+		return out;
 	}
 
 	#addEvent({ name, timeNs }: ConnectionSpan['events'][number]): void {
