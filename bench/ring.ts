@@ -11,7 +11,7 @@ import { ToascopeError } from '../daemon/errors.ts';
 import type { ConnectionEvent } from '../daemon/model/connection.ts';
 import { ratioOf } from '../daemon/model/sampling.ts';
 import { total } from '../test/kit/telemetry/metrics.ts';
-import { decodeTraceRequest } from '../test/kit/telemetry/otlp_decode.ts';
+import { decodeLogsRequest, decodeTraceRequest } from '../test/kit/telemetry/otlp_decode.ts';
 import { daemonCgroup, startDaemon, untilClosed } from './daemon.ts';
 import { Generator } from './generator.ts';
 import { InProcessDaemon } from './in_process_daemon.ts';
@@ -35,11 +35,13 @@ export async function measureRing(sandbox: Sandbox, plan: Plan): Promise<Part> {
 	const burst = await drainBursts(sandbox, plan.quick ? 20_000 : 100_000, plan.quick ? 3 : 7);
 	plan.say('ring: a daemon that sends spans');
 	const seconds = plan.quick ? 3 : 10;
-	const fastest = await traceLive(sandbox, { seconds });
-	const even = await traceLive(sandbox, { seconds, perSecond: evenRate });
+	const fastest = await sendLive(sandbox, spans, { seconds });
+	const even = await sendLive(sandbox, spans, { seconds, perSecond: evenRate });
+	plan.say('ring: a daemon that sends connection records');
+	const recorded = await sendLive(sandbox, records, { seconds });
 	const perSecond = median(burst.perSecond);
 	return {
-		figures: { burst, live: fastest, live_even: even },
+		figures: { burst, live: fastest, live_even: even, records: recorded },
 		rows: [
 			{
 				name: 'ring',
@@ -49,24 +51,49 @@ export async function measureRing(sandbox: Sandbox, plan: Plan): Promise<Part> {
 				verdict: perSecond >= atLeast ? 'met' : 'falls short',
 				note: `${burst.records} at a time, none dropped, ${burst.perSecond.length} times; the first time ${burst.perSecond[0]?.toFixed(0)} per second`,
 			},
-			liveRow('ring_live', 'at the highest rate of connections', fastest),
-			liveRow('ring_live_even', `at ${evenRate} connections/s`, even),
+			liveRow('ring_live', 'span was lost, at the highest rate of connections', fastest),
+			liveRow('ring_live_even', `span was lost, at ${evenRate} connections/s`, even),
+			liveRow('ring_records', 'connection record was lost, at the highest rate of connections', recorded),
 		],
 	};
 }
 
-type Live = Awaited<ReturnType<typeof traceLive>>;
+type Live = Awaited<ReturnType<typeof sendLive>>;
+
+/** What the daemon sends of each connection. */
+interface Sent {
+	readonly config: string;
+	/** Reasons of `toascope_drops_total`. */
+	readonly drops: readonly string[];
+	readonly what: string;
+	/** The connections that each item of a request stands for. */
+	readonly decode: (request: Buffer) => readonly number[];
+}
+
+const spans: Sent = {
+	config: 'spans: on, metrics: off',
+	drops: ['ring_full', 'span_queue_full', 'span_export_failed'],
+	what: 'spans',
+	decode: (request) => decodeTraceRequest(request).map(({ traceState }) => adjustedCount(traceState)),
+};
+
+const records: Sent = {
+	config: 'spans: off, metrics: off, logs: on',
+	drops: ['ring_full', 'log_queue_full', 'log_export_failed'],
+	what: 'records',
+	decode: (request) => decodeLogsRequest(request).map(() => 1),
+};
 
 function liveRow(name: string, when: string, live: Live): Row {
-	const { connections, lost, spans, standFor, ratio, seconds, daemonSeconds, mb } = live;
+	const { connections, lost, what, items, standFor, ratio, seconds, daemonSeconds, mb } = live;
 	const rate = (count: number) => (count / seconds).toFixed(0);
 	return {
 		name,
-		what: `connections whose span was lost, ${when}`,
+		what: `connections whose ${when}`,
 		value: `${((lost / connections) * 100).toFixed(1)} %`,
 		aim: 'none',
 		verdict: lost === 0 ? 'met' : 'falls short',
-		note: `${rate(connections)} connections/s, ${rate(spans)} spans/s, which stand for ${((standFor / connections) * 100).toFixed(1)} % of the connections; the ratio was ${ratio} at the end; the daemon used ${((daemonSeconds / seconds) * 100).toFixed(0)} % of a core and ${mb.toFixed(0)} MB`,
+		note: `${rate(connections)} connections/s, ${rate(items)} ${what}/s, which stand for ${((standFor / connections) * 100).toFixed(1)} % of the connections${ratio === undefined ? '' : `; the ratio was ${ratio} at the end`}; the daemon used ${((daemonSeconds / seconds) * 100).toFixed(0)} % of a core and ${mb.toFixed(0)} MB`,
 	};
 }
 
@@ -101,8 +128,8 @@ async function drainBursts(sandbox: Sandbox, connections: number, times: number)
 	return { perSecond, records: connections * types.length };
 }
 
-/** The receiver accepts every request at once, and keeps it: spans are decoded when the load has ended. */
-async function traceLive(sandbox: Sandbox, limits: Limits) {
+/** The receiver accepts every request at once, and keeps it: items are decoded when the load has ended. */
+async function sendLive(sandbox: Sandbox, { config: sent, drops, what, decode }: Sent, limits: Limits) {
 	const requests: Buffer[] = [];
 	const receiver = createServer((request, response) => {
 		const parts: Buffer[] = [];
@@ -116,7 +143,7 @@ async function traceLive(sandbox: Sandbox, limits: Limits) {
 	await once(receiver, 'listening');
 	try {
 		const { port } = receiver.address() as AddressInfo;
-		const config = `otel: {endpoint: "http://127.0.0.1:${port}", spans: on, metrics: off}`;
+		const config = `otel: {endpoint: "http://127.0.0.1:${port}", ${sent}}`;
 		await using daemon = await startDaemon(sandbox, cgroups.server, config);
 		await using generator = await Generator.start(sandbox, clients);
 		const before = sandbox.cpuSeconds(daemonCgroup);
@@ -128,12 +155,13 @@ async function traceLive(sandbox: Sandbox, limits: Limits) {
 		const mb = residentBytes(daemon.child.pid ?? Number.NaN) / 1e6;
 		// what is queued is sent
 		await daemon.stop();
-		const spans = requests.flatMap((request) => decodeTraceRequest(request));
+		const items = requests.flatMap(decode);
 		return {
 			connections: run.connections,
-			lost: dropped('ring_full') + dropped('span_queue_full') + dropped('span_export_failed'),
-			spans: spans.length,
-			standFor: spans.reduce((sum, { traceState }) => sum + adjustedCount(traceState), 0),
+			lost: drops.reduce((sum, reason) => sum + dropped(reason), 0),
+			what,
+			items: items.length,
+			standFor: items.reduce((sum, count) => sum + count, 0),
 			ratio,
 			seconds: run.seconds,
 			daemonSeconds,

@@ -201,6 +201,6 @@ function exportRows(
 		value: `${msPerExport.toFixed(1)} ms`,
 		aim: '',
 		verdict: 'none',
-		note: `${points.toFixed(0)} points; the daemon has ${mb.toFixed(0)} MB, without OTLP ${mbOff.toFixed(0)} MB${beside(series)}`,
+		note: `${points.toFixed(0)} points, ${((points / msPerExport) * 1000).toFixed(0)} per second of a core; the daemon has ${mb.toFixed(0)} MB, without OTLP ${mbOff.toFixed(0)} MB${beside(series)}`,
 	}));
 }
