@@ -4,6 +4,7 @@
 #define TOASCOPE_CLAIM_SLOT_H
 
 #include "clients.h"
+#include "hashes.h"
 #include "mptcp.h"
 
 /* What the entry of a new connection is initialized with. */
@@ -57,14 +58,20 @@ static __always_inline void init_entry(struct connection *connection, const stru
 		connection->srtt_us = 0;
 }
 
-static __always_inline void set_peer_hash(__u32 slot, const struct endpoint *peer)
+/* Writes the hashes of a connection that has just opened in this slot. */
+static __always_inline void write_hashes(__u32 slot, const struct opening *opening)
 {
-	__u32 line = slot / HASHES_PER_LINE, peer_key = META_PEER_HASH_KEY;
-	struct hash_line *hashes = bpf_map_lookup_elem(&peer_hashes, &line);
-	const __u64 *key = bpf_map_lookup_elem(&meta, &peer_key);
+	const struct toa_client *client = &opening->client;
+	struct hashes_at at = hashes_at(slot);
 
-	if (hashes && key)
-		hashes->hashes[slot % HASHES_PER_LINE] = peer_hash(peer, *key);
+	if (!at.hashes)
+		return;
+	*(volatile __u32 *)&at.hashes->peer = peer_hash(&opening->peer, at.key);
+	*(volatile __u32 *)&at.hashes->client =
+		toa_has_client(opening->verdict) ?
+			client_hash(client->address, client->family, client->port, at.key) :
+			0;
+	*(volatile __u64 *)at.mark = change_mark(slot, opening->opened_ns, 0);
 }
 
 enum claim { CLAIM_ALL_OPEN = 0, CLAIM_TAKEN = 1, CLAIM_AGAIN = 2 };
@@ -105,7 +112,7 @@ static __noinline int claim_slot(const struct opening *opening, __u64 retain_ns)
 		bpf_spin_unlock(&connection->lock);
 		if (!taken)
 			continue;
-		set_peer_hash(slot, &opening->peer);
+		write_hashes(slot, opening);
 		if (cookie_before && flags & CONN_EXTRA)
 			bpf_map_delete_elem(&extras, &cookie_before);
 		if (cookie_before && closed_ns + retain_ns > opening->opened_ns)

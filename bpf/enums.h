@@ -18,7 +18,9 @@ enum constant {
 	SLOTS_PER_RUN = 64, /* scanned by one run of toascope_sweep */
 	LISTENER_ROWS_MAX = 16,
 	LISTENER_ROWS_TOTAL = 8192, /* with more than 1/16 as many listeners, each has fewer rows */
-	HASHES_PER_LINE = 16,
+	HASHES_PER_LINE = 8,
+	SLOTS_PER_BLOCK = 1024, /* with one change mark: hashes.h */
+	CLIENT_PORT_BITS = 12,  /* of a client's hash: its port */
 	UNKNOWN_OPTIONS = 64,
 };
 

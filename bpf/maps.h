@@ -177,7 +177,16 @@ struct {
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct hash_line);
-} peer_hashes __weak SEC(".maps");
+} slot_hashes __weak SEC(".maps");
+
+/* See hashes.h; mapped into user space. Size: connections.max / SLOTS_PER_BLOCK. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 65536 / SLOTS_PER_BLOCK);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, __u64);
+} change_marks __weak SEC(".maps");
 
 /*
  * Allocates listener slots that were never used. It has a lock because 5.10 has no atomic addition

@@ -15,7 +15,8 @@
  * Closes a connection that two sweeps have found gone, without the bytes since the sweep before
  * those. The caller holds the lock.
  */
-static __always_inline void close_gone(struct connection *connection, bool is_trusted)
+static __always_inline void close_gone(struct connection *connection, const struct hashes_at *at,
+				       bool is_trusted)
 {
 	__u64 closed_ns = (__u64)connection->gone << GONE_SHIFT;
 	struct progress last = {
@@ -26,6 +27,8 @@ static __always_inline void close_gone(struct connection *connection, bool is_tr
 
 	if (connection->verdict == TOA_VERDICT_PENDING) {
 		decide_without_option(connection);
+		if (toa_has_client(connection->verdict))
+			write_client_hash(at, connection);
 		connection->flags |= is_trusted ? CONN_TRUSTED : 0;
 	}
 	write_last(connection, &last, closed_ns < connection->opened_ns ? connection->opened_ns : closed_ns,
@@ -42,13 +45,14 @@ static __noinline int close_missed(struct connection *connection, const struct e
 		.retransmitted = connection->counted_retransmitted,
 		.accept_wait_ns = accept_wait_ns(set, connection, 0),
 	};
+	struct hashes_at at = hashes_at(slot_of(entry->cookie));
 	struct reserved_event reserved =
 		reserve_event(was_gone ? set : 0, connection, entry->cookie, EVENT_CLOSED, &facts);
 
 	bpf_spin_lock(&connection->lock);
 	closed = was_gone && is_unchanged(connection, entry) && connection->flags & CONN_GONE;
 	if (closed) {
-		close_gone(connection, is_trusted);
+		close_gone(connection, &at, is_trusted);
 		copy_to_event(&reserved, connection);
 	} else if (is_unchanged(connection, entry)) {
 		connection->flags |= CONN_GONE;

@@ -141,26 +141,57 @@ struct listener {
 };
 
 /*
- * The hashes of the peers in neighbouring slots: a lookup for a peer scans the hashes and then
- * compares the addresses. 0: the slot was never used.
+ * The hashes of a slot's connection, by which lookups find it. 0: the slot was never used, or its
+ * connection has no client.
  */
+struct slot_hashes {
+	__u32 peer;
+	__u32 client;
+};
+
+/* A cache line, with the hashes of neighbouring slots. */
 struct hash_line {
-	__u32 hashes[HASHES_PER_LINE];
+	struct slot_hashes slots[HASHES_PER_LINE];
 };
 
 /*
- * Returns a hash of a peer's address and port; never 0. The multipliers are secret
- * (META_PEER_HASH_KEY), so a host that controls a network cannot pick addresses whose hashes
- * collide, which would make lookups read all of them.
+ * Mixes an address. The multipliers are secret (META_PEER_HASH_KEY), so a host that controls a
+ * network cannot pick addresses whose hashes collide, which would make lookups read all of them.
  */
-static inline __u32 peer_hash(const struct endpoint *peer, __u64 key)
+static inline __u64 mix_address(const __u8 address[16], __u64 with, __u64 key)
 {
 	__u64 words[2], mixed;
 
-	__builtin_memcpy(words, peer->address, sizeof(words));
-	mixed = (words[0] ^ (__u64)peer->port << 32 ^ peer->family) * (key | 1);
-	mixed = (mixed ^ mixed >> 32 ^ words[1]) * ((key >> 32 | key << 32) | 1);
-	return mixed >> 32 | 1;
+	__builtin_memcpy(words, address, sizeof(words));
+	mixed = (words[0] ^ with) * (key | 1);
+	return (mixed ^ mixed >> 32 ^ words[1]) * ((key >> 32 | key << 32) | 1);
+}
+
+/* Returns a hash of a peer's address and port; never 0. */
+static inline __u32 peer_hash(const struct endpoint *peer, __u64 key)
+{
+	return mix_address(peer->address, (__u64)peer->port << 32 ^ peer->family, key) >> 32 | 1;
+}
+
+/*
+ * Returns a hash of a client; never 0. Its lower CLIENT_PORT_BITS depend on the port alone, the
+ * others on the address: a lookup without a port compares only these.
+ */
+static inline __u32 client_hash(const __u8 address[16], __u8 family, __u16 port, __u64 key)
+{
+	__u32 of_address = mix_address(address, family, key) >> (32 + CLIENT_PORT_BITS);
+	__u32 of_port = (__u32)(port * ((key >> 17) | 1)) >> (32 - CLIENT_PORT_BITS);
+
+	return (of_address ?: 1) << CLIENT_PORT_BITS | of_port;
+}
+
+/*
+ * What a change mark is set to when the hashes of a slot in its block have changed: a value that it
+ * has never had. `what`: 0 when the connection opened, 1 when its client became known.
+ */
+static inline __u64 change_mark(__u32 slot, __u64 opened_ns, __u32 what)
+{
+	return opened_ns << 11 | (slot % SLOTS_PER_BLOCK) << 1 | what;
 }
 
 /*

@@ -5,6 +5,7 @@
 
 #include "add_sums.h"
 #include "emit.h"
+#include "hashes.h"
 
 /*
  * What is known when the verdict is decided. If the verdict has a client, that is already in the
@@ -81,6 +82,7 @@ static __noinline int record_verdict(struct connection *connection, __u64 cookie
 	const struct settings *set = current_settings();
 	__u8 verdict = TOA_VERDICT_PENDING, kind, length;
 	struct sample_facts facts = {};
+	struct hashes_at at = hashes_at(slot_of(cookie));
 	struct reserved_event reserved;
 
 	if (!set)
@@ -97,6 +99,8 @@ static __noinline int record_verdict(struct connection *connection, __u64 cookie
 		verdict = connection->verdict;
 		connection->flags |=
 			decision->flags | (decision->is_hidden && toa_has_client(verdict) ? CONN_HIDDEN : 0);
+		if (toa_has_client(verdict))
+			write_client_hash(&at, connection);
 		copy_to_event(&reserved, connection);
 	}
 	kind = connection->unknown_kind;

@@ -4,6 +4,7 @@
 
 #include <napi.h>
 
+#include <cstdint>
 #include <string>
 
 namespace toascope
@@ -21,6 +22,15 @@ inline Napi::Uint8Array bytes_of(Napi::Env env, const Napi::Value &value, size_t
 							 " bytes expected, " +
 							 std::to_string(array.ByteLength()) + " given");
 	return array;
+}
+
+// Returns a whole number from 0 to 2^32-1. Throws a TypeError that names the argument.
+inline uint32_t uint32_of(Napi::Env env, const Napi::Value &value, const char *what)
+{
+	const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1;
+	if (number < 0 || number > UINT32_MAX || number != static_cast<uint32_t>(number))
+		throw Napi::TypeError::New(env, std::string(what) + ": a whole number expected");
+	return static_cast<uint32_t>(number);
 }
 
 } // namespace toascope

@@ -154,10 +154,18 @@ export interface BpfObject {
 	/** Closes the object. Pinned links and maps stay. The second call does nothing. */
 	close(): void;
 	/**
-	 * The slots of the map `connections` that can have connections of this peer (struct endpoint):
-	 * the caller must compare the addresses.
+	 * Brings the index of the connection table up to date: reads at most `maxBlocks` blocks of slots
+	 * that have changed (SLOTS_PER_BLOCK). False: there are more. After true, connections that opened
+	 * before the call are found.
 	 */
-	findPeer(endpoint: Uint8Array): Uint32Array;
+	refreshIndex(maxBlocks: number): boolean;
+	/** The entries (struct connection) of a peer's connections (struct endpoint), one behind the other. */
+	connectionsOfPeer(endpoint: Uint8Array): Buffer;
+	/**
+	 * The same for a client; port 0: any. Reads at most `limit` entries, those that opened last or
+	 * whose client became known last.
+	 */
+	connectionsOfClient(endpoint: Uint8Array, limit: number): Buffer;
 	/**
 	 * Sets TCP_SAVE_SYN on a listener of another process (pidfd_getfd(2)), so that the kernel keeps
 	 * its SYNs, or resets it if toascope set it. EPERM: CAP_SYS_PTRACE is required.

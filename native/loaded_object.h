@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "peer_hashes.h"
+#include "slot_index.h"
 
 struct bpf_map;
 struct toascope_bpf;
@@ -21,7 +21,7 @@ struct LoadedObject {
 	toascope_bpf *skeleton = nullptr;
 	// The rows of counters of each listener, in the map `listeners`.
 	uint32_t rows = 1;
-	std::unique_ptr<PeerHashes> hashes;
+	std::unique_ptr<SlotIndex> index;
 };
 
 // Throws EBADF if the object is closed, and ENOENT if it has no map of that name. In map.cc.

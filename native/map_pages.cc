@@ -98,7 +98,7 @@ Napi::Value BpfMap::count(const Napi::CallbackInfo &info)
 	Napi::Env env = info.Env();
 	bpf_map *target = map(env);
 	if (target == object_->skeleton->maps.connections)
-		return Napi::Number::New(env, static_cast<double>(object_->hashes->used()));
+		return Napi::Number::New(env, static_cast<double>(object_->index->used()));
 	require_hash(env, target);
 	const size_t batch = std::min<size_t>(bpf_map__max_entries(target), 4096);
 	std::vector<uint8_t> keys(batch * bpf_map__key_size(target)), values(batch * value_stride(target));

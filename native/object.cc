@@ -30,7 +30,9 @@ Napi::Function BpfObject::define(Napi::Env env)
 				   InstanceMethod<&BpfObject::pin>("pin"),
 				   InstanceMethod<&BpfObject::close>("close"),
 				   InstanceMethod<&BpfObject::map>("map"),
-				   InstanceMethod<&BpfObject::find_peer>("findPeer"),
+				   InstanceMethod<&BpfObject::refresh_index>("refreshIndex"),
+				   InstanceMethod<&BpfObject::connections_of_peer>("connectionsOfPeer"),
+				   InstanceMethod<&BpfObject::connections_of_client>("connectionsOfClient"),
 				   InstanceMethod<&BpfObject::set_save_syn>("setSaveSyn"),
 				   InstanceMethod<&BpfObject::iterate>("iterate"),
 				   InstanceMethod<&BpfObject::run>("run"),
@@ -64,7 +66,7 @@ void BpfObject::release()
 {
 	ring_.reset();
 	ring_fill_.reset();
-	loaded_->hashes.reset();
+	loaded_->index.reset();
 	grace_period_.reset();
 	links_.clear();
 	draining_.clear();
@@ -133,11 +135,11 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 		failure.Set("log", Napi::String::New(env, log.last_lines(20)));
 		throw failure;
 	}
-	loaded_->hashes = PeerHashes::open(bpf_map__fd(skeleton()->maps.peer_hashes),
-					   bpf_map__max_entries(skeleton()->maps.peer_hashes),
-					   bpf_map__fd(skeleton()->maps.meta));
-	if (!loaded_->hashes)
-		throw system_error(env, errno, "map", "peer_hashes");
+	loaded_->index = SlotIndex::open(
+		bpf_map__fd(skeleton()->maps.slot_hashes), bpf_map__fd(skeleton()->maps.change_marks),
+		bpf_map__fd(skeleton()->maps.meta), bpf_map__max_entries(skeleton()->maps.connections));
+	if (!loaded_->index)
+		throw system_error(env, errno, "map", "slot_hashes");
 	grace_period_ = GracePeriod::create();
 	if (!grace_period_)
 		throw system_error(env, errno, "create", "toascope_wait");
@@ -147,20 +149,6 @@ void BpfObject::load(Napi::Env env, const Napi::Object &options)
 Napi::Value BpfObject::map(const Napi::CallbackInfo &info)
 {
 	return BpfMap::make(info.Env(), loaded_, info[0]);
-}
-
-// findPeer(endpoint) -> the slots of the connection table that can have connections of this peer
-Napi::Value BpfObject::find_peer(const Napi::CallbackInfo &info)
-{
-	Napi::Env env = info.Env();
-	if (!loaded_->hashes)
-		throw system_error(env, EBADF, "use", "a closed BPF object");
-	endpoint peer;
-	memcpy(&peer, bytes_of(env, info[0], sizeof(peer), "endpoint").Data(), sizeof(peer));
-	const std::vector<uint32_t> found = loaded_->hashes->find(peer);
-	auto slots = Napi::Uint32Array::New(env, found.size());
-	std::ranges::copy(found, slots.Data());
-	return slots;
 }
 
 bpf_program *BpfObject::program(Napi::Env env, const Napi::Value &name) const

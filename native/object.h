@@ -33,9 +33,14 @@ private:
 	void load(Napi::Env env, const Napi::Object &options);
 	Napi::Value attach(const Napi::CallbackInfo &info);
 	Napi::Value map(const Napi::CallbackInfo &info);
-	Napi::Value find_peer(const Napi::CallbackInfo &info);
 	void close(const Napi::CallbackInfo &info);
 	void release();
+
+	// lookup.cc
+	Napi::Value refresh_index(const Napi::CallbackInfo &info);
+	Napi::Value connections_of_peer(const Napi::CallbackInfo &info);
+	Napi::Value connections_of_client(const Napi::CallbackInfo &info);
+	SlotIndex &index(Napi::Env env) const;
 
 	// links.cc
 	Napi::Value links(const Napi::CallbackInfo &info);

@@ -45,12 +45,16 @@ export interface ConnectionJson {
 		readonly pid: number;
 		readonly comm: string;
 		readonly cgroup_id: string;
+		/** 64 hexadecimal digits; null: it runs in no container that its cgroup names. */
+		readonly container_id: string | null;
 		readonly by: 'accept' | 'listener';
 	} | null;
 	readonly received_bytes: string;
 	readonly sent_bytes: string;
 	readonly retransmitted_segments: number;
 	readonly rtt_seconds: number | null;
+	/** How long it waited for accept(). */
+	readonly accept_wait_seconds: number | null;
 	/**
 	 * Name of the errno with which it ended: `ECONNRESET` (the peer reset it), `ECONNABORTED` (the
 	 * server did), `ETIMEDOUT` ...; null: orderly, or still open.

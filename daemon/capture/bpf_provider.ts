@@ -15,8 +15,8 @@ import { hostPidNamespaceHint, isInitialPidNamespace } from '../host/pid_namespa
 import { requirePrivileges } from '../host/privileges.ts';
 import { type LogSink, logLine } from '../log_line.ts';
 import { logLines } from '../log_lines.ts';
-import type { Connection, ConnectionEvent } from '../model/connection.ts';
-import type { LookupQuery } from '../model/lookup.ts';
+import type { Connection, ConnectionEvent, Owner } from '../model/connection.ts';
+import type { LookupQuery, LookupResult } from '../model/lookup.ts';
 import type { Peers } from '../model/peers.ts';
 import type { UnknownOption } from '../model/recent.ts';
 import { AttachmentCheck } from './attachment_check.ts';
@@ -332,10 +332,17 @@ export class BpfProvider implements Provider, Tracker {
 		return this.#sweeper.sweep(true, yieldLoop);
 	}
 
-	lookup(query: LookupQuery, onFailure: OnFailure): Connection[] {
-		const retainNs = BigInt(this.#config.connections.retainMs) * 1_000_000n;
-		const found = this.#connections.find(query, native().monotonicNs(), retainNs);
-		return found.map((connection) => this.#withOwner(connection, onFailure));
+	refreshLookups(yieldLoop: Yield): Promise<void> {
+		return this.#connections.refresh(yieldLoop);
+	}
+
+	lookup(query: LookupQuery, containerOf: (owner: Owner) => string | undefined, onFailure: OnFailure): LookupResult {
+		return this.#connections.find(query, {
+			nowNs: native().monotonicNs(),
+			retainNs: BigInt(this.#config.connections.retainMs) * 1_000_000n,
+			withOwner: (connection) => this.#withOwner(connection, onFailure),
+			containerOf,
+		});
 	}
 
 	eachOpen({ visit, ...visitor }: OpenVisitor, yieldLoop: Yield, onFailure: OnFailure): Promise<void> {

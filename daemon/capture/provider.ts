@@ -7,8 +7,8 @@
 import type { Features } from '../../native/binding.ts';
 import type { Config } from '../config/config.ts';
 import type { Yield } from '../event_loop.ts';
-import type { Connection, ConnectionEvent, EventType } from '../model/connection.ts';
-import type { LookupQuery } from '../model/lookup.ts';
+import type { Connection, ConnectionEvent, EventType, Owner } from '../model/connection.ts';
+import type { LookupQuery, LookupResult } from '../model/lookup.ts';
 import type { Peers } from '../model/peers.ts';
 import type { UnknownOption } from '../model/recent.ts';
 import type { Source } from '../model/source.ts';
@@ -109,8 +109,10 @@ export interface Tracker {
 	 * flushes find gone without a callback for their close.
 	 */
 	flush(yieldLoop: Yield): Promise<void>;
-	/** Finds connections of a peer, newest first. */
-	lookup(query: LookupQuery, onFailure: OnFailure): Connection[];
+	/** Lookups find every connection that opened before this call. */
+	refreshLookups(yieldLoop: Yield): Promise<void>;
+	/** Finds connections, as of the last refreshLookups(). */
+	lookup(query: LookupQuery, containerOf: (owner: Owner) => string | undefined, onFailure: OnFailure): LookupResult;
 	/** Visits open connections with a client. */
 	eachOpen(visitor: OpenVisitor, yieldLoop: Yield, onFailure: OnFailure): Promise<void>;
 	/** The options that arrive instead of TOA: counted since the maps were created. */

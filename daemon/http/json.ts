@@ -7,41 +7,82 @@ import type { ClientJson } from '../api/client.ts';
 import type { ClientEndpointJson, ConnectionJson, EndpointJson, VirtualServerJson } from '../api/connection.ts';
 import { formatTime } from '../api/time.ts';
 import type { ClientEndpoint, Endpoint } from '../model/address.ts';
-import type { Connection, VirtualServer } from '../model/connection.ts';
+import type { Connection, Owner, VirtualServer } from '../model/connection.ts';
 import type { ClientSeries } from '../model/series.ts';
 import type { TraceIds } from '../model/trace_ids.ts';
 import type { Clock } from './view.ts';
 
-/** `trace`: the ids of its span; undefined: it has none. */
-export function connectionJson(connection: Connection, clock: Clock, trace?: TraceIds): ConnectionJson {
-	const { owner } = connection;
-	const time = (ns: bigint): string => formatTime(clock.toUnixNs(ns));
-	return {
-		peer: endpointJson(connection.peer),
-		client: connection.client === undefined ? null : clientEndpointJson(connection.client),
-		virtual_server: connection.virtualServer === undefined ? null : virtualServerJson(connection.virtualServer),
-		local: endpointJson(connection.local),
-		netns: connection.netns,
-		verdict: connection.verdict,
-		profile: connection.profile ?? null,
-		segment: connection.segment ?? null,
-		state: connection.state,
-		opened_at: time(connection.openedNs),
-		accepted_at: connection.acceptedNs === undefined ? null : time(connection.acceptedNs),
-		closed_at: connection.closedNs === undefined ? null : time(connection.closedNs),
-		seen: connection.seen ?? null,
-		process:
-			owner === undefined
-				? null
-				: { pid: owner.pid, comm: owner.comm, cgroup_id: String(owner.cgroupId), by: owner.by },
-		received_bytes: String(connection.receivedBytes),
-		sent_bytes: String(connection.sentBytes),
-		retransmitted_segments: connection.retransmittedSegments,
-		rtt_seconds: connection.rttNs === undefined ? null : connection.rttNs / 1e9,
-		error: connection.error ?? null,
-		trace_id: trace?.traceId ?? null,
-		span_id: trace?.spanId ?? null,
+/** What a connection's JSON needs besides the connection. */
+export interface ConnectionContext {
+	readonly clock: Clock;
+	/** The ids of its span; undefined: it has none. */
+	readonly traceOf: (connection: Connection) => TraceIds | undefined;
+	readonly containerOf: (owner: Owner) => string | undefined;
+}
+
+export type ConnectionField = keyof ConnectionJson;
+
+const time = ({ clock }: ConnectionContext, ns: bigint): string => formatTime(clock.toUnixNs(ns));
+
+/** How each field is read. */
+const readers: {
+	readonly [Field in ConnectionField]: (connection: Connection, context: ConnectionContext) => ConnectionJson[Field];
+} = {
+	peer: ({ peer }) => endpointJson(peer),
+	client: ({ client }) => (client === undefined ? null : clientEndpointJson(client)),
+	virtual_server: ({ virtualServer }) => (virtualServer === undefined ? null : virtualServerJson(virtualServer)),
+	local: ({ local }) => endpointJson(local),
+	netns: ({ netns }) => netns,
+	verdict: ({ verdict }) => verdict,
+	profile: ({ profile }) => profile ?? null,
+	segment: ({ segment }) => segment ?? null,
+	state: ({ state }) => state,
+	opened_at: ({ openedNs }, context) => time(context, openedNs),
+	accepted_at: ({ acceptedNs }, context) => (acceptedNs === undefined ? null : time(context, acceptedNs)),
+	closed_at: ({ closedNs }, context) => (closedNs === undefined ? null : time(context, closedNs)),
+	seen: ({ seen }) => seen ?? null,
+	process: ({ owner }, context) => (owner === undefined ? null : processJson(owner, context)),
+	received_bytes: ({ receivedBytes }) => String(receivedBytes),
+	sent_bytes: ({ sentBytes }) => String(sentBytes),
+	retransmitted_segments: ({ retransmittedSegments }) => retransmittedSegments,
+	rtt_seconds: ({ rttNs }) => (rttNs === undefined ? null : rttNs / 1e9),
+	accept_wait_seconds: ({ acceptedNs, openedNs }) =>
+		acceptedNs === undefined ? null : Number(acceptedNs - openedNs) / 1e9,
+	error: ({ error }) => error ?? null,
+	trace_id: (connection, context) => context.traceOf(connection)?.traceId ?? null,
+	span_id: (connection, context) => context.traceOf(connection)?.spanId ?? null,
+};
+
+export const connectionFields = Object.keys(readers) as readonly ConnectionField[];
+
+export function isConnectionField(name: unknown): name is ConnectionField {
+	return typeof name === 'string' && Object.hasOwn(readers, name);
+}
+
+export function connectionJson(connection: Connection, context: ConnectionContext): ConnectionJson {
+	return connectionPart(connection, connectionFields, context) as ConnectionJson;
+}
+
+/** Some fields of a connection. */
+export function connectionPart(
+	connection: Connection,
+	fields: readonly ConnectionField[],
+	context: ConnectionContext,
+): Partial<ConnectionJson> {
+	let trace: TraceIds | undefined | null = null;
+	// both ids come from one hash
+	const traceOf = () => {
+		if (trace === null) trace = context.traceOf(connection);
+		return trace;
 	};
+	const part: Record<string, unknown> = {};
+	for (const field of fields) part[field] = readers[field](connection, { ...context, traceOf });
+	return part;
+}
+
+function processJson(owner: Owner, { containerOf }: ConnectionContext): NonNullable<ConnectionJson['process']> {
+	const { pid, comm, cgroupId, by } = owner;
+	return { pid, comm, cgroup_id: String(cgroupId), container_id: containerOf(owner) ?? null, by };
 }
 
 function endpointJson({ text, port }: Endpoint): EndpointJson {

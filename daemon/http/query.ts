@@ -6,9 +6,10 @@
 
 import { parseTime } from '../api/time.ts';
 import { ToascopeError } from '../errors.ts';
-import { parseEndpoint } from '../model/endpoint.ts';
+import { parseClient, parseEndpoint } from '../model/endpoint.ts';
 import type { LookupQuery } from '../model/lookup.ts';
 import type { SeriesTable } from '../model/series_table.ts';
+import { type ConnectionField, connectionFields, isConnectionField } from './json.ts';
 import { HttpProblem } from './problem.ts';
 import type { Clock } from './view.ts';
 
@@ -30,6 +31,10 @@ const clientSortKeys: Readonly<Record<string, ClientSortKey>> = {
 	retransmitted_segments: (clients, row) => clients.value(row, 'retransmittedSegments'),
 };
 
+const lookupParameters = ['peer', 'client', 'local', 'netns', 'pid', 'container', 'at', 'slack_ms'] as const;
+const slackDefaultMs = 10;
+const slackMaxMs = 60_000;
+
 /**
  * Parses one query of `/v1/connections`, from a query string or a batch.
  *
@@ -37,29 +42,48 @@ const clientSortKeys: Readonly<Record<string, ClientSortKey>> = {
  * @throws {ToascopeError} BAD_ADDRESS
  */
 export function readLookup(input: unknown, clock: Clock): LookupQuery {
-	const { peer, local, netns, at } = readParameters(input, ['peer', 'local', 'netns', 'at']);
-	if (peer === undefined) throw new HttpProblem(400, 'peer is missing; example: /v1/connections?peer=192.0.2.1:54321');
+	const { peer, client, local, netns, pid, container, at, slack_ms: slack } = readParameters(input, lookupParameters);
+	if (peer === undefined && client === undefined) {
+		throw new HttpProblem(400, 'peer or client is missing; example: /v1/connections?peer=192.0.2.1:54321');
+	}
+	if (container !== undefined && !/^[0-9a-f]{64}$/.test(container)) {
+		throw new HttpProblem(400, 'container must be the whole id of a container: 64 hexadecimal digits');
+	}
+	const slackMs = slack === undefined ? slackDefaultMs : readInteger('slack_ms', slack, 0, slackMaxMs);
 	return {
-		peer: parseEndpoint(peer),
+		peer: peer === undefined ? undefined : parseEndpoint(peer),
+		client: client === undefined ? undefined : parseClient(client),
 		local: local === undefined ? undefined : parseEndpoint(local),
 		netns: netns === undefined ? undefined : readInteger('netns', netns, 1, 0xffff_ffff),
+		pid: pid === undefined ? undefined : readInteger('pid', pid, 1, 0x7fff_ffff),
+		container,
 		atNs: at === undefined ? undefined : clock.toMonotonicNs(readTime(at)),
+		slackNs: BigInt(slackMs) * 1_000_000n,
 	};
 }
 
+/** A batch of lookups, and the fields of each connection in the response; undefined: all. */
+export interface LookupBatch {
+	readonly queries: readonly LookupQuery[];
+	readonly fields: readonly ConnectionField[] | undefined;
+}
+
 /**
- * Parses a batch: `{"queries": [{"peer": "192.0.2.1:54321"}, ...]}`.
+ * Parses a batch: `{"queries": [{"peer": "192.0.2.1:54321"}, ...]}`, and `"fields": ["client", ...]`.
  *
  * @throws {HttpProblem} 400 that names the query, 413 when there are more than `batchMax`
  * @throws {ToascopeError} BAD_ADDRESS that names the query
  */
-export function readBatch(body: unknown, clock: Clock): LookupQuery[] {
-	const queries = (body as { queries?: unknown } | null | undefined)?.queries;
-	if (!Array.isArray(queries) || Object.keys(body as object).length !== 1) {
-		throw new HttpProblem(400, 'the body must be {"queries": [{"peer": "192.0.2.1:54321"}]}');
+export function readBatch(body: unknown, clock: Clock): LookupBatch {
+	const { queries, fields, ...unknown } = (body ?? {}) as { queries?: unknown; fields?: unknown };
+	if (!Array.isArray(queries) || Object.keys(unknown).length > 0) {
+		throw new HttpProblem(
+			400,
+			'the body must be {"queries": [{"peer": "192.0.2.1:54321"}]}, with "fields" if you like',
+		);
 	}
 	if (queries.length > batchMax) throw new HttpProblem(413, `at most ${batchMax} queries are allowed in one batch`);
-	return queries.map((query: unknown, index) => {
+	const read = (query: unknown, index: number) => {
 		try {
 			return readLookup(query, clock);
 		} catch (error) {
@@ -68,7 +92,13 @@ export function readBatch(body: unknown, clock: Clock): LookupQuery[] {
 			const { code, hint = '' } = error;
 			throw new ToascopeError(code, message, { hint, cause: error });
 		}
-	});
+	};
+	return { fields: fields === undefined ? undefined : readFields(fields), queries: queries.map(read) };
+}
+
+function readFields(fields: unknown): readonly ConnectionField[] {
+	if (Array.isArray(fields) && fields.every(isConnectionField)) return fields;
+	throw new HttpProblem(400, `fields must be a list of names: ${connectionFields.join(', ')}`);
 }
 
 /** @throws {HttpProblem} 400 */

@@ -8,7 +8,7 @@ import type { LookupQuery } from '../model/lookup.ts';
 import { parseJsonBody } from './body.ts';
 import { sendChunks } from './chunks.ts';
 import { clientsResponse } from './clients.ts';
-import { connectionJson } from './json.ts';
+import { connectionFields, connectionPart } from './json.ts';
 import { largeResponse } from './limits.ts';
 import { HttpProblem } from './problem.ts';
 import { readBatch, readClientsQuery, readLookup, readMetricsQuery, readStatusQuery } from './query.ts';
@@ -36,28 +36,30 @@ export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusE
 	const requireConnections = () => {
 		if (!view.tracksConnections()) throw new HttpProblem(501, moduleOnly);
 	};
-	const connections = (query: LookupQuery) => ({
-		connections: view
-			.lookup(query)
-			.map((connection) => connectionJson(connection, view.clock, view.traceOf(connection))),
-	});
+	const lookUp = (query: LookupQuery, fields = connectionFields) => {
+		const { connections, truncated } = view.lookup(query);
+		const found = connections.map((connection) => connectionPart(connection, fields, view));
+		return truncated ? { connections: found, truncated } : { connections: found };
+	};
 	app.addHook('preHandler', async ({ url }) => {
 		if (/^\/v1\/(connections|clients)/.test(url)) requireConnections();
 	});
 	const queue = new WorkQueue();
-	app.get('/v1/connections', (request) => {
+	app.get('/v1/connections', async (request) => {
 		const query = readLookup(request.query, view.clock);
-		return queue.run(() => connections(query));
+		await view.refreshLookups();
+		return queue.run(() => lookUp(query));
 	});
-	app.post('/v1/connections', largeResponse, async (request) => {
-		const results: ReturnType<typeof connections>[] = [];
+	app.post('/v1/connections', largeResponse, async (request, reply) => {
+		const { queries, fields } = readBatch(await parseJsonBody(app, request), view.clock);
+		await view.refreshLookups();
+		const results: ReturnType<typeof lookUp>[] = [];
 		const slice = new TimeSlice();
-		for (const query of readBatch(await parseJsonBody(app, request), view.clock)) {
-			// each query searches the connection table, which can have millions of entries
+		for (const query of queries) {
 			if (slice.expired) await slice.yield();
-			results.push(connections(query));
+			results.push(lookUp(query, fields));
 		}
-		return { results };
+		return reply.type('application/json; charset=utf-8').send(JSON.stringify({ results }));
 	});
 
 	app.get('/v1/clients', largeResponse, async (request, reply) => {

@@ -2,7 +2,7 @@
 /** Parses transport addresses as people write them. */
 import ipaddr from 'ipaddr.js';
 import { ToascopeError } from '../errors.ts';
-import { type Endpoint, formatIPv6 } from './address.ts';
+import { type ClientEndpoint, type Endpoint, formatIPv6 } from './address.ts';
 
 const example = 'write 192.0.2.1:443 or [2001:db8::1]:443';
 
@@ -25,6 +25,18 @@ export function parseEndpoint(text: string): Endpoint {
 		throw bad(text, `'${printable(host)}' is not an IP address`);
 	}
 	return { family: 4, text: host, port: parsePort(text, colon < 0 ? undefined : text.slice(colon + 1)) };
+}
+
+/**
+ * Parses a client: `ADDR:PORT` as above, or an address alone, with or without brackets.
+ *
+ * @throws {ToascopeError} BAD_ADDRESS, saying what is wrong
+ */
+export function parseClient(text: string): ClientEndpoint {
+	const bare = /^\[([^\]]*)\]$/.exec(text)?.[1] ?? text;
+	if (ipaddr.IPv4.isValidFourPartDecimal(bare)) return { family: 4, text: bare, port: undefined };
+	if (!ipaddr.IPv6.isValid(bare)) return parseEndpoint(text);
+	return { ...parseEndpoint(`[${bare}]:1`), port: undefined };
 }
 
 function parseIPv6(text: string, host: string, port: string | undefined): Endpoint {

@@ -10,7 +10,7 @@ import type { Logger } from 'pino';
 import { native } from '../../native/binding.ts';
 import type { StatusJson } from '../api/status.ts';
 import { toOperatorError } from '../capture/bpf_errors.ts';
-import type { AcceptProgram, Provider, Tracker } from '../capture/provider.ts';
+import type { AcceptProgram, OnFailure, Provider, Tracker } from '../capture/provider.ts';
 import { bounds } from '../capture/records/records.ts';
 import type { Config } from '../config/config.ts';
 import { Deadline, withinMs } from '../deadline.ts';
@@ -28,9 +28,9 @@ import type { NotReady, View } from '../http/view.ts';
 import { logLine } from '../log_line.ts';
 import { logLines } from '../log_lines.ts';
 import { type Endpoint, formatEndpoint } from '../model/address.ts';
-import type { Connection, ConnectionEvent } from '../model/connection.ts';
+import type { Connection, ConnectionEvent, Owner } from '../model/connection.ts';
 import { Exemplars } from '../model/exemplars.ts';
-import type { LookupQuery } from '../model/lookup.ts';
+import type { LookupQuery, LookupResult } from '../model/lookup.ts';
 import { ModuleStore } from '../model/module_store.ts';
 import type { Peers } from '../model/peers.ts';
 import type { Snapshot } from '../model/snapshot.ts';
@@ -43,6 +43,7 @@ import { AttachmentTask } from './attachment_task.ts';
 import { attachmentsMs, clockMs, collectMs } from './cadence.ts';
 import { SystemClock } from './clock.ts';
 import { Collection } from './collection.ts';
+import { hostContainers } from './containers.ts';
 import { type Attempt, type EndpointName, Endpoints } from './endpoints.ts';
 import type { Events } from './events.ts';
 import { logNeighboursInBackground } from './neighbours.ts';
@@ -102,6 +103,7 @@ export class Service implements View {
 	readonly #config: ActiveConfig;
 	/** Undefined: no connection is tracked. */
 	readonly #traceIds: TraceIdSource | undefined;
+	readonly #containerOf = hostContainers();
 	readonly #exemplars = new Exemplars(bounds);
 	readonly #metrics: Metrics;
 	#telemetry: Telemetry | undefined;
@@ -176,6 +178,7 @@ export class Service implements View {
 			metrics: this.#metrics,
 			clock: this.clock,
 			traceIds: this.#traceIds,
+			resolveContainer: this.#containerOf,
 			onSpan: (event, ids, endNs) => this.#exemplars.add(event, ids, endNs),
 			setSampleThreshold: (threshold) => this.#provider.tracker?.setSampleThreshold(threshold),
 			logger: this.#logger,
@@ -277,8 +280,18 @@ export class Service implements View {
 		return this.#store.snapshot;
 	}
 
-	lookup(query: LookupQuery): readonly Connection[] {
-		return this.#provider.tracker?.lookup(query, (step, error) => this.#tasks.recordFailure(step, error)) ?? [];
+	async refreshLookups(): Promise<void> {
+		await this.#provider.tracker?.refreshLookups(yieldOnce);
+	}
+
+	lookup(query: LookupQuery): LookupResult {
+		const onFailure: OnFailure = (step, error) => this.#tasks.recordFailure(step, error);
+		const found = this.#provider.tracker?.lookup(query, this.#containerOf, onFailure);
+		return found ?? { connections: [], truncated: false };
+	}
+
+	containerOf(owner: Owner): string | undefined {
+		return this.#containerOf(owner);
 	}
 
 	traceOf(connection: Connection): TraceIds | undefined {

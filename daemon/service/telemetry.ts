@@ -9,11 +9,7 @@ import type { SpanExport } from '../export/otel/spans/span_export.ts';
 import { type Telemetry as OpenTelemetry, openTelemetry } from '../export/otel/telemetry.ts';
 import type { Metrics } from '../export/registry.ts';
 import { instanceId } from '../host/instance_id.ts';
-import { findCgroup2, readMounts } from '../host/mounts.ts';
-import { isInitialPidNamespace } from '../host/pid_namespace.ts';
-import { CgroupPaths } from '../model/cgroup_paths.ts';
-import type { ConnectionEvent } from '../model/connection.ts';
-import { createContainerResolver } from '../model/container.ts';
+import type { ConnectionEvent, Owner } from '../model/connection.ts';
 import type { TraceIdSource, TraceIds } from '../model/trace_ids.ts';
 import { version } from '../version.ts';
 import type { SystemClock } from './clock.ts';
@@ -25,6 +21,8 @@ export interface TelemetryOptions {
 	readonly clock: SystemClock;
 	/** Undefined: no connection is tracked, and so none has a span. */
 	readonly traceIds: TraceIdSource | undefined;
+	/** Returns the id of the container that a process runs in. */
+	readonly resolveContainer: (owner: Owner) => string | undefined;
 	/** Called for each span that is made. `endNs`: Unix nanoseconds. */
 	readonly onSpan: (event: ConnectionEvent, ids: TraceIds, endNs: bigint) => void;
 	/** Sets which connections the kernel samples. */
@@ -59,7 +57,6 @@ export class Telemetry {
 			config: config.otel,
 			clock: (ns) => clock.toUnixNs(ns),
 			traceIds: (connection) => traceIds?.of(connection) ?? { traceId: '', spanId: '' },
-			resolveContainer: createContainerResolver({ cgroups: cgroupPaths() }),
 			version,
 			instanceId: instanceId(config.bpf.pin ?? config.cgroup ?? ''),
 		});
@@ -125,11 +122,4 @@ export class Telemetry {
 		const { metrics, spans, records } = this.#open;
 		await Promise.allSettled([spans?.shutdown(timeoutMs), records?.shutdown(timeoutMs), metrics?.finish(timeoutMs)]);
 	}
-}
-
-/** Set where a pid does not identify the container of a process. */
-function cgroupPaths(): CgroupPaths | undefined {
-	if (isInitialPidNamespace()) return undefined;
-	const root = findCgroup2(readMounts());
-	return root === undefined ? undefined : new CgroupPaths(root);
 }

@@ -32,7 +32,7 @@ function countedByKernel(): Map<number, number> {
 
 const mapsOf = {
 	'clients.capacity': ['clients', 'exported', 'prefix_clients'],
-	'connections.max': ['connections', 'peer_hashes', 'extras'],
+	'connections.max': ['connections', 'slot_hashes', 'change_marks', 'extras'],
 	'listeners.max': [
 		'listeners',
 		'listener_keys',

@@ -70,7 +70,7 @@ function count(value: Buffer, peers: Map<string, Peer>, listeners: ListenerEndpo
 	if (known !== undefined) {
 		known.connections++;
 	} else if (peers.size < peersMax) {
-		const local = listeners.of(value);
+		const local = listeners.of(value, 0);
 		const listener = local === undefined ? 'other' : formatEndpoint(local);
 		const address = Buffer.from(value.subarray(start, start + (family === 4 ? 4 : 16)));
 		peers.set(name, { verdict, family, address, listener, connections: 1 });

@@ -4,25 +4,39 @@ import { setTimeout as delay } from 'node:timers/promises';
 import ipaddr from 'ipaddr.js';
 import { type BpfMap, type BpfObject, native } from '../../../native/binding.ts';
 import type { Yield } from '../../event_loop.ts';
-import { formatAddress, formatEndpoint } from '../../model/address.ts';
-import type { Connection } from '../../model/connection.ts';
-import type { LookupQuery } from '../../model/lookup.ts';
+import { type Endpoint, formatAddress } from '../../model/address.ts';
+import type { Connection, Owner } from '../../model/connection.ts';
+import { type LookupQuery, type LookupResult, openAt } from '../../model/lookup.ts';
 import type { OpenVisitor } from '../provider.ts';
 import { connectionFlag, connectionLayout, endpointLayout, extraLayout } from '../records/layout.gen.ts';
 import { type OtherParts, readConnection, readEndpoint, readVirtualServer, writeEndpoint } from '../records/records.ts';
 import { ListenerEndpoints } from './listener_endpoints.ts';
 
+/** Blocks of slots that are read into the index before yielding: up to 20 µs each. */
+const blocksPerRefresh = 64;
+/** Connections of a client that a lookup reads, and how many of them it returns. */
+const readPerClient = 1024;
+const foundPerClient = 100;
 /** Slots that are read before yielding: each takes a system call of about a microsecond. */
 const slotsPerBatch = 2000;
 /** A visitor that has no room is asked again after this time. */
 const roomMs = 50;
+
+interface FindOptions {
+	/** Now, and how long closed connections are kept: CLOCK_MONOTONIC nanoseconds. */
+	readonly nowNs: bigint;
+	readonly retainNs: bigint;
+	/** Adds the owner to a connection whose accept() was not observed. */
+	readonly withOwner: (connection: Connection) => Connection;
+	readonly containerOf: (owner: Owner) => string | undefined;
+}
 
 export class Connections {
 	readonly #bpf: BpfObject;
 	readonly #connections: BpfMap;
 	readonly #extras: BpfMap;
 	readonly #profileName: (id: number) => string | undefined;
-	readonly #peer = Buffer.alloc(endpointLayout.size);
+	readonly #endpoint = Buffer.alloc(endpointLayout.size);
 	readonly #slot = Buffer.alloc(4);
 	readonly #value = Buffer.alloc(connectionLayout.size);
 	readonly #extra = Buffer.alloc(extraLayout.size);
@@ -36,20 +50,38 @@ export class Connections {
 		this.#profileName = profileName;
 	}
 
+	/** Brings the index up to date: lookups find every connection that opened before the call. */
+	async refresh(yieldLoop: Yield): Promise<void> {
+		while (!this.#bpf.refreshIndex(blocksPerRefresh)) await yieldLoop();
+	}
+
 	/**
-	 * Returns all connections that match, newest first. Closed ones are ignored from `retainNs`
-	 * after their close on.
+	 * Finds what a query names by its peer, or by its client if it has no peer, as of the last
+	 * refresh(). Closed connections are ignored from `retainNs` after their close on. `containerOf`
+	 * returns the container of the process that accepted a connection.
 	 */
-	find(query: LookupQuery, nowNs: bigint, retainNs: bigint): Connection[] {
-		const { family, text, port } = query.peer;
-		writeEndpoint(this.#peer, 0, { family, address: ipaddr.parse(text).toByteArray(), port });
+	find(query: LookupQuery, { nowNs, retainNs, withOwner, containerOf }: FindOptions): LookupResult {
+		const entries = this.#entries(query);
 		const found: Connection[] = [];
-		for (const slot of this.#bpf.findPeer(this.#peer)) {
-			if (!this.#read(slot)) continue;
-			const connection = readConnection(this.#value, 0, this.#profileName, this.#readOtherParts());
-			if (connection !== undefined && matches(connection, query, nowNs, retainNs)) found.push(connection);
+		for (let at = 0; at < entries.length; at += connectionLayout.size) {
+			const read = readConnection(entries, at, this.#profileName, this.#readOtherParts(entries, at));
+			if (read === undefined || (read.closedNs !== undefined && read.closedNs + retainNs < nowNs)) continue;
+			const connection = withOwner(read);
+			if (matches(connection, query, containerOf)) found.push(connection);
 		}
-		return found.sort((a, b) => (a.openedNs < b.openedNs ? 1 : a.openedNs > b.openedNs ? -1 : 0));
+		found.sort((a, b) => (a.openedNs < b.openedNs ? 1 : a.openedNs > b.openedNs ? -1 : 0));
+		const connections = openAt(found, query);
+		if (query.peer !== undefined) return { connections, truncated: false };
+		const isWhole = entries.length < readPerClient * connectionLayout.size && connections.length <= foundPerClient;
+		return { connections: connections.slice(0, foundPerClient), truncated: !isWhole };
+	}
+
+	/** The entries of the connections that can match, one behind the other. */
+	#entries({ peer, client }: LookupQuery): Buffer {
+		const { family, text, port } = peer ?? client ?? unnamed();
+		writeEndpoint(this.#endpoint, 0, { family, address: ipaddr.parse(text).toByteArray(), port: port ?? 0 });
+		if (peer !== undefined) return this.#bpf.connectionsOfPeer(this.#endpoint);
+		return this.#bpf.connectionsOfClient(this.#endpoint, readPerClient);
 	}
 
 	/**
@@ -74,42 +106,50 @@ export class Connections {
 			if (this.#value.readBigUInt64LE(connectionLayout.cookie) === 0n) continue;
 			if (this.#value.readBigUInt64LE(connectionLayout.closedNs) !== 0n) continue;
 			if (!isWanted(this.#value.readBigUInt64LE(connectionLayout.openedNs))) continue;
-			const connection = readConnection(this.#value, 0, this.#profileName, this.#readOtherParts());
+			const connection = readConnection(this.#value, 0, this.#profileName, this.#readOtherParts(this.#value, 0));
 			if (connection !== undefined) visit(connection, nowNs);
 		}
 	}
 
-	/** False: the slot has a connection of another peer. */
-	#read(slot: number): boolean {
-		this.#slot.writeUInt32LE(slot);
-		this.#connections.lookup(this.#slot, this.#value);
-		const at = connectionLayout.peer;
-		return this.#value.compare(this.#peer, 0, this.#peer.length, at, at + this.#peer.length) === 0;
-	}
-
-	/** Reads the parts of the current connection that are stored elsewhere. */
-	#readOtherParts(): OtherParts {
-		const isExtra = (this.#value.readUInt16LE(connectionLayout.flags) & connectionFlag.CONN_EXTRA) !== 0;
-		const cookie = this.#value.subarray(connectionLayout.cookie, connectionLayout.cookie + 8);
-		const extra = isExtra && this.#extras.lookup(cookie, this.#extra);
+	/** Reads the parts of a connection that are stored elsewhere. */
+	#readOtherParts(entries: Buffer, at: number): OtherParts {
+		const isExtra = (entries.readUInt16LE(at + connectionLayout.flags) & connectionFlag.CONN_EXTRA) !== 0;
+		const cookieAt = at + connectionLayout.cookie;
+		const extra = isExtra && this.#extras.lookup(entries.subarray(cookieAt, cookieAt + 8), this.#extra);
 		const virtualServer = extra ? readVirtualServer(this.#extra, extraLayout.virtualServer) : undefined;
-		const local4 = this.#value.subarray(connectionLayout.local4, connectionLayout.local4 + 4);
-		if (local4.some((byte) => byte !== 0)) {
-			const port = this.#value.readUInt16LE(connectionLayout.localPort);
-			return { local: { family: 4, text: formatAddress(4, local4), port }, virtualServer };
+		const localAt = at + connectionLayout.local4;
+		if (entries.readUInt32LE(localAt) !== 0) {
+			const port = entries.readUInt16LE(at + connectionLayout.localPort);
+			return {
+				local: { family: 4, text: formatAddress(4, entries.subarray(localAt, localAt + 4)), port },
+				virtualServer,
+			};
 		}
 		return {
-			local: extra ? readEndpoint(this.#extra, extraLayout.local) : this.#listeners.of(this.#value),
+			local: extra ? readEndpoint(this.#extra, extraLayout.local) : this.#listeners.of(entries, at),
 			virtualServer,
 		};
 	}
 }
 
-function matches(connection: Connection, query: LookupQuery, nowNs: bigint, retainNs: bigint): boolean {
-	const { openedNs, closedNs } = connection;
-	if (closedNs !== undefined && closedNs + retainNs < nowNs) return false;
-	if (query.netns !== undefined && query.netns !== connection.netns) return false;
-	if (query.local !== undefined && formatEndpoint(query.local) !== formatEndpoint(connection.local)) return false;
-	if (query.atNs === undefined) return true;
-	return query.atNs.some((atNs) => openedNs <= atNs && (closedNs === undefined || atNs <= closedNs));
+function unnamed(): never {
+	throw new TypeError('the query names neither a peer nor a client');
 }
+
+function matches(
+	{ local, netns, client, peer, owner }: Connection,
+	query: LookupQuery,
+	containerOf: FindOptions['containerOf'],
+): boolean {
+	if (query.netns !== undefined && query.netns !== netns) return false;
+	if (query.local !== undefined && !isSame(query.local, local)) return false;
+	if (query.client !== undefined) {
+		if (client === undefined || client.family !== query.client.family || client.text !== query.client.text)
+			return false;
+		if (query.client.port !== undefined && query.client.port !== (client.port ?? peer.port)) return false;
+	}
+	if (query.pid !== undefined && query.pid !== owner?.pid) return false;
+	return query.container === undefined || (owner !== undefined && containerOf(owner) === query.container);
+}
+
+const isSame = (a: Endpoint, b: Endpoint) => a.port === b.port && a.family === b.family && a.text === b.text;

@@ -20,12 +20,12 @@ export class ListenerEndpoints {
 	 * now. The slot's service is odd while the slot is being freed; the next even value belongs to
 	 * another listener.
 	 */
-	of(connection: Buffer): Endpoint | undefined {
-		const slot = connection.readUInt16LE(connectionLayout.listener);
+	of(entries: Buffer, at: number): Endpoint | undefined {
+		const slot = entries.readUInt16LE(at + connectionLayout.listener);
 		if (slot === constant.OTHER_LISTENER) return undefined;
 		this.#key.writeUInt32LE(slot);
 		this.#slots.lookup(this.#key, this.#slot);
-		const service = connection.readUInt32LE(connectionLayout.listenerService);
+		const service = entries.readUInt32LE(at + connectionLayout.listenerService);
 		if (this.#slot.readUInt32LE(listenerSlotLayout.service) >>> 1 !== service >>> 1) return undefined;
 		return readEndpoint(this.#slot, listenerSlotLayout.key + listenerKeyLayout.local);
 	}

@@ -40,7 +40,8 @@ export function mapEntries({ clients, connections, listeners, bpf }: Sizes) {
 		// two rows; in each, few networks share a counter (bpf/per_prefix.h)
 		prefix_clients: 2 * powerOfTwo(2 * clients.capacity),
 		connections: slots,
-		peer_hashes: Math.ceil(slots / constant.HASHES_PER_LINE),
+		slot_hashes: Math.ceil(slots / constant.HASHES_PER_LINE),
+		change_marks: Math.ceil(slots / constant.SLOTS_PER_BLOCK),
 		extras: slots,
 		ring: bpf.ringBytes,
 	};

@@ -5,7 +5,7 @@
  */
 import type { ConnectionResult, EchoRecord } from '../../lab/protocol.ts';
 import type { Connection } from '../../model/connection.ts';
-import type { LookupQuery } from '../../model/lookup.ts';
+import type { LookupQuery, LookupResult } from '../../model/lookup.ts';
 
 export interface Tally {
 	readonly clients: ReadonlySet<string>;
@@ -32,7 +32,11 @@ export const emptyTally: Tally = {
 	bytesMismatched: 0,
 };
 
-type Lookup = (query: LookupQuery) => readonly Connection[];
+/** The daemon's lookups. */
+interface Lookups {
+	refreshLookups(): Promise<void>;
+	lookup(query: LookupQuery): LookupResult;
+}
 
 export class LabCheck {
 	readonly #netns: number;
@@ -63,10 +67,11 @@ export class LabCheck {
 	}
 
 	/** Adds a batch of connections to the tally. */
-	async check(results: readonly ConnectionResult[], before: Tally, lookup: Lookup): Promise<Tally> {
+	async check(results: readonly ConnectionResult[], before: Tally, lookups: Lookups): Promise<Tally> {
 		const made = results.filter(({ error }) => error === undefined);
 		await this.#untilServed(made.map(({ id }) => id));
-		const outcomes = made.map((result) => this.#outcome(result, lookup));
+		await lookups.refreshLookups();
+		const outcomes = made.map((result) => this.#outcome(result, lookups));
 		const count = (outcome: string) => outcomes.filter((one) => one === outcome).length;
 		for (const { id } of made) this.#served.delete(id);
 		return {
@@ -80,11 +85,11 @@ export class LabCheck {
 		};
 	}
 
-	#outcome(result: ConnectionResult, lookup: Lookup): 'resolved' | 'mismatched' | 'unresolved' | 'bytes' {
+	#outcome(result: ConnectionResult, lookups: Lookups): 'resolved' | 'mismatched' | 'unresolved' | 'bytes' {
 		const record = this.#served.get(result.id);
 		if (record === undefined) return 'unresolved';
 		const peer = { family: 4, text: record.peer.replace('::ffff:', ''), port: record.peerPort } as const;
-		const found = lookup({ peer, netns: this.#netns })[0];
+		const [found] = lookups.lookup({ peer, netns: this.#netns }).connections;
 		if (found?.client === undefined) return 'unresolved';
 		if (found.client.text !== result.client || found.client.port !== result.clientPort) return 'mismatched';
 		const exact = found.receivedBytes === BigInt(result.sent) && found.sentBytes === BigInt(result.received);

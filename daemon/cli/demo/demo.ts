@@ -78,7 +78,7 @@ async function runLab(options: DemoOptions, stop: Stop): Promise<number> {
 				receive: Math.floor(Math.random() * 50_000),
 			}),
 			async check(results) {
-				tally = await truth.check(results, tally, (question) => service.lookup(question));
+				tally = await truth.check(results, tally, service);
 			},
 		});
 	} finally {

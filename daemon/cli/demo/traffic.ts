@@ -38,7 +38,7 @@ export async function runOnce(
 		});
 		const results = await Promise.race([run, stop.promise]);
 		if (results === undefined) throw new ToascopeError('LAB_FAILED', 'interrupted before the end');
-		tally = await truth.check(results, tally, (question) => service.lookup(question));
+		tally = await truth.check(results, tally, service);
 	}
 	const seconds = (performance.now() - began) / 1000;
 	const report = { provider: 'bpf', accept_program: service.acceptProgram, ...reportOf(tally, seconds) };

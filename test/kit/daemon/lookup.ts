@@ -5,10 +5,18 @@ import { batchMax } from '../../../daemon/http/query.ts';
 import type { Daemon } from './daemon.ts';
 
 /** Returns all connections that the daemon knows for each peer, newest first. */
-export async function lookUpAll(daemon: Daemon, peers: readonly string[]): Promise<ConnectionJson[][]> {
+export function lookUpAll(daemon: Daemon, peers: readonly string[]): Promise<ConnectionJson[][]> {
+	return lookUpQueries(
+		daemon,
+		peers.map((peer) => ({ peer })),
+	);
+}
+
+/** Returns the connections that the daemon knows for each query of `/v1/connections`. */
+export async function lookUpQueries(daemon: Daemon, all: readonly object[]): Promise<ConnectionJson[][]> {
 	const found: ConnectionJson[][] = [];
-	for (let at = 0; at < peers.length; at += batchMax) {
-		const queries = peers.slice(at, at + batchMax).map((peer) => ({ peer }));
+	for (let at = 0; at < all.length; at += batchMax) {
+		const queries = all.slice(at, at + batchMax);
 		const response = await fetch(`${daemon.url}/v1/connections`, {
 			method: 'POST',
 			headers: { 'content-type': 'application/json' },

@@ -77,8 +77,12 @@ export function fixtureView(
 		snapshot: () => (attached ? snapshot : undefined),
 		lookup(query) {
 			asked.push(query);
-			return connections.filter((one) => formatEndpoint(one.peer) === formatEndpoint(query.peer));
+			const { peer } = query;
+			const isPeer = (one: Connection) => peer !== undefined && formatEndpoint(one.peer) === formatEndpoint(peer);
+			return { connections: connections.filter(isPeer), truncated: false };
 		},
+		refreshLookups: async () => {},
+		containerOf: () => 'c'.repeat(64),
 		status: () => statusJson({ now: { opened: 3 } }),
 		peers: async () => ({ connections: 0, busiest: [], listening: [] }),
 		tracksConnections: () => true,

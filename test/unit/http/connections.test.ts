@@ -23,11 +23,12 @@ const openJson = {
 	accepted_at: '2025-10-09T08:53:20.200000000Z',
 	closed_at: null,
 	seen: 'getpeername',
-	process: { pid: 123, comm: 'nginx', cgroup_id: '18446744073709551615', by: 'accept' },
+	process: { pid: 123, comm: 'nginx', cgroup_id: '18446744073709551615', container_id: 'c'.repeat(64), by: 'accept' },
 	received_bytes: '3200',
 	sent_bytes: '9223372036854775807',
 	retransmitted_segments: 2,
 	rtt_seconds: 0.0015,
+	accept_wait_seconds: 0.076_543_211,
 	error: null,
 	trace_id: 'a'.repeat(32),
 	span_id: 'b'.repeat(16),
@@ -49,6 +50,7 @@ const closedJson = {
 	sent_bytes: '0',
 	retransmitted_segments: 0,
 	rtt_seconds: null,
+	accept_wait_seconds: null,
 	error: 'ECONNRESET',
 	trace_id: null,
 	span_id: null,
@@ -82,15 +84,43 @@ describe('/v1/connections', () => {
 
 	it('passes every condition to the lookup', async () => {
 		const view = fixtureView();
-		await get('/v1/connections?peer=[2001:DB8::1]:1&local=192.0.2.10:443&netns=4026531840&at=1760000001.5', view);
+		const narrowed = `local=192.0.2.10:443&netns=4026531840&pid=7&container=${'d'.repeat(64)}`;
+		const at = 'at=1760000001.5&slack_ms=250';
+		await get(`/v1/connections?peer=[2001:DB8::1]:1&client=2001:DB8::2&${narrowed}&${at}`, view);
 		expect(view.asked).toEqual([
 			{
 				peer: { family: 6, text: '2001:db8::1', port: 1 },
+				client: { family: 6, text: '2001:db8::2', port: undefined },
 				local: { family: 4, text: '192.0.2.10', port: 443 },
 				netns: 4_026_531_840,
+				pid: 7,
+				container: 'd'.repeat(64),
 				atNs: [1_500_000_000n],
+				slackNs: 250_000_000n,
 			},
 		]);
+	});
+
+	it.each([
+		['192.0.2.7', { family: 4, text: '192.0.2.7', port: undefined }],
+		['192.0.2.7:80', { family: 4, text: '192.0.2.7', port: 80 }],
+		['2001:db8::1:80', { family: 6, text: '2001:db8::1:80', port: undefined }],
+		['[2001:db8::1]', { family: 6, text: '2001:db8::1', port: undefined }],
+		['[2001:DB8::1]:80', { family: 6, text: '2001:db8::1', port: 80 }],
+		['::ffff:192.0.2.7', { family: 4, text: '192.0.2.7', port: undefined }],
+	])('client=%s', async (client, endpoint) => {
+		const view = fixtureView();
+		await get(`/v1/connections?client=${client}`, view);
+		expect(view.asked[0]).toMatchObject({ peer: undefined, client: endpoint, slackNs: 10_000_000n });
+	});
+
+	it('says that a client has more connections than were read', async () => {
+		const view = fixtureView();
+		const { body } = await get('/v1/connections?client=192.0.2.7', {
+			...view,
+			lookup: (query) => ({ ...view.lookup(query), truncated: true }),
+		});
+		expect(body).toEqual({ connections: [], truncated: true });
 	});
 
 	it.each([
@@ -116,7 +146,14 @@ describe('/v1/connections', () => {
 	});
 
 	it.each([
-		['', 'BAD_REQUEST', 'peer is missing'],
+		['', 'BAD_REQUEST', 'peer or client is missing'],
+		['local=10.0.0.2:1', 'BAD_REQUEST', 'peer or client is missing'],
+		['client=', 'BAD_ADDRESS', 'is not an IP address'],
+		['client=10.0.0.1:0', 'BAD_ADDRESS', "'0' is not a port"],
+		['client=fe80::1%25eth0', 'BAD_ADDRESS', 'must have no zone'],
+		['peer=10.0.0.1:1&pid=0', 'BAD_REQUEST', 'pid must be a whole number'],
+		['peer=10.0.0.1:1&container=abc', 'BAD_REQUEST', 'container must be the whole id'],
+		['peer=10.0.0.1:1&slack_ms=60001', 'BAD_REQUEST', 'slack_ms must be a whole number from 0 to 60000'],
 		['peer=', 'BAD_ADDRESS', 'is not an IP address'],
 		['peer=2001:db8::1:80', 'BAD_ADDRESS', 'write 192.0.2.1:443 or [2001:db8::1]:443'],
 		['peer=10.0.0.1:1&local=x', 'BAD_ADDRESS', "'x' is not an IP address"],
@@ -152,6 +189,13 @@ describe('a batch', () => {
 		});
 	});
 
+	it('has only the fields that are asked for', async () => {
+		const fields = ['client', 'trace_id', 'rtt_seconds'];
+		const response = await post({ fields, queries: [{ peer: '10.0.0.1:4711' }] });
+		const { client, trace_id, rtt_seconds } = openJson;
+		expect(response.json().results[0].connections[0]).toEqual({ client, trace_id, rtt_seconds });
+	});
+
 	it('accepts the maximum number of queries, and no more', async () => {
 		const queries = (count: number) => ({ queries: Array.from({ length: count }, () => ({ peer: '10.0.0.9:1' })) });
 		expect((await post(queries(batchMax))).json().results).toHaveLength(batchMax);
@@ -165,6 +209,8 @@ describe('a batch', () => {
 		[{ queries: {} }, 'BAD_REQUEST', 'the body must be'],
 		[{ queries: [], other: 1 }, 'BAD_REQUEST', 'the body must be'],
 		[{ queries: [{ peer: '10.0.0.1:1' }, { peer: 'x' }] }, 'BAD_ADDRESS', "queries[1]: bad address 'x'"],
+		[{ queries: [], fields: 'client' }, 'BAD_REQUEST', 'fields must be a list of names: peer, client'],
+		[{ queries: [], fields: ['toString'] }, 'BAD_REQUEST', 'fields must be a list of names'],
 		[{ queries: [null] }, 'BAD_REQUEST', 'queries[0]: must be an object'],
 		[{ queries: [['10.0.0.1:1']] }, 'BAD_REQUEST', 'queries[0]: must be an object'],
 		[{ queries: [{ peer: {} }] }, 'BAD_REQUEST', 'queries[0]: peer must be a single string'],

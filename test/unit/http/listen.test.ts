@@ -317,12 +317,12 @@ describe('toascope lookup', () => {
 	});
 
 	it('shows a conflict, and escapes control characters', () => {
-		const { clock } = fixtureView();
+		const view = fixtureView();
 		const hostile: ConnectionJson = {
-			...connectionJson({ ...open, verdict: 'conflict' }, clock),
-			process: { pid: 9, comm: 'a\u001b[2J\u009bb', cgroup_id: '0', by: 'listener' },
+			...connectionJson({ ...open, verdict: 'conflict' }, view),
+			process: { pid: 9, comm: 'a\u001b[2J\u009bb', cgroup_id: '0', container_id: null, by: 'listener' },
 		};
-		const table = connectionTable([hostile, connectionJson({ ...closed, verdict: 'untrusted' }, clock)]);
+		const table = connectionTable([hostile, connectionJson({ ...closed, verdict: 'untrusted' }, view)]);
 		expect(table).toContain('-> [2001:db8::1]:5555 (conflict)  on 192.0.2.10:443  nat64/ack  a?[2J?b[9]');
 		expect(table).toContain('-> (untrusted)');
 	});
