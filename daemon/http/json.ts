@@ -69,14 +69,8 @@ export function connectionPart(
 	fields: readonly ConnectionField[],
 	context: ConnectionContext,
 ): Partial<ConnectionJson> {
-	let trace: TraceIds | undefined | null = null;
-	// both ids come from one hash
-	const traceOf = () => {
-		if (trace === null) trace = context.traceOf(connection);
-		return trace;
-	};
 	const part: Record<string, unknown> = {};
-	for (const field of fields) part[field] = readers[field](connection, { ...context, traceOf });
+	for (const field of fields) part[field] = readers[field](connection, context);
 	return part;
 }
 

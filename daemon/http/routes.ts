@@ -4,11 +4,13 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { TimeSlice, WorkQueue } from '../event_loop.ts';
 import { contentTypes, negotiateCreated, negotiateFormat, negotiateGzip } from '../export/prometheus/accept.ts';
 import type { PrometheusExporter } from '../export/prometheus/exporter.ts';
+import type { Connection } from '../model/connection.ts';
 import type { LookupQuery } from '../model/lookup.ts';
+import type { TraceIds } from '../model/trace_ids.ts';
 import { parseJsonBody } from './body.ts';
 import { sendChunks } from './chunks.ts';
 import { clientsResponse } from './clients.ts';
-import { connectionFields, connectionPart } from './json.ts';
+import { type ConnectionContext, connectionFields, connectionPart } from './json.ts';
 import { largeResponse } from './limits.ts';
 import { HttpProblem } from './problem.ts';
 import { readBatch, readClientsQuery, readLookup, readMetricsQuery, readStatusQuery } from './query.ts';
@@ -36,9 +38,16 @@ export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusE
 	const requireConnections = () => {
 		if (!view.tracksConnections()) throw new HttpProblem(501, moduleOnly);
 	};
+	/** Both ids of a connection come from one hash. */
+	let traced: { readonly connection: Connection; readonly ids: TraceIds | undefined } | undefined;
+	const traceOf = (connection: Connection) => {
+		if (traced?.connection !== connection) traced = { connection, ids: view.traceOf(connection) };
+		return traced.ids;
+	};
+	const context: ConnectionContext = { clock: view.clock, traceOf, containerOf: (owner) => view.containerOf(owner) };
 	const lookUp = (query: LookupQuery, fields = connectionFields) => {
 		const { connections, truncated } = view.lookup(query);
-		const found = connections.map((connection) => connectionPart(connection, fields, view));
+		const found = connections.map((connection) => connectionPart(connection, fields, context));
 		return truncated ? { connections: found, truncated } : { connections: found };
 	};
 	app.addHook('preHandler', async ({ url }) => {
