@@ -159,13 +159,13 @@ export interface BpfObject {
 	 * before the call are found.
 	 */
 	refreshIndex(maxBlocks: number): boolean;
-	/** The entries (struct connection) of a peer's connections (struct endpoint), one behind the other. */
-	connectionsOfPeer(endpoint: Uint8Array): Buffer;
 	/**
-	 * The same for a client; port 0: any. Reads at most `limit` entries, those that opened last or
-	 * whose client became known last.
+	 * Writes the entries (struct connection) of a peer's connections (struct endpoint) into `into`, as
+	 * many as it has room for, those that opened last first. Returns their number.
 	 */
-	connectionsOfClient(endpoint: Uint8Array, limit: number): Buffer;
+	connectionsOfPeer(endpoint: Uint8Array, into: Uint8Array): number;
+	/** The same for a client; port 0: any. Those come first that opened or whose client became known last. */
+	connectionsOfClient(endpoint: Uint8Array, into: Uint8Array): number;
 	/**
 	 * Sets TCP_SAVE_SYN on a listener of another process (pidfd_getfd(2)), so that the kernel keeps
 	 * its SYNs, or resets it if toascope set it. EPERM: CAP_SYS_PTRACE is required.

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <span>
 
 #include "../bpf/records.h"
 #include "arguments.h"
@@ -39,18 +40,27 @@ bool has_client(const connection &entry, const endpoint &client)
 	       (!client.port || client.port == port);
 }
 
-// Reads the entries of these slots, and returns those for which `matches` returns true.
+// Reads the entries of these slots, as many as `into` has room for, and keeps those for which
+// `matches` returns true. Returns their number.
 template <typename Matches>
-Napi::Value read_entries(Napi::Env env, int fd, const std::vector<uint32_t> &slots, Matches matches)
+uint32_t read_entries(int fd, const std::vector<uint32_t> &slots, std::span<connection> into, Matches matches)
 {
-	std::vector<connection> found;
-	connection entry;
-	for (uint32_t slot : slots)
+	uint32_t found = 0;
+	for (uint32_t slot : slots) {
+		if (found == into.size())
+			break;
+		connection &entry = into[found];
 		if (!bpf_map_lookup_elem_flags(fd, &slot, &entry, BPF_F_LOCK) && entry.cookie &&
 		    matches(entry))
-			found.push_back(entry);
-	return Napi::Buffer<uint8_t>::Copy(env, reinterpret_cast<const uint8_t *>(found.data()),
-					   found.size() * sizeof(connection));
+			found++;
+	}
+	return found;
+}
+
+std::span<connection> entries_of(Napi::Env env, const Napi::Value &value)
+{
+	auto bytes = bytes_of(env, value, sizeof(connection), "into");
+	return { reinterpret_cast<connection *>(bytes.Data()), bytes.ByteLength() / sizeof(connection) };
 }
 
 } // namespace
@@ -74,25 +84,32 @@ Napi::Value BpfObject::refresh_index(const Napi::CallbackInfo &info)
 	}
 }
 
-// connectionsOfPeer(endpoint) -> the entries of the peer's connections, one behind the other
+// connectionsOfPeer(endpoint, into) -> the number of entries of the peer's connections
 Napi::Value BpfObject::connections_of_peer(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	const endpoint peer = endpoint_of(env, info[0]);
+	const std::span<connection> into = entries_of(env, info[1]);
 	const std::vector<uint32_t> slots = index(env).of_peer(peer);
-	return read_entries(env, bpf_map__fd(skeleton()->maps.connections), slots,
-			    [&peer](const connection &entry) { return has_peer(entry, peer); });
+	auto matches = [&peer](const connection &entry) {
+		return has_peer(entry, peer);
+	};
+	return Napi::Number::New(
+		env, read_entries(bpf_map__fd(skeleton()->maps.connections), slots, into, matches));
 }
 
-// connectionsOfClient(endpoint, limit) -> the same for a client, of which at most `limit` are read
+// connectionsOfClient(endpoint, into) -> the same for a client
 Napi::Value BpfObject::connections_of_client(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	const endpoint client = endpoint_of(env, info[0]);
-	const uint32_t limit = uint32_of(env, info[1], "limit");
-	const std::vector<uint32_t> slots = index(env).of_client(client, limit);
-	return read_entries(env, bpf_map__fd(skeleton()->maps.connections), slots,
-			    [&client](const connection &entry) { return has_client(entry, client); });
+	const std::span<connection> into = entries_of(env, info[1]);
+	const std::vector<uint32_t> slots = index(env).of_client(client, into.size());
+	auto matches = [&client](const connection &entry) {
+		return has_client(entry, client);
+	};
+	return Napi::Number::New(
+		env, read_entries(bpf_map__fd(skeleton()->maps.connections), slots, into, matches));
 }
 
 } // namespace toascope

@@ -1,11 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Times of the API: RFC 3339 with nanoseconds, so that a displayed time finds its connection. */
 
+/** The text of whole seconds: of a thousand connections, many share theirs. */
+const seconds = new Map<number, string>();
+const secondsMax = 1000;
+
 /** Nanoseconds since 1970 as `2026-01-31T12:00:00.123456789Z`. */
 export function formatTime(unixNs: bigint): string {
 	const restNs = ((unixNs % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
-	const seconds = new Date(Number((unixNs - restNs) / 1_000_000n)).toISOString().slice(0, 19);
-	return `${seconds}.${restNs.toString().padStart(9, '0')}Z`;
+	return `${formatSecond(Number((unixNs - restNs) / 1_000_000_000n))}.${restNs.toString().padStart(9, '0')}Z`;
+}
+
+function formatSecond(second: number): string {
+	let text = seconds.get(second);
+	if (text === undefined) {
+		text = new Date(1000 * second).toISOString().slice(0, 19);
+		if (seconds.size >= secondsMax) seconds.clear();
+		seconds.set(second, text);
+	}
+	return text;
 }
 
 /**

@@ -64,15 +64,19 @@ export function readLookup(input: unknown, clock: Clock): LookupQuery {
 
 /** A batch of lookups, and the fields of each connection in the response; undefined: all. */
 export interface LookupBatch {
-	readonly queries: readonly LookupQuery[];
+	/**
+	 * Parsed during iteration.
+	 * @throws {HttpProblem} 400 that names the query
+	 * @throws {ToascopeError} BAD_ADDRESS that names the query
+	 */
+	readonly queries: Iterable<LookupQuery>;
 	readonly fields: readonly ConnectionField[] | undefined;
 }
 
 /**
  * Parses a batch: `{"queries": [{"peer": "192.0.2.1:54321"}, ...]}`, and `"fields": ["client", ...]`.
  *
- * @throws {HttpProblem} 400 that names the query, 413 when there are more than `batchMax`
- * @throws {ToascopeError} BAD_ADDRESS that names the query
+ * @throws {HttpProblem} 400, 413 when there are more than `batchMax` queries
  */
 export function readBatch(body: unknown, clock: Clock): LookupBatch {
 	const { queries, fields, ...unknown } = (body ?? {}) as { queries?: unknown; fields?: unknown };
@@ -83,17 +87,20 @@ export function readBatch(body: unknown, clock: Clock): LookupBatch {
 		);
 	}
 	if (queries.length > batchMax) throw new HttpProblem(413, `at most ${batchMax} queries are allowed in one batch`);
-	const read = (query: unknown, index: number) => {
+	return { fields: fields === undefined ? undefined : readFields(fields), queries: readQueries(queries, clock) };
+}
+
+function* readQueries(queries: readonly unknown[], clock: Clock): Generator<LookupQuery> {
+	for (const [index, query] of queries.entries()) {
 		try {
-			return readLookup(query, clock);
+			yield readLookup(query, clock);
 		} catch (error) {
 			const message = `queries[${index}]: ${(error as Error).message}`;
 			if (!(error instanceof ToascopeError)) throw new HttpProblem(400, message);
 			const { code, hint = '' } = error;
 			throw new ToascopeError(code, message, { hint, cause: error });
 		}
-	};
-	return { fields: fields === undefined ? undefined : readFields(fields), queries: queries.map(read) };
+	}
 }
 
 function readFields(fields: unknown): readonly ConnectionField[] {

@@ -62,13 +62,14 @@ export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusE
 	app.post('/v1/connections', largeResponse, async (request, reply) => {
 		const { queries, fields } = readBatch(await parseJsonBody(app, request), view.clock);
 		await view.refreshLookups();
-		const results: ReturnType<typeof lookUp>[] = [];
+		// text at once: the objects of a thousand lookups would outlive their garbage collection
+		const results: string[] = [];
 		const slice = new TimeSlice();
 		for (const query of queries) {
 			if (slice.expired) await slice.yield();
-			results.push(lookUp(query, fields));
+			results.push(JSON.stringify(lookUp(query, fields)));
 		}
-		return reply.type('application/json; charset=utf-8').send(JSON.stringify({ results }));
+		return reply.type('application/json; charset=utf-8').send(`{"results":[${results.join(',')}]}`);
 	});
 
 	app.get('/v1/clients', largeResponse, async (request, reply) => {

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Reads connections in the table of the kernel: those of a peer, and those that are open. */
 import { setTimeout as delay } from 'node:timers/promises';
-import ipaddr from 'ipaddr.js';
 import { type BpfMap, type BpfObject, native } from '../../../native/binding.ts';
 import type { Yield } from '../../event_loop.ts';
-import { type Endpoint, formatAddress } from '../../model/address.ts';
+import { addressBytes, type Endpoint, formatAddress } from '../../model/address.ts';
 import type { Connection, Owner } from '../../model/connection.ts';
 import { type LookupQuery, type LookupResult, openAt } from '../../model/lookup.ts';
 import type { OpenVisitor } from '../provider.ts';
@@ -14,8 +13,8 @@ import { ListenerEndpoints } from './listener_endpoints.ts';
 
 /** Blocks of slots that are read into the index before yielding: up to 20 µs each. */
 const blocksPerRefresh = 64;
-/** Connections of a client that a lookup reads, and how many of them it returns. */
-const readPerClient = 1024;
+/** Connections that a lookup reads, and those of a client that it returns. */
+const readMax = 1024;
 const foundPerClient = 100;
 /** Slots that are read before yielding: each takes a system call of about a microsecond. */
 const slotsPerBatch = 2000;
@@ -37,6 +36,8 @@ export class Connections {
 	readonly #extras: BpfMap;
 	readonly #profileName: (id: number) => string | undefined;
 	readonly #endpoint = Buffer.alloc(endpointLayout.size);
+	/** The entries that a lookup has read. */
+	readonly #entries = Buffer.alloc(readMax * connectionLayout.size);
 	readonly #slot = Buffer.alloc(4);
 	readonly #value = Buffer.alloc(connectionLayout.size);
 	readonly #extra = Buffer.alloc(extraLayout.size);
@@ -61,27 +62,27 @@ export class Connections {
 	 * returns the container of the process that accepted a connection.
 	 */
 	find(query: LookupQuery, { nowNs, retainNs, withOwner, containerOf }: FindOptions): LookupResult {
-		const entries = this.#entries(query);
+		const count = this.#readEntries(query);
 		const found: Connection[] = [];
-		for (let at = 0; at < entries.length; at += connectionLayout.size) {
-			const read = readConnection(entries, at, this.#profileName, this.#readOtherParts(entries, at));
+		for (let at = 0; at < count * connectionLayout.size; at += connectionLayout.size) {
+			const read = readConnection(this.#entries, at, this.#profileName, this.#readOtherParts(this.#entries, at));
 			if (read === undefined || (read.closedNs !== undefined && read.closedNs + retainNs < nowNs)) continue;
 			const connection = withOwner(read);
 			if (matches(connection, query, containerOf)) found.push(connection);
 		}
 		found.sort((a, b) => (a.openedNs < b.openedNs ? 1 : a.openedNs > b.openedNs ? -1 : 0));
 		const connections = openAt(found, query);
-		if (query.peer !== undefined) return { connections, truncated: false };
-		const isWhole = entries.length < readPerClient * connectionLayout.size && connections.length <= foundPerClient;
-		return { connections: connections.slice(0, foundPerClient), truncated: !isWhole };
+		if (query.peer !== undefined) return { connections, truncated: count === readMax };
+		const truncated = count === readMax || connections.length > foundPerClient;
+		return { connections: connections.slice(0, foundPerClient), truncated };
 	}
 
-	/** The entries of the connections that can match, one behind the other. */
-	#entries({ peer, client }: LookupQuery): Buffer {
+	/** Reads the entries of the connections that can match; returns their number. */
+	#readEntries({ peer, client }: LookupQuery): number {
 		const { family, text, port } = peer ?? client ?? unnamed();
-		writeEndpoint(this.#endpoint, 0, { family, address: ipaddr.parse(text).toByteArray(), port: port ?? 0 });
-		if (peer !== undefined) return this.#bpf.connectionsOfPeer(this.#endpoint);
-		return this.#bpf.connectionsOfClient(this.#endpoint, readPerClient);
+		writeEndpoint(this.#endpoint, 0, { family, address: addressBytes(family, text), port: port ?? 0 });
+		if (peer !== undefined) return this.#bpf.connectionsOfPeer(this.#endpoint, this.#entries);
+		return this.#bpf.connectionsOfClient(this.#endpoint, this.#entries);
 	}
 
 	/**
