@@ -11,6 +11,7 @@ import { inspect, parseArgs } from 'node:util';
 import { exitCode, ToascopeError } from '../daemon/errors.ts';
 import { measureAcceptOff } from './accept_off.ts';
 import { buildAgainst } from './against.ts';
+import { measureBatchLookups } from './batch_lookups.ts';
 import { measureBulk } from './bulk.ts';
 import { measureDaemonCpu } from './daemon_cpu.ts';
 import { measureFallback } from './fallback.ts';
@@ -48,6 +49,7 @@ const parts: Readonly<Record<string, (sandbox: Sandbox, plan: Plan) => Promise<P
 	rss: measureRss,
 	flood: measureFlood,
 	lookups: measureLookups,
+	batch_lookups: measureBatchLookups,
 	ring: measureRing,
 	telemetry: measureTelemetry,
 	scrape: measureScrapes,
