@@ -74,6 +74,22 @@ static __always_inline void write_hashes(__u32 slot, const struct opening *openi
 	*(volatile __u64 *)at.mark = change_mark(slot, opening->opened_ns, 0);
 }
 
+/*
+ * Records how long a closed connection could be looked up. Two CPUs at once can lose the lower age:
+ * it only says how large the table should be.
+ */
+static __always_inline void record_evicted(__u64 now, __u64 closed_ns)
+{
+	__u64 period = now >> EVICTED_SHIFT, age_ns = now > closed_ns ? now - closed_ns : 0;
+	__u32 index = period % EVICTED_PERIODS;
+	struct evicted_age *youngest = bpf_map_lookup_elem(&evicted_ages, &index);
+
+	if (!youngest || (youngest->period == period && youngest->age_ns <= age_ns))
+		return;
+	youngest->age_ns = age_ns;
+	youngest->period = period;
+}
+
 enum claim { CLAIM_ALL_OPEN = 0, CLAIM_TAKEN = 1, CLAIM_AGAIN = 2 };
 
 /*
@@ -115,8 +131,10 @@ static __noinline int claim_slot(const struct opening *opening, __u64 retain_ns)
 		write_hashes(slot, opening);
 		if (cookie_before && flags & CONN_EXTRA)
 			bpf_map_delete_elem(&extras, &cookie_before);
-		if (cookie_before && closed_ns + retain_ns > opening->opened_ns)
+		if (cookie_before && closed_ns + retain_ns > opening->opened_ns) {
 			count_drop(DROP_CONNECTION_EVICTED);
+			record_evicted(opening->opened_ns, closed_ns);
+		}
 		return CLAIM_TAKEN;
 	}
 	return result;

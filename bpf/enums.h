@@ -20,7 +20,9 @@ enum constant {
 	LISTENER_ROWS_TOTAL = 8192, /* with more than 1/16 as many listeners, each has fewer rows */
 	HASHES_PER_LINE = 8,
 	SLOTS_PER_BLOCK = 1024, /* with one change mark: hashes.h */
-	CLIENT_PORT_BITS = 12,  /* of a client's hash: its port */
+	EVICTED_PERIODS = 8,    /* of 2^EVICTED_SHIFT ns: 34 s */
+	EVICTED_SHIFT = 35,
+	CLIENT_PORT_BITS = 12, /* of a client's hash: its port */
 	UNKNOWN_OPTIONS = 64,
 };
 

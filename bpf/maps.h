@@ -225,6 +225,14 @@ struct {
 	__type(value, __u64);
 } drops __weak SEC(".maps");
 
+/* By period, in turn. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, EVICTED_PERIODS);
+	__type(key, __u32);
+	__type(value, struct evicted_age);
+} evicted_ages __weak SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, COUNTED_BYS);

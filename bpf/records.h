@@ -256,6 +256,12 @@ struct exported {
 	__u64 since_ns;
 };
 
+/* The youngest closed connection that left the table in a period, by its age since the close. */
+struct evicted_age {
+	__u64 period; /* CLOCK_MONOTONIC >> EVICTED_SHIFT */
+	__u64 age_ns;
+};
+
 /* What must outlive the daemon and does not belong to a client. */
 enum meta_entry {
 	META_CLASSIFIED_NS = 0, /* older clients have been given a series, or count under "other" */

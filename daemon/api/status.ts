@@ -115,6 +115,11 @@ export interface StatusJson {
 	 * which is lower while they close faster than spans can be sent; null: spans are not sent.
 	 */
 	readonly span_sampling: { readonly configured: number; readonly current: number } | null;
+	/**
+	 * For how long closed connections can be looked up: less than `connections.retain` if some had to
+	 * leave the table earlier in the last minutes; null: none can be looked up.
+	 */
+	readonly connection_retained_seconds: number | null;
 	/** The signals that are sent over OTLP. */
 	readonly otlp: readonly OtlpJson[];
 	/**

@@ -345,6 +345,12 @@ export class BpfProvider implements Provider, Tracker {
 		});
 	}
 
+	retainedNs(): bigint {
+		const retainNs = BigInt(this.#config.connections.retainMs) * 1_000_000n;
+		const youngest = this.#connections.youngestEvictedNs(native().monotonicNs());
+		return youngest === undefined || youngest > retainNs ? retainNs : youngest;
+	}
+
 	eachOpen({ visit, ...visitor }: OpenVisitor, yieldLoop: Yield, onFailure: OnFailure): Promise<void> {
 		const visitClient: OpenVisitor['visit'] = (connection, atNs) => {
 			if (connection.client === undefined) return;

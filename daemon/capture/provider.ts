@@ -113,6 +113,11 @@ export interface Tracker {
 	refreshLookups(yieldLoop: Yield): Promise<void>;
 	/** Finds connections, as of the last refreshLookups(). */
 	lookup(query: LookupQuery, containerOf: (owner: Owner) => string | undefined, onFailure: OnFailure): LookupResult;
+	/**
+	 * For how long closed connections can be looked up: the age of the youngest that had to leave the
+	 * table in the last minutes, or `connections.retain` if none had to, in nanoseconds.
+	 */
+	retainedNs(): bigint;
 	/** Visits open connections with a client. */
 	eachOpen(visitor: OpenVisitor, yieldLoop: Yield, onFailure: OnFailure): Promise<void>;
 	/** The options that arrive instead of TOA: counted since the maps were created. */

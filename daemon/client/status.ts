@@ -4,7 +4,14 @@ import type { PeersJson, ReloadJson, StatusJson } from '../api/status.ts';
 import { type Answer, type DaemonAddress, errorKindOf, getFromDaemon } from './daemon_client.ts';
 
 /** Fields that an earlier version can lack. */
-type NewerField = 'attachments' | 'not_ready' | 'otlp' | 'otlp_off' | 'own_http' | 'span_sampling';
+type NewerField =
+	| 'attachments'
+	| 'connection_retained_seconds'
+	| 'not_ready'
+	| 'otlp'
+	| 'otlp_off'
+	| 'own_http'
+	| 'span_sampling';
 
 export type Status = Omit<StatusJson, NewerField | 'peers'> &
 	Partial<Pick<StatusJson, NewerField>> & { readonly peers: PeersJson };

@@ -17,6 +17,7 @@ import { choiceChecks, featureChecks, featuresExcept, type ProbeResult } from '.
 import { type Host, hostChecks } from './host.ts';
 import { type Memory, memoryCheck } from './memory.ts';
 import { moduleForecast } from './module.ts';
+import { retainedChecks } from './retained.ts';
 import { telemetryChecks } from './telemetry.ts';
 import { arrivalChecks } from './traffic.ts';
 
@@ -83,7 +84,7 @@ export function examine({
 		),
 		...onHost,
 		memoryCheck(memory, values, running, features.tried?.features),
-		...(status === undefined ? [] : [...attachedChecks(status), ...telemetryChecks(status)]),
+		...(status === undefined ? [] : [...attachedChecks(status), ...telemetryChecks(status), ...retainedChecks(status)]),
 		...otherProgramChecks(others, values),
 		...features.checks,
 	];

@@ -31,6 +31,8 @@ export interface DaemonState {
 	otlp(): readonly OtlpStatistics[];
 	/** The part of the connections that have a span, from 0 to 1; undefined: spans are not sent. */
 	spanRatio(): number | undefined;
+	/** For how long closed connections can be looked up; undefined: none can. */
+	retainedNs(): bigint | undefined;
 }
 
 /** What became of a signal's telemetry since the daemon's start. */
@@ -72,6 +74,10 @@ export const daemonPoints: Readonly<Record<MetricOf<'daemon'>, Read>> = {
 	toascope_data_points_exported_total: exportedOf('metrics'),
 	toascope_spans_exported_total: exportedOf('traces'),
 	toascope_log_records_exported_total: exportedOf('logs'),
+	toascope_connection_retained_seconds: (state) => {
+		const ns = state.retainedNs();
+		return ns === undefined ? [] : [{ labels: {}, value: time(ns) }];
+	},
 	toascope_span_sampling_ratio: (state) => {
 		const ratio = state.spanRatio();
 		return ratio === undefined ? [] : [{ labels: {}, value: { type: 'float', value: ratio } }];

@@ -439,6 +439,15 @@ export const metricTable = [
 		help: 'Connection records that the OTLP receiver accepted; only while they are sent',
 	},
 	{
+		name: 'toascope_connection_retained_seconds',
+		otel: { name: 'toascope.connection.retained', unit: 's' },
+		source: 'daemon',
+		type: 'gauge',
+		labels: [],
+		unit: 'seconds',
+		help: 'For how long closed connections can be looked up: the age of the youngest that had to leave the connection table in the last minutes, or connections.retain if none had to',
+	},
+	{
 		name: 'toascope_span_sampling_ratio',
 		otel: { name: 'toascope.span.sampling.ratio', unit: '1' },
 		source: 'daemon',

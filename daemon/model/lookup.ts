@@ -32,10 +32,7 @@ export interface LookupResult {
 	readonly truncated: boolean;
 }
 
-/**
- * The least slack that is used where connections are told apart by their times: some tracers cut
- * times to the millisecond.
- */
+/** The least slack that separates connections by their times: some tracers cut times to the millisecond. */
 const leastSlackNs = 1_000_000n;
 
 /** The connections that were open at the times of the query. If several are, the slack shrinks. */

@@ -252,6 +252,7 @@ export class Service implements View {
 				attachments: () => this.#attachments.report,
 				otlp: () => this.#telemetry?.statistics() ?? [],
 				spanRatio: () => this.#telemetry?.spans?.sampling.ratios.current,
+				retainedNs: () => this.#provider.tracker?.retainedNs(),
 			},
 		});
 	}
@@ -324,6 +325,7 @@ export class Service implements View {
 			reload: this.#config.reload,
 			startedMs: this.#startedMs,
 			spanRatios: this.#telemetry?.spans?.sampling.ratios,
+			retainedNs: this.#provider.tracker?.retainedNs(),
 			otlp: this.#telemetry?.status() ?? [],
 			otlpOff: this.#telemetry?.off ?? {},
 			notReady: this.notReady(),

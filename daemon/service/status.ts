@@ -31,6 +31,8 @@ export interface StatusInput {
 	readonly reload: Reload;
 	readonly startedMs: number;
 	/** Undefined: spans are not sent. */
+	/** For how long closed connections can be looked up; undefined: none can. */
+	readonly retainedNs: bigint | undefined;
 	readonly spanRatios: { readonly configured: number; readonly current: number } | undefined;
 	/** Each signal that is sent over OTLP. */
 	readonly otlp: readonly OtlpStatus[];
@@ -65,6 +67,7 @@ export function statusJson(facts: StatusInput): StatusJson {
 		sockopt: config.sockopt.enabled,
 		spans: facts.spanRatios !== undefined,
 		span_sampling: facts.spanRatios ?? null,
+		connection_retained_seconds: facts.retainedNs === undefined ? null : Number(facts.retainedNs) / 1e9,
 		otlp: facts.otlp.map(otlpJson),
 		otlp_off: facts.otlpOff,
 		not_ready: facts.notReady,

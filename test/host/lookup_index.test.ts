@@ -11,6 +11,7 @@ import { readEndpoint } from '../../daemon/capture/records/records.ts';
 import { Lab } from '../../daemon/lab/lab.ts';
 import { type Endpoint, formatAddress, formatEndpoint } from '../../daemon/model/address.ts';
 import { native } from '../../native/binding.ts';
+import { toascope } from '../kit/daemon/command.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
 import { metricsAtRest } from '../kit/daemon/expected_traffic.ts';
 import { lookUp, lookUpAll, lookUpQueries } from '../kit/daemon/lookup.ts';
@@ -90,6 +91,10 @@ on_exit: keep`;
 	let daemon = await Daemon.start({ config });
 	await using _last = { [Symbol.asyncDispose]: async () => void (await daemon.stop()) };
 	await using load = await SteadyLoad.start({ port, clients: 30, perSecond: 2000 });
+	const retained = async () =>
+		Number((await daemon.metrics()).find(({ name }) => name === 'toascope_connection_retained_seconds')?.value);
+	// nothing had to leave yet
+	expect(await retained()).toBe(3600);
 	// under load, an entry of the dump can be replaced before it is looked up; what is found is right
 	for (let round = 0; round < 10; round++) {
 		await load.more(500);
@@ -104,6 +109,11 @@ on_exit: keep`;
 		expect(found.filter((connections) => connections.length > 0).length).toBeGreaterThan(100);
 	}
 	const { closed } = await load.stop();
+	// of so many connections, the table has held a few seconds
+	expect(await retained()).toBeGreaterThan(0);
+	expect(await retained()).toBeLessThan(60);
+	const { out } = await toascope(['doctor', '--config', daemon.configFile]);
+	expect(out).toMatch(/closed connections[^\n]*\n?[^\n]*can be looked up for \d+ s/);
 	await metricsAtRest(daemon, load.listener, Number(closed));
 	const entries = tableEntries();
 	expect(entries.length).toBeGreaterThan(1500);

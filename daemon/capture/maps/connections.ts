@@ -7,8 +7,22 @@ import { addressBytes, type Endpoint, formatAddress } from '../../model/address.
 import type { Connection, Owner } from '../../model/connection.ts';
 import { type LookupQuery, type LookupResult, openAt } from '../../model/lookup.ts';
 import type { OpenVisitor } from '../provider.ts';
-import { connectionFlag, connectionLayout, endpointLayout, extraLayout } from '../records/layout.gen.ts';
-import { type OtherParts, readConnection, readEndpoint, readVirtualServer, writeEndpoint } from '../records/records.ts';
+import {
+	connectionFlag,
+	connectionLayout,
+	constant,
+	endpointLayout,
+	evictedAgeLayout,
+	extraLayout,
+} from '../records/layout.gen.ts';
+import {
+	type OtherParts,
+	readConnection,
+	readEndpoint,
+	readVirtualServer,
+	u32,
+	writeEndpoint,
+} from '../records/records.ts';
 import { ListenerEndpoints } from './listener_endpoints.ts';
 
 /** Blocks of slots that are read into the index before yielding: up to 20 µs each. */
@@ -41,12 +55,15 @@ export class Connections {
 	readonly #slot = Buffer.alloc(4);
 	readonly #value = Buffer.alloc(connectionLayout.size);
 	readonly #extra = Buffer.alloc(extraLayout.size);
+	readonly #evictedAges: BpfMap;
+	readonly #evictedAge = Buffer.alloc(evictedAgeLayout.size);
 	readonly #listeners: ListenerEndpoints;
 
 	constructor(bpf: BpfObject, profileName: (id: number) => string | undefined) {
 		this.#bpf = bpf;
 		this.#connections = bpf.map('connections');
 		this.#extras = bpf.map('extras');
+		this.#evictedAges = bpf.map('evicted_ages');
 		this.#listeners = new ListenerEndpoints(bpf);
 		this.#profileName = profileName;
 	}
@@ -83,6 +100,23 @@ export class Connections {
 		writeEndpoint(this.#endpoint, 0, { family, address: addressBytes(family, text), port: port ?? 0 });
 		if (peer !== undefined) return this.#bpf.connectionsOfPeer(this.#endpoint, this.#entries);
 		return this.#bpf.connectionsOfClient(this.#endpoint, this.#entries);
+	}
+
+	/**
+	 * The age since its close of the youngest connection that had to leave the table before
+	 * `connections.retain` had passed, in the last minutes; undefined: none had to.
+	 */
+	youngestEvictedNs(nowNs: bigint): bigint | undefined {
+		const current = nowNs >> BigInt(constant.EVICTED_SHIFT);
+		let youngest: bigint | undefined;
+		for (let index = 0; index < constant.EVICTED_PERIODS; index++) {
+			this.#evictedAges.lookup(u32(index), this.#evictedAge);
+			const period = this.#evictedAge.readBigUInt64LE(evictedAgeLayout.period);
+			const ageNs = this.#evictedAge.readBigUInt64LE(evictedAgeLayout.ageNs);
+			if (period === 0n || period + BigInt(constant.EVICTED_PERIODS) <= current) continue;
+			if (youngest === undefined || ageNs < youngest) youngest = ageNs;
+		}
+		return youngest;
 	}
 
 	/**

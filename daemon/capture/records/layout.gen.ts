@@ -160,6 +160,12 @@ export const exportedLayout = {
 	sinceNs: 64,
 } as const;
 
+export const evictedAgeLayout = {
+	size: 16,
+	period: 0,
+	ageNs: 8,
+} as const;
+
 export const foldRequestLayout = {
 	size: 112,
 	key: 0,
@@ -290,6 +296,8 @@ export const constant = {
 	LISTENER_ROWS_TOTAL: 8192,
 	HASHES_PER_LINE: 8,
 	SLOTS_PER_BLOCK: 1024,
+	EVICTED_PERIODS: 8,
+	EVICTED_SHIFT: 35,
 	CLIENT_PORT_BITS: 12,
 	UNKNOWN_OPTIONS: 64,
 } as const;

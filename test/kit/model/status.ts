@@ -68,6 +68,7 @@ export function statusOf(parts: StatusParts): Status {
 		sockopt: true,
 		spans: false,
 		span_sampling: null,
+		connection_retained_seconds: null,
 		collected_at: '2026-01-01T00:05:00.000Z',
 		module: null,
 		pid: 812,
@@ -93,8 +94,19 @@ export function statusOf(parts: StatusParts): Status {
 	};
 }
 
+/** What a daemon of an earlier version can leave out. */
+const newer = {
+	attachments: [],
+	not_ready: [],
+	otlp: [],
+	otlp_off: {},
+	own_http: null,
+	connection_retained_seconds: null,
+	span_sampling: null,
+};
+
 /** The complete response of a daemon of this version, without `peers`. */
 export function statusJson(parts: StatusParts = {}): StatusJson {
 	const { peers: _peers, ...status } = statusOf(parts);
-	return { attachments: [], not_ready: [], otlp: [], otlp_off: {}, own_http: null, span_sampling: null, ...status };
+	return { ...newer, ...status };
 }

@@ -114,6 +114,7 @@ export function fixtureExporter(latest: () => Snapshot | undefined = () => snaps
 				lost: { toascope_sockops: 0n, toascope_getsockopt: 2n, pins: 0n },
 			}),
 			spanRatio: () => 0.25,
+			retainedNs: () => 12_500_000_000n,
 			otlp: () => [
 				{ signal: 'metrics', exported: 9_007_199_254_740_993n, rejected: 3n, failedRequests: 1n },
 				{ signal: 'traces', exported: 7n, rejected: 0n, failedRequests: 0n },

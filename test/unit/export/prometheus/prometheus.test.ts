@@ -131,6 +131,7 @@ describe('the whole response', () => {
 			'toascope_config_last_reload_success_timestamp_seconds',
 			'toascope_http_listen_failures_total',
 			'toascope_http_limited_total',
+			'toascope_connection_retained_seconds',
 		];
 		const tasks = ['toascope_task_failures_total', 'toascope_task_duration_seconds', 'toascope_log_lines_lost_total'];
 		expect(shown.toSorted()).toEqual([...own, ...more, ...tasks, ...telemetry].toSorted());
@@ -158,6 +159,7 @@ const state = {
 	logLinesDropped: () => 0,
 	attachments: () => ({ programs: [], lost: {} }),
 	spanRatio: () => undefined,
+	retainedNs: () => undefined,
 	otlp: () => [],
 };
 
