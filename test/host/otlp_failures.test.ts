@@ -249,7 +249,7 @@ describe.each(['http/protobuf', 'grpc'])('by %s, a receiver that', (protocol) =>
 				await untilCounted(receiver);
 				expect(changesOf(again, 'metrics')).toEqual([]);
 				expect((await toascope(['doctor', '--config', again.configFile])).out).toMatch(
-					/OTLP metrics[^\n]*\n?.*sent to https/,
+					/OTLP metrics[^\n]*\n?.*sent to (https:\/\/)?127\.0\.0\.1/,
 				);
 			} finally {
 				if (existsSync(pin)) {

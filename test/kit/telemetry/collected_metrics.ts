@@ -16,7 +16,7 @@ export function receivedOf({ name, unit = '', sum, gauge, histogram }: Collected
 		type: sum !== undefined ? 'sum' : gauge !== undefined ? 'gauge' : 'histogram',
 		temporality: temporalities[(sum ?? histogram)?.aggregationTemporality ?? 0] ?? 'unspecified',
 		isMonotonic: sum?.isMonotonic === true,
-		points: dataPoints.map(pointOf),
+		points: dataPoints.map((point) => ({ ...pointOf(point), ...(histogram !== undefined && distributionOf(point)) })),
 	};
 }
 
@@ -30,10 +30,12 @@ function pointOf(point: CollectedPoint): ReceivedPoint {
 		startTimeUnixNano: BigInt(point.startTimeUnixNano ?? 0),
 		timeUnixNano: BigInt(point.timeUnixNano),
 		value: point.asInt === undefined ? (point.asDouble ?? point.sum ?? 0) : BigInt(point.asInt),
-		...(point.count !== undefined && {
-			count: BigInt(point.count),
-			bounds: point.explicitBounds ?? [],
-			buckets: (point.bucketCounts ?? []).map(BigInt),
-		}),
 	};
 }
+
+/** The file exporter leaves out what is 0. */
+const distributionOf = ({ count, explicitBounds, bucketCounts }: CollectedPoint) => ({
+	count: BigInt(count ?? 0),
+	bounds: explicitBounds ?? [],
+	buckets: (bucketCounts ?? []).map(BigInt),
+});
