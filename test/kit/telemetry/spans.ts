@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Exports spans of one connection to a receiver, for the tests of the export. */
 import { afterEach, beforeEach, vi } from 'vitest';
+import type { Attributes, AttributeValue } from '../../../daemon/export/otel/connection_attributes.ts';
 import type { SpanExport, SpanStats } from '../../../daemon/export/otel/spans/span_export.ts';
 import type { Connection } from '../../../daemon/model/connection.ts';
 import { type Sample, sampleAll } from '../../../daemon/model/sampling.ts';
@@ -33,6 +34,13 @@ export const connection: Connection = {
 	rttNs: 12_345_125,
 	error: undefined,
 };
+
+/** Attributes as the exporters pass them on. */
+export const listed =
+	(attributes: Readonly<Record<string, AttributeValue>>): Attributes =>
+	(add) => {
+		for (const [name, value] of Object.entries(attributes)) add(name, value);
+	};
 
 /** Its attributes, in its span and in its records, but for those in which the tests differ. */
 export const attributesOnTheWire = {

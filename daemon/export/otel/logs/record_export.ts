@@ -10,7 +10,7 @@ import type { Connection, ConnectionEvent, Owner } from '../../../model/connecti
 import type { TraceIds } from '../../../model/trace_ids.ts';
 import { unixNs } from '../../../model/unix_ns.ts';
 import { BatchQueue, type BatchQueueOptions } from '../batch_queue.ts';
-import { laterAttributes, startAttributes, wallTime } from '../connection_attributes.ts';
+import { addLaterAttributes, addStartAttributes, wallTime } from '../connection_attributes.ts';
 import type { ProtobufWriter } from '../protobuf_writer.ts';
 import { RecordWriter } from './record_writer.ts';
 
@@ -91,11 +91,11 @@ export class RecordExport {
 			observedNs: unixNs(),
 			...traceIds(connection),
 			sampled,
-			attributes: {
-				...startAttributes(connection),
-				...laterAttributes(connection, owner === undefined ? undefined : resolveContainer(owner)),
-				'toascope.state': connection.state,
-				'toascope.opened_unix_nano': wallNs(connection.openedNs),
+			attributes(add) {
+				addStartAttributes(connection, add);
+				addLaterAttributes(connection, owner === undefined ? undefined : resolveContainer(owner), add);
+				add('toascope.state', connection.state);
+				add('toascope.opened_unix_nano', wallNs(connection.openedNs));
 			},
 		});
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Encodes a log record: message LogRecord of opentelemetry/proto/logs/v1/logs.proto. */
-import type { Attributes } from '../connection_attributes.ts';
+import type { AddAttribute, Attributes } from '../connection_attributes.ts';
 import { SeverityNumber } from '../proto/logs.gen.ts';
 import { fixed32, fixed64, lengthDelimited, ProtobufWriter, varint } from '../protobuf_writer.ts';
 
@@ -32,6 +32,7 @@ const sampledFlag = 1;
 
 export class RecordWriter {
 	readonly #out = new ProtobufWriter();
+	readonly #addAttribute: AddAttribute = (name, value) => this.#out.attribute(field.attribute, name, value);
 
 	/** The record, until the next call. */
 	encode({ eventName, timeNs, observedNs, traceId, spanId, sampled, attributes }: LogRecord): ProtobufWriter {
@@ -39,7 +40,7 @@ export class RecordWriter {
 		out.begin();
 		out.fixed64(field.time, timeNs);
 		out.integer(field.severity, SeverityNumber.INFO);
-		for (const name in attributes) out.attribute(field.attribute, name, attributes[name] ?? '');
+		attributes(this.#addAttribute);
 		if (sampled) out.fixed32(field.flags, sampledFlag);
 		out.id(field.traceId, traceId);
 		out.id(field.spanId, spanId);

@@ -7,7 +7,7 @@ import type { Connection, ConnectionEvent, Owner } from '../../../model/connecti
 import { formatThreshold } from '../../../model/sampling.ts';
 import type { TraceIds } from '../../../model/trace_ids.ts';
 import { BatchQueue, type BatchQueueOptions } from '../batch_queue.ts';
-import { laterAttributes, startAttributes, wallTime } from '../connection_attributes.ts';
+import { addLaterAttributes, addStartAttributes, wallTime } from '../connection_attributes.ts';
 import type { SpanSampling } from './span_sampling.ts';
 import { SpanWriter } from './span_writer.ts';
 
@@ -78,7 +78,10 @@ export class SpanExport {
 				startNs,
 				endNs,
 				isError: connection.error !== undefined,
-				attributes: { ...startAttributes(connection), ...laterAttributes(connection, containerId) },
+				attributes(add) {
+					addStartAttributes(connection, add);
+					addLaterAttributes(connection, containerId, add);
+				},
 				events: acceptedNs === undefined ? [] : [{ name: ACCEPTED_EVENT, timeNs: wallNs(acceptedNs) }],
 			}),
 		);

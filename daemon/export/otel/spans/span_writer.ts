@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Encodes a span: message Span of opentelemetry/proto/trace/v1/trace.proto. */
-import type { Attributes } from '../connection_attributes.ts';
+import type { AddAttribute, Attributes } from '../connection_attributes.ts';
 import { Span_SpanKind, Status_StatusCode } from '../proto/trace.gen.ts';
 import { fixed64, lengthDelimited, ProtobufWriter, varint } from '../protobuf_writer.ts';
 
@@ -45,6 +45,7 @@ const errorStatus = Uint8Array.of(statusField.code, Status_StatusCode.ERROR);
 export class SpanWriter {
 	readonly #out = new ProtobufWriter();
 	readonly #event = new ProtobufWriter();
+	readonly #addAttribute: AddAttribute = (name, value) => this.#out.attribute(field.attribute, name, value);
 
 	/** The span, until the next call. */
 	encode(span: ConnectionSpan): ProtobufWriter {
@@ -60,7 +61,7 @@ export class SpanWriter {
 		out.integer(field.kind, Span_SpanKind.INTERNAL);
 		out.fixed64(field.start, startNs);
 		out.fixed64(field.end, endNs);
-		for (const key in attributes) out.attribute(field.attribute, key, attributes[key] ?? '');
+		attributes(this.#addAttribute);
 		for (const event of events) this.#addEvent(event);
 		if (isError) out.message(field.status, errorStatus);
 		out.fixed32(field.flags, flags);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Spans, from connection events to what a collector reads off the wire. */
 import { describe, expect, it, vi } from 'vitest';
-import { startAttributes } from '../../../../../daemon/export/otel/connection_attributes.ts';
 import { startGrpcReceiver } from '../../../../kit/telemetry/grpc_receiver.ts';
 import { decodeTraceRequest } from '../../../../kit/telemetry/otlp_decode.ts';
 import {
@@ -21,14 +20,15 @@ setupPerTest();
 
 const CONTAINER = 'c0ffee'.padEnd(64, '0');
 
-it('a client without a port has no client.port', () => {
-	const client = { family: 4, text: '203.0.113.9', port: undefined } as const;
-	const attributes = startAttributes({ ...connection, client });
-	expect(attributes).toMatchObject({ 'client.address': '203.0.113.9' });
-	expect(attributes).not.toHaveProperty('client.port');
-});
-
 describe('a span on the wire', () => {
+	it('has no client.port if the client has no port', async () => {
+		const spans = await start();
+		close(spans, { client: { family: 4, text: '203.0.113.9', port: undefined } });
+		await spans.shutdown(2000);
+		expect(receiver.spans[0]?.attributes).toMatchObject({ 'client.address': '203.0.113.9' });
+		expect(receiver.spans[0]?.attributes).not.toHaveProperty(['client.port']);
+	});
+
 	it('has every attribute and time, exactly', async () => {
 		const spans = await start({ resolveContainer: (owner) => (owner.cgroupId === 99n ? CONTAINER : undefined) });
 		close(spans);
