@@ -47,7 +47,6 @@ interface Batch {
 
 const [socketPath = '', file = '', size = '', rate = '', seconds = ''] = process.argv.slice(2);
 const agent = new Agent({ keepAlive: true, maxSockets: 8 });
-const at = new Date().toISOString();
 const peers = readFileSync(file, 'utf8')
 	.trim()
 	.split('\n')
@@ -58,7 +57,7 @@ const peers = readFileSync(file, 'utf8')
 const batches: Batch[] = [];
 for (let from = 0; from + Number(size) <= peers.length; from += Number(size)) {
 	const known = peers.slice(from, from + Number(size));
-	batches.push({ known, body: JSON.stringify({ fields, queries: known.map(({ peer }) => ({ peer, at })) }) });
+	batches.push({ known, body: JSON.stringify({ fields, queries: known.map(({ peer }) => ({ peer })) }) });
 }
 
 /** Resolves with the response and the milliseconds from the request to its last byte. */

@@ -14,6 +14,19 @@ const example = 'write 192.0.2.1:443 or [2001:db8::1]:443';
  * @example parseEndpoint('[2001:DB8:0::1]:443') // { family: 6, text: '2001:db8::1', port: 443 }
  */
 export function parseEndpoint(text: string): Endpoint {
+	return plainIPv4(text) ?? parseAny(text);
+}
+
+const plainPattern = /^((?:(?:[1-9]?\d|1\d\d|2[0-4]\d|25[0-5])(?:\.(?!:)|(?=:))){4}):([1-9]\d{0,4})$/;
+
+/** The endpoints of nearly all lookups, without the exceptions and the checks of the others. */
+function plainIPv4(text: string): Endpoint | undefined {
+	const [, address = '', digits = ''] = plainPattern.exec(text) ?? [];
+	const port = Number(digits);
+	return port > 0 && port <= 65_535 ? { family: 4, text: address, port } : undefined;
+}
+
+function parseAny(text: string): Endpoint {
 	const six = /^\[([^\]]*)\](?::(.*))?$/s.exec(text);
 	if (six !== null) return parseIPv6(text, six[1] ?? '', six[2]);
 	const colon = text.lastIndexOf(':');
