@@ -46,7 +46,7 @@ export async function measureBatchLookups(sandbox: Sandbox, plan: Plan): Promise
 }
 
 async function measure(sandbox: Sandbox, slots: number, seconds: number): Promise<Measured> {
-	const file = join(sandbox.scratch, 'peers');
+	const file = join(sandbox.scratch, `peers-${slots}`);
 	await using daemon = await startDaemon(sandbox, cgroups.server, `connections: {max: ${slots}, retain: 1 h}`);
 	await using generator = await Generator.start(sandbox, 1000);
 	await generator.run(cgroups, { seconds: 120, connections: made });
