@@ -3,8 +3,10 @@
 import type { Series } from '../../../model/series.ts';
 import { labelAttributes } from '../../metric_labels.ts';
 import type { Labels } from '../../point.ts';
-import { ProtobufWriter } from '../protobuf_writer.ts';
-import { attributeField } from './metric_writer.ts';
+import { lengthDelimited, ProtobufWriter } from '../protobuf_writer.ts';
+
+/** The field with the attributes of a NumberDataPoint, and of a HistogramDataPoint. */
+const attributeField = { number: lengthDelimited(7), histogram: lengthDelimited(9) } as const;
 
 /** Encoded attributes: the fields of a data point, which have another number in a histogram. */
 export interface PointAttributes {

@@ -6,9 +6,6 @@ import { AggregationTemporality } from '../proto/metrics.gen.ts';
 import { fixed64, lengthDelimited, ProtobufWriter, varint } from '../protobuf_writer.ts';
 import type { MetricStream, StreamPoint } from './stream.ts';
 
-/** The field with the attributes of a data point. */
-export const attributeField = { number: lengthDelimited(7), histogram: lengthDelimited(9) } as const;
-
 const metricField = {
 	name: lengthDelimited(1),
 	description: lengthDelimited(2),
