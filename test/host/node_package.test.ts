@@ -42,6 +42,8 @@ const portOfKind = (kind: keyof typeof kinds) => firstPort + kindNames.indexOf(k
 const portOfApplication = (name: ApplicationName) =>
 	firstPort + kindNames.length + applicationNames.indexOf(name) * portsOfApplication;
 const lastPort = firstPort + kindNames.length + applicationNames.length * portsOfApplication - 1;
+/** The gateway's port for a route whose option is only on data. */
+const onDataPort = firstListenPort - 1;
 /** The gateway's port for a port of the server. */
 const listenPort = (port: number, option: Option) =>
 	firstListenPort + (port - firstPort) * Object.keys(profiles).length + Object.keys(profiles).indexOf(option);
@@ -64,6 +66,12 @@ beforeAll(async () => {
 			profile: profiles[option],
 		})),
 	);
+	routes.push({
+		listenPort: onDataPort,
+		backendPort: portOfKind('greeting'),
+		profile: 'nat64',
+		segments: ['data'],
+	});
 	lab = await Lab.open();
 	for (let at = 0; at < routes.length; at += routesMax) await lab.gateway(routes.slice(at, at + routesMax));
 	startClient = (command, args) => lab.spawn('client', command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -123,6 +131,17 @@ describe('clientOf()', () => {
 		}
 	});
 
+	it('an option that comes with the first data: no client at accept(), then one, also after the close', async () => {
+		const target = { kind: 'greeting', host: nat64Server, port: onDataPort, from: clientAddress(0) } as const;
+		const [{ address = '', port = 0, replies } = { replies: [] }] = await connectAll(startClient, [target]);
+		const client = { address, port, family: 6 };
+		expect(JSON.parse(replies[0]?.replace('hello\n', '') ?? '')).toEqual({ client, code: 'CLIENT' });
+		let closed: { early: unknown; late: { port: number } | null };
+		do closed = await servers.json();
+		while (closed.late?.port !== port);
+		expect(closed).toEqual({ early: null, late: client });
+	});
+
 	it('every kind of server, a connection without TOA', async () => {
 		const made = await connect('none', kindNames);
 		const replies = made.flatMap((each) => each.replies.map((reply) => JSON.parse(reply.replace('hello\n', ''))));
@@ -137,6 +156,8 @@ describe('clientOf()', () => {
 describe('SERVER spans', () => {
 	let receiver: OtlpReceiver;
 	let instrumented: Instrumented | undefined;
+	/** The applications: the one of auto-instrumentations-node survives SIGTERM. */
+	const running: ChildProcess[] = [];
 	let directory: string;
 
 	beforeAll(async () => {
@@ -153,11 +174,14 @@ describe('SERVER spans', () => {
 			applicationNames.map(async (name) => {
 				const [, ...options] = applications[name];
 				const env = instrumented?.environment(name, portOfApplication(name), endpoint);
-				await new Lines(startServer(process.execPath, options, env, cwd)).next();
+				const child = startServer(process.execPath, options, env, cwd);
+				running.push(child);
+				await new Lines(child).next();
 			}),
 		);
 	}, scaleTimeout(300_000));
 	afterAll(async () => {
+		for (const child of running) child.kill('SIGKILL');
 		await receiver?.close();
 		instrumented?.[Symbol.dispose]();
 		if (directory !== undefined) rmSync(directory, { recursive: true });

@@ -30,7 +30,7 @@ const answer = native.addon === undefined ? new Uint8Array(20) : new Uint8Array(
 
 function readAnswer(): Client {
 	const port = ((answer[16] ?? 0) << 8) | (answer[17] ?? 0) || null;
-	if (isMapped(answer)) return Object.freeze({ address: formatIPv4(answer.subarray(12)), port, family: 4 });
+	if (isMapped(answer)) return Object.freeze({ address: formatIPv4(answer, 12), port, family: 4 });
 	return Object.freeze({ address: formatIPv6(answer), port, family: 6 });
 }
 

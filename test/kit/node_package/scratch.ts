@@ -2,8 +2,8 @@
 /** Directories below build/ with npm packages that only tests of @toascope/node require. */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, globSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { packageDirectory } from './built.ts';
 
@@ -50,11 +50,14 @@ export async function pack(directory: string): Promise<string> {
 }
 
 /**
- * Copies a scratch directory, and unpacks the package beside its other packages, as npm would
- * install it.
+ * Makes a directory in which the packages of a scratch directory are installed, as links, and
+ * beside them the package itself, unpacked as npm would.
  */
 export async function withPackage(source: string, directory: string): Promise<void> {
-	cpSync(source, directory, { recursive: true, verbatimSymlinks: true });
+	for (const path of globSync(['node_modules/[!.@]*', 'node_modules/@*/*'], { cwd: source })) {
+		mkdirSync(dirname(join(directory, path)), { recursive: true });
+		symlinkSync(join(source, path), join(directory, path));
+	}
 	const archive = await pack(directory);
 	const target = join(directory, 'node_modules/@toascope/node');
 	mkdirSync(target, { recursive: true });
