@@ -9,6 +9,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, r
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { findProgram } from '../applications/application.ts';
+import { inGuest } from '../kernel/in_guest.ts';
 
 const execute = promisify(execFile);
 const root = join(import.meta.dirname, '../../..');
@@ -65,7 +66,18 @@ export const languages = {
 		toolchain: 'python3',
 		files: (snippet) => ({ 'client.py': snippet }),
 		build: [
-			['python3', '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--target', 'packages', ...python],
+			[
+				'python3',
+				'-m',
+				'pip',
+				'install',
+				'--quiet',
+				'--disable-pip-version-check',
+				'--retries=1',
+				'--target',
+				'packages',
+				...python,
+			],
 		],
 		command: (directory) => ['env', `PYTHONPATH=${directory}/packages`, 'python3', `${directory}/server.py`],
 	},
@@ -134,6 +146,7 @@ export async function buildServer(
 	const inputs = JSON.stringify([contents, build, environment, readFileSync(source, 'utf8')]);
 	const directory = join(built, `${language}-${createHash('sha256').update(inputs).digest('hex').slice(0, 12)}`);
 	if (existsSync(directory)) return { command: command(directory) };
+	if (inGuest) return { note: `${name}: a guest cannot download its packages` };
 	mkdirSync(built, { recursive: true });
 	const unfinished = mkdtempSync(join(built, `${language}-new-`));
 	try {
