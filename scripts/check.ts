@@ -40,7 +40,7 @@ process.chdir(root);
 const fix = process.argv.includes('--fix');
 const built = new Set(['node_modules', 'build', 'dist', '.git']);
 const files = [...globSync('**/*', { exclude: (name) => built.has(name) }), '.ci/run'];
-const compiled = files.filter((file) => /^(bpf|kernel|native|bench|test)\/.*\.(c|h|cc|cpp)$/.test(file));
+const compiled = files.filter((file) => /^(bpf|kernel|native|integrations|bench|test)\/.*\.(c|h|cc|cpp)$/.test(file));
 const shell = files.filter((file) => file.endsWith('.sh') || file === 'bin/toascope');
 const generators = ['layout', 'profiles', 'otlp', 'reference'].map((name) => `scripts/generate-${name}.ts`);
 const documents = files.filter((file) => file.endsWith('.md'));

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-const sources = /^(daemon|bpf|kernel|native|test|bench)\/.*\.(ts|c|h|cc|def)$/;
+const sources = /^(daemon|bpf|kernel|native|integrations|test|bench)\/.*\.(ts|c|h|cc|def)$/;
 /** A comment, or a literal, which is matched so that what looks like a comment in it is not one. */
 const token = /\/\*[\s\S]*?\*\/|\/\/.*|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`/g;
 const isComment = (text: string): boolean => /^\/[*/]/.test(text);

@@ -297,6 +297,7 @@ build_native
 if [ "$goal" = test ]; then
 	install_test_servers
 	optional_packages vm 'in guests'
+	optional_packages lld 'of @toascope/node for other architectures'
 	for version in 16 19 22; do
 		optional_packages "clang-$version" "with clang $version"
 	done

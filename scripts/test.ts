@@ -63,6 +63,7 @@ function missingRequirements(isRoot: boolean): string[] {
 		'nft',
 		'javac',
 		'go',
+		'cargo',
 		'prometheus',
 		'promtool',
 	]) {

@@ -17,6 +17,7 @@ const matrix: Readonly<Record<string, readonly string[]>> = {
 	daemon: ['daemon/log_lines'],
 	'daemon/log_lines': ['type daemon'],
 	native: ['daemon'],
+	'integrations/node': [],
 	'native/lab': [],
 	'daemon/config': ['daemon'],
 	'daemon/api': [],
@@ -78,7 +79,7 @@ function isAllowed({ from, to, type }: Import): boolean {
 	return room === target || allowed.includes(target) || (type && allowed.includes(`type ${target}`));
 }
 
-const files = globSync('{native,daemon,scripts,bench,test/kit,test/vm}/**/*.ts', { cwd: root });
+const files = globSync('{native,daemon,integrations,scripts,bench,test/kit,test/vm}/**/*.ts', { cwd: root });
 const imports = files.flatMap((file) => readImports(file));
 
 it('finds the imports of a source in all of their forms', () => {
