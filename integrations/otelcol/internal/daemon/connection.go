@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Query asks for the connections of one endpoint. Exactly one of its fields is set; both have the
+// form ADDR:PORT, with IPv6 addresses in brackets.
+type Query struct {
+	// Peer is the other end of the server's socket, as getpeername() returns it without toascope.
+	Peer string `json:"peer,omitempty"`
+	// Client is the endpoint in the TOA option. Daemons that do not know this key refuse the request.
+	Client string `json:"client,omitempty"`
+}
+
+// Endpoint is an address and a port. Port is nil where the option carried none.
+type Endpoint struct {
+	Address netip.Addr `json:"address"`
+	Port    *uint16    `json:"port"`
+}
+
+// Process is the process that owns the connection, as the host numbers it.
+type Process struct {
+	PID int64 `json:"pid"`
+	// ContainerID is empty where the daemon does not report it.
+	ContainerID string `json:"container_id"`
+}
+
+// Connection is the part of an answer of /v1/connections that spans and log records can use. The
+// shape is documented in docs/http.md; pointers are nil where the API says null.
+type Connection struct {
+	Peer                  Endpoint   `json:"peer"`
+	Client                *Endpoint  `json:"client"`
+	Local                 Endpoint   `json:"local"`
+	Verdict               string     `json:"verdict"`
+	OpenedAt              time.Time  `json:"opened_at"`
+	AcceptedAt            *time.Time `json:"accepted_at"`
+	ClosedAt              *time.Time `json:"closed_at"`
+	Process               *Process   `json:"process"`
+	RetransmittedSegments int64      `json:"retransmitted_segments"`
+	RTTSeconds            *float64   `json:"rtt_seconds"`
+	// TraceID and SpanID are those of the connection's own span, in hexadecimal.
+	TraceID *string `json:"trace_id"`
+	SpanID  *string `json:"span_id"`
+}

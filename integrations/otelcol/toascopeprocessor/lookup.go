@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package toascopeprocessor
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/toascope/toascope/integrations/otelcol/internal/daemon"
+)
+
+// answer is what the daemon said of one peer.
+type answer struct {
+	connections []daemon.Connection
+	// byClient: these are the connections whose client the peer is.
+	byClient bool
+	// failure is why there is no answer.
+	failure *daemon.Error
+}
+
+// lookup asks the daemon about the peers of a batch.
+type lookup struct {
+	config    *Config
+	client    *daemon.Client
+	backoff   *daemon.Backoff
+	logger    *zap.Logger
+	telemetry *telemetry
+	// refusedAt is how often the client had connected when the daemon refused a lookup by client. The
+	// daemon behind that connection is not asked for one again.
+	refusedAt atomic.Uint64
+}
+
+func newLookup(config *Config, logger *zap.Logger, telemetry *telemetry) *lookup {
+	return &lookup{
+		config:    config,
+		client:    daemon.NewClient(config.Endpoint),
+		backoff:   daemon.NewBackoff(time.Now),
+		logger:    logger,
+		telemetry: telemetry,
+	}
+}
+
+func (l *lookup) close() {
+	l.client.Close()
+}
+
+// ask returns an answer for the peer of each item that names one. It returns in time: what has not
+// been answered within config.Timeout is a failure.
+func (l *lookup) ask(ctx context.Context, items []item) map[netip.AddrPort]answer {
+	ctx, cancel := context.WithTimeout(ctx, l.config.Timeout)
+	defer cancel()
+	peers := distinctPeers(items)
+	answers := make(map[netip.AddrPort]answer, len(peers))
+	for i, connections := range l.askAll(ctx, peers, byPeer) {
+		answers[peers[i]] = connections
+	}
+	unknown := peers[:0]
+	for _, peer := range peers {
+		if found := answers[peer]; found.failure == nil && len(found.connections) == 0 {
+			unknown = append(unknown, peer)
+		}
+	}
+	if l.refusedAt.Load() == l.client.Dials() {
+		return answers
+	}
+	for i, found := range l.askAll(ctx, unknown, byClient) {
+		// without an answer to this, the peer remains unknown
+		if found.failure == nil {
+			found.byClient = true
+			answers[unknown[i]] = found
+		}
+	}
+	return answers
+}
+
+func distinctPeers(items []item) []netip.AddrPort {
+	seen := make(map[netip.AddrPort]struct{}, len(items))
+	peers := make([]netip.AddrPort, 0, len(items))
+	for i := range items {
+		if _, found := seen[items[i].peer]; found || items[i].row == nil {
+			continue
+		}
+		seen[items[i].peer] = struct{}{}
+		peers = append(peers, items[i].peer)
+	}
+	return peers
+}
+
+func byPeer(endpoint netip.AddrPort) daemon.Query {
+	return daemon.Query{Peer: endpoint.String()}
+}
+
+func byClient(endpoint netip.AddrPort) daemon.Query {
+	return daemon.Query{Client: endpoint.String()}
+}
+
+// askAll returns an answer for each endpoint, in their order. After a failure the rest is not asked.
+func (l *lookup) askAll(ctx context.Context, endpoints []netip.AddrPort, queryOf func(netip.AddrPort) daemon.Query) []answer {
+	answers := make([]answer, 0, len(endpoints))
+	for len(answers) < len(endpoints) {
+		rest := endpoints[len(answers):]
+		queries := make([]daemon.Query, min(len(rest), l.config.BatchSize))
+		for i := range queries {
+			queries[i] = queryOf(rest[i])
+		}
+		found, failure := l.request(ctx, queries)
+		if failure != nil {
+			for range rest {
+				answers = append(answers, answer{failure: failure})
+			}
+			break
+		}
+		for _, connections := range found {
+			answers = append(answers, answer{connections: connections})
+		}
+	}
+	return answers
+}
+
+// request makes one request, unless the daemon has failed a moment ago.
+func (l *lookup) request(ctx context.Context, queries []daemon.Query) ([][]daemon.Connection, *daemon.Error) {
+	attempt, failure := l.backoff.Enter()
+	if failure != nil {
+		return nil, failure
+	}
+	begin := time.Now()
+	found, err := l.client.Lookup(ctx, queries)
+	result := resultOK
+	if errors.As(err, &failure) {
+		result = string(failure.Reason)
+	}
+	l.telemetry.recordRequest(ctx, time.Since(begin), result)
+	if failure != nil && failure.Status == http.StatusBadRequest && queries[0].Client != "" {
+		// the daemon works, but its version has no lookup by client
+		l.refusedAt.Store(l.client.Dials())
+		l.leave(attempt, nil)
+		return nil, failure
+	}
+	l.leave(attempt, failure)
+	return found, failure
+}
+
+// leave ends an attempt, and logs a change: a line for each batch would flood the log.
+func (l *lookup) leave(attempt daemon.Attempt, failure *daemon.Error) {
+	if !l.backoff.Leave(attempt, failure) {
+		return
+	}
+	endpoint := zap.String("endpoint", l.config.Endpoint)
+	if failure == nil {
+		l.logger.Info("the toascope daemon answers again", endpoint)
+		return
+	}
+	l.logger.Warn(
+		"no answer from the toascope daemon; spans and log records pass without their client",
+		endpoint,
+		zap.String("reason", string(failure.Reason)),
+		zap.String("detail", failure.Detail),
+	)
+}
