@@ -13,6 +13,7 @@ import { measureAcceptOff } from './accept_off.ts';
 import { buildAgainst } from './against.ts';
 import { measureBatchLookups } from './batch_lookups.ts';
 import { measureBulk } from './bulk.ts';
+import { measureCollectorProcessor } from './collector_processor.ts';
 import { measureDaemonCpu } from './daemon_cpu.ts';
 import { measureFallback } from './fallback.ts';
 import { measureFlood } from './flood.ts';
@@ -50,6 +51,7 @@ const parts: Readonly<Record<string, (sandbox: Sandbox, plan: Plan) => Promise<P
 	flood: measureFlood,
 	lookups: measureLookups,
 	batch_lookups: measureBatchLookups,
+	collector_processor: measureCollectorProcessor,
 	ring: measureRing,
 	telemetry: measureTelemetry,
 	scrape: measureScrapes,

@@ -11,6 +11,9 @@ import (
 	"github.com/toascope/toascope/integrations/otelcol/internal/daemon"
 )
 
+// attributesAdded is how many attributes an item gets at most.
+const attributesAdded = 8
+
 // enricher writes what is known of a connection on the items that it carried.
 type enricher struct {
 	write AttributesConfig
@@ -34,6 +37,7 @@ func newEnricher(config *Config) (*enricher, error) {
 // enrich writes on the item what is known of its connection. peerIsClient: the peer that the item
 // names is the client of the connection.
 func (e *enricher) enrich(one *item, connection *daemon.Connection, peerIsClient bool) outcome {
+	one.attributes.EnsureCapacity(one.attributes.Len() + attributesAdded)
 	result := outcomeNoClient
 	if connection.Client != nil {
 		result = outcomeEnriched

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Runs the real OpenTelemetry Collector, which writes what it receives into files. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -38,8 +38,11 @@ export interface CollectedSpan {
 	readonly traceId: string;
 	readonly spanId: string;
 	readonly name: string;
+	/** 2 is SERVER. */
+	readonly kind: number;
 	readonly startTimeUnixNano: string;
 	readonly endTimeUnixNano: string;
+	readonly links?: readonly { readonly traceId: string; readonly spanId: string }[];
 	readonly attributes: readonly { readonly key: string; readonly value: Readonly<Record<string, string>> }[];
 }
 
@@ -49,6 +52,20 @@ export interface CollectedRecord {
 	readonly traceId: string;
 	readonly spanId: string;
 	readonly attributes: readonly { readonly key: string; readonly value: Readonly<Record<string, string>> }[];
+}
+
+/** What a Collector does, other than to write what it receives into files. */
+export interface CollectorOptions {
+	/**
+	 * YAML, with the variables COLLECTOR_ADDRESS, COLLECTOR_HTTP_PORT, COLLECTOR_GRPC_PORT,
+	 * COLLECTOR_STORAGE and COLLECTOR_FILES. In the last, a directory, the files metrics.json,
+	 * traces.json and logs.json are read.
+	 */
+	readonly configuration: string;
+	/** Further variables. */
+	readonly env?: Readonly<Record<string, string>>;
+	/** How it is started, such as in another network namespace. Default: as a child of this process. */
+	readonly spawn?: (command: string, args: readonly string[], options: SpawnOptions) => ChildProcess;
 }
 
 /** A port of 127.0.0.1 that was free a moment ago. */
@@ -66,7 +83,7 @@ export class Collector implements AsyncDisposable {
 	readonly #directory: string;
 	readonly #httpPort: number;
 	readonly #grpcPort: number;
-	#env: Readonly<Record<string, string>> = {};
+	#options: CollectorOptions | undefined;
 	#child: ChildProcess | undefined;
 
 	private constructor(program: string, directory: string, httpPort: number, grpcPort: number) {
@@ -76,19 +93,12 @@ export class Collector implements AsyncDisposable {
 		this.#grpcPort = grpcPort;
 	}
 
-	/**
-	 * Resolves when it is ready; rejects with its output if it ends before that. It writes what it
-	 * receives into files, or does what the configuration `fleet` says: deploy/fleet/collector.yaml,
-	 * with the values of its variables.
-	 */
-	static async start(
-		program: string,
-		fleet?: { readonly configuration: string; readonly env: Readonly<Record<string, string>> },
-	): Promise<Collector> {
+	/** Resolves when it is ready; rejects with its output if it ends before that. */
+	static async start(program: string, options?: CollectorOptions): Promise<Collector> {
 		const directory = mkdtempSync(join(tmpdir(), 'toascope-collector-'));
 		const collector = new Collector(program, directory, await freePort(), await freePort());
-		writeFileSync(join(directory, 'config.yaml'), fleet?.configuration ?? collector.#configuration());
-		collector.#env = fleet?.env ?? {};
+		writeFileSync(join(directory, 'config.yaml'), options?.configuration ?? collector.#configuration());
+		collector.#options = options;
 		try {
 			await collector.again();
 		} catch (error) {
@@ -126,9 +136,10 @@ service:
 
 	/** Starts it, or starts it again, with the same files and at the same ports. */
 	async again(): Promise<void> {
-		// its own metrics would be served at a fixed port
-		const options = ['--config', join(this.#directory, 'config.yaml'), '--set=service::telemetry::metrics::level=none'];
-		const child = spawn(this.#program, options, {
+		const { configuration = '', env, spawn: start = spawn } = this.#options ?? {};
+		// by default, its own metrics would be served at a fixed port
+		const own = /^ {2}telemetry:/m.test(configuration) ? [] : ['--set=service::telemetry::metrics::level=none'];
+		const child = start(this.#program, ['--config', join(this.#directory, 'config.yaml'), ...own], {
 			stdio: ['ignore', 'ignore', 'pipe'],
 			env: {
 				...process.env,
@@ -136,7 +147,8 @@ service:
 				COLLECTOR_HTTP_PORT: String(this.#httpPort),
 				COLLECTOR_GRPC_PORT: String(this.#grpcPort),
 				COLLECTOR_STORAGE: join(this.#directory, 'storage'),
-				...this.#env,
+				COLLECTOR_FILES: this.#directory,
+				...env,
 			},
 		});
 		this.#child = child;
