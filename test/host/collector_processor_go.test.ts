@@ -29,8 +29,7 @@ describe.skipIf(!hasGo)('integrations/otelcol', () => {
 		const program = await buildProcessorCollector();
 		if (program === undefined) return skip('the Collector cannot be built');
 		const [, configuration = ''] = /```yaml\n(.*?)```/s.exec(readFileSync(page, 'utf8')) ?? [];
-		const validate = (yaml: string) =>
-			spawnSync(program, ['validate', `--config=yaml:${yaml}`], { encoding: 'utf8' });
+		const validate = (yaml: string) => spawnSync(program, ['validate', `--config=yaml:${yaml}`], { encoding: 'utf8' });
 		expect(validate(configuration)).toMatchObject({ status: 0, stderr: '' });
 		const wrong = validate(configuration.replace('/run/toascope/toascope.sock', 'http://127.0.0.1:10646'));
 		expect(wrong.status).not.toBe(0);
