@@ -25,16 +25,15 @@ export interface Service {
 
 const hasCommand = (name: string) => spawnSync(name, ['--version'], { stdio: 'ignore' }).error === undefined;
 
-/** Installs what the file names, once for each content of it. */
+const read = (file: string) => readFileSync(join(sources, file), 'utf8');
+
+/** The directory that `install` fills, once for each version. */
 function installed(
 	name: string,
-	file: string,
+	version: string,
 	install: (directory: string) => Promise<unknown>,
 ): Promise<string | undefined> {
-	const hash = createHash('sha256')
-		.update(readFileSync(join(sources, file)))
-		.digest('hex')
-		.slice(0, 12);
+	const hash = createHash('sha256').update(version).digest('hex').slice(0, 12);
 	return madeOnce(join(built, `${name}-${hash}`), async (directory) => {
 		await install(directory);
 		return directory;
@@ -42,7 +41,7 @@ function installed(
 }
 
 async function nodeServices(): Promise<Service[]> {
-	const packages = await installed('node', 'node/package-lock.json', async (directory) => {
+	const packages = await installed('node', read('node/package-lock.json'), async (directory) => {
 		for (const file of ['package.json', 'package-lock.json'])
 			cpSync(join(sources, 'node', file), join(directory, file));
 		await execute('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: directory });
@@ -60,7 +59,7 @@ async function nodeServices(): Promise<Service[]> {
 
 async function pythonServices(): Promise<Service[]> {
 	if (!hasCommand('python3')) return [];
-	const packages = await installed('python', 'python/requirements.txt', (directory) =>
+	const packages = await installed('python', read('python/requirements.txt'), (directory) =>
 		execute('python3', [
 			...['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--target', directory],
 			...['--requirement', join(sources, 'python/requirements.txt')],
@@ -79,7 +78,7 @@ async function pythonServices(): Promise<Service[]> {
 
 async function goServices(): Promise<Service[]> {
 	if (!hasGo) return [];
-	const program = await installed('go', 'go/go.sum', (directory) =>
+	const program = await installed('go', read('go/go.sum') + read('go/main.go'), (directory) =>
 		go(['build', '-o', join(directory, 'server'), '.'], join(sources, 'go')),
 	);
 	return program === undefined
@@ -89,7 +88,7 @@ async function goServices(): Promise<Service[]> {
 
 async function javaServices(): Promise<Service[]> {
 	if (!hasCommand('mvn') || !hasCommand('javac')) return [];
-	const files = await installed('java', '../apps/PlainServer.java', async (directory) => {
+	const files = await installed('java', javaAgent + read('../apps/PlainServer.java'), async (directory) => {
 		await execute('mvn', ['-q', 'dependency:copy', `-Dartifact=${javaAgent}`, `-DoutputDirectory=${directory}`]);
 		await execute('javac', ['-d', directory, join(sources, '../apps/PlainServer.java')]);
 	});
