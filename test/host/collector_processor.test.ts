@@ -19,12 +19,15 @@ import { type CollectedSpan, Collector } from '../kit/telemetry/collector.ts';
 import { buildProcessorCollector } from '../kit/telemetry/go_programs.ts';
 import { outcomesOf, ownTelemetry } from '../kit/telemetry/processor_outcomes.ts';
 import { scaleTimeout } from '../kit/timeouts.ts';
-import { somePorts } from '../kit/wire/toa_stage.ts';
+import { ipv4Of, somePorts } from '../kit/wire/toa_stage.ts';
 
 const program = (await buildProcessorCollector()) ?? '';
 const services = program === '' ? [] : await instrumentedServices();
 const firstPort = somePorts(Math.max(services.length, 1));
 const firstListenPort = 10_001;
+/** The options that the gateway writes: the client's IPv6 address, or the IPv4 one in its last bytes. */
+const profiles = ['nat64', 'toa4'] as const;
+type Profile = (typeof profiles)[number];
 const forged = '203.0.113.9';
 
 const configuration = (socket: string, forgedPort: number) => `
@@ -61,12 +64,15 @@ describe.skipIf(services.length === 0)('spans of instrumented services', () => {
 	let requests = 0;
 
 	const portOf = (service: Service) => firstPort + services.indexOf(service);
+	const listenPortOf = (service: Service, profile: Profile = 'nat64') =>
+		firstListenPort + 2 * services.indexOf(service) + profiles.indexOf(profile);
 
-	const startDaemon = () =>
+	const startDaemon = (transparent = 'off') =>
 		Daemon.start({
 			config: [
 				`listeners: {ports: ["${firstPort}-${firstPort + services.length - 1}"]}`,
 				`trust: [${network.pool}]`,
+				`transparent: ${transparent}`,
 				`http: {listen: "127.0.0.1:0", socket: ${socket}}`,
 				// spans have ids whether they arrive or not
 				'otel: {endpoint: "http://127.0.0.1:9", metrics: off}',
@@ -92,17 +98,21 @@ describe.skipIf(services.length === 0)('spans of instrumented services', () => {
 		throw new Error(`${service.name} ended: ${output}`);
 	}
 
-	const batchOf = (service: Service, path: string, header = '') => ({
+	const batchOf = (service: Service, path: string, header = '', profile: Profile = 'nat64') => ({
 		to: nat64Server,
-		port: firstListenPort + services.indexOf(service),
+		port: listenPortOf(service, profile),
 		text: `GET ${path} HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n${header}\r\n`,
 	});
 
 	/** One request. Resolves with its path, which no other one has, and its client. */
-	async function request(service: Service, header = ''): Promise<{ path: string; made: ConnectionResult }> {
+	async function request(
+		service: Service,
+		header = '',
+		profile: Profile = 'nat64',
+	): Promise<{ path: string; made: ConnectionResult }> {
 		const path = `/${service.name}/${++requests}`;
-		const from = `2001:db8:c::${requests.toString(16)}`;
-		const [made] = await client.run({ ...batchOf(service, path, header), from });
+		const from = `2001:db8:c::cb00:${(0x7100 + requests).toString(16)}`;
+		const [made] = await client.run({ ...batchOf(service, path, header, profile), from });
 		if (made?.reply?.includes('ok') !== true) throw new Error(`${service.name}: ${made?.error ?? made?.reply}`);
 		return { path, made };
 	}
@@ -135,11 +145,10 @@ describe.skipIf(services.length === 0)('spans of instrumented services', () => {
 
 	beforeAll(async () => {
 		lab = await Lab.open({
-			routes: services.map((service, index) => ({
-				listenPort: firstListenPort + index,
-				backendPort: portOf(service),
-				profile: 'nat64',
-			})),
+			routes: services.flatMap((service) => [
+				{ listenPort: listenPortOf(service), backendPort: portOf(service), profile: 'nat64' },
+				{ listenPort: listenPortOf(service, 'toa4'), backendPort: portOf(service), profile: 'toa4' },
+			]),
 		});
 		client = await lab.client();
 		collector = await Collector.start(program, {
@@ -199,6 +208,32 @@ describe.skipIf(services.length === 0)('spans of instrumented services', () => {
 					: { 'client.address': forged, 'toascope.client.address': made.client },
 			);
 		}
+	});
+
+	it('spans whose peer is the client, by `transparent: on`, get the rest', async () => {
+		await daemon.stop();
+		daemon = await startDaemon('on');
+		for (const service of services) {
+			for (;;) {
+				const { path, made } = await request(service, '', 'toa4');
+				const { span, attributes } = await spanOf(path);
+				const address = ipv4Of(made.client);
+				const peer = ['network.peer.address', 'net.peer.ip', 'client.address'].find((name) => name in attributes) ?? '';
+				expect(attributes[peer], path).toBe(address);
+				// the first requests can find the processor waiting for the daemon that was stopped
+				if (!('toascope.verdict' in attributes)) continue;
+				expect(attributes, path).toMatchObject({
+					[service.name === 'python' ? 'http.client_ip' : 'client.address']: address,
+					'client.port': String(made.clientPort),
+				});
+				const balancer = `${attributes['toascope.peer.address']}:${attributes['toascope.peer.port']}`;
+				const [connection] = await lookUp(daemon, balancer);
+				expect(connection?.client).toEqual({ address, port: made.clientPort });
+				expect(span.links).toMatchObject([{ traceId: connection?.trace_id, spanId: connection?.span_id }]);
+				break;
+			}
+		}
+		await untilCounted('peer_is_client', services.length);
 	});
 
 	it('spans go on while the daemon is killed, restarted or hangs, and are counted', async () => {

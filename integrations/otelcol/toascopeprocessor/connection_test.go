@@ -57,7 +57,7 @@ func (c testConnection) json() string {
 	}
 	fields := map[string]any{
 		"peer": endpointJSON(c.peer), "local": endpointJSON(c.local), "client": nil, "verdict": c.verdict,
-		"opened_at": c.openedAt, "accepted_at": c.openedAt.Add(1500 * time.Microsecond), "closed_at": nil,
+		"opened_at": c.openedAt, "closed_at": nil, "accept_wait_seconds": 0.0015,
 		"process":                map[string]any{"pid": c.pid, "comm": "node", "cgroup_id": "4211", "container_id": c.container, "by": "accept"},
 		"retransmitted_segments": 14, "rtt_seconds": 0.041, "trace_id": nil, "span_id": nil,
 	}

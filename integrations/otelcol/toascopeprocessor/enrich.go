@@ -126,9 +126,8 @@ func (e *enricher) writeConnection(one *item, connection *daemon.Connection) {
 	if e.write.RTT && connection.RTTSeconds != nil {
 		one.attributes.PutDouble("toascope.rtt_seconds", *connection.RTTSeconds)
 	}
-	if e.write.AcceptWait && connection.AcceptedAt != nil {
-		wait := connection.AcceptedAt.Sub(connection.OpenedAt)
-		one.attributes.PutDouble("toascope.accept.wait_seconds", wait.Seconds())
+	if e.write.AcceptWait && connection.AcceptWaitSeconds != nil {
+		one.attributes.PutDouble("toascope.accept.wait_seconds", *connection.AcceptWaitSeconds)
 	}
 	if e.write.Link && one.links != nil {
 		addLink(one, connection)

@@ -5,9 +5,7 @@ package toascopeprocessor
 import (
 	"context"
 	"errors"
-	"net/http"
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -31,9 +29,7 @@ type lookup struct {
 	backoff   *daemon.Backoff
 	logger    *zap.Logger
 	telemetry *telemetry
-	// refusedAt is how often the client had connected when the daemon refused a lookup by client. The
-	// daemon behind that connection is not asked for one again.
-	refusedAt atomic.Uint64
+	fields    []daemon.Field
 }
 
 func newLookup(config *Config, logger *zap.Logger, telemetry *telemetry) *lookup {
@@ -43,7 +39,26 @@ func newLookup(config *Config, logger *zap.Logger, telemetry *telemetry) *lookup
 		backoff:   daemon.NewBackoff(time.Now),
 		logger:    logger,
 		telemetry: telemetry,
+		fields:    fieldsOf(config.Attributes),
 	}
+}
+
+// fieldsOf returns the fields that choose a connection, and those of the attributes that are written.
+func fieldsOf(attributes AttributesConfig) []daemon.Field {
+	fields := []daemon.Field{
+		daemon.FieldPeer, daemon.FieldClient, daemon.FieldLocal, daemon.FieldProcess, daemon.FieldOpenedAt, daemon.FieldClosedAt,
+	}
+	add := func(wanted bool, more ...daemon.Field) {
+		if wanted {
+			fields = append(fields, more...)
+		}
+	}
+	add(attributes.Link, daemon.FieldTraceID, daemon.FieldSpanID)
+	add(attributes.RTT, daemon.FieldRTT)
+	add(attributes.RetransmittedSegments, daemon.FieldRetransmittedSegments)
+	add(attributes.AcceptWait, daemon.FieldAcceptWait)
+	add(attributes.Verdict, daemon.FieldVerdict)
+	return fields
 }
 
 func (l *lookup) close() {
@@ -65,9 +80,6 @@ func (l *lookup) ask(ctx context.Context, items []item) map[netip.AddrPort]answe
 		if found := answers[peer]; found.failure == nil && len(found.connections) == 0 {
 			unknown = append(unknown, peer)
 		}
-	}
-	if l.refusedAt.Load() == l.client.Dials() {
-		return answers
 	}
 	for i, found := range l.askAll(ctx, unknown, byClient) {
 		// without an answer to this, the peer remains unknown
@@ -130,18 +142,12 @@ func (l *lookup) request(ctx context.Context, queries []daemon.Query) ([][]daemo
 		return nil, failure
 	}
 	begin := time.Now()
-	found, err := l.client.Lookup(ctx, queries)
+	found, err := l.client.Lookup(ctx, queries, l.fields)
 	result := resultOK
 	if errors.As(err, &failure) {
 		result = string(failure.Reason)
 	}
 	l.telemetry.recordRequest(ctx, time.Since(begin), result)
-	if failure != nil && failure.Status == http.StatusBadRequest && queries[0].Client != "" {
-		// the daemon works, but its version has no lookup by client
-		l.refusedAt.Store(l.client.Dials())
-		l.leave(attempt, nil)
-		return nil, failure
-	}
 	l.leave(attempt, failure)
 	return found, failure
 }

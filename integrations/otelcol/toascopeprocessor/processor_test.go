@@ -157,7 +157,7 @@ func TestLogRecords(t *testing.T) {
 }
 
 func TestPeersThatAreClients(t *testing.T) {
-	served := daemontest.Daemon{ByClient: true}
+	var served daemontest.Daemon
 	served.Add(testPeer, testClient, testConnection{}.json())
 	socket, _ := startDaemon(t, &served)
 	p := startPipeline(t, testConfig(socket))
@@ -175,29 +175,15 @@ func TestPeersThatAreClients(t *testing.T) {
 	expectItems(t, p, map[outcome]int64{outcomePeerIsClient: 1, outcomeEnriched: 1, outcomeUnknown: 1})
 }
 
-func TestADaemonThatRefusesLookupsByClient(t *testing.T) {
+func TestOnlyTheFieldsThatAreWrittenAreAskedFor(t *testing.T) {
 	var served daemontest.Daemon
-	served.Add(testPeer, testClient, testConnection{}.json())
-	socket, stop := startDaemon(t, &served)
-	p := startPipeline(t, testConfig(socket))
-	for range 3 {
-		p.send(t, serverSpans(peerOf{"2001:db8:c::1e", 21317}, known))
-	}
-	// it is asked once
-	if requests := served.Requests(); len(requests) != 4 {
-		t.Errorf("requests %v", requests)
-	}
-	expectItems(t, p, map[outcome]int64{outcomeUnknown: 3, outcomeEnriched: 3})
-	if len(p.log.All()) != 0 {
-		t.Errorf("logged %v", p.messages())
-	}
-	// a later version replaces it
-	stop()
-	later := daemontest.Daemon{ByClient: true}
-	later.Add(testPeer, testClient, testConnection{}.json())
-	daemontest.Serve(t, socket, &later)
-	for p.items(t)[outcomePeerIsClient] == 0 {
-		p.send(t, serverSpans(peerOf{"2001:db8:c::1e", 21317}))
+	socket, _ := startDaemon(t, &served)
+	config := testConfig(socket)
+	config.Attributes = AttributesConfig{RTT: true}
+	startPipeline(t, config).send(t, serverSpans(known))
+	expected := []string{"peer", "client", "local", "process", "opened_at", "closed_at", "rtt_seconds"}
+	if asked := served.Fields(); !slices.Equal(asked, expected) {
+		t.Errorf("asked for %v", asked)
 	}
 }
 

@@ -14,7 +14,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
@@ -32,18 +31,15 @@ const (
 
 // Client asks one daemon. It can be used by many goroutines at a time.
 type Client struct {
-	http  *http.Client
-	dials atomic.Uint64
+	http *http.Client
 }
 
 // NewClient returns a client for the Unix socket at this path. It connects with the first request.
 func NewClient(socket string) *Client {
-	client := &Client{}
 	var dialer net.Dialer
-	client.http = &http.Client{
+	return &Client{http: &http.Client{
 		Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				client.dials.Add(1)
 				return dialer.DialContext(ctx, "unix", socket)
 			},
 			MaxConnsPerHost:     maxConnections,
@@ -52,14 +48,7 @@ func NewClient(socket string) *Client {
 			DisableCompression:  true,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	return client
-}
-
-// Dials returns how often the client has tried to connect. A daemon that was restarted, possibly as
-// another version, is behind a later connection.
-func (c *Client) Dials() uint64 {
-	return c.dials.Load()
+	}}
 }
 
 // Close closes idle connections.
@@ -67,14 +56,16 @@ func (c *Client) Close() {
 	c.http.CloseIdleConnections()
 }
 
-// Lookup returns the connections of each query, in the order of the queries, newest first. At most
-// MaxQueries are allowed. The deadline of the context limits the time.
+// Lookup returns the connections of each query, in the order of the queries, newest first, with these
+// fields; the others are zero. At most MaxQueries are allowed. The deadline of the context limits the
+// time.
 //
 // The error is always an *Error.
-func (c *Client) Lookup(ctx context.Context, queries []Query) ([][]Connection, error) {
+func (c *Client) Lookup(ctx context.Context, queries []Query, fields []Field) ([][]Connection, error) {
 	body, err := json.Marshal(struct {
 		Queries []Query `json:"queries"`
-	}{queries})
+		Fields  []Field `json:"fields"`
+	}{queries, fields})
 	if err != nil {
 		return nil, &Error{Reason: Invalid, Detail: err.Error()}
 	}
@@ -94,7 +85,7 @@ func (c *Client) Lookup(ctx context.Context, queries []Query) ([][]Connection, e
 		return nil, transportError(ctx, err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return nil, &Error{Reason: Refused, Status: response.StatusCode, Detail: refusal(response.StatusCode, text)}
+		return nil, &Error{Reason: Refused, Detail: refusal(response.StatusCode, text)}
 	}
 	if len(text) > maxResponse {
 		return nil, &Error{Reason: Invalid, Detail: fmt.Sprintf("the answer exceeds %d bytes", maxResponse)}

@@ -12,9 +12,29 @@ import (
 type Query struct {
 	// Peer is the other end of the server's socket, as getpeername() returns it without toascope.
 	Peer string `json:"peer,omitempty"`
-	// Client is the endpoint in the TOA option. Daemons that do not know this key refuse the request.
+	// Client is the endpoint in the TOA option. Where the option has no port, the peer's counts, which
+	// is what accept() returns with `transparent: on`.
 	Client string `json:"client,omitempty"`
 }
+
+// Field is a field of a connection in the API.
+type Field string
+
+// The fields of Connection.
+const (
+	FieldPeer                  Field = "peer"
+	FieldClient                Field = "client"
+	FieldLocal                 Field = "local"
+	FieldVerdict               Field = "verdict"
+	FieldOpenedAt              Field = "opened_at"
+	FieldClosedAt              Field = "closed_at"
+	FieldProcess               Field = "process"
+	FieldRetransmittedSegments Field = "retransmitted_segments"
+	FieldRTT                   Field = "rtt_seconds"
+	FieldAcceptWait            Field = "accept_wait_seconds"
+	FieldTraceID               Field = "trace_id"
+	FieldSpanID                Field = "span_id"
+)
 
 // Endpoint is an address and a port. Port is nil where the option carried none.
 type Endpoint struct {
@@ -25,7 +45,7 @@ type Endpoint struct {
 // Process is the process that owns the connection, as the host numbers it.
 type Process struct {
 	PID int64 `json:"pid"`
-	// ContainerID is empty where the daemon does not report it.
+	// ContainerID has 64 hexadecimal digits; it is empty if the process runs in no container.
 	ContainerID string `json:"container_id"`
 }
 
@@ -37,11 +57,11 @@ type Connection struct {
 	Local                 Endpoint   `json:"local"`
 	Verdict               string     `json:"verdict"`
 	OpenedAt              time.Time  `json:"opened_at"`
-	AcceptedAt            *time.Time `json:"accepted_at"`
 	ClosedAt              *time.Time `json:"closed_at"`
 	Process               *Process   `json:"process"`
 	RetransmittedSegments int64      `json:"retransmitted_segments"`
 	RTTSeconds            *float64   `json:"rtt_seconds"`
+	AcceptWaitSeconds     *float64   `json:"accept_wait_seconds"`
 	// TraceID and SpanID are those of the connection's own span, in hexadecimal.
 	TraceID *string `json:"trace_id"`
 	SpanID  *string `json:"span_id"`

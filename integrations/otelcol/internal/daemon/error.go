@@ -22,8 +22,6 @@ const (
 // Error is the error of Client.Lookup.
 type Error struct {
 	Reason Reason
-	// Status is the HTTP status of a refusal, otherwise 0.
-	Status int
 	Detail string
 }
 

@@ -43,13 +43,10 @@ func Serve(t testing.TB, socket string, handler http.Handler) (stop func()) {
 
 // Daemon answers lookups as the daemon does (docs/http.md), from a table.
 type Daemon struct {
-	// ByClient: the daemon knows the query key `client`.
-	ByClient bool
-
 	mutex       sync.Mutex
 	connections map[string][]string
-	clients     map[string][]string
 	requests    [][]string
+	fields      []string
 }
 
 // Add adds a connection, as the JSON of the API. `client` is "" if it has none; both are ADDR:PORT.
@@ -57,11 +54,11 @@ func (d *Daemon) Add(peer, client, connection string) {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
 	if d.connections == nil {
-		d.connections, d.clients = make(map[string][]string), make(map[string][]string)
+		d.connections = make(map[string][]string)
 	}
-	d.connections[peer] = append(d.connections[peer], connection)
+	d.connections["peer "+peer] = append(d.connections["peer "+peer], connection)
 	if client != "" {
-		d.clients[client] = append(d.clients[client], connection)
+		d.connections["client "+client] = append(d.connections["client "+client], connection)
 	}
 }
 
@@ -72,44 +69,32 @@ func (d *Daemon) Requests() [][]string {
 	return append([][]string(nil), d.requests...)
 }
 
+// Fields returns the fields that the last request asked for. All are answered.
+func (d *Daemon) Fields() []string {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	return d.fields
+}
+
 func (d *Daemon) ServeHTTP(response http.ResponseWriter, request *http.Request) {
 	var body struct {
 		Queries []map[string]string `json:"queries"`
+		Fields  []string            `json:"fields"`
 	}
 	if err := json.NewDecoder(request.Body).Decode(&body); err != nil {
-		refuse(response, "the body must be JSON")
+		http.Error(response, err.Error(), http.StatusBadRequest)
 		return
 	}
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
 	var asked, results []string
-	refused := ""
-	for i, query := range body.Queries {
-		var found []string
+	for _, query := range body.Queries {
 		for key, endpoint := range query {
 			asked = append(asked, key+" "+endpoint)
-			switch {
-			case key == "peer":
-				found = d.connections[endpoint]
-			case key == "client" && d.ByClient:
-				found = d.clients[endpoint]
-			default:
-				refused = fmt.Sprintf("queries[%d]: unknown parameter '%s'; the parameters are peer, local, netns, at", i, key)
-			}
+			results = append(results, `{"connections":[`+strings.Join(d.connections[key+" "+endpoint], ",")+`]}`)
 		}
-		results = append(results, `{"connections":[`+strings.Join(found, ",")+`]}`)
 	}
-	d.requests = append(d.requests, asked)
-	if refused != "" {
-		refuse(response, refused)
-		return
-	}
+	d.requests, d.fields = append(d.requests, asked), body.Fields
 	response.Header().Set("content-type", "application/json")
 	fmt.Fprintf(response, `{"results":[%s]}`, strings.Join(results, ","))
-}
-
-func refuse(response http.ResponseWriter, detail string) {
-	response.Header().Set("content-type", "application/problem+json")
-	response.WriteHeader(http.StatusBadRequest)
-	_ = json.NewEncoder(response).Encode(map[string]any{"status": http.StatusBadRequest, "detail": detail})
 }
