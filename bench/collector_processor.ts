@@ -4,6 +4,7 @@
  * through the same Collector with and without it, and how much longer requests take at half that
  * load.
  */
+import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { join } from 'node:path';
@@ -12,7 +13,7 @@ import { ToascopeError } from '../daemon/errors.ts';
 import { Collector } from '../test/kit/telemetry/collector.ts';
 import { buildProcessorCollector } from '../test/kit/telemetry/go_programs.ts';
 import { outcomesOf, ownTelemetry } from '../test/kit/telemetry/processor_outcomes.ts';
-import { startDaemon } from './daemon.ts';
+import { daemonCgroup, startDaemon } from './daemon.ts';
 import { Holding } from './holding.ts';
 import type { Part, Plan, Row } from './result.ts';
 import type { Sandbox } from './sandbox.ts';
@@ -33,6 +34,8 @@ const senders = 4;
 const settleMs = 500;
 /** A failed lookup costs nothing, so the rate means something only if there are hardly any. */
 const enrichedAtLeast = 0.99;
+
+const collectorCgroup = 'collector';
 
 const arms = ['without', 'with'] as const;
 type Arm = (typeof arms)[number];
@@ -87,8 +90,8 @@ class Sender {
 		});
 	}
 
-	/** Sends as fast as it can. Resolves with spans a second. */
-	async rate(arm: Arm, seconds: number): Promise<number> {
+	/** Sends as fast as it can. */
+	async rate(arm: Arm, seconds: number): Promise<{ readonly spans: number; readonly perSecond: number }> {
 		const began = performance.now();
 		const end = began + seconds * 1000;
 		let done = 0;
@@ -99,7 +102,8 @@ class Sender {
 			}
 		};
 		await Promise.all(Array.from({ length: senders }, loop));
-		return (done * spansOfRequest * 1000) / (performance.now() - began);
+		const spans = done * spansOfRequest;
+		return { spans, perSecond: (spans * 1000) / (performance.now() - began) };
 	}
 
 	/** Sends at an even rate. Resolves with the milliseconds of each request, from when it was due. */
@@ -126,6 +130,9 @@ interface Measured {
 	/** Share of the spans that got their client. */
 	readonly enriched: number;
 	readonly perSecond: Record<Arm, number>;
+	/** Processor time for a span, in microseconds. */
+	readonly collectorUs: Record<Arm, number>;
+	readonly daemonUs: Record<Arm, number>;
 	readonly p50: Record<Arm, number>;
 	readonly p99: Record<Arm, number>;
 }
@@ -142,6 +149,7 @@ async function settledOutcomes(collector: Collector): Promise<Map<string, number
 }
 
 async function measure(
+	sandbox: Sandbox,
 	plan: Plan,
 	collector: Collector,
 	peers: readonly string[],
@@ -154,12 +162,20 @@ async function measure(
 	);
 	const sender = new Sender(collector, bodies);
 	const before = await settledOutcomes(collector);
-	const rates: Record<Arm, number[]> = { without: [], with: [] };
-	const times: Record<Arm, number[]> = { without: [], with: [] };
+	const none = (): Record<Arm, number[]> => ({ without: [], with: [] });
+	const [rates, collectorUs, daemonUs, times] = [none(), none(), none(), none()];
+	const cpu = () => [collectorCgroup, daemonCgroup].map((each) => sandbox.cpuSeconds(each)) as [number, number];
 	for (const arm of arms) await sender.rate(arm, 1);
 	for (let round = 0; round < rounds; round++) {
 		plan.say(`collector_processor: ${spansPerPeer} spans of a connection, round ${round + 1}`);
-		for (const arm of round % 2 === 0 ? arms : arms.toReversed()) rates[arm].push(await sender.rate(arm, seconds));
+		for (const arm of round % 2 === 0 ? arms : arms.toReversed()) {
+			const [collectorBefore, daemonBefore] = cpu();
+			const { spans, perSecond } = await sender.rate(arm, seconds);
+			const [collectorAfter, daemonAfter] = cpu();
+			rates[arm].push(perSecond);
+			collectorUs[arm].push(((collectorAfter - collectorBefore) * 1e6) / spans);
+			daemonUs[arm].push(((daemonAfter - daemonBefore) * 1e6) / spans);
+		}
 	}
 	const half = median(rates.with) / 2;
 	for (let round = 0; round < rounds; round++) {
@@ -176,6 +192,8 @@ async function measure(
 		spansPerPeer,
 		enriched: grown('enriched') / all,
 		perSecond: of((arm) => median(rates[arm])),
+		collectorUs: of((arm) => median(collectorUs[arm])),
+		daemonUs: of((arm) => median(daemonUs[arm])),
 		p50: of((arm) => quantile(times[arm], 0.5)),
 		p99: of((arm) => quantile(times[arm], 0.99)),
 	};
@@ -190,19 +208,28 @@ export async function measureCollectorProcessor(sandbox: Sandbox, plan: Plan): P
 	await using daemon = await startDaemon(sandbox, cgroups.server);
 	await using holding = await Holding.start(sandbox, connections, file);
 	await holding.hold(cgroups, connections);
-	await using collector = await Collector.start(program, { configuration: configuration(daemon.socket) });
+	await using collector = await Collector.start(program, {
+		configuration: configuration(daemon.socket),
+		spawn: (command, args, options) => {
+			const [setpriv, ...before] = sandbox.killedWithParent;
+			const child = spawn(setpriv, [...before, command, ...args], options);
+			sandbox.move(child, collectorCgroup);
+			return child;
+		},
+	});
 	const peers = readFileSync(file, 'utf8')
 		.trim()
 		.split('\n')
 		.map((line) => line.split(' ')[0] as string);
 	const measured: Measured[] = [];
-	for (const each of spansOfPeer) measured.push(await measure(plan, collector, peers, each));
+	for (const each of spansOfPeer) measured.push(await measure(sandbox, plan, collector, peers, each));
 	await holding.drop();
 	return { figures: { senders, connections, measured }, rows: measured.flatMap(rowsOf) };
 }
 
-function rowsOf({ spansPerPeer, enriched, perSecond, p50, p99 }: Measured): Row[] {
+function rowsOf({ spansPerPeer, enriched, perSecond, collectorUs, daemonUs, p50, p99 }: Measured): Row[] {
 	const verdictOf = (met: boolean) => (met && enriched >= enrichedAtLeast ? 'met' : 'falls short');
+	const cost = `${collectorUs.with.toFixed(1)} µs of processor time of the Collector for a span, ${collectorUs.without.toFixed(1)} without it, and ${daemonUs.with.toFixed(1)} of the daemon`;
 	const clients = `${(enriched * 100).toFixed(1)} % of them got their client`;
 	const share = perSecond.with / perSecond.without;
 	const added = p99.with - p99.without;
@@ -214,7 +241,7 @@ function rowsOf({ spansPerPeer, enriched, perSecond, p50, p99 }: Measured): Row[
 			value: `${share.toFixed(2)} of the rate without it`,
 			aim: `at least ${atLeastShare}`,
 			verdict: verdictOf(share >= atLeastShare),
-			note: `${perSecond.with.toFixed(0)} a second; ${perSecond.without.toFixed(0)} without it; ${clients}`,
+			note: `${perSecond.with.toFixed(0)} a second; ${perSecond.without.toFixed(0)} without it; ${cost}; ${clients}`,
 		},
 		{
 			name: `collector_processor_p99_${spansPerPeer}`,

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -45,9 +46,7 @@ func newLookup(config *Config, logger *zap.Logger, telemetry *telemetry) *lookup
 
 // fieldsOf returns the fields that choose a connection, and those of the attributes that are written.
 func fieldsOf(attributes AttributesConfig) []daemon.Field {
-	fields := []daemon.Field{
-		daemon.FieldPeer, daemon.FieldClient, daemon.FieldLocal, daemon.FieldProcess, daemon.FieldOpenedAt, daemon.FieldClosedAt,
-	}
+	fields := []daemon.Field{daemon.FieldClient, daemon.FieldLocal, daemon.FieldOpenedAt, daemon.FieldClosedAt}
 	add := func(wanted bool, more ...daemon.Field) {
 		if wanted {
 			fields = append(fields, more...)
@@ -65,23 +64,18 @@ func (l *lookup) close() {
 	l.client.Close()
 }
 
-// ask returns an answer for the peer of each item that names one. It returns in time: what has not
-// been answered within config.Timeout is a failure.
-func (l *lookup) ask(ctx context.Context, items []item) map[netip.AddrPort]answer {
-	ctx, cancel := context.WithTimeout(ctx, l.config.Timeout)
-	defer cancel()
-	peers := distinctPeers(items)
+// ask returns an answer for each peer. The deadline of the context limits the time.
+func (l *lookup) ask(ctx context.Context, peers []netip.AddrPort) map[netip.AddrPort]answer {
 	answers := make(map[netip.AddrPort]answer, len(peers))
-	for i, connections := range l.askAll(ctx, peers, byPeer) {
-		answers[peers[i]] = connections
-	}
-	unknown := peers[:0]
-	for _, peer := range peers {
-		if found := answers[peer]; found.failure == nil && len(found.connections) == 0 {
-			unknown = append(unknown, peer)
+	var unknown []netip.AddrPort
+	for i, found := range l.askAll(ctx, peers, byPeer, l.fields) {
+		answers[peers[i]] = found
+		if found.failure == nil && len(found.connections) == 0 {
+			unknown = append(unknown, peers[i])
 		}
 	}
-	for i, found := range l.askAll(ctx, unknown, byClient) {
+	fields := append(slices.Clone(l.fields), daemon.FieldPeer)
+	for i, found := range l.askAll(ctx, unknown, byClient, fields) {
 		// without an answer to this, the peer remains unknown
 		if found.failure == nil {
 			found.byClient = true
@@ -91,15 +85,27 @@ func (l *lookup) ask(ctx context.Context, items []item) map[netip.AddrPort]answe
 	return answers
 }
 
-func distinctPeers(items []item) []netip.AddrPort {
-	seen := make(map[netip.AddrPort]struct{}, len(items))
-	peers := make([]netip.AddrPort, 0, len(items))
-	for i := range items {
-		if _, found := seen[items[i].peer]; found || items[i].row == nil {
-			continue
+// addProcesses asks again about these peers, for the processes that own their connections, which
+// double the size of an answer. Without an answer to this, the first remains.
+func (l *lookup) addProcesses(ctx context.Context, answers map[netip.AddrPort]answer, peers []netip.AddrPort) {
+	fields := append(slices.Clone(l.fields), daemon.FieldProcess)
+	for i, found := range l.askAll(ctx, peers, byPeer, fields) {
+		if found.failure == nil {
+			answers[peers[i]] = found
 		}
-		seen[items[i].peer] = struct{}{}
-		peers = append(peers, items[i].peer)
+	}
+}
+
+// distinctPeers returns the peers of the items that `wanted` returns true for.
+func distinctPeers(items []item, wanted func(*item) bool) []netip.AddrPort {
+	seen := make(map[netip.AddrPort]struct{})
+	var peers []netip.AddrPort
+	for i := range items {
+		peer := items[i].peer
+		if _, found := seen[peer]; !found && items[i].row != nil && wanted(&items[i]) {
+			seen[peer] = struct{}{}
+			peers = append(peers, peer)
+		}
 	}
 	return peers
 }
@@ -113,7 +119,7 @@ func byClient(endpoint netip.AddrPort) daemon.Query {
 }
 
 // askAll returns an answer for each endpoint, in their order. After a failure the rest is not asked.
-func (l *lookup) askAll(ctx context.Context, endpoints []netip.AddrPort, queryOf func(netip.AddrPort) daemon.Query) []answer {
+func (l *lookup) askAll(ctx context.Context, endpoints []netip.AddrPort, queryOf func(netip.AddrPort) daemon.Query, fields []daemon.Field) []answer {
 	answers := make([]answer, 0, len(endpoints))
 	for len(answers) < len(endpoints) {
 		rest := endpoints[len(answers):]
@@ -121,7 +127,7 @@ func (l *lookup) askAll(ctx context.Context, endpoints []netip.AddrPort, queryOf
 		for i := range queries {
 			queries[i] = queryOf(rest[i])
 		}
-		found, failure := l.request(ctx, queries)
+		found, failure := l.request(ctx, queries, fields)
 		if failure != nil {
 			for range rest {
 				answers = append(answers, answer{failure: failure})
@@ -136,13 +142,13 @@ func (l *lookup) askAll(ctx context.Context, endpoints []netip.AddrPort, queryOf
 }
 
 // request makes one request, unless the daemon has failed a moment ago.
-func (l *lookup) request(ctx context.Context, queries []daemon.Query) ([][]daemon.Connection, *daemon.Error) {
+func (l *lookup) request(ctx context.Context, queries []daemon.Query, fields []daemon.Field) ([][]daemon.Connection, *daemon.Error) {
 	attempt, failure := l.backoff.Enter()
 	if failure != nil {
 		return nil, failure
 	}
 	begin := time.Now()
-	found, err := l.client.Lookup(ctx, queries, l.fields)
+	found, err := l.client.Lookup(ctx, queries, fields)
 	result := resultOK
 	if errors.As(err, &failure) {
 		result = string(failure.Reason)

@@ -4,6 +4,7 @@ package toascopeprocessor
 
 import (
 	"context"
+	"net/netip"
 
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/ptrace"
@@ -52,13 +53,26 @@ func (t *toascope) processLogs(ctx context.Context, logs plog.Logs) (plog.Logs, 
 
 // process enriches what it can. It never fails: what has no answer passes as it is, and is counted.
 func (t *toascope) process(ctx context.Context, items []item) {
-	answers := t.lookup.ask(ctx, items)
+	answers := t.answers(ctx, items)
 	counts := make(map[outcome]int64)
 	for i := range items {
 		one := &items[i]
 		counts[t.processItem(one, answers[one.peer])]++
 	}
 	t.telemetry.countItems(ctx, counts)
+}
+
+// answers asks the daemon about the peers of the items. It returns in time: what has not been
+// answered within config.Timeout is a failure.
+func (t *toascope) answers(ctx context.Context, items []item) map[netip.AddrPort]answer {
+	ctx, cancel := context.WithTimeout(ctx, t.config.Timeout)
+	defer cancel()
+	answers := t.lookup.ask(ctx, distinctPeers(items, func(*item) bool { return true }))
+	t.lookup.addProcesses(ctx, answers, distinctPeers(items, func(one *item) bool {
+		_, result := choose(one, answers[one.peer].connections, t.config.Slack)
+		return result == outcomeAmbiguous
+	}))
+	return answers
 }
 
 func (t *toascope) processItem(one *item, found answer) outcome {

@@ -180,9 +180,31 @@ func TestOnlyTheFieldsThatAreWrittenAreAskedFor(t *testing.T) {
 	socket, _ := startDaemon(t, &served)
 	config := testConfig(socket)
 	config.Attributes = AttributesConfig{RTT: true}
+	served.Add(testPeer, testClient, testConnection{}.json())
 	startPipeline(t, config).send(t, serverSpans(known))
-	expected := []string{"peer", "client", "local", "process", "opened_at", "closed_at", "rtt_seconds"}
+	expected := []string{"client", "local", "opened_at", "closed_at", "rtt_seconds"}
 	if asked := served.Fields(); !slices.Equal(asked, expected) {
+		t.Errorf("asked for %v", asked)
+	}
+}
+
+func TestProcessesAreAskedForWhereTwoConnectionsFit(t *testing.T) {
+	var served daemontest.Daemon
+	served.Add(testPeer, testClient, testConnection{pid: 1}.json())
+	served.Add(testPeer, testClient, testConnection{pid: 2, client: "[2001:db8:c::2]:9"}.json())
+	served.Add("198.51.100.8:1", "", testConnection{peer: "198.51.100.8:1"}.json())
+	socket, _ := startDaemon(t, &served)
+	p := startPipeline(t, testConfig(socket))
+	traces := serverSpans(known, peerOf{"198.51.100.8", 1})
+	traces.ResourceSpans().At(0).Resource().Attributes().PutInt("process.pid", 2)
+	if out := p.send(t, traces); out[0]["client.address"] != "2001:db8:c::2" {
+		t.Errorf("span %v", out[0])
+	}
+	expected := [][]string{{"peer " + testPeer, "peer 198.51.100.8:1"}, {"peer " + testPeer}}
+	if requests := served.Requests(); fmt.Sprint(requests) != fmt.Sprint(expected) {
+		t.Errorf("requests %v", requests)
+	}
+	if asked := served.Fields(); !slices.Contains(asked, "process") {
 		t.Errorf("asked for %v", asked)
 	}
 }

@@ -6,11 +6,9 @@ package daemontest
 
 import (
 	"encoding/json"
-	"fmt"
 	"net"
 	"net/http"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 )
@@ -41,24 +39,31 @@ func Serve(t testing.TB, socket string, handler http.Handler) (stop func()) {
 	return stop
 }
 
+// connection is the JSON of each field.
+type connection map[string]json.RawMessage
+
 // Daemon answers lookups as the daemon does (docs/http.md), from a table.
 type Daemon struct {
 	mutex       sync.Mutex
-	connections map[string][]string
+	connections map[string][]connection
 	requests    [][]string
 	fields      []string
 }
 
 // Add adds a connection, as the JSON of the API. `client` is "" if it has none; both are ADDR:PORT.
-func (d *Daemon) Add(peer, client, connection string) {
+func (d *Daemon) Add(peer, client, text string) {
+	var added connection
+	if err := json.Unmarshal([]byte(text), &added); err != nil {
+		panic(err)
+	}
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
 	if d.connections == nil {
-		d.connections = make(map[string][]string)
+		d.connections = make(map[string][]connection)
 	}
-	d.connections["peer "+peer] = append(d.connections["peer "+peer], connection)
+	d.connections["peer "+peer] = append(d.connections["peer "+peer], added)
 	if client != "" {
-		d.connections["client "+client] = append(d.connections["client "+client], connection)
+		d.connections["client "+client] = append(d.connections["client "+client], added)
 	}
 }
 
@@ -69,7 +74,7 @@ func (d *Daemon) Requests() [][]string {
 	return append([][]string(nil), d.requests...)
 }
 
-// Fields returns the fields that the last request asked for. All are answered.
+// Fields returns the fields that the last request asked for.
 func (d *Daemon) Fields() []string {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
@@ -87,14 +92,30 @@ func (d *Daemon) ServeHTTP(response http.ResponseWriter, request *http.Request) 
 	}
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
-	var asked, results []string
+	type result struct {
+		Connections []connection `json:"connections"`
+	}
+	var asked []string
+	results := []result{}
 	for _, query := range body.Queries {
 		for key, endpoint := range query {
 			asked = append(asked, key+" "+endpoint)
-			results = append(results, `{"connections":[`+strings.Join(d.connections[key+" "+endpoint], ",")+`]}`)
+			found := []connection{}
+			for _, known := range d.connections[key+" "+endpoint] {
+				found = append(found, known.only(body.Fields))
+			}
+			results = append(results, result{found})
 		}
 	}
 	d.requests, d.fields = append(d.requests, asked), body.Fields
 	response.Header().Set("content-type", "application/json")
-	fmt.Fprintf(response, `{"results":[%s]}`, strings.Join(results, ","))
+	_ = json.NewEncoder(response).Encode(map[string]any{"results": results})
+}
+
+func (c connection) only(fields []string) connection {
+	part := make(connection, len(fields))
+	for _, field := range fields {
+		part[field] = c[field]
+	}
+	return part
 }
