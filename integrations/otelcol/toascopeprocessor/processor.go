@@ -69,8 +69,9 @@ func (t *toascope) answers(ctx context.Context, items []item) map[netip.AddrPort
 	defer cancel()
 	answers := t.lookup.ask(ctx, distinctPeers(items, func(*item) bool { return true }))
 	t.lookup.addProcesses(ctx, answers, distinctPeers(items, func(one *item) bool {
-		_, result := choose(one, answers[one.peer].connections, t.config.Slack)
-		return result == outcomeAmbiguous
+		found := answers[one.peer]
+		_, result := choose(one, found.connections, t.config.Slack)
+		return result == outcomeAmbiguous && !found.byClient
 	}))
 	return answers
 }

@@ -209,6 +209,16 @@ func TestProcessesAreAskedForWhereTwoConnectionsFit(t *testing.T) {
 	}
 }
 
+func TestAClientWithTwoConnectionsThatFit(t *testing.T) {
+	var served daemontest.Daemon
+	served.Add(testPeer, testClient, testConnection{}.json())
+	served.Add("198.51.100.8:1", testClient, testConnection{peer: "198.51.100.8:1"}.json())
+	socket, _ := startDaemon(t, &served)
+	p := startPipeline(t, testConfig(socket))
+	p.send(t, serverSpans(peerOf{"2001:db8:c::1e", 21317}))
+	expectItems(t, p, map[outcome]int64{outcomeAmbiguous: 1})
+}
+
 func TestManyBatchesAtATime(t *testing.T) {
 	var served daemontest.Daemon
 	served.Add(testPeer, testClient, testConnection{}.json())
