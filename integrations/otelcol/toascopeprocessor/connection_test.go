@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
 	"github.com/toascope/toascope/integrations/otelcol/internal/daemon"
+	"github.com/toascope/toascope/integrations/otelcol/internal/daemontest"
 )
 
 const (
@@ -77,11 +78,17 @@ func (c testConnection) json() string {
 // parse is the connection as the client of the API returns it.
 func (c testConnection) parse(t *testing.T) daemon.Connection {
 	t.Helper()
-	var connection daemon.Connection
-	if err := json.Unmarshal([]byte(c.json()), &connection); err != nil {
+	var served daemontest.Daemon
+	served.Add("198.51.100.7:1", "", c.json())
+	socket, _ := startDaemon(t, &served)
+	client := daemon.NewClient(socket)
+	defer client.Close()
+	fields := append(fieldsOf(defaultConfig().Attributes), daemon.FieldPeer, daemon.FieldProcess)
+	found, err := client.Lookup(t.Context(), []daemon.Query{{Peer: "198.51.100.7:1"}}, fields)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return connection
+	return found[0][0]
 }
 
 // endpointJSON reads ADDR:PORT, or ADDR, which has no port.

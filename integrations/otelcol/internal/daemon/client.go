@@ -93,26 +93,6 @@ func (c *Client) Lookup(ctx context.Context, queries []Query, fields []Field) ([
 	return parseAnswer(text, len(queries))
 }
 
-func parseAnswer(text []byte, queries int) ([][]Connection, error) {
-	var answer struct {
-		Results []struct {
-			Connections []Connection `json:"connections"`
-		} `json:"results"`
-	}
-	if err := json.Unmarshal(text, &answer); err != nil {
-		return nil, &Error{Reason: Invalid, Detail: err.Error()}
-	}
-	if len(answer.Results) != queries {
-		detail := fmt.Sprintf("%d results for %d queries", len(answer.Results), queries)
-		return nil, &Error{Reason: Invalid, Detail: detail}
-	}
-	found := make([][]Connection, queries)
-	for i, result := range answer.Results {
-		found[i] = result.Connections
-	}
-	return found, nil
-}
-
 func transportError(ctx context.Context, err error) error {
 	// the causes come first: a request that was given up also breaks its connection
 	if errors.Is(ctx.Err(), context.Canceled) {

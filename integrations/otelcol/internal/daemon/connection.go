@@ -38,31 +38,31 @@ const (
 
 // Endpoint is an address and a port. Port is nil where the option carried none.
 type Endpoint struct {
-	Address netip.Addr `json:"address"`
-	Port    *uint16    `json:"port"`
+	Address netip.Addr
+	Port    *uint16
 }
 
 // Process is the process that owns the connection, as the host numbers it.
 type Process struct {
-	PID int64 `json:"pid"`
+	PID int64
 	// ContainerID has 64 hexadecimal digits; it is empty if the process runs in no container.
-	ContainerID string `json:"container_id"`
+	ContainerID string
 }
 
 // Connection is the part of an answer of /v1/connections that spans and log records can use. The
 // shape is documented in docs/http.md; pointers are nil where the API says null.
 type Connection struct {
-	Peer                  Endpoint   `json:"peer"`
-	Client                *Endpoint  `json:"client"`
-	Local                 Endpoint   `json:"local"`
-	Verdict               string     `json:"verdict"`
-	OpenedAt              time.Time  `json:"opened_at"`
-	ClosedAt              *time.Time `json:"closed_at"`
-	Process               *Process   `json:"process"`
-	RetransmittedSegments int64      `json:"retransmitted_segments"`
-	RTTSeconds            *float64   `json:"rtt_seconds"`
-	AcceptWaitSeconds     *float64   `json:"accept_wait_seconds"`
+	Peer                  Endpoint
+	Client                *Endpoint
+	Local                 Endpoint
+	Verdict               string
+	OpenedAt              time.Time
+	ClosedAt              *time.Time
+	Process               *Process
+	RetransmittedSegments int64
+	RTTSeconds            *float64
+	AcceptWaitSeconds     *float64
 	// TraceID and SpanID are those of the connection's own span, in hexadecimal.
-	TraceID *string `json:"trace_id"`
-	SpanID  *string `json:"span_id"`
+	TraceID *string
+	SpanID  *string
 }
