@@ -16,6 +16,8 @@ export const attachmentsMs = 1000;
  * latest, within 15 s: see payload() in bpf/raw_socket.h.
  */
 export const flushMs = 5000;
+/** The interval while lookups read open connections. */
+export const lookupFlushMs = 1000;
 /** The interval between drains of the ring: the kernel wakes no process for a record. */
 export const drainMs = 50;
 /**

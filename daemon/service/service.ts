@@ -46,6 +46,7 @@ import { Collection } from './collection.ts';
 import { hostContainers } from './containers.ts';
 import { type Attempt, type EndpointName, Endpoints } from './endpoints.ts';
 import type { Events } from './events.ts';
+import { FlushPace } from './flush_pace.ts';
 import { logNeighboursInBackground } from './neighbours.ts';
 import { openProvider } from './open_provider.ts';
 import { PeerSearch } from './peer_search.ts';
@@ -103,6 +104,7 @@ export class Service implements View {
 	readonly #config: ActiveConfig;
 	/** Undefined: no connection is tracked. */
 	readonly #traceIds: TraceIdSource | undefined;
+	readonly #flushPace = new FlushPace();
 	readonly #containerOf = hostContainers();
 	readonly #exemplars = new Exemplars(bounds);
 	readonly #metrics: Metrics;
@@ -207,6 +209,7 @@ export class Service implements View {
 		this.#events = startTracking({
 			tracker,
 			tasks: this.#tasks,
+			flushPace: this.#flushPace,
 			spans: this.#telemetry?.spans,
 			records: this.#telemetry?.records,
 			spanIntervalMs: this.#config.current.otel.spanIntervalMs,
@@ -282,6 +285,7 @@ export class Service implements View {
 	}
 
 	async refreshLookups(): Promise<void> {
+		this.#flushPace.want();
 		await this.#provider.tracker?.refreshLookups(yieldOnce);
 	}
 

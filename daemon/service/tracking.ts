@@ -7,14 +7,16 @@ import { native } from '../../native/binding.ts';
 import type { EnabledEvents, OnFailure, Tracker } from '../capture/provider.ts';
 import type { RecordExport } from '../export/otel/logs/record_export.ts';
 import type { SpanExport } from '../export/otel/spans/span_export.ts';
-import { drainMs, drainPauseFactor, flushMs, openRecordsMs } from './cadence.ts';
+import { drainMs, drainPauseFactor, lookupFlushMs, openRecordsMs } from './cadence.ts';
 import { type EventConsumer, Events } from './events.ts';
+import type { FlushPace } from './flush_pace.ts';
 import { OpenRecords } from './open_records.ts';
 import type { Tasks } from './tasks.ts';
 
 export interface TrackingOptions {
 	readonly tracker: Tracker;
 	readonly tasks: Tasks;
+	readonly flushPace: FlushPace;
 	/** Undefined: spans are not sent. */
 	readonly spans: SpanExport | undefined;
 	/** Undefined: connection records are not sent. */
@@ -27,8 +29,8 @@ export interface TrackingOptions {
 
 /** Starts the tasks. Returns the events, for their end; undefined: nothing consumes them. */
 export function startTracking(options: TrackingOptions): Events | undefined {
-	const { tracker, tasks, spans, records, onEvent } = options;
-	tasks.start('flush', flushMs, (yieldLoop) => tracker.flush(yieldLoop));
+	const { tracker, tasks, flushPace, spans, records, onEvent } = options;
+	tasks.start('flush', lookupFlushMs, (yieldLoop) => (flushPace.take() ? tracker.flush(yieldLoop) : undefined));
 	if (records !== undefined) recordOpen(options, records);
 	if (spans === undefined && records === undefined && onEvent === undefined) return undefined;
 	const events = new Events(tracker, enabledEvents(options), consumers(options), failures(tasks));
