@@ -61,33 +61,39 @@ static __always_inline void init_entry(struct connection *connection, const stru
 /* Writes the hashes of a connection that has just opened in this slot. */
 static __always_inline void write_hashes(__u32 slot, const struct opening *opening)
 {
-	const struct toa_client *client = &opening->client;
 	struct hashes_at at = hashes_at(slot);
 
 	if (!at.hashes)
 		return;
 	*(volatile __u32 *)&at.hashes->peer = peer_hash(&opening->peer, at.key);
 	*(volatile __u32 *)&at.hashes->client =
-		toa_has_client(opening->verdict) ?
-			client_hash(client->address, client->family, client->port, at.key) :
-			0;
+		toa_has_client(opening->verdict) ? client_hash(&opening->client, opening->peer.port, at.key) :
+						   0;
 	*(volatile __u64 *)at.mark = change_mark(slot, opening->opened_ns, 0);
 }
 
 /*
- * Records how long a closed connection could be looked up. Two CPUs at once can lose the lower age:
- * it only says how large the table should be.
+ * Records how long a closed connection could be looked up, and how long it had its slot. Two CPUs at
+ * once can lose one of their connections: this only says how large the table should be.
  */
-static __always_inline void record_evicted(__u64 now, __u64 closed_ns)
+static __always_inline void record_evicted(__u64 now, __u64 opened_ns, __u64 closed_ns)
 {
 	__u64 period = now >> EVICTED_SHIFT, age_ns = now > closed_ns ? now - closed_ns : 0;
 	__u32 index = period % EVICTED_PERIODS;
-	struct evicted_age *youngest = bpf_map_lookup_elem(&evicted_ages, &index);
+	struct evicted *evicted = bpf_map_lookup_elem(&evicted_connections, &index);
 
-	if (!youngest || (youngest->period == period && youngest->age_ns <= age_ns))
+	if (!evicted)
 		return;
-	youngest->age_ns = age_ns;
-	youngest->period = period;
+	if (evicted->period != period) {
+		evicted->youngest_ns = age_ns;
+		evicted->count = 0;
+		evicted->held_ns = 0;
+		evicted->period = period;
+	}
+	if (age_ns < evicted->youngest_ns)
+		evicted->youngest_ns = age_ns;
+	evicted->count += 1;
+	evicted->held_ns += now - opened_ns;
 }
 
 enum claim { CLAIM_ALL_OPEN = 0, CLAIM_TAKEN = 1, CLAIM_AGAIN = 2 };
@@ -100,7 +106,7 @@ enum claim { CLAIM_ALL_OPEN = 0, CLAIM_TAKEN = 1, CLAIM_AGAIN = 2 };
 static __noinline int claim_slot(const struct opening *opening, __u64 retain_ns)
 {
 	struct connection *connection;
-	__u64 cookie_before = 0, closed_ns = 0;
+	__u64 cookie_before = 0, opened_ns = 0, closed_ns = 0;
 	__u32 probe, slot;
 	__u16 flags = 0;
 	int result = CLAIM_ALL_OPEN;
@@ -121,6 +127,7 @@ static __noinline int claim_slot(const struct opening *opening, __u64 retain_ns)
 		taken = connection->state == SLOT_FREE || connection->state == SLOT_COUNTED;
 		if (taken) {
 			cookie_before = connection->cookie;
+			opened_ns = connection->opened_ns;
 			closed_ns = connection->closed_ns;
 			flags = connection->flags;
 			init_entry(connection, opening);
@@ -133,7 +140,7 @@ static __noinline int claim_slot(const struct opening *opening, __u64 retain_ns)
 			bpf_map_delete_elem(&extras, &cookie_before);
 		if (cookie_before && closed_ns + retain_ns > opening->opened_ns) {
 			count_drop(DROP_CONNECTION_EVICTED);
-			record_evicted(opening->opened_ns, closed_ns);
+			record_evicted(opening->opened_ns, opened_ns, closed_ns);
 		}
 		return CLAIM_TAKEN;
 	}

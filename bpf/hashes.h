@@ -23,11 +23,10 @@ static __always_inline struct hashes_at hashes_at(__u32 slot)
 	__u32 key_entry = META_PEER_HASH_KEY;
 	struct hash_line *line = bpf_map_lookup_elem(&slot_hashes, &line_index);
 	const __u64 *key = bpf_map_lookup_elem(&meta, &key_entry);
-	struct hashes_at at = {};
+	struct hashes_at at = { .slot = slot };
 
 	at.mark = bpf_map_lookup_elem(&change_marks, &block);
-	at.slot = slot;
-	if (!line || !key || !at.mark)
+	if (!line || !key || !at.mark || slot >= cfg.connection_slots)
 		return at;
 	at.hashes = &line->slots[slot % HASHES_PER_LINE];
 	at.key = *key;
@@ -55,12 +54,10 @@ static __noinline __u32 slot_of(__u64 cookie)
  */
 static __always_inline void write_client_hash(const struct hashes_at *at, const struct connection *connection)
 {
-	const struct toa_client *client = &connection->client;
-
 	if (!at->hashes)
 		return;
 	*(volatile __u32 *)&at->hashes->client =
-		client_hash(client->address, client->family, client->port, at->key);
+		client_hash(&connection->client, connection->peer.port, at->key);
 	*(volatile __u64 *)at->mark = change_mark(at->slot, connection->opened_ns, 1);
 }
 

@@ -16,7 +16,7 @@ struct everything {
 	struct client_key client_key;
 	struct client client;
 	struct exported exported;
-	struct evicted_age evicted_age;
+	struct evicted evicted;
 	struct fold_request fold_request;
 	struct sweep_request sweep_request;
 	struct recount_request recount_request;

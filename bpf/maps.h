@@ -230,8 +230,8 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, EVICTED_PERIODS);
 	__type(key, __u32);
-	__type(value, struct evicted_age);
-} evicted_ages __weak SEC(".maps");
+	__type(value, struct evicted);
+} evicted_connections __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -19,6 +19,9 @@
 #include "connection.h"
 #include "settings.h"
 
+/* Programs call these under a lock, where the kernel allows no calls. */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
 /*
  * Family FAMILY_NONE is the listener "other", for connections that found the table full. Its slot
  * is OTHER_LISTENER.
@@ -158,7 +161,7 @@ struct hash_line {
  * Mixes an address. The multipliers are secret (META_PEER_HASH_KEY), so a host that controls a
  * network cannot pick addresses whose hashes collide, which would make lookups read all of them.
  */
-static inline __u64 mix_address(const __u8 address[16], __u64 with, __u64 key)
+ALWAYS_INLINE __u64 mix_address(const __u8 address[16], __u64 with, __u64 key)
 {
 	__u64 words[2], mixed;
 
@@ -175,12 +178,13 @@ static inline __u32 peer_hash(const struct endpoint *peer, __u64 key)
 
 /*
  * Returns a hash of a client; never 0. Its lower CLIENT_PORT_BITS depend on the port alone, the
- * others on the address: a lookup without a port compares only these.
+ * others on the address: a lookup without a port compares only these. If the option has no port,
+ * the peer's counts, which is the one that accept() returns.
  */
-static inline __u32 client_hash(const __u8 address[16], __u8 family, __u16 port, __u64 key)
+ALWAYS_INLINE __u32 client_hash(const struct toa_client *client, __u16 peer_port, __u64 key)
 {
-	__u32 of_address = mix_address(address, family, key) >> (32 + CLIENT_PORT_BITS);
-	__u32 of_port = (__u32)(port * ((key >> 17) | 1)) >> (32 - CLIENT_PORT_BITS);
+	__u32 of_address = mix_address(client->address, client->family, key) >> (32 + CLIENT_PORT_BITS);
+	__u32 of_port = (__u32)((client->port ?: peer_port) * ((key >> 17) | 1)) >> (32 - CLIENT_PORT_BITS);
 
 	return (of_address ?: 1) << CLIENT_PORT_BITS | of_port;
 }
@@ -189,7 +193,7 @@ static inline __u32 client_hash(const __u8 address[16], __u8 family, __u16 port,
  * What a change mark is set to when the hashes of a slot in its block have changed: a value that it
  * has never had. `what`: 0 when the connection opened, 1 when its client became known.
  */
-static inline __u64 change_mark(__u32 slot, __u64 opened_ns, __u32 what)
+ALWAYS_INLINE __u64 change_mark(__u32 slot, __u64 opened_ns, __u32 what)
 {
 	return opened_ns << 11 | (slot % SLOTS_PER_BLOCK) << 1 | what;
 }
@@ -256,10 +260,12 @@ struct exported {
 	__u64 since_ns;
 };
 
-/* The youngest closed connection that left the table in a period, by its age since the close. */
-struct evicted_age {
-	__u64 period; /* CLOCK_MONOTONIC >> EVICTED_SHIFT */
-	__u64 age_ns;
+/* The closed connections that had to leave the table in a period. */
+struct evicted {
+	__u64 period;      /* CLOCK_MONOTONIC >> EVICTED_SHIFT */
+	__u64 youngest_ns; /* the lowest age since the close */
+	__u64 count;
+	__u64 held_ns; /* the sum of the times that they had their slots */
 };
 
 /* What must outlive the daemon and does not belong to a client. */

@@ -127,6 +127,12 @@ export interface ProgramStatistics {
 	readonly misses?: bigint;
 }
 
+/** `isCut`: there can be more entries. */
+export interface EntriesRead {
+	readonly count: number;
+	readonly isCut: boolean;
+}
+
 /**
  * The loaded BPF programs and their maps. Every method throws NativeError; after close(), EBADF.
  */
@@ -154,18 +160,18 @@ export interface BpfObject {
 	/** Closes the object. Pinned links and maps stay. The second call does nothing. */
 	close(): void;
 	/**
-	 * Brings the index of the connection table up to date: reads at most `maxBlocks` blocks of slots
-	 * that have changed (SLOTS_PER_BLOCK). False: there are more. After true, connections that opened
-	 * before the call are found.
+	 * Brings the index of the connection table up to date: reads the blocks of slots (SLOTS_PER_BLOCK)
+	 * that have changed, from `block` on, for at most `limitNs`. Returns the block to go on from; 0: this
+	 * was the last. After a pass from 0 to the end, connections that opened before it are found.
 	 */
-	refreshIndex(maxBlocks: number): boolean;
+	refreshIndex(block: number, limitNs: number): number;
 	/**
 	 * Writes the entries (struct connection) of a peer's connections (struct endpoint) into `into`, as
-	 * many as it has room for, those that opened last first. Returns their number.
+	 * many as it has room for.
 	 */
-	connectionsOfPeer(endpoint: Uint8Array, into: Uint8Array): number;
-	/** The same for a client; port 0: any. Those come first that opened or whose client became known last. */
-	connectionsOfClient(endpoint: Uint8Array, into: Uint8Array): number;
+	connectionsOfPeer(endpoint: Uint8Array, into: Uint8Array): EntriesRead;
+	/** The same for a client; port 0: any. */
+	connectionsOfClient(endpoint: Uint8Array, into: Uint8Array): EntriesRead;
 	/**
 	 * Sets TCP_SAVE_SYN on a listener of another process (pidfd_getfd(2)), so that the kernel keeps
 	 * its SYNs, or resets it if toascope set it. EPERM: CAP_SYS_PTRACE is required.

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <functional>
 #include <span>
 
 #include "../bpf/records.h"
@@ -40,22 +41,43 @@ bool has_client(const connection &entry, const endpoint &client)
 	       (!client.port || client.port == port);
 }
 
-// Reads the entries of these slots, as many as `into` has room for, and keeps those for which
-// `matches` returns true. Returns their number.
+// Reads entries for a lookup into `into`, and keeps those for which `matches` returns true.
 template <typename Matches>
-uint32_t read_entries(int fd, const std::vector<uint32_t> &slots, std::span<connection> into, Matches matches)
+class EntryReader
 {
-	uint32_t found = 0;
-	for (uint32_t slot : slots) {
-		if (found == into.size())
-			break;
-		connection &entry = into[found];
-		if (!bpf_map_lookup_elem_flags(fd, &slot, &entry, BPF_F_LOCK) && entry.cookie &&
-		    matches(entry))
-			found++;
+public:
+	EntryReader(int fd, std::span<connection> into, Matches matches)
+		: fd_(fd), into_(into), matches_(matches)
+	{
 	}
-	return found;
-}
+
+	// False: there is no room, or too many entries of others have been read.
+	bool operator()(uint32_t slot)
+	{
+		if (count_ == into_.size() || reads_++ == 2 * into_.size())
+			return false;
+		connection &entry = into_[count_];
+		if (!bpf_map_lookup_elem_flags(fd_, &slot, &entry, BPF_F_LOCK) && entry.cookie &&
+		    matches_(entry))
+			count_++;
+		return true;
+	}
+
+	Napi::Value result(Napi::Env env, bool is_whole) const
+	{
+		Napi::Object result = Napi::Object::New(env);
+		result.Set("count", Napi::Number::New(env, count_));
+		result.Set("isCut", Napi::Boolean::New(env, !is_whole));
+		return result;
+	}
+
+private:
+	int fd_;
+	std::span<connection> into_;
+	Matches matches_;
+	uint32_t count_ = 0;
+	size_t reads_ = 0;
+};
 
 std::span<connection> entries_of(Napi::Env env, const Napi::Value &value)
 {
@@ -72,44 +94,41 @@ SlotIndex &BpfObject::index(Napi::Env env) const
 	return *loaded_->index;
 }
 
-// refreshIndex(maxBlocks) -> true if no block is left that has changed
+// refreshIndex(block, limitNs) -> the block to go on from; 0: the index is up to date
 Napi::Value BpfObject::refresh_index(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
-	const uint32_t max_blocks = uint32_of(env, info[0], "maxBlocks");
+	const uint32_t block = uint32_of(env, info[0], "block");
+	const uint32_t limit_ns = uint32_of(env, info[1], "limitNs");
 	try {
-		return Napi::Boolean::New(env, index(env).refresh(max_blocks));
+		return Napi::Number::New(env, index(env).refresh(block, limit_ns));
 	} catch (const std::bad_alloc &) {
 		throw system_error(env, ENOMEM, "allocate", "the index of the connection table");
 	}
 }
 
-// connectionsOfPeer(endpoint, into) -> the number of entries of the peer's connections
+// connectionsOfPeer(endpoint, into) -> {count, isCut}
 Napi::Value BpfObject::connections_of_peer(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	const endpoint peer = endpoint_of(env, info[0]);
 	const std::span<connection> into = entries_of(env, info[1]);
-	const std::vector<uint32_t> slots = index(env).of_peer(peer);
-	auto matches = [&peer](const connection &entry) {
-		return has_peer(entry, peer);
-	};
-	return Napi::Number::New(
-		env, read_entries(bpf_map__fd(skeleton()->maps.connections), slots, into, matches));
+	SlotIndex &slots = index(env);
+	EntryReader reader(bpf_map__fd(skeleton()->maps.connections), into,
+			   [&peer](const connection &entry) { return has_peer(entry, peer); });
+	return reader.result(env, slots.each_of_peer(peer, std::ref(reader)));
 }
 
-// connectionsOfClient(endpoint, into) -> the same for a client
+// connectionsOfClient(endpoint, into) -> {count, isCut}
 Napi::Value BpfObject::connections_of_client(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	const endpoint client = endpoint_of(env, info[0]);
 	const std::span<connection> into = entries_of(env, info[1]);
-	const std::vector<uint32_t> slots = index(env).of_client(client, into.size());
-	auto matches = [&client](const connection &entry) {
-		return has_client(entry, client);
-	};
-	return Napi::Number::New(
-		env, read_entries(bpf_map__fd(skeleton()->maps.connections), slots, into, matches));
+	SlotIndex &slots = index(env);
+	EntryReader reader(bpf_map__fd(skeleton()->maps.connections), into,
+			   [&client](const connection &entry) { return has_client(entry, client); });
+	return reader.result(env, slots.each_of_client(client, std::ref(reader)));
 }
 
 } // namespace toascope

@@ -7,9 +7,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <new>
-
-#include "../bpf/records.h"
 
 namespace toascope
 {
@@ -47,12 +46,6 @@ template <typename T>
 auto zeroes(size_t count)
 {
 	return std::unique_ptr<T[], decltype(&free)>(static_cast<T *>(calloc(count, sizeof(T))), &free);
-}
-
-// The part of a client's hash that does not depend on its port.
-uint32_t of_address(uint32_t hash)
-{
-	return hash >> CLIENT_PORT_BITS;
 }
 
 } // namespace
@@ -108,34 +101,34 @@ bool SlotIndex::allocate()
 {
 	if (known_)
 		return true;
-	if (!peers_.allocate(slots_) || !clients_.allocate(slots_))
+	if (!peers_.allocate(slots_) || !addresses_.allocate(slots_) || !endpoints_.allocate(slots_))
 		return false;
 	blocks_.resize(marks_.size());
 	known_ = zeroes<slot_hashes>(slots_);
 	return known_ != nullptr;
 }
 
-bool SlotIndex::refresh(size_t max_blocks)
+size_t SlotIndex::refresh(size_t block, uint64_t limit_ns)
 {
 	if (!allocate())
 		throw std::bad_alloc();
-	const uint64_t now_ns = monotonic_ns();
-	size_t read = 0;
-	for (size_t i = 0; i < blocks_.size(); i++) {
-		Block &block = blocks_[i];
+	const uint64_t began_ns = monotonic_ns();
+	for (size_t i = block; i < blocks_.size(); i++) {
+		Block &known = blocks_[i];
 		const uint64_t mark = __atomic_load_n(&marks_[i], __ATOMIC_ACQUIRE);
-		const bool changed = mark != block.mark;
-		if (!changed && !block.seen_ns)
+		const bool changed = mark != known.mark;
+		if (!changed && !known.seen_ns)
 			continue;
-		if (read++ == max_blocks)
-			return false;
+		const uint64_t now_ns = monotonic_ns();
+		if (i > block && now_ns - began_ns > limit_ns)
+			return i;
 		read_block(i);
 		if (changed)
-			block = { mark, now_ns };
-		else if (now_ns - block.seen_ns >= settle_ns)
-			block.seen_ns = 0;
+			known = { mark, now_ns };
+		else if (now_ns - known.seen_ns >= settle_ns)
+			known.seen_ns = 0;
 	}
-	return true;
+	return 0;
 }
 
 void SlotIndex::read_block(size_t block)
@@ -157,37 +150,31 @@ void SlotIndex::update(uint32_t slot, const slot_hashes &now)
 	slot_hashes &known = known_[slot];
 	if (known.peer)
 		peers_.remove(slot, known.peer >> 1);
-	if (known.client)
-		clients_.remove(slot, of_address(known.client));
+	if (known.client) {
+		addresses_.remove(slot, of_address(known.client));
+		endpoints_.remove(slot, known.client);
+	}
 	known = now;
 	if (known.peer)
 		peers_.add(slot, known.peer >> 1);
-	if (known.client)
-		clients_.add(slot, of_address(known.client));
-}
-
-std::vector<uint32_t> SlotIndex::of_peer(const endpoint &peer) const
-{
-	const uint32_t wanted = peer_hash(&peer, key_);
-	std::vector<uint32_t> slots;
-	for (uint32_t at = peers_.heads[(wanted >> 1) & peers_.mask]; at; at = peers_.next[at - 1])
-		if (known_[at - 1].peer == wanted)
-			slots.push_back(at - 1);
-	return slots;
-}
-
-std::vector<uint32_t> SlotIndex::of_client(const endpoint &client, size_t limit) const
-{
-	const uint32_t wanted = client_hash(client.address, client.family, client.port, key_);
-	const uint32_t portless = client_hash(client.address, client.family, 0, key_);
-	std::vector<uint32_t> slots;
-	uint32_t at = clients_.heads[of_address(wanted) & clients_.mask];
-	for (; at && slots.size() < limit; at = clients_.next[at - 1]) {
-		const uint32_t hash = known_[at - 1].client;
-		if (client.port ? hash == wanted || hash == portless : of_address(hash) == of_address(wanted))
-			slots.push_back(at - 1);
+	if (known.client) {
+		addresses_.add(slot, of_address(known.client));
+		endpoints_.add(slot, known.client);
 	}
-	return slots;
+}
+
+uint32_t SlotIndex::hash_of_peer(const endpoint &peer) const
+{
+	return peer_hash(&peer, key_);
+}
+
+uint32_t SlotIndex::hash_of_client(const endpoint &endpoint) const
+{
+	toa_client client = {};
+	memcpy(client.address, endpoint.address, sizeof(client.address));
+	client.family = endpoint.family;
+	client.port = endpoint.port;
+	return client_hash(&client, 0, key_);
 }
 
 size_t SlotIndex::used() const

@@ -93,7 +93,13 @@ const vitest = await createVitest('test', {
 });
 const guests = dailyKernels(filters);
 const testsHere = Promise.withResolvers<void>();
-const guestSuites = guests.length > 0 ? testGuests(guests, dailyPlan, testsHere.promise) : Promise.resolve([]);
+// what fails before a guest has started must not end the tests here
+const guestSuites: Promise<Suite[]> =
+	guests.length === 0
+		? Promise.resolve([])
+		: testGuests(guests, dailyPlan, testsHere.promise).catch((error: unknown) => [
+				{ name: 'test/vm', passed: 0, failed: 1, seconds: 0, skips: [`the guests did not start: ${String(error)}`] },
+			]);
 await vitest.start(filters).catch((error: unknown) => {
 	// the filters select only guests
 	if ((error as { code?: unknown }).code !== 'VITEST_FILES_NOT_FOUND') throw error;

@@ -116,10 +116,11 @@ export interface StatusJson {
 	 */
 	readonly span_sampling: { readonly configured: number; readonly current: number } | null;
 	/**
-	 * For how long closed connections can be looked up: less than `connections.retain` if some had to
-	 * leave the table earlier in the last minutes; null: none can be looked up.
+	 * For how long closed connections can be looked up; null: none can. `seconds`: the lowest age at
+	 * which one had to leave the table in the last minutes, or `connections.retain`. `slot_seconds`:
+	 * the time in which the table is used once; null: none had to leave.
 	 */
-	readonly connection_retained_seconds: number | null;
+	readonly connection_retention: { readonly seconds: number; readonly slot_seconds: number | null } | null;
 	/** The signals that are sent over OTLP. */
 	readonly otlp: readonly OtlpJson[];
 	/**

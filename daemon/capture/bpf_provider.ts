@@ -15,8 +15,8 @@ import { hostPidNamespaceHint, isInitialPidNamespace } from '../host/pid_namespa
 import { requirePrivileges } from '../host/privileges.ts';
 import { type LogSink, logLine } from '../log_line.ts';
 import { logLines } from '../log_lines.ts';
-import type { Connection, ConnectionEvent, Owner } from '../model/connection.ts';
-import type { LookupQuery, LookupResult } from '../model/lookup.ts';
+import type { Connection, ConnectionEvent } from '../model/connection.ts';
+import type { LookupQuery, LookupResult, Retention } from '../model/lookup.ts';
 import type { Peers } from '../model/peers.ts';
 import type { UnknownOption } from '../model/recent.ts';
 import { AttachmentCheck } from './attachment_check.ts';
@@ -336,7 +336,11 @@ export class BpfProvider implements Provider, Tracker {
 		return this.#connections.refresh(yieldLoop);
 	}
 
-	lookup(query: LookupQuery, containerOf: (owner: Owner) => string | undefined, onFailure: OnFailure): LookupResult {
+	lookup(
+		query: LookupQuery,
+		containerOf: (connection: Connection) => string | undefined,
+		onFailure: OnFailure,
+	): LookupResult {
 		return this.#connections.find(query, {
 			nowNs: native().monotonicNs(),
 			retainNs: BigInt(this.#config.connections.retainMs) * 1_000_000n,
@@ -345,10 +349,12 @@ export class BpfProvider implements Provider, Tracker {
 		});
 	}
 
-	retainedNs(): bigint {
+	retention(): Retention | undefined {
+		// without reads of kernel memory, connections are in the storage of their sockets
+		if (this.features.kernelReads !== '') return undefined;
 		const retainNs = BigInt(this.#config.connections.retainMs) * 1_000_000n;
-		const youngest = this.#connections.youngestEvictedNs(native().monotonicNs());
-		return youngest === undefined || youngest > retainNs ? retainNs : youngest;
+		const { youngestNs, slotNs } = this.#connections.evicted(native().monotonicNs());
+		return { retainedNs: youngestNs === undefined || youngestNs > retainNs ? retainNs : youngestNs, slotNs };
 	}
 
 	eachOpen({ visit, ...visitor }: OpenVisitor, yieldLoop: Yield, onFailure: OnFailure): Promise<void> {

@@ -62,6 +62,7 @@ const allMaps = [
 	'connections',
 	'slot_hashes',
 	'change_marks',
+	'evicted_connections',
 	'fresh_listeners',
 	'ring',
 	'drops',

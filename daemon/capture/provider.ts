@@ -7,8 +7,8 @@
 import type { Features } from '../../native/binding.ts';
 import type { Config } from '../config/config.ts';
 import type { Yield } from '../event_loop.ts';
-import type { Connection, ConnectionEvent, EventType, Owner } from '../model/connection.ts';
-import type { LookupQuery, LookupResult } from '../model/lookup.ts';
+import type { Connection, ConnectionEvent, EventType } from '../model/connection.ts';
+import type { LookupQuery, LookupResult, Retention } from '../model/lookup.ts';
 import type { Peers } from '../model/peers.ts';
 import type { UnknownOption } from '../model/recent.ts';
 import type { Source } from '../model/source.ts';
@@ -112,12 +112,13 @@ export interface Tracker {
 	/** Lookups find every connection that opened before this call. */
 	refreshLookups(yieldLoop: Yield): Promise<void>;
 	/** Finds connections, as of the last refreshLookups(). */
-	lookup(query: LookupQuery, containerOf: (owner: Owner) => string | undefined, onFailure: OnFailure): LookupResult;
-	/**
-	 * For how long closed connections can be looked up: the age of the youngest that had to leave the
-	 * table in the last minutes, or `connections.retain` if none had to, in nanoseconds.
-	 */
-	retainedNs(): bigint;
+	lookup(
+		query: LookupQuery,
+		containerOf: (connection: Connection) => string | undefined,
+		onFailure: OnFailure,
+	): LookupResult;
+	/** For how long closed connections can be looked up; undefined: none can be looked up here. */
+	retention(): Retention | undefined;
 	/** Visits open connections with a client. */
 	eachOpen(visitor: OpenVisitor, yieldLoop: Yield, onFailure: OnFailure): Promise<void>;
 	/** The options that arrive instead of TOA: counted since the maps were created. */

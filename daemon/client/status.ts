@@ -6,7 +6,7 @@ import { type Answer, type DaemonAddress, errorKindOf, getFromDaemon } from './d
 /** Fields that an earlier version can lack. */
 type NewerField =
 	| 'attachments'
-	| 'connection_retained_seconds'
+	| 'connection_retention'
 	| 'not_ready'
 	| 'otlp'
 	| 'otlp_off'

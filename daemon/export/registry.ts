@@ -5,6 +5,7 @@
  * snapshot or the daemon when they are asked.
  */
 import { collectDefaultMetrics, type Gauge, Registry } from 'prom-client';
+import { telemetryDrops } from '../model/drops.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { type DaemonState, daemonPoints } from './daemon_points.ts';
 import { type HttpMetrics, registerHttpMetrics } from './http_metrics.ts';
@@ -94,7 +95,8 @@ export function createMetrics(options: MetricsOptions): Metrics {
 	for (const [name, read] of Object.entries(snapshotPoints)) {
 		collect(name, pinned.has(name) ? countersSinceNs : undefined, () => {
 			const snapshot = latest();
-			return snapshot === undefined ? [] : read(snapshot);
+			const points = snapshot === undefined ? [] : read(snapshot);
+			return name === 'toascope_drops_total' ? withOwnStart(points, startedNs) : points;
 		});
 	}
 	if (processMetrics) {
@@ -139,6 +141,15 @@ class Collector implements RegisteredMetric {
 	 */
 	get(): CollectedMetric {
 		return { name: this.name, help: this.help, type: this.type, values: [] };
+	}
+}
+
+const ownReasons: ReadonlySet<string | undefined> = new Set(telemetryDrops);
+
+/** The drops that the daemon itself counts began with it, and not with the pinned counters. */
+function* withOwnStart(points: Iterable<Point>, startedNs: bigint): Generator<Point> {
+	for (const point of points) {
+		yield ownReasons.has(point.labels['reason']) ? { ...point, sinceNs: startedNs } : point;
 	}
 }
 

@@ -7,7 +7,7 @@ import type { ClientJson } from '../api/client.ts';
 import type { ClientEndpointJson, ConnectionJson, EndpointJson, VirtualServerJson } from '../api/connection.ts';
 import { formatTime } from '../api/time.ts';
 import type { ClientEndpoint, Endpoint } from '../model/address.ts';
-import type { Connection, Owner, VirtualServer } from '../model/connection.ts';
+import type { Connection, VirtualServer } from '../model/connection.ts';
 import type { ClientSeries } from '../model/series.ts';
 import type { TraceIds } from '../model/trace_ids.ts';
 import type { Clock } from './view.ts';
@@ -17,7 +17,7 @@ export interface ConnectionContext {
 	readonly clock: Clock;
 	/** The ids of its span; undefined: it has none. */
 	readonly traceOf: (connection: Connection) => TraceIds | undefined;
-	readonly containerOf: (owner: Owner) => string | undefined;
+	readonly containerOf: (connection: Connection) => string | undefined;
 }
 
 export type ConnectionField = keyof ConnectionJson;
@@ -41,7 +41,7 @@ const readers: {
 	accepted_at: ({ acceptedNs }, context) => (acceptedNs === undefined ? null : time(context, acceptedNs)),
 	closed_at: ({ closedNs }, context) => (closedNs === undefined ? null : time(context, closedNs)),
 	seen: ({ seen }) => seen ?? null,
-	process: ({ owner }, context) => (owner === undefined ? null : processJson(owner, context)),
+	process: (connection, context) => processJson(connection, context),
 	received_bytes: ({ receivedBytes }) => String(receivedBytes),
 	sent_bytes: ({ sentBytes }) => String(sentBytes),
 	retransmitted_segments: ({ retransmittedSegments }) => retransmittedSegments,
@@ -74,9 +74,11 @@ export function connectionPart(
 	return part;
 }
 
-function processJson(owner: Owner, { containerOf }: ConnectionContext): NonNullable<ConnectionJson['process']> {
+function processJson(connection: Connection, { containerOf }: ConnectionContext): ConnectionJson['process'] {
+	const { owner } = connection;
+	if (owner === undefined) return null;
 	const { pid, comm, cgroupId, by } = owner;
-	return { pid, comm, cgroup_id: String(cgroupId), container_id: containerOf(owner) ?? null, by };
+	return { pid, comm, cgroup_id: String(cgroupId), container_id: containerOf(connection) ?? null, by };
 }
 
 function endpointJson({ text, port }: Endpoint): EndpointJson {

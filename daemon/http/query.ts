@@ -49,6 +49,7 @@ export function readLookup(input: unknown, clock: Clock): LookupQuery {
 	if (container !== undefined && !/^[0-9a-f]{64}$/.test(container)) {
 		throw new HttpProblem(400, 'container must be the whole id of a container: 64 hexadecimal digits');
 	}
+	if (slack !== undefined && at === undefined) throw new HttpProblem(400, 'slack_ms has no effect without at');
 	const slackMs = slack === undefined ? slackDefaultMs : readInteger('slack_ms', slack, 0, slackMaxMs);
 	return {
 		peer: peer === undefined ? undefined : parseEndpoint(peer),
@@ -104,8 +105,8 @@ function* readQueries(queries: readonly unknown[], clock: Clock): Generator<Look
 }
 
 function readFields(fields: unknown): readonly ConnectionField[] {
-	if (Array.isArray(fields) && fields.every(isConnectionField)) return fields;
-	throw new HttpProblem(400, `fields must be a list of names: ${connectionFields.join(', ')}`);
+	if (Array.isArray(fields) && fields.every(isConnectionField) && new Set(fields).size === fields.length) return fields;
+	throw new HttpProblem(400, `fields must be a list of names, each once: ${connectionFields.join(', ')}`);
 }
 
 /** @throws {HttpProblem} 400 */

@@ -18,6 +18,9 @@ import type { View } from './view.ts';
 
 const moduleOnly = 'BPF is refused on this host; toa.ko, in use instead, reports clients only to applications';
 
+/** Connections in the response to a batch: some 17 MB of JSON. */
+const foundMax = 20_000;
+
 export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusExporter): void {
 	app.get('/metrics', largeResponse, async (request, reply) => {
 		const { accept, 'accept-encoding': encodings } = request.headers;
@@ -44,7 +47,11 @@ export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusE
 		if (traced?.connection !== connection) traced = { connection, ids: view.traceOf(connection) };
 		return traced.ids;
 	};
-	const context: ConnectionContext = { clock: view.clock, traceOf, containerOf: (owner) => view.containerOf(owner) };
+	const context: ConnectionContext = {
+		clock: view.clock,
+		traceOf,
+		containerOf: (connection) => view.containerOf(connection),
+	};
 	const lookUp = (query: LookupQuery, fields = connectionFields) => {
 		const { connections, truncated } = view.lookup(query);
 		const found = connections.map((connection) => connectionPart(connection, fields, context));
@@ -65,9 +72,15 @@ export function addRoutes(app: FastifyInstance, view: View, metrics: PrometheusE
 		// text at once: the objects of a thousand lookups would outlive their garbage collection
 		const results: string[] = [];
 		const slice = new TimeSlice();
+		let found = 0;
 		for (const query of queries) {
 			if (slice.expired) await slice.yield();
-			results.push(JSON.stringify(lookUp(query, fields)));
+			const result = lookUp(query, fields);
+			found += result.connections.length;
+			if (found > foundMax) {
+				throw new HttpProblem(413, `the batch finds more than ${foundMax} connections: ask for less at a time`);
+			}
+			results.push(JSON.stringify(result));
 		}
 		return reply.type('application/json; charset=utf-8').send(`{"results":[${results.join(',')}]}`);
 	});

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the HTTP routes need from the daemon: a view of the store, read anew for each request. */
 import type { StatusJson } from '../api/status.ts';
-import type { Connection, Owner } from '../model/connection.ts';
+import type { Connection } from '../model/connection.ts';
 import type { LookupQuery, LookupResult } from '../model/lookup.ts';
 import type { Peers } from '../model/peers.ts';
 import type { Snapshot } from '../model/snapshot.ts';
@@ -35,8 +35,8 @@ export interface View {
 	refreshLookups(): Promise<void>;
 	/** The connections that match, as of the last refreshLookups(). */
 	lookup(query: LookupQuery): LookupResult;
-	/** The container of a process that accepted a connection: 64 hex digits. */
-	containerOf(owner: Owner): string | undefined;
+	/** The container of the process that accepted the connection: 64 hex digits. */
+	containerOf(connection: Connection): string | undefined;
 	/** The ids of the connection's span; undefined: it has none. */
 	traceOf(connection: Connection): TraceIds | undefined;
 	/** The contents of `/v1/status`, except `peers`. */

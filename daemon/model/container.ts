@@ -17,6 +17,8 @@ const PROCESS_MS = 1000;
 interface Membership {
 	readonly containerId: string | undefined;
 	readonly unified: boolean;
+	/** The path in cgroup v2. */
+	readonly path: string | undefined;
 }
 
 /*
@@ -40,19 +42,21 @@ function containerOfPath(path: string): string | undefined {
 function membership(text: string): Membership {
 	let containerId: string | undefined;
 	let legacy = false;
+	let path: string | undefined;
 	for (const line of text.split('\n')) {
 		// hierarchy-ID:controllers:path, and the path can hold colons
 		const [hierarchy, , ...rest] = line.split(':');
 		if (rest.length === 0) continue;
 		const found = containerOfPath(rest.join(':'));
 		if (hierarchy === '0') {
-			if (found !== undefined) return { containerId: found, unified: true };
+			path = rest.join(':');
+			if (found !== undefined) return { containerId: found, unified: true, path };
 		} else {
 			legacy = true;
 			containerId ??= found;
 		}
 	}
-	return { containerId, unified: !legacy };
+	return { containerId, unified: !legacy, path };
 }
 
 /**
@@ -64,7 +68,17 @@ export function parseContainerId(text: string): string | undefined {
 	return membership(text).containerId;
 }
 
+/** Finds the container of a connection's owner. */
+export interface ContainerResolver {
+	/** To be called while the connection is open, so that the process still exists. */
+	(owner: Owner): string | undefined;
+	/** Without reading the process: after the close, its pid can be another's. */
+	known(owner: Owner): string | undefined;
+}
+
 export interface ContainerOptions {
+	/** Returns the id of the cgroup v2 with this path; undefined: it cannot be read. */
+	readonly cgroupIdOf?: (path: string) => bigint | undefined;
 	readonly procRoot?: string;
 	readonly capacity?: number;
 	/**
@@ -78,13 +92,14 @@ export interface ContainerOptions {
  * cgroup, so they outlive the process: call it while the process still exists. A process that
  * cannot be read has no container, for now.
  */
-export function createContainerResolver(options: ContainerOptions = {}): (owner: Owner) => string | undefined {
-	const { procRoot = '/proc', capacity = CAPACITY, cgroups } = options;
+export function createContainerResolver(options: ContainerOptions = {}): ContainerResolver {
+	const { procRoot = '/proc', capacity = CAPACITY, cgroups, cgroupIdOf } = options;
 	if (cgroups !== undefined) {
-		return ({ cgroupId }) => {
+		const ofCgroup = ({ cgroupId }: Owner) => {
 			const path = cgroups.of(cgroupId);
 			return path === undefined ? undefined : containerOfPath(path);
 		};
+		return Object.assign(ofCgroup, { known: ofCgroup });
 	}
 	/** By cgroup id, in the order of their last use. */
 	const known = new Map<bigint, string | undefined>();
@@ -92,14 +107,16 @@ export function createContainerResolver(options: ContainerOptions = {}): (owner:
 	const processes = new Map<number, string | undefined>();
 	let sinceMs = 0;
 
-	return function resolveContainer(owner: Owner): string | undefined {
+	const recall = ({ cgroupId }: Owner): string | undefined => {
+		const id = known.get(cgroupId);
+		known.delete(cgroupId);
+		known.set(cgroupId, id);
+		return id;
+	};
+
+	const resolve = (owner: Owner): string | undefined => {
 		const { cgroupId, pid } = owner;
-		if (known.has(cgroupId)) {
-			const id = known.get(cgroupId);
-			known.delete(cgroupId);
-			known.set(cgroupId, id);
-			return id;
-		}
+		if (known.has(cgroupId)) return recall(owner);
 		const nowMs = performance.now();
 		if (nowMs - sinceMs > PROCESS_MS) {
 			processes.clear();
@@ -113,7 +130,10 @@ export function createContainerResolver(options: ContainerOptions = {}): (owner:
 		} catch {
 			return undefined; // the process has ended
 		}
-		const { containerId, unified } = membership(text);
+		const { containerId, unified, path } = membership(text);
+		// the process has moved, or the pid is another's by now
+		const idNow = path === undefined || cgroupId === 0n ? undefined : cgroupIdOf?.(path);
+		if (idNow !== undefined && idNow !== cgroupId) return undefined;
 		// Where only cgroup v1 distinguishes the containers, many of them share one cgroup v2.
 		if (unified && cgroupId !== 0n) {
 			if (known.size >= capacity) known.delete(known.keys().next().value as bigint);
@@ -123,4 +143,5 @@ export function createContainerResolver(options: ContainerOptions = {}): (owner:
 		}
 		return containerId;
 	};
+	return Object.assign(resolve, { known: (owner: Owner) => (known.has(owner.cgroupId) ? recall(owner) : undefined) });
 }

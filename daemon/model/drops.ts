@@ -10,6 +10,9 @@ export interface DropReason {
 	readonly advice?: string;
 }
 
+/** The reasons that the daemon itself counts: from 0 on, whenever it starts. */
+export const telemetryDrops = ['span_queue_full', 'span_export_failed', 'log_queue_full', 'log_export_failed'] as const;
+
 const memoryAdvice =
 	'raise net.core.optmem_max in the network namespace of the server if it is small; otherwise the host is out of memory';
 

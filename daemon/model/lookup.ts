@@ -32,6 +32,17 @@ export interface LookupResult {
 	readonly truncated: boolean;
 }
 
+/** For how long closed connections can be looked up. */
+export interface Retention {
+	/** The lowest age at which one had to leave in the last minutes, or `connections.retain`, in nanoseconds. */
+	readonly retainedNs: bigint;
+	/**
+	 * How long those had their slots that had to leave, on average, in nanoseconds: the time in which
+	 * the table is used once. Undefined: none had to.
+	 */
+	readonly slotNs: bigint | undefined;
+}
+
 /** The least slack that separates connections by their times: some tracers cut times to the millisecond. */
 const leastSlackNs = 1_000_000n;
 

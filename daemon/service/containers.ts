@@ -1,19 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Finds the container of a process that accepted a connection, on this host. */
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import { findCgroup2, readMounts } from '../host/mounts.ts';
 import { isInitialPidNamespace } from '../host/pid_namespace.ts';
 import { CgroupPaths } from '../model/cgroup_paths.ts';
-import type { Owner } from '../model/connection.ts';
-import { createContainerResolver } from '../model/container.ts';
+import { type ContainerResolver, createContainerResolver } from '../model/container.ts';
 
 /** Returns the id of the container (64 hex digits). One resolver for all readers: it remembers answers. */
-export function hostContainers(): (owner: Owner) => string | undefined {
-	return createContainerResolver({ cgroups: cgroupPaths() });
+export function hostContainers(): ContainerResolver {
+	const root = findCgroup2(readMounts());
+	if (root === undefined) return createContainerResolver();
+	// in another namespace, a pid does not identify the container of a process
+	if (!isInitialPidNamespace()) return createContainerResolver({ cgroups: new CgroupPaths(root) });
+	return createContainerResolver({ cgroupIdOf: (path) => cgroupIdOf(join(root, path)) });
 }
 
-/** Set where a pid does not identify the container of a process. */
-function cgroupPaths(): CgroupPaths | undefined {
-	if (isInitialPidNamespace()) return undefined;
-	const root = findCgroup2(readMounts());
-	return root === undefined ? undefined : new CgroupPaths(root);
+/** The inode number of the directory is the cgroup's id. */
+function cgroupIdOf(directory: string): bigint | undefined {
+	try {
+		return statSync(directory, { bigint: true }).ino;
+	} catch {
+		return undefined;
+	}
 }

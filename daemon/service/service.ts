@@ -28,7 +28,7 @@ import type { NotReady, View } from '../http/view.ts';
 import { logLine } from '../log_line.ts';
 import { logLines } from '../log_lines.ts';
 import { type Endpoint, formatEndpoint } from '../model/address.ts';
-import type { Connection, ConnectionEvent, Owner } from '../model/connection.ts';
+import type { Connection, ConnectionEvent } from '../model/connection.ts';
 import { Exemplars } from '../model/exemplars.ts';
 import type { LookupQuery, LookupResult } from '../model/lookup.ts';
 import { ModuleStore } from '../model/module_store.ts';
@@ -255,7 +255,7 @@ export class Service implements View {
 				attachments: () => this.#attachments.report,
 				otlp: () => this.#telemetry?.statistics() ?? [],
 				spanRatio: () => this.#telemetry?.spans?.sampling.ratios.current,
-				retainedNs: () => this.#provider.tracker?.retainedNs(),
+				retainedNs: () => this.#provider.tracker?.retention()?.retainedNs,
 			},
 		});
 	}
@@ -291,12 +291,14 @@ export class Service implements View {
 
 	lookup(query: LookupQuery): LookupResult {
 		const onFailure: OnFailure = (step, error) => this.#tasks.recordFailure(step, error);
-		const found = this.#provider.tracker?.lookup(query, this.#containerOf, onFailure);
+		const containerOf = (connection: Connection) => this.containerOf(connection);
+		const found = this.#provider.tracker?.lookup(query, containerOf, onFailure);
 		return found ?? { connections: [], truncated: false };
 	}
 
-	containerOf(owner: Owner): string | undefined {
-		return this.#containerOf(owner);
+	containerOf({ owner, state }: Connection): string | undefined {
+		if (owner === undefined) return undefined;
+		return state === 'open' ? this.#containerOf(owner) : this.#containerOf.known(owner);
 	}
 
 	traceOf(connection: Connection): TraceIds | undefined {
@@ -329,7 +331,7 @@ export class Service implements View {
 			reload: this.#config.reload,
 			startedMs: this.#startedMs,
 			spanRatios: this.#telemetry?.spans?.sampling.ratios,
-			retainedNs: this.#provider.tracker?.retainedNs(),
+			retention: this.#provider.tracker?.retention(),
 			otlp: this.#telemetry?.status() ?? [],
 			otlpOff: this.#telemetry?.off ?? {},
 			notReady: this.notReady(),

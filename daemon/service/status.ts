@@ -13,6 +13,7 @@ import { ToascopeError } from '../errors.ts';
 import type { OtlpStatus } from '../export/otel/signal_health.ts';
 import type { NotReady } from '../http/view.ts';
 import type { Endpoint } from '../model/address.ts';
+import type { Retention } from '../model/lookup.ts';
 import { type ListenerTally, type RecentTraffic, sumOf, type Tally, totalOf } from '../model/recent.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { readLoaded } from '../module/loaded.ts';
@@ -30,9 +31,9 @@ export interface StatusInput {
 	readonly configFile: string | undefined;
 	readonly reload: Reload;
 	readonly startedMs: number;
+	/** Undefined: no connection can be looked up. */
+	readonly retention: Retention | undefined;
 	/** Undefined: spans are not sent. */
-	/** For how long closed connections can be looked up; undefined: none can. */
-	readonly retainedNs: bigint | undefined;
 	readonly spanRatios: { readonly configured: number; readonly current: number } | undefined;
 	/** Each signal that is sent over OTLP. */
 	readonly otlp: readonly OtlpStatus[];
@@ -67,7 +68,7 @@ export function statusJson(facts: StatusInput): StatusJson {
 		sockopt: config.sockopt.enabled,
 		spans: facts.spanRatios !== undefined,
 		span_sampling: facts.spanRatios ?? null,
-		connection_retained_seconds: facts.retainedNs === undefined ? null : Number(facts.retainedNs) / 1e9,
+		connection_retention: retentionJson(facts.retention),
 		otlp: facts.otlp.map(otlpJson),
 		otlp_off: facts.otlpOff,
 		not_ready: facts.notReady,
@@ -179,4 +180,10 @@ function recentJson({ seconds, total, listeners, drops, unknownOptions }: Recent
 			connections: String(connections),
 		})),
 	};
+}
+
+function retentionJson(retention: Retention | undefined): StatusJson['connection_retention'] {
+	if (retention === undefined) return null;
+	const { retainedNs, slotNs } = retention;
+	return { seconds: Number(retainedNs) / 1e9, slot_seconds: slotNs === undefined ? null : Number(slotNs) / 1e9 };
 }

@@ -10,6 +10,7 @@ import { type Telemetry as OpenTelemetry, openTelemetry } from '../export/otel/t
 import type { Metrics } from '../export/registry.ts';
 import { instanceId } from '../host/instance_id.ts';
 import type { ConnectionEvent, Owner } from '../model/connection.ts';
+import { telemetryDrops } from '../model/drops.ts';
 import type { TraceIdSource, TraceIds } from '../model/trace_ids.ts';
 import { version } from '../version.ts';
 import type { SystemClock } from './clock.ts';
@@ -34,12 +35,7 @@ export interface TelemetryOptions {
 }
 
 /** The reasons that telemetry has. */
-export const noDrops: Readonly<Record<string, bigint>> = {
-	span_queue_full: 0n,
-	span_export_failed: 0n,
-	log_queue_full: 0n,
-	log_export_failed: 0n,
-};
+export const noDrops: Readonly<Record<string, bigint>> = Object.fromEntries(telemetryDrops.map((name) => [name, 0n]));
 
 export class Telemetry {
 	readonly #open: OpenTelemetry;

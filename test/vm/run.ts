@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Runs programs for the harness. */
+/** Runs programs for the harness, at the lowest priority: tests on this kernel run at the same time. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 
@@ -22,7 +22,12 @@ interface Output {
 /** @throws Error with all of its output. */
 async function finished(file: string, args: readonly string[], { cwd, env }: Options = {}): Promise<Output> {
 	try {
-		return await execute(file, args, { cwd, env: { ...process.env, ...env }, maxBuffer: 64 << 20, timeout: limitMs });
+		return await execute('nice', ['-n', '19', file, ...args], {
+			cwd,
+			env: { ...process.env, ...env },
+			maxBuffer: 64 << 20,
+			timeout: limitMs,
+		});
 	} catch (error) {
 		const { stdout = '', stderr = '', killed } = error as Partial<Output> & { killed?: boolean };
 		const late = killed === true ? `ended after ${limitMs / 1000} s\n` : '';

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Reads connections in the table of the kernel: those of a peer, and those that are open. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { type BpfMap, type BpfObject, native } from '../../../native/binding.ts';
+import { type BpfMap, type BpfObject, type EntriesRead, native } from '../../../native/binding.ts';
 import type { Yield } from '../../event_loop.ts';
 import { addressBytes, type Endpoint, formatAddress } from '../../model/address.ts';
-import type { Connection, Owner } from '../../model/connection.ts';
+import type { Connection } from '../../model/connection.ts';
 import { type LookupQuery, type LookupResult, openAt } from '../../model/lookup.ts';
 import type { OpenVisitor } from '../provider.ts';
 import {
@@ -12,7 +12,7 @@ import {
 	connectionLayout,
 	constant,
 	endpointLayout,
-	evictedAgeLayout,
+	evictedLayout,
 	extraLayout,
 } from '../records/layout.gen.ts';
 import {
@@ -25,8 +25,8 @@ import {
 } from '../records/records.ts';
 import { ListenerEndpoints } from './listener_endpoints.ts';
 
-/** Blocks of slots that are read into the index before yielding: up to 20 µs each. */
-const blocksPerRefresh = 64;
+/** The index is brought up to date for so long before yielding. */
+const refreshNs = 2_000_000;
 /** Connections that a lookup reads, and those of a client that it returns. */
 const readMax = 1024;
 const foundPerClient = 100;
@@ -35,13 +35,21 @@ const slotsPerBatch = 2000;
 /** A visitor that has no room is asked again after this time. */
 const roomMs = 50;
 
+/** Connections that had to leave the table; undefined: none had to. */
+export interface Evicted {
+	/** The lowest age since the close. */
+	readonly youngestNs: bigint | undefined;
+	/** How long they had their slots, on average: from one use of a slot to the next. */
+	readonly slotNs: bigint | undefined;
+}
+
 interface FindOptions {
 	/** Now, and how long closed connections are kept: CLOCK_MONOTONIC nanoseconds. */
 	readonly nowNs: bigint;
 	readonly retainNs: bigint;
 	/** Adds the owner to a connection whose accept() was not observed. */
 	readonly withOwner: (connection: Connection) => Connection;
-	readonly containerOf: (owner: Owner) => string | undefined;
+	readonly containerOf: (connection: Connection) => string | undefined;
 }
 
 export class Connections {
@@ -55,22 +63,40 @@ export class Connections {
 	readonly #slot = Buffer.alloc(4);
 	readonly #value = Buffer.alloc(connectionLayout.size);
 	readonly #extra = Buffer.alloc(extraLayout.size);
-	readonly #evictedAges: BpfMap;
-	readonly #evictedAge = Buffer.alloc(evictedAgeLayout.size);
+	readonly #evicted: BpfMap;
+	readonly #period = Buffer.alloc(evictedLayout.size);
+	/** The latest pass over the index, and the one that begins when it has ended. */
+	#pass: Promise<void> | undefined;
+	#nextPass: Promise<void> | undefined;
 	readonly #listeners: ListenerEndpoints;
 
 	constructor(bpf: BpfObject, profileName: (id: number) => string | undefined) {
 		this.#bpf = bpf;
 		this.#connections = bpf.map('connections');
 		this.#extras = bpf.map('extras');
-		this.#evictedAges = bpf.map('evicted_ages');
+		this.#evicted = bpf.map('evicted_connections');
 		this.#listeners = new ListenerEndpoints(bpf);
 		this.#profileName = profileName;
 	}
 
-	/** Brings the index up to date: lookups find every connection that opened before the call. */
-	async refresh(yieldLoop: Yield): Promise<void> {
-		while (!this.#bpf.refreshIndex(blocksPerRefresh)) await yieldLoop();
+	/**
+	 * Brings the index up to date: lookups find every connection that opened before the call. Requests
+	 * that arrive during a pass share the next one.
+	 */
+	refresh(yieldLoop: Yield): Promise<void> {
+		const running = this.#pass;
+		this.#nextPass ??= (async () => {
+			// its failure is reported to those who wait for it
+			await running?.catch(() => {});
+			this.#pass = this.#nextPass;
+			this.#nextPass = undefined;
+			for (let block = 0; ; ) {
+				block = this.#bpf.refreshIndex(block, refreshNs);
+				if (block === 0) return;
+				await yieldLoop();
+			}
+		})();
+		return this.#nextPass;
 	}
 
 	/**
@@ -79,7 +105,7 @@ export class Connections {
 	 * returns the container of the process that accepted a connection.
 	 */
 	find(query: LookupQuery, { nowNs, retainNs, withOwner, containerOf }: FindOptions): LookupResult {
-		const count = this.#readEntries(query);
+		const { count, isCut } = this.#readEntries(query);
 		const found: Connection[] = [];
 		for (let at = 0; at < count * connectionLayout.size; at += connectionLayout.size) {
 			const read = readConnection(this.#entries, at, this.#profileName, this.#readOtherParts(this.#entries, at));
@@ -89,34 +115,35 @@ export class Connections {
 		}
 		found.sort((a, b) => (a.openedNs < b.openedNs ? 1 : a.openedNs > b.openedNs ? -1 : 0));
 		const connections = openAt(found, query);
-		if (query.peer !== undefined) return { connections, truncated: count === readMax };
-		const truncated = count === readMax || connections.length > foundPerClient;
+		if (query.peer !== undefined) return { connections, truncated: isCut };
+		const truncated = isCut || connections.length > foundPerClient;
 		return { connections: connections.slice(0, foundPerClient), truncated };
 	}
 
-	/** Reads the entries of the connections that can match; returns their number. */
-	#readEntries({ peer, client }: LookupQuery): number {
+	/** Reads the entries of the connections that can match. */
+	#readEntries({ peer, client }: LookupQuery): EntriesRead {
 		const { family, text, port } = peer ?? client ?? unnamed();
 		writeEndpoint(this.#endpoint, 0, { family, address: addressBytes(family, text), port: port ?? 0 });
 		if (peer !== undefined) return this.#bpf.connectionsOfPeer(this.#endpoint, this.#entries);
 		return this.#bpf.connectionsOfClient(this.#endpoint, this.#entries);
 	}
 
-	/**
-	 * The age since its close of the youngest connection that had to leave the table before
-	 * `connections.retain` had passed, in the last minutes; undefined: none had to.
-	 */
-	youngestEvictedNs(nowNs: bigint): bigint | undefined {
+	/** What had to leave the table before `connections.retain` had passed, in the last minutes. */
+	evicted(nowNs: bigint): Evicted {
 		const current = nowNs >> BigInt(constant.EVICTED_SHIFT);
-		let youngest: bigint | undefined;
+		let youngestNs: bigint | undefined;
+		let [count, heldNs] = [0n, 0n];
 		for (let index = 0; index < constant.EVICTED_PERIODS; index++) {
-			this.#evictedAges.lookup(u32(index), this.#evictedAge);
-			const period = this.#evictedAge.readBigUInt64LE(evictedAgeLayout.period);
-			const ageNs = this.#evictedAge.readBigUInt64LE(evictedAgeLayout.ageNs);
+			this.#evicted.lookup(u32(index), this.#period);
+			const read = (at: number) => this.#period.readBigUInt64LE(at);
+			const period = read(evictedLayout.period);
 			if (period === 0n || period + BigInt(constant.EVICTED_PERIODS) <= current) continue;
-			if (youngest === undefined || ageNs < youngest) youngest = ageNs;
+			const ageNs = read(evictedLayout.youngestNs);
+			if (youngestNs === undefined || ageNs < youngestNs) youngestNs = ageNs;
+			count += read(evictedLayout.count);
+			heldNs += read(evictedLayout.heldNs);
 		}
-		return youngest;
+		return { youngestNs, slotNs: count === 0n ? undefined : heldNs / count };
 	}
 
 	/**
@@ -171,11 +198,8 @@ function unnamed(): never {
 	throw new TypeError('the query names neither a peer nor a client');
 }
 
-function matches(
-	{ local, netns, client, peer, owner }: Connection,
-	query: LookupQuery,
-	containerOf: FindOptions['containerOf'],
-): boolean {
+function matches(connection: Connection, query: LookupQuery, containerOf: FindOptions['containerOf']): boolean {
+	const { local, netns, client, peer, owner } = connection;
 	if (query.netns !== undefined && query.netns !== netns) return false;
 	if (query.local !== undefined && !isSame(query.local, local)) return false;
 	if (query.client !== undefined) {
@@ -184,7 +208,7 @@ function matches(
 		if (query.client.port !== undefined && query.client.port !== (client.port ?? peer.port)) return false;
 	}
 	if (query.pid !== undefined && query.pid !== owner?.pid) return false;
-	return query.container === undefined || (owner !== undefined && containerOf(owner) === query.container);
+	return query.container === undefined || containerOf(connection) === query.container;
 }
 
 const isSame = (a: Endpoint, b: Endpoint) => a.port === b.port && a.family === b.family && a.text === b.text;

@@ -87,9 +87,10 @@ export function kernelMemory(sizes: Sizes, cpus: number): Readonly<Record<(typeo
 	const inListenerHashes = inHash(listenerKeyLayout.size, 4) + inHash(listenerKeyLayout.size, 8);
 	const bytesPerClient =
 		inHash(clientKeyLayout.size, clientLayout.size) + inHash(clientKeyLayout.size, exportedLayout.size);
-	const peerHash = 4;
+	// of the peer and of the client; a change mark has less than a bit
+	const hashes = 8;
 	// includes a bucket of `extras`, where few connections have an entry
-	const bytesPerConnection = connectionLayout.size + peerHash + hashBucket;
+	const bytesPerConnection = connectionLayout.size + hashes + hashBucket;
 	return {
 		'clients.capacity': entries.clients * bytesPerClient + entries.prefix_clients * arrayElement,
 		'connections.max': entries.connections * bytesPerConnection,

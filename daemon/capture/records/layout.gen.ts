@@ -160,10 +160,12 @@ export const exportedLayout = {
 	sinceNs: 64,
 } as const;
 
-export const evictedAgeLayout = {
-	size: 16,
+export const evictedLayout = {
+	size: 32,
 	period: 0,
-	ageNs: 8,
+	youngestNs: 8,
+	count: 16,
+	heldNs: 24,
 } as const;
 
 export const foldRequestLayout = {

@@ -21,12 +21,24 @@ const fieldBytes = 32;
 /** The bytes that a length below 2^28 has as a varint. */
 export const varintBytes = (value: number) => (value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x20_0000 ? 3 : 4);
 
+/** The first field of a KeyValue, by the name of the attribute: there are few names. */
+const keyFields = new Map<string, Buffer>();
+
+function keyField(name: string): Buffer {
+	let key = keyFields.get(name);
+	if (key === undefined) {
+		const text = Buffer.from(name);
+		if (text.length >= 0x80) throw new RangeError(`the name of an attribute is too long: ${name}`);
+		key = Buffer.concat([Buffer.from([keyValue.key, text.length]), text]);
+		keyFields.set(name, key);
+	}
+	return key;
+}
+
 export class ProtobufWriter {
-	/** A message is written here, and then copied. */
-	#buffer = Buffer.allocUnsafeSlow(8192);
+	/** A message is written here, and then copied. It grows. */
+	#buffer = Buffer.allocUnsafeSlow(512);
 	#at = 0;
-	/** The first field of a KeyValue, by the name of the attribute: there are few names. */
-	readonly #keys = new Map<string, Buffer>();
 
 	/** Begins a message. */
 	begin(): void {
@@ -40,7 +52,7 @@ export class ProtobufWriter {
 
 	/** Integers are int64: from -2^63 to 2^63-1. */
 	attribute(tag: number, name: string, value: AttributeValue): void {
-		const key = this.#key(name);
+		const key = keyField(name);
 		const textBytes = typeof value === 'string' ? Buffer.byteLength(value) : 0;
 		const integer = typeof value === 'bigint' ? BigInt.asUintN(64, value) : 0n;
 		const [low, high] = [Number(integer & 0xffff_ffffn), Number(integer >> 32n)];
@@ -145,17 +157,6 @@ export class ProtobufWriter {
 	fields(bytes: Uint8Array): void {
 		this.#reserve(bytes.length);
 		this.#append(bytes);
-	}
-
-	#key(name: string): Buffer {
-		let key = this.#keys.get(name);
-		if (key === undefined) {
-			const text = Buffer.from(name);
-			if (text.length >= 0x80) throw new RangeError(`the name of an attribute is too long: ${name}`);
-			key = Buffer.concat([Buffer.from([keyValue.key, text.length]), text]);
-			this.#keys.set(name, key);
-		}
-		return key;
 	}
 
 	/** Makes room for so many more bytes. */

@@ -68,7 +68,7 @@ export function statusOf(parts: StatusParts): Status {
 		sockopt: true,
 		spans: false,
 		span_sampling: null,
-		connection_retained_seconds: null,
+		connection_retention: null,
 		collected_at: '2026-01-01T00:05:00.000Z',
 		module: null,
 		pid: 812,
@@ -101,7 +101,7 @@ const newer = {
 	otlp: [],
 	otlp_off: {},
 	own_http: null,
-	connection_retained_seconds: null,
+	connection_retention: null,
 	span_sampling: null,
 };
 

@@ -1,22 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The finding on closed connections that leave the table too early for telemetry. */
 import { expect, it } from 'vitest';
+import type { Status } from '../../../daemon/client/status.ts';
 import { retainedChecks } from '../../../daemon/doctor/retained.ts';
 import { statusOf } from '../../kit/model/status.ts';
 
-const checksOf = (seconds: number | null, max: number, retain: string) => {
+const checksOf = (retention: NonNullable<Status['connection_retention']> | null, max: number, retain: string) => {
 	const values = { 'connections.max': max, 'connections.retain': retain };
-	return retainedChecks({ ...statusOf({ values }), connection_retained_seconds: seconds });
+	return retainedChecks({ ...statusOf({ values }), connection_retention: retention });
 };
 
-it.each<[string, number, number, string, string, string | undefined]>([
-	['they stay long enough', 40, 65_536, '5 min', 'ok', undefined],
-	['no more is configured', 10, 65_536, '10 s', 'ok', undefined],
-	['they leave too early', 6.5, 65_536, '5 min', 'warn', 'set connections.max to 262144 (it is 65536)'],
-	['they leave at once', 0, 65_536, '5 min', 'warn', 'set connections.max to 4194304 (it is 65536)'],
-])('%s', (_what, seconds, max, retain, state, advice) => {
-	const [found, ...others] = checksOf(seconds, max, retain);
+it.each<[string, number, number | null, number, string, string | undefined]>([
+	['they stay long enough', 40, 50, 65_536, '5 min', undefined],
+	['no more is configured', 10, 12, 65_536, '10 s', undefined],
+	['none had to leave', 5, null, 65_536, '5 s', undefined],
+	['they leave too early', 6.5, 7, 65_536, '5 min', 'set connections.max to 262144'],
+	['a long one left at once, others stay: one step', 0.1, 44, 65_536, '5 min', 'set connections.max to 131072'],
+	['the table is larger than configured, by rounding', 10, 12, 40_000, '5 min', 'set connections.max to 131072'],
+	['they leave at once', 0, 0.1, 65_536, '5 min', 'set connections.max to 4194304'],
+	['there is no larger table', 1, 2, 4_194_304, '5 min', 'send them sooner'],
+])('%s', (_what, seconds, slotSeconds, max, retain, advice) => {
+	const [found, ...others] = checksOf({ seconds, slot_seconds: slotSeconds }, max, retain);
 	expect(others).toEqual([]);
+	const state = advice === undefined ? 'ok' : 'warn';
 	expect(found).toMatchObject({ state, found: `closed connections can be looked up for ${Math.floor(seconds)} s` });
 	expect(found?.advice).toEqual(advice === undefined ? undefined : expect.stringContaining(advice));
 });

@@ -153,7 +153,8 @@ describe('/v1/connections', () => {
 		['client=fe80::1%25eth0', 'BAD_ADDRESS', 'must have no zone'],
 		['peer=10.0.0.1:1&pid=0', 'BAD_REQUEST', 'pid must be a whole number'],
 		['peer=10.0.0.1:1&container=abc', 'BAD_REQUEST', 'container must be the whole id'],
-		['peer=10.0.0.1:1&slack_ms=60001', 'BAD_REQUEST', 'slack_ms must be a whole number from 0 to 60000'],
+		['peer=10.0.0.1:1&slack_ms=5', 'BAD_REQUEST', 'slack_ms has no effect without at'],
+		['peer=10.0.0.1:1&at=1760000000&slack_ms=60001', 'BAD_REQUEST', 'slack_ms must be a whole number from 0 to 60000'],
 		['peer=', 'BAD_ADDRESS', 'is not an IP address'],
 		['peer=2001:db8::1:80', 'BAD_ADDRESS', 'write 192.0.2.1:443 or [2001:db8::1]:443'],
 		['peer=10.0.0.1:1&local=x', 'BAD_ADDRESS', "'x' is not an IP address"],
@@ -196,6 +197,16 @@ describe('a batch', () => {
 		expect(response.json().results[0].connections[0]).toEqual({ client, trace_id, rtt_seconds });
 	});
 
+	it('is refused if it finds too many connections', async () => {
+		const view = fixtureView({ connections: Array.from({ length: 100 }, () => open) });
+		const found = (count: number) =>
+			post({ fields: ['state'], queries: Array.from({ length: count }, () => ({ peer: '10.0.0.1:4711' })) }, view);
+		expect((await found(200)).statusCode).toBe(200);
+		const refused = await found(201);
+		expect(refused.statusCode).toBe(413);
+		expect(refused.json().detail).toContain('more than 20000 connections');
+	});
+
 	it('accepts the maximum number of queries, and no more', async () => {
 		const queries = (count: number) => ({ queries: Array.from({ length: count }, () => ({ peer: '10.0.0.9:1' })) });
 		expect((await post(queries(batchMax))).json().results).toHaveLength(batchMax);
@@ -209,8 +220,9 @@ describe('a batch', () => {
 		[{ queries: {} }, 'BAD_REQUEST', 'the body must be'],
 		[{ queries: [], other: 1 }, 'BAD_REQUEST', 'the body must be'],
 		[{ queries: [{ peer: '10.0.0.1:1' }, { peer: 'x' }] }, 'BAD_ADDRESS', "queries[1]: bad address 'x'"],
-		[{ queries: [], fields: 'client' }, 'BAD_REQUEST', 'fields must be a list of names: peer, client'],
+		[{ queries: [], fields: 'client' }, 'BAD_REQUEST', 'fields must be a list of names, each once: peer, client'],
 		[{ queries: [], fields: ['toString'] }, 'BAD_REQUEST', 'fields must be a list of names'],
+		[{ queries: [], fields: ['local', 'peer', 'local'] }, 'BAD_REQUEST', 'each once: peer, client'],
 		[{ queries: [null] }, 'BAD_REQUEST', 'queries[0]: must be an object'],
 		[{ queries: [['10.0.0.1:1']] }, 'BAD_REQUEST', 'queries[0]: must be an object'],
 		[{ queries: [{ peer: {} }] }, 'BAD_REQUEST', 'queries[0]: peer must be a single string'],

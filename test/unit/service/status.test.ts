@@ -31,7 +31,7 @@ it('reports what toa.ko counted, exactly, and no connections', async () => {
 		reload: { successful: true, successAtMs: 0, attempts: 0, error: undefined, restartKeys: [] },
 		startedMs: 0,
 		spanRatios: undefined,
-		retainedNs: 12_500_000_000n,
+		retention: { retainedNs: 12_500_000_000n, slotNs: 40_000_000_000n },
 		otlp: [],
 		otlpOff: {},
 		notReady: [],

@@ -59,6 +59,19 @@ describe('createContainerResolver', () => {
 		expect(resolve(owner(11, 6n))).toBe(B);
 	});
 
+	it('takes no process of another cgroup for the owner, and after the close reads none', () => {
+		const cgroupIdOf = (path: string) => (path === `/docker/${A}` ? 7n : 8n);
+		const resolve = createContainerResolver({ procRoot, cgroupIdOf });
+		// the pid of a process of container A is now one of container B
+		process(12, `0::/docker/${B}\n`);
+		expect(resolve(owner(12, 7n))).toBeUndefined();
+		expect(resolve.known(owner(12, 7n))).toBeUndefined();
+		process(12, `0::/docker/${A}\n`);
+		expect(resolve.known(owner(12, 7n))).toBeUndefined();
+		expect(resolve(owner(12, 7n))).toBe(A);
+		expect(resolve.known(owner(99, 7n))).toBe(A);
+	});
+
 	it('does not remember where one cgroup v2 holds many containers, nor an unknown cgroup', () => {
 		const resolve = createContainerResolver({ procRoot });
 		process(20, `3:cpu:/docker/${A}\n0::/\n`);
