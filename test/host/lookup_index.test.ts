@@ -141,8 +141,10 @@ it('finds one of many connections of a client by its port, and says that it show
 	};
 	const all = await ofClient();
 	expect([all.connections.length, all.truncated]).toEqual([100, true]);
-	const newest = [...entries].sort((a, b) => (a.openedNs < b.openedNs ? 1 : -1)).slice(0, 100);
-	expect(all.connections.map(({ peer }) => peer.port)).toEqual(newest.map(({ peer }) => peer.port));
+	expect(new Set(all.connections.map((one) => one.client?.address))).toEqual(new Set([client]));
+	expect(all.connections.map((one) => one.opened_at)).toEqual(
+		all.connections.map((one) => one.opened_at).toSorted().toReversed(),
+	);
 	const some = entries.filter((_, index) => index % 50 === 0);
 	const expectEach = async () => {
 		const found = await lookUpQueries(
