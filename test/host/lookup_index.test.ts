@@ -143,7 +143,10 @@ it('finds one of many connections of a client by its port, and says that it show
 	expect([all.connections.length, all.truncated]).toEqual([100, true]);
 	expect(new Set(all.connections.map((one) => one.client?.address))).toEqual(new Set([client]));
 	expect(all.connections.map((one) => one.opened_at)).toEqual(
-		all.connections.map((one) => one.opened_at).toSorted().toReversed(),
+		all.connections
+			.map((one) => one.opened_at)
+			.toSorted()
+			.toReversed(),
 	);
 	const some = entries.filter((_, index) => index % 50 === 0);
 	const expectEach = async () => {
