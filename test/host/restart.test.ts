@@ -16,6 +16,7 @@ import { toConfig } from '../../daemon/config/config.ts';
 import { fileSchema } from '../../daemon/config/schema.ts';
 import { findCgroup2, readMounts } from '../../daemon/host/mounts.ts';
 import { network } from '../../daemon/lab/lab.ts';
+import { telemetryDrops } from '../../daemon/model/drops.ts';
 import { native } from '../../native/binding.ts';
 import { Daemon } from '../kit/daemon/daemon.ts';
 import { listenOn } from '../kit/daemon/occupied.ts';
@@ -79,8 +80,12 @@ async function counted(daemon: Daemon, opened: bigint, closed = opened): Promise
 /** When the counters of the whole table began, by their names; they are not those of a listener. */
 async function tableCreated(daemon: Daemon): Promise<ReadonlyMap<string, string>> {
 	const ofTable = /^toascope_(clients_folded|listeners_folded|clients_overflowed|drops|connections_counted)_created$/;
-	const created = await createdSamples(daemon);
-	return new Map(created.flatMap(({ name, value }) => (ofTable.test(name) ? [[name, value]] : [])));
+	// what the daemon itself drops began with it
+	const ownReasons: readonly (string | undefined)[] = telemetryDrops;
+	const pinned = (await createdSamples(daemon)).filter(
+		({ name, labels }) => ofTable.test(name) && !ownReasons.includes(labels['reason']),
+	);
+	return new Map(pinned.map(({ name, value }) => [name, value]));
 }
 
 /** Waits until the only links left are those that the kernel counts with. */
