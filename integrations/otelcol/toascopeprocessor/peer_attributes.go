@@ -99,7 +99,7 @@ func parseAddress(text string) (netip.Addr, bool) {
 	return address.Unmap().WithZone(""), true
 }
 
-// portOf returns the port in an attribute, an integer or, from PHP, a string of digits.
+// portOf returns the port in an attribute: an integer, a whole number or, from PHP, a string of digits.
 func portOf(attributes pcommon.Map, name string) (uint16, bool) {
 	value, found := attributes.Get(name)
 	if !found {
@@ -109,6 +109,11 @@ func portOf(attributes pcommon.Map, name string) (uint16, bool) {
 	switch value.Type() {
 	case pcommon.ValueTypeInt:
 		port = value.Int()
+	case pcommon.ValueTypeDouble: // a number of an access log in JSON
+		port = int64(value.Double())
+		if float64(port) != value.Double() {
+			return 0, false
+		}
 	case pcommon.ValueTypeStr:
 		parsed, err := strconv.ParseUint(value.Str(), 10, 16)
 		if err != nil {

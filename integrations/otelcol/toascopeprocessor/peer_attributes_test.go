@@ -134,11 +134,21 @@ func TestItemsThatNameNoPeer(t *testing.T) {
 		{"network.peer.address": "198.51.100.7", "network.peer.port": 0},
 		{"network.peer.address": "198.51.100.7", "network.peer.port": 70000},
 		{"network.peer.address": "198.51.100.7", "network.peer.port": "http"},
+		{"network.peer.address": "198.51.100.7", "network.peer.port": 28404.5},
 		{"network.peer.address": 7, "network.peer.port": 28404},
 		{"client.address": "203.0.113.9"},
 	} {
 		if peer, row := findPeer(mapOf(t, attributes)); row != nil {
 			t.Errorf("%v: %v", attributes, peer)
+		}
+	}
+}
+
+func TestAPortCanBeANumberOfJSON(t *testing.T) {
+	for _, port := range []any{28404, 28404.0, "28404"} {
+		attributes := mapOf(t, map[string]any{"network.peer.address": "198.51.100.7", "network.peer.port": port})
+		if peer, row := findPeer(attributes); row != &peerRows[0] || peer.String() != testPeer {
+			t.Errorf("%T: %v by %+v", port, peer, row)
 		}
 	}
 }
