@@ -130,7 +130,7 @@ describe('a receiver that', () => {
 
 	it('is slow: an export that exceeds OTEL_METRIC_EXPORT_TIMEOUT is given up, and the next one has everything', async () => {
 		vi.stubEnv('OTEL_METRIC_EXPORT_TIMEOUT', '3000');
-		const names = Array.from({ length: 3000 }, (_, index) => `2001:db8::${index.toString(16)}`);
+		const names = Array.from({ length: 1000 }, (_, index) => `2001:db8::${index.toString(16)}`);
 		const series = (client: string) => ({ client, listener: '192.0.2.10:443', sinceNs: startNs });
 		const traffic = listenerTotals.total;
 		stage.shown = { ...whole, clients: tableOf(names.map((client) => ({ ...series(client), traffic, active: 0 }))) };
