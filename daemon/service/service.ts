@@ -30,7 +30,7 @@ import { logLines } from '../log_lines.ts';
 import { type Endpoint, formatEndpoint } from '../model/address.ts';
 import type { Connection, ConnectionEvent } from '../model/connection.ts';
 import { Exemplars } from '../model/exemplars.ts';
-import type { LookupQuery, LookupResult } from '../model/lookup.ts';
+import type { LookupQuery, LookupResult, Retention } from '../model/lookup.ts';
 import { ModuleStore } from '../model/module_store.ts';
 import type { Peers } from '../model/peers.ts';
 import type { Snapshot } from '../model/snapshot.ts';
@@ -255,7 +255,7 @@ export class Service implements View {
 				attachments: () => this.#attachments.report,
 				otlp: () => this.#telemetry?.statistics() ?? [],
 				spanRatio: () => this.#telemetry?.spans?.sampling.ratios.current,
-				retainedNs: () => this.#provider.tracker?.retention()?.retainedNs,
+				retainedNs: () => this.#retention()?.retainedNs,
 			},
 		});
 	}
@@ -301,6 +301,16 @@ export class Service implements View {
 		return state === 'open' ? this.#containerOf(owner) : this.#containerOf.known(owner);
 	}
 
+	/** Undefined also if the kernel refuses to say it now: scrapes and the status do without it. */
+	#retention(): Retention | undefined {
+		try {
+			return this.#provider.tracker?.retention();
+		} catch (error) {
+			this.#tasks.recordFailure('retention', error);
+			return undefined;
+		}
+	}
+
 	traceOf(connection: Connection): TraceIds | undefined {
 		const { spans, records } = this.#telemetry ?? {};
 		if ((spans ?? records) === undefined || connection.client === undefined) return undefined;
@@ -331,7 +341,7 @@ export class Service implements View {
 			reload: this.#config.reload,
 			startedMs: this.#startedMs,
 			spanRatios: this.#telemetry?.spans?.sampling.ratios,
-			retention: this.#provider.tracker?.retention(),
+			retention: this.#retention(),
 			otlp: this.#telemetry?.status() ?? [],
 			otlpOff: this.#telemetry?.off ?? {},
 			notReady: this.notReady(),

@@ -13,7 +13,17 @@ import { type RepeatingTask, repeat, type Work } from './schedule.ts';
  * Steps that can fail without failing their task. Their failures are 0 from the start, so that the
  * first one is an increase.
  */
-const steps = ['events', 'listeners', 'neighbours', 'owners', 'open_records', 'peers', 'sampling', 'unknown_options'];
+const steps = [
+	'events',
+	'listeners',
+	'neighbours',
+	'owners',
+	'open_records',
+	'peers',
+	'retention',
+	'sampling',
+	'unknown_options',
+];
 
 interface Counts {
 	failures: number;
