@@ -57,14 +57,20 @@ public:
 		if (count_ == into_.size() || reads_++ == 2 * into_.size())
 			return false;
 		connection &entry = into_[count_];
-		if (!bpf_map_lookup_elem_flags(fd_, &slot, &entry, BPF_F_LOCK) && entry.cookie &&
-		    matches_(entry))
+		if (bpf_map_lookup_elem_flags(fd_, &slot, &entry, BPF_F_LOCK)) {
+			error_ = errno;
+			return false;
+		}
+		if (entry.cookie && matches_(entry))
 			count_++;
 		return true;
 	}
 
+	// Throws if an entry could not be read.
 	Napi::Value result(Napi::Env env, bool is_whole) const
 	{
+		if (error_)
+			throw system_error(env, error_, "look up", "connections");
 		Napi::Object result = Napi::Object::New(env);
 		result.Set("count", Napi::Number::New(env, count_));
 		result.Set("isCut", Napi::Boolean::New(env, !is_whole));
@@ -77,6 +83,7 @@ private:
 	Matches matches_;
 	uint32_t count_ = 0;
 	size_t reads_ = 0;
+	int error_ = 0;
 };
 
 std::span<connection> entries_of(Napi::Env env, const Napi::Value &value)
