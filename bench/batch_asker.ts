@@ -78,7 +78,7 @@ function post({ body }: Batch): Promise<{ readonly ms: number; readonly status: 
 	});
 }
 
-/** How many of the answers are wrong; they are only checked now and then, which takes as long as answering. */
+/** How many of the answers are wrong. Only some batches are checked: a check takes as long as an answer. */
 function wrongAnswers({ known }: Batch, text: Buffer): number {
 	const { results } = JSON.parse(text.toString()) as { results: { connections: Pick<ConnectionJson, 'client'>[] }[] };
 	return known.filter(({ client }, index) => results[index]?.connections[0]?.client?.address !== client).length;

@@ -273,7 +273,7 @@ enum meta_entry {
 	META_CLASSIFIED_NS = 0, /* older clients have been given a series, or count under "other" */
 	META_FOLDED = 1,        /* clients folded so far */
 	META_SCOPE = 2,         /* daemon/capture/pinning/counter_scope.ts */
-	META_PEER_HASH_KEY = 3, /* random, the key of peer_hash(); not 0 once the maps are set up */
+	META_PEER_HASH_KEY = 3, /* random, the key of the hashes; not 0 once the maps are set up */
 	META_LISTENERS_FOLDED = 4,
 	META_SINCE_NS = 5, /* when all counters were 0 (wall clock, nanoseconds since 1970); 0: unknown */
 	META_ENTRIES = 6,

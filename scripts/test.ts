@@ -80,7 +80,7 @@ if (filters.length > 0) process.env['TEST_THOROUGH'] = '1';
 const isRoot = process.getuid?.() === 0;
 const missing = missingRequirements(isRoot);
 if (filters.length === 0) {
-	console.log('All tests take 50 minutes on 2 cores; `npm test -- unit` takes three minutes.');
+	console.log('All tests take up to an hour on 2 cores; `npm test -- unit` takes three minutes.');
 }
 for (const line of missing) console.log(`!! ${line}`);
 
@@ -97,9 +97,10 @@ const testsHere = Promise.withResolvers<void>();
 const guestSuites: Promise<Suite[]> =
 	guests.length === 0
 		? Promise.resolve([])
-		: testGuests(guests, dailyPlan, testsHere.promise).catch((error: unknown) => [
-				{ name: 'test/vm', passed: 0, failed: 1, seconds: 0, skips: [`the guests did not start: ${String(error)}`] },
-			]);
+		: testGuests(guests, dailyPlan, testsHere.promise).catch((error: unknown) => {
+				console.log(`FAILED test/vm: ${String(error)}`);
+				return [{ name: 'test/vm', passed: 0, failed: 1, seconds: 0, skips: [] }];
+			});
 await vitest.start(filters).catch((error: unknown) => {
 	// the filters select only guests
 	if ((error as { code?: unknown }).code !== 'VITEST_FILES_NOT_FOUND') throw error;

@@ -30,6 +30,7 @@ import { fexitPrograms, load, modulePrograms, stateMaps } from './load.ts';
 import { findBusyPeers } from './maps/busy_peers.ts';
 import { Connections } from './maps/connections.ts';
 import { Counters } from './maps/counters.ts';
+import { EvictedConnections } from './maps/evicted.ts';
 import { readMeta, writeMeta } from './maps/meta.ts';
 import { readUnknownOptions } from './maps/tables.ts';
 import { Owners } from './owners.ts';
@@ -69,6 +70,7 @@ export class BpfProvider implements Provider, Tracker {
 	readonly #attachments: Attachments;
 	readonly #check: AttachmentCheck;
 	readonly #connections: Connections;
+	readonly #evicted: EvictedConnections;
 	readonly #ring: EventRing;
 	readonly #sockets: ListeningSockets;
 	readonly #owners: Owners;
@@ -110,6 +112,7 @@ export class BpfProvider implements Provider, Tracker {
 		this.counters = new Counters(bpf, this.#sweeper, profileName, () => reader.events());
 		this.#settings = new KernelSettings(bpf, reader.name);
 		this.#connections = new Connections(bpf, profileName);
+		this.#evicted = new EvictedConnections(bpf);
 		this.#ring = new EventRing(bpf, profileName);
 		this.#sockets = new ListeningSockets(bpf, probed.features.listeningSockets);
 		const sharesHostPids = isInitialPidNamespace();
@@ -353,8 +356,7 @@ export class BpfProvider implements Provider, Tracker {
 		// without reads of kernel memory, connections are in the storage of their sockets
 		if (this.features.kernelReads !== '') return undefined;
 		const retainNs = BigInt(this.#config.connections.retainMs) * 1_000_000n;
-		const { youngestNs, slotNs } = this.#connections.evicted(native().monotonicNs());
-		return { retainedNs: youngestNs === undefined || youngestNs > retainNs ? retainNs : youngestNs, slotNs };
+		return this.#evicted.retention(native().monotonicNs(), retainNs);
 	}
 
 	eachOpen({ visit, ...visitor }: OpenVisitor, yieldLoop: Yield, onFailure: OnFailure): Promise<void> {

@@ -3,9 +3,10 @@
  * The cgroup whose sockets are observed: a path, at which services remove and create directories as
  * they restart.
  */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import type { Config } from '../config/config.ts';
 import { ToascopeError } from '../errors.ts';
+import { cgroupIdOf } from '../host/cgroup_id.ts';
 import { findCgroup2, isCgroup2, isRootCgroup, readMounts } from '../host/mounts.ts';
 
 /** An id that no cgroup has: inode numbers of cgroup v2 count up from 1. */
@@ -20,7 +21,7 @@ export class ServedCgroup {
 	private constructor(path: string) {
 		this.path = path;
 		// the root always exists
-		this.wholeHost = directoryId(path) !== undefined && isRootCgroup(path);
+		this.wholeHost = cgroupIdOf(path) !== undefined && isRootCgroup(path);
 	}
 
 	/**
@@ -37,7 +38,7 @@ export class ServedCgroup {
 		}
 		const path = config.cgroup ?? root;
 		// the cgroup of a service exists only once the service has started
-		const isUsable = directoryId(path) !== undefined || !existsSync(path);
+		const isUsable = cgroupIdOf(path) !== undefined || !existsSync(path);
 		if (isCgroup2(mounts, path) && isUsable) return new ServedCgroup(path);
 		throw new ToascopeError('CONFIG_INVALID', `cgroup: ${path} is not a cgroup v2 directory`, {
 			hint: `name one below ${root}, or omit the key to serve the whole host`,
@@ -46,7 +47,7 @@ export class ServedCgroup {
 
 	/** The id of the cgroup that the path refers to at this moment; undefined: there is none. */
 	get id(): bigint | undefined {
-		return directoryId(this.path);
+		return cgroupIdOf(this.path);
 	}
 }
 
@@ -56,10 +57,4 @@ export class ServedCgroup {
  */
 export function servedCgroupId({ wholeHost }: Pick<ServedCgroup, 'wholeHost'>, id: bigint | undefined): bigint {
 	return wholeHost ? 0n : (id ?? noCgroup);
-}
-
-/** A cgroup's id is the inode number of its directory. */
-function directoryId(path: string): bigint | undefined {
-	const found = statSync(path, { bigint: true, throwIfNoEntry: false });
-	return found?.isDirectory() === true ? found.ino : undefined;
 }

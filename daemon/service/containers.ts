@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Finds the container of a process that accepted a connection, on this host. */
-import { statSync } from 'node:fs';
 import { join } from 'node:path';
+import { cgroupIdOf } from '../host/cgroup_id.ts';
 import { findCgroup2, readMounts } from '../host/mounts.ts';
 import { isInitialPidNamespace } from '../host/pid_namespace.ts';
 import { CgroupPaths } from '../model/cgroup_paths.ts';
@@ -14,13 +14,4 @@ export function hostContainers(): ContainerResolver {
 	// in another namespace, a pid does not identify the container of a process
 	if (!isInitialPidNamespace()) return createContainerResolver({ cgroups: new CgroupPaths(root) });
 	return createContainerResolver({ cgroupIdOf: (path) => cgroupIdOf(join(root, path)) });
-}
-
-/** The inode number of the directory is the cgroup's id. */
-function cgroupIdOf(directory: string): bigint | undefined {
-	try {
-		return statSync(directory, { bigint: true }).ino;
-	} catch {
-		return undefined;
-	}
 }

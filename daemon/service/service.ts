@@ -10,7 +10,7 @@ import type { Logger } from 'pino';
 import { native } from '../../native/binding.ts';
 import type { StatusJson } from '../api/status.ts';
 import { toOperatorError } from '../capture/bpf_errors.ts';
-import type { AcceptProgram, OnFailure, Provider, Tracker } from '../capture/provider.ts';
+import type { AcceptProgram, Provider, Tracker } from '../capture/provider.ts';
 import { bounds } from '../capture/records/records.ts';
 import type { Config } from '../config/config.ts';
 import { Deadline, withinMs } from '../deadline.ts';
@@ -30,7 +30,7 @@ import { logLines } from '../log_lines.ts';
 import { type Endpoint, formatEndpoint } from '../model/address.ts';
 import type { Connection, ConnectionEvent } from '../model/connection.ts';
 import { Exemplars } from '../model/exemplars.ts';
-import type { LookupQuery, LookupResult, Retention } from '../model/lookup.ts';
+import type { LookupQuery, LookupResult } from '../model/lookup.ts';
 import { ModuleStore } from '../model/module_store.ts';
 import type { Peers } from '../model/peers.ts';
 import type { Snapshot } from '../model/snapshot.ts';
@@ -47,6 +47,7 @@ import { hostContainers } from './containers.ts';
 import { type Attempt, type EndpointName, Endpoints } from './endpoints.ts';
 import type { Events } from './events.ts';
 import { FlushPace } from './flush_pace.ts';
+import { Lookups } from './lookups.ts';
 import { logNeighboursInBackground } from './neighbours.ts';
 import { openProvider } from './open_provider.ts';
 import { PeerSearch } from './peer_search.ts';
@@ -105,7 +106,8 @@ export class Service implements View {
 	/** Undefined: no connection is tracked. */
 	readonly #traceIds: TraceIdSource | undefined;
 	readonly #flushPace = new FlushPace();
-	readonly #containerOf = hostContainers();
+	readonly #containers = hostContainers();
+	readonly #lookups: Lookups;
 	readonly #exemplars = new Exemplars(bounds);
 	readonly #metrics: Metrics;
 	#telemetry: Telemetry | undefined;
@@ -122,6 +124,9 @@ export class Service implements View {
 		this.#logLinesDropped = options.logLinesDropped ?? (() => 0);
 		this.#provider = provider;
 		this.#tasks = new Tasks(logger);
+		const { tracker } = provider;
+		const [flushPace, containers, tasks] = [this.#flushPace, this.#containers, this.#tasks];
+		this.#lookups = new Lookups({ tracker, flushPace, containers, tasks });
 		this.#peers = provider.tracker && new PeerSearch(provider.tracker, this.#tasks);
 		this.#traceIds = provider.tracker && new TraceIdSource(provider.tracker.secret, bootId());
 		this.#metrics = this.#createMetrics();
@@ -180,7 +185,7 @@ export class Service implements View {
 			metrics: this.#metrics,
 			clock: this.clock,
 			traceIds: this.#traceIds,
-			resolveContainer: this.#containerOf,
+			resolveContainer: this.#containers,
 			onSpan: (event, ids, endNs) => this.#exemplars.add(event, ids, endNs),
 			setSampleThreshold: (threshold) => this.#provider.tracker?.setSampleThreshold(threshold),
 			logger: this.#logger,
@@ -255,7 +260,7 @@ export class Service implements View {
 				attachments: () => this.#attachments.report,
 				otlp: () => this.#telemetry?.statistics() ?? [],
 				spanRatio: () => this.#telemetry?.spans?.sampling.ratios.current,
-				retainedNs: () => this.#retention()?.retainedNs,
+				retainedNs: () => this.#lookups.retention()?.retainedNs,
 			},
 		});
 	}
@@ -284,31 +289,16 @@ export class Service implements View {
 		return this.#store.snapshot;
 	}
 
-	async refreshLookups(): Promise<void> {
-		this.#flushPace.want();
-		await this.#provider.tracker?.refreshLookups(yieldOnce);
+	refreshLookups(): Promise<void> {
+		return this.#lookups.refresh();
 	}
 
 	lookup(query: LookupQuery): LookupResult {
-		const onFailure: OnFailure = (step, error) => this.#tasks.recordFailure(step, error);
-		const containerOf = (connection: Connection) => this.containerOf(connection);
-		const found = this.#provider.tracker?.lookup(query, containerOf, onFailure);
-		return found ?? { connections: [], truncated: false };
+		return this.#lookups.find(query);
 	}
 
-	containerOf({ owner, state }: Connection): string | undefined {
-		if (owner === undefined) return undefined;
-		return state === 'open' ? this.#containerOf(owner) : this.#containerOf.known(owner);
-	}
-
-	/** Undefined also if the kernel refuses to say it now: scrapes and the status do without it. */
-	#retention(): Retention | undefined {
-		try {
-			return this.#provider.tracker?.retention();
-		} catch (error) {
-			this.#tasks.recordFailure('retention', error);
-			return undefined;
-		}
+	containerOf(connection: Connection): string | undefined {
+		return this.#lookups.containerOf(connection);
 	}
 
 	traceOf(connection: Connection): TraceIds | undefined {
@@ -341,7 +331,7 @@ export class Service implements View {
 			reload: this.#config.reload,
 			startedMs: this.#startedMs,
 			spanRatios: this.#telemetry?.spans?.sampling.ratios,
-			retention: this.#retention(),
+			retention: this.#lookups.retention(),
 			otlp: this.#telemetry?.status() ?? [],
 			otlpOff: this.#telemetry?.off ?? {},
 			notReady: this.notReady(),

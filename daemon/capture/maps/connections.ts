@@ -7,22 +7,8 @@ import { addressBytes, type Endpoint, formatAddress } from '../../model/address.
 import type { Connection } from '../../model/connection.ts';
 import { type LookupQuery, type LookupResult, openAt } from '../../model/lookup.ts';
 import type { OpenVisitor } from '../provider.ts';
-import {
-	connectionFlag,
-	connectionLayout,
-	constant,
-	endpointLayout,
-	evictedLayout,
-	extraLayout,
-} from '../records/layout.gen.ts';
-import {
-	type OtherParts,
-	readConnection,
-	readEndpoint,
-	readVirtualServer,
-	u32,
-	writeEndpoint,
-} from '../records/records.ts';
+import { connectionFlag, connectionLayout, endpointLayout, extraLayout } from '../records/layout.gen.ts';
+import { type OtherParts, readConnection, readEndpoint, readVirtualServer, writeEndpoint } from '../records/records.ts';
 import { ListenerEndpoints } from './listener_endpoints.ts';
 
 /** The index is brought up to date for so long before yielding. */
@@ -34,14 +20,6 @@ const foundPerClient = 100;
 const slotsPerBatch = 2000;
 /** A visitor that has no room is asked again after this time. */
 const roomMs = 50;
-
-/** Connections that had to leave the table; undefined: none had to. */
-export interface Evicted {
-	/** The lowest age since the close. */
-	readonly youngestNs: bigint | undefined;
-	/** How long they had their slots, on average: from one use of a slot to the next. */
-	readonly slotNs: bigint | undefined;
-}
 
 interface FindOptions {
 	/** Now, and how long closed connections are kept: CLOCK_MONOTONIC nanoseconds. */
@@ -63,8 +41,6 @@ export class Connections {
 	readonly #slot = Buffer.alloc(4);
 	readonly #value = Buffer.alloc(connectionLayout.size);
 	readonly #extra = Buffer.alloc(extraLayout.size);
-	readonly #evicted: BpfMap;
-	readonly #period = Buffer.alloc(evictedLayout.size);
 	/** The latest pass over the index, and the one that begins when it has ended. */
 	#pass: Promise<void> | undefined;
 	#nextPass: Promise<void> | undefined;
@@ -74,7 +50,6 @@ export class Connections {
 		this.#bpf = bpf;
 		this.#connections = bpf.map('connections');
 		this.#extras = bpf.map('extras');
-		this.#evicted = bpf.map('evicted_connections');
 		this.#listeners = new ListenerEndpoints(bpf);
 		this.#profileName = profileName;
 	}
@@ -126,24 +101,6 @@ export class Connections {
 		writeEndpoint(this.#endpoint, 0, { family, address: addressBytes(family, text), port: port ?? 0 });
 		if (peer !== undefined) return this.#bpf.connectionsOfPeer(this.#endpoint, this.#entries);
 		return this.#bpf.connectionsOfClient(this.#endpoint, this.#entries);
-	}
-
-	/** What had to leave the table before `connections.retain` had passed, in the last minutes. */
-	evicted(nowNs: bigint): Evicted {
-		const current = nowNs >> BigInt(constant.EVICTED_SHIFT);
-		let youngestNs: bigint | undefined;
-		let [count, heldNs] = [0n, 0n];
-		for (let index = 0; index < constant.EVICTED_PERIODS; index++) {
-			this.#evicted.lookup(u32(index), this.#period);
-			const read = (at: number) => this.#period.readBigUInt64LE(at);
-			const period = read(evictedLayout.period);
-			if (period === 0n || period + BigInt(constant.EVICTED_PERIODS) <= current) continue;
-			const ageNs = read(evictedLayout.youngestNs);
-			if (youngestNs === undefined || ageNs < youngestNs) youngestNs = ageNs;
-			count += read(evictedLayout.count);
-			heldNs += read(evictedLayout.heldNs);
-		}
-		return { youngestNs, slotNs: count === 0n ? undefined : heldNs / count };
 	}
 
 	/**
